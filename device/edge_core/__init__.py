@@ -1,0 +1,23 @@
+"""What every stage agrees on: preprocessing, model card, labels, photos, run folders, errors. NumPy and OpenCV only."""
+
+from edge_core.card import Backbone, Dataset, ModelCard
+from edge_core.errors import EdgeError
+from edge_core.intervals import Estimate
+from edge_core.pictures import decode_picture, read_picture
+from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_core.tflite_file import complete, read_card
+
+__all__ = [
+    "Backbone",
+    "Dataset",
+    "EdgeError",
+    "Estimate",
+    "Frame",
+    "InputSpec",
+    "ModelCard",
+    "complete",
+    "decode_picture",
+    "preprocess",
+    "read_card",
+    "read_picture",
+]

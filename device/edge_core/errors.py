@@ -1,0 +1,70 @@
+"""Every error this project raises on purpose.
+
+    EdgeError
+    ├── PictureError         (ValueError)    a picture file that cannot be decoded, or only in part
+    ├── DatasetError         (ValueError)    a photo folder that cannot be trained or tested on
+    ├── WeightsError         (OSError)       pretrained weights that cannot be had, or are not what they should be
+    ├── RunFolderError       (ValueError)    a folder that `edge-train fit` did not write whole
+    ├── CardError            (ValueError)    a model card that cannot be understood
+    ├── ModelFormatError     (ValueError)    a file that is no complete .tflite
+    ├── InputSpecError       (ValueError)    an input specification that makes no sense
+    ├── RuntimeMissingError  (ImportError)   no interpreter, or an extra that is not installed
+    ├── SourceError          (OSError)       a camera, video or folder that gives no frames
+    ├── OutputError          (OSError)       a result that cannot be written
+    └── CheckFailedError     (AssertionError)  the input was usable, the answer is no
+
+A command prints the message on one line and ends with `exit_status`: 1 for a failed check, 2 for unusable input. So a
+message says what is wrong, with the value, and what to do.
+"""
+
+
+class EdgeError(Exception):
+    """Base of every error raised on purpose; `exit_status` is what a command ends with."""
+
+    exit_status = 2
+
+
+class PictureError(EdgeError, ValueError):
+    """A picture file that cannot be decoded, or only in part."""
+
+
+class DatasetError(EdgeError, ValueError):
+    """A photo folder that cannot be trained or tested on."""
+
+
+class WeightsError(EdgeError, OSError):
+    """Pretrained weights that cannot be had, or are not what they should be."""
+
+
+class RunFolderError(EdgeError, ValueError):
+    """A folder that `edge-train fit` did not write, or not whole."""
+
+
+class CardError(EdgeError, ValueError):
+    """A model card that cannot be understood."""
+
+
+class ModelFormatError(EdgeError, ValueError):
+    """A file that is no complete .tflite: not one at all, without metadata, or with metadata that contradicts it."""
+
+
+class InputSpecError(EdgeError, ValueError):
+    """An input specification that makes no sense."""
+
+
+class RuntimeMissingError(EdgeError, ImportError):
+    """No TFLite interpreter, or a part of this package whose extra is not installed."""
+
+
+class SourceError(EdgeError, OSError):
+    """A camera, video or picture folder that gives no frames."""
+
+
+class OutputError(EdgeError, OSError):
+    """A result that cannot be written where it was asked for."""
+
+
+class CheckFailedError(EdgeError, AssertionError):
+    """The input was usable and the answer is no: too much accuracy lost, say."""
+
+    exit_status = 1

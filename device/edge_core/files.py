@@ -1,0 +1,70 @@
+"""Files and folders that are there whole or not at all: written beside, then renamed into place."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_core.errors import EdgeError, OutputError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write a file at; on leaving without an error it replaces `path`.
+
+    Raises:
+        OutputError: the folder or the file cannot be written.
+    """
+    beside = _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise _as_output_error(path, error) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(path: Path, replace: bool = False) -> Iterator[Path]:
+    """Gives a new folder beside `path` to fill; on leaving without an error it is renamed to `path`.
+
+    Args:
+        path: must not exist, or be an empty folder, unless `replace`.
+        replace: whether an existing folder gives way to the new one once that is whole.
+
+    Raises:
+        OutputError: `path` is taken, or cannot be written.
+    """
+    if path.exists() and not replace and not (path.is_dir() and not any(path.iterdir())):
+        raise OutputError(f"{path} is there already; choose another name or remove it")
+    beside = _beside(path)
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        if path.exists():
+            old = _beside(path)
+            os.replace(path, old)
+            os.replace(beside, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(beside, path)
+    except OSError as error:
+        raise _as_output_error(path, error) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name that no other process uses, with the suffix kept for writers that look at it."""
+    return path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp{path.suffix}")
+
+
+def _as_output_error(path: Path, error: OSError) -> OSError:
+    """The same error if it is one of ours or about another file, else one that names what was to be written."""
+    return (
+        error if isinstance(error, EdgeError) else OutputError(f"{path} cannot be written: {error.strerror or error}")
+    )

@@ -1,0 +1,207 @@
+"""Labelled photo folders: found, hashed, decoded, split.
+
+A folder of photos has one subfolder per class; the subfolder's name is the label. What a photo *is* is its content:
+the SHA-256 of its file decides the split, finds duplicates, and keeps training photos out of a test.
+"""
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, Generic, Literal, TypeVar
+
+from edge_core.errors import DatasetError, PictureError
+from edge_core.pictures import EXTENSIONS, decode_picture
+from edge_core.preprocess import Frame
+from edge_core.progress import Track, silently
+
+T = TypeVar("T")
+
+Split = Literal["train", "val", "test"]
+SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that can be used.
+
+    Attributes:
+        path: of the file.
+        label: name of its class.
+        sha256: of the file's content, hexadecimal.
+    """
+
+    path: Path
+    label: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A file that looks like a photo and is left out, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reading(Generic[T]):
+    """What became of the photos of a folder: `values[i]` is what was made of `photos[i]`."""
+
+    photos: tuple[Photo, ...]
+    values: tuple[T, ...]
+    unusable: tuple[Unusable, ...]
+
+
+def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key that puts `class 2` before `class 10`; text without digits sorts as usual, case folded."""
+    return tuple(
+        (0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in re.split(r"(\d+)", text) if part
+    )
+
+
+def find_photos(folder: Path) -> list[tuple[Path, str]]:
+    """Lists (path, label) of all files under `folder`/LABEL/ that look like pictures, classes in natural order.
+
+    Hidden files and folders are passed over; so is a class without pictures.
+
+    Raises:
+        DatasetError: no such folder, or none of its subfolders holds a picture.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder" if not folder.exists() else f"{folder} is not a folder")
+    found = []
+    for label_folder in sorted((child for child in folder.iterdir() if child.is_dir()), key=_by_name):
+        if not label_folder.name.startswith("."):
+            found += [(path, label_folder.name) for path in _pictures_below(label_folder)]
+    if not found:
+        flat = "its pictures lie beside each other" if _pictures_below(folder) else "it holds no pictures"
+        raise DatasetError(f"{folder}: {flat}; put them into one subfolder per class, {folder}/CLASS/photo.jpg")
+    return found
+
+
+def labels_of(found: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
+    """The labels of what `find_photos` found, in natural order.
+
+    Raises:
+        DatasetError: fewer than two.
+    """
+    labels = tuple(sorted({label for _, label in found}, key=lambda label: (natural_key(label), label)))
+    if len(labels) < 2:
+        raise DatasetError(f"the only class is {labels[0]!r}; a classifier needs two or more, one subfolder each")
+    return labels
+
+
+def read_photos(
+    found: Sequence[tuple[Path, str]],
+    visit: Callable[[int, Frame], T],
+    *,
+    wanted: Callable[[str], bool] = lambda sha256: True,
+    track: Track = silently,
+    label: str = "Reading photos",
+) -> Reading[T]:
+    """Reads, hashes and decodes photos on all cores and hands each frame to `visit`, in constant memory.
+
+    Args:
+        found: (path, label) pairs.
+        visit: called from several threads with the photo's position in `found` and its frame.
+        wanted: asked with the SHA-256 before decoding; photos it turns down appear nowhere in the result.
+        track: shows progress.
+        label: of the progress.
+    """
+
+    def read(position: int, path: Path, label: str) -> tuple[Photo, T] | Unusable | None:
+        try:
+            data = path.read_bytes()
+            sha256 = hashlib.sha256(data).hexdigest()
+            return (Photo(path, label, sha256), visit(position, decode_picture(data))) if wanted(sha256) else None
+        except PictureError as error:
+            return Unusable(path, str(error))
+        except OSError as error:
+            return Unusable(path, error.strerror or str(error))
+
+    def results() -> Iterator[tuple[Photo, T] | Unusable | None]:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            waiting = enumerate(found)
+            while batch := list(islice(waiting, 256)):  # bounds what waits in the pool
+                yield from pool.map(lambda item: read(item[0], *item[1]), batch)
+
+    good: list[tuple[Photo, T]] = []
+    unusable: list[Unusable] = []
+    for result in track(results(), label, len(found)):
+        if isinstance(result, Unusable):
+            unusable.append(result)
+        elif result is not None:
+            good.append(result)
+    return Reading(tuple(photo for photo, _ in good), tuple(value for _, value in good), tuple(unusable))
+
+
+def split_photos(
+    photos: Sequence[Photo], seed: int, val_share: float = 0.15, test_share: float = 0.15
+) -> dict[Split, list[Photo]]:
+    """Splits photos by a number drawn from each one's content hash and the seed, class by class.
+
+    A photo keeps its split whatever else is added or removed. Only a class too small to have a photo in every split
+    by chance is ranked by that number instead, so that none comes out empty.
+
+    Raises:
+        DatasetError: a class with fewer than three photos.
+    """
+    by_label: defaultdict[str, list[Photo]] = defaultdict(list)
+    for photo in photos:
+        by_label[photo.label].append(photo)
+    splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
+    for label, members in by_label.items():
+        if len(members) < 3:
+            raise DatasetError(
+                f"class {label!r} has {len(members)} usable photo{'s' * (len(members) > 1)}; it takes three, "
+                "one each to train, to validate and to test on, and better a hundred"
+            )
+        members.sort(key=lambda photo: _draw(photo, seed))
+        test = sum(_draw(photo, seed) < test_share for photo in members)
+        val = sum(_draw(photo, seed) < test_share + val_share for photo in members) - test
+        test = min(max(test, 1), len(members) - 2)
+        val = min(max(val, 1), len(members) - test - 1)
+        splits["test"] += members[:test]
+        splits["val"] += members[test : test + val]
+        splits["train"] += members[test + val :]
+    return splits
+
+
+def duplicates(photos: Sequence[Photo]) -> list[list[Photo]]:
+    """Groups of photos with the same content, two or more each."""
+    groups: defaultdict[str, list[Photo]] = defaultdict(list)
+    for photo in photos:
+        groups[photo.sha256].append(photo)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def fingerprint(photos: Sequence[Photo]) -> str:
+    """SHA-256, hexadecimal, that two photo sets share only when they hold the same contents under the same labels."""
+    lines = sorted(f"{photo.sha256} {photo.label}\n" for photo in photos)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _draw(photo: Photo, seed: int) -> float:
+    """A number from 0 to 1 that depends on the photo's content and the seed alone."""
+    digest = hashlib.sha256(f"{seed}:{photo.sha256}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _by_name(path: Path) -> tuple[object, str]:
+    return natural_key(path.name), path.name
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in EXTENSIONS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

@@ -1,0 +1,144 @@
+"""From a camera frame to what the model sees: the one function that training, conversion and device all call.
+
+The shrink is repeated halving by area, then `INTER_LINEAR_EXACT`: of OpenCV's resamplings the ones that gave the same
+bytes on x86-64 and on arm64 at every size tried, without aliasing, and 0.3 ms for 1280x720 to 160x160 on one thread
+(`INTER_AREA` in one step takes 2 ms and differs by a level between the two). The window is cut so that every halving
+comes out even.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, Self, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.errors import InputSpecError
+
+Frame = npt.NDArray[np.uint8]
+"""A decoded picture, shape (height, width, 3), dtype uint8, in OpenCV's B, G, R order."""
+
+Crop = Literal["center", "stretch", "pad"]
+ColorOrder = Literal["RGB", "BGR"]
+Resampling = Literal["halve-linear-exact"]
+
+PAD_LEVEL: Final = 127
+"""Grey level beside a padded picture: the zero of a model that takes -1..1, so the border adds nothing."""
+
+MAX_SIDE: Final = 4096
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model expects of its input; recorded in the model card and read back on the device.
+
+    Attributes:
+        width, height: of the model's input, in pixels.
+        crop: `center` cuts the largest centred window of the input's shape, `stretch` uses the whole frame at the
+            price of its proportions, `pad` uses the whole frame and fills the rest with grey.
+        color_order: of the channels the model takes.
+        resampling: the shrink of this module, by name, so that a later one cannot be mistaken for it.
+    """
+
+    width: int = 160
+    height: int = 160
+    crop: Crop = "center"
+    color_order: ColorOrder = "RGB"
+    resampling: Resampling = "halve-linear-exact"
+
+    def __post_init__(self) -> None:
+        for name, side in (("width", self.width), ("height", self.height)):
+            if type(side) is not int or not 1 <= side <= MAX_SIDE:
+                raise InputSpecError(f"input {name} must be a whole number from 1 to {MAX_SIDE}, not {side!r}")
+        for name, value, known in (
+            ("crop", self.crop, get_args(Crop)),
+            ("color_order", self.color_order, get_args(ColorOrder)),
+            ("resampling", self.resampling, get_args(Resampling)),
+        ):
+            if value not in known:
+                raise InputSpecError(f"input {name} must be one of {', '.join(known)}, not {value!r}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of what `preprocess` returns: (height, width, 3)."""
+        return (self.height, self.width, 3)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: object) -> Self:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            InputSpecError: a field is missing, unknown or out of range.
+        """
+        if not isinstance(fields, dict) or set(fields) != set(cls.__dataclass_fields__):
+            raise InputSpecError(f"an input specification has the fields {', '.join(cls.__dataclass_fields__)}")
+        return cls(**fields)
+
+
+def preprocess(frame: Frame, spec: InputSpec, out: Frame | None = None) -> Frame:
+    """Makes of a decoded frame the pixels that the model takes.
+
+    Args:
+        frame: uint8, shape (height, width, 3), channels in B, G, R order as OpenCV decodes them; not changed.
+        spec: what the model expects.
+        out: where to write, uint8, C-contiguous, shape `spec.shape`: the interpreter's input tensor, say.
+
+    Returns:
+        uint8, shape `spec.shape`, levels 0..255, in `spec.color_order`; `out` where it was given.
+
+    Raises:
+        ValueError: `frame` or `out` is not of the dtype and shape above.
+    """
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        kind = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise ValueError(f"a frame is a uint8 array of shape (height, width, 3), not {kind}")
+    if 0 in frame.shape:
+        raise ValueError(f"a frame has at least one pixel, not shape {frame.shape}")
+    if out is None:
+        out = np.empty(spec.shape, np.uint8)
+    elif out.dtype != np.uint8 or out.shape != spec.shape or not out.flags.c_contiguous:
+        raise ValueError(f"out must be a contiguous uint8 array of shape {spec.shape}, not {out.dtype} {out.shape}")
+
+    target = (spec.height, spec.width)
+    if spec.crop == "center":
+        frame = _centered(frame, *_largest_inside(target, *frame.shape[:2]))
+    window = out
+    if spec.crop == "pad":
+        inner = _largest_inside(frame.shape[:2], *target)
+        out[:] = PAD_LEVEL
+        window = _centered(out, *inner)
+        target = inner
+    frame = _shrink(frame, target)
+    if spec.color_order == "RGB":  # 3 us into a view of `out`; NumPy's reversed copy takes 70 us
+        cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=window)
+    else:
+        window[:] = frame
+    return out
+
+
+def _largest_inside(shape: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    """The largest (height, width) with the proportions of `shape` that fits, in whole pixels, at least one each."""
+    if width * shape[0] >= height * shape[1]:
+        return height, max(1, height * shape[1] // shape[0])
+    return max(1, width * shape[0] // shape[1]), width
+
+
+def _centered(frame: Frame, height: int, width: int) -> Frame:
+    top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
+    return frame[top : top + height, left : left + width]
+
+
+def _shrink(frame: Frame, target: tuple[int, int]) -> Frame:
+    """Resizes to `target` (height, width): each side is halved while it stays at least as long, the rest is linear."""
+    halvings = [max(0, (length // goal).bit_length() - 1) for length, goal in zip(frame.shape[:2], target, strict=True)]
+    height, width = (length >> n << n for length, n in zip(frame.shape[:2], halvings, strict=True))
+    frame = _centered(frame, height, width)
+    for step in range(max(halvings)):
+        height, width = height >> (step < halvings[0]), width >> (step < halvings[1])
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    if (height, width) == target:
+        return frame
+    return cv2.resize(frame, target[::-1], interpolation=cv2.INTER_LINEAR_EXACT)  # type: ignore[return-value]

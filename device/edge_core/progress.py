@@ -1,0 +1,18 @@
+"""How long work tells that it goes on, without knowing whether anyone looks."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Track(Protocol):
+    """Passes items through and shows how many have gone by (`edge_device.console.track` draws a bar)."""
+
+    def __call__(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]: ...
+
+
+def silently(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """The `Track` that shows nothing, which libraries use unless told otherwise."""
+    del label, total
+    yield from items

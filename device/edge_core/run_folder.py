@@ -1,0 +1,146 @@
+"""The run folder: what `edge-train fit` leaves behind, and the other commands read."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from edge_core.card import ModelCard
+from edge_core.errors import CardError, RunFolderError
+from edge_core.photos import SPLITS, Photo, Reading, Split, find_photos, read_photos
+from edge_core.preprocess import Frame
+from edge_core.progress import Track, silently
+
+T = TypeVar("T")
+
+MODEL_FILE: Final = "model.keras"
+CARD_FILE: Final = "card.json"
+PHOTOS_FILE: Final = "photos.csv"
+_COLUMNS: Final = ("split", "label", "sha256", "path")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run.
+
+    Attributes:
+        folder: where it lies.
+        card: its model card.
+        splits: the photos that it was trained, validated and tested on.
+    """
+
+    folder: Path
+    card: ModelCard
+    splits: dict[Split, list[Photo]]
+
+    @property
+    def model_file(self) -> Path:
+        """The full-size Keras model: takes float32 of shape (batch, height, width, 3), raw pixels 0..255."""
+        return self.folder / MODEL_FILE
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run folder, all but the model itself.
+
+    Raises:
+        RunFolderError: it is not there, not whole, or not understood.
+    """
+    if not folder.is_dir():
+        raise RunFolderError(f"{folder}: no such run folder; edge-train fit PHOTOS --out {folder} makes one")
+    for name in (MODEL_FILE, CARD_FILE, PHOTOS_FILE):
+        if not (folder / name).is_file():
+            raise RunFolderError(f"{folder} is not a run folder: it has no {name}; edge-train fit makes one")
+    try:
+        card = ModelCard.from_text((folder / CARD_FILE).read_text("utf-8"))
+        splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
+        with (folder / PHOTOS_FILE).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                splits[row["split"]].append(Photo(Path(row["path"]), row["label"], row["sha256"]))  # type: ignore[index]
+    except (CardError, OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{folder}: {error}") from error
+    except (KeyError, TypeError, csv.Error) as error:
+        raise RunFolderError(f"{folder / PHOTOS_FILE} is damaged: {error}") from error
+    return Run(folder, card, splits)
+
+
+def write_photos(folder: Path, splits: dict[Split, list[Photo]]) -> None:
+    """Writes `photos.csv`: which photo went into which split."""
+    with (folder / PHOTOS_FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for split in SPLITS:
+            writer.writerows((split, photo.label, photo.sha256, photo.path) for photo in splits[split])
+
+
+@dataclass(frozen=True)
+class HeldOut(Reading[T]):
+    """Photos that the run has never seen; `left_out` counts those that were passed over because it has."""
+
+    left_out: int
+
+
+def read_held_out(
+    run: Run, visit: Callable[[int, Frame], T], data: Path | None = None, *, track: Track = silently
+) -> HeldOut[T]:
+    """Reads photos to test a model on, none of which it was trained or validated on.
+
+    Args:
+        run: whose test photos to take, or whose other photos to avoid.
+        visit: as in `read_photos`.
+        data: a photo folder to test on instead of the run's own test photos. Photos of it that the run was trained or
+            validated on, by their content, are left out, so the dataset folder itself will do.
+        track: shows progress.
+
+    Raises:
+        DatasetError: `data` is no photo folder.
+        RunFolderError: nothing is left to test on, or the photos have a label that the run does not know.
+    """
+    seen = {photo.sha256 for split in ("train", "val") for photo in run.splits[split]}
+    left_out = 0
+
+    def unseen(sha256: str) -> bool:
+        nonlocal left_out
+        left_out += sha256 in seen
+        return sha256 not in seen
+
+    if data is None:
+        found = [(photo.path, photo.label) for photo in run.splits["test"]]
+        known = {photo.sha256 for photo in run.splits["test"]}
+        wanted: Callable[[str], bool] = known.__contains__  # a file changed since is another photo
+        advice = "its test photos are no longer where they were; say where the photos are with --data PHOTOS"
+    else:
+        found = find_photos(data)
+        unknown = sorted({label for _, label in found} - set(run.card.labels))
+        if unknown:
+            raise RunFolderError(f"{data} has the class {unknown[0]!r}, which {run.folder} was not trained on")
+        wanted, advice = unseen, f"the run was trained or validated on every usable photo of {data}"
+    reading = read_photos(found, visit, wanted=wanted, track=track, label="Reading test photos")
+    if not reading.photos:
+        raise RunFolderError(f"{run.folder}: {advice}")
+    return HeldOut(reading.photos, reading.values, reading.unusable, left_out)
+
+
+def read_training_photos(
+    run: Run, visit: Callable[[int, Frame], T], count: int, *, track: Track = silently
+) -> Reading[T]:
+    """Reads about `count` of the photos that the run was trained on, each class in proportion.
+
+    Raises:
+        RunFolderError: they are no longer where they were.
+    """
+    found = _spread([(photo.path, photo.label) for photo in run.splits["train"]], count)
+    known = {photo.sha256 for photo in run.splits["train"]}
+    reading = read_photos(found, visit, wanted=known.__contains__, track=track, label="Reading calibration photos")
+    if not reading.photos:
+        raise RunFolderError(
+            f"{run.folder}: its training photos are no longer where they were; give photos with --calibration PHOTOS"
+        )
+    return reading
+
+
+def _spread(found: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
+    """`count` items at even distances; photos lie class by class, so each class keeps its share."""
+    if len(found) <= count:
+        return list(found)
+    return [found[index * len(found) // count] for index in range(count)]

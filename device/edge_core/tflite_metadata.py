@@ -1,0 +1,212 @@
+"""The public TFLite Metadata convention, written: what MediaPipe, Android Studio and Netron read of a model.
+
+Two flatbuffers are made here. `describe` builds the small one that tells what goes in and comes out, after
+`metadata_schema.fbs` of TensorFlow Lite (file identifier M001). `attach` puts it into a model, after `schema.fbs`
+(TFL3): flatbuffer offsets point forwards only, so a new root table is put in *front*, and the converter's bytes stay
+as they are behind it, aligned as they were.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import flatbuffers
+
+from edge_core.errors import ModelFormatError
+
+METADATA_NAME: Final = b"TFLITE_METADATA"
+LABELS_FILE: Final = "labels.txt"
+
+_RGB = 1  # ColorSpaceType
+_FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2  # ContentProperties
+_NORMALIZATION_OPTIONS = 1  # ProcessUnitOptions
+_TENSOR_AXIS_LABELS = 2  # AssociatedFileType
+
+_MODEL_FIELDS = 8  # version, operator_codes, subgraphs, description, buffers, metadata_buffer, metadata, signature_defs
+_SUBGRAPHS, _BUFFERS, _METADATA = 2, 4, 6
+_ALIGNMENT = 16  # of buffer data, by the schema's force_align
+
+
+def is_tflite(data: bytes) -> bool:
+    """Whether the bytes start like a TFLite flatbuffer."""
+    return data[4:8] == b"TFL3"
+
+
+def describe(name: str, description: str, version: str) -> bytes:
+    """The metadata flatbuffer of an image classifier that takes raw RGB pixels and gives a score per label.
+
+    Normalisation is (pixel - 0) / 1: whatever the network wants beyond that is inside the file already.
+    """
+    builder = flatbuffers.Builder(512)
+    builder.ForceDefaults(True)
+
+    def table(*fields: tuple[str, Any] | None) -> int:
+        builder.StartObject(len(fields))
+        for slot, field in enumerate(fields):
+            if field is not None and field[0] == "offset":
+                builder.PrependUOffsetTRelativeSlot(slot, field[1], 0)
+            elif field is not None:
+                builder.PrependUint8Slot(slot, field[1], 0)
+        return int(builder.EndObject())
+
+    def text(value: str) -> tuple[str, Any]:
+        return "offset", builder.CreateString(value)
+
+    def tables(*offsets: int) -> tuple[str, Any]:
+        builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            builder.PrependUOffsetTRelative(offset)
+        return "offset", builder.EndVector()
+
+    def floats(value: float) -> tuple[str, Any]:
+        builder.StartVector(4, 1, 4)
+        builder.PrependFloat32(value)
+        return "offset", builder.EndVector()
+
+    def content(kind: int, properties: int) -> tuple[str, Any]:
+        return "offset", table(("byte", kind), ("offset", properties))
+
+    image = content(_IMAGE_PROPERTIES, table(("byte", _RGB)))
+    raw_pixels = table(("byte", _NORMALIZATION_OPTIONS), ("offset", table(floats(0.0), floats(1.0))))
+    levels = table(floats(255.0), floats(0.0))  # Stats: max, min
+    pixels = table(
+        text("image"), text("Raw pixels, RGB."), None, image, tables(raw_pixels), ("offset", levels)
+    )  # fmt: skip
+    labels = table(text(LABELS_FILE), text("A label per line."), ("byte", _TENSOR_AXIS_LABELS))
+    feature = content(_FEATURE_PROPERTIES, table())
+    probabilities = table(floats(1.0), floats(0.0))
+    scores = table(
+        text("scores"), text("A probability per label."), None, feature, None, ("offset", probabilities), tables(labels)
+    )
+    subgraph = table(None, None, tables(pixels), tables(scores))
+    root = table(
+        text(name), text(description), text(version), tables(subgraph), None, None, None, text("1.0.0")
+    )  # fmt: skip
+    builder.Finish(root, file_identifier=b"M001")
+    return bytes(builder.Output())
+
+
+def attach(model: bytes, metadata: bytes) -> bytes:
+    """The model with `metadata` as its buffer named TFLITE_METADATA; one that was there is replaced.
+
+    Raises:
+        ModelFormatError: `model` is no TFLite flatbuffer.
+    """
+    if not is_tflite(model):
+        raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")
+    try:
+        root = _u32(model, 0)
+        fields = [_field(model, root, slot) for slot in range(_MODEL_FIELDS)]
+        old_buffers = _vector(model, fields[_BUFFERS])
+        old_entries = [
+            entry for entry in _vector(model, fields[_METADATA]) if _entry_name(model, entry) != METADATA_NAME
+        ]
+        version = _u32(model, fields[0]) if fields[0] else 0
+        targets = [_target(model, place) if place else 0 for place in fields]
+    except struct.error as error:
+        raise ModelFormatError("not a TFLite model: its flatbuffer is cut off or damaged") from error
+    if not targets[_SUBGRAPHS]:
+        raise ModelFormatError("not a TFLite model: it holds no graph")
+
+    # The front: everything new, children behind their parents, the old model's bytes last.
+    front = _Front()
+    vtable = front.take(4 + 2 * _MODEL_FIELDS)
+    table = front.take(4 + 4 * _MODEL_FIELDS)
+    buffers = front.take(4 + 4 * (len(old_buffers) + 1))
+    entries = front.take(4 + 4 * (len(old_entries) + 1))
+    small_vtable = front.take(4 + 2 * 2)  # the same shape for the new Buffer (1 field) and Metadata (2 fields)
+    entry = front.take(4 + 4 * 2)
+    buffer = front.take(4 + 4 * 2)
+    name = front.take(4 + len(METADATA_NAME) + 1)
+    data = front.take(4 + len(metadata), align_content_at=4)
+    start = front.end()
+
+    front.put(0, "<I4s", table, b"TFL3")
+    present = [bool(place) for place in fields]
+    present[0] = present[_BUFFERS] = present[_METADATA] = True
+    slots = [4 + 4 * slot if there else 0 for slot, there in enumerate(present)]
+    front.put(vtable, f"<HH{_MODEL_FIELDS}H", 4 + 2 * _MODEL_FIELDS, 4 + 4 * _MODEL_FIELDS, *slots)
+    front.put(table, "<iI", table - vtable, version)
+    for slot in range(1, _MODEL_FIELDS):
+        if present[slot]:
+            goal = {_BUFFERS: buffers, _METADATA: entries}.get(slot, start + targets[slot])
+            front.point(table + slots[slot], goal)
+    for vector, old, new in ((buffers, old_buffers, buffer), (entries, old_entries, entry)):
+        front.put(vector, "<I", len(old) + 1)
+        for index, goal in enumerate([*(start + place for place in old), new]):
+            front.point(vector + 4 + 4 * index, goal)
+    front.put(small_vtable, "<4H", 8, 12, 4, 8)
+    front.put(entry, "<i", entry - small_vtable)
+    front.point(entry + 4, name)
+    front.put(entry + 8, "<I", len(old_buffers))
+    front.put(buffer, "<i", buffer - small_vtable)
+    front.point(buffer + 4, data)
+    front.put(name, f"<I{len(METADATA_NAME)}s", len(METADATA_NAME), METADATA_NAME)
+    front.put(data, f"<I{len(metadata)}s", len(metadata), metadata)
+    return bytes(front.bytes) + model
+
+
+class _Front:
+    """A growing block of zeroed bytes with places handed out in order."""
+
+    def __init__(self) -> None:
+        self.bytes = bytearray(8)
+
+    def take(self, size: int, align_content_at: int | None = None) -> int:
+        self._pad_to(4)
+        if align_content_at is not None:
+            self.bytes += bytes(-(len(self.bytes) + align_content_at) % _ALIGNMENT)
+        place = len(self.bytes)
+        self.bytes += bytes(size)
+        return place
+
+    def end(self) -> int:
+        self._pad_to(_ALIGNMENT)
+        return len(self.bytes)
+
+    def put(self, place: int, layout: str, *values: object) -> None:
+        struct.pack_into(layout, self.bytes, place, *values)
+
+    def point(self, place: int, goal: int) -> None:
+        self.put(place, "<I", goal - place)
+
+    def _pad_to(self, alignment: int) -> None:
+        self.bytes += bytes(-len(self.bytes) % alignment)
+
+
+def _u32(data: bytes, place: int) -> int:
+    return int(struct.unpack_from("<I", data, place)[0])
+
+
+def _field(data: bytes, table: int, slot: int) -> int:
+    """Where the field of a table lies, or 0 if it is not there."""
+    vtable = table - struct.unpack_from("<i", data, table)[0]
+    if vtable < 0:
+        raise struct.error
+    size = struct.unpack_from("<H", data, vtable)[0]
+    place = 4 + 2 * slot
+    offset = struct.unpack_from("<H", data, vtable + place)[0] if place < size else 0
+    return table + offset if offset else 0
+
+
+def _target(data: bytes, place: int) -> int:
+    return place + _u32(data, place)
+
+
+def _vector(data: bytes, field: int) -> Sequence[int]:
+    """Where the tables of a vector of tables lie."""
+    if not field:
+        return []
+    vector = _target(data, field)
+    count = _u32(data, vector)
+    if 4 * count > len(data):
+        raise struct.error
+    return [_target(data, vector + 4 + 4 * index) for index in range(count)]
+
+
+def _entry_name(data: bytes, entry: int) -> bytes:
+    field = _field(data, entry, 0)
+    if not field:
+        return b""
+    place = _target(data, field)
+    return data[place + 4 : place + 4 + _u32(data, place)]

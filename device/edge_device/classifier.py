@@ -1,0 +1,92 @@
+"""Frames to labels: the Python API of the device."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_core.errors import ModelFormatError
+from edge_core.preprocess import Frame
+from edge_core.tflite_file import read_card
+from edge_device.interpreter import Interpreter, RuntimeName, Scores
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A label and the model's score for it, 0..1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one frame took, in milliseconds; `invoke_ms` includes reading the scores."""
+
+    preprocess_ms: float
+    invoke_ms: float
+
+
+def top(scores: Scores, labels: Sequence[str], count: int) -> list[Prediction]:
+    """The `count` best labels, best first; equal scores in label order."""
+    best = np.argsort(-scores, kind="stable")[:count]
+    return [Prediction(labels[index], float(scores[index])) for index in best]
+
+
+class Classifier:
+    """A complete .tflite, ready to classify frames.
+
+        classifier = Classifier(Path("flowers-int8.tflite"))
+        frame = cv2.VideoCapture(0).read()[1]
+        print(classifier.classify(frame)[0].label)
+
+    Attributes:
+        card: the model card inside the file.
+        runtime: name and version of the interpreter that runs it.
+    """
+
+    def __init__(self, path: Path | str, *, runtime: RuntimeName = "auto", threads: int | None = None) -> None:
+        """Opens a file.
+
+        Args:
+            path: of a .tflite that carries its card, as `edge-convert export` writes it.
+            runtime: which interpreter, see `Interpreter`.
+            threads: for one inference; all cores unless told otherwise.
+
+        Raises:
+            ModelFormatError: not a .tflite, without a card, or with a card that contradicts the model.
+            RuntimeMissingError: no interpreter is installed.
+        """
+        path = Path(path)
+        self.card = read_card(path)
+        self._interpreter = Interpreter(path, runtime=runtime, threads=threads)
+        self.runtime = self._interpreter.runtime
+        if self._interpreter.outputs != len(self.card.labels):
+            raise ModelFormatError(
+                f"{path} contradicts itself: {len(self.card.labels)} labels, {self._interpreter.outputs} outputs"
+            )
+        if self._interpreter.input_shape != self.card.input.shape:
+            raise ModelFormatError(
+                f"{path} contradicts itself: its card says the input is {self.card.input.shape}, "
+                f"the model takes {self._interpreter.input_shape}"
+            )
+
+    def classify(self, frame: Frame, count: int = 5) -> list[Prediction]:
+        """The `count` best labels of a frame, best first.
+
+        Args:
+            frame: uint8, shape (height, width, 3), B, G, R as OpenCV gives it, of any size.
+            count: how many, at most.
+        """
+        return top(self.scores(frame)[0], self.card.labels, count)
+
+    def scores(self, frame: Frame) -> tuple[Scores, Timing]:
+        """All scores of a frame, in the order of `card.labels`, and what they took."""
+        start = time.perf_counter()
+        self._interpreter.write_frame(frame, self.card.input)
+        written = time.perf_counter()
+        self._interpreter.invoke()
+        scores = self._interpreter.read_scores()
+        return scores, Timing(1e3 * (written - start), 1e3 * (time.perf_counter() - written))
