@@ -19,17 +19,22 @@ def check_labels(labels: Sequence[object]) -> tuple[str, ...]:
     """Returns the labels as a tuple if they can name a model's outputs.
 
     Raises:
-        CardError: fewer than two, not text, empty, with a line break, or twice the same.
+        CardError: fewer than two, not text that UTF-8 can hold, empty, with a line break, or twice the same.
     """
     if len(labels) < 2:
         raise CardError(f"a classifier needs two labels or more, not {len(labels)}")
     for label in labels:
-        if not isinstance(label, str) or not label.strip() or len(label.splitlines()) != 1:
+        if not isinstance(label, str) or not label.strip() or label.splitlines() != [label] or not _is_utf8(label):
             raise CardError(f"a label is one line of text, not {label!r}")
     if len(set(labels)) != len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
         raise CardError(f"the label {twice!r} is there more than once")
     return tuple(str(label) for label in labels)
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text can be written down; a folder's name need not be one."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,8 @@ class ModelCard:
             return cls(
                 labels=tuple(_typed(fields["labels"], list)),
                 input=InputSpec.from_json(fields["input"]),
-                backbone=_build(Backbone, fields["backbone"]),
-                dataset=_build(Dataset, fields["dataset"]),
+                backbone=_backbone(fields["backbone"]),
+                dataset=_dataset(fields["dataset"]),
                 metrics={
                     str(name): Estimate(*(float(value[part]) for part in ("value", "low", "high")))
                     for name, value in _typed(fields["metrics"], dict).items()
@@ -130,7 +135,7 @@ class ModelCard:
             raise CardError(f"the model card's input: {error}") from error
         except KeyError as error:
             raise CardError(f"the model card lacks the field {error}") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, CardError):
                 raise
             raise CardError(f"the model card has a field of the wrong type: {error}") from error
@@ -142,5 +147,19 @@ def _typed(value: object, kind: type[T]) -> T:
     return value
 
 
-def _build(kind: type[T], fields: object) -> T | None:
-    return None if fields is None else kind(**_typed(fields, dict))
+def _backbone(fields: Any) -> Backbone | None:
+    if fields is None:
+        return None
+    name, weights, weights_sha256 = (_typed(fields[part], str) for part in ("name", "weights", "weights_sha256"))
+    return Backbone(name, float(fields["alpha"]), weights, weights_sha256)
+
+
+def _dataset(fields: Any) -> Dataset | None:
+    if fields is None:
+        return None
+    counts = {
+        split: {label: _typed(count, int) for label, count in _typed(by_label, dict).items()}
+        for split, by_label in _typed(fields["counts"], dict).items()
+    }
+    name, fingerprint = (_typed(fields[part], str) for part in ("name", "fingerprint"))
+    return Dataset(name, counts, fingerprint, _typed(fields["split_seed"], int))

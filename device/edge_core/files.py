@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_core.errors import EdgeError, OutputError
@@ -25,7 +25,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _as_output_error(path, error) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 @contextmanager
@@ -33,14 +34,14 @@ def folder_written_whole(path: Path, replace: bool = False) -> Iterator[Path]:
     """Gives a new folder beside `path` to fill; on leaving without an error it is renamed to `path`.
 
     Args:
-        path: must not exist, or be an empty folder, unless `replace`.
+        path: must not exist or be an empty folder, or any folder if `replace`.
         replace: whether an existing folder gives way to the new one once that is whole.
 
     Raises:
         OutputError: `path` is taken, or cannot be written.
     """
-    if path.exists() and not replace and not (path.is_dir() and not any(path.iterdir())):
-        raise OutputError(f"{path} is there already; choose another name or remove it")
+    if not (replace and path.is_dir()):
+        require_free(path)
     beside = _beside(path)
     try:
         beside.mkdir(parents=True)
@@ -56,6 +57,16 @@ def folder_written_whole(path: Path, replace: bool = False) -> Iterator[Path]:
         raise _as_output_error(path, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def require_free(path: Path) -> None:
+    """Checks, before the work is done, that a folder can be written at `path`.
+
+    Raises:
+        OutputError: something other than an empty folder is there.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise OutputError(f"{path} is there already; choose another name or remove it")
 
 
 def _beside(path: Path) -> Path:

@@ -30,12 +30,12 @@ def accuracy(correct: npt.NDArray[np.bool_]) -> Estimate:
     Args:
         correct: shape (photos,), at least one.
     """
-    count, share = correct.size, float(correct.mean())
-    if not count:
+    if not correct.size:
         raise ValueError("an accuracy needs at least one photo")
+    count, share = correct.size, float(correct.mean())
     middle = (share + Z_95**2 / (2 * count)) / (1 + Z_95**2 / count)
     half = Z_95 / (1 + Z_95**2 / count) * sqrt(share * (1 - share) / count + Z_95**2 / (4 * count**2))
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Estimate(share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))  # but for rounding
 
 
 def paired_difference(correct: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]) -> Estimate:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +21,7 @@ from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
@@ -65,6 +66,18 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
     )
 
 
+def pictures_below(folder: Path) -> list[Path]:
+    """All files under a folder that look like pictures, in natural order; what is hidden is passed over."""
+    found = (
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in EXTENSIONS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    return sorted(found, key=lambda path: (natural_key(str(path.relative_to(folder))), path))
+
+
 def find_photos(folder: Path) -> list[tuple[Path, str]]:
     """Lists (path, label) of all files under `folder`/LABEL/ that look like pictures, classes in natural order.
 
@@ -78,9 +91,9 @@ def find_photos(folder: Path) -> list[tuple[Path, str]]:
     found = []
     for label_folder in sorted((child for child in folder.iterdir() if child.is_dir()), key=_by_name):
         if not label_folder.name.startswith("."):
-            found += [(path, label_folder.name) for path in _pictures_below(label_folder)]
+            found += [(path, label_folder.name) for path in pictures_below(label_folder)]
     if not found:
-        flat = "its pictures lie beside each other" if _pictures_below(folder) else "it holds no pictures"
+        flat = "its pictures lie beside each other" if pictures_below(folder) else "it holds no pictures"
         raise DatasetError(f"{folder}: {flat}; put them into one subfolder per class, {folder}/CLASS/photo.jpg")
     return found
 
@@ -97,6 +110,25 @@ def labels_of(found: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
     return labels
 
 
+def identify_photos(
+    found: Sequence[tuple[Path, str]], *, track: Track = silently, label: str = "Hashing photos"
+) -> tuple[list[Photo], list[Unusable]]:
+    """Hashes files on all cores; those that cannot be read come back as unusable."""
+
+    def identify(path: Path, label: str) -> Photo | Unusable:
+        try:
+            with path.open("rb") as file:
+                return Photo(path, label, hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            return Unusable(path, error.strerror or str(error))
+
+    results = list(track(_on_all_cores(lambda item: identify(*item), found), label, len(found)))
+    return (
+        [result for result in results if isinstance(result, Photo)],
+        [result for result in results if isinstance(result, Unusable)],
+    )
+
+
 def read_photos(
     found: Sequence[tuple[Path, str]],
     visit: Callable[[int, Frame], T],
@@ -105,7 +137,7 @@ def read_photos(
     track: Track = silently,
     label: str = "Reading photos",
 ) -> Reading[T]:
-    """Reads, hashes and decodes photos on all cores and hands each frame to `visit`, in constant memory.
+    """Hashes and decodes photos on all cores and hands each frame to `visit`.
 
     Args:
         found: (path, label) pairs.
@@ -125,15 +157,9 @@ def read_photos(
         except OSError as error:
             return Unusable(path, error.strerror or str(error))
 
-    def results() -> Iterator[tuple[Photo, T] | Unusable | None]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            waiting = enumerate(found)
-            while batch := list(islice(waiting, 256)):  # bounds what waits in the pool
-                yield from pool.map(lambda item: read(item[0], *item[1]), batch)
-
     good: list[tuple[Photo, T]] = []
     unusable: list[Unusable] = []
-    for result in track(results(), label, len(found)):
+    for result in track(_on_all_cores(lambda item: read(item[0], *item[1]), enumerate(found)), label, len(found)):
         if isinstance(result, Unusable):
             unusable.append(result)
         elif result is not None:
@@ -193,15 +219,13 @@ def _draw(photo: Photo, seed: int) -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
+def _on_all_cores(work: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
+    """`map` over a thread pool, in order, with a bounded number of items under way. OpenCV and hashlib free the GIL."""
+    waiting = iter(items)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while batch := list(islice(waiting, 256)):
+            yield from pool.map(work, batch)
+
+
 def _by_name(path: Path) -> tuple[object, str]:
     return natural_key(path.name), path.name
-
-
-def _pictures_below(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )

@@ -64,6 +64,8 @@ def decode_picture(data: bytes) -> Frame:
         raise PictureError("HEIC is not supported; save it as JPEG")
     if data.startswith(b"\xff\xd8") and not _jpeg_ends(data):  # OpenCV 4 fills the rest with grey
         raise PictureError("the file is truncated")
+    if data.startswith(b"\x89PNG") and not _png_ends(data):  # OpenCV 5 asks for as much memory as a wrong length says
+        raise PictureError("the file is truncated or damaged")
     try:
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # more pixels than OpenCV's limit, for one
@@ -88,4 +90,14 @@ def _jpeg_ends(data: bytes) -> bool:
             return data.find(b"\xff\xd9", position) != -1
         else:
             position += 2 + int.from_bytes(data[position + 2 : position + 4])
+    return False
+
+
+def _png_ends(data: bytes) -> bool:
+    """Whether the chunks (length, type, content, four bytes of checksum) lead to the one that ends the picture."""
+    position = 8
+    while position + 12 <= len(data):
+        if data[position + 4 : position + 8] == b"IEND":
+            return True
+        position += 12 + int.from_bytes(data[position : position + 4])
     return False

@@ -70,6 +70,7 @@ def read_card(path: Path) -> ModelCard:
 
 
 def _read_text(archive: zipfile.ZipFile, name: str) -> str:
-    if archive.getinfo(name).file_size > MAX_TEXT_BYTES:
-        raise ValueError(f"{name} is larger than {MAX_TEXT_BYTES} bytes")
+    entry = archive.getinfo(name)
+    if entry.file_size > MAX_TEXT_BYTES or entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed, or larger than {MAX_TEXT_BYTES} bytes")
     return archive.read(name).decode("utf-8")

@@ -114,9 +114,10 @@ def attach(model: bytes, metadata: bytes) -> bytes:
     table = front.take(4 + 4 * _MODEL_FIELDS)
     buffers = front.take(4 + 4 * (len(old_buffers) + 1))
     entries = front.take(4 + 4 * (len(old_entries) + 1))
-    small_vtable = front.take(4 + 2 * 2)  # the same shape for the new Buffer (1 field) and Metadata (2 fields)
+    entry_vtable = front.take(4 + 2 * 2)  # of the new Metadata: name, buffer
+    buffer_vtable = front.take(4 + 2 * 1)  # of the new Buffer: data; its next field would be a 64-bit offset
     entry = front.take(4 + 4 * 2)
-    buffer = front.take(4 + 4 * 2)
+    buffer = front.take(4 + 4 * 1)
     name = front.take(4 + len(METADATA_NAME) + 1)
     data = front.take(4 + len(metadata), align_content_at=4)
     start = front.end()
@@ -135,11 +136,12 @@ def attach(model: bytes, metadata: bytes) -> bytes:
         front.put(vector, "<I", len(old) + 1)
         for index, goal in enumerate([*(start + place for place in old), new]):
             front.point(vector + 4 + 4 * index, goal)
-    front.put(small_vtable, "<4H", 8, 12, 4, 8)
-    front.put(entry, "<i", entry - small_vtable)
+    front.put(entry_vtable, "<4H", 8, 12, 4, 8)
+    front.put(buffer_vtable, "<3H", 6, 8, 4)
+    front.put(entry, "<i", entry - entry_vtable)
     front.point(entry + 4, name)
     front.put(entry + 8, "<I", len(old_buffers))
-    front.put(buffer, "<i", buffer - small_vtable)
+    front.put(buffer, "<i", buffer - buffer_vtable)
     front.point(buffer + 4, data)
     front.put(name, f"<I{len(METADATA_NAME)}s", len(METADATA_NAME), METADATA_NAME)
     front.put(data, f"<I{len(metadata)}s", len(metadata), metadata)
@@ -190,7 +192,10 @@ def _field(data: bytes, table: int, slot: int) -> int:
 
 
 def _target(data: bytes, place: int) -> int:
-    return place + _u32(data, place)
+    goal = place + _u32(data, place)
+    if goal >= len(data):
+        raise struct.error
+    return goal
 
 
 def _vector(data: bytes, field: int) -> Sequence[int]:

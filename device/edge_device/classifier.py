@@ -90,3 +90,11 @@ class Classifier:
         self._interpreter.invoke()
         scores = self._interpreter.read_scores()
         return scores, Timing(1e3 * (written - start), 1e3 * (time.perf_counter() - written))
+
+    def pixel_scores(self, pixels: Frame) -> Scores:
+        """All scores of pixels that `preprocess` has made already, in the order of `card.labels`."""
+        return self._interpreter.scores(pixels)
+
+    def score_pixels(self, pixels: Frame) -> Scores:
+        """All scores for a frame that `preprocess` has been through already: uint8, shape `card.input.shape`."""
+        return self._interpreter.scores(pixels)

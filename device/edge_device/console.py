@@ -1,17 +1,18 @@
 """How the four commands talk: results to standard output, everything else to standard error."""
 
 import os
+import signal
 import sys
+import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
+from types import FrameType
 from typing import Annotated, Any, Final, TypeVar
 
 import cv2
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from edge_core.errors import EdgeError, RuntimeMissingError
 
@@ -19,6 +20,12 @@ T = TypeVar("T")
 
 INTERRUPTED: Final = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+BUG: Final = 70
+"""Exit status after an error that nobody foresaw: EX_SOFTWARE of sysexits.h, not to be taken for a failed check."""
+
+QUIET_S: Final = 2.0
+"""Work shorter than this leaves no line in a log."""
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -31,31 +38,79 @@ def command_line(help: str) -> typer.Typer:
 
 def say(message: str) -> None:
     """One line to a person, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    print(" ".join(line.strip() for line in message.splitlines()), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def one_line_errors(debug: bool = False) -> Iterator[None]:
-    """Turns an error raised on purpose into one line on standard error and its exit status.
+    """Turns an error into one line on standard error and its exit status; `debug` shows the traceback, too.
 
-    A reader that closed standard output (`| head`) ends the command in silence; Ctrl-C ends it with status 130. OpenCV's
-    own log is silenced: what it complains of is reported by us, once, with the file's name.
+    A reader that closed standard output (`| head`) ends the command in silence; Ctrl-C ends it with status 130. The
+    logs of OpenCV and its FFmpeg are silenced: what they complain of is reported by us, once, with the file's name.
     """
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be text, nor a terminal know all of it
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
     except EdgeError as error:
-        if debug:
-            traceback.print_exc()
-        say(f"error: {' '.join(str(error).split())}")
+        _show_traceback(debug)
+        say(f"error: {error}")
         raise SystemExit(error.exit_status) from None
     except KeyboardInterrupt:
         say("interrupted")
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        _drop_output()
         raise SystemExit(0) from None
+    except OSError as error:
+        _show_traceback(debug)
+        _drop_output()
+        say(f"error: {error}")
+        raise SystemExit(EdgeError.exit_status) from None
+    except Exception as error:  # noqa: BLE001 - the outermost of all
+        _show_traceback(debug)
+        say(f"error: unexpected {type(error).__name__}: {error}; please report it with what --debug shows")
+        raise SystemExit(BUG) from None
+
+
+def _show_traceback(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+
+
+def _drop_output() -> None:
+    """Sends what standard output still holds nowhere, or Python complains once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def stop_asked() -> Iterator[Callable[[], bool]]:
+    """Within it, Ctrl-C and SIGTERM only ask to stop, so that no output is cut in two; a second one ends at once.
+
+    Gives a function that tells whether it was asked.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        del frame
+        asked.append(number)
+        signal.signal(number, previous[signal.Signals(number)])
+
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -75,20 +130,54 @@ def extra_needed(extra: str, *modules: str) -> Iterator[None]:
         ) from error
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "")
-
-
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """The `edge_core.progress.Track` that draws a bar with throughput and remaining time on standard error."""
+    """The `edge_core.progress.Track` of the commands, on standard error.
+
+    Draws a bar with throughput and remaining time on a terminal; elsewhere one line at the end, if it took long.
+    """
+    if sys.stderr.isatty():
+        yield from _with_bar(items, label, total)
+        return
+    start, count = time.perf_counter(), 0
+    for item in items:
+        count += 1
+        yield item
+    elapsed = time.perf_counter() - start
+    if elapsed > QUIET_S:
+        say(f"{label}: {count} in {elapsed:.0f} s, {count / elapsed:.1f}/s")
+
+
+def _with_bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+    from rich.console import Console  # late: a tenth of the time that `edge-run images` takes on one picture
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "")
+
     columns: tuple[Any, ...] = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        Rate(),
+        TimeColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield from progress.track(items, total=total, description=label)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Sends what C++ libraries write to standard error to nowhere: TensorFlow's greetings, the converter's log."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -62,8 +62,12 @@ class Interpreter:
             or shapes[1][0] != 1
             or inputs[0]["dtype"] not in (np.uint8, np.float32)
         ):
+            kinds = [
+                f"{np.dtype(one['dtype'])} {shape}" for one, shape in zip((*inputs, *outputs), shapes, strict=True)
+            ]
             raise ModelFormatError(
-                f"{path} is not an image classifier: its inputs and outputs have the shapes {shapes}"
+                f"{path} is not an image classifier that takes uint8 or float32 pixels: its inputs and outputs are "
+                f"{', '.join(kinds)}"
             )
         self.input_shape = shapes[0][1:]
         self.outputs = shapes[1][1]

@@ -1,0 +1,84 @@
+"""The network: raw pixels in, a score per label out, with the seam at which training cuts it.
+
+Imported by the commands once the extra is known to be there.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.preprocess import InputSpec
+from edge_train.tf import keras
+from edge_train.weights import Weights, load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SEAM: Final = "block_12_add"
+"""Layer at whose output fine-tuning begins: everything before it is frozen, so it is run once over the photos."""
+
+NORMALISE: Final = "normalise"
+SCORES: Final = "scores"
+DROPOUT_RATE: Final = 0.2
+_DROPOUT: Final = "dropout"
+
+
+def build(spec: InputSpec, labels: int, alpha: float, weights: Weights) -> "keras.Model":
+    """MobileNetV2 (Sandler et al., CVPR 2018) with a softmax over `labels` outputs.
+
+    A flat functional model, as quantisation-aware training wants it. It takes float32 of shape (batch, height, width,
+    3) with raw pixels 0..255 in RGB; the first layer brings them to -1..1.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    trunk = keras.applications.MobileNetV2(
+        input_shape=spec.shape, alpha=alpha, include_top=False, weights=None, pooling="avg"
+    )
+    load_weights(trunk, weights)
+    pixels = keras.Input(spec.shape, name="pixels")
+    model_trunk = keras.applications.MobileNetV2(
+        input_tensor=keras.layers.Rescaling(1 / 127.5, offset=-1, name=NORMALISE)(pixels),
+        alpha=alpha,
+        include_top=False,
+        weights=None,
+        pooling="avg",
+    )
+    model_trunk.set_weights(trunk.get_weights())
+    features = keras.layers.Dropout(DROPOUT_RATE, name=_DROPOUT)(model_trunk.output)
+    scores = keras.layers.Dense(labels, activation="softmax", name=SCORES)(features)
+    model = keras.Model(pixels, scores, name=f"mobilenet_v2_{alpha:g}_{spec.width}x{spec.height}")
+    # Frozen statistics: with batches of one camera's photos, updating them made fine-tuning diverge.
+    for layer in cast("Iterable[keras.layers.Layer]", model.layers):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    return model
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The model cut at the seam; all parts share its weights.
+
+    Attributes:
+        lower: pixels to maps; frozen.
+        upper: maps to scores; what fine-tuning changes.
+        pooled: maps to features, shape (batch, features): what the last layer sees.
+    """
+
+    lower: "keras.Model"
+    upper: "keras.Model"
+    pooled: "keras.Model"
+
+
+def cut(model: "keras.Model") -> Parts:
+    """Cuts a model that `build` made."""
+    seam = model.get_layer(SEAM).output
+    features = model.get_layer(_DROPOUT).input
+    return Parts(keras.Model(model.input, seam), keras.Model(seam, model.output), keras.Model(seam, features))
+
+
+def set_head(model: "keras.Model", kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> None:
+    """Sets the last layer: `kernel` of shape (features, labels), `bias` of shape (labels,)."""
+    model.get_layer(SCORES).set_weights([kernel, bias])

@@ -1,0 +1,202 @@
+"""The `edge-train` command."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from edge_core.errors import PictureError
+from edge_core.photos import Photo, Unusable
+from edge_core.preprocess import InputSpec
+from edge_core.run_folder import read_run
+from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, track
+
+app = command_line("Train MobileNet on your photos.")
+_NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")
+
+RunFolder = Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")]
+
+
+def cache_folder() -> Path:
+    """Where rendered photos and fetched weights are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-mobilenet"
+
+
+@app.command()
+def fit(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Folder with one subfolder per class (or train/, val/ and test/ of that form), or `signs`, the built-in set."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Run folder to write. Default: runs/NAME-OF-DATA.")] = None,
+    image_size: Annotated[int, typer.Option(help="Side of the model's input in pixels.", min=32, max=1024)] = 160,
+    crop: Annotated[
+        str, typer.Option(help="center, stretch or pad: what becomes of photos that are not square.")
+    ] = "center",
+    alpha: Annotated[
+        float, typer.Option(help="Width of MobileNetV2: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4)
+    ] = 1.0,
+    weights: Annotated[str, typer.Option(help="imagenet, none, or the path of a weights file.")] = "imagenet",
+    epochs: Annotated[int, typer.Option(help="Of fine-tuning, at most; 0 for none.", min=0)] = 8,
+    seed: Annotated[int, typer.Option(help="Of the split, the views and the training.", min=0)] = 1,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror",
+            help="Train on mirrored photos, too: not for signs or text. Default: yes, but for `signs`.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train a classifier on a folder of photos.
+
+    Example: [bold]edge-train fit photos/ --out runs/flowers[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", *_NEEDS):
+            from edge_train.dataset import open_photos
+            from edge_train.fit import Settings
+            from edge_train.fit import fit as fit_photos
+        spec = InputSpec(image_size, image_size, crop)  # type: ignore[arg-type]
+        photos = open_photos(data, seed=seed, mirror=mirror, cache=cache_folder(), track=track)
+        say(
+            f"{photos.name}: {len(photos.labels)} classes, "
+            + ", ".join(f"{len(members)} photos to {split}" for split, members in photos.splits.items())
+        )
+        _report("unreadable", photos.unusable)
+        _report_groups("there more than once, used once", photos.repeated)
+        _report_groups("in several classes, left out", photos.contradicted)
+        fitted = fit_photos(
+            photos,
+            out or Path("runs") / photos.name,
+            spec=spec,
+            cache=cache_folder(),
+            alpha=alpha,
+            weights=weights,
+            settings=Settings(seed=seed, epochs=epochs),
+            track=track,
+        )
+        _report("unusable", fitted.unusable)
+        assert fitted.card.backbone is not None
+        say(f"weights: {fitted.card.backbone.weights}")
+        if as_json:
+            print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
+        else:
+            print(f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}, run folder {fitted.folder}")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Photo folder to test on; photos that the run was trained or validated on are left out. Default: the run's own test photos."
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Test a run on photos that it has never seen.
+
+    Example: [bold]edge-train evaluate runs/flowers --data photos/[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", *_NEEDS):
+            from edge_train.evaluate import evaluate as evaluate_run
+        result = evaluate_run(read_run(run), data, track=track)
+        _report("unusable", result.unusable)
+        if result.left_out:
+            say(f"{result.left_out} photos left out: the run was trained or validated on them")
+        if as_json:
+            print(json.dumps(result.to_json()))
+            return
+        print(f"{len(result.judged)} photos, accuracy {result.accuracy.percent()}")
+        width = max(map(len, result.labels))
+        for label, share in result.recall().items():
+            print(f"  {label:{width}}  {share.percent()}")
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    top: Annotated[int, typer.Option(help="Labels to print, best first.", min=1)] = 3,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what the full-size model makes of pictures.
+
+    Example: [bold]edge-train predict runs/flowers rose.jpg[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", *_NEEDS):
+            from edge_train.evaluate import load_model
+            from edge_train.evaluate import predict as predict_picture
+        opened = read_run(run)
+        model = load_model(opened)
+        failed = False
+        for picture in pictures:
+            try:
+                best = predict_picture(opened, picture, model, top)
+            except PictureError as error:
+                say(f"error: {error}")
+                failed = True
+                continue
+            if as_json:
+                print(
+                    json.dumps({"source": str(picture), "top": [vars(prediction) for prediction in best]}), flush=True
+                )
+            else:
+                print(
+                    picture, *(f" {prediction.label} {100 * prediction.score:.1f} %" for prediction in best), flush=True
+                )
+        if failed:
+            raise SystemExit(PictureError.exit_status)
+
+
+@app.command()
+def signs(
+    sheet: Annotated[Path | None, typer.Option(help="Write a printable PDF of the signs, A4.")] = None,
+    video: Annotated[Path | None, typer.Option(help="Write a drive-by video (.mp4) and what it shows (.csv).")] = None,
+    seed: Annotated[int, typer.Option(help="Of the video.", min=0)] = 1,
+    debug: Debug = False,
+) -> None:
+    """Print the signs of the built-in dataset, or drive past them.
+
+    Example: [bold]edge-train signs --sheet signs.pdf --video drive.mp4[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", "matplotlib"):
+            from edge_train.signs import write_sheet, write_video
+        if sheet is None and video is None:
+            raise typer.BadParameter("say what to write: --sheet FILE.pdf, --video FILE.mp4 or both")
+        if sheet is not None:
+            write_sheet(sheet)
+            print(sheet)
+        if video is not None:
+            write_video(video, seed, track=track)
+            print(video)
+
+
+_SHOWN: Final = 10
+
+
+def _report(what: str, files: "list[Unusable] | tuple[Unusable, ...]") -> None:
+    for item in files[:_SHOWN]:
+        say(f"{what}: {item.path}: {item.reason}")
+    if len(files) > _SHOWN:
+        say(f"{what}: and {len(files) - _SHOWN} more")
+
+
+def _report_groups(what: str, groups: list[list[Photo]]) -> None:
+    for group in groups[:_SHOWN]:
+        say(f"{what}: {', '.join(str(photo.path) for photo in group)}")
+    if len(groups) > _SHOWN:
+        say(f"{what}: and {len(groups) - _SHOWN} more")

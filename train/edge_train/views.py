@@ -1,0 +1,96 @@
+"""What training sees of a photo: the photo itself, its mirror image, and what the camera might have seen instead.
+
+A view moves the camera (another window of the frame), then goes through `preprocess` as every frame does, then
+changes the light. So augmentation happens around the preprocessing contract, never instead of it.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edge_core.errors import PictureError
+from edge_core.photos import Photo
+from edge_core.pictures import read_picture
+from edge_core.preprocess import Frame, InputSpec, preprocess
+
+SMALLEST_WINDOW: Final = 0.7
+"""Of the largest window's side; the photo's subject should still be in it."""
+
+GAIN_RANGE: Final = 0.2
+"""A channel is multiplied by 1 ± this: exposure for all three, colour temperature for each."""
+
+
+@dataclass(frozen=True)
+class ViewMaker:
+    """Makes the views of a photo.
+
+    Attributes:
+        spec: what the model expects.
+        count: of views a photo; the first is the photo as the device would see it, the second its mirror image where
+            that is allowed, each further one is drawn.
+        mirror: whether a mirrored photo still shows its label.
+        seed: of what is drawn.
+    """
+
+    spec: InputSpec
+    count: int
+    mirror: bool
+    seed: int
+
+    def __call__(self, photo: Photo) -> Frame:
+        """The views of a photo: uint8, shape (count, height, width, 3).
+
+        They depend on the photo's content, the seed and the view's number alone, not on other photos or on threads.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
+        frame = read_picture(photo.path)
+        views = np.empty((self.count, *self.spec.shape), np.uint8)
+        for number in range(self.count):
+            self._make(frame, number, zlib.crc32(f"{photo.sha256}:{number}".encode()), views[number])
+        return views
+
+    def _make(self, frame: Frame, number: int, key: int, out: Frame) -> None:
+        if number == 0:
+            preprocess(frame, self.spec, out=out)
+        elif number == 1 and self.mirror:
+            preprocess(frame[:, ::-1], self.spec, out=out)
+        else:
+            rng = np.random.default_rng([self.seed, key])
+            window = _window(frame, rng)
+            if self.mirror and rng.random() < 0.5:
+                window = window[:, ::-1]
+            preprocess(window, self.spec, out=out)
+            _relight(out, rng)
+
+
+def view_photos(photos: Sequence[Photo], maker: ViewMaker) -> list[Frame]:
+    """One drawn view of each photo that can be decoded, for a picture of what training sees."""
+    shown = []
+    for photo in photos:
+        try:
+            shown.append(maker(photo)[-1])
+        except PictureError:
+            continue
+    return shown
+
+
+def _window(frame: Frame, rng: np.random.Generator) -> Frame:
+    """A part of the frame with its proportions, 0.7 to 1 of each side, anywhere in it."""
+    height, width = frame.shape[:2]
+    scale = rng.uniform(SMALLEST_WINDOW, 1.0)
+    inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = rng.integers(0, height - inner_height + 1), rng.integers(0, width - inner_width + 1)
+    return frame[top : top + inner_height, left : left + inner_width]
+
+
+def _relight(pixels: Frame, rng: np.random.Generator) -> None:
+    """Changes exposure and colour temperature in place."""
+    gains = rng.uniform(1 - GAIN_RANGE, 1 + GAIN_RANGE) * rng.uniform(1 - GAIN_RANGE / 2, 1 + GAIN_RANGE / 2, 3)
+    table = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)
+    cv2.LUT(pixels, table[None], dst=pixels)
