@@ -60,7 +60,7 @@ class Comparison:
 def artifact_scores(classifier: Classifier, pixels: npt.NDArray[np.uint8], track: Track = silently) -> Scores:
     """Scores of a converted file for preprocessed pixels of shape (photos, height, width, 3): (photos, labels)."""
     label = f"Verifying with {classifier.runtime}"
-    return np.stack([classifier.score_pixels(picture) for picture in track(pixels, label, len(pixels))])
+    return np.stack([classifier.pixel_scores(picture) for picture in track(pixels, label, len(pixels))])
 
 
 def full_size_scores(model: Any, pixels: npt.NDArray[np.uint8], track: Track = silently) -> Scores:

@@ -1,5 +1,14 @@
 """What every stage agrees on: preprocessing, model card, labels, photos, run folders, errors. NumPy and OpenCV only."""
 
+try:
+    import cv2 as _cv2  # noqa: F401
+except ImportError as error:
+    if "libGL" in str(error) or "libgthread" in str(error):
+        raise ImportError(
+            f"OpenCV lacks a system library ({error}); on Debian and Raspberry Pi OS: apt install libgl1"
+        ) from None
+    raise
+
 from edge_core.card import Backbone, Dataset, ModelCard
 from edge_core.errors import EdgeError
 from edge_core.intervals import Estimate

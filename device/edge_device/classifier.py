@@ -94,7 +94,3 @@ class Classifier:
     def pixel_scores(self, pixels: Frame) -> Scores:
         """All scores of pixels that `preprocess` has made already, in the order of `card.labels`."""
         return self._interpreter.scores(pixels)
-
-    def score_pixels(self, pixels: Frame) -> Scores:
-        """All scores for a frame that `preprocess` has been through already: uint8, shape `card.input.shape`."""
-        return self._interpreter.scores(pixels)

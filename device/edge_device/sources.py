@@ -81,12 +81,12 @@ def open_source(text: str, mode: CameraMode = CameraMode(), skipped: Skipped | N
     source: Source
     if text.isdecimal() or text.startswith("/dev/"):
         source = Camera(f"/dev/video{text}" if text.isdecimal() else text, mode)
+    elif not text or not path.exists():
+        raise SourceError(f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera")
     elif path.is_dir() or path.suffix.lower() in EXTENSIONS:
         source = Pictures([path], skipped)
-    elif path.exists():
-        source = Video(path)
     else:
-        raise SourceError(f"{text}: no such file, folder or camera; --source takes one of these, 0 is the first camera")
+        source = Video(path)
     try:
         yield source
     finally:

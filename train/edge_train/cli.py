@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from edge_core.errors import PictureError
+from edge_core.files import require_free
 from edge_core.photos import Photo, Unusable
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
@@ -63,7 +64,12 @@ def fit(
             from edge_train.dataset import open_photos
             from edge_train.fit import Settings
             from edge_train.fit import fit as fit_photos
+            from edge_train.weights import find_weights
         spec = InputSpec(image_size, image_size, crop)  # type: ignore[arg-type]
+        if out is not None:
+            require_free(out)
+        found = find_weights(weights, alpha=alpha, size=image_size, cache=cache_folder())
+        say(f"weights: {found.source}")
         photos = open_photos(data, seed=seed, mirror=mirror, cache=cache_folder(), track=track)
         say(
             f"{photos.name}: {len(photos.labels)} classes, "
@@ -76,15 +82,12 @@ def fit(
             photos,
             out or Path("runs") / photos.name,
             spec=spec,
-            cache=cache_folder(),
+            weights=found,
             alpha=alpha,
-            weights=weights,
             settings=Settings(seed=seed, epochs=epochs),
             track=track,
         )
         _report("unusable", fitted.unusable)
-        assert fitted.card.backbone is not None
-        say(f"weights: {fitted.card.backbone.weights}")
         if as_json:
             print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
         else:

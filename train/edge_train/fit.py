@@ -28,7 +28,7 @@ from edge_train.features import Maps, extract_maps, predict_photos
 from edge_train.head import Array, solve_head
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker, view_photos
-from edge_train.weights import find_weights
+from edge_train.weights import Weights
 
 SAMPLES: Final = 24
 
@@ -83,9 +83,8 @@ def fit(
     out: Path,
     *,
     spec: InputSpec,
-    cache: Path,
+    weights: Weights,
     alpha: float = 1.0,
-    weights: str = "imagenet",
     settings: Settings | None = None,
     track: Track = silently,
 ) -> Fitted:
@@ -95,14 +94,13 @@ def fit(
         photos: to train, validate and test on.
         out: the run folder to write; must not exist.
         spec: what the model shall take.
-        cache: where pretrained weights are kept.
-        alpha: width multiplier of MobileNetV2.
-        weights: see `weights.find_weights`.
+        weights: to start from, as `weights.find_weights` finds them.
+        alpha: width multiplier of MobileNetV2, which the weights must have been trained with.
         settings: of the recipe; the defaults unless given.
         track: shows progress.
 
     Raises:
-        WeightsError: no such weights, or they do not fit.
+        WeightsError: the weights do not fit.
         DatasetError: too few of the photos can be decoded.
         OutputError: `out` is there already or cannot be written.
     """
@@ -110,8 +108,7 @@ def fit(
     start = time.perf_counter()
     require_free(out)
     keras.utils.set_random_seed(settings.seed)
-    found = find_weights(weights, alpha=alpha, size=max(spec.height, spec.width), cache=cache)
-    model = build(spec, len(photos.labels), alpha, found)
+    model = build(spec, len(photos.labels), alpha, weights)
     parts = cut(model)
     upper = parts.upper
     as_trained = ViewMaker(spec, max(1, settings.views), photos.mirror, settings.seed)
@@ -143,7 +140,7 @@ def fit(
         card = ModelCard(
             labels=photos.labels,
             input=spec,
-            backbone=Backbone("mobilenet_v2", alpha, found.source, found.sha256),
+            backbone=Backbone("mobilenet_v2", alpha, weights.source, weights.sha256),
             dataset=Dataset(
                 photos.name,
                 {split: _counts(members, photos.labels) for split, members in splits.items()},
@@ -199,7 +196,9 @@ def _fine_tune(
         for _ in range(settings.epochs):
             yield from rng.permutation(photos)[: steps * batch].reshape(steps, batch)
 
-    upper.compile(
+    # Compiled as a model of its own, so that `upper` has no optimizer state and any checkpoint fits it.
+    trainer = keras.Model(upper.input, upper.output)
+    trainer.compile(
         keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(
                 0.0,
@@ -215,7 +214,7 @@ def _fine_tune(
     for step, chosen in enumerate(track(batches(), "Fine-tuning, batches", settings.epochs * steps), start=1):
         rows = np.sort(chosen * views + rng.integers(0, views, batch))
         targets = np.eye(labels, dtype=np.float32)[train.targets[rows]]
-        losses.append(float(upper.train_on_batch(train.values[rows].astype(np.float32), targets)))
+        losses.append(float(trainer.train_on_batch(train.values[rows].astype(np.float32), targets)))
         if step % steps == 0:
             epoch = _epoch("fine-tune", step // steps, start, upper, train, val, float(np.mean(losses)))
             losses.clear()

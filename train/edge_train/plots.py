@@ -26,7 +26,7 @@ def curves(history: Sequence["Epoch"]) -> Figure:
     loss.plot(epochs, [epoch.train_loss for epoch in history], color=TRAIN, marker="o", ms=4, label="training")
     loss.plot(epochs, [epoch.val_loss for epoch in history], color=VAL, marker="o", ms=4, label="validation")
     share.plot(epochs, [epoch.val_accuracy for epoch in history], color=VAL, marker="o", ms=4)
-    share.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    share.yaxis.set_major_formatter(PercentFormatter(1.0))
     loss.set_title("Loss (training: with label smoothing)", fontsize=10)
     share.set_title("Validation accuracy", fontsize=10)
     loss.legend(frameon=False)

@@ -1,0 +1,53 @@
+# make demo   sets everything up, then trains, converts, runs and benchmarks; DATA=photos/ takes your own photos
+# make test   sets everything up, then checks and tests
+# make venv   only sets everything up, in .venv
+# make check  formatting, lint, types, layers
+
+DATA ?= signs
+DEMO ?= demo
+# The first interpreter that TensorFlow has a wheel for.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test check venv clean
+
+venv: $(READY)
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 with venv is needed; name one with PYTHON=..." >&2; exit 2; }
+	@echo "Setting up .venv with $(PYTHON): about 2 GB, a minute or more" >&2
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[train,convert,bench]' --group dev
+	@$(BIN)/python -c 'import edge_core'
+	@touch $(READY)
+
+demo: $(READY)
+	rm -rf $(DEMO)/run
+	$(BIN)/edge-train fit $(DATA) --out $(DEMO)/run
+	$(BIN)/edge-convert export $(DEMO)/run --recipe int8 --out $(DEMO)/int8.tflite
+	$(BIN)/edge-convert export $(DEMO)/run --recipe float16 --out $(DEMO)/float16.tflite
+ifeq ($(DATA),signs)
+	$(BIN)/edge-train signs --sheet $(DEMO)/signs.pdf --video $(DEMO)/drive.mp4
+	$(BIN)/edge-run live $(DEMO)/int8.tflite --source $(DEMO)/drive.mp4 --json > $(DEMO)/drive.jsonl
+	@head -n 3 $(DEMO)/drive.jsonl
+else
+	$(BIN)/edge-run images $(DEMO)/int8.tflite $(DATA) --json > $(DEMO)/photos.jsonl
+	@head -n 3 $(DEMO)/photos.jsonl
+endif
+	$(BIN)/edge-bench run $(DEMO)/run $(DEMO)/int8.tflite $(DEMO)/float16.tflite --out $(DEMO)/bench
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv $(DEMO) dist

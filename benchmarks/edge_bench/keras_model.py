@@ -1,0 +1,67 @@
+"""The full-size model of a run, behind the methods that `Classifier` has."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edge_core.errors import ModelFormatError
+from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_device.classifier import Timing
+from edge_device.console import extra_needed
+from edge_device.interpreter import Scores
+
+
+class KerasModel:
+    """`model.keras` as a compiled graph, one picture at a time, on the CPU like what it is compared with.
+
+    Attributes:
+        runtime: name and version of TensorFlow.
+    """
+
+    def __init__(self, path: Path, spec: InputSpec, outputs: int, threads: int) -> None:
+        """Loads a model; to be called before anything else imports TensorFlow.
+
+        Args:
+            path: of a `.keras` file that takes float32 of shape (batch, height, width, 3), raw pixels 0..255.
+            spec: what `preprocess` has to make of a frame for it.
+            outputs: how many scores it should give.
+            threads: for one inference.
+
+        Raises:
+            RuntimeMissingError: TensorFlow is not installed.
+            ModelFormatError: it takes or gives something else.
+        """
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+        with extra_needed("bench", "tensorflow", "tf_keras"):
+            import tensorflow as tf
+            import tf_keras
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        model = tf_keras.models.load_model(path, compile=False)
+        if model.input_shape[1:] != spec.shape or model.output_shape[1:] != (outputs,):
+            raise ModelFormatError(
+                f"{path} contradicts its card: it takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, "
+                f"the card says {spec.shape} and {(outputs,)}"
+            )
+        self.runtime = f"tensorflow {tf.__version__}"
+        self._spec = spec
+        self._tensor = tf.constant
+        batch = tf.TensorSpec((1, *spec.shape), tf.float32)
+        self._invoke = tf.function(lambda pixels: model(pixels, training=False), input_signature=[batch])
+
+    def scores(self, frame: Frame) -> tuple[Scores, Timing]:
+        """All scores of a frame and what they took, with the clock read where `Classifier.scores` reads it."""
+        start = time.perf_counter()
+        tensor = self._tensor(preprocess(frame, self._spec)[np.newaxis].astype(np.float32))
+        written = time.perf_counter()
+        scores: Scores = self._invoke(tensor).numpy()[0]
+        return scores, Timing(1e3 * (written - start), 1e3 * (time.perf_counter() - written))
+
+    def pixel_scores(self, pixels: Frame) -> Scores:
+        """All scores of preprocessed pixels."""
+        scores: Scores = self._invoke(self._tensor(pixels[np.newaxis].astype(np.float32))).numpy()[0]
+        return scores

@@ -1,0 +1,69 @@
+"""What the tests of every component share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from edge_core import Frame, InputSpec, ModelCard, complete
+
+MODELS = Path(__file__).parent / "models"
+LABELS = ("red", "green", "blue", "dark")
+INPUT = InputSpec(width=32, height=32)
+
+settings.register_profile("any machine", deadline=None)  # a Raspberry Pi and a busy CI runner are slow
+settings.load_profile("any machine")
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a complete .tflite that names the colour of a picture: `tiny_model("uint8")`, or `"float32"`.
+
+    Its labels and its input can be given, wrong ones, too. See `models/make_tiny_models.py`.
+    """
+
+    def make(kind: str = "uint8", labels: tuple[str, ...] = LABELS, spec: InputSpec = INPUT) -> Path:
+        path = tmp_path / f"tiny-{kind}.tflite"
+        model = (MODELS / f"tiny-{kind}.tflite").read_bytes()
+        path.write_bytes(complete(model, ModelCard(labels=labels, input=spec), "tiny"))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def colour_frames() -> dict[str, Frame]:
+    """A frame of one colour for every label of the tiny models, shape (48, 64, 3), B, G, R."""
+    colours = {"red": (10, 20, 250), "green": (10, 250, 20), "blue": (250, 10, 20), "dark": (9, 9, 9)}
+    return {label: np.full((48, 64, 3), colour, np.uint8) for label, colour in colours.items()}
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Starts a command in a process of its own, `start("edge_device.cli", "show", model)`; its output is piped."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "80"}
+
+    def popen(module: str, *arguments: object) -> subprocess.Popen[str]:
+        program = f"from {module} import app; app(prog_name='edge')"
+        command = [sys.executable, "-c", program, *(str(argument) for argument in arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment)
+
+    return popen
+
+
+@pytest.fixture(scope="session")
+def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs what `start` starts to its end."""
+
+    def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        with start(module, *arguments) as process:
+            output, errors = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    return run

@@ -1,0 +1,97 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from edge_core.errors import CardError, OutputError
+from edge_core.files import folder_written_whole, written_whole
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, say."""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deeper" / "model.tflite"
+    with written_whole(path) as beside:
+        assert beside.suffix == ".tflite"
+        beside.write_text("half")
+        assert not path.exists()
+        beside.write_text("whole")
+    assert path.read_text() == "whole"
+    assert names(path.parent) == ["model.tflite"]
+
+
+@pytest.mark.parametrize("error", [Interrupted(), CardError("no"), KeyError("bug")])
+def test_an_interrupted_file_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "model.tflite"
+    for before in ([], ["model.tflite"]):
+        with pytest.raises(type(error)), written_whole(path) as beside:
+            beside.write_text("half")
+            raise error
+        assert names(tmp_path) == before
+        path.write_text("old")
+    assert path.read_text() == "old"
+
+
+def test_a_file_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "below.txt", tmp_path / "file" / "further" / "below.txt", tmp_path / "folder"):
+        with pytest.raises(OutputError, match=str(path)), written_whole(path) as beside:
+            beside.write_text("text")
+    with pytest.raises(OutputError, match="No space left"), written_whole(tmp_path / "full") as beside:
+        os.symlink("/dev/full", beside)
+        beside.write_text("text")
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_a_folder_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "flowers"
+    with folder_written_whole(path) as beside:
+        (beside / "card.json").touch()
+        assert not path.exists()
+    assert names(path) == ["card.json"]
+    assert names(path.parent) == ["flowers"]
+
+
+@pytest.mark.parametrize("error", [Interrupted(), CardError("no"), KeyError("bug"), OSError(28, "No space left")])
+def test_an_interrupted_folder_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "flowers"
+    wanted = OutputError if isinstance(error, OSError) else type(error)
+    for before in ([], ["flowers"]):
+        with pytest.raises(wanted), folder_written_whole(path, replace=True) as beside:
+            (beside / "half").touch()
+            raise error
+        assert names(tmp_path) == before
+        path.mkdir(exist_ok=True)
+        (path / "old").touch()
+    assert names(path) == ["old"]
+
+
+def test_a_folder_with_something_in_it_gives_way_only_when_told(tmp_path: Path) -> None:
+    path = tmp_path / "flowers"
+    path.mkdir()
+    with folder_written_whole(path) as beside:
+        (beside / "first").touch()
+    with pytest.raises(OutputError, match="is there already"), folder_written_whole(path):
+        pass
+    assert names(path) == ["first"]
+    with folder_written_whole(path, replace=True) as beside:
+        (beside / "second").touch()
+    assert names(path) == ["second"]
+    assert names(tmp_path) == ["flowers"]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_file_never_gives_way_to_a_folder(tmp_path: Path, replace: bool) -> None:
+    path = tmp_path / "flowers"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="is there already"), folder_written_whole(path, replace=replace):
+        pass
+    assert path.read_text() == "mine"
+    assert names(tmp_path) == ["flowers"]

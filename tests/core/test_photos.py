@@ -1,0 +1,188 @@
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_core.errors import DatasetError
+from edge_core.photos import (
+    SPLITS,
+    Photo,
+    duplicates,
+    find_photos,
+    fingerprint,
+    labels_of,
+    natural_key,
+    pictures_below,
+    read_photos,
+    split_photos,
+)
+from edge_core.preprocess import Frame
+
+T = TypeVar("T")
+
+
+def photo(number: int, label: str = "cat") -> Photo:
+    return Photo(Path(f"{label}/{number}.jpg"), label, hashlib.sha256(f"{label}{number}".encode()).hexdigest())
+
+
+def many(count: int, label: str = "cat") -> list[Photo]:
+    return [photo(number, label) for number in range(count)]
+
+
+def split_of(photos: list[Photo], seed: int = 0) -> dict[Photo, str]:
+    return {one: name for name, members in split_photos(photos, seed).items() for one in members}
+
+
+def write_picture(path: Path, level: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((6, 8, 3), level, np.uint8))
+
+
+@given(st.text(), st.text())
+def test_any_two_names_have_an_order(name: str, other: str) -> None:
+    one, two = natural_key(name), natural_key(other)
+    assert (one < two) + (two < one) + (one == two) == 1
+
+
+@given(st.text(st.characters(exclude_categories=["Nd", "Cs"])), st.lists(st.integers(0, 10**9), unique=True))
+def test_numbers_in_names_count_by_their_value(name: str, numbers: list[int]) -> None:
+    names = [f"{name}{number}.jpg" for number in numbers]
+    assert sorted(names, key=natural_key) == [f"{name}{number}.jpg" for number in sorted(numbers)]
+
+
+def test_photos_are_found_class_by_class_in_natural_order(tmp_path: Path) -> None:
+    for name in ("class 10/1.jpg", "class 2/10.png", "class 2/9.JPG", "class 2/deep/er/1.webp", "class 2/b/photo.heic"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("class 2/notes.txt", "class 2/.hidden.jpg", ".git/1.jpg", "class 2/.thumbs/1.jpg", "loose.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "nothing here").mkdir()
+    found = find_photos(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path, _ in found] == [
+        "class 2/9.JPG",
+        "class 2/10.png",
+        "class 2/b/photo.heic",
+        "class 2/deep/er/1.webp",
+        "class 10/1.jpg",
+    ]
+    assert [label for _, label in found] == ["class 2"] * 4 + ["class 10"]
+    assert labels_of(found) == ("class 2", "class 10")
+    assert pictures_below(tmp_path / "class 10") == [tmp_path / "class 10" / "1.jpg"]
+
+
+def test_a_folder_without_classes_is_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such folder"):
+        find_photos(tmp_path / "missing")
+    with pytest.raises(DatasetError, match="holds no pictures"):
+        find_photos(tmp_path)
+    (tmp_path / "1.jpg").touch()
+    with pytest.raises(DatasetError, match="one subfolder per class"):
+        find_photos(tmp_path)
+    with pytest.raises(DatasetError, match="not a folder"):
+        find_photos(tmp_path / "1.jpg")
+    with pytest.raises(DatasetError, match="'cat'"):
+        labels_of([(Path("cat/1.jpg"), "cat")])
+
+
+def test_photos_are_read_in_order_and_the_unreadable_ones_listed(tmp_path: Path) -> None:
+    for number in range(300):
+        write_picture(tmp_path / "grey" / f"{number}.png", number % 256)
+    (tmp_path / "grey" / "7.png").write_text("no picture")
+    (tmp_path / "grey" / "8.png").write_bytes(b"")
+    found = [*find_photos(tmp_path), (tmp_path / "grey" / "gone.png", "grey")]
+    tracked: list[object] = []
+
+    def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+        tracked.append((label, total))
+        for item in items:
+            tracked.append(item)
+            yield item
+
+    def level(position: int, frame: Frame) -> tuple[int, int]:
+        return position, int(frame[0, 0, 0])
+
+    reading = read_photos(found, level, track=track, label="Looking")
+    good = [number for number in range(300) if number not in (7, 8)]
+    assert list(reading.values) == [(number, number % 256) for number in good]
+    assert [one.path.name for one in reading.photos] == [f"{number}.png" for number in good]
+    content = (tmp_path / "grey" / "9.png").read_bytes()
+    assert reading.photos[7] == Photo(tmp_path / "grey" / "9.png", "grey", hashlib.sha256(content).hexdigest())
+    assert [one.path.name for one in reading.unusable] == ["7.png", "8.png", "gone.png"]
+    assert all(one.reason and str(tmp_path) not in one.reason for one in reading.unusable)
+    assert tracked[0] == ("Looking", 301)
+    assert len(tracked) == 302
+
+
+def test_photos_that_are_not_wanted_are_not_decoded(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a" / "1.png", 1)
+    write_picture(tmp_path / "a" / "2.png", 2)
+    (tmp_path / "a" / "3.png").write_text("no picture")
+    unwanted = {hashlib.sha256((tmp_path / "a" / name).read_bytes()).hexdigest() for name in ("2.png", "3.png")}
+    reading = read_photos(find_photos(tmp_path), lambda *_: None, wanted=lambda sha256: sha256 not in unwanted)
+    assert [one.path.name for one in reading.photos] == ["1.png"]
+    assert reading.unusable == ()
+
+
+def test_every_photo_is_in_one_split() -> None:
+    photos = many(500) + many(300, "dog")
+    splits = split_photos(photos, 0)
+    assert sorted(one.sha256 for members in splits.values() for one in members) == sorted(one.sha256 for one in photos)
+    assert tuple(splits) == SPLITS
+    for label, count in (("cat", 500), ("dog", 300)):
+        shares = {name: sum(one.label == label for one in members) / count for name, members in splits.items()}
+        assert shares["val"] == pytest.approx(0.15, abs=0.05)
+        assert shares["test"] == pytest.approx(0.15, abs=0.05)
+
+
+@given(st.integers(0, 99), st.integers(1, 200), st.integers(0, 5))
+def test_adding_photos_moves_no_other(first: int, more: int, seed: int) -> None:
+    before = split_of(many(200 + first), seed)
+    after = split_of(many(200 + first + more) + many(more + 2, "dog"), seed)
+    assert {one: after[one] for one in before} == before
+
+
+def test_the_split_depends_on_content_and_seed_alone() -> None:
+    photos = many(300)
+    moved = [Photo(Path("elsewhere") / one.path, one.label, one.sha256) for one in reversed(photos)]
+    by_content = {one.sha256: name for one, name in split_of(photos).items()}
+    assert {one.sha256: name for one, name in split_of(moved).items()} == by_content
+    assert split_of(photos, 1) != split_of(photos, 0)
+
+
+@pytest.mark.parametrize("count", range(3, 12))
+def test_the_smallest_classes_have_a_photo_in_every_split(count: int) -> None:
+    for seed in range(50):
+        assert all(split_photos(many(count), seed).values())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_class_that_cannot_be_split_is_named(count: int) -> None:
+    with pytest.raises(DatasetError, match=f"'dog' has {count} usable"):
+        split_photos(many(100) + many(count, "dog"), 0)
+
+
+def test_copies_are_found_whatever_their_name_and_class() -> None:
+    copy, twin = Photo(Path("x.jpg"), "cat", photo(3).sha256), Photo(Path("y.jpg"), "dog", photo(5).sha256)
+    assert duplicates([*many(8), copy, twin]) == [[photo(3), copy], [photo(5), twin]]
+    assert duplicates(many(8)) == []
+
+
+def test_copies_stay_together() -> None:
+    copies = [Photo(Path(f"copy/{one.path}"), one.label, one.sha256) for one in many(200)]
+    splits = split_of(many(200) + copies)
+    assert all(splits[one] == splits[copy] for one, copy in zip(many(200), copies, strict=True))
+
+
+def test_the_fingerprint_tells_contents_and_labels_apart_but_not_names_and_order() -> None:
+    photos = many(5)
+    renamed = [Photo(Path("other.png"), one.label, one.sha256) for one in reversed(photos)]
+    relabelled = [Photo(one.path, "dog", one.sha256) for one in photos]
+    assert fingerprint(renamed) == fingerprint(photos)
+    assert len({fingerprint(photos), fingerprint(relabelled), fingerprint(photos[1:]), fingerprint(many(6))}) == 4

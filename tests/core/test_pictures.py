@@ -1,0 +1,192 @@
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from edge_core.errors import PictureError
+from edge_core.pictures import decode_picture, read_picture
+from edge_core.preprocess import Frame
+
+CORNERS = {(0, 0): (200, 30, 30), (0, 1): (30, 200, 30), (1, 0): (30, 30, 200), (1, 1): (180, 180, 180)}
+
+
+def corners() -> Image.Image:
+    """Four quarters of different colour, 48 wide and 32 high, so that every turn and mirroring shows."""
+    levels = np.zeros((32, 48, 3), np.uint8)
+    for (row, column), colour in CORNERS.items():
+        levels[16 * row : 16 * row + 16, 24 * column : 24 * column + 24] = colour
+    return Image.fromarray(levels)
+
+
+def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    file = BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def with_orientation(value: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return saved(corners(), "JPEG", quality=95, exif=exif)
+
+
+def with_thumbnail() -> bytes:
+    """A JPEG whose EXIF holds another whole JPEG, end marker and all, as a camera's has."""
+    thumbnail = saved(corners().resize((12, 8)), "JPEG")
+    payload = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0" + thumbnail
+    main = saved(corners(), "JPEG")
+    return main[:2] + b"\xff\xe1" + (len(payload) + 2).to_bytes(2) + payload + main[2:]
+
+
+def looks_like(frame: Frame, picture: Image.Image, tolerance: int = 12) -> bool:
+    wanted = np.asarray(picture.convert("RGB"), int)[:, :, ::-1]
+    return frame.dtype == np.uint8 and frame.shape == wanted.shape and bool((abs(frame - wanted) <= tolerance).all())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_upright(orientation: int) -> None:
+    data = with_orientation(orientation)
+    upright = ImageOps.exif_transpose(Image.open(BytesIO(data)))
+    assert upright.size == ((48, 32) if orientation <= 4 else (32, 48))
+    assert looks_like(decode_picture(data), upright)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("JPEG", "RGB"),
+        ("JPEG", "L"),
+        ("JPEG", "CMYK"),
+        ("PNG", "RGB"),
+        ("PNG", "L"),
+        ("PNG", "1"),
+        ("PNG", "P"),
+        ("PNG", "RGBA"),
+        ("BMP", "RGB"),
+        ("TIFF", "RGB"),
+        ("TIFF", "L"),
+        ("WEBP", "RGB"),
+        ("WEBP", "RGBA"),
+        ("GIF", "P"),
+        ("PPM", "RGB"),
+    ],
+)
+def test_pictures_of_every_kind_become_8_bit_colour(kind: str, mode: str) -> None:
+    picture = corners().convert(mode)
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    assert looks_like(decode_picture(saved(picture, kind, **options)), picture)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bit_levels_are_brought_to_8(suffix: str, channels: int) -> None:
+    levels = np.linspace(0, 65535, 64 * channels).astype(np.uint16).reshape(8, 8, channels)
+    ok, data = cv2.imencode(suffix, levels)
+    assert ok
+    frame = decode_picture(data.tobytes())
+    assert frame.dtype == np.uint8
+    assert (abs(frame - np.broadcast_to(levels / 257, (8, 8, 3))) <= 1).all()
+
+
+def test_transparency_is_dropped() -> None:
+    seen_through = corners().convert("RGBA")
+    seen_through.putalpha(0)
+    assert looks_like(decode_picture(saved(seen_through, "PNG")), corners())
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_picture_counts(kind: str) -> None:
+    others = [Image.new("RGB", (48, 32), colour) for colour in ("white", "black")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = saved(corners(), kind, save_all=True, append_images=others, duration=100, **options)
+    assert looks_like(decode_picture(data), corners())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved(corners(), "JPEG"),
+        saved(corners(), "JPEG", progressive=True),
+        saved(corners(), "JPEG", restart_marker_blocks=1),
+        with_orientation(6),
+        with_thumbnail(),
+    ],
+    ids=["baseline", "progressive", "restarts", "exif", "thumbnail"],
+)
+def test_a_jpeg_cut_anywhere_is_refused(data: bytes) -> None:
+    assert looks_like(decode_picture(data), ImageOps.exif_transpose(Image.open(BytesIO(data))))
+    for length in range(len(data)):
+        with pytest.raises(PictureError):
+            decode_picture(data[:length])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_other_pictures_cut_in_their_pixels_are_refused(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = saved(Image.fromarray(noise), kind)
+    for share in (0.3, 0.5, 0.7, 0.9):
+        with pytest.raises(PictureError):
+            decode_picture(data[: int(share * len(data))])
+
+
+def test_a_jpeg_with_bytes_behind_its_end_is_whole() -> None:
+    """Phones append a second picture or a short film."""
+    data = saved(corners(), "JPEG")
+    assert np.array_equal(decode_picture(data + bytes(999)), decode_picture(data))
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1"])
+def test_heic_is_named(brand: bytes) -> None:
+    with pytest.raises(PictureError, match="HEIC"):
+        decode_picture(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(200))
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"a shopping list\n" * 99, b"%PDF-1.7\n", b"<svg/>", b"\xff\xd8\xff"])
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(PictureError):
+        decode_picture(data)
+
+
+@given(st.binary())
+def test_no_bytes_raise_anything_else(data: bytes) -> None:
+    with pytest.raises(PictureError):
+        decode_picture(data)
+
+
+@given(st.sampled_from(["JPEG", "PNG", "GIF", "BMP"]), st.integers(0), st.binary(min_size=1, max_size=8))
+def test_a_damaged_picture_is_decoded_or_refused(kind: str, place: int, damage: bytes) -> None:
+    data = saved(corners(), kind)
+    place %= len(data)
+    try:
+        frame = decode_picture(data[:place] + damage + data[place + len(damage) :])
+    except PictureError:
+        return
+    assert frame.dtype == np.uint8
+    assert frame.ndim == 3
+    assert frame.shape[2] == 3
+
+
+def test_more_pixels_than_opencv_takes_are_refused() -> None:
+    header = b"P6 100000 100000 255\n"
+    with pytest.raises(PictureError):
+        decode_picture(header + bytes(99))
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "list.jpg").write_text("milk\neggs\n")
+    for name in ("empty.jpg", "list.jpg", "missing.jpg", "."):
+        with pytest.raises(PictureError) as caught:
+            read_picture(tmp_path / name)
+        assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
+def test_a_name_need_not_be_ascii(tmp_path: Path) -> None:
+    path = tmp_path / "Ökötörvény 写真.png"
+    path.write_bytes(saved(corners(), "PNG"))
+    assert looks_like(read_picture(path), corners())

@@ -1,0 +1,208 @@
+import io
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_core import InputSpec, ModelCard, complete, read_card
+from edge_core.errors import ModelFormatError
+from edge_core.tflite_metadata import METADATA_NAME, attach, describe
+
+MODELS = Path(__file__).parents[1] / "models"
+CARD = ModelCard(labels=("red", "grün", "blue", "dark"), input=InputSpec(32, 32), training={"epochs": 3})
+BARE = {kind: (MODELS / f"tiny-{kind}.tflite").read_bytes() for kind in ("uint8", "float32")}
+METADATA = describe("tiny", "Image classifier", "1")
+COMPLETE = complete(BARE["uint8"], CARD, "tiny")
+
+kinds = pytest.mark.parametrize("kind", BARE)
+
+
+def outputs(model: bytes) -> list[npt.NDArray[np.generic]]:
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    interpreter.allocate_tensors()
+    place = interpreter.get_input_details()[0]
+    answers = []
+    for seed in range(5):
+        pixels = np.random.default_rng(seed).integers(0, 256, place["shape"]).astype(place["dtype"])
+        interpreter.set_tensor(place["index"], pixels)
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).copy())
+    return answers
+
+
+@kinds
+def test_a_complete_model_answers_as_the_bare_one(kind: str) -> None:
+    made = complete(BARE[kind], CARD, "tiny")
+    for one, other in zip(outputs(BARE[kind]), outputs(made), strict=True):
+        assert np.array_equal(one, other)
+
+
+@kinds
+@pytest.mark.parametrize("size", [*range(24), 255, 4096])
+def test_metadata_of_any_size_leaves_a_model_that_loads(kind: str, size: int) -> None:
+    """The interpreter verifies the flatbuffer, alignment included, when it loads one."""
+    Interpreter(model_content=attach(BARE[kind], bytes(size)), num_threads=1).allocate_tensors()
+
+
+@kinds
+def test_attaching_adds_one_buffer_and_changes_nothing_else(kind: str) -> None:
+    before = schema.ModelT.InitFromPackedBuf(BARE[kind])
+    after = schema.ModelT.InitFromPackedBuf(attach(BARE[kind], METADATA))
+    entry, buffer = after.metadata.pop(), after.buffers.pop()
+    assert (entry.name, entry.buffer) == (METADATA_NAME, len(before.buffers))
+    assert bytes(buffer.data) == METADATA
+    assert (buffer.offset, buffer.size) == (0, 0)
+    assert (after.version, after.description) == (before.version, before.description)
+    for one, other in zip(before.buffers, after.buffers, strict=True):
+        assert np.array_equal(one.data, other.data) if one.data is not None else other.data is None
+    assert [(one.name, one.buffer) for one in after.metadata] == [(one.name, one.buffer) for one in before.metadata]
+    assert [one.signatureKey for one in after.signatureDefs] == [one.signatureKey for one in before.signatureDefs]
+    assert [len(one.operators) for one in after.subgraphs] == [len(one.operators) for one in before.subgraphs]
+
+
+@kinds
+def test_attached_metadata_is_aligned_and_replaces_what_was_attached(kind: str) -> None:
+    once = attach(attach(BARE[kind], describe("old", "old", "0")), METADATA)
+    model = schema.ModelT.InitFromPackedBuf(once)
+    (entry,) = [one for one in model.metadata if one.name == METADATA_NAME]
+    assert bytes(model.buffers[entry.buffer].data) == METADATA
+    assert once.find(METADATA) % 16 == 0
+    Interpreter(model_content=once, num_threads=1).allocate_tensors()
+
+
+def test_a_complete_model_is_a_zip_archive_of_its_labels_and_its_card() -> None:
+    with zipfile.ZipFile(io.BytesIO(COMPLETE)) as archive:
+        assert archive.testzip() is None
+        assert archive.read("labels.txt").decode() == "red\ngrün\nblue\ndark\n"
+        assert ModelCard.from_text(archive.read("card.json").decode()) == CARD
+
+
+def test_the_same_model_and_card_give_the_same_bytes() -> None:
+    assert complete(BARE["uint8"], CARD, "tiny") == COMPLETE
+
+
+def test_the_card_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(COMPLETE)
+    assert read_card(path) == CARD
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\0\0\0\0TFL3", b"PK\3\4", b"\x1c\0\0\0TFL2" + bytes(99)])
+def test_what_is_no_model_is_not_completed(data: bytes) -> None:
+    with pytest.raises(ModelFormatError):
+        complete(data, CARD, "tiny")
+
+
+@given(st.integers(0, len(BARE["uint8"]) - 1), st.binary(min_size=1, max_size=8))
+def test_a_damaged_model_is_completed_or_refused(place: int, damage: bytes) -> None:
+    data = BARE["uint8"]
+    try:
+        complete(data[:place] + damage + data[place + len(damage) :], CARD, "tiny")
+    except ModelFormatError as error:
+        assert str(error)
+
+
+def test_a_model_with_any_wrong_offset_is_completed_or_refused() -> None:
+    data = BARE["float32"]
+    for place in range(len(data) - 4):
+        for offset in (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", bytes(4)):
+            try:
+                attach(data[:place] + offset + data[place + 4 :], METADATA)
+            except ModelFormatError as error:
+                assert str(error)
+
+
+@given(st.integers(0, len(BARE["uint8"]) - 1))
+def test_a_cut_model_is_completed_or_refused(length: int) -> None:
+    try:
+        complete(BARE["uint8"][:length], CARD, "tiny")
+    except ModelFormatError as error:
+        assert str(error)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], Path]:
+    path = tmp_path_factory.mktemp("written") / "model.tflite"
+
+    def write(data: bytes) -> Path:
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+def test_any_cut_of_a_complete_model_is_refused(written: Callable[[bytes], Path]) -> None:
+    for length in (*range(0, len(BARE["uint8"]), 50), *range(len(BARE["uint8"]), len(COMPLETE))):
+        with pytest.raises(ModelFormatError):
+            read_card(written(COMPLETE[:length]))
+
+
+@given(st.integers(0, len(COMPLETE) - len(BARE["uint8"]) + 400), st.binary(min_size=1, max_size=6))
+def test_a_damaged_archive_is_read_or_refused(written: Callable[[bytes], Path], from_end: int, damage: bytes) -> None:
+    place = len(COMPLETE) - 1 - from_end
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of entries with the same name
+        try:
+            read_card(written(COMPLETE[:place] + damage + COMPLETE[place + len(damage) :]))
+        except ModelFormatError as error:
+            assert "model.tflite" in str(error)
+
+
+def with_archive(*files: tuple[str, str | bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    archive = io.BytesIO(BARE["uint8"])
+    with zipfile.ZipFile(archive, "a", compression) as opened:
+        for name, content in files:
+            opened.writestr(name, content)
+    return archive.getvalue()
+
+
+GOOD = ("card.json", CARD.to_text())
+LABELS = ("labels.txt", "red\ngrün\nblue\ndark\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a .tflite"),
+        (b"a text file, longer than eight bytes", "not a .tflite"),
+        (BARE["uint8"], "no model card"),
+        (with_archive(LABELS), "no model card"),
+        (with_archive(GOOD), "no model card"),
+        (with_archive(GOOD, ("labels.txt", "red\nblue\n")), "contradicts itself"),
+        (with_archive(("card.json", "{}"), LABELS), "schema"),
+        (with_archive(("card.json", b"\xff\xfe"), LABELS), "damaged"),
+        (with_archive(("card.json", " " * (5 << 20)), LABELS), "larger"),
+        (with_archive(GOOD, LABELS, compression=zipfile.ZIP_DEFLATED), "compressed"),
+    ],
+    ids=[
+        "empty",
+        "text",
+        "bare",
+        "no card",
+        "no labels",
+        "other labels",
+        "no schema",
+        "no text",
+        "too large",
+        "compressed",
+    ],
+)
+def test_an_incomplete_model_is_refused_with_the_reason(
+    written: Callable[[bytes], Path], data: bytes, reason: str
+) -> None:
+    with pytest.raises(ModelFormatError, match=reason):
+        read_card(written(data))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.tflite", tmp_path):
+        with pytest.raises(ModelFormatError, match=str(path)):
+            read_card(path)

@@ -1,0 +1,163 @@
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_core import Frame
+from edge_core.errors import PictureError, SourceError
+from edge_device import Classifier, classify_stream, open_source
+from edge_device.run import Summary
+from edge_device.sources import Camera, FakeCamera, Pictures, Source, SourceFrame, Video
+
+
+def write_video(path: Path, frames: list[Frame], fps: float = 10.0, codec: str = "MJPG") -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, frames[0].shape[1::-1])
+    assert writer.isOpened()
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def write_pictures(folder: Path, frames: dict[str, Frame]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
+        assert cv2.imwrite(str(folder / name), frame)
+
+
+def all_of(text: object, skipped: Callable[[Path, PictureError], None] | None = None) -> list[SourceFrame]:
+    with open_source(str(text), skipped=skipped) as source:
+        return list(source)
+
+
+def test_a_folder_gives_its_pictures_in_natural_order(tmp_path: Path, colour_frames: dict[str, Frame]) -> None:
+    names = ["2.png", "10.png", "a/1.png"]
+    write_pictures(tmp_path / "a", {"1.png": colour_frames["blue"]})
+    write_pictures(tmp_path, {"10.png": colour_frames["green"], "2.png": colour_frames["red"]})
+    (tmp_path / "notes.txt").write_text("not a picture")
+    frames = all_of(tmp_path)
+    assert [frame.source for frame in frames] == [str(tmp_path / name) for name in names]
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    for frame, label in zip(frames, ("red", "green", "blue"), strict=True):
+        assert np.array_equal(frame.image, colour_frames[label])
+        assert 0 < frame.capture_ms / 1e3 <= frame.time_s
+    assert [frame.time_s for frame in frames] == sorted(frame.time_s for frame in frames)
+
+
+def test_pictures_that_cannot_be_read_are_told_of_and_passed_over(
+    tmp_path: Path, colour_frames: dict[str, Frame]
+) -> None:
+    write_pictures(tmp_path, {"1.png": colour_frames["red"], "3.png": colour_frames["blue"]})
+    (tmp_path / "2.jpg").write_text("no picture")
+    (tmp_path / "empty").mkdir()
+    told: list[tuple[str, str]] = []
+
+    def skipped(path: Path, error: PictureError) -> None:
+        told.append((path.name, str(error)))
+
+    paths = [tmp_path / "missing.png", tmp_path, tmp_path / "empty"]
+    frames = list(Pictures(paths, skipped))
+    assert [(frame.index, Path(frame.source).name) for frame in frames] == [(0, "1.png"), (1, "3.png")]
+    assert [name for name, _ in told] == ["missing.png", "2.jpg", "empty"]
+    assert all(str(tmp_path / name) in message for name, message in told)
+    with pytest.raises(PictureError, match=r"2\.jpg"):
+        all_of(tmp_path)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v"), (".mkv", "MJPG")])
+def test_a_video_gives_every_frame_with_its_time(
+    tmp_path: Path, colour_frames: dict[str, Frame], suffix: str, codec: str
+) -> None:
+    shown = [frame for frame in colour_frames.values() for _ in range(5)]
+    frames = all_of(write_video(tmp_path / f"film{suffix}", shown, fps=10, codec=codec))
+    assert [frame.index for frame in frames] == list(range(20))
+    assert [frame.time_s for frame in frames] == pytest.approx([index / 10 for index in range(20)], abs=0.002)
+    for frame, image in zip(frames, shown, strict=True):
+        assert frame.image.shape == image.shape
+        assert abs(frame.image.astype(int) - image).max() < 20  # what the codec changes
+        assert frame.source == str(tmp_path / f"film{suffix}")
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("FFmpeg would draw this text.\n" * 99)
+    (tmp_path / "cut.mp4").write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(99))
+    (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(9999))
+    (tmp_path / "empty.mp4").touch()
+    for name in ("notes.txt", "cut.mp4", "noise", "empty.mp4"):
+        with pytest.raises(SourceError, match=name):
+            all_of(tmp_path / name)
+    with pytest.raises(SourceError, match="No such file"):
+        Video(tmp_path / "missing.mp4")
+
+
+def test_a_source_that_is_not_there_is_refused_with_advice(tmp_path: Path) -> None:
+    for text in (str(tmp_path / "missing"), "", "rtsp://camera/stream"):
+        with pytest.raises(SourceError, match="--source"):
+            all_of(text)
+
+
+@pytest.mark.parametrize("text", ["99", "/dev/video99", "/dev/v4l/by-id/usb-none"])
+def test_a_camera_that_is_not_there_is_named_with_what_to_do(text: str) -> None:
+    device = "/dev/video99" if text == "99" else text
+    with pytest.raises(SourceError, match=rf"there is no camera {device}; .*--source") as caught:
+        all_of(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_that_is_no_camera_is_refused() -> None:
+    with pytest.raises(SourceError, match="/dev/null does not open as a camera"):
+        Camera("/dev/null")
+
+
+def test_a_camera_that_stops_giving_frames_ends_the_stream_with_an_error(colour_frames: dict[str, Frame]) -> None:
+    camera: Source = FakeCamera([colour_frames["red"], colour_frames["blue"]], fps=20)
+    frames = []
+    with pytest.raises(SourceError, match="after 2"), closing(camera):
+        for frame in camera:
+            frames.append((frame.index, frame.time_s, frame.source))
+    assert frames == [(0, 0.0, "fake camera"), (1, 0.05, "fake camera")]
+    assert isinstance(camera, FakeCamera)
+    assert camera.closed
+
+
+def test_a_stream_of_frames_becomes_a_stream_of_results(
+    tiny_model: Callable[..., Path], colour_frames: dict[str, Frame]
+) -> None:
+    classifier = Classifier(tiny_model())
+    results = classify_stream(classifier, FakeCamera(list(colour_frames.values())), count=2)
+    summary = Summary()
+    assert (summary.frames, summary.fps, summary.median_ms) == (0, 0, 0)
+    for index, label in enumerate(colour_frames):
+        result = next(results)
+        summary.add(result)
+        assert result.frame.index == index
+        assert result.top == tuple(classifier.classify(colour_frames[label], 2))
+        assert result.top[0].label == label
+        latency = result.latency
+        assert 0 < latency.capture_ms + latency.preprocess_ms + latency.invoke_ms <= latency.total_ms
+    assert summary.frames == 4
+    assert summary.fps > 0
+    assert summary.median_ms > 0
+    with pytest.raises(SourceError):
+        next(results)
+
+
+def test_frames_are_captured_only_when_asked_for(
+    tiny_model: Callable[..., Path], colour_frames: dict[str, Frame]
+) -> None:
+    """So that a camera's frame is fresh, however long the last one's result was in use."""
+    captured = []
+
+    class Counting(FakeCamera):
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            for frame in super().__iter__():
+                captured.append(frame.index)
+                yield frame
+
+    results = classify_stream(Classifier(tiny_model()), Counting([colour_frames["red"]] * 9))
+    next(results)
+    next(results)
+    assert captured == [0, 1]
