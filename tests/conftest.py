@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from edge_core import Frame, InputSpec, ModelCard, complete
+from edge_core.run_folder import Run, read_run
 
 MODELS = Path(__file__).parent / "models"
 LABELS = ("red", "green", "blue", "dark")
@@ -67,3 +69,35 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subpro
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
+
+
+COLOURS = {"blue": (200, 40, 30), "green": (40, 190, 50), "red": (40, 30, 210)}
+
+
+@pytest.fixture(scope="session")
+def colour_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo folder: 14 noisy photos each of three colours, of several sizes."""
+    folder = tmp_path_factory.mktemp("data") / "colours"
+    rng = np.random.default_rng(0)
+    sizes = [(48, 64), (97, 61), (120, 160), (40, 40)]
+    for label, colour in COLOURS.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(14):
+            noise = rng.integers(-30, 31, (*sizes[number % len(sizes)], 3))
+            frame = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / label / f"{number}.png"), frame)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def colour_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of `edge-train fit` on `colour_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
+    from edge_train.dataset import open_photos
+    from edge_train.fit import Settings, fit
+    from edge_train.weights import Weights
+
+    folder = tmp_path_factory.mktemp("runs") / "colours"
+    photos = open_photos(str(colour_photos), seed=1, cache=folder.parent)
+    settings = Settings(epochs=1, views=2, batch=8)
+    fit(photos, folder, spec=InputSpec(48, 48), weights=Weights("none (random)"), alpha=0.35, settings=settings)
+    return read_run(folder)

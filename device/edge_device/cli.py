@@ -32,7 +32,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="For one inference; all
 def images(
     model: Model,
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURE...", help="Files, or folders of them.", show_default=False)
+        list[Path], typer.Argument(metavar="PICTURE", help="Files, or folders of them.", show_default=False)
     ],
     top: Top = 3,
     as_json: Json = False,
@@ -42,8 +42,7 @@ def images(
 ) -> None:
     """Classify picture files.
 
-    Pictures that cannot be read are told of and passed over; if one of them was named, and not just found in a folder,
-    the exit status is 2.
+    The exit status is 2 if a picture that was named cannot be read; one found in a folder is only warned of.
 
     Example: edge-run images flowers-int8.tflite tulip.jpg holiday/ --top 1
     """
@@ -91,18 +90,20 @@ def live(
         on_one_line = sys.stdout.isatty() and not as_json
         summary = Summary()
         with open_source(source, mode, lambda path, error: say(f"warning: {error}")) as opened, stop_asked() as stopped:
-            for result in islice(classify_stream(classifier, opened, top), frames):
-                summary.add(result)
-                if as_json:
-                    print(_json(result), flush=True)
-                elif on_one_line:
-                    print("\r" + _fitted(_live_line(result, summary.fps)), end="", flush=True)
-                else:
-                    print(_source(result), _live_line(result, summary.fps), sep="  ", flush=True)
-                if stopped():
-                    break
-        if on_one_line:
-            print()
+            try:
+                for result in islice(classify_stream(classifier, opened, top), frames):
+                    summary.add(result)
+                    if as_json:
+                        print(_json(result), flush=True)
+                    elif on_one_line:
+                        print("\r" + _fitted(_live_line(result, summary.fps)), end="", flush=True)
+                    else:
+                        print(_source(result), _live_line(result, summary.fps), sep="  ", flush=True)
+                    if stopped():
+                        break
+            finally:
+                if on_one_line and summary.frames:
+                    print(flush=True)
         if not summary.frames:
             raise SourceError(f"{source} gave no frame that can be read")
         say(f"{summary.frames} frames, {summary.fps:.1f} fps, median {summary.median_ms:.1f} ms, {classifier.runtime}")

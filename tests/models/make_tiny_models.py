@@ -19,7 +19,7 @@ LABELS = ("red", "green", "blue", "dark")
 
 
 def colour_model() -> Any:
-    """Raw pixels, shape (1, 32, 32, 3), to probabilities of `LABELS`: of two colours the one ahead by 25 levels wins."""
+    """Raw pixels, shape (1, 32, 32, 3), to probabilities of `LABELS`: the strongest channel wins, if it is not weak."""
     import tf_keras
 
     weights = np.concatenate([np.eye(3), np.zeros((3, 1))], axis=1) * 10

@@ -60,6 +60,12 @@ def pixel_batches(photos: Sequence[Photo], maker: ViewMaker, unusable: dict[int,
     return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_PHOTOS).prefetch(2)
 
 
+def compiled(model: "keras.Model", dtype: Any) -> Any:
+    """The model as one graph, traced once for every batch size; takes `dtype`, gives float32."""
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), dtype)]
+    return tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), input_signature=signature)
+
+
 def extract_maps(
     lower: "keras.Model",
     photos: Sequence[Photo],
@@ -82,7 +88,7 @@ def extract_maps(
     """
     shape = (len(photos) * maker.count, *lower.output_shape[1:])
     values = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape)
-    run = tf.function(lambda pixels: tf.cast(lower(tf.cast(pixels, tf.float32), training=False), tf.float16))
+    run = compiled(lower, tf.uint8)
     unusable: dict[int, Unusable] = {}
     kept: list[Photo] = []
     batches = pixel_batches(photos, maker, unusable)
@@ -107,7 +113,7 @@ def predict_photos(
         Scores, float32, shape (photos, labels); the photos that could be decoded, in order; the others.
     """
     unusable: dict[int, Unusable] = {}
-    run = tf.function(lambda pixels: model(tf.cast(pixels, tf.float32), training=False))
+    run = compiled(model, tf.uint8)
     scores: list[npt.NDArray[np.float32]] = []
     steps = -(-len(photos) // BATCH_PHOTOS)
     for _, pixels in track(pixel_batches(photos, maker, unusable), f"Scoring {name} photos", steps):

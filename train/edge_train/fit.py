@@ -24,7 +24,7 @@ from edge_train import plots
 from edge_train.backbone import build, cut, set_head
 from edge_train.dataset import PhotoSet
 from edge_train.evaluate import Evaluation, evaluate_scores
-from edge_train.features import Maps, extract_maps, predict_photos
+from edge_train.features import Maps, compiled, extract_maps, predict_photos
 from edge_train.head import Array, solve_head
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker, view_photos
@@ -53,7 +53,7 @@ class Settings:
     patience: int = 4
     batch: int = 32
     learning_rate: float = 3e-4
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _require_every_label(photos: PhotoSet, train: Maps, val: Maps) -> None:
 
 
 def _solved_head(pooled: "keras.Model", train: Maps, labels: int, track: Track) -> tuple[Array, Array]:
-    run = tf.function(lambda maps: pooled(tf.cast(maps, tf.float32), training=False))
+    run = compiled(pooled, tf.float16)
     rows = [slice(first, first + 256) for first in range(0, len(train.values), 256)]
     features = np.concatenate([run(train.values[part]).numpy() for part in track(rows, "Solving the head", len(rows))])
     return solve_head(features, train.targets, labels)

@@ -7,16 +7,18 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-L2: Final = 1e-2
-"""Weight of the squared norm: 89.5 % on unseen flowers, 98.6 % on cats and dogs (5 seeds); 1e-3 gave 89.4 and 98.5."""
+L2: Final = 0.1
+"""Weight of the squared norm. On unseen photos, mean of 5 splits, flowers / cats and dogs: 0.003 89.4 / 98.5 %, 0.01
+89.4 / 98.6, 0.03 89.6 / 98.6, 0.1 89.7 / 98.7. Standardising each feature on its own instead cost 0.2 / 0.4 points."""
 
 Array = npt.NDArray[np.float32]
 
 
 def solve_head(features: Array, targets: npt.NDArray[np.int64], labels: int, l2: float = L2) -> tuple[Array, Array]:
-    """Finds the kernel and bias of a softmax layer that minimise cross-entropy plus `l2` / 2 * |kernel|^2.
+    """Finds the kernel and bias of a softmax layer that minimise cross-entropy plus `l2` / 2 * |kernel * spread|^2.
 
-    The problem is convex, so L-BFGS (Liu and Nocedal, 1989) gets to its minimum in seconds and without a learning rate.
+    `spread` is the root mean square of the features' standard deviations, so that the penalty does not depend on the
+    scale that a backbone gives them. The problem is convex, so L-BFGS (Liu and Nocedal, 1989) gets to its minimum in seconds and without a learning rate.
 
     Args:
         features: shape (photos, features).
@@ -28,6 +30,8 @@ def solve_head(features: Array, targets: npt.NDArray[np.int64], labels: int, l2:
         Kernel of shape (features, labels) and bias of shape (labels,).
     """
     count, width = features.shape
+    spread = np.float32(np.sqrt(features.var(axis=0).mean()) or 1.0)
+    features = features / spread
     one_hot = np.eye(labels, dtype=np.float32)[targets]
 
     def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
@@ -40,4 +44,4 @@ def solve_head(features: Array, targets: npt.NDArray[np.int64], labels: int, l2:
 
     start = np.zeros(width * labels + labels)
     solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x.astype(np.float32)
-    return solution[:-labels].reshape(width, labels), solution[-labels:]
+    return solution[:-labels].reshape(width, labels) / spread, solution[-labels:]

@@ -1,0 +1,121 @@
+"""What conversion writes, proves and refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter as LiteRT
+
+from edge_convert import export as export_module
+from edge_convert.export import Exported, export
+from edge_convert.gate import compare
+from edge_convert.recipes import RECIPES
+from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
+from edge_core.photos import Photo
+from edge_core.pictures import read_picture
+from edge_core.preprocess import Frame
+from edge_core.run_folder import Run, read_run
+from edge_core.tflite_file import read_card
+from edge_device import Classifier
+
+
+@pytest.fixture(scope="module", params=list(RECIPES))
+def exported(request: pytest.FixtureRequest, colour_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    out = tmp_path_factory.mktemp("exported") / f"colours-{request.param}.tflite"
+    return export(colour_run, request.param, out, max_drop=100)
+
+
+def test_an_artifact_takes_raw_pixels_one_picture_at_a_time(exported: Exported) -> None:
+    interpreter = LiteRT(str(exported.file))
+    (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert list(entry["shape"]) == list(entry["shape_signature"]) == [1, 48, 48, 3]
+    if "int8" in exported.file.name:
+        assert entry["dtype"] == result["dtype"] == np.uint8
+        scale, zero_point = entry["quantization"]
+        assert scale == pytest.approx(2 / 255, rel=1e-3)
+        assert zero_point in (127, 128)
+        names = {operator["op_name"] for operator in interpreter._get_ops_details()}
+        assert not names & {"DEQUANTIZE", "MUL", "SUB"}
+        quantize = [operator for operator in interpreter._get_ops_details() if operator["op_name"] == "QUANTIZE"]
+        assert len(quantize) == 2, "uint8 to int8 and back, which the converter adds; nothing else"
+    else:
+        assert entry["dtype"] == result["dtype"] == np.float32
+
+
+def test_an_artifact_says_what_the_full_size_model_says(exported: Exported, colour_run: Run) -> None:
+    assert exported.comparison.photos == len(colour_run.splits["test"])
+    assert exported.comparison.agreement.value == 1.0
+    classifier = Classifier(exported.file)
+    photo = colour_run.splits["test"][0]
+    assert classifier.classify(read_picture(photo.path))[0].label == photo.label
+
+
+def test_the_card_and_the_report_tell_what_was_done(exported: Exported, colour_run: Run) -> None:
+    card = read_card(exported.file)
+    assert (card.labels, card.input, card.backbone) == (
+        colour_run.card.labels,
+        colour_run.card.input,
+        colour_run.card.backbone,
+    )
+    assert card.conversion["recipe"] in exported.file.name
+    report = json.loads(exported.report.read_text())
+    assert report["size_bytes"] == exported.file.stat().st_size == exported.size_bytes
+    assert report["comparison"]["difference"]["value"] == exported.comparison.difference.value
+    assert exported.report.name == exported.file.stem + ".report.json"
+
+
+def wrong_colours(model: object, pixels: Frame) -> np.ndarray:
+    del model
+    return np.tile(np.array([[0.0, 0.0, 1.0]], np.float32), (len(pixels), 1))
+
+
+def test_a_loss_is_refused_and_nothing_is_written(
+    colour_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate's own view of the artifact is replaced by a constant answer; the rest is real."""
+    monkeypatch.setattr(export_module, "artifact_scores", lambda classifier, pixels, track: wrong_colours(None, pixels))
+    with pytest.raises(CheckFailedError, match="Nothing was written"):
+        export(colour_run, "float32", tmp_path / "lossy.tflite")
+    assert list(tmp_path.iterdir()) == []
+    forced = export(colour_run, "float32", tmp_path / "lossy.tflite", force=True)
+    assert read_card(forced.file).conversion["within_max_drop"] is False
+
+
+def test_comparison_counts_pairs() -> None:
+    photos = [Photo(Path(f"{row}.jpg"), "ab"[row % 2], "") for row in range(100)]
+    full, converted = np.zeros((100, 2), np.float32), np.zeros((100, 2), np.float32)
+    full[np.arange(100), np.arange(100) % 2] = 1  # right about all
+    converted[:] = full
+    converted[:10] = 1 - full[:10]  # wrong about ten
+    result = compare(full, converted, photos, ["a", "b"])
+    assert (result.full_size.value, result.converted.value, result.agreement.value) == (1.0, 0.9, 0.9)
+    assert result.drop_points == pytest.approx(10)
+    assert result.difference.low < -0.1 < result.difference.high < 0
+    assert [item.path.stem for item in result.changed] == [str(row) for row in range(10)]
+
+
+def test_other_calibration_photos_are_taken(colour_run: Run, colour_photos: Path, tmp_path: Path) -> None:
+    done = export(colour_run, "int8", tmp_path / "a.tflite", calibration=colour_photos, max_drop=100)
+    assert read_card(done.file).conversion["calibration"] == colour_photos.name
+    (tmp_path / "empty" / "class").mkdir(parents=True)
+    with pytest.raises(DatasetError):
+        export(colour_run, "int8", tmp_path / "b.tflite", calibration=tmp_path / "empty")
+    assert not (tmp_path / "b.tflite").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "replaced"])
+def test_a_damaged_model_is_one_clear_error(colour_run: Run, tmp_path: Path, damage: str) -> None:
+    copy = tmp_path / "run"
+    copy.mkdir()
+    for name in ("card.json", "photos.csv"):
+        (copy / name).write_bytes((colour_run.folder / name).read_bytes())
+    data = colour_run.model_file.read_bytes()
+    (copy / "model.keras").write_bytes(data[: len(data) // 2] if damage == "truncated" else b"no model at all")
+    with pytest.raises(RunFolderError, match="cannot be loaded"):
+        export(read_run(copy), "float32", tmp_path / "a.tflite")
+
+
+def test_the_output_must_be_a_tflite(colour_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"ends in \.tflite"):
+        export(colour_run, "int8", tmp_path)

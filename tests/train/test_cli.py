@@ -1,0 +1,62 @@
+"""The `edge-train` command: results on standard output, one line for what is wrong, nothing half-written."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_core.run_folder import Run
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_fit_prints_the_card_as_json(command: Command, colour_photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = command(
+        "edge_train.cli", "fit", colour_photos, "--out", out, "--image-size", 32, "--alpha", 0.35, "--weights", "none",
+        "--epochs", 0, "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["run"] == str(out)
+    assert result["labels"] == ["blue", "green", "red"]
+    assert (out / "model.keras").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nowhere"], "no such folder"),
+        (["{empty}"], "holds no pictures"),
+        (["{photos}", "--weights", "nowhere.h5"], "no such weights file"),
+        (["{photos}", "--weights", "none", "--crop", "sideways"], "input crop must be one of"),
+        (["{photos}", "--weights", "none", "--out", "{photos}"], "is there already"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    command: Command, colour_photos: Path, tmp_path: Path, arguments: list[str], reason: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    out = [] if "--out" in arguments else ["--out", str(tmp_path / "run")]
+    filled = [argument.format(photos=colour_photos, empty=tmp_path / "empty") for argument in arguments]
+    done = command("edge_train.cli", "fit", *filled, *out)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluate_and_predict_print_json(command: Command, colour_run: Run) -> None:
+    done = command("edge_train.cli", "evaluate", colour_run.folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["photos"] == len(colour_run.splits["test"])
+    picture = colour_run.splits["test"][0].path
+    done = command("edge_train.cli", "predict", colour_run.folder, picture, picture.parent / "missing.jpg", "--json")
+    assert done.returncode == 2
+    assert "missing.jpg" in done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["source"] == str(picture)

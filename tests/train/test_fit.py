@@ -1,0 +1,160 @@
+"""What training writes, how it recovers, and what it never does."""
+
+import csv
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_core.errors import OutputError, RunFolderError
+from edge_core.preprocess import InputSpec
+from edge_core.run_folder import Run, read_run
+from edge_train.dataset import open_photos
+from edge_train.evaluate import evaluate, load_model, predict
+from edge_train.fit import Fitted, Settings, fit
+from edge_train.head import solve_head
+from edge_train.views import ViewMaker
+from edge_train.weights import Weights
+
+T = TypeVar("T")
+
+
+def train(folder: Path, out: Path, settings: Settings, **options: object) -> Fitted:
+    photos = open_photos(str(folder), seed=1, cache=out.parent)
+    return fit(
+        photos,
+        out,
+        spec=InputSpec(32, 32),
+        weights=Weights("none (random)"),
+        alpha=0.35,
+        settings=settings,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def test_a_run_folder_is_whole(colour_run: Run) -> None:
+    names = {path.name for path in colour_run.folder.iterdir()}
+    assert names == {
+        "model.keras",
+        "card.json",
+        "photos.csv",
+        "history.csv",
+        "predictions.csv",
+        "curves.png",
+        "samples.png",
+        "confusion.png",
+        "checkpoints",
+    }
+    for picture in colour_run.folder.glob("*.png"):
+        assert cv2.imread(str(picture)) is not None
+    assert colour_run.card.labels == ("blue", "green", "red")
+    assert colour_run.card.dataset is not None
+    assert colour_run.card.dataset.counts["test"] == {
+        label: sum(photo.label == label for photo in colour_run.splits["test"]) for label in colour_run.card.labels
+    }
+
+
+def test_predictions_are_listed_worst_first(colour_run: Run) -> None:
+    with (colour_run.folder / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["path"] for row in rows} == {str(photo.path) for photo in colour_run.splits["test"]}
+    own = [float(row["label_score"]) for row in rows]
+    assert own == sorted(own)
+
+
+def test_the_saved_model_gives_the_accuracy_on_the_card(colour_run: Run) -> None:
+    result = evaluate(colour_run)
+    assert result.accuracy == colour_run.card.metrics["test_accuracy"]
+    assert result.confusion.sum() == len(colour_run.splits["test"])
+    best = predict(colour_run, colour_run.splits["test"][0].path, load_model(colour_run))
+    assert sum(item.score for item in best) == pytest.approx(1, abs=1e-4)
+
+
+def test_photos_that_the_run_has_seen_are_not_tested_on(colour_run: Run, colour_photos: Path) -> None:
+    result = evaluate(colour_run, colour_photos)
+    assert {item.path for item in result.judged} == {photo.path for photo in colour_run.splits["test"]}
+    assert result.left_out == len(colour_run.splits["train"]) + len(colour_run.splits["val"])
+
+
+def test_a_changed_photo_is_no_longer_the_test_photo_it_was(colour_run: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(colour_run.folder, copy)
+    text = (copy / "photos.csv").read_text()
+    for photo in colour_run.splits["test"]:
+        text = text.replace(photo.sha256, "0" * 64)
+    (copy / "photos.csv").write_text(text)
+    with pytest.raises(RunFolderError, match="--data"):
+        evaluate(read_run(copy))
+
+
+def test_the_best_epoch_is_kept_even_if_it_is_the_head(colour_photos: Path, tmp_path: Path) -> None:
+    fitted = train(colour_photos, tmp_path / "run", Settings(epochs=2, views=1, batch=8, learning_rate=10.0))
+    best = min(fitted.history, key=lambda epoch: epoch.val_loss)
+    assert best.phase == "head", "a learning rate of 10 must have done harm, or this test shows nothing"
+    assert fitted.card.metrics["val_accuracy"].value == pytest.approx(best.val_accuracy)
+
+
+def test_broken_photos_are_listed_and_the_rest_is_used(colour_photos: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "photos"
+    shutil.copytree(colour_photos, copy)
+    broken = copy / "red" / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 not really")
+    fitted = train(copy, tmp_path / "run", Settings(epochs=0, views=1))
+    assert [item.path for item in fitted.unusable] == [broken]
+    assert len([photo for members in read_run(fitted.folder).splits.values() for photo in members]) == 42
+
+
+def test_an_interrupted_run_leaves_nothing(colour_photos: Path, tmp_path: Path) -> None:
+    def interrupt(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+        del items, label, total
+        raise KeyboardInterrupt
+        yield
+
+    out = tmp_path / "runs" / "half"
+    with pytest.raises(KeyboardInterrupt):
+        train(colour_photos, out, Settings(epochs=1, views=1), track=interrupt)
+    assert list(out.parent.iterdir()) == []
+
+
+def test_an_existing_run_is_not_overwritten(colour_run: Run, colour_photos: Path) -> None:
+    with pytest.raises(OutputError, match="already"):
+        train(colour_photos, colour_run.folder, Settings(epochs=0))
+
+
+def test_views_depend_on_the_photo_and_the_seed_alone(colour_run: Run) -> None:
+    first, second = colour_run.splits["train"][:2]
+    maker = ViewMaker(InputSpec(32, 32), 3, mirror=True, seed=1)
+    views = maker(first)
+    assert views.shape == (3, 32, 32, 3)
+    maker(second)
+    np.testing.assert_array_equal(maker(first), views)
+    assert (ViewMaker(InputSpec(32, 32), 3, mirror=True, seed=2)(first)[2] != views[2]).any()
+
+
+def test_the_head_is_the_minimum_of_its_loss() -> None:
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(60, 5)).astype(np.float32), rng.integers(0, 3, 60)
+    kernel, bias = solve_head(features, targets, 3)
+
+    def loss(kernel: np.ndarray, bias: np.ndarray) -> float:
+        logits = features @ kernel + bias
+        log_scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        spread = features.var(axis=0).mean()
+        return float(-log_scores[np.arange(60), targets].mean() + 0.1 / 2 * (kernel**2).sum() * spread)
+
+    for _ in range(50):
+        assert loss(kernel + rng.normal(scale=0.02, size=kernel.shape), bias) > loss(kernel, bias)
+        assert loss(kernel, bias + rng.normal(scale=0.02, size=3)) > loss(kernel, bias) - 1e-7
+
+
+def test_the_head_does_not_depend_on_the_scale_of_the_features() -> None:
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(60, 5)).astype(np.float32), rng.integers(0, 3, 60)
+    kernel, bias = solve_head(features, targets, 3)
+    small_kernel, small_bias = solve_head((features / 1000).astype(np.float32), targets, 3)
+    np.testing.assert_allclose(small_kernel / 1000, kernel, atol=2e-3)
+    np.testing.assert_allclose(small_bias, bias, atol=2e-3)
