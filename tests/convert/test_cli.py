@@ -10,12 +10,12 @@ from edge_core.run_folder import Run
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_export_prints_what_it_proved(command: Command, colour_run: Run, tmp_path: Path) -> None:
+def test_export_prints_what_it_proved(command: Command, small_run: Run, tmp_path: Path) -> None:
     out = tmp_path / "colours.tflite"
     done = command(
         "edge_convert.cli",
         "export",
-        colour_run.folder,
+        small_run.folder,
         "--recipe",
         "float16",
         "--out",
@@ -28,8 +28,8 @@ def test_export_prints_what_it_proved(command: Command, colour_run: Run, tmp_pat
     result = json.loads(done.stdout)
     assert result["file"] == str(out)
     assert result["comparison"]["agreement"]["value"] == 1.0
-    shown = command("edge_device.cli", "images", out, colour_run.splits["test"][0].path, "--json")
-    assert json.loads(shown.stdout)["top"][0]["label"] == colour_run.splits["test"][0].label
+    shown = command("edge_device.cli", "images", out, small_run.splits["test"][0].path, "--json")
+    assert json.loads(shown.stdout)["top"][0]["label"] == small_run.splits["test"][0].label
 
 
 def test_a_folder_that_is_no_run_is_one_line_and_status_2(command: Command, tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from edge_device import Classifier
 
 
 @pytest.fixture(scope="module", params=list(RECIPES))
-def exported(request: pytest.FixtureRequest, colour_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(request: pytest.FixtureRequest, small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("exported") / f"colours-{request.param}.tflite"
-    return export(colour_run, request.param, out, max_drop=100)
+    return export(small_run, request.param, out, max_drop=100)
 
 
 def test_an_artifact_takes_raw_pixels_one_picture_at_a_time(exported: Exported) -> None:
@@ -43,20 +43,20 @@ def test_an_artifact_takes_raw_pixels_one_picture_at_a_time(exported: Exported) 
         assert entry["dtype"] == result["dtype"] == np.float32
 
 
-def test_an_artifact_says_what_the_full_size_model_says(exported: Exported, colour_run: Run) -> None:
-    assert exported.comparison.photos == len(colour_run.splits["test"])
+def test_an_artifact_says_what_the_full_size_model_says(exported: Exported, small_run: Run) -> None:
+    assert exported.comparison.photos == len(small_run.splits["test"])
     assert exported.comparison.agreement.value == 1.0
     classifier = Classifier(exported.file)
-    photo = colour_run.splits["test"][0]
+    photo = small_run.splits["test"][0]
     assert classifier.classify(read_picture(photo.path))[0].label == photo.label
 
 
-def test_the_card_and_the_report_tell_what_was_done(exported: Exported, colour_run: Run) -> None:
+def test_the_card_and_the_report_tell_what_was_done(exported: Exported, small_run: Run) -> None:
     card = read_card(exported.file)
     assert (card.labels, card.input, card.backbone) == (
-        colour_run.card.labels,
-        colour_run.card.input,
-        colour_run.card.backbone,
+        small_run.card.labels,
+        small_run.card.input,
+        small_run.card.backbone,
     )
     assert card.conversion["recipe"] in exported.file.name
     report = json.loads(exported.report.read_text())
@@ -71,14 +71,14 @@ def wrong_colours(model: object, pixels: Frame) -> np.ndarray:
 
 
 def test_a_loss_is_refused_and_nothing_is_written(
-    colour_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gate's own view of the artifact is replaced by a constant answer; the rest is real."""
     monkeypatch.setattr(export_module, "artifact_scores", lambda classifier, pixels, track: wrong_colours(None, pixels))
     with pytest.raises(CheckFailedError, match="Nothing was written"):
-        export(colour_run, "float32", tmp_path / "lossy.tflite")
+        export(small_run, "float32", tmp_path / "lossy.tflite")
     assert list(tmp_path.iterdir()) == []
-    forced = export(colour_run, "float32", tmp_path / "lossy.tflite", force=True)
+    forced = export(small_run, "float32", tmp_path / "lossy.tflite", force=True)
     assert read_card(forced.file).conversion["within_max_drop"] is False
 
 
@@ -95,27 +95,27 @@ def test_comparison_counts_pairs() -> None:
     assert [item.path.stem for item in result.changed] == [str(row) for row in range(10)]
 
 
-def test_other_calibration_photos_are_taken(colour_run: Run, colour_photos: Path, tmp_path: Path) -> None:
-    done = export(colour_run, "int8", tmp_path / "a.tflite", calibration=colour_photos, max_drop=100)
+def test_other_calibration_photos_are_taken(small_run: Run, colour_photos: Path, tmp_path: Path) -> None:
+    done = export(small_run, "int8", tmp_path / "a.tflite", calibration=colour_photos, max_drop=100)
     assert read_card(done.file).conversion["calibration"] == colour_photos.name
     (tmp_path / "empty" / "class").mkdir(parents=True)
     with pytest.raises(DatasetError):
-        export(colour_run, "int8", tmp_path / "b.tflite", calibration=tmp_path / "empty")
+        export(small_run, "int8", tmp_path / "b.tflite", calibration=tmp_path / "empty")
     assert not (tmp_path / "b.tflite").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "replaced"])
-def test_a_damaged_model_is_one_clear_error(colour_run: Run, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_model_is_one_clear_error(small_run: Run, tmp_path: Path, damage: str) -> None:
     copy = tmp_path / "run"
     copy.mkdir()
     for name in ("card.json", "photos.csv"):
-        (copy / name).write_bytes((colour_run.folder / name).read_bytes())
-    data = colour_run.model_file.read_bytes()
+        (copy / name).write_bytes((small_run.folder / name).read_bytes())
+    data = small_run.model_file.read_bytes()
     (copy / "model.keras").write_bytes(data[: len(data) // 2] if damage == "truncated" else b"no model at all")
     with pytest.raises(RunFolderError, match="cannot be loaded"):
         export(read_run(copy), "float32", tmp_path / "a.tflite")
 
 
-def test_the_output_must_be_a_tflite(colour_run: Run, tmp_path: Path) -> None:
+def test_the_output_must_be_a_tflite(small_run: Run, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"ends in \.tflite"):
-        export(colour_run, "int8", tmp_path)
+        export(small_run, "int8", tmp_path)
