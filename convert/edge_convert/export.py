@@ -25,8 +25,9 @@ from edge_device.classifier import Classifier
 if TYPE_CHECKING:
     from edge_core.preprocess import Frame
 
-CALIBRATION_PHOTOS: Final = 200
-"""Of each run; 100 to 500 changed int8's agreement with the full-size model by less than its interval."""
+CALIBRATION_PHOTOS: Final = 100
+"""Of 20, 100, 200 and 500, none was better: agreement with the full-size model was 97.7 to 97.9 % on 2,600 road signs,
+98.3 to 98.5 % on 461 flowers, 98.1 to 98.5 % on 206 cats and dogs."""
 
 MAX_DROP_POINTS: Final = 1.0
 

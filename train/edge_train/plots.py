@@ -22,7 +22,7 @@ def curves(history: Sequence["Epoch"]) -> Figure:
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
     loss, share = figure.subplots(1, 2)
     epochs = [epoch.epoch for epoch in history]
-    best = min(history, key=lambda epoch: epoch.val_loss)
+    kept = next(epoch for epoch in reversed(history) if epoch.kept)
     loss.plot(epochs, [epoch.train_loss for epoch in history], color=TRAIN, marker="o", ms=4, label="training")
     loss.plot(epochs, [epoch.val_loss for epoch in history], color=VAL, marker="o", ms=4, label="validation")
     share.plot(epochs, [epoch.val_accuracy for epoch in history], color=VAL, marker="o", ms=4)
@@ -31,7 +31,7 @@ def curves(history: Sequence["Epoch"]) -> Figure:
     share.set_title("Validation accuracy", fontsize=10)
     loss.legend(frameon=False)
     for axes in (loss, share):
-        axes.axvline(best.epoch, color=INK, lw=0.8, ls=":")
+        axes.axvline(kept.epoch, color=INK, lw=0.8, ls=":")
         axes.set_xlabel("epoch (0: head on frozen features; dotted: kept)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
