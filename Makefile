@@ -1,6 +1,7 @@
 # make demo   sets everything up, then trains, converts, runs and benchmarks; DATA=photos/ takes your own photos
 # make test   sets everything up, then checks and tests
 # make venv   only sets everything up, in .venv
+# make wheel  what the Pi installs, in dist/
 # make check  formatting, lint, types, layers
 
 DATA ?= signs
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check venv clean
+.PHONY: demo test check venv wheel clean
 
 venv: $(READY)
 
@@ -48,6 +49,9 @@ check: $(READY)
 
 test: check
 	$(BIN)/python -m pytest
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
 	rm -rf .venv $(DEMO) dist

@@ -144,7 +144,7 @@ def differing(photos: list[Photo], pixels: list[Frame], expected: list[Frame]) -
 @pytest.fixture
 def any_model(monkeypatch: pytest.MonkeyPatch, small_run: Run) -> None:
     """Verification loads the run's model, whose input is larger; its size is none of this test's business."""
-    monkeypatch.setattr(edge_convert.export, "load_full_size", lambda run: tiny_model())
+    monkeypatch.setattr(edge_convert.export, "load_model", lambda run, load: tiny_model())
 
 
 def tiny_model() -> Any:

@@ -13,12 +13,12 @@ import numpy as np
 from edge_convert.gate import Comparison, artifact_scores, compare, full_size_scores
 from edge_convert.recipes import CALIBRATED, RECIPES, Pixels
 from edge_convert.tf import keras
-from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
+from edge_core.errors import CheckFailedError, DatasetError, OutputError
 from edge_core.files import written_whole
 from edge_core.photos import find_photos, read_photos
 from edge_core.preprocess import preprocess
 from edge_core.progress import Track, silently
-from edge_core.run_folder import Run, read_held_out, read_training_photos
+from edge_core.run_folder import Run, load_model, read_held_out, read_training_photos
 from edge_core.tflite_file import complete
 from edge_device.classifier import Classifier
 
@@ -49,23 +49,6 @@ class Exported:
     size_bytes: int
     comparison: Comparison
     left_out: int
-
-
-def load_full_size(run: Run) -> "keras.Model":
-    """The run's Keras model.
-
-    Raises:
-        RunFolderError: its file is damaged, or contradicts the card.
-    """
-    try:
-        model = keras.models.load_model(run.model_file, compile=False)  # safe mode: no code inside is run
-        shapes = model.input_shape[1:], model.output_shape[1:]
-    except Exception as error:  # Keras raises what its parts raise: OSError, ValueError, KeyError, BadZipFile ...
-        reason = str(error).strip().split("\n")[0]
-        raise RunFolderError(f"{run.model_file} cannot be loaded: {reason}") from error
-    if shapes != (run.card.input.shape, (len(run.card.labels),)):
-        raise RunFolderError(f"{run.folder} contradicts itself: its model has the shapes {shapes}, its card others")
-    return model
 
 
 def calibration_pixels(run: Run, folder: Path | None, track: Track = silently) -> Pixels:
@@ -121,7 +104,7 @@ def export(
     """
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")
-    model = load_full_size(run)
+    model = load_model(run, keras.models.load_model)
     pixels = calibration_pixels(run, calibration, track) if recipe in CALIBRATED else None
     held_out = read_held_out(run, lambda _, frame: preprocess(frame, run.card.input), data, track=track)
     test_pixels = np.stack(held_out.values)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from edge_core.card import ModelCard
 from edge_core.errors import CardError, RunFolderError
@@ -62,6 +62,27 @@ def read_run(folder: Path) -> Run:
     except (KeyError, TypeError, csv.Error) as error:
         raise RunFolderError(f"{folder / PHOTOS_FILE} is damaged: {error}") from error
     return Run(folder, card, splits)
+
+
+def load_model(run: Run, load: Callable[..., Any]) -> Any:
+    """The full-size model of a run.
+
+    Args:
+        run: whose model.
+        load: `tf_keras.models.load_model`, which this package does not import; its safe mode runs no code from the file.
+
+    Raises:
+        RunFolderError: the file is damaged, or contradicts the card.
+    """
+    try:
+        model = load(run.model_file, compile=False)
+        shapes = model.input_shape[1:], model.output_shape[1:]
+    except Exception as error:  # Keras raises what its parts raise: OSError, KeyError, BadZipFile ...
+        reason = str(error).strip().split("\n")[0]
+        raise RunFolderError(f"{run.model_file} cannot be loaded: {reason}") from error
+    if shapes != (run.card.input.shape, (len(run.card.labels),)):
+        raise RunFolderError(f"{run.folder} contradicts itself: its model has the shapes {shapes}, its card others")
+    return model
 
 
 def write_photos(folder: Path, splits: dict[Split, list[Photo]]) -> None:

@@ -14,7 +14,7 @@ from edge_core.errors import OutputError, RunFolderError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import Run, read_run
 from edge_train.dataset import open_photos
-from edge_train.evaluate import evaluate, load_model, predict
+from edge_train.evaluate import evaluate, open_model, predict
 from edge_train.fit import Fitted, Settings, fit
 from edge_train.head import solve_head
 from edge_train.views import ViewMaker
@@ -70,7 +70,7 @@ def test_the_saved_model_gives_the_accuracy_on_the_card(colour_run: Run) -> None
     result = evaluate(colour_run)
     assert result.accuracy == colour_run.card.metrics["test_accuracy"]
     assert result.confusion.sum() == len(colour_run.splits["test"])
-    best = predict(colour_run, colour_run.splits["test"][0].path, load_model(colour_run))
+    best = predict(colour_run, colour_run.splits["test"][0].path, open_model(colour_run))
     assert sum(item.score for item in best) == pytest.approx(1, abs=1e-4)
 
 

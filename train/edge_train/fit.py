@@ -26,6 +26,7 @@ from edge_train.dataset import PhotoSet
 from edge_train.evaluate import Evaluation, evaluate_scores
 from edge_train.features import Maps, compiled, extract_maps, predict_photos
 from edge_train.head import Array, solve_head
+from edge_train.history import Epoch, write_history
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker, view_photos
 from edge_train.weights import Weights
@@ -54,22 +55,6 @@ class Settings:
     batch: int = 32
     learning_rate: float = 3e-4
     label_smoothing: float = 0.1
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A line of `history.csv`. Epoch 0 is the solved head; `seconds` count from the start of `fit`, reading included.
-
-    `kept` says whether the weights were good enough to replace those kept before: the last such epoch is the model.
-    """
-
-    phase: str
-    epoch: int
-    seconds: float
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    kept: bool
 
 
 @dataclass(frozen=True)
@@ -161,7 +146,7 @@ def fit(
         model.save(folder / MODEL_FILE)
         (folder / CARD_FILE).write_text(card.to_text(), "utf-8")
         write_photos(folder, splits)
-        _write_history(folder / "history.csv", history)
+        write_history(folder / "history.csv", history)
         _write_predictions(folder / "predictions.csv", evaluation)
         plots.curves(history).savefig(folder / "curves.png")
         plots.confusion(evaluation).savefig(folder / "confusion.png")
@@ -254,13 +239,6 @@ def _epoch(
 
 def _counts(photos: list[Photo], labels: tuple[str, ...]) -> dict[str, int]:
     return {label: sum(photo.label == label for photo in photos) for label in labels}
-
-
-def _write_history(path: Path, history: list[Epoch]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(Epoch.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in history)
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:
