@@ -13,6 +13,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 READY := .venv/ready
 
+# A venv works only where it was made.
+$(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .venv)
+
 .PHONY: demo test check venv wheel clean
 
 venv: $(READY)
@@ -24,11 +27,11 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[train,convert,bench]' --group dev
 	@$(BIN)/python -c 'import edge_core'
-	@touch $(READY)
+	@echo '$(CURDIR)' > $(READY)
 
 demo: $(READY)
 	rm -rf $(DEMO)/run
-	$(BIN)/edge-train fit $(DATA) --out $(DEMO)/run
+	$(BIN)/edge-train fit "$(DATA)" --out $(DEMO)/run
 	$(BIN)/edge-convert export $(DEMO)/run --recipe int8 --out $(DEMO)/int8.tflite
 	$(BIN)/edge-convert export $(DEMO)/run --recipe float16 --out $(DEMO)/float16.tflite
 ifeq ($(DATA),signs)
@@ -36,7 +39,7 @@ ifeq ($(DATA),signs)
 	$(BIN)/edge-run live $(DEMO)/int8.tflite --source $(DEMO)/drive.mp4 --json > $(DEMO)/drive.jsonl
 	@head -n 3 $(DEMO)/drive.jsonl
 else
-	$(BIN)/edge-run images $(DEMO)/int8.tflite $(DATA) --json > $(DEMO)/photos.jsonl
+	$(BIN)/edge-run images $(DEMO)/int8.tflite "$(DATA)" --json > $(DEMO)/photos.jsonl
 	@head -n 3 $(DEMO)/photos.jsonl
 endif
 	$(BIN)/edge-bench run $(DEMO)/run $(DEMO)/int8.tflite $(DEMO)/float16.tflite --out $(DEMO)/bench

@@ -48,9 +48,10 @@ OURS: Final = "import sys; from edge_device.cli import app; app(['images', *sys.
 
 
 def top_1(python: Path, program: str, file: Path, photos: list[Path]) -> dict[str, str]:
-    command = [python, "-c", program, file, *photos]
-    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    rows = [json.loads(line) for line in lines]
+    done = subprocess.run([python, "-c", program, file, *photos], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"error: {python} ended with status {done.returncode}")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
     return {row["source"]: row["top"][0]["label"] for row in rows}
 
 

@@ -4,12 +4,14 @@
 
 The baseline is a script that takes `--train DIR --validation DIR --weights FILE` and prints a JSON line per epoch with
 `seconds` since its start and `validation_accuracy`. The two run one after the other, in the order given by --first, with
-nothing else on the machine; both count the reading of photos, neither the import of TensorFlow.
+nothing else on the machine; both count the reading of photos, neither the import of TensorFlow nor the listing of files
+(which `edge-train fit` also hashes: 0.6 s for 2,934 photos). Feature maps are not taken from an earlier run.
 """
 
 import argparse
 import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -47,7 +49,9 @@ def ours(folder: Path, weights: Path) -> list[tuple[float, float]]:
     run = folder.parent / "run"
     program = "from edge_train.cli import app; app()"
     options = ["--out", run, "--weights", weights]
-    subprocess.run([sys.executable, "-c", program, "fit", folder, *options], check=True, stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", program, "fit", folder, *options]
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / "cache")}
+    subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
     with (run / "history.csv").open(newline="") as file:
         return [(float(row["seconds"]), float(row["val_accuracy"])) for row in csv.DictReader(file)]
 

@@ -93,11 +93,13 @@ def colour_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def colour_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of `edge-train fit` on `colour_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
     from edge_train.dataset import open_photos
-    from edge_train.fit import Settings, fit
+    from edge_train.fine_tune import Settings
+    from edge_train.fit import fit
     from edge_train.weights import Weights
 
     folder = tmp_path_factory.mktemp("runs") / "colours"
     photos = open_photos(str(colour_photos), seed=1, cache=folder.parent)
     settings = Settings(epochs=1, views=2, batch=8)
-    fit(photos, folder, spec=InputSpec(48, 48), weights=Weights("none (random)"), alpha=0.35, settings=settings)
+    weights = Weights("none (random)")
+    fit(photos, folder, spec=InputSpec(48, 48), weights=weights, cache=folder.parent, alpha=0.35, settings=settings)
     return read_run(folder)

@@ -15,7 +15,7 @@ import pytest
 import edge_convert.export
 import edge_device.interpreter
 import edge_train.views
-from edge_convert.export import calibration_pixels, export
+from edge_convert.export import export, read_calibration
 from edge_core.photos import Photo, find_photos, identify_photos
 from edge_core.pictures import read_picture
 from edge_core.preprocess import Frame, InputSpec
@@ -50,7 +50,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
 def in_tf_data(photos: list[Photo], run: Run, monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
     """Training: the first view of the `tf.data` pipeline."""
     unusable: dict[int, Any] = {}
-    batches = pixel_batches(photos, ViewMaker(run.card.input, 1, mirror=True, seed=1), unusable)
+    batches = pixel_batches(photos, ViewMaker(run.card.input, (0,), mirror=True, seed=1), unusable)
     pixels = [view for _, batch in batches for view in batch.numpy()[:, 0]]
     assert not unusable
     return pixels
@@ -67,7 +67,7 @@ def in_calibration(photos: list[Photo], run: Run, monkeypatch: pytest.MonkeyPatc
         return read_training_photos(run, visit, len(photos), **options)
 
     monkeypatch.setattr(edge_convert.export, "read_training_photos", all_of_them)
-    return list(calibration_pixels(with_photos(run, photos), None))
+    return list(read_calibration(with_photos(run, photos), None).values)
 
 
 def in_verification(photos: list[Photo], run: Run, monkeypatch: pytest.MonkeyPatch) -> list[Frame]:

@@ -149,6 +149,8 @@ def _check_same_task(file: Path, run: Run) -> None:
     card = read_card(file)
     if card.labels != run.card.labels:
         raise ModelFormatError(f"{file} is not of {run.folder}: its labels are others, or in another order")
+    if card.dataset != run.card.dataset:
+        raise ModelFormatError(f"{file} is not of {run.folder}: it was trained on other photos, or on another split")
     if card.input != run.card.input:
         raise ModelFormatError(
             f"{file} is not of {run.folder}: its input is {card.input.to_json()}, the run's {run.card.input.to_json()}"
@@ -182,6 +184,10 @@ def _covering(photos: Sequence[Photo], size: tuple[int, int]) -> Iterator[Frame]
     width, height = size
     for photo in photos:
         frame = read_picture(photo.path)
+        cropped = (min(frame.shape[0], -(-frame.shape[1] * height // width)), frame.shape[1])
+        cropped = (cropped[0], min(frame.shape[1], -(-cropped[0] * width // height)))  # or a slim photo grows huge
+        top, left = (frame.shape[0] - cropped[0]) // 2, (frame.shape[1] - cropped[1]) // 2
+        frame = frame[top : top + cropped[0], left : left + cropped[1]]
         scale = max(width / frame.shape[1], height / frame.shape[0])
         resized = (max(width, round(scale * frame.shape[1])), max(height, round(scale * frame.shape[0])))
         larger = cv2.resize(frame, resized, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

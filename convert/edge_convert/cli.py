@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from edge_core.run_folder import read_run
-from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, track
+from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, say_unusable, track
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
 _NEEDS: Final = ("tensorflow", "tf_keras")
@@ -42,7 +42,7 @@ def export(
             help="Photo folder to prove it on; photos that the run was trained or validated on are left out. Default: the run's test photos."
         ),
     ] = None,
-    max_drop: Annotated[float, typer.Option(help="Accuracy that may go, in percentage points.")] = 1.0,
+    max_drop: Annotated[float, typer.Option(help="Accuracy that may go, in percentage points.", min=0, max=100)] = 1.0,
     force: Annotated[bool, typer.Option("--force", help="Write the file whatever it lost.")] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -68,6 +68,9 @@ def export(
         )
         if exported.left_out:
             say(f"{exported.left_out} photos left out: the run was trained or validated on them")
+        if exported.calibrated_on:
+            say(f"calibrated on {exported.calibrated_on} photos")
+        say_unusable(exported.unusable)
         comparison = exported.comparison
         if as_json:
             print(

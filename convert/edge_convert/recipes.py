@@ -2,7 +2,7 @@
 
 A full-size model takes raw pixels, 0..255, and brings them to its own range in its first layer. The float recipes keep
 that layer. The 8-bit recipe cuts it off: the input tensor's own scale and zero point say the same, so raw uint8 pixels
-go in and no operator is spent on them.
+go in and no operator is spent on them. Only a layer with an offset for each channel (ResNet50, VGG) stays.
 
 Every recipe has a batch of 1 and static shapes, which the Edge TPU and some delegates demand.
 """
@@ -52,9 +52,11 @@ def int8(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
     if calibration is None or not len(calibration):
         raise ValueError("int8 needs calibration photos")
     rescaling = next((layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)), None)
-    if rescaling is not None:
+    if rescaling is not None and np.ndim(rescaling.scale) == np.ndim(rescaling.offset) == 0:
         model = keras.Model(rescaling.output, model.output)
-    scale, offset = (rescaling.scale, rescaling.offset) if rescaling is not None else (1.0, 0.0)
+        scale, offset = rescaling.scale, rescaling.offset
+    else:  # an offset for each channel is more than one zero point can say: the layer stays
+        scale, offset = 1.0, 0.0
 
     # One black and one white pixel give the input tensor the whole range of a camera: scale 2/255, zero point 127.
     photos = calibration.copy()

@@ -1,4 +1,7 @@
-"""What every stage agrees on: preprocessing, model card, labels, photos, run folders, errors. NumPy and OpenCV only."""
+"""What every stage agrees on: preprocessing, model card, labels, photos, run folders, errors.
+
+NumPy, OpenCV and flatbuffers only.
+"""
 
 try:
     import cv2 as _cv2  # noqa: F401

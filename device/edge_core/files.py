@@ -40,6 +40,7 @@ def folder_written_whole(path: Path, replace: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: `path` is taken, or cannot be written.
     """
+    path = path.resolve()  # a link to a folder stays a link
     if not (replace and path.is_dir()):
         require_free(path)
     beside = _beside(path)
@@ -47,16 +48,25 @@ def folder_written_whole(path: Path, replace: bool = False) -> Iterator[Path]:
         beside.mkdir(parents=True)
         yield beside
         if path.exists():
-            old = _beside(path)
-            os.replace(path, old)
-            os.replace(beside, path)
-            shutil.rmtree(old)
+            _exchange(beside, path)
         else:
             os.replace(beside, path)
     except OSError as error:
         raise _as_output_error(path, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Puts `new` in the place of `path`, which is removed; if that fails, `path` is as it was."""
+    old = _beside(path)
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old)
 
 
 def require_free(path: Path) -> None:

@@ -43,9 +43,9 @@ class Picture:
 
 
 def lines(*texts: Text) -> Html:
-    """Texts beneath each other, the first one strong."""
+    """Texts beneath each other, the first one strong, the others small."""
     first, *others = (_markup(text) for text in texts)
-    return Html("<br>".join([f"<b>{first}</b>", *others]))
+    return Html("<br>".join([f"<b>{first}</b>", *(f"<small>{other}</small>" for other in others)]))
 
 
 def paragraph(text: Text) -> Html:
@@ -74,16 +74,21 @@ def listing(texts: Iterable[Text]) -> Html:
     return Html(f"<ul>{''.join(f'<li>{_markup(text)}</li>' for text in texts)}</ul>")
 
 
-def figure(data: bytes, alt: str, caption: Text = "") -> Html:
-    """A picture, at most as wide as the page.
+def figure(data: bytes, alt: str, caption: Text = "", min_width: int = 0) -> Html:
+    """A picture, as wide as its place; what would be too small to read then is scrolled instead.
 
     Args:
         data: content of a PNG or JPEG file.
         alt: what it shows, for those who cannot see it.
         caption: beneath it.
+        min_width: in CSS pixels.
     """
     note = f"<figcaption>{_markup(caption)}</figcaption>" if caption else ""
-    return Html(f"<figure>{_image(data, alt)}{note}</figure>")
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    style = f' style="min-width: {min_width}px"' if min_width else ""
+    image = f'<div class="scroll"><img src="{source}" alt="{escape(alt)}"{style}></div>'
+    return Html(f"<figure>{image}{note}</figure>")
 
 
 def gallery(pictures: Iterable[Picture]) -> Html:
@@ -93,13 +98,18 @@ def gallery(pictures: Iterable[Picture]) -> Html:
     )
 
 
+def stack(*parts: Html) -> Html:
+    """Parts beneath each other, as one."""
+    return Html("".join(part.markup for part in parts))
+
+
 def beside(*parts: Html) -> Html:
     """Parts beside each other where there is room, else beneath each other."""
     return Html(f'<div class="beside">{"".join(f"<div>{part.markup}</div>" for part in parts)}</div>')
 
 
 def section(title: str, *parts: Html) -> Html:
-    return Html(f"<section><h2>{_markup(title)}</h2>{''.join(part.markup for part in parts)}</section>")
+    return Html(f"<section><h2>{_markup(title)}</h2>{stack(*parts).markup}</section>")
 
 
 def page(title: str, subtitle: str, *sections: Html) -> str:
@@ -126,11 +136,6 @@ def _markup(text: Text) -> str:
     return text.markup if isinstance(text, Html) else escape(text)
 
 
-def _image(data: bytes, alt: str) -> str:
-    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
-    return f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" alt="{escape(alt)}">'
-
-
 # Figures are drawn on white and keep it as a card in the dark, where inverting them would change the photos' colours.
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #262626; --quiet: #5f5f5f; --line: #e2e2e2; --ground: #fff; --card: #f6f7f8; }
@@ -144,7 +149,7 @@ h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; }
 h2 { margin: 2.75rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line); font-size: 1.2rem; }
 p { max-width: 44rem; margin: .6rem 0; }
 header p, figcaption, dt { color: var(--quiet); }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: .6rem; margin: 1rem 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 15rem), 1fr)); gap: .6rem; margin: 1rem 0; }
 dl div { padding: .6rem .8rem; background: var(--card); border-radius: .5rem; }
 dt { font-size: .85rem; }
 dd { margin: 0; font-weight: 600; }
@@ -152,15 +157,18 @@ ul { padding-left: 1.2rem; }
 figure { margin: 1rem 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: .5rem; }
 figcaption { margin-top: .3rem; max-width: 44rem; font-size: .85rem; line-height: 1.4; }
-figcaption b { color: var(--ink); font-weight: 600; }
-.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 1.5rem; }
+b { color: var(--ink); font-weight: 600; }
+small { color: var(--quiet); font-size: .78rem; line-height: 1.3; }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem 1.5rem; }
 .beside > div { min-width: 0; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 9rem), 1fr)); gap: 1rem .8rem; }
 .gallery figure { margin: 0; }
-.gallery img { width: 100%; }
+figure img { padding: .4rem; }
+.gallery img { width: 100%; padding: 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400; }
+td { white-space: nowrap; }
+th, td { padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400; }
 th:first-child { text-align: left; }
 thead th { color: var(--quiet); font-size: .85rem; }
 """.strip()

@@ -98,6 +98,39 @@ def find_photos(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
+_SPLIT_FOLDERS: Final[dict[str, Split]] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+
+
+def split_folders(folder: Path) -> dict[Split, Path]:
+    """The split folders that lie in `folder`, if `train/` is one of them and nothing else is there; else none.
+
+    Raises:
+        DatasetError: two folders for the same split, `val/` and `valid/`, say.
+    """
+    if not folder.is_dir():
+        return {}
+    names = [child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    if "train" not in names or not set(names) <= set(_SPLIT_FOLDERS):
+        return {}
+    found: dict[Split, Path] = {}
+    for name in names:
+        if _SPLIT_FOLDERS[name] in found:
+            raise DatasetError(f"{folder} has both {found[_SPLIT_FOLDERS[name]].name}/ and {name}/; keep one")
+        found[_SPLIT_FOLDERS[name]] = folder / name
+    return found
+
+
+def find_all_photos(folder: Path) -> list[tuple[Path, str]]:
+    """What `find_photos` lists, of a folder or of all the split folders in it."""
+    return [item for part in split_folders(folder).values() or [folder] for item in find_photos(part)]
+
+
 def labels_of(found: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
     """The labels of what `find_photos` found, in natural order.
 
@@ -118,6 +151,8 @@ def identify_photos(
     def identify(path: Path, label: str) -> Photo | Unusable:
         try:
             with path.open("rb") as file:
+                if not os.fstat(file.fileno()).st_size:
+                    return Unusable(path, "the file is empty")  # or all empty files would be copies of each other
                 return Photo(path, label, hashlib.file_digest(file, "sha256").hexdigest())
         except OSError as error:
             return Unusable(path, error.strerror or str(error))
@@ -199,12 +234,34 @@ def split_photos(
     return splits
 
 
-def duplicates(photos: Sequence[Photo]) -> list[list[Photo]]:
-    """Groups of photos with the same content, two or more each."""
+@dataclass(frozen=True)
+class Distinct:
+    """Photos of which no two have the same content.
+
+    Attributes:
+        photos: one of each content.
+        repeated: groups of files with the same content, of which one is among `photos`.
+        contradicted: groups of files with the same content in two classes, of which none is.
+    """
+
+    photos: list[Photo]
+    repeated: list[list[Photo]]
+    contradicted: list[list[Photo]]
+
+
+def without_copies(photos: Sequence[Photo], rank: Callable[[Photo], int] = lambda photo: 0) -> Distinct:
+    """Keeps of each content the photo of the highest rank, the first of equals; of one in two classes none."""
     groups: defaultdict[str, list[Photo]] = defaultdict(list)
     for photo in photos:
         groups[photo.sha256].append(photo)
-    return [group for group in groups.values() if len(group) > 1]
+    several = [group for group in groups.values() if len(group) > 1]
+    contradicted = [group for group in several if len({photo.label for photo in group}) > 1]
+    repeated = [group for group in several if len({photo.label for photo in group}) == 1]
+    out = {photo.path for group in contradicted for photo in group}
+    for group in repeated:
+        kept = max(group, key=rank)
+        out |= {photo.path for photo in group if photo is not kept}
+    return Distinct([photo for photo in photos if photo.path not in out], repeated, contradicted)
 
 
 def fingerprint(photos: Sequence[Photo]) -> str:

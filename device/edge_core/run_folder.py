@@ -8,7 +8,17 @@ from typing import Any, Final, TypeVar
 
 from edge_core.card import ModelCard
 from edge_core.errors import CardError, RunFolderError
-from edge_core.photos import SPLITS, Photo, Reading, Split, find_photos, read_photos
+from edge_core.photos import (
+    SPLITS,
+    Photo,
+    Reading,
+    Split,
+    Unusable,
+    find_all_photos,
+    identify_photos,
+    read_photos,
+    without_copies,
+)
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 
@@ -54,7 +64,7 @@ def read_run(folder: Path) -> Run:
     try:
         card = ModelCard.from_text((folder / CARD_FILE).read_text("utf-8"))
         splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
-        with (folder / PHOTOS_FILE).open(encoding="utf-8", newline="") as file:
+        with (folder / PHOTOS_FILE).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             for row in csv.DictReader(file):
                 splits[row["split"]].append(Photo(Path(row["path"]), row["label"], row["sha256"]))  # type: ignore[index]
     except (CardError, OSError, UnicodeDecodeError) as error:
@@ -87,7 +97,7 @@ def load_model(run: Run, load: Callable[..., Any]) -> Any:
 
 def write_photos(folder: Path, splits: dict[Split, list[Photo]]) -> None:
     """Writes `photos.csv`: which photo went into which split."""
-    with (folder / PHOTOS_FILE).open("w", encoding="utf-8", newline="") as file:
+    with (folder / PHOTOS_FILE).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for split in SPLITS:
@@ -117,40 +127,47 @@ def read_held_out(
         DatasetError: `data` is no photo folder.
         RunFolderError: nothing is left to test on, or the photos have a label that the run does not know.
     """
-    seen = {photo.sha256 for split in ("train", "val") for photo in run.splits[split]}
-    left_out = 0
-
-    def unseen(sha256: str) -> bool:
-        nonlocal left_out
-        left_out += sha256 in seen
-        return sha256 not in seen
-
     if data is None:
-        found = [(photo.path, photo.label) for photo in run.splits["test"]]
+        photos, unusable = identify_photos([(photo.path, photo.label) for photo in run.splits["test"]], track=track)
         known = {photo.sha256 for photo in run.splits["test"]}
-        wanted: Callable[[str], bool] = known.__contains__  # a file changed since is another photo
+        unusable += [
+            Unusable(photo.path, "changed since the training") for photo in photos if photo.sha256 not in known
+        ]
+        photos = [photo for photo in photos if photo.sha256 in known]
+        left_out = 0
         advice = "its test photos are no longer where they were; say where the photos are with --data PHOTOS"
     else:
-        found = find_photos(data)
+        found = find_all_photos(data)
         unknown = sorted({label for _, label in found} - set(run.card.labels))
         if unknown:
             raise RunFolderError(f"{data} has the class {unknown[0]!r}, which {run.folder} was not trained on")
-        wanted, advice = unseen, f"the run was trained or validated on every usable photo of {data}"
-    reading = read_photos(found, visit, wanted=wanted, track=track, label="Reading test photos")
+        read, unusable = identify_photos(found, track=track)
+        distinct = without_copies(read)
+        unusable += [
+            Unusable(photo.path, "the same photo is in another class")
+            for group in distinct.contradicted
+            for photo in group
+        ]
+        seen = {photo.sha256 for split in ("train", "val") for photo in run.splits[split]}
+        photos = [photo for photo in distinct.photos if photo.sha256 not in seen]
+        left_out = len(distinct.photos) - len(photos)
+        advice = f"the run was trained or validated on every usable photo of {data}"
+    files = [(photo.path, photo.label) for photo in photos]
+    reading = read_photos(files, visit, track=track, label="Reading test photos")
     if not reading.photos:
         raise RunFolderError(f"{run.folder}: {advice}")
-    return HeldOut(reading.photos, reading.values, reading.unusable, left_out)
+    return HeldOut(reading.photos, reading.values, (*unusable, *reading.unusable), left_out)
 
 
 def read_training_photos(
     run: Run, visit: Callable[[int, Frame], T], count: int, *, track: Track = silently
 ) -> Reading[T]:
-    """Reads about `count` of the photos that the run was trained on, each class in proportion.
+    """Reads about `count` of the photos that the run was trained on and that are still there, class by class.
 
     Raises:
         RunFolderError: they are no longer where they were.
     """
-    found = _spread([(photo.path, photo.label) for photo in run.splits["train"]], count)
+    found = spread([(photo.path, photo.label) for photo in run.splits["train"] if photo.path.is_file()], count)
     known = {photo.sha256 for photo in run.splits["train"]}
     reading = read_photos(found, visit, wanted=known.__contains__, track=track, label="Reading calibration photos")
     if not reading.photos:
@@ -160,7 +177,7 @@ def read_training_photos(
     return reading
 
 
-def _spread(found: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
+def spread(found: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
     """`count` items at even distances; photos lie class by class, so each class keeps its share."""
     if len(found) <= count:
         return list(found)

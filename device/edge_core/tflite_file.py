@@ -31,6 +31,7 @@ def complete(model: bytes, card: ModelCard, name: str) -> bytes:
     Raises:
         ModelFormatError: `model` is no TFLite flatbuffer.
     """
+    name = name.encode("utf-8", "replace").decode()  # a folder's name need not be text
     description = f"Image classifier: {', '.join(card.labels)}"[:1000]
     archive = io.BytesIO(attach(model, describe(name, description, "1")))
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from types import FrameType
@@ -15,6 +15,7 @@ import cv2
 import typer
 
 from edge_core.errors import EdgeError, RuntimeMissingError
+from edge_core.photos import Unusable
 
 T = TypeVar("T")
 
@@ -41,6 +42,17 @@ def say(message: str) -> None:
     print(" ".join(line.strip() for line in message.splitlines()), file=sys.stderr, flush=True)
 
 
+SHOWN: Final = 10
+
+
+def say_unusable(files: Sequence[Unusable], what: str = "unusable") -> None:
+    """A line on standard error for each of the first files that were left out, and how many more there are."""
+    for item in files[:SHOWN]:
+        say(f"{what}: {item.path}: {item.reason}")
+    if len(files) > SHOWN:
+        say(f"{what}: and {len(files) - SHOWN} more")
+
+
 @contextmanager
 def one_line_errors(debug: bool = False) -> Iterator[None]:
     """Turns an error into one line on standard error and its exit status; `debug` shows the traceback, too.
@@ -48,7 +60,8 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
     A reader that closed standard output (`| head`) ends the command in silence; Ctrl-C ends it with status 130. The
     logs of OpenCV and its FFmpeg are silenced: what they complain of is reported by us, once, with the file's name.
     """
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    _silence_opencv()
+    signal.signal(signal.SIGTERM, _end)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be text, nor a terminal know all of it
@@ -56,7 +69,8 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by the shell: `>&-`
+                sys.stdout.flush()
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except EdgeError as error:
@@ -78,6 +92,19 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
         _show_traceback(debug)
         say(f"error: unexpected {type(error).__name__}: {error}; please report it with what --debug shows")
         raise SystemExit(BUG) from None
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Ends by an exception, so that what was half-written is removed on the way."""
+    del frame
+    raise SystemExit(128 + number)
+
+
+def _silence_opencv() -> None:
+    if hasattr(cv2, "setLogLevel"):  # OpenCV 4
+        cv2.setLogLevel(0)
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def _show_traceback(debug: bool) -> None:

@@ -1,6 +1,8 @@
 """What conversion writes, proves and refuses."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,14 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from edge_convert import export as export_module
-from edge_convert.export import Exported, export
+from edge_convert.export import Exported, export, read_calibration
 from edge_convert.gate import compare
 from edge_convert.recipes import RECIPES
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.photos import Photo
 from edge_core.pictures import read_picture
 from edge_core.preprocess import Frame
-from edge_core.run_folder import Run, read_run
+from edge_core.run_folder import Run, read_held_out, read_run
 from edge_core.tflite_file import read_card
 from edge_device import Classifier
 
@@ -59,6 +61,8 @@ def test_the_card_and_the_report_tell_what_was_done(exported: Exported, small_ru
         small_run.card.backbone,
     )
     assert card.conversion["recipe"] in exported.file.name
+    assert card.metrics["test_accuracy"] == exported.comparison.converted
+    assert card.metrics["full_size_test_accuracy"] == exported.comparison.full_size
     report = json.loads(exported.report.read_text())
     assert report["size_bytes"] == exported.file.stat().st_size == exported.size_bytes
     assert report["comparison"]["difference"]["value"] == exported.comparison.difference.value
@@ -119,3 +123,54 @@ def test_a_damaged_model_is_one_clear_error(small_run: Run, tmp_path: Path, dama
 def test_the_output_must_be_a_tflite(small_run: Run, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"ends in \.tflite"):
         export(small_run, "int8", tmp_path)
+
+
+@pytest.mark.parametrize("max_drop", [float("nan"), -1.0, 101.0])
+def test_a_limit_that_is_none_is_refused(small_run: Run, tmp_path: Path, max_drop: float) -> None:
+    with pytest.raises(ValueError, match="0 to 100 points"):
+        export(small_run, "float32", tmp_path / "a.tflite", max_drop=max_drop)
+
+
+def test_test_photos_are_not_calibrated_on(small_run: Run, colour_photos: Path) -> None:
+    calibrated_on = {photo.sha256 for photo in read_calibration(small_run, colour_photos).photos}
+    assert calibrated_on
+    assert not calibrated_on & {photo.sha256 for photo in small_run.splits["test"]}
+
+
+def test_photos_that_are_gone_are_listed(small_run: Run, tmp_path: Path) -> None:
+    gone = replace(small_run.splits["test"][0], path=tmp_path / "gone.jpg")
+    changed = replace(small_run.splits["test"][1], path=small_run.splits["train"][0].path)
+    run = replace(small_run, splits=small_run.splits | {"test": [gone, changed, *small_run.splits["test"][2:]]})
+    done = export(run, "float32", tmp_path / "a.tflite")
+    assert {item.path for item in done.unusable} == {gone.path, changed.path}
+    assert done.comparison.photos == len(small_run.splits["test"]) - 2
+
+
+def test_a_copy_in_the_test_data_counts_once_and_a_contradiction_not_at_all(
+    small_run: Run, colour_photos: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "photos"
+    shutil.copytree(colour_photos, data)
+    one, other = small_run.splits["test"][:2]
+    shutil.copy(one.path, data / one.label / "copy.png")
+    wrong = next(label for label in small_run.card.labels if label != other.label)
+    shutil.copy(other.path, data / wrong / "contradiction.png")
+    held_out = read_held_out(small_run, lambda _, frame: None, data)
+    assert len(held_out.photos) == len(small_run.splits["test"]) - 1
+    assert other.sha256 not in {photo.sha256 for photo in held_out.photos}
+
+
+def test_no_report_is_written_without_its_file(small_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk."""
+
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.is_relative_to(tmp_path):
+            raise OSError(28, "No space left on device")
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space"):
+        export(small_run, "float32", tmp_path / "out" / "a.tflite")
+    assert not list(tmp_path.glob("out/*"))

@@ -13,14 +13,17 @@ from edge_core.errors import DatasetError
 from edge_core.photos import (
     SPLITS,
     Photo,
-    duplicates,
+    find_all_photos,
     find_photos,
     fingerprint,
+    identify_photos,
     labels_of,
     natural_key,
     pictures_below,
     read_photos,
+    split_folders,
     split_photos,
+    without_copies,
 )
 from edge_core.preprocess import Frame
 
@@ -170,8 +173,38 @@ def test_a_class_that_cannot_be_split_is_named(count: int) -> None:
 
 def test_copies_are_found_whatever_their_name_and_class() -> None:
     copy, twin = Photo(Path("x.jpg"), "cat", photo(3).sha256), Photo(Path("y.jpg"), "dog", photo(5).sha256)
-    assert duplicates([*many(8), copy, twin]) == [[photo(3), copy], [photo(5), twin]]
-    assert duplicates(many(8)) == []
+    found = without_copies([*many(8), copy, twin])
+    groups = [[photo(3), copy], [photo(5), twin]]
+    assert found.repeated == [group for group in groups if len({one.label for one in group}) == 1]
+    assert found.contradicted == [group for group in groups if len({one.label for one in group}) == 2]
+    assert not {one.sha256 for one in found.photos} & {group[0].sha256 for group in found.contradicted}
+    assert without_copies(many(8)).photos == many(8)
+
+
+def test_of_copies_the_one_of_the_highest_rank_is_kept() -> None:
+    copy = Photo(Path("copy.jpg"), photo(3).label, photo(3).sha256)
+    assert copy not in without_copies([*many(8), copy]).photos
+    ranked = without_copies([*many(8), copy], rank=lambda one: one.path == copy.path).photos
+    assert copy in ranked and photo(3) not in ranked
+
+
+def test_empty_files_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    photos, unusable = identify_photos([(tmp_path / "a.jpg", "cat"), (tmp_path / "b.jpg", "dog")])
+    assert photos == []
+    assert [item.reason for item in unusable] == ["the file is empty"] * 2
+
+
+def test_photos_in_split_folders_are_found(tmp_path: Path) -> None:
+    for part in ("train/cat", "valid/cat", "test/dog"):
+        (tmp_path / part).mkdir(parents=True)
+        (tmp_path / part / "1.jpg").write_bytes(b"picture")
+    assert set(split_folders(tmp_path)) == {"train", "val", "test"}
+    assert sorted(label for _, label in find_all_photos(tmp_path)) == ["cat", "cat", "dog"]
+    (tmp_path / "val").mkdir()
+    with pytest.raises(DatasetError, match="keep one"):
+        split_folders(tmp_path)
 
 
 def test_copies_stay_together() -> None:

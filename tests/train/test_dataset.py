@@ -111,3 +111,17 @@ def test_a_folder_that_cannot_be_trained_on_is_one_clear_error(tmp_path: Path, n
 def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such folder"):
         open_folder(tmp_path / "nowhere")
+
+
+def test_a_folder_wins_over_a_set_of_that_name(
+    colour_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(colour_photos, tmp_path / "data" / "flowers")
+    monkeypatch.chdir(tmp_path)
+    from_data_dir = open_photos("flowers", cache=tmp_path, data_dir=Path("data"))
+    assert from_data_dir.name == "flowers"
+    assert from_data_dir.splits["test"][0].path.is_relative_to(tmp_path / "data")
+    shutil.copytree(colour_photos, tmp_path / "flowers")
+    in_place = open_photos("flowers", cache=tmp_path, data_dir=tmp_path / "nowhere")
+    assert in_place.splits["test"][0].path.is_relative_to(tmp_path / "flowers")
+    assert split_by_content(in_place) == split_by_content(from_data_dir)

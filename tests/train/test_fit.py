@@ -15,10 +15,12 @@ from edge_core.preprocess import InputSpec
 from edge_core.run_folder import Run, read_run
 from edge_train.dataset import open_photos
 from edge_train.evaluate import evaluate, open_model, predict
-from edge_train.fit import Fitted, Settings, fit
+from edge_train.fine_tune import Settings
+from edge_train.fit import Fitted, fit
 from edge_train.head import solve_head
 from edge_train.views import ViewMaker
 from edge_train.weights import Weights
+from edge_train.workshop import Workshop
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ def train(folder: Path, out: Path, settings: Settings, **options: object) -> Fit
         out,
         spec=InputSpec(32, 32),
         weights=Weights("none (random)"),
+        cache=out.parent / "cache",
         alpha=0.35,
         settings=settings,
         **options,  # type: ignore[arg-type]
@@ -38,7 +41,7 @@ def train(folder: Path, out: Path, settings: Settings, **options: object) -> Fit
 
 def test_a_run_folder_is_whole(colour_run: Run) -> None:
     names = {path.name for path in colour_run.folder.iterdir()}
-    assert names == {
+    assert names >= {
         "model.keras",
         "card.json",
         "photos.csv",
@@ -108,16 +111,61 @@ def test_broken_photos_are_listed_and_the_rest_is_used(colour_photos: Path, tmp_
     assert len([photo for members in read_run(fitted.folder).splits.values() for photo in members]) == 42
 
 
-def test_an_interrupted_run_leaves_nothing(colour_photos: Path, tmp_path: Path) -> None:
-    def interrupt(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-        del items, label, total
-        raise KeyboardInterrupt
-        yield
+class Interrupter:
+    """Passes items through and raises KeyboardInterrupt at the n-th of all."""
 
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+        for item in items:
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            yield item
+
+
+def test_a_run_interrupted_before_anything_is_trained_leaves_nothing(colour_photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "half"
     with pytest.raises(KeyboardInterrupt):
-        train(colour_photos, out, Settings(epochs=1, views=1), track=interrupt)
+        train(colour_photos, out, Settings(epochs=1, views=1), track=Interrupter(0))
     assert list(out.parent.iterdir()) == []
+
+
+def weights_of(run: Path) -> list[np.ndarray]:
+    return list(open_model(read_run(run)).get_weights())
+
+
+def test_an_interrupted_run_goes_on_to_the_same_result(colour_photos: Path, tmp_path: Path) -> None:
+    settings = Settings(epochs=3, views=3, batch=8)
+    straight = train(colour_photos, tmp_path / "a" / "run", settings)
+    interruptions = 0
+    for at in (9, 4, 10_000):  # steps and batches, counted by hand: in epoch 2, then in epoch 3, then never
+        try:
+            again = train(colour_photos, tmp_path / "b" / "run", settings, track=Interrupter(at))
+        except KeyboardInterrupt:
+            interruptions += 1
+            assert not (tmp_path / "b" / "run").exists()
+    assert interruptions == 2
+    assert [epoch.val_accuracy for epoch in again.history] == [epoch.val_accuracy for epoch in straight.history]
+    for one, other in zip(weights_of(straight.folder), weights_of(again.folder), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {"run"}
+
+
+def test_what_another_request_left_is_not_taken_up(colour_photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(colour_photos, out, Settings(epochs=3, views=1, batch=8), track=Interrupter(12))
+    assert (out.parent / ".run.training").is_dir()
+    fitted = train(colour_photos, out, Settings(epochs=1, views=1, batch=8))
+    assert len(fitted.history) == 2
+    assert {path.name for path in out.parent.iterdir()} == {"run"}
+
+
+def test_two_processes_do_not_train_the_same_run(colour_photos: Path, tmp_path: Path) -> None:
+    with Workshop(tmp_path / "run", {}), pytest.raises(OutputError, match="another process"):
+        train(colour_photos, tmp_path / "run", Settings(epochs=0))
 
 
 def test_an_existing_run_is_not_overwritten(colour_run: Run, colour_photos: Path) -> None:
@@ -127,12 +175,12 @@ def test_an_existing_run_is_not_overwritten(colour_run: Run, colour_photos: Path
 
 def test_views_depend_on_the_photo_and_the_seed_alone(colour_run: Run) -> None:
     first, second = colour_run.splits["train"][:2]
-    maker = ViewMaker(InputSpec(32, 32), 3, mirror=True, seed=1)
+    maker = ViewMaker(InputSpec(32, 32), (0, 1, 2), mirror=True, seed=1)
     views = maker(first)
     assert views.shape == (3, 32, 32, 3)
     maker(second)
     np.testing.assert_array_equal(maker(first), views)
-    assert (ViewMaker(InputSpec(32, 32), 3, mirror=True, seed=2)(first)[2] != views[2]).any()
+    assert (ViewMaker(InputSpec(32, 32), (0, 1, 2), mirror=True, seed=2)(first)[2] != views[2]).any()
 
 
 def test_the_head_is_the_minimum_of_its_loss() -> None:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.errors import WeightsError
 from edge_core.preprocess import InputSpec
+from edge_train.architectures import DEFAULT, Architecture
 from edge_train.tf import keras
 from edge_train.weights import Weights, load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-SEAM: Final = "block_12_add"
-"""Layer at whose output fine-tuning begins: everything before it is frozen, so it is run once over the photos."""
 
 NORMALISE: Final = "normalise"
 SCORES: Final = "scores"
@@ -25,31 +24,28 @@ DROPOUT_RATE: Final = 0.2
 _DROPOUT: Final = "dropout"
 
 
-def build(spec: InputSpec, labels: int, alpha: float, weights: Weights) -> "keras.Model":
-    """MobileNetV2 (Sandler et al., CVPR 2018) with a softmax over `labels` outputs.
+def build(
+    spec: InputSpec, labels: int, alpha: float, weights: Weights, architecture: Architecture = DEFAULT
+) -> "keras.Model":
+    """The network with a softmax over `labels` outputs.
 
     A flat functional model, as quantisation-aware training wants it. It takes float32 of shape (batch, height, width,
-    3) with raw pixels 0..255 in RGB; the first layer brings them to -1..1.
+    3) with raw pixels 0..255 in RGB; the first layer brings them to the range that the architecture was trained with.
 
     Raises:
-        WeightsError: the weights do not fit.
+        WeightsError: the weights do not fit, or the network has no such width.
     """
-    trunk = keras.applications.MobileNetV2(
-        input_shape=spec.shape, alpha=alpha, include_top=False, weights=None, pooling="avg"
-    )
-    load_weights(trunk, weights)
+    if alpha != 1.0 and not architecture.any_alpha:
+        raise WeightsError(f"{architecture.name} comes in one width: 1.0, not {alpha}")
+    bare = architecture.trunk(keras.Input(spec.shape), alpha)
+    load_weights(bare, weights, architecture)
     pixels = keras.Input(spec.shape, name="pixels")
-    model_trunk = keras.applications.MobileNetV2(
-        input_tensor=keras.layers.Rescaling(1 / 127.5, offset=-1, name=NORMALISE)(pixels),
-        alpha=alpha,
-        include_top=False,
-        weights=None,
-        pooling="avg",
-    )
-    model_trunk.set_weights(trunk.get_weights())
-    features = keras.layers.Dropout(DROPOUT_RATE, name=_DROPOUT)(model_trunk.output)
+    normalise = keras.layers.Rescaling(architecture.scale, architecture.offset, name=NORMALISE)
+    trunk = architecture.trunk(normalise(pixels), alpha)
+    trunk.set_weights(bare.get_weights())
+    features = keras.layers.Dropout(DROPOUT_RATE, name=_DROPOUT)(trunk.output)
     scores = keras.layers.Dense(labels, activation="softmax", name=SCORES)(features)
-    model = keras.Model(pixels, scores, name=f"mobilenet_v2_{alpha:g}_{spec.width}x{spec.height}")
+    model = keras.Model(pixels, scores, name=f"{architecture.name}_{alpha:g}_{spec.width}x{spec.height}")
     # Frozen statistics: with batches of one camera's photos, updating them made fine-tuning diverge.
     for layer in cast("Iterable[keras.layers.Layer]", model.layers):
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -72,9 +68,9 @@ class Parts:
     pooled: "keras.Model"
 
 
-def cut(model: "keras.Model") -> Parts:
+def cut(model: "keras.Model", architecture: Architecture = DEFAULT) -> Parts:
     """Cuts a model that `build` made."""
-    seam = model.get_layer(SEAM).output
+    seam = model.get_layer(architecture.seam).output
     features = model.get_layer(_DROPOUT).input
     return Parts(keras.Model(model.input, seam), keras.Model(seam, model.output), keras.Model(seam, features))
 

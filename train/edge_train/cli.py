@@ -2,6 +2,7 @@
 
 import json
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,7 +18,34 @@ from edge_device.console import Debug, Json, command_line, extra_needed, one_lin
 app = command_line("Train MobileNet on your photos.")
 _NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")
 
+
+class BackboneName(StrEnum):
+    """The networks; `edge_train.architectures` says what is known of each."""
+
+    mobilenet_v1 = "mobilenet_v1"
+    mobilenet_v2 = "mobilenet_v2"
+    mobilenet_v3_small = "mobilenet_v3_small"
+    mobilenet_v3_large = "mobilenet_v3_large"
+    mobilenet_v3_small_minimalistic = "mobilenet_v3_small_minimalistic"
+    mobilenet_v3_large_minimalistic = "mobilenet_v3_large_minimalistic"
+    efficientnet_lite0 = "efficientnet_lite0"
+    resnet50 = "resnet50"
+    vgg16 = "vgg16"
+    vgg19 = "vgg19"
+
+
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="Folder with one subfolder per class (or train/, val/ and test/ of that form), or a set by its name: "
+        "signs, flowers, cats_dogs, oxford_pets, tfds:NAME."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar="EDGE_DATA_DIR", help="Folder that has the sets already, as NAME/CLASS/photo.jpg."),
+]
 
 
 def cache_folder() -> Path:
@@ -27,19 +55,23 @@ def cache_folder() -> Path:
 
 @app.command()
 def fit(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Folder with one subfolder per class (or train/, val/ and test/ of that form), or `signs`, the built-in set."
-        ),
-    ],
+    data: Data,
     out: Annotated[Path | None, typer.Option(help="Run folder to write. Default: runs/NAME-OF-DATA.")] = None,
-    image_size: Annotated[int, typer.Option(help="Side of the model's input in pixels.", min=32, max=1024)] = 160,
+    data_dir: DataDir = None,
+    backbone: Annotated[BackboneName, typer.Option(help="The network.")] = BackboneName.mobilenet_v2,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the model's input in pixels. Default: 160 for MobileNet V1 and V2, else 224.",
+            min=32,
+            max=1024,
+        ),
+    ] = None,
     crop: Annotated[
         str, typer.Option(help="center, stretch or pad: what becomes of photos that are not square.")
     ] = "center",
     alpha: Annotated[
-        float, typer.Option(help="Width of MobileNetV2: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4)
+        float, typer.Option(help="Width of a MobileNet; of V2 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4)
     ] = 1.0,
     weights: Annotated[str, typer.Option(help="imagenet, none, or the path of a weights file.")] = "imagenet",
     epochs: Annotated[int, typer.Option(help="Of fine-tuning, at most; 0 for none.", min=0)] = 8,
@@ -52,6 +84,9 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write what TensorBoard shows, into tensorboard/.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -61,16 +96,19 @@ def fit(
     """
     with one_line_errors(debug):
         with extra_needed("train", *_NEEDS):
+            from edge_train.architectures import ARCHITECTURES
             from edge_train.dataset import open_photos
-            from edge_train.fit import Settings
+            from edge_train.fine_tune import Settings
             from edge_train.fit import fit as fit_photos
             from edge_train.weights import find_weights
-        spec = InputSpec(image_size, image_size, crop)  # type: ignore[arg-type]
-        if out is not None:
-            require_free(out)
-        found = find_weights(weights, alpha=alpha, size=image_size, cache=cache_folder())
+        architecture = ARCHITECTURES[backbone.value]
+        side = image_size or architecture.size
+        spec = InputSpec(side, side, crop)  # type: ignore[arg-type]
+        found = find_weights(weights, alpha=alpha, size=side, cache=cache_folder(), architecture=architecture)
         say(f"weights: {found.source}")
-        photos = open_photos(data, seed=seed, mirror=mirror, cache=cache_folder(), track=track)
+        photos = open_photos(
+            data, seed=seed, mirror=mirror, cache=cache_folder(), data_dir=data_dir, track=track, say=say
+        )
         say(
             f"{photos.name}: {len(photos.labels)} classes, "
             + ", ".join(f"{len(members)} photos to {split}" for split, members in photos.splits.items())
@@ -83,8 +121,11 @@ def fit(
             out or Path("runs") / photos.name,
             spec=spec,
             weights=found,
+            cache=cache_folder(),
             alpha=alpha,
+            architecture=architecture,
             settings=Settings(seed=seed, epochs=epochs),
+            tensorboard=tensorboard,
             track=track,
         )
         _report("unusable", fitted.unusable)
@@ -92,6 +133,39 @@ def fit(
             print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
         else:
             print(f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}, run folder {fitted.folder}")
+
+
+@app.command()
+def inspect(
+    data: Data,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write with report.html, inspection.json and samples.png.")
+    ] = None,
+    data_dir: DataDir = None,
+    seed: Annotated[int, typer.Option(help="Of the split.", min=0)] = 1,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what is in a photo folder: counts, sizes, copies, near-duplicates, what cannot be read.
+
+    Example: [bold]edge-train inspect photos/ --out inspected/[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", *_NEEDS):
+            from edge_train.dataset import find_dataset
+            from edge_train.inspection import inspect as inspect_photos
+            from edge_train.report import write_inspection
+        if out is not None:
+            require_free(out)
+        found = find_dataset(data, cache=cache_folder(), data_dir=data_dir, track=track, say=say)
+        inspection = inspect_photos(found, seed=seed, track=track)
+        if out is not None:
+            write_inspection(inspection, found, out)
+            say(f"written: {out / 'report.html'}")
+        if as_json:
+            print(json.dumps(inspection.to_json()))
+        else:
+            print(inspection.to_text())
 
 
 @app.command()
@@ -124,6 +198,7 @@ def evaluate(
         width = max(map(len, result.labels))
         for label, share in result.recall().items():
             print(f"  {label:{width}}  {share.percent()}")
+        print(f"expected calibration error {100 * result.reliability()[1]:.1f} %")
 
 
 @app.command()
@@ -140,10 +215,10 @@ def predict(
     """
     with one_line_errors(debug):
         with extra_needed("train", *_NEEDS):
-            from edge_train.evaluate import load_model
+            from edge_train.evaluate import open_model
             from edge_train.evaluate import predict as predict_picture
         opened = read_run(run)
-        model = load_model(opened)
+        model = open_model(opened)
         failed = False
         for picture in pictures:
             try:

@@ -1,24 +1,27 @@
-"""Photo folders, and the built-in set, as something to train on."""
+"""Photo folders, and sets that have a name, as something to train on."""
 
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_core.errors import DatasetError
+from edge_core.card import check_labels
+from edge_core.errors import CardError, DatasetError
 from edge_core.photos import (
     SPLITS,
     Photo,
     Split,
     Unusable,
-    duplicates,
     find_photos,
     identify_photos,
     labels_of,
+    split_folders,
     split_photos,
+    without_copies,
 )
 from edge_core.progress import Track, silently
-from edge_train import signs
+from edge_train import signs, tfds
+from edge_train.named import NAMED_SETS, Say, obtain
 
 SIGNS: Final = "signs"
 """Name of the built-in dataset."""
@@ -27,21 +30,13 @@ _SIGNS_PER_LABEL: Final[dict[Split, int]] = {"train": 120, "val": 30, "test": 12
 """Rendered with a seed of their own each. Many to test on, since a change of a point has to be seen: with 1,560 photos
 the difference between two models that disagree on 2 % of them is known to 0.7 points, with 250 to 1.8."""
 
-_SPLIT_FOLDERS: Final[dict[str, Split]] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-
 
 @dataclass(frozen=True)
 class PhotoSet:
     """Photos to train, validate and test on.
 
     Attributes:
-        name: of the folder or the built-in set.
+        name: of the folder or the set.
         labels: in natural order, which is the order of the model's outputs.
         splits: the photos of each split, no content twice.
         split_seed: that the split was drawn with.
@@ -69,78 +64,140 @@ class PhotoSet:
         }
 
 
+@dataclass(frozen=True)
+class Found:
+    """The files of a dataset, not yet read.
+
+    Attributes:
+        name: of the folder or the set.
+        folder: where they lie.
+        files: (path, label) of each.
+        split_of: the split of each file, where the dataset has split folders; else empty.
+        mirror: whether a mirrored photo still shows its label.
+    """
+
+    name: str
+    folder: Path
+    files: list[tuple[Path, str]]
+    split_of: dict[Path, Split]
+    mirror: bool
+
+
+def find_dataset(
+    data: str,
+    *,
+    cache: Path,
+    data_dir: Path | None = None,
+    track: Track = silently,
+    say: Say = lambda line: None,
+) -> Found:
+    """Finds the photos of a folder or of a set that has a name.
+
+    Args:
+        data: a folder with one subfolder per class; a folder with `train/`, `val/` and `test/` of that form; or, unless
+            a folder has that name, `signs`, a name of `NAMED_SETS`, or `tfds:NAME`.
+        cache: where sets with a name are kept.
+        data_dir: has the sets of `NAMED_SETS` already, see `named.obtain`.
+        track: shows progress.
+        say: is told of a set's licence.
+
+    Raises:
+        DatasetError: no such folder, no photos, or a set that cannot be had.
+        RuntimeMissingError: `tfds:NAME` without tensorflow-datasets.
+    """
+    folder, name = Path(data), ""
+    if not folder.is_dir():
+        name = data
+        if data == SIGNS:
+            folder = cache / f"signs-{signs.RENDERER_VERSION}"
+            for number, (split, per_label) in enumerate(_SIGNS_PER_LABEL.items()):
+                signs.write_photos(folder / split, per_label, number, track=track)
+        elif data in NAMED_SETS:
+            folder = obtain(NAMED_SETS[data], cache, data_dir, track=track, say=say)
+        elif data.startswith(tfds.PREFIX):
+            folder, name = tfds.export(data.removeprefix(tfds.PREFIX), cache, track=track), data.replace(":", "-")
+        elif not folder.exists():
+            raise DatasetError(f"{data}: no such folder, nor one of the sets {', '.join((SIGNS, *NAMED_SETS))}")
+    folder = folder.absolute()  # the run's list of photos must hold wherever it is read
+    files: list[tuple[Path, str]] = []
+    split_of: dict[Path, Split] = {}
+    given = split_folders(folder)
+    for split, part in given.items():
+        part_files = find_photos(part)
+        files += part_files
+        split_of.update((path, split) for path, _ in part_files)
+    if not given:
+        files = find_photos(folder)
+    return Found(name or folder.resolve().name, folder, files, split_of, mirror=name != SIGNS)
+
+
 def open_photos(
-    data: str, *, seed: int = 1, mirror: bool | None = None, cache: Path, track: Track = silently
+    data: str,
+    *,
+    seed: int = 1,
+    mirror: bool | None = None,
+    cache: Path,
+    data_dir: Path | None = None,
+    track: Track = silently,
+    say: Say = lambda line: None,
 ) -> PhotoSet:
     """Finds, hashes and splits the photos to train on.
 
     Args:
-        data: a folder with one subfolder per class; a folder with `train/`, `val/` and `test/` of that form (what is
-            not there is split off `train/`); or `signs`, the built-in set, unless a folder has that name.
+        data, cache, data_dir, say: see `find_dataset`; a split that the folder does not have is drawn from `train/`.
         seed: of the split.
         mirror: whether mirrored photos may be trained on; by default they may, but for `signs`.
-        cache: where the built-in set is rendered.
         track: shows progress.
 
     Raises:
-        DatasetError: no such folder, no photos, a single class, or a class with fewer than three photos.
+        DatasetError: see `find_dataset`; a single class, or a class with fewer than three photos.
+        RuntimeMissingError: see `find_dataset`.
     """
-    folder = Path(data)
-    built_in = data == SIGNS and not folder.is_dir()
-    if built_in:
-        folder = cache / f"signs-{signs.RENDERER_VERSION}"
-        for number, (split, per_label) in enumerate(_SIGNS_PER_LABEL.items()):
-            signs.write_photos(folder / split, per_label, number, track=track)
-    given = _split_folders(folder)
-    found: list[tuple[Path, str]] = []
-    split_of: dict[Path, Split] = {}
-    for split, part in given.items():
-        part_found = find_photos(part)
-        found += part_found
-        split_of.update((path, split) for path, _ in part_found)
-    if not given:
-        found = find_photos(folder)
-    labels_of(found)
-    photos, unusable = identify_photos(found, track=track)
-    groups = duplicates(photos)
-    contradicted = [group for group in groups if len({photo.label for photo in group}) > 1]
-    repeated = [group for group in groups if len({photo.label for photo in group}) == 1]
-    out = {photo.path for group in contradicted for photo in group}
-    for group in repeated:  # of a photo in two splits, the held-out copy stays: no training photo may be tested on
-        kept = max(group, key=lambda photo: SPLITS.index(split_of.get(photo.path, "train")))
-        out |= {photo.path for photo in group if photo is not kept}
-    photos = [photo for photo in photos if photo.path not in out]
+    found = find_dataset(data, cache=cache, data_dir=data_dir, track=track, say=say)
+    try:
+        check_labels(labels_of(found.files))
+    except CardError as error:  # a folder name with a line break, say
+        raise DatasetError(f"{found.folder}: {error}") from error
+    photos, unusable = identify_photos(found.files, track=track)
+    return divide(found, photos, unusable, seed=seed, mirror=mirror)
+
+
+def divide(
+    found: Found, photos: list[Photo], unusable: list[Unusable], *, seed: int, mirror: bool | None = None
+) -> PhotoSet:
+    """Splits photos that have been read; see `open_photos`.
+
+    Raises:
+        DatasetError: a single class, a class with fewer than three photos, or one that is missing from a split.
+    """
+    # Of a photo in two splits, the held-out copy stays: no training photo may be tested on.
+    distinct = without_copies(photos, lambda photo: SPLITS.index(found.split_of.get(photo.path, "train")))
+    lost = {label for _, label in found.files} - {photo.label for photo in distinct.photos}
+    if lost:
+        raise DatasetError(
+            f"{found.folder}: the class {min(lost)!r} has no photo that can be used: none can be read, or all are in "
+            "another class, too"
+        )
+    photos = distinct.photos
     labels = labels_of([(photo.path, photo.label) for photo in photos])
-    splits = _complete_splits(photos, split_of, seed) if given else split_photos(photos, seed)
+    splits = _complete_splits(photos, found.split_of, seed) if found.split_of else split_photos(photos, seed)
     for split, members in splits.items():
         missing = set(labels) - {photo.label for photo in members}
         if missing:
-            raise DatasetError(f"{folder}: the class {min(missing)!r} has no photo to {_PURPOSE[split]} on")
+            raise DatasetError(f"{found.folder}: the class {min(missing)!r} has no photo to {_PURPOSE[split]} on")
     return PhotoSet(
-        name=SIGNS if built_in else folder.resolve().name,
+        name=found.name,
         labels=labels,
         splits=splits,
         split_seed=seed,
-        mirror=not built_in if mirror is None else mirror,
+        mirror=found.mirror if mirror is None else mirror,
         unusable=unusable,
-        repeated=repeated,
-        contradicted=contradicted,
+        repeated=distinct.repeated,
+        contradicted=distinct.contradicted,
     )
 
 
 _PURPOSE: Final = {"train": "train", "val": "validate", "test": "test"}
-
-
-def _split_folders(folder: Path) -> dict[Split, Path]:
-    """The split folders that lie in `folder`, if `train/` is one of them and nothing else is there."""
-    if not folder.is_dir():
-        return {}
-    children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    if not any(child.name == "train" for child in children) or not {child.name for child in children} <= {
-        *_SPLIT_FOLDERS
-    }:
-        return {}
-    return {_SPLIT_FOLDERS[child.name]: child for child in children}
 
 
 def _complete_splits(photos: list[Photo], split_of: dict[Path, Split], seed: int) -> dict[Split, list[Photo]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,28 +11,39 @@ from edge_core.errors import PictureError
 from edge_core.photos import Photo, Unusable
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
+from edge_train.feature_cache import FeatureCache, row_name
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker
 
-BATCH_PHOTOS = 8
-"""Photos decoded into one batch; with four views each, 32 pictures go through the network at once."""
+BATCH_PHOTOS = 16
+"""Photos decoded into one batch; with two views each, 32 pictures go through the network at once."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Feature maps at the seam.
+    """Feature maps at the seam, on disk.
 
     Attributes:
-        values: float16, shape (photos * views, height, width, channels), a file on disk; a photo's views are neighbours.
-        targets: label number of each row, shape (photos * views,).
+        cache: that holds them.
+        rows: in the cache, shape (photos, views).
+        targets: label number of each photo, shape (photos,).
         photos: those that could be decoded, in order.
         unusable: the others.
     """
 
-    values: npt.NDArray[np.float16]
+    cache: FeatureCache
+    rows: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
     photos: list[Photo]
     unusable: list[Unusable]
+
+    def read(self, photos: npt.NDArray[np.int64], views: npt.NDArray[np.int64] | int = 0) -> npt.NDArray[np.float16]:
+        """Maps of photos by position, one view each: float16, shape (len(photos), height, width, channels)."""
+        return self.cache.read(self.rows[photos, views])
+
+    def with_views(self, others: "Maps") -> "Maps":
+        """The same photos with more views."""
+        return Maps(self.cache, np.hstack([self.rows, others.rows]), self.targets, self.photos, self.unusable)
 
 
 def pixel_batches(photos: Sequence[Photo], maker: ViewMaker, unusable: dict[int, Unusable]) -> "tf.data.Dataset":
@@ -50,11 +60,11 @@ def pixel_batches(photos: Sequence[Photo], maker: ViewMaker, unusable: dict[int,
             unusable[int(position)] = Unusable(
                 photos[position].path, str(error).removeprefix(f"{photos[position].path}: ")
             )
-            return np.zeros((maker.count, *maker.spec.shape), np.uint8)
+            return np.zeros((len(maker.numbers), *maker.spec.shape), np.uint8)
 
     def load(position: Any) -> tuple[Any, Any]:
         pixels = tf.numpy_function(views, [position], tf.uint8, stateful=False)
-        return position, tf.ensure_shape(pixels, (maker.count, *maker.spec.shape))
+        return position, tf.ensure_shape(pixels, (len(maker.numbers), *maker.spec.shape))
 
     positions = tf.data.Dataset.range(len(photos))
     return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_PHOTOS).prefetch(2)
@@ -71,37 +81,48 @@ def extract_maps(
     photos: Sequence[Photo],
     labels: Sequence[str],
     maker: ViewMaker,
-    folder: Path,
+    cache: FeatureCache,
     name: str,
     track: Track = silently,
 ) -> Maps:
-    """Runs the frozen part over all views of the photos.
+    """Runs the frozen part over those views of the photos that the cache does not have.
 
     Args:
         lower: pixels to maps, see `backbone.cut`.
         photos: to run it over.
         labels: all labels, in order.
         maker: of the views.
-        folder: where the maps are kept while training goes on.
-        name: of the split, for the file and the progress bar.
+        cache: of `lower`'s maps.
+        name: of the split, for the progress bar.
         track: shows progress.
     """
-    shape = (len(photos) * maker.count, *lower.output_shape[1:])
-    values = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape)
+
+    def names(photo: Photo) -> list[bytes]:
+        return [row_name(photo.sha256, maker.name(number)) for number in maker.numbers]
+
+    missing = [photo for photo in photos if (cache.find(names(photo)) < 0).any()]
     run = compiled(lower, tf.uint8)
     unusable: dict[int, Unusable] = {}
-    kept: list[Photo] = []
-    batches = pixel_batches(photos, maker, unusable)
-    steps = -(-len(photos) // BATCH_PHOTOS)
-    for positions, pixels in track(batches, f"Running the backbone over {name} photos", steps):
-        maps = run(tf.reshape(pixels, (-1, *maker.spec.shape))).numpy().reshape(len(positions), maker.count, *shape[1:])
-        for position, views in zip(positions.numpy(), maps, strict=True):
-            if int(position) not in unusable:
-                values[len(kept) * maker.count : (len(kept) + 1) * maker.count] = views
-                kept.append(photos[position])
+    steps = -(-len(missing) // BATCH_PHOTOS)
+    if missing:
+        batches = track(pixel_batches(missing, maker, unusable), f"Running the backbone over {name} photos", steps)
+        for positions, pixels in batches:
+            maps = run(tf.reshape(pixels, (-1, *maker.spec.shape))).numpy().astype(np.float16)
+            good = [number for number, position in enumerate(positions.numpy()) if int(position) not in unusable]
+            views = maps.reshape(len(positions), len(maker.numbers), *cache.shape)[good]
+            added = [view for number in good for view in names(missing[int(positions[number])])]
+            cache.append(added, views.reshape(-1, *cache.shape))
+        cache.sync()
+    bad = {missing[position].path for position in unusable}
+    kept = [photo for photo in photos if photo.path not in bad]
     numbers = {label: number for number, label in enumerate(labels)}
-    targets = np.repeat([numbers[photo.label] for photo in kept], maker.count)
-    return Maps(values[: len(targets)], targets, kept, [unusable[position] for position in sorted(unusable)])
+    return Maps(
+        cache,
+        cache.find([view for photo in kept for view in names(photo)]).reshape(len(kept), len(maker.numbers)),
+        np.array([numbers[photo.label] for photo in kept], np.int64),
+        kept,
+        [unusable[position] for position in sorted(unusable)],
+    )
 
 
 def predict_photos(

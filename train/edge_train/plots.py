@@ -1,82 +1,169 @@
-"""What one looks at after training: curves, samples, confusion."""
+"""What one looks at after training: curves, samples, confusion, each class by itself, scores against the truth."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from edge_core.preprocess import Frame
-from edge_train.evaluate import Evaluation
+from edge_train.history import Epoch
+from edge_train.measures import Evaluation
 
-if TYPE_CHECKING:
-    from edge_train.fit import Epoch
+INK: Final = "#262626"
+QUIET: Final = "#6a6a6a"
+GRID: Final = "#e6e6e6"
+TRAIN: Final = "#0072b2"  # of the colour-blind-safe palette of Okabe and Ito (2008)
+VAL: Final = "#d55e00"
+THIRD: Final = "#009e73"
 
-INK: Final = "#333333"
-TRAIN: Final = "#0072B2"  # of the colour-blind-safe palette of Okabe and Ito (2008)
-VAL: Final = "#D55E00"
+WIDTH: Final = 5.4
+"""Inches: half a desk's page, and on a phone the letters of a plot this wide can still be read."""
+DPI: Final = 160
+PERCENT: Final = FuncFormatter(lambda share, _: f"{100 * share:g} %")
 
 
-def curves(history: Sequence["Epoch"]) -> Figure:
+def curves(history: Sequence[Epoch]) -> Figure:
     """Loss and validation accuracy over the epochs; epoch 0 is the solved head."""
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
-    loss, share = figure.subplots(1, 2)
+    figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
+    loss, share = figure.subplots(2, 1, sharex=True)
     epochs = [epoch.epoch for epoch in history]
     kept = next(epoch for epoch in reversed(history) if epoch.kept)
-    loss.plot(epochs, [epoch.train_loss for epoch in history], color=TRAIN, marker="o", ms=4, label="training")
-    loss.plot(epochs, [epoch.val_loss for epoch in history], color=VAL, marker="o", ms=4, label="validation")
-    share.plot(epochs, [epoch.val_accuracy for epoch in history], color=VAL, marker="o", ms=4)
-    share.yaxis.set_major_formatter(PercentFormatter(1.0))
-    loss.set_title("Loss (training: with label smoothing)", fontsize=10)
-    share.set_title("Validation accuracy", fontsize=10)
-    loss.legend(frameon=False)
+    for name, color, values in (
+        ("training, labels smoothed", TRAIN, [epoch.train_loss for epoch in history]),
+        ("validation", VAL, [epoch.val_loss for epoch in history]),
+    ):
+        loss.plot(epochs, values, color=color, marker="o", ms=4.5, label=name)
+    share.plot(epochs, [epoch.val_accuracy for epoch in history], color=VAL, marker="o", ms=4.5)
+    share.yaxis.set_major_formatter(PERCENT)
+    _title(loss, "Loss")
+    _title(share, "Validation accuracy")
+    loss.legend(facecolor="white", edgecolor="none", framealpha=1, fontsize=9, labelcolor=QUIET)
     for axes in (loss, share):
-        axes.axvline(kept.epoch, color=INK, lw=0.8, ls=":")
-        axes.set_xlabel("epoch (0: head on frozen features; dotted: kept)")
+        _quiet(axes)
+        axes.axvline(kept.epoch, color=INK, lw=1, ls=(0, (4, 4)), alpha=0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
+    share.set_xlabel("Epoch; 0 is the head on frozen features, the dashed one was kept", color=QUIET, fontsize=9)
     return figure
 
 
-def samples(pixels: Sequence[Frame], labels: Sequence[str]) -> Figure:
-    """A grid of training photos as the model sees them; `pixels` are uint8 RGB."""
-    columns = min(8, len(pixels)) or 1
+def pictures(pixels: Sequence[Frame], captions: Sequence[str], columns: int = 6) -> Figure:
+    """A grid of pictures with a caption above each; `pixels` are uint8 RGB of one shape."""
+    columns = min(columns, len(pixels)) or 1
     rows = -(-len(pixels) // columns) or 1
-    figure = Figure(figsize=(1.5 * columns, 1.7 * rows), dpi=120, layout="constrained")
+    above = 1 + max((caption.count("\n") for caption in captions), default=0)
+    figure = Figure(figsize=(1.6 * columns, (1.6 + 0.16 * above) * rows), dpi=110, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
-    for axes, picture, label in zip(grid, pixels, labels, strict=False):
+    for axes, picture, caption in zip(grid, pixels, captions, strict=False):
         axes.imshow(picture)
-        axes.set_title(label, fontsize=8)
+        axes.set_title(_plain(caption), fontsize=8, color=INK, pad=3)
     return figure
 
 
 def confusion(evaluation: Evaluation) -> Figure:
     """Test photos by true and predicted label, shaded by the share of the true label."""
-    counts, labels = evaluation.confusion, evaluation.labels
-    side = max(4.0, 0.45 * len(labels) + 2)
-    figure = Figure(figsize=(side, side), dpi=120, layout="constrained")
+    counts, labels = evaluation.confusion, [_plain(label) for label in evaluation.labels]
+    side = max(WIDTH, 0.32 * len(labels) + 2.2)
+    figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.set_title(f"{len(evaluation.judged)} test photos, {evaluation.accuracy.percent()} right", fontsize=10)
+    axes.set_xlabel("taken for", color=QUIET, fontsize=9)
+    axes.set_ylabel("shows", color=QUIET, fontsize=9)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=9)
+    _title(axes, f"{len(evaluation.judged)} test photos, {evaluation.accuracy.percent()} right")
     if len(labels) <= 40:  # beyond, the numbers would be too small to read
         for row in range(len(labels)):
             for column in range(len(labels)):
                 if counts[row, column]:
-                    dark = shares[row, column] > 0.5
                     axes.text(
                         column,
                         row,
                         counts[row, column],
                         ha="center",
                         va="center",
-                        fontsize=8,
-                        color="white" if dark else INK,
+                        fontsize=9,
+                        color="white" if shares[row, column] > 0.5 else INK,
                     )
     return figure
+
+
+def classes(evaluation: Evaluation) -> Figure:
+    """Precision, recall and F1 of each class with 95 % intervals."""
+    scores = evaluation.classes()
+    figure = Figure(figsize=(WIDTH, 0.62 * len(scores) + 1.3), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for shift, (name, color, marker) in enumerate(
+        (("precision", TRAIN, "s"), ("recall", VAL, "o"), ("F1", THIRD, "D")), start=-1
+    ):
+        for place, score in enumerate(scores):
+            if estimate := getattr(score, name.lower()):
+                height = place + 0.2 * shift
+                axes.hlines(height, estimate.low, estimate.high, color=color, lw=1.6, alpha=0.45)
+                axes.scatter(estimate.value, height, s=32, color=color, marker=marker, edgecolor="white", zorder=3)
+        axes.scatter([], [], s=32, color=color, marker=marker, label=name)
+    axes.set_yticks(range(len(scores)), [_plain(score.label) for score in scores])
+    axes.set_ylim(len(scores) - 0.5, -0.5)
+    axes.set_xlim(right=1.005)
+    axes.xaxis.set_major_formatter(PERCENT)
+    _quiet(axes)
+    axes.tick_params(axis="y", labelcolor=INK)
+    _title(axes, "Each class, with 95 % intervals")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=QUIET)
+    return figure
+
+
+def reliability(evaluation: Evaluation) -> Figure:
+    """Accuracy against score in equal-width bins with 95 % intervals, and how many photos each bin holds."""
+    bins, error = evaluation.reliability()
+    figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
+    axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color=INK, lw=1, ls=(0, (4, 4)), alpha=0.5)
+    for one in bins:
+        axes.vlines(one.score, one.accuracy.low, one.accuracy.high, color=TRAIN, lw=1.6, alpha=0.45)
+    axes.plot([one.score for one in bins], [one.accuracy.value for one in bins], color=TRAIN, marker="o", ms=5.5, lw=1)
+    counts.bar(
+        [one.low for one in bins],
+        [one.photos for one in bins],
+        [one.high - one.low for one in bins],
+        align="edge",
+        color=TRAIN,
+        edgecolor="white",
+    )
+    for part in (axes, counts):
+        _quiet(part)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.02, 1.02)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PERCENT)
+    _title(axes, f"Accuracy against score; expected calibration error {100 * error:.1f} %")
+    _title(counts, "Photos")
+    counts.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    counts.set_xlabel(
+        "Score of the predicted label; on the dashed line scores are what they promise", color=QUIET, fontsize=9
+    )
+    return figure
+
+
+def _title(axes: Axes, text: str) -> None:
+    axes.set_title(text, fontsize=10.5, weight="bold", color=INK, loc="left")
+
+
+def _quiet(axes: Axes) -> None:
+    """Grid and scale step back behind what is drawn."""
+    axes.grid(color=GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(QUIET)
+    axes.tick_params(length=0, labelcolor=QUIET, labelsize=9)
+
+
+def _plain(text: str) -> str:
+    """Text as it is: a dollar sign would begin a formula, and half a formula is an error."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

@@ -24,25 +24,29 @@ GAIN_RANGE: Final = 0.2
 """A channel is multiplied by 1 ± this: exposure for all three, colour temperature for each."""
 
 
+VERSION: Final = 1
+"""Raised with every change of the pixels below, so that feature maps of other views are not taken for theirs."""
+
+
 @dataclass(frozen=True)
 class ViewMaker:
-    """Makes the views of a photo.
+    """Makes views of a photo.
 
     Attributes:
         spec: what the model expects.
-        count: of views a photo; the first is the photo as the device would see it, the second its mirror image where
-            that is allowed, each further one is drawn.
+        numbers: which views. 0 is the photo as the device sees it, 1 its mirror image where that is allowed, all others
+            are drawn.
         mirror: whether a mirrored photo still shows its label.
         seed: of what is drawn.
     """
 
     spec: InputSpec
-    count: int
+    numbers: tuple[int, ...]
     mirror: bool
     seed: int
 
     def __call__(self, photo: Photo) -> Frame:
-        """The views of a photo: uint8, shape (count, height, width, 3).
+        """The views of a photo: uint8, shape (len(numbers), height, width, 3).
 
         They depend on the photo's content, the seed and the view's number alone, not on other photos or on threads.
 
@@ -50,10 +54,18 @@ class ViewMaker:
             PictureError: it cannot be decoded.
         """
         frame = read_picture(photo.path)
-        views = np.empty((self.count, *self.spec.shape), np.uint8)
-        for number in range(self.count):
-            self._make(frame, number, zlib.crc32(f"{photo.sha256}:{number}".encode()), views[number])
+        views = np.empty((len(self.numbers), *self.spec.shape), np.uint8)
+        for number, out in zip(self.numbers, views, strict=True):
+            self._make(frame, number, zlib.crc32(f"{photo.sha256}:{number}".encode()), out)
         return views
+
+    def name(self, number: int) -> str:
+        """Of a view, the same for the same pixels."""
+        if number == 0:
+            return f"{VERSION} as seen"
+        if number == 1 and self.mirror:
+            return f"{VERSION} mirrored"
+        return f"{VERSION} drawn {number} {self.seed} {self.mirror}"
 
     def _make(self, frame: Frame, number: int, key: int, out: Frame) -> None:
         if number == 0:

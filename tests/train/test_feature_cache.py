@@ -1,0 +1,79 @@
+"""Feature maps survive anything that happens to the process that writes them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_train.feature_cache import NAME_BYTES, FeatureCache, row_name
+
+SHAPE = (2, 3)
+KEY = {"backbone": "test"}
+
+
+def names(*numbers: int) -> list[bytes]:
+    return [row_name(str(number), "as seen") for number in numbers]
+
+
+def rows(*numbers: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
+    return np.stack([np.full(SHAPE, number, np.float16) for number in numbers])
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    with FeatureCache(tmp_path, KEY, SHAPE) as cache:
+        cache.append(names(1, 2, 3), rows(1, 2, 3))
+        cache.sync()
+    return tmp_path
+
+
+def test_rows_are_found_by_name_in_a_later_run(filled: Path) -> None:
+    with FeatureCache(filled, KEY, SHAPE) as cache:
+        found = cache.find(names(3, 4, 1))
+        assert found.tolist() == [2, -1, 0]
+        np.testing.assert_array_equal(cache.read(found[[0, 2]]), rows(3, 1))
+
+
+def test_another_key_finds_nothing(filled: Path) -> None:
+    with FeatureCache(filled, {"backbone": "another"}, SHAPE) as cache:
+        assert cache.find(names(1)).tolist() == [-1]
+
+
+@pytest.mark.parametrize("lost", [1, NAME_BYTES, NAME_BYTES + 1, 2 * NAME_BYTES])
+def test_a_cut_index_loses_the_last_names_only(filled: Path, lost: int) -> None:
+    index = next(filled.glob("*/index"))
+    os.truncate(index, index.stat().st_size - lost)
+    left = 3 - -(-lost // NAME_BYTES)
+    with FeatureCache(filled, KEY, SHAPE) as cache:
+        assert (cache.find(names(1, 2, 3)) >= 0).tolist() == [number < left for number in range(3)]
+        cache.append(names(9), rows(9))
+        cache.sync()
+    with FeatureCache(filled, KEY, SHAPE) as cache:
+        np.testing.assert_array_equal(cache.read(cache.find(names(1, 9))), rows(1, 9))
+
+
+def test_rows_that_never_reached_the_disk_are_not_found(filled: Path) -> None:
+    maps = next(filled.glob("*/maps.f16"))
+    os.truncate(maps, maps.stat().st_size - 1)
+    with FeatureCache(filled, KEY, SHAPE) as cache:
+        assert (cache.find(names(1, 2, 3)) >= 0).tolist() == [True, True, False]
+
+
+def test_a_row_without_its_name_is_overwritten(filled: Path) -> None:
+    """As after a kill between the writing of rows and the writing of their names."""
+    with FeatureCache(filled, KEY, SHAPE) as cache:
+        cache.append(names(4), rows(4))
+        cache._unsynced.clear()
+    with FeatureCache(filled, KEY, SHAPE) as cache:
+        assert cache.find(names(4)).tolist() == [-1]
+        cache.append(names(5), rows(5))
+        np.testing.assert_array_equal(cache.read(cache.find(names(5))), rows(5))
+
+
+def test_a_second_process_gets_a_cache_of_its_own(filled: Path) -> None:
+    with FeatureCache(filled, KEY, SHAPE) as first, FeatureCache(filled, KEY, SHAPE) as second:
+        second.append(names(7), rows(7))
+        np.testing.assert_array_equal(second.read(second.find(names(7))), rows(7))
+        assert first.find(names(7)).tolist() == [-1]
+    assert len(list(filled.iterdir())) == 1

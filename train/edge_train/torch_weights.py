@@ -1,0 +1,102 @@
+"""Tensors out of a file that `torch.save` wrote before PyTorch 1.6, read without PyTorch and without running its pickle.
+
+Such a file is five pickles (a magic number, a version, the machine's traits, the object, the keys of its storages) and
+behind them the storages, each as a count of eight bytes and its raw numbers. A pickle can name any function to be
+called; this reader knows the handful of names that a state dict needs and refuses the file at any other.
+"""
+
+import io
+import pickle
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.errors import WeightsError
+
+_MAGIC: Final = 0x1950A86A20F9469CFC6C
+_PROTOCOL: Final = 1001
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Numbers that lie behind the pickles: `key` says where, `dtype` and `count` what."""
+
+    key: str
+    dtype: np.dtype[Any]
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A window on a storage; offset and strides in elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def read(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+        if min(self.offset, *self.shape, *self.strides, 0) < 0 or (0 not in self.shape and last >= len(numbers)):
+            raise WeightsError("a tensor reaches beyond its numbers")
+        steps = tuple(stride * numbers.itemsize for stride in self.strides)
+        return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, steps).copy()
+
+
+def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
+    return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+
+
+_KNOWN: Final[dict[tuple[str, str], Any]] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch", "FloatStorage"): np.dtype("<f4"),
+    ("torch", "LongStorage"): np.dtype("<i8"),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _KNOWN[module, name]
+        except KeyError:
+            raise WeightsError(f"it asks for {module}.{name}, which no file of weights needs") from None
+
+    def persistent_load(self, reference: Any) -> _Storage:
+        kind, dtype, key, _, count, window = reference
+        if kind != "storage" or not isinstance(dtype, np.dtype) or window is not None:
+            raise WeightsError("it holds something else than storages")
+        return _Storage(str(key), dtype, int(count))
+
+
+def read_state_dict(data: bytes) -> dict[str, npt.NDArray[Any]]:
+    """The tensors of a state dict by name, as float32 or int64 arrays in PyTorch's order of axes.
+
+    Args:
+        data: content of the file.
+
+    Raises:
+        WeightsError: it is no such file, it is damaged, or its pickle asks for anything that a state dict does not need.
+    """
+    file = io.BytesIO(data)
+    try:
+        magic, protocol, traits, state, keys = (_Unpickler(file).load() for _ in range(5))
+        if (magic, protocol, traits["little_endian"]) != (_MAGIC, _PROTOCOL, True):
+            raise WeightsError("it is no file of PyTorch's old format")
+        tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, _Tensor)}
+        storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+        numbers = {}
+        for key in keys:
+            (count,) = np.frombuffer(file.read(8), "<i8").tolist()
+            storage = storages[key]
+            if count != storage.count:
+                raise WeightsError("a storage has another length than it should have")
+            numbers[key] = np.frombuffer(file.read(count * storage.dtype.itemsize), storage.dtype, count)
+        return {name: tensor.read(numbers[tensor.storage.key]) for name, tensor in tensors.items()}
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever a damaged pickle makes pickle raise
+        raise WeightsError(f"it is no file of PyTorch's old format, or damaged: {error}") from error

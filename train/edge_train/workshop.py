@@ -1,0 +1,83 @@
+"""An unfinished run: what `fit` needs to go on where it was interrupted, by Ctrl-C, kill -9 or a power cut.
+
+Beside the run folder to be, a hidden folder holds what was asked for and the state after the last epoch. States are
+written beside and renamed into place, so the newest is always whole. It goes when the run folder is there.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from edge_core.errors import OutputError
+from edge_core.files import folder_written_whole, written_whole
+
+_REQUEST: Final = "request.json"
+_STATE: Final = "epoch-"
+
+
+class Workshop:
+    """The hidden folder of an unfinished run.
+
+    Attributes:
+        folder: where it is.
+        same_request: whether it was there already, made by the same request.
+    """
+
+    def __init__(self, out: Path, request: Mapping[str, Any]) -> None:
+        """Opens the workshop of the run folder `out`; one that another request left is cleared.
+
+        Args:
+            out: the run folder to be.
+            request: all that the result depends on; JSON.
+
+        Raises:
+            OutputError: another process works on the same run folder, or it cannot be written.
+        """
+        self.folder = out.with_name(f".{out.name}.training")
+        text = json.dumps(request, sort_keys=True, indent=1)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise OutputError(f"{out} is being trained by another process") from error
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be written: {error.strerror}") from error
+        found = self.folder / _REQUEST
+        self.same_request = found.is_file() and found.read_text("utf-8") == text
+        if not self.same_request:
+            for child in self.folder.iterdir():
+                if child.is_dir():
+                    shutil.rmtree(child)
+            with written_whole(found) as beside:
+                beside.write_text(text, "utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Removes it unless the work was interrupted or failed after an epoch."""
+        if kind is None or self.newest() is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def newest(self) -> tuple[int, Path] | None:
+        """Number and folder of the newest state, if there is one."""
+        states = [(int(path.name.removeprefix(_STATE)), path) for path in self.folder.glob(f"{_STATE}[0-9]*")]
+        return max(states, default=None)
+
+    def save(self, epoch: int, write: Callable[[Path], None]) -> None:
+        """Writes the state after an epoch with `write(folder)`, and lets go of the one before."""
+        old = self.newest()
+        with folder_written_whole(self.folder / f"{_STATE}{epoch}", replace=True) as beside:
+            write(beside)
+        if old is not None and old[0] != epoch:
+            shutil.rmtree(old[1])
