@@ -37,12 +37,10 @@ def build(
     """
     if alpha != 1.0 and not architecture.any_alpha:
         raise WeightsError(f"{architecture.name} comes in one width: 1.0, not {alpha}")
-    bare = architecture.trunk(keras.Input(spec.shape), alpha)
-    load_weights(bare, weights, architecture)
     pixels = keras.Input(spec.shape, name="pixels")
     normalise = keras.layers.Rescaling(architecture.scale, architecture.offset, name=NORMALISE)
     trunk = architecture.trunk(normalise(pixels), alpha)
-    trunk.set_weights(bare.get_weights())
+    load_weights(trunk, weights, architecture)
     features = keras.layers.Dropout(DROPOUT_RATE, name=_DROPOUT)(trunk.output)
     scores = keras.layers.Dense(labels, activation="softmax", name=SCORES)(features)
     model = keras.Model(pixels, scores, name=f"{architecture.name}_{alpha:g}_{spec.width}x{spec.height}")

@@ -103,7 +103,7 @@ class Inspection:
             (sum(map(len, self.contradicted)), "are in several classes with the same content, and left out"),
             (sum(map(len, self.repeated)), "share their content with another of their class, and are used once"),
             (_members(self.near, "across_classes"), "look like one of another class"),
-            (_members(self.near, "across_splits"), "look like one of another split: accuracy will come out too high"),
+            (_members(self.near, "across_splits"), "look like one of another split: accuracy may come out too high"),
         ):
             if count:
                 found.append(f"{count} files {what}")

@@ -118,7 +118,7 @@ def obtain(
     say(f"{known.name}: {known.licence}")
     if folder.is_dir():
         return folder
-    archive = cache / "downloads" / known.url.rsplit("/", 1)[-1]
+    archive = cache / "downloads" / f"{known.name}-{known.url.rsplit('/', 1)[-1]}"
     try:
         if not archive.is_file():
             fetch(known.url, archive, known.sha256, track=track)

@@ -20,6 +20,8 @@ THIRD: Final = "#009e73"
 
 WIDTH: Final = 5.4
 """Inches: half a desk's page, and on a phone the letters of a plot this wide can still be read."""
+LONGEST: Final = 24.0
+"""Inches: a plot of hundreds of classes is no longer read, and without a bound takes gigabytes to draw."""
 DPI: Final = 160
 PERCENT: Final = FuncFormatter(lambda share, _: f"{100 * share:g} %")
 
@@ -59,14 +61,14 @@ def pictures(pixels: Sequence[Frame], captions: Sequence[str], columns: int = 6)
         axes.axis("off")
     for axes, picture, caption in zip(grid, pixels, captions, strict=False):
         axes.imshow(picture)
-        axes.set_title(_plain(caption), fontsize=8, color=INK, pad=3)
+        axes.set_title(_plain(caption), fontsize=7.5, color=INK, pad=3)
     return figure
 
 
 def confusion(evaluation: Evaluation) -> Figure:
     """Test photos by true and predicted label, shaded by the share of the true label."""
     counts, labels = evaluation.confusion, [_plain(label) for label in evaluation.labels]
-    side = max(WIDTH, 0.32 * len(labels) + 2.2)
+    side = min(LONGEST, max(WIDTH, 0.32 * len(labels) + 2.2))
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
@@ -97,7 +99,7 @@ def confusion(evaluation: Evaluation) -> Figure:
 def classes(evaluation: Evaluation) -> Figure:
     """Precision, recall and F1 of each class with 95 % intervals."""
     scores = evaluation.classes()
-    figure = Figure(figsize=(WIDTH, 0.62 * len(scores) + 1.3), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, min(LONGEST, 0.62 * len(scores) + 1.3)), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     for shift, (name, color, marker) in enumerate(
         (("precision", TRAIN, "s"), ("recall", VAL, "o"), ("F1", THIRD, "D")), start=-1

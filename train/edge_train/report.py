@@ -28,6 +28,8 @@ from edge_train.measures import BINS, Evaluation, Judged
 REPORT_FILE: Final = "report.html"
 EVALUATION_FILE: Final = "evaluation.json"
 MISTAKES: Final = 24
+MANY_LABELS: Final = 12
+"""More than these need the whole width for their confusion matrix."""
 SAMPLES: Final = 24
 NEAR_GROUPS: Final = 30
 """Groups of near-duplicates on the page; the JSON has all."""
@@ -68,7 +70,10 @@ def write_run_report(
         "samples": plots.pictures(samples, sample_labels),
     }
     if wrong:
-        captions = [f"{item.label}\n{item.predicted}, {100 * item.predicted_score:.0f} %" for item, _ in wrong]
+        captions = [
+            f"labelled {item.label}\ntaken for {item.predicted}, {100 * item.predicted_score:.0f} %"
+            for item, _ in wrong
+        ]
         figures["mistakes"] = plots.pictures([pixels for _, pixels in wrong], captions)
     drawn = {name: _png(figure) for name, figure in figures.items()}
     for name, data in drawn.items():
@@ -76,6 +81,7 @@ def write_run_report(
     text = json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n"
     (folder / EVALUATION_FILE).write_bytes(text.encode("utf-8", "backslashreplace"))
     name = card.dataset.name if card.dataset else folder.name
+    many = len(card.labels) > MANY_LABELS
     title = f"{name}: {100 * evaluation.accuracy.value:.1f} % right"
     sections = [
         _summary(card, evaluation),
@@ -87,11 +93,11 @@ def write_run_report(
         ),
         page.section(
             "What is taken for what",
-            page.beside(
+            (page.stack if many else page.beside)(
                 page.figure(
                     drawn["confusion"],
                     "Confusion matrix: test photos by true and predicted label",
-                    min_width=28 * len(card.labels) if len(card.labels) > 12 else 0,
+                    min_width=28 * len(card.labels) if many else 0,
                 ),
                 _confusions(evaluation),
             ),
@@ -294,7 +300,7 @@ def _near(groups: Sequence[NearDuplicates]) -> list[Html]:
     parts = [
         page.paragraph(
             "Photos that look alike though their files differ: bursts, crops, copies saved again. Across splits they "
-            "make a test easier than the camera will be; across classes one of them is wrong."
+            "make a test easier than the camera will be; across classes one label may be wrong."
         )
     ]
     galleries = []

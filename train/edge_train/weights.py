@@ -34,7 +34,7 @@ class Weights:
     Attributes:
         source: in words, for the model card.
         path: of the file; None for random weights.
-        sha256: of the file, hexadecimal; empty for random weights.
+        sha256: of the file as published, hexadecimal; empty for random weights.
     """
 
     source: str
@@ -94,7 +94,7 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
 
 
 def load_weights(trunk: "keras.Model", weights: Weights, architecture: Architecture = DEFAULT) -> None:
-    """Puts weights into a bare trunk, as `architecture.trunk` makes it.
+    """Puts weights into a trunk, as `architecture.trunk` makes it.
 
     Weights that take B, G, R are turned round, so that the trunk takes R, G, B.
 
