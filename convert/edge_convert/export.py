@@ -125,11 +125,7 @@ def export(
     comparison = compare(full_size_scores(model, test_pixels, track), scores, held_out.photos, run.card.labels)
     refused = comparison.drop_points > max_drop + 1e-9  # 7 of 1,000 are 0.7 points, though not in binary
     if refused and not force:
-        raise CheckFailedError(
-            f"{recipe} loses {comparison.drop_points:.1f} points on {comparison.photos} held-out photos, more than "
-            f"--max-drop {max_drop:g}: {comparison.full_size.percent()} became {comparison.converted.percent()}. Nothing "
-            f"was written, {out} is as it was; try another recipe, other calibration photos, or --force"
-        )
+        raise CheckFailedError(_refusal(recipe, comparison, max_drop))
     card = replace(
         run.card,
         metrics={"test_accuracy": comparison.converted, "full_size_test_accuracy": comparison.full_size},
@@ -160,3 +156,21 @@ def export(
         report_beside.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     calibrated_on = 0 if calibrated is None else len(calibrated.photos)
     return Exported(out, report_file, len(artifact), comparison, held_out.left_out, calibrated_on, unusable)
+
+
+def _refusal(recipe: str, comparison: Comparison, max_drop: float) -> str:
+    low, high = 100 * comparison.difference.low, 100 * comparison.difference.high
+    enough = comparison.photos_to_tell(max_drop)
+    doubt = (
+        f" These photos are too few to be sure ({low:+.1f} to {high:+.1f} points): about {enough} would tell, --data takes "
+        "more."
+        if enough
+        else ""
+    )
+    changed = "".join(f" {item.path} ({item.full_size} became {item.converted})," for item in comparison.changed[:3])
+    return (
+        f"{recipe} loses {comparison.drop_points:.1f} points on {comparison.photos} held-out photos, more than --max-drop "
+        f"{max_drop:g}: {comparison.full_size.percent()} became {comparison.converted.percent()}.{doubt} Changed:{changed} "
+        f"{len(comparison.changed)} in all. Nothing was written; try --recipe dynamic or float16, or allow it with "
+        "--max-drop or --force"
+    )

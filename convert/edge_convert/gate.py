@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ class Comparison:
     def drop_points(self) -> float:
         """Accuracy lost, in percentage points; negative if some was won."""
         return 0.0 - 100 * self.difference.value
+
+    def photos_to_tell(self, max_drop: float) -> int | None:
+        """How many photos it would take to tell whether more than `max_drop` points are lost; None if these do.
+
+        As many as narrow the interval to `max_drop` on either side, at the share of photos that changed here.
+        """
+        if 100 * self.difference.high > -max_drop:
+            half = 50 * (self.difference.high - self.difference.low)
+            return ceil(self.photos * (half / max(max_drop, 0.1)) ** 2)
+        return None
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_convert.tf import keras, tf
 from edge_core.preprocess import Frame
-from edge_device.console import silenced
+from edge_device.quiet import silenced
 
 Pixels = Frame
 """Preprocessed calibration photos: uint8, shape (photos, height, width, 3)."""

@@ -194,17 +194,3 @@ def _with_bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield from progress.track(items, total=total, description=label)
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Sends what C++ libraries write to standard error to nowhere: TensorFlow's greetings, the converter's log."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

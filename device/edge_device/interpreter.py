@@ -11,6 +11,7 @@ import numpy.typing as npt
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.tflite_metadata import is_tflite
+from edge_device.quiet import silenced
 
 RuntimeName = Literal["auto", "ai-edge-litert", "tflite-runtime"]
 RUNTIMES: Final = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -49,8 +50,9 @@ class Interpreter:
             raise ModelFormatError(f"{path} is not a .tflite model")
         self.runtime, factory = _load(runtime)
         try:
-            self._interpreter = factory(model_content=data, num_threads=threads or os.cpu_count())
-            self._interpreter.allocate_tensors()
+            with silenced():  # XNNPACK announces itself, at every start
+                self._interpreter = factory(model_content=data, num_threads=threads or os.cpu_count())
+                self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:  # an operator version that it does not know, or a damaged file
             raise ModelFormatError(f"{path} cannot be loaded by {self.runtime}: {error}") from error

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from edge_convert import export as export_module
 from edge_convert.export import Exported, export, read_calibration
-from edge_convert.gate import compare
+from edge_convert.gate import Comparison, compare
 from edge_convert.recipes import RECIPES
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.photos import Photo
@@ -97,6 +97,20 @@ def test_comparison_counts_pairs() -> None:
     assert result.drop_points == pytest.approx(10)
     assert result.difference.low < -0.1 < result.difference.high < 0
     assert [item.path.stem for item in result.changed] == [str(row) for row in range(10)]
+
+
+def test_too_few_photos_are_said_to_be_too_few() -> None:
+    labels = ["a", "b"]
+
+    def lost(photos: int, wrong: int) -> Comparison:
+        truth = np.eye(2, dtype=np.float32)[np.zeros(photos, int)]
+        said = truth.copy()
+        said[:wrong] = 1 - said[:wrong]
+        return compare(truth, said, [Photo(Path(f"{row}.jpg"), "a", "") for row in range(photos)], labels)
+
+    few = lost(photos=40, wrong=1).photos_to_tell(max_drop=1.0)
+    assert few is not None and few > 400
+    assert lost(photos=4000, wrong=100).photos_to_tell(max_drop=1.0) is None
 
 
 def test_other_calibration_photos_are_taken(small_run: Run, colour_photos: Path, tmp_path: Path) -> None:

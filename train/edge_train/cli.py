@@ -75,7 +75,7 @@ def fit(
     ] = 1.0,
     weights: Annotated[str, typer.Option(help="imagenet, none, or the path of a weights file.")] = "imagenet",
     epochs: Annotated[int, typer.Option(help="Of fine-tuning, at most; 0 for none.", min=0)] = 8,
-    seed: Annotated[int, typer.Option(help="Of the split, the views and the training.", min=0)] = 1,
+    seed: Annotated[int, typer.Option(help="Of the split, the views and the training.", min=0, max=2**32 - 1)] = 1,
     mirror: Annotated[
         bool | None,
         typer.Option(
@@ -90,22 +90,16 @@ def fit(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train a classifier on a folder of photos.
+    """Train a classifier on a folder of photos. Interrupted, the same command goes on where it was.
 
     Example: [bold]edge-train fit photos/ --out runs/flowers[/bold]
     """
     with one_line_errors(debug):
         with extra_needed("train", *_NEEDS):
-            from edge_train.architectures import ARCHITECTURES
             from edge_train.dataset import open_photos
-            from edge_train.fine_tune import Settings
-            from edge_train.fit import fit as fit_photos
-            from edge_train.weights import find_weights
-        architecture = ARCHITECTURES[backbone.value]
-        side = image_size or architecture.size
-        spec = InputSpec(side, side, crop)  # type: ignore[arg-type]
-        found = find_weights(weights, alpha=alpha, size=side, cache=cache_folder(), architecture=architecture)
-        say(f"weights: {found.source}")
+            from edge_train.workshop import check_out
+        if out is not None:
+            check_out(out)
         photos = open_photos(
             data, seed=seed, mirror=mirror, cache=cache_folder(), data_dir=data_dir, track=track, say=say
         )
@@ -116,9 +110,21 @@ def fit(
         _report("unreadable", photos.unusable)
         _report_groups("there more than once, used once", photos.repeated)
         _report_groups("in several classes, left out", photos.contradicted)
+        out = out or Path("runs") / photos.name
+        check_out(out)
+        with extra_needed("train", *_NEEDS):  # TensorFlow takes seconds: after all that can be wrong with the photos
+            from edge_train.architectures import ARCHITECTURES
+            from edge_train.fine_tune import Settings
+            from edge_train.fit import fit as fit_photos
+            from edge_train.weights import find_weights
+        architecture = ARCHITECTURES[backbone.value]
+        side = image_size or architecture.size
+        spec = InputSpec(side, side, crop)  # type: ignore[arg-type]
+        found = find_weights(weights, alpha=alpha, size=side, cache=cache_folder(), architecture=architecture)
+        say(f"weights: {found.source}")
         fitted = fit_photos(
             photos,
-            out or Path("runs") / photos.name,
+            out,
             spec=spec,
             weights=found,
             cache=cache_folder(),
@@ -132,7 +138,9 @@ def fit(
         if as_json:
             print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
         else:
-            print(f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}, run folder {fitted.folder}")
+            print(
+                f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}; look at {fitted.folder}/report.html"
+            )
 
 
 @app.command()

@@ -105,7 +105,11 @@ def extract_maps(
     unusable: dict[int, Unusable] = {}
     steps = -(-len(missing) // BATCH_PHOTOS)
     if missing:
-        batches = track(pixel_batches(missing, maker, unusable), f"Running the backbone over {name} photos", steps)
+        batches = track(
+            pixel_batches(missing, maker, unusable),
+            f"Running the backbone over {name}, {BATCH_PHOTOS} photos a step",
+            steps,
+        )
         for positions, pixels in batches:
             maps = run(tf.reshape(pixels, (-1, *maker.spec.shape))).numpy().astype(np.float16)
             good = [number for number, position in enumerate(positions.numpy()) if int(position) not in unusable]
@@ -137,7 +141,9 @@ def predict_photos(
     run = compiled(model, tf.uint8)
     scores: list[npt.NDArray[np.float32]] = []
     steps = -(-len(photos) // BATCH_PHOTOS)
-    for _, pixels in track(pixel_batches(photos, maker, unusable), f"Scoring {name} photos", steps):
+    for _, pixels in track(
+        pixel_batches(photos, maker, unusable), f"Scoring {name} photos, {BATCH_PHOTOS} a step", steps
+    ):
         scores.append(run(pixels[:, 0]).numpy())
     good = [position for position in range(len(photos)) if position not in unusable]
     return (

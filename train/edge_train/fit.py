@@ -106,8 +106,8 @@ def fit(
                 maker = replace(as_seen, numbers=numbers)
                 return extract_maps(parts.lower, members, photos.labels, maker, features, name, track)
 
-            val = maps("validation", photos.splits["val"], views[:1])
-            train = maps("training", photos.splits["train"], views[:HEAD_VIEWS])
+            val = maps("the validation photos", photos.splits["val"], views[:1])
+            train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
             _require_every_label(photos.labels, train, "train")
             _require_every_label(photos.labels, val, "validate")
             tuner = FineTuner(parts, len(train.photos), val, settings)
@@ -119,7 +119,7 @@ def fit(
             else:
                 tuner.restore(state[1])
             if not tuner.done and views[HEAD_VIEWS:]:
-                train = train.with_views(maps("training", train.photos, views[HEAD_VIEWS:]))
+                train = train.with_views(maps("more views of the training photos", train.photos, views[HEAD_VIEWS:]))
             while not tuner.done:
                 tuner.train_epoch(train, track)
                 workshop.save(len(tuner.history) - 1, tuner.save)

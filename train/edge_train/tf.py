@@ -2,7 +2,7 @@
 
 import os
 
-from edge_device.console import silenced
+from edge_device.quiet import silenced
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -10,5 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with silenced():
     import tensorflow as tf
     import tf_keras as keras
+
+tf.get_logger().setLevel("ERROR")  # of a function traced anew for other shapes it warns in 600 characters
 
 __all__ = ["keras", "tf"]

