@@ -264,6 +264,11 @@ def without_copies(photos: Sequence[Photo], rank: Callable[[Photo], int] = lambd
     return Distinct([photo for photo in photos if photo.path not in out], repeated, contradicted)
 
 
+def label_counts(photos: Sequence[Photo], labels: Sequence[str]) -> dict[str, int]:
+    """How many photos there are of each label, in the order of `labels`."""
+    return {label: sum(photo.label == label for photo in photos) for label in labels}
+
+
 def fingerprint(photos: Sequence[Photo]) -> str:
     """SHA-256, hexadecimal, that two photo sets share only when they hold the same contents under the same labels."""
     lines = sorted(f"{photo.sha256} {photo.label}\n" for photo in photos)

@@ -45,12 +45,17 @@ def say(message: str) -> None:
 SHOWN: Final = 10
 
 
+def say_first(what: str, lines: Sequence[str]) -> None:
+    """The first lines of a list on standard error, each after `what`, and how many more there are."""
+    for line in lines[:SHOWN]:
+        say(f"{what}: {line}")
+    if len(lines) > SHOWN:
+        say(f"{what}: and {len(lines) - SHOWN} more")
+
+
 def say_unusable(files: Sequence[Unusable], what: str = "unusable") -> None:
-    """A line on standard error for each of the first files that were left out, and how many more there are."""
-    for item in files[:SHOWN]:
-        say(f"{what}: {item.path}: {item.reason}")
-    if len(files) > SHOWN:
-        say(f"{what}: and {len(files) - SHOWN} more")
+    """The first of the files that were left out, and why."""
+    say_first(what, [f"{item.path}: {item.reason}" for item in files])
 
 
 @contextmanager

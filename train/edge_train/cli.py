@@ -10,10 +10,20 @@ import typer
 
 from edge_core.errors import PictureError
 from edge_core.files import require_free
-from edge_core.photos import Photo, Unusable
+from edge_core.photos import Photo
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
-from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, track
+from edge_device.console import (
+    Debug,
+    Json,
+    command_line,
+    extra_needed,
+    one_line_errors,
+    say,
+    say_first,
+    say_unusable,
+    track,
+)
 
 app = command_line("Train MobileNet on your photos.")
 _NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")
@@ -107,9 +117,9 @@ def fit(
             f"{photos.name}: {len(photos.labels)} classes, "
             + ", ".join(f"{len(members)} photos to {split}" for split, members in photos.splits.items())
         )
-        _report("unreadable", photos.unusable)
-        _report_groups("there more than once, used once", photos.repeated)
-        _report_groups("in several classes, left out", photos.contradicted)
+        say_unusable(photos.unusable, "unreadable")
+        _say_groups("there more than once, used once", photos.repeated)
+        _say_groups("in several classes, left out", photos.contradicted)
         out = out or Path("runs") / photos.name
         check_out(out)
         with extra_needed("train", *_NEEDS):  # TensorFlow takes seconds: after all that can be wrong with the photos
@@ -134,7 +144,7 @@ def fit(
             tensorboard=tensorboard,
             track=track,
         )
-        _report("unusable", fitted.unusable)
+        say_unusable(fitted.unusable)
         if as_json:
             print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
         else:
@@ -196,7 +206,7 @@ def evaluate(
         with extra_needed("train", *_NEEDS):
             from edge_train.evaluate import evaluate as evaluate_run
         result = evaluate_run(read_run(run), data, track=track)
-        _report("unusable", result.unusable)
+        say_unusable(result.unusable)
         if result.left_out:
             say(f"{result.left_out} photos left out: the run was trained or validated on them")
         if as_json:
@@ -271,18 +281,5 @@ def signs(
             print(video)
 
 
-_SHOWN: Final = 10
-
-
-def _report(what: str, files: "list[Unusable] | tuple[Unusable, ...]") -> None:
-    for item in files[:_SHOWN]:
-        say(f"{what}: {item.path}: {item.reason}")
-    if len(files) > _SHOWN:
-        say(f"{what}: and {len(files) - _SHOWN} more")
-
-
-def _report_groups(what: str, groups: list[list[Photo]]) -> None:
-    for group in groups[:_SHOWN]:
-        say(f"{what}: {', '.join(str(photo.path) for photo in group)}")
-    if len(groups) > _SHOWN:
-        say(f"{what}: and {len(groups) - _SHOWN} more")
+def _say_groups(what: str, groups: list[list[Photo]]) -> None:
+    say_first(what, [", ".join(str(photo.path) for photo in group) for group in groups])

@@ -14,6 +14,7 @@ from edge_core.photos import (
     Unusable,
     find_photos,
     identify_photos,
+    label_counts,
     labels_of,
     split_folders,
     split_photos,
@@ -58,10 +59,7 @@ class PhotoSet:
     @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Photos per split and label."""
-        return {
-            split: {label: sum(photo.label == label for photo in photos) for label in self.labels}
-            for split, photos in self.splits.items()
-        }
+        return {split: label_counts(photos, self.labels) for split, photos in self.splits.items()}
 
 
 @dataclass(frozen=True)

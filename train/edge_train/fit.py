@@ -13,7 +13,7 @@ from edge_core.card import Backbone, Dataset, ModelCard
 from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole, require_free
 from edge_core.intervals import accuracy
-from edge_core.photos import Photo, Split, Unusable, fingerprint
+from edge_core.photos import Photo, Split, Unusable, fingerprint, label_counts
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, read_run, write_photos
@@ -134,7 +134,7 @@ def fit(
             backbone=Backbone(architecture.name, alpha, weights.source, weights.sha256),
             dataset=Dataset(
                 photos.name,
-                {split: _counts(members, photos.labels) for split, members in splits.items()},
+                {split: label_counts(members, photos.labels) for split, members in splits.items()},
                 fingerprint([photo for members in splits.values() for photo in members]),
                 photos.split_seed,
             ),
@@ -191,10 +191,6 @@ def _solved_head(parts: Parts, train: Maps, labels: int, seed: int, track: Track
     rows = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
     read = (run(train.read(part // views, part % views)).numpy() for part in track(rows, "Solving the head", len(rows)))
     return solve_head(np.concatenate(list(read)), train.targets[chosen // views], labels)
-
-
-def _counts(photos: list[Photo], labels: tuple[str, ...]) -> dict[str, int]:
-    return {label: sum(photo.label == label for photo in photos) for label in labels}
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:
