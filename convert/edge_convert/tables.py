@@ -1,0 +1,129 @@
+"""What a person sees of an inspection and of verdicts, on standard output."""
+
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edge_convert.described import TensorDescription
+from edge_convert.edgetpu_compiler import Compiled
+from edge_convert.graph import Tensor
+from edge_convert.inspection import Inspection
+from edge_convert.targets import Verdict
+from edge_core.card import ModelCard
+
+WIDTH: Final = 110
+"""Columns where standard output is no terminal, so that a log gets the table unbroken."""
+
+
+def print_verdicts(verdicts: Iterable[Verdict]) -> None:
+    """A line for each target, and below it what it will do and why."""
+    for verdict in verdicts:
+        print(f"{verdict.target:<20}  {'ok' if verdict.ok else 'refused'}")
+        said = verdict.to_json()
+        for title, key in (("Edge TPU", "mapped_operators"), ("CPU", "cpu_operators")):
+            if counts := said.get(key):
+                names = ", ".join(f"{count} {name}" for name, count in counts.items())
+                print(f"  {title:<8}  {_printable(names)}")
+        for reason in verdict.reasons:
+            print(f"  - {_printable(reason)}")
+
+
+def print_compiled(compiled: Compiled) -> None:
+    """What the compiler made, and where it is not what was forecast."""
+    print(f"{compiled.file}  {compiled.size_bytes / 1e3:.0f} kB")
+    for row in compiled.log:
+        print(f"  {row.count:>4} {row.name:<24}  {row.status}")
+    for line in compiled.differences:
+        print(f"  not as forecast: {line}")
+    if not compiled.differences:
+        print("  as forecast")
+
+
+def print_inspection(found: Inspection) -> None:
+    """Prints it to standard output, for a person."""
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    graph, said = found.graph, found.description
+    console.print(f"[bold]{escape(str(found.file))}[/bold]  {found.size_bytes / 1e3:.0f} kB", soft_wrap=True)
+    version = said and said.version and f"version {said.version}"
+    constants = (
+        f"{count} {dtype}" + (f" {granularity}" if granularity != "none" else "")
+        for (dtype, granularity), count in found.constants().items()
+    )
+    rows = {
+        "SHA-256": found.sha256,
+        "seal": found.sealed and f"SHA-256 {found.sealed}",
+        "made by": graph.description,
+        "constants": ", ".join(constants),
+        "metadata": said and ", ".join(part for part in (said.name, version, said.author, said.license) if part),
+        "files": ", ".join(f"{name} ({size} bytes)" for name, size in found.files.items()),
+        "card": found.card and _card_line(found.card),
+    }
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in rows.items():
+        if value:
+            facts.add_row(name, _shown(value))
+    console.print(facts)
+
+    ports = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for title in ("", "name", "type", "shape", "quantisation", "described as"):
+        ports.add_column(title, overflow="fold")
+    for label, tensors, descriptions in (
+        ("input", graph.inputs, said.inputs if said else ()),
+        ("output", graph.outputs, said.outputs if said else ()),
+    ):
+        for place, tensor in enumerate(tensors):
+            words = _words(descriptions[place]) if place < len(descriptions) else ""
+            cells = (label, tensor.name, tensor.dtype, _shape(tensor), _quantization(tensor), words)
+            ports.add_row(*(_shown(cell) for cell in cells))
+    console.print()
+    console.print(ports)
+
+    operators = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    operators.add_column("operator", overflow="fold")
+    operators.add_column("version", justify="right")
+    operators.add_column("count", justify="right")
+    for (name, number), count in found.operators().items():
+        operators.add_row(_shown(name), str(number), str(count))
+    console.print()
+    console.print(operators)
+
+
+def _printable(text: str) -> str:
+    """Names come from the file, and a file is anybody's: nothing in them commands the terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def _shown(text: str) -> str:
+    return escape(_printable(text))
+
+
+def _card_line(card: ModelCard) -> str:
+    parts = [f"{len(card.labels)} labels", f"{card.input.width}x{card.input.height} {card.input.color_order}"]
+    parts += [f"{name} {estimate.percent()}" for name, estimate in card.metrics.items()]
+    return ", ".join(parts) + "; edge-run show has all of it"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) + ("" if tensor.static else " (not fixed)")
+
+
+def _quantization(tensor: Tensor) -> str:
+    if tensor.quantization is None:
+        return ""
+    if tensor.quantization.per_channel:
+        return f"{len(tensor.quantization.scales)} scales along axis {tensor.quantization.axis}"
+    return f"scale {tensor.quantization.scales[0]:.6g}, zero point {tensor.quantization.zero_points[0]}"
+
+
+def _words(said: TensorDescription) -> str:
+    parts = [said.name, said.color_space]
+    if said.normalization is not None:
+        means, deviations = (", ".join(f"{value:g}" for value in values) for values in said.normalization)
+        parts.append(f"(pixel - {means}) / {deviations}")
+    return ", ".join(part for part in (*parts, *said.files.values()) if part)
