@@ -15,12 +15,16 @@ from edge_convert.recipes import CALIBRATED, RECIPES, Pixels
 from edge_convert.tf import keras
 from edge_core.errors import CheckFailedError, DatasetError, OutputError
 from edge_core.files import written_whole
+from edge_core.golden import FRAMES
 from edge_core.photos import Reading, Unusable, find_all_photos, identify_photos, read_photos
+from edge_core.pictures import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, load_model, read_held_out, read_training_photos, spread
+from edge_core.seal import Signer
 from edge_core.tflite_file import complete
 from edge_device.classifier import Classifier
+from edge_device.verify import sealed
 
 CALIBRATION_PHOTOS: Final = 100
 """Of 20, 100, 200 and 500, none was better: agreement with the full-size model was 97.7 to 97.9 % on 2,600 road signs,
@@ -85,6 +89,7 @@ def export(
     data: Path | None = None,
     max_drop: float = MAX_DROP_POINTS,
     force: bool = False,
+    signer: Signer | None = None,
     say: Callable[[str], None] = lambda line: None,
     track: Track = silently,
 ) -> Exported:
@@ -98,6 +103,7 @@ def export(
         data: photo folder to prove it on instead of the run's test photos, see `read_held_out`.
         max_drop: the loss of top-1 accuracy, in points, up to which the file is written.
         force: write it whatever it lost; the card says so.
+        signer: whose signature the file gets; none by default.
         say: is told what goes on.
         track: shows progress.
 
@@ -140,7 +146,10 @@ def export(
         versions={**run.card.versions, "tensorflow": metadata.version("tensorflow")},
     )
     unusable = held_out.unusable if calibrated is None else (*calibrated.unusable, *held_out.unusable)
-    artifact = complete(flatbuffer, card, run.folder.resolve().name)
+    files = spread([(photo.path, photo.label) for photo in held_out.photos], FRAMES)
+    artifact = sealed(
+        complete(flatbuffer, card, run.folder.resolve().name), [read_picture(path) for path, _ in files], signer
+    )
     report_file = out.with_suffix(".report.json")
     report: dict[str, Any] = {
         "file": out.name,

@@ -7,6 +7,8 @@
     ├── RunFolderError       (ValueError)    a folder that `edge-train fit` did not write whole
     ├── CardError            (ValueError)    a model card that cannot be understood
     ├── ModelFormatError     (ValueError)    a file that is no complete .tflite
+    │   └── SealError                        a file that is not the one that was sealed
+    ├── KeyFileError         (ValueError)    a file that holds no key to sign or to verify with
     ├── InputSpecError       (ValueError)    an input specification that makes no sense
     ├── RuntimeMissingError  (ImportError)   no interpreter, or an extra that is not installed
     ├── SourceError          (OSError)       a camera, video or folder that gives no frames
@@ -46,6 +48,14 @@ class CardError(EdgeError, ValueError):
 
 class ModelFormatError(EdgeError, ValueError):
     """A file that is no complete .tflite: not one at all, without metadata, or with metadata that contradicts it."""
+
+
+class SealError(ModelFormatError):
+    """A file that is not the one that was sealed: damaged, cut, or changed."""
+
+
+class KeyFileError(EdgeError, ValueError):
+    """A file that holds no key to sign or to verify with."""
 
 
 class InputSpecError(EdgeError, ValueError):

@@ -6,6 +6,8 @@ behind it. Python's `zipfile` and `unzip` open it; an interpreter reads the fron
 
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +17,7 @@ from edge_core.tflite_metadata import LABELS_FILE, attach, describe, is_tflite
 
 CARD_FILE: Final = "card.json"
 MAX_TEXT_BYTES: Final = 4 << 20
-"""More than any card or label list needs; keeps a hostile archive from filling the memory."""
+"""More than any card, label list or golden frame needs; keeps a hostile archive from filling the memory."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the ZIP format's first moment: the same input gives the same bytes
 
@@ -46,32 +48,53 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         ModelFormatError: no such file, not a .tflite, without a card, or with a card that contradicts its labels.
     """
+    with opened_archive(path, "no model card, so its labels and its input are unknown") as archive:
+        card = ModelCard.from_text(read_entry(archive, CARD_FILE).decode("utf-8"))
+        labels = read_entry(archive, LABELS_FILE).decode("utf-8").splitlines()
+    if tuple(labels) != card.labels:
+        raise ModelFormatError(f"{path} contradicts itself: its labels.txt and its card.json name different labels")
+    return card
+
+
+@contextmanager
+def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
+    """The archive behind a .tflite; what goes wrong within is an error that names the file.
+
+    Args:
+        path: of the .tflite.
+        missing: what it has not, if there is no archive or not the entry that is read.
+
+    Raises:
+        ModelFormatError: no such file, not a .tflite, without an archive, or with a damaged one.
+    """
     try:
         with path.open("rb") as file:
             if not is_tflite(file.read(8)):
                 raise ModelFormatError(f"{path} is not a .tflite model")
             with zipfile.ZipFile(file) as archive:
-                card = ModelCard.from_text(_read_text(archive, CARD_FILE))
-                labels = _read_text(archive, LABELS_FILE).splitlines()
+                yield archive
     except OSError as error:
         raise ModelFormatError(f"{path}: {error.strerror or error}") from error
     except CardError as error:
         raise ModelFormatError(f"{path}: {error}") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelFormatError(
-            f"{path} has no model card, so its labels and its input are unknown; export it with edge-convert"
+            f"{path} has {missing}; export it with edge-convert, or make another's model complete with edge-convert adopt"
         ) from error
     except (ValueError, NotImplementedError, EOFError, RuntimeError) as error:
         if isinstance(error, ModelFormatError):
             raise
-        raise ModelFormatError(f"{path} has a damaged model card: {error}") from error
-    if tuple(labels) != card.labels:
-        raise ModelFormatError(f"{path} contradicts itself: its labels.txt and its card.json name different labels")
-    return card
+        raise ModelFormatError(f"{path} has damaged contents: {error}") from error
 
 
-def _read_text(archive: zipfile.ZipFile, name: str) -> str:
+def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The content of a file in the archive.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: it is compressed, or larger than anything that belongs there.
+    """
     entry = archive.getinfo(name)
     if entry.file_size > MAX_TEXT_BYTES or entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} is compressed, or larger than {MAX_TEXT_BYTES} bytes")
-    return archive.read(name).decode("utf-8")
+    return archive.read(name)

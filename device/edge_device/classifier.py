@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_core.errors import ModelFormatError
 from edge_core.preprocess import Frame
+from edge_core.seal import check_seal
 from edge_core.tflite_file import read_card
 from edge_device.interpreter import Interpreter, RuntimeName, Scores
 
@@ -45,6 +46,7 @@ class Classifier:
     Attributes:
         card: the model card inside the file.
         runtime: name and version of the interpreter that runs it.
+        quantised: whether any of its arithmetic is in integers.
     """
 
     def __init__(self, path: Path | str, *, runtime: RuntimeName = "auto", threads: int | None = None) -> None:
@@ -57,12 +59,15 @@ class Classifier:
 
         Raises:
             ModelFormatError: not a .tflite, without a card, or with a card that contradicts the model.
+            SealError: it has a seal, which does not fit: no damaged byte reaches the interpreter.
             RuntimeMissingError: no interpreter is installed.
         """
         path = Path(path)
+        check_seal(path)
         self.card = read_card(path)
         self._interpreter = Interpreter(path, runtime=runtime, threads=threads)
         self.runtime = self._interpreter.runtime
+        self.quantised = self._interpreter.quantised
         if self._interpreter.outputs != len(self.card.labels):
             raise ModelFormatError(
                 f"{path} contradicts itself: {len(self.card.labels)} labels, {self._interpreter.outputs} outputs"

@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from edge_core.card import ModelCard
-from edge_core.errors import PictureError, SourceError
+from edge_core.errors import CheckFailedError, PictureError, SourceError
 from edge_core.tflite_file import read_card
 from edge_device.classifier import Classifier, Prediction
-from edge_device.console import Debug, Json, command_line, one_line_errors, say, stop_asked
+from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, stop_asked
 from edge_device.interpreter import RuntimeName
 from edge_device.run import FrameResult, Summary, classify_stream
 from edge_device.sources import CameraMode, Pictures, open_source
+from edge_device.verify import Verification
+from edge_device.verify import verify as verify_file
 
 app = command_line(
     "Run a model on pictures, videos and cameras.\n\nExample: edge-run live flowers-int8.tflite --source 0"
@@ -120,6 +122,38 @@ def show(model: Model, as_json: Json = False, debug: Debug = False) -> None:
         print(card.to_text() if as_json else _card_lines(model, card), end="")
 
 
+@app.command()
+def verify(
+    model: Model,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Public key that must have signed the file: a .pub that `edge-convert keygen` made."),
+    ] = None,
+    as_json: Json = False,
+    runtime: Runtime = "auto",
+    threads: Threads = None,
+    debug: Debug = False,
+) -> None:
+    """Check that a model is the file that was exported, and does here what it did there.
+
+    Its seal is held against every byte, then the frames inside are decoded, preprocessed and run. The first stage that
+    diverges is named: digest, signature, decode, preprocess or invoke. The exit status is 1 then, and 2 for a file that
+    was never sealed.
+
+    Example: edge-run verify flowers-int8.tflite --key vendor.pub
+    """
+    with one_line_errors(debug):
+        public_key = None
+        if key is not None:
+            with extra_needed("sign", "cryptography"):
+                from edge_device.signature import read_public_key
+            public_key = read_public_key(key)
+        found = verify_file(model, key=public_key, runtime=runtime, threads=threads)
+        print(json.dumps(found.to_json()) if as_json else _verification_lines(found), flush=True)
+        if found.divergence:
+            raise CheckFailedError(f"{model} diverges at {found.divergence.stage}: {found.divergence.reason}")
+
+
 def _json(result: FrameResult) -> str:
     return json.dumps(result.to_json(), ensure_ascii=False)
 
@@ -172,3 +206,19 @@ def _card_lines(path: Path, card: ModelCard) -> str:
         "versions": settings(card.versions),
     }
     return "".join(f"{name:<10}  {value}\n" for name, value in rows.items() if value)
+
+
+def _verification_lines(found: Verification) -> str:
+    rows = {"model": str(found.file), "digest": "sha256:" + found.seal.digest if found.seal else "does not fit"}
+    if found.seal:
+        rows["signature"] = f"by ed25519:{found.signed_by}" if found.signed_by else "none"
+        if found.signed_by and found.replay and not found.signature_checked:
+            rows["signature"] += ", not checked: that takes pip install 'edge-mobilenet[sign]'"
+    if found.golden and found.replay:
+        difference = found.replay.largest_difference
+        rows["replayed"] = f"{found.replay.frames} frames on {found.runtime}"
+        rows["recorded"] = "on " + ", ".join(f"{name} {value}" for name, value in found.golden.made_with.items())
+        if difference is not None:
+            rows["scores"] = f"differ by {difference:.2g} at most, {found.replay.tolerance:.2g} is allowed"
+    rows["verdict"] = f"diverges at {found.divergence.stage}" if found.divergence else "passed"
+    return "\n".join(f"{name:<10}  {value}" for name, value in rows.items())

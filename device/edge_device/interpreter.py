@@ -28,6 +28,7 @@ class Interpreter:
         runtime: name and version of the interpreter, `ai-edge-litert 2.3.0`, say.
         input_shape: (height, width, 3) of the pixels it takes.
         outputs: how many scores it gives.
+        quantised: whether any of its arithmetic is in integers.
     """
 
     def __init__(self, path: Path, *, runtime: RuntimeName = "auto", threads: int | None = None) -> None:
@@ -73,6 +74,9 @@ class Interpreter:
             )
         self.input_shape = shapes[0][1:]
         self.outputs = shapes[1][1]
+        self.quantised = any(
+            tensor["dtype"] in (np.int8, np.uint8, np.int16) for tensor in self._interpreter.get_tensor_details()
+        )
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._takes_uint8 = inputs[0]["dtype"] == np.uint8
         self._pixels = np.empty(self.input_shape, np.uint8)

@@ -299,7 +299,7 @@ def test_wrong_usage_has_status_2_and_nothing_on_standard_output(command: Comman
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", [(), ("images",), ("live",), ("show",)])
+@pytest.mark.parametrize("name", [(), ("images",), ("live",), ("show",), ("verify",)])
 def test_every_help_has_an_example(command: Command, name: tuple[str, ...]) -> None:
     done = command(CLI, *name, "--help")
     assert done.returncode == 0

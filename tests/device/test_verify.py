@@ -1,0 +1,318 @@
+"""`edge-run verify`: what it lets through, what it rejects, and at which stage."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge_core import Frame, InputSpec, ModelCard, complete
+from edge_core.errors import CheckFailedError, EdgeError, KeyFileError, ModelFormatError, SealError
+from edge_core.golden import FLOAT, QUANTISED, GoldenVectors, read_golden, to_jpeg
+from edge_core.seal import read_seal, seal
+from edge_device.classifier import Classifier
+from edge_device.verify import record, replay, sealed, verify
+
+if TYPE_CHECKING:
+    from edge_convert.keys import PrivateKey
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+MODELS = Path(__file__).parents[1] / "models"
+CLI = "edge_device.cli"
+LABELS = ("red", "green", "blue", "dark")
+CARD = ModelCard(labels=LABELS, input=InputSpec(32, 32))
+kinds = pytest.mark.parametrize("kind", ["uint8", "float32"])
+
+
+def artifact(kind: str = "uint8", card: ModelCard = CARD) -> bytes:
+    return complete((MODELS / f"tiny-{kind}.tflite").read_bytes(), card, "tiny")
+
+
+@pytest.fixture(scope="session")
+def frames(colour_frames: dict[str, Frame]) -> list[Frame]:
+    """The four colours, of a size that has to be halved, cropped and resized; one side is darker, so that crops differ."""
+    ramp = np.linspace(1, 0.3, 120)[None, :, None]
+    return [(np.resize(frame, (90, 120, 3)) * ramp).astype(np.uint8) + np.uint8(2) for frame in colour_frames.values()]
+
+
+@pytest.fixture(scope="module")
+def good(frames: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("good")
+    for kind in ("uint8", "float32"):
+        (folder / f"{kind}.tflite").write_bytes(sealed(artifact(kind), frames))
+    return {kind: folder / f"{kind}.tflite" for kind in ("uint8", "float32")}
+
+
+@pytest.fixture(scope="module")
+def key() -> "PrivateKey":
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from edge_convert.keys import PrivateKey
+
+    return PrivateKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+
+
+@kinds
+def test_what_was_sealed_here_passes_here(good: dict[str, Path], kind: str) -> None:
+    found = verify(good[kind])
+    assert found.passed
+    assert found.replay is not None
+    assert (found.replay.frames, found.replay.largest_difference) == (4, 0.0)
+    assert found.replay.tolerance == (QUANTISED if kind == "uint8" else FLOAT).same_runtime
+    assert (found.signed_by, found.signature_checked) == (None, False)
+
+
+def test_golden_vectors_are_what_the_classifier_says_of_the_frames(good: dict[str, Path]) -> None:
+    golden = read_golden(good["uint8"])
+    assert [LABELS[int(np.argmax(frame.scores))] for frame in golden.frames] == list(LABELS)
+    assert golden.made_with["runtime"] == Classifier(good["uint8"]).runtime
+
+
+def test_sealing_the_same_gives_the_same_bytes(good: dict[str, Path], frames: list[Frame]) -> None:
+    assert sealed(artifact(), frames) == good["uint8"].read_bytes()
+
+
+@kinds
+def test_none_of_a_thousand_changed_bits_passes_or_reaches_the_interpreter(
+    good: dict[str, Path], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("a damaged model was handed to the interpreter")
+
+    monkeypatch.setattr("edge_device.verify.Classifier", reached)
+    content, path = good[kind].read_bytes(), tmp_path / "flipped.tflite"
+    for bit in random.Random(0).sample(range(8 * len(content)), 1000):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            assert verify(path).divergence is not None
+        except EdgeError as error:
+            assert str(path) in str(error)
+
+
+def test_a_damaged_file_is_not_classified_with(good: dict[str, Path], tmp_path: Path) -> None:
+    content = bytearray(good["uint8"].read_bytes())
+    content[len(content) // 3] ^= 4
+    (tmp_path / "damaged.tflite").write_bytes(content)
+    with pytest.raises(SealError, match=r"damaged.tflite: damaged or changed.*copy the file again"):
+        Classifier(tmp_path / "damaged.tflite")
+
+
+def resealed(good: Path, to: Path, change: Callable[[GoldenVectors], GoldenVectors], card: ModelCard = CARD) -> Path:
+    """The same model with other golden vectors or another card, under a seal that fits."""
+    to.write_bytes(seal(artifact(card=card), change(read_golden(good))))
+    return to
+
+
+def other_scores(golden: GoldenVectors) -> GoldenVectors:
+    first, *rest = golden.frames
+    return replace(golden, frames=(replace(first, scores=(first.scores[0] - 0.1, *first.scores[1:])), *rest))
+
+
+def other_picture(golden: GoldenVectors) -> GoldenVectors:
+    """As if another JPEG decoder had recorded the last frame."""
+    first, *rest = golden.frames
+    return replace(golden, frames=(*rest, replace(first, decoded_sha256="0" * 64)))
+
+
+def broken_picture(golden: GoldenVectors) -> GoldenVectors:
+    return replace(golden, frames=tuple(replace(frame, jpeg=frame.jpeg[:100]) for frame in golden.frames))
+
+
+def one_score_less(golden: GoldenVectors) -> GoldenVectors:
+    return replace(golden, frames=tuple(replace(frame, scores=frame.scores[:3]) for frame in golden.frames))
+
+
+def not_a_number(golden: GoldenVectors) -> GoldenVectors:
+    return replace(golden, frames=tuple(replace(frame, scores=(float("nan"),) * 4) for frame in golden.frames))
+
+
+STRETCHED = replace(CARD, input=InputSpec(32, 32, crop="stretch"))
+SWAPPED = replace(CARD, input=InputSpec(32, 32, color_order="BGR"))
+
+
+@pytest.mark.parametrize(
+    ("change", "card", "stage", "reason"),
+    [
+        (other_scores, CARD, "invoke", r"'red' of golden/0.jpg scores 0\.984.*, 0\.884.* 0\.039 may lie between them"),
+        (one_score_less, CARD, "invoke", "4 scores of golden/0.jpg, 3 were recorded"),
+        (not_a_number, CARD, "invoke", "nan"),
+        (lambda golden: golden, STRETCHED, "preprocess", "pixels of golden/0.jpg have SHA-256"),
+        (other_scores, SWAPPED, "preprocess", "pixels of golden/0.jpg"),
+        (other_picture, CARD, "decode", r"golden/3\.jpg, 96x72, decodes to SHA-256 .* to 0000000000000000"),
+        (lambda golden: other_picture(other_scores(golden)), STRETCHED, "decode", "golden/3.jpg"),
+        (broken_picture, CARD, "decode", "truncated"),
+    ],
+    ids=["scores", "count", "NaN", "crop", "channels and scores", "picture", "everything", "broken picture"],
+)
+def test_the_first_stage_that_diverges_is_named(
+    good: dict[str, Path], tmp_path: Path, change: Any, card: ModelCard, stage: str, reason: str
+) -> None:
+    divergence = verify(resealed(good["uint8"], tmp_path / "a.tflite", change, card)).divergence
+    assert divergence is not None
+    assert divergence.stage == stage
+    assert re.search(reason, divergence.reason), divergence.reason
+
+
+def test_the_code_that_preprocesses_here_is_what_is_tried(
+    good: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edge_device.verify
+    from edge_core.preprocess import preprocess
+
+    def one_level_off(frame: Frame, spec: InputSpec) -> Frame:
+        pixels = preprocess(frame, spec)
+        pixels[0, 0, 0] ^= 1
+        return pixels
+
+    monkeypatch.setattr(edge_device.verify, "preprocess", one_level_off)
+    divergence = verify(good["uint8"]).divergence
+    assert divergence is not None
+    assert divergence.stage == "preprocess"
+
+
+def test_another_runtime_may_round_elsewhere(good: dict[str, Path]) -> None:
+    classifier, golden = Classifier(good["uint8"]), other_scores(read_golden(good["uint8"]))
+    here = replay(classifier, golden)
+    assert here.divergence is not None
+    elsewhere = replay(classifier, replace(golden, made_with={**golden.made_with, "runtime": "tflite-runtime 2.14.0"}))
+    assert elsewhere.divergence is None
+    assert elsewhere.tolerance == QUANTISED.other_runtime
+    assert elsewhere.largest_difference == here.largest_difference == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_model_that_gives_no_numbers_is_not_sealed(frames: list[Frame], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Classifier, "pixel_scores", lambda self, pixels: np.full(4, np.nan, np.float32))
+    with pytest.raises(CheckFailedError, match="no numbers"):
+        sealed(artifact(), frames)
+
+
+def test_a_model_that_does_not_load_is_told_without_a_path_that_is_gone(frames: list[Frame]) -> None:
+    with pytest.raises(ModelFormatError, match=r"^the model contradicts itself"):
+        sealed(artifact(card=ModelCard(LABELS[:3], CARD.input)), frames)
+
+
+def test_a_file_that_was_never_sealed_cannot_be_verified(tmp_path: Path) -> None:
+    path = tmp_path / "older.tflite"
+    for content in (artifact(), (MODELS / "tiny-uint8.tflite").read_bytes(), b"", b"a shopping list"):
+        path.write_bytes(content)
+        with pytest.raises(ModelFormatError, match="cannot be verified: it has no seal"):
+            verify(path)
+
+
+def test_a_signature_is_checked_and_its_key_told(
+    good: dict[str, Path], tmp_path: Path, key: "PrivateKey", frames: list[Frame]
+) -> None:
+    path = tmp_path / "signed.tflite"
+    path.write_bytes(sealed(artifact(), frames, key))
+    for asked in (None, key.public_key):
+        found = verify(path, key=asked)
+        assert (found.passed, found.signature_checked) == (True, True)
+        assert found.signed_by == key.public_key.hex()
+    for file, other, reason in (
+        (path, bytes(32), "not with 0000"),
+        (good["uint8"], key.public_key, "not signed"),
+    ):
+        divergence = verify(file, key=other).divergence
+        assert divergence is not None
+        assert divergence.stage == "signature"
+        assert reason in divergence.reason
+
+
+@pytest.mark.parametrize("what", ["signature", "key", "content"])
+def test_a_signature_of_something_else_is_rejected(
+    tmp_path: Path, key: "PrivateKey", frames: list[Frame], what: str
+) -> None:
+    """The digest is made to fit again, as whoever changes a file on purpose would."""
+    import hashlib
+
+    content = sealed(artifact(), frames, key)
+    found = read_seal(content)
+    assert found is not None
+    assert found.signature is not None
+    body, line = content.split(b"edge-mobilenet seal 1 ed25519:")
+    public, signature, _ = line.split(b" ")
+    if what == "signature":
+        signature = bytes(64).hex().encode()
+    elif what == "key":
+        public = bytes([1] * 32).hex().encode()
+    else:
+        body = body.replace(b'"color_order": "RGB"', b'"color_order": "BGR"')
+    forged = body + b"edge-mobilenet seal 1 ed25519:" + public + b" " + signature + b" sha256:"
+    path = tmp_path / "forged.tflite"
+    path.write_bytes(forged + hashlib.sha256(forged).hexdigest().encode())
+    for asked in (None, bytes.fromhex(public.decode())):
+        divergence = verify(path, key=asked).divergence
+        assert divergence is not None
+        assert divergence.stage == "signature"
+
+
+def test_a_signed_file_is_verified_where_signatures_cannot_be(
+    tmp_path: Path, key: "PrivateKey", frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "signed.tflite"
+    path.write_bytes(sealed(artifact(), frames, key))
+    monkeypatch.delitem(sys.modules, "edge_device.signature", raising=False)
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    found = verify(path)
+    assert (found.passed, found.signature_checked) == (True, False)
+    assert found.signed_by == key.public_key.hex()
+    with pytest.raises(ModuleNotFoundError):
+        verify(path, key=key.public_key)
+
+
+def test_a_file_that_is_no_public_key_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from edge_convert.keys import write_key_pair
+    from edge_device.signature import read_public_key
+
+    public = write_key_pair(tmp_path / "vendor")
+    assert read_public_key(tmp_path / "vendor.pub") == public
+    (tmp_path / "text").write_text("a shopping list")
+    for name, reason in (
+        ("vendor", "private key"),
+        ("text", "no public key"),
+        ("missing", "No such file"),
+        (".", "directory"),
+    ):
+        with pytest.raises(KeyFileError, match=reason):
+            read_public_key(tmp_path / name)
+
+
+def test_the_command_prints_a_verdict_and_ends_with_its_status(
+    command: Command, good: dict[str, Path], tmp_path: Path
+) -> None:
+    passed = command(CLI, "verify", good["uint8"])
+    assert passed.returncode == 0
+    assert passed.stdout.splitlines()[-1] == "verdict     passed"
+    resealed(good["uint8"], tmp_path / "diverging.tflite", other_scores)
+    (tmp_path / "unsealed.tflite").write_bytes(artifact())
+    damaged = bytearray(good["uint8"].read_bytes())
+    damaged[5000] ^= 1
+    (tmp_path / "damaged.tflite").write_bytes(damaged)
+    for name, status, stage in (("diverging", 1, "invoke"), ("damaged", 1, "digest"), ("unsealed", 2, None)):
+        done = command(CLI, "verify", tmp_path / f"{name}.tflite", "--json")
+        assert done.returncode == status
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert str(tmp_path / name) in line
+        if stage:
+            fields = json.loads(done.stdout)
+            assert (fields["passed"], fields["stage"]) == (False, stage)
+            assert fields["reason"] in line
+
+
+def test_the_golden_frames_are_few_and_small(good: dict[str, Path]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8)
+    frames = record(Classifier(good["uint8"]), [noise] * 4).frames
+    assert sum(len(frame.jpeg) for frame in frames) <= 64 << 10
+    assert frames[0].jpeg == to_jpeg(noise, CARD.input)
