@@ -10,6 +10,7 @@
     │   └── SealError                        a file that is not the one that was sealed
     ├── KeyFileError         (ValueError)    a file that holds no key to sign or to verify with
     ├── InputSpecError       (ValueError)    an input specification that makes no sense
+    ├── SettingsError        (ValueError)    settings that contradict each other or the network
     ├── RuntimeMissingError  (ImportError)   no interpreter, or an extra that is not installed
     ├── SourceError          (OSError)       a camera, video or folder that gives no frames
     ├── OutputError          (OSError)       a result that cannot be written
@@ -60,6 +61,10 @@ class KeyFileError(EdgeError, ValueError):
 
 class InputSpecError(EdgeError, ValueError):
     """An input specification that makes no sense."""
+
+
+class SettingsError(EdgeError, ValueError):
+    """Settings that contradict each other, or that a network cannot be trained with."""
 
 
 class RuntimeMissingError(EdgeError, ImportError):

@@ -25,6 +25,7 @@ from edge_core.progress import Track, silently
 T = TypeVar("T")
 
 MODEL_FILE: Final = "model.keras"
+QUANTISED_FILE: Final = "quantised.keras"
 CARD_FILE: Final = "card.json"
 PHOTOS_FILE: Final = "photos.csv"
 _COLUMNS: Final = ("split", "label", "sha256", "path")
@@ -48,6 +49,12 @@ class Run:
     def model_file(self) -> Path:
         """The full-size Keras model: takes float32 of shape (batch, height, width, 3), raw pixels 0..255."""
         return self.folder / MODEL_FILE
+
+    @property
+    def quantised_file(self) -> Path | None:
+        """The same with weights that were trained to be rounded to 8 bits, if the run has any."""
+        path = self.folder / QUANTISED_FILE
+        return path if path.is_file() else None
 
 
 def read_run(folder: Path) -> Run:
@@ -177,7 +184,7 @@ def read_training_photos(
     return reading
 
 
-def spread(found: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
+def spread(found: Sequence[T], count: int) -> list[T]:
     """`count` items at even distances; photos lie class by class, so each class keeps its share."""
     if len(found) <= count:
         return list(found)

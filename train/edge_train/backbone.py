@@ -76,3 +76,9 @@ def cut(model: "keras.Model", architecture: Architecture = DEFAULT) -> Parts:
 def set_head(model: "keras.Model", kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> None:
     """Sets the last layer: `kernel` of shape (features, labels), `bias` of shape (labels,)."""
     model.get_layer(SCORES).set_weights([kernel, bias])
+
+
+def zero_share(model: "keras.Model") -> float:
+    """Share of all kernels' weights that are zero."""
+    kernels = [weight.numpy() for weight in model.trainable_weights if "kernel" in weight.name]
+    return float(sum((kernel == 0).sum() for kernel in kernels) / sum(kernel.size for kernel in kernels))

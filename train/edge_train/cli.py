@@ -44,6 +44,13 @@ class BackboneName(StrEnum):
     vgg19 = "vgg19"
 
 
+class AugmentName(StrEnum):
+    """How drawn views differ from the photo."""
+
+    camera = "camera"
+    randaugment = "randaugment"
+
+
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")]
 Data = Annotated[
     str,
@@ -94,6 +101,27 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    augment: Annotated[
+        AugmentName, typer.Option(help="camera: moved, another light. randaugment: distorted in two more ways.")
+    ] = AugmentName.camera,
+    mixup: Annotated[
+        float, typer.Option(help="Mix photos by a share drawn from Beta(a, a); 0 for not at all.", min=0, max=10)
+    ] = 0.2,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", help="Let all classes count the same, however many photos they have.")
+    ] = False,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Run folder of a bigger network, with the same labels, to learn from, too.")
+    ] = None,
+    prune: Annotated[
+        float, typer.Option(help="Share of the fine-tuned convolutions' weights that becomes zero.", min=0, max=0.95)
+    ] = 0.0,
+    cluster: Annotated[
+        int, typer.Option(help="Different weights that each fine-tuned convolution may have.", min=0, max=256)
+    ] = 0,
+    qat: Annotated[
+        bool, typer.Option("--qat", help="Train for 8-bit arithmetic, too; edge-convert will use it.")
+    ] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write what TensorBoard shows, into tensorboard/.")
     ] = False,
@@ -107,9 +135,25 @@ def fit(
     with one_line_errors(debug):
         with extra_needed("train", *_NEEDS):
             from edge_train.dataset import open_photos
+            from edge_train.settings import Settings, check_settings
             from edge_train.workshop import check_out
         if out is not None:
             check_out(out)
+        settings = Settings(
+            seed=seed,
+            augment=augment.value,
+            epochs=epochs,
+            mixup=mixup,
+            class_weights=class_weights,
+            prune=prune,
+            cluster=cluster,
+            qat=qat,
+        )
+        if qat:  # what cannot be is said before any work is done
+            with extra_needed("train", *_NEEDS):
+                from edge_train.architectures import ARCHITECTURES
+            check_settings(settings, ARCHITECTURES[backbone.value])
+        taught_by = read_run(teacher) if teacher else None
         photos = open_photos(
             data, seed=seed, mirror=mirror, cache=cache_folder(), data_dir=data_dir, track=track, say=say
         )
@@ -124,7 +168,6 @@ def fit(
         check_out(out)
         with extra_needed("train", *_NEEDS):  # TensorFlow takes seconds: after all that can be wrong with the photos
             from edge_train.architectures import ARCHITECTURES
-            from edge_train.fine_tune import Settings
             from edge_train.fit import fit as fit_photos
             from edge_train.weights import find_weights
         architecture = ARCHITECTURES[backbone.value]
@@ -140,7 +183,8 @@ def fit(
             cache=cache_folder(),
             alpha=alpha,
             architecture=architecture,
-            settings=Settings(seed=seed, epochs=epochs),
+            settings=settings,
+            teacher=taught_by,
             tensorboard=tensorboard,
             track=track,
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,9 @@ from edge_train.feature_cache import FeatureCache, row_name
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker
 
-BATCH_PHOTOS = 16
+EVALUATION_BATCH: Final = 128
+
+BATCH_PHOTOS: Final = 16
 """Photos decoded into one batch; with two views each, 32 pictures go through the network at once."""
 
 
@@ -151,3 +153,10 @@ def predict_photos(
         [photos[position] for position in good],
         [unusable[position] for position in sorted(unusable)],
     )
+
+
+def map_scores(run: Any, maps: Maps) -> npt.NDArray[np.float32]:
+    """Scores of an upper part, `compiled`, for the first view of each photo: shape (photos, labels)."""
+    photos = np.arange(len(maps.photos))
+    parts = [photos[first : first + EVALUATION_BATCH] for first in range(0, len(photos), EVALUATION_BATCH)]
+    return np.concatenate([run(maps.read(part)).numpy() for part in parts])

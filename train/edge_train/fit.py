@@ -1,7 +1,10 @@
 """The recipe: backbone run once, head solved on its features, top layers fine-tuned, test photos touched at the end."""
 
 import csv
+import hashlib
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -16,17 +19,19 @@ from edge_core.intervals import accuracy
 from edge_core.photos import Photo, Split, Unusable, fingerprint, label_counts
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently
-from edge_core.run_folder import CARD_FILE, MODEL_FILE, read_run, write_photos
+from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTISED_FILE, Run, read_run, spread, write_photos
 from edge_train.architectures import DEFAULT, Architecture
-from edge_train.backbone import Parts, build, cut, set_head
+from edge_train.backbone import Parts, build, cut, set_head, zero_share
 from edge_train.dataset import PhotoSet
 from edge_train.feature_cache import FeatureCache
-from edge_train.features import Maps, compiled, extract_maps, predict_photos
-from edge_train.fine_tune import FineTuner, Settings
-from edge_train.head import Array, solve_head
+from edge_train.features import Maps, compiled, extract_maps, map_scores, pixel_batches, predict_photos
+from edge_train.fine_tune import FineTuner, History, Lessons, Teach, read_history, with_dropout
+from edge_train.head import Array, photo_weights, solve_head
 from edge_train.history import Epoch, write_history
 from edge_train.measures import Evaluation, evaluate_scores
 from edge_train.report import write_run_report
+from edge_train.settings import Phase, Settings, check_settings, phases
+from edge_train.teacher import check_teacher, taught_scores
 from edge_train.tensorboard import write_scalars
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker, view_photos
@@ -40,6 +45,13 @@ HEAD_ROWS: Final = 8192
 """Views that the head is solved on, at most: 42 MB of features. Beyond, a random part of them."""
 
 SAMPLES: Final = 24
+
+ROUNDING_PHOTOS: Final = 256
+"""Photos whose activations set the ranges of quantisation-aware training."""
+
+PHASE_FILE: Final = "phase"
+BASE_FILE: Final = "base.npz"
+"""In a saved state: the phase's name, and the weights that it started with."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ def fit(
     alpha: float = 1.0,
     architecture: Architecture = DEFAULT,
     settings: Settings | None = None,
+    teacher: Run | None = None,
     tensorboard: bool = False,
     track: Track = silently,
 ) -> Fitted:
@@ -78,17 +91,24 @@ def fit(
         alpha: width multiplier, which the weights must have been trained with.
         architecture: one of `architectures.ARCHITECTURES`.
         settings: of the recipe; the defaults unless given.
+        teacher: a trained run with the same labels to learn from, too.
         tensorboard: whether the run folder gets what TensorBoard shows.
         track: shows progress.
 
     Raises:
         WeightsError: the weights do not fit.
         DatasetError: too few of the photos can be decoded.
+        RunFolderError: the teacher has other labels, or has seen the test photos.
         OutputError: `out` is there already, is being written by another process, or cannot be written.
+        SettingsError: the network cannot be trained so.
     """
     settings = settings or Settings()
+    check_settings(settings, architecture)
+    if teacher is not None:
+        check_teacher(teacher, photos.labels, photos.splits["test"])
     began = time.perf_counter()
-    with Workshop(out, _request(photos, spec, architecture, alpha, weights, settings)) as workshop:
+    request = _request(photos, spec, architecture, alpha, weights, settings, teacher)
+    with Workshop(out, request) as workshop, ExitStack() as opened:
         if workshop.newest() is not None and out.exists():  # killed between the last two steps
             return Fitted(out, read_run(out).card, [], [])
         require_free(out)
@@ -96,35 +116,96 @@ def fit(
         model = build(spec, len(photos.labels), alpha, weights, architecture)
         parts = cut(model, architecture)
         views = tuple(range(max(1, settings.views)))
-        as_seen = ViewMaker(spec, views[:1], photos.mirror, settings.seed)
+        as_seen = ViewMaker(spec, views[:1], photos.mirror, settings.seed, settings.augment)
         # Maps of random weights are of no use to another run.
         folder = cache / "features" if weights.sha256 else workshop.folder / "features"
-        key = {"architecture": architecture.name, "seam": architecture.seam, "alpha": alpha, "weights": weights.sha256}
-        with FeatureCache(folder, key | {"input": spec.to_json()}, parts.lower.output_shape[1:]) as features:
+        key = {
+            "architecture": architecture.name,
+            "seam": architecture.seam,
+            "alpha": alpha,
+            "weights": weights.sha256,
+            "input": spec.to_json(),
+        }
+
+        def mapped(lower: "keras.Model", more: dict[str, str] | None = None) -> Callable[..., Maps]:
+            features = opened.enter_context(FeatureCache(folder, key | (more or {}), lower.output_shape[1:]))
 
             def maps(name: str, members: list[Photo], numbers: tuple[int, ...]) -> Maps:
                 maker = replace(as_seen, numbers=numbers)
-                return extract_maps(parts.lower, members, photos.labels, maker, features, name, track)
+                return extract_maps(lower, members, photos.labels, maker, features, name, track)
 
-            val = maps("the validation photos", photos.splits["val"], views[:1])
-            train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
-            _require_every_label(photos.labels, train, "train")
-            _require_every_label(photos.labels, val, "validate")
-            tuner = FineTuner(parts, len(train.photos), val, settings)
-            state = workshop.newest()
-            if state is None:
-                set_head(model, *_solved_head(parts, train, len(photos.labels), settings.seed, track))
-                tuner.start(began)
-                workshop.save(0, tuner.save)
-            else:
+            return maps
+
+        maps = mapped(parts.lower)
+        val = maps("the validation photos", photos.splits["val"], views[:1])
+        train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
+        _require_every_label(photos.labels, train, "train")
+        _require_every_label(photos.labels, val, "validate")
+        importance = photo_weights(train.targets, settings.class_weights)
+        todo = [phase for phase in phases(settings) if phase.epochs or phase.start]
+        state = workshop.newest()
+        if state is None:
+            history = History(began)
+            set_head(model, *_solved_head(parts, train, len(photos.labels), importance, settings.seed, track))
+        else:
+            history = History(began, read_history(state[1]))
+            while todo[0].name != (state[1] / PHASE_FILE).read_text():
+                del todo[0]
+            with np.load(state[1] / BASE_FILE, allow_pickle=False) as base:
+                parts.upper.set_weights([base[name] for name in base.files])
+        if views[HEAD_VIEWS:] and any(phase.epochs for phase in todo):
+            train = train.with_views(maps("more views of the training photos", train.photos, views[HEAD_VIEWS:]))
+        lessons = Lessons(train, importance)
+        if teacher is not None:
+            maker = replace(as_seen, numbers=views[: train.rows.shape[1]])
+            taught_cache, taught = taught_scores(teacher, train.photos, maker, cache / "features", track)
+            opened.enter_context(taught_cache)
+            teach: Teach = lambda photos, views: taught.read(photos, views).astype(np.float32)
+            lessons = replace(lessons, teach=teach, share=settings.teacher_weight, temperature=settings.temperature)
+
+        quantised: keras.Model | None = None
+        for phase in todo:
+            base = parts.upper.get_weights()
+            steps = phase.epochs * max(1, len(train.photos) // settings.batch)
+            student, finish, judged_on = with_dropout(parts), _nothing, val
+            if phase.name != "fine-tune":  # imports take two seconds: only where they are needed
+                from edge_train.compression import clustered, pruned
+                from edge_train.quantised import Rounding
+            if phase.name == "prune":
+                student, finish = pruned(parts.upper, settings.prune, steps)
+            elif phase.name == "cluster":
+                student, finish = clustered(parts.upper, settings.cluster)
+            elif phase.name == "qat":
+                rounding = Rounding(model, architecture.seam, _calibration(train.photos, as_seen))
+                quantised, finish = rounding.plain, rounding.finish
+                maps = mapped(rounding.lower, {"rounded": rounding.digest()})
+                judged_on = maps("the validation photos, rounded", val.photos, views[:1])
+                rounded = maps("the training photos, rounded", train.photos, views[:HEAD_VIEWS])
+                lessons = Lessons(rounded, importance, _teaching(parts, train), 1.0, 1.0)
+                student = rounding.student(keep_zeros=bool(settings.prune))
+
+            tuner = FineTuner(student, phase, lessons, judged_on, settings, history)
+
+            def save(tuner: FineTuner = tuner, phase: Phase = phase, base: list[Array] = base) -> None:
+                def write(folder: Path) -> None:
+                    tuner.save(folder)
+                    np.savez(folder / BASE_FILE, *base)
+                    (folder / PHASE_FILE).write_text(phase.name)
+
+                workshop.save(len(history.epochs) - 1, write)
+
+            if state is not None:
                 tuner.restore(state[1])
-            if not tuner.done and views[HEAD_VIEWS:]:
-                train = train.with_views(maps("more views of the training photos", train.photos, views[HEAD_VIEWS:]))
+                state = None
+            elif phase.start:
+                tuner.start()
+                save()
             while not tuner.done:
-                tuner.train_epoch(train, track)
-                workshop.save(len(tuner.history) - 1, tuner.save)
+                tuner.train_epoch(track)
+                save()
             tuner.keep_best()
-            val_accuracy = accuracy(tuner.validate().argmax(axis=1) == val.targets)
+            finish()
+        val_accuracy = accuracy(map_scores(compiled(parts.upper, tf.float16), val).argmax(axis=1) == val.targets)
         scores, tested, unusable = predict_photos(model, photos.splits["test"], as_seen, "test", track)
         splits: dict[Split, list[Photo]] = {"train": train.photos, "val": val.photos, "test": tested}
         evaluation = evaluate_scores(scores, tested, photos.labels)
@@ -139,27 +220,58 @@ def fit(
                 photos.split_seed,
             ),
             metrics={"test_accuracy": evaluation.accuracy, "val_accuracy": val_accuracy},
-            training={**asdict(settings), "mirror": photos.mirror, "seconds": round(tuner.seconds, 1)},
+            training={
+                **asdict(settings),
+                "mirror": photos.mirror,
+                "teacher": teacher.folder.name if teacher else "",
+                "zero_weights": round(zero_share(model), 4),
+                "seconds": round(history.seconds, 1),
+            },
             versions={name: metadata.version(name) for name in ("edge-mobilenet", "tensorflow", "tf-keras", "numpy")},
         )
         with folder_written_whole(out) as beside:
             model.save(beside / MODEL_FILE)
+            if quantised is not None:
+                quantised.save(beside / QUANTISED_FILE)
             (beside / "checkpoints").mkdir()
             parts.upper.save_weights(beside / "checkpoints" / "kept.weights.h5")
             (beside / CARD_FILE).write_text(card.to_text(), "utf-8")
             write_photos(beside, splits)
-            write_history(beside / "history.csv", tuner.history)
+            write_history(beside / "history.csv", history.epochs)
             _write_predictions(beside / "predictions.csv", evaluation)
             if tensorboard:
-                write_scalars(beside / "tensorboard", tuner.history)
+                write_scalars(beside / "tensorboard", history.epochs)
             shown = train.photos[:: max(1, len(train.photos) // SAMPLES)][:SAMPLES]
             as_trained = view_photos(shown, replace(as_seen, numbers=views))
-            write_run_report(beside, card, tuner.history, evaluation, as_trained, [photo.label for photo in shown])
-    return Fitted(out, card, tuner.history, [*train.unusable, *val.unusable, *unusable])
+            write_run_report(beside, card, history.epochs, evaluation, as_trained, [photo.label for photo in shown])
+    return Fitted(out, card, history.epochs, [*train.unusable, *val.unusable, *unusable])
+
+
+def _nothing() -> None:
+    pass
+
+
+def _calibration(photos: list[Photo], maker: ViewMaker) -> Iterator[Any]:
+    """Pixels of some training photos, of all classes: uint8, shape (photos, height, width, 3)."""
+    unusable: dict[int, Unusable] = {}
+    some = spread(photos, ROUNDING_PHOTOS)
+    return (pixels[:, 0] for _, pixels in pixel_batches(some, maker, unusable))
+
+
+def _teaching(parts: Parts, train: Maps) -> Teach:
+    """What the model itself says as long as nothing is rounded."""
+    run = compiled(parts.upper, tf.float16)
+    return lambda photos, views: run(train.read(photos, views)).numpy()
 
 
 def _request(
-    photos: PhotoSet, spec: InputSpec, architecture: Architecture, alpha: float, weights: Weights, settings: Settings
+    photos: PhotoSet,
+    spec: InputSpec,
+    architecture: Architecture,
+    alpha: float,
+    weights: Weights,
+    settings: Settings,
+    teacher: Run | None,
 ) -> dict[str, Any]:
     """All that the result depends on: the same request may go on with what another call left."""
     return {
@@ -171,6 +283,7 @@ def _request(
         "weights": weights.sha256,
         "labels": photos.labels,
         "mirror": photos.mirror,
+        "teacher": teacher and hashlib.sha256(teacher.model_file.read_bytes()).hexdigest(),
         "splits": {split: fingerprint(members) for split, members in photos.splits.items()},
     }
 
@@ -182,7 +295,9 @@ def _require_every_label(labels: tuple[str, ...], maps: Maps, purpose: str) -> N
         raise DatasetError(f"of the class {min(missing)!r} no photo to {purpose} on can be decoded{first}")
 
 
-def _solved_head(parts: Parts, train: Maps, labels: int, seed: int, track: Track) -> tuple[Array, Array]:
+def _solved_head(
+    parts: Parts, train: Maps, labels: int, weights: Array, seed: int, track: Track
+) -> tuple[Array, Array]:
     photos, views = train.rows.shape
     chosen = np.arange(photos * views)
     if len(chosen) > HEAD_ROWS:
@@ -190,7 +305,7 @@ def _solved_head(parts: Parts, train: Maps, labels: int, seed: int, track: Track
     run = compiled(parts.pooled, tf.float16)
     rows = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
     read = (run(train.read(part // views, part % views)).numpy() for part in track(rows, "Solving the head", len(rows)))
-    return solve_head(np.concatenate(list(read)), train.targets[chosen // views], labels)
+    return solve_head(np.concatenate(list(read)), train.targets[chosen // views], labels, weights[chosen // views])
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:

@@ -14,7 +14,9 @@ L2: Final = 0.1
 Array = npt.NDArray[np.float32]
 
 
-def solve_head(features: Array, targets: npt.NDArray[np.int64], labels: int, l2: float = L2) -> tuple[Array, Array]:
+def solve_head(
+    features: Array, targets: npt.NDArray[np.int64], labels: int, weights: Array | None = None, l2: float = L2
+) -> tuple[Array, Array]:
     """Finds the kernel and bias of a softmax layer that minimise cross-entropy plus `l2` / 2 * |kernel * spread|^2.
 
     `spread` is the root mean square of the features' standard deviations, so that the penalty does not depend on the
@@ -24,6 +26,7 @@ def solve_head(features: Array, targets: npt.NDArray[np.int64], labels: int, l2:
         features: shape (photos, features).
         targets: label numbers, shape (photos,).
         labels: how many there are.
+        weights: of each photo in the loss, shape (photos,), 1 in the mean; all the same by default.
         l2: weight of the penalty.
 
     Returns:
@@ -33,15 +36,25 @@ def solve_head(features: Array, targets: npt.NDArray[np.int64], labels: int, l2:
     spread = np.float32(np.sqrt(features.var(axis=0).mean()) or 1.0)
     features = features / spread
     one_hot = np.eye(labels, dtype=np.float32)[targets]
+    share = (np.ones(count, np.float32) if weights is None else weights)[:, None] / count
 
     def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         kernel, bias = flat[:-labels].reshape(width, labels).astype(np.float32), flat[-labels:].astype(np.float32)
         log_scores = log_softmax(features @ kernel + bias, axis=1)
-        error = (np.exp(log_scores) - one_hot) / count
+        error = (np.exp(log_scores) - one_hot) * share
         gradient = np.concatenate([(features.T @ error + l2 * kernel).ravel(), error.sum(axis=0)])
-        value = -float((one_hot * log_scores).sum()) / count + l2 / 2 * float((kernel**2).sum())
+        value = -float((share * one_hot * log_scores).sum()) + l2 / 2 * float((kernel**2).sum())
         return value, gradient.astype(np.float64)
 
     start = np.zeros(width * labels + labels)
     solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x.astype(np.float32)
     return solution[:-labels].reshape(width, labels) / spread, solution[-labels:]
+
+
+def photo_weights(targets: npt.NDArray[np.int64], balanced: bool) -> Array:
+    """Of each photo in the loss: 1, or what makes all classes weigh the same; 1 in the mean, shape (photos,)."""
+    if not balanced:
+        return np.ones(len(targets), np.float32)
+    counts = np.bincount(targets)
+    weights: Array = (len(targets) / ((counts > 0).sum() * counts[targets])).astype(np.float32)
+    return weights

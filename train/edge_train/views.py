@@ -16,6 +16,8 @@ from edge_core.errors import PictureError
 from edge_core.photos import Photo
 from edge_core.pictures import read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_train.randaugment import randaugment
+from edge_train.settings import Augment
 
 SMALLEST_WINDOW: Final = 0.7
 """Of the largest window's side; the photo's subject should still be in it."""
@@ -38,12 +40,14 @@ class ViewMaker:
             are drawn.
         mirror: whether a mirrored photo still shows its label.
         seed: of what is drawn.
+        augment: `camera` moves it and changes the light; `randaugment` does two more things, see `randaugment`.
     """
 
     spec: InputSpec
     numbers: tuple[int, ...]
     mirror: bool
     seed: int
+    augment: Augment = "camera"
 
     def __call__(self, photo: Photo) -> Frame:
         """The views of a photo: uint8, shape (len(numbers), height, width, 3).
@@ -65,7 +69,8 @@ class ViewMaker:
             return f"{VERSION} as seen"
         if number == 1 and self.mirror:
             return f"{VERSION} mirrored"
-        return f"{VERSION} drawn {number} {self.seed} {self.mirror}"
+        more = "" if self.augment == "camera" else f" {self.augment}"
+        return f"{VERSION} drawn {number} {self.seed} {self.mirror}{more}"
 
     def _make(self, frame: Frame, number: int, key: int, out: Frame) -> None:
         if number == 0:
@@ -79,6 +84,8 @@ class ViewMaker:
                 window = window[:, ::-1]
             preprocess(window, self.spec, out=out)
             _relight(out, rng)
+            if self.augment == "randaugment":
+                randaugment(out, rng)
 
 
 def view_photos(photos: Sequence[Photo], maker: ViewMaker) -> list[Frame]:

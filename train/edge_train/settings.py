@@ -1,0 +1,105 @@
+"""What can be turned in the recipe, and the phases that it goes through."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edge_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from edge_train.architectures import Architecture
+
+Augment = Literal["camera", "randaugment"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The defaults were chosen on flowers and on cats and dogs (train/README.md has the figures).
+
+    Attributes:
+        seed: of weights, views and order of photos; the split has its own.
+        views: of each training photo, see `views.ViewMaker`.
+        augment: how drawn views differ from the photo, see `views.ViewMaker`.
+        epochs: of fine-tuning, at most; 0 leaves the solved head as it is.
+        patience: epochs in a row that are not kept, after which fine-tuning ends.
+        batch: pictures per step.
+        learning_rate: of Adam, after a warm-up over the first tenth of the steps and before a cosine decay to 0.
+        mixup: two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all.
+            Zhang et al., "mixup" (2018), here on the maps at the seam (Verma et al., "Manifold Mixup", 2019).
+        label_smoothing: share of each target that is spread over all labels.
+        class_weights: whether a photo counts in inverse proportion to the photos of its class.
+        teacher_weight: share of the loss that is the teacher's, if there is one.
+        temperature: at which student and teacher are compared (Hinton et al., "Distilling the Knowledge", 2015).
+        prune: share of the fine-tuned convolutions' weights that becomes zero; 0 for none.
+        cluster: different values that each of those convolutions may have; 0 for any number.
+        qat: whether to train for 8-bit arithmetic, too.
+        compression_epochs: of each of the three.
+        compression_rate: learning rate of each, with the same warm-up and decay.
+    """
+
+    seed: int = 1
+    views: int = 4
+    augment: Augment = "camera"
+    epochs: int = 8
+    patience: int = 8
+    batch: int = 32
+    learning_rate: float = 3e-4
+    mixup: float = 0.2
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
+    prune: float = 0.0
+    cluster: int = 0
+    qat: bool = False
+    compression_epochs: int = 3
+    compression_rate: float = 3e-5
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the training, with its own optimizer and its own warm-up and decay.
+
+    Attributes:
+        name: in `history.csv`.
+        start: what the weights are called that it starts with, in `history.csv`; empty if they are not worth a line.
+        title: for the progress bar.
+        epochs: at most.
+        learning_rate: highest.
+        patience: epochs in a row that are not kept, after which it ends; None keeps every epoch.
+    """
+
+    name: str
+    start: str
+    title: str
+    epochs: int
+    learning_rate: float
+    patience: int | None
+
+
+def phases(settings: Settings) -> list[Phase]:
+    """In order."""
+    count, rate = settings.compression_epochs, settings.compression_rate
+    found = [Phase("fine-tune", "head", "Fine-tuning", settings.epochs, settings.learning_rate, settings.patience)]
+    if settings.prune:
+        found.append(Phase("prune", "", "Pruning", count, 10 * rate, None))
+    if settings.cluster:
+        found.append(Phase("cluster", "", "Clustering", count, rate, None))
+    if settings.qat:
+        found.append(Phase("qat", "rounded", "Training for 8 bits", count, rate, count))
+    return found
+
+
+def check_settings(settings: Settings, architecture: "Architecture") -> None:
+    """Checks that a network can be trained so.
+
+    Raises:
+        SettingsError: it cannot, with the reason.
+    """
+    if settings.qat and not architecture.qat:
+        raise SettingsError(
+            f"{architecture.name} cannot be trained for 8 bits: {architecture.why_not_qat}; leave --qat out"
+        )
+    if settings.qat and settings.cluster:
+        raise SettingsError("--qat after --cluster would move the weights apart again: choose one of them")
+    if settings.cluster == 1:
+        raise SettingsError("--cluster 1 would leave a single weight; 16 or 32 are usual")
