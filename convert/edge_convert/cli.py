@@ -2,18 +2,20 @@
 
 import json
 from enum import StrEnum
+from math import inf
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
+from edge_core.errors import CheckFailedError
 from edge_core.preprocess import ColorOrder, Crop
 from edge_core.run_folder import read_run
 from edge_core.seal import Signer
 from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, say_unusable, track
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
-_NEEDS: Final = ("tensorflow", "tf_keras")
+_NEEDS: Final = ("tensorflow", "tf_keras", "matplotlib")
 
 Sign = Annotated[
     Path | None, typer.Option(help="Private key to sign the file with, as `edge-convert keygen` makes one.")
@@ -23,10 +25,27 @@ Sign = Annotated[
 class Recipe(StrEnum):
     """By name, cheapest to run first; `edge_convert.recipes` says what each does."""
 
+    auto = "auto"
     int8 = "int8"
-    dynamic = "dynamic"
+    int8_equalised = "int8-equalised"
+    int8_mse = "int8-mse"
+    int8_percentile = "int8-percentile"
+    int8_selective = "int8-selective"
+    int8_qat = "int8-qat"
     float16 = "float16"
     float32 = "float32"
+    dynamic = "dynamic"
+    int16x8 = "int16x8"
+
+
+class WholeRecipe(StrEnum):
+    """Recipes that quantise every layer."""
+
+    int8 = "int8"
+    int8_equalised = "int8-equalised"
+    int8_mse = "int8-mse"
+    int8_percentile = "int8-percentile"
+    int8_qat = "int8-qat"
 
 
 def _signer(key: Path | None) -> Signer | None:
@@ -42,14 +61,37 @@ def _main() -> None:
     """Convert a trained run to TFLite, and prove that it is as good."""
 
 
+def _known_names(names: list[str] | None, more: tuple[str, ...]) -> list[str] | None:
+    from edge_convert.targets import target_names
+
+    able = (*more, *target_names())
+    for name in names or ():
+        if name not in able:
+            raise typer.BadParameter(f"no target is called {name!r}; there are {', '.join(able)}")
+    return names
+
+
+def _known_targets(names: list[str] | None) -> list[str] | None:
+    return _known_names(names, ())
+
+
+def _known_boards(names: list[str] | None) -> list[str] | None:
+    return _known_names(names, ("pi", "any"))
+
+
+Calibration = Annotated[
+    Path | None, typer.Option(help="Photo folder to calibrate on. Default: a sample of the run's training photos.")
+]
+
+
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
-    recipe: Annotated[Recipe, typer.Option(help="How to shrink it.")] = Recipe.int8,
+    recipe: Annotated[
+        Recipe, typer.Option(help="How to shrink it; auto finds the cheapest that keeps to all limits.")
+    ] = Recipe.int8,
     out: Annotated[Path | None, typer.Option(help="File to write. Default: RUN-RECIPE.tflite.")] = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Photo folder to calibrate on. Default: a sample of the run's training photos.")
-    ] = None,
+    calibration: Calibration = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -57,7 +99,23 @@ def export(
         ),
     ] = None,
     max_drop: Annotated[float, typer.Option(help="Accuracy that may go, in percentage points.", min=0, max=100)] = 1.0,
-    force: Annotated[bool, typer.Option("--force", help="Write the file whatever it lost.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse, too, where the photos are too few to tell whether it went.")
+    ] = False,
+    max_size_kb: Annotated[float | None, typer.Option(help="Of the file, in units of 1,000 bytes.", min=1)] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Median time of one inference on this machine.", min=0.001)
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            callback=_known_boards,
+            help="What has to take the file: pi, coral, any, or what `check` knows. May be given more than once.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write the file whatever limit it misses; not with auto.")
+    ] = False,
     sign: Sign = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -65,48 +123,82 @@ def export(
     """Write a .tflite that carries its labels and its card, once it is proven on held-out photos.
 
     Example: [bold]edge-convert export runs/flowers --recipe int8 --out flowers-int8.tflite[/bold]
+
+    Or: [bold]edge-convert export runs/flowers --recipe auto --max-drop 0.5 --max-size-kb 3000 --target coral[/bold]
     """
+    if force and recipe is Recipe.auto:
+        raise typer.BadParameter("--recipe auto keeps to its limits; --force has no place there")
     with one_line_errors(debug):
         signer = _signer(sign)
         opened = read_run(run)
         with extra_needed("convert", *_NEEDS):
             from edge_convert.export import export as export_run
-        exported = export_run(
-            opened,
-            recipe.value,
-            out or Path(f"{run.resolve().name}-{recipe.value}.tflite"),
-            calibration=calibration,
-            data=data,
-            max_drop=max_drop,
-            force=force,
-            signer=signer,
-            say=say,
-            track=track,
-        )
+            from edge_convert.limits import Limits, doubt_of, first_reason
+            from edge_convert.search import search
+            from edge_convert.tables import print_exported, print_tried
+        limits = Limits(max_drop, max_size_kb or inf, max_latency_ms or inf, tuple(target or ()), strict)
+        file = out or Path(f"{run.resolve().name}-{recipe.value}.tflite")
+        given: dict[str, Any] = {"calibration": calibration, "data": data, "signer": signer, "say": say, "track": track}
+        tried: dict[str, Any] = {}
+        if recipe is Recipe.auto:
+            searched = search(opened, file, limits, **given)
+            if not as_json:
+                print_tried(searched.tried)
+            if searched.exported is None:
+                if as_json:
+                    print(json.dumps(searched.to_json()))
+                raise CheckFailedError(
+                    f"none of {len(searched.tried)} recipes keeps to all limits; nothing was written. "
+                    + ("" if opened.quantised_file else "To train it for 8 bits: edge-train fit ... --qat")
+                )
+            exported, tried = searched.exported, searched.to_json()
+        else:
+            if recipe is Recipe.int16x8:
+                say("warning: CPUs have no fast kernels for int16x8: MobileNetV2 takes 84 ms where int8 takes 2.3 ms")
+            exported = export_run(opened, recipe.value, file, limits=limits, force=force, **given)
         if exported.left_out:
             say(f"{exported.left_out} photos left out: the run was trained or validated on them")
         if exported.calibrated_on:
             say(f"calibrated on {exported.calibrated_on} photos")
         say_unusable(exported.unusable)
-        comparison = exported.comparison
+        for name, verdict in exported.candidate.verdicts.items():
+            if not verdict.ok:
+                say(f"{name} does not take it: {first_reason(verdict)}")
+        if exported.comparison.photos_to_tell(max_drop):
+            say(doubt_of(exported.comparison, max_drop))
         if as_json:
-            print(
-                json.dumps(
-                    {
-                        "file": str(exported.file),
-                        "report": str(exported.report),
-                        "size_bytes": exported.size_bytes,
-                        "comparison": comparison.to_json(),
-                    }
-                )
-            )
+            print(json.dumps(tried or exported.to_json()))
+        else:
+            print_exported(exported)
+
+
+@app.command("debug")
+def debug_(
+    run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
+    recipe: Annotated[WholeRecipe, typer.Option(help="Whose 8 bits to look at.")] = WholeRecipe.int8,
+    out: Annotated[Path | None, typer.Option(help="Folder for layers.png and layers.json. Default: none.")] = None,
+    calibration: Calibration = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what 8 bits do to each layer: its signal-to-quantisation-noise ratio, the noisiest layer first.
+
+    Example: [bold]edge-convert debug runs/flowers --out flowers-layers/[/bold]
+    """
+    with one_line_errors(debug):
+        opened = read_run(run)
+        with extra_needed("convert", *_NEEDS):
+            from edge_convert.debug import layer_report, write_layer_report
+            from edge_convert.tables import print_layers
+        report = layer_report(opened, recipe.value, calibration, track)
+        say_unusable(report.unusable)
+        if out is not None:
+            write_layer_report(report, out)
+        if as_json:
+            print(json.dumps(report.to_json()))
             return
-        low, high = 100 * comparison.difference.low, 100 * comparison.difference.high
-        print(f"{exported.file}  {exported.size_bytes / 1e3:.0f} kB")
-        print(f"  full-size   {comparison.full_size.percent()} on {comparison.photos} held-out photos")
-        print(f"  converted   {comparison.converted.percent()}")
-        print(f"  difference  {0.0 - comparison.drop_points:+.1f} points ({low:+.1f} to {high:+.1f})")
-        print(f"  agreement   {comparison.agreement.percent()}")
+        print_layers(report.layers)
+        print(f"int8-selective would leave in floats: {', '.join(report.spared)}")
 
 
 @app.command()
@@ -182,15 +274,6 @@ def keygen(
 
 
 TfliteFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite, anybody's.", show_default=False)]
-
-
-def _known_targets(names: list[str] | None) -> list[str] | None:
-    from edge_convert.targets import target_names
-
-    for name in names or ():
-        if name not in target_names():
-            raise typer.BadParameter(f"no target is called {name!r}; there are {', '.join(target_names())}")
-    return names
 
 
 @app.command()

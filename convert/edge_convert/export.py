@@ -2,35 +2,42 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from edge_convert.calibration import quantise
+from edge_convert.candidate import Candidate
 from edge_convert.gate import Comparison, artifact_scores, compare, full_size_scores
-from edge_convert.recipes import CALIBRATED, RECIPES, Pixels
+from edge_convert.layers import LayerNoise
+from edge_convert.limits import MAX_DROP_POINTS, USUAL_TARGETS, Limits
+from edge_convert.recipes import CALIBRATED, CALIBRATED_GRAPHS, ON_QUANTISED, RECIPES, Pixels, int8_selective, noise_of
+from edge_convert.report import write_report
+from edge_convert.targets import check
 from edge_convert.tf import keras
-from edge_core.errors import CheckFailedError, DatasetError, OutputError
+from edge_core.card import ModelCard
+from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.files import written_whole
 from edge_core.golden import FRAMES
 from edge_core.photos import Reading, Unusable, find_all_photos, identify_photos, read_photos
 from edge_core.pictures import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
-from edge_core.run_folder import Run, load_model, read_held_out, read_training_photos, spread
+from edge_core.run_folder import HeldOut, Run, load_model, read_held_out, read_training_photos, spread
 from edge_core.seal import Signer
 from edge_core.tflite_file import complete
 from edge_device.classifier import Classifier
+from edge_device.interpreter import Scores
 from edge_device.verify import sealed
 
 CALIBRATION_PHOTOS: Final = 100
 """Of 20, 100, 200 and 500, none was better: agreement with the full-size model was 97.7 to 97.9 % on 2,600 road signs,
 98.3 to 98.5 % on 461 flowers, 98.1 to 98.5 % on 206 cats and dogs."""
-
-MAX_DROP_POINTS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,9 @@ class Exported:
     Attributes:
         file: the complete .tflite.
         report: the JSON beside it.
-        size_bytes: of the file.
-        comparison: with the full-size model.
+        page: the HTML beside it.
+        candidate: what was written.
+        limits: that it was held to.
         left_out: photos of `--data` that were passed over because the run had seen them.
         calibrated_on: how many photos; 0 where the recipe needs none.
         unusable: photos to calibrate on or to prove it with that could not be used.
@@ -49,11 +57,31 @@ class Exported:
 
     file: Path
     report: Path
-    size_bytes: int
-    comparison: Comparison
+    page: Path
+    candidate: Candidate
+    limits: Limits
     left_out: int
     calibrated_on: int
     unusable: tuple[Unusable, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.candidate.artifact)
+
+    @property
+    def comparison(self) -> Comparison:
+        return self.candidate.comparison
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "file": str(self.file),
+            "report": str(self.report),
+            "page": str(self.page),
+            **self.candidate.to_json(),
+            **self.comparison.judgement_to_json(self.limits.max_drop),
+            "comparison": self.comparison.to_json(),
+            "targets": {name: verdict.to_json() for name, verdict in self.candidate.verdicts.items()},
+        }
 
 
 def read_calibration(run: Run, folder: Path | None, track: Track = silently) -> Reading[Pixels]:
@@ -80,6 +108,180 @@ def read_calibration(run: Run, folder: Path | None, track: Track = silently) -> 
     return Reading(reading.photos, reading.values, (*unusable, *reading.unusable))
 
 
+def recipe_for(run: Run, recipe: str) -> str:
+    """The recipe that is meant: for weights that were trained to be rounded, int8 is int8-qat.
+
+    Raises:
+        RunFolderError: int8-qat of a run without such weights.
+    """
+    if recipe == "int8-qat" and run.quantised_file is None:
+        raise RunFolderError(f"{run.folder} was not trained for 8 bits; edge-train fit --qat does that")
+    return "int8-qat" if recipe == "int8" and run.quantised_file is not None else recipe
+
+
+class Workbench:
+    """A run with all that it takes to convert it and to prove the result, read once for any number of recipes."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        calibration: Path | None = None,
+        data: Path | None = None,
+        signer: Signer | None = None,
+        say: Callable[[str], None] = lambda line: None,
+        track: Track = silently,
+    ) -> None:
+        """Reads the model and the photos to prove it with.
+
+        Args:
+            run: the trained run.
+            calibration: photo folder to calibrate on instead of the run's training photos.
+            data: photo folder to prove it on instead of the run's test photos, see `read_held_out`.
+            signer: whose signature the files get; none by default.
+            say: is told what goes on.
+            track: shows progress.
+
+        Raises:
+            DatasetError, RunFolderError: there are no photos to prove it with.
+        """
+        self.run = run
+        self._calibration, self._signer, self._say, self._track = calibration, signer, say, track
+        self.model = load_model(run, keras.models.load_model)
+        self.held_out: HeldOut[Pixels] = read_held_out(
+            run, lambda _, frame: preprocess(frame, run.card.input), data, track=track
+        )
+        self._pixels = np.stack(self.held_out.values)
+
+    @cached_property
+    def calibrated_on(self) -> Reading[Pixels]:
+        """The photos to calibrate on, read when they are first asked for."""
+        return read_calibration(self.run, self._calibration, self._track)
+
+    @cached_property
+    def _calibration_pixels(self) -> Pixels:
+        return np.stack(self.calibrated_on.values)
+
+    @cached_property
+    def _trained_to_be_rounded(self) -> "keras.Model":
+        return load_model(self.run, keras.models.load_model, self.run.quantised_file)
+
+    @cached_property
+    def _full_size(self) -> Scores:
+        return full_size_scores(self.model, self._pixels, self._track)
+
+    @cached_property
+    def _golden(self) -> list[Frame]:
+        return [read_picture(photo.path) for photo in spread(self.held_out.photos, FRAMES)]
+
+    def try_recipe(self, recipe: str, limits: Limits, spared: int | None = None) -> Candidate:
+        """Converts and compares, and writes nothing.
+
+        Args:
+            recipe: one of `RECIPES`.
+            limits: to hold it to.
+            spared: how many layers int8-selective leaves in floats.
+
+        Raises:
+            DatasetError, RunFolderError: there are no photos to calibrate on.
+        """
+        recipe = recipe_for(self.run, recipe)
+        qat = recipe in ON_QUANTISED and self.run.quantised_file is not None
+        model = self._trained_to_be_rounded if qat else self.model
+        pixels = self._calibration_pixels if recipe in CALIBRATED else None
+        self._say(f"converting with the recipe {recipe}{f', {spared} layers spared' if spared else ''} ...")
+        layers: tuple[LayerNoise, ...] = ()
+        if recipe in CALIBRATED_GRAPHS and pixels is not None:
+            graph = CALIBRATED_GRAPHS[recipe](model, pixels)
+            flatbuffer, layers = quantise(graph), noise_of(graph, model, pixels)
+        elif recipe == "int8-selective" and spared:
+            flatbuffer = int8_selective(model, pixels, spared)
+        else:
+            flatbuffer = RECIPES[recipe](model, pixels)
+
+        name = self.run.folder.resolve().name
+        with tempfile.TemporaryDirectory() as scratch:  # what is proven is a whole file, opened as on the device
+            file = Path(scratch) / "candidate.tflite"
+            file.write_bytes(complete(flatbuffer, self.run.card, name))
+            scored = artifact_scores(Classifier(file), self._pixels, self._track)
+        comparison = compare(self._full_size, scored.scores, self.held_out.photos, self.run.card.labels)
+        card = self._card(recipe, comparison, limits)
+        artifact = sealed(complete(flatbuffer, card, name), self._golden, self._signer)
+        verdicts = check(artifact, list(dict.fromkeys((*limits.checks(), *USUAL_TARGETS))))
+        missed = limits.missed(comparison, len(artifact), scored.latency_ms, verdicts)
+        return Candidate(recipe, spared, artifact, card, comparison, scored.latency_ms, verdicts, missed, layers)
+
+    def _card(self, recipe: str, comparison: Comparison, limits: Limits) -> ModelCard:
+        calibration = self._calibration.name if self._calibration else "training photos"
+        found = {name: value for name, value in comparison.to_json().items() if name != "changed"}
+        return replace(
+            self.run.card,
+            metrics={"test_accuracy": comparison.converted, "full_size_test_accuracy": comparison.full_size},
+            conversion={
+                "recipe": recipe,
+                "calibration_photos": len(self.calibrated_on.photos) if recipe in CALIBRATED else 0,
+                "calibration": calibration if recipe in CALIBRATED else "",
+                **comparison.judgement_to_json(limits.max_drop),
+                "within_max_drop": comparison.passes(limits.max_drop),
+                **found,
+            },
+            versions={**self.run.card.versions, "tensorflow": metadata.version("tensorflow")},
+        )
+
+    def that_would(self, limits: Limits) -> str:
+        """The first of a few recipes whose file the targets take, or nothing if none is."""
+        for recipe in ("int8", "float16", "float32"):
+            pixels = self._calibration_pixels if recipe in CALIBRATED else None
+            flatbuffer = RECIPES[recipe](self.model, pixels)
+            artifact = complete(flatbuffer, self.run.card, self.run.folder.resolve().name)
+            if all(verdict.ok for verdict in check(artifact, limits.checks()).values()):
+                return recipe
+        return ""
+
+    def write(self, candidate: Candidate, out: Path, limits: Limits, tried: Sequence[Candidate] = ()) -> Exported:
+        """Writes a candidate, with a report for scripts and one for people beside it.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        report_file, page_file = out.with_suffix(".report.json"), out.with_suffix(".report.html")
+        calibrated = candidate.recipe in CALIBRATED
+        unusable = (*(self.calibrated_on.unusable if calibrated else ()), *self.held_out.unusable)
+        report: dict[str, Any] = {
+            "file": out.name,
+            **candidate.to_json(),
+            "run": str(self.run.folder),
+            "comparison": candidate.comparison.to_json(),
+            **candidate.comparison.judgement_to_json(limits.max_drop),
+            "targets": {name: verdict.to_json() for name, verdict in candidate.verdicts.items()},
+            "layers": [one.to_json() for one in candidate.layers],
+            "tried": [one.to_json() for one in tried],
+            "left_out_seen_in_training": self.held_out.left_out,
+            "unusable": [{"path": str(item.path), "reason": item.reason} for item in unusable],
+            "card": json.loads(candidate.card.to_text()),
+        }
+        with (
+            written_whole(report_file) as report_beside,
+            written_whole(page_file) as page_beside,
+            written_whole(out) as beside,
+        ):
+            beside.write_bytes(candidate.artifact)
+            report_beside.write_bytes(
+                (json.dumps(report, indent=2, ensure_ascii=True) + "\n").encode("utf-8", "backslashreplace")
+            )
+            write_report(page_beside, out.name, candidate, limits, self.run.model_file, tried)
+        return Exported(
+            file=out,
+            report=report_file,
+            page=page_file,
+            candidate=candidate,
+            limits=limits,
+            left_out=self.held_out.left_out,
+            calibrated_on=len(self.calibrated_on.photos) if calibrated else 0,
+            unusable=unusable,
+        )
+
+
 def export(
     run: Run,
     recipe: str,
@@ -88,12 +290,13 @@ def export(
     calibration: Path | None = None,
     data: Path | None = None,
     max_drop: float = MAX_DROP_POINTS,
+    limits: Limits | None = None,
     force: bool = False,
     signer: Signer | None = None,
     say: Callable[[str], None] = lambda line: None,
     track: Track = silently,
 ) -> Exported:
-    """Converts a run, proves the result on held-out photos, and writes it with a report beside it.
+    """Converts a run, proves the result on held-out photos, and writes it with reports beside it.
 
     Args:
         run: the trained run.
@@ -102,84 +305,52 @@ def export(
         calibration: photo folder to calibrate on instead of the run's training photos.
         data: photo folder to prove it on instead of the run's test photos, see `read_held_out`.
         max_drop: the loss of top-1 accuracy, in points, up to which the file is written.
+        limits: all that it is held to, `max_drop` among it; none but `max_drop` by default.
         force: write it whatever it lost; the card says so.
         signer: whose signature the file gets; none by default.
         say: is told what goes on.
         track: shows progress.
 
     Raises:
-        CheckFailedError: it lost more than `max_drop`; nothing is written.
+        CheckFailedError: it does not keep to a limit; nothing is written.
         DatasetError, RunFolderError: there are no photos to calibrate on or to prove it with.
         OutputError: `out` cannot be written.
-        ValueError: `max_drop` is no number of points.
+        ValueError: a limit makes no sense.
     """
-    if not 0 <= max_drop <= 100:
-        raise ValueError(f"a drop is 0 to 100 points, not {max_drop}")
+    limits = limits or Limits(max_drop=max_drop)
+    require_tflite(out)
+    bench = Workbench(run, calibration=calibration, data=data, signer=signer, say=say, track=track)
+    candidate = bench.try_recipe(recipe, limits)
+    if candidate.missed and not force:
+        raise CheckFailedError(_refusal(bench, candidate, limits))
+    return bench.write(candidate, out, limits)
+
+
+def require_tflite(out: Path) -> None:
+    """Checks, before the work is done, that a file may be written at `out`.
+
+    Raises:
+        OutputError: it does not end in .tflite, or is a folder.
+    """
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")
-    model = load_model(run, keras.models.load_model)
-    calibrated = read_calibration(run, calibration, track) if recipe in CALIBRATED else None
-    held_out = read_held_out(run, lambda _, frame: preprocess(frame, run.card.input), data, track=track)
-    test_pixels = np.stack(held_out.values)
-    say(f"converting with the recipe {recipe} ...")
-    flatbuffer = RECIPES[recipe](model, None if calibrated is None else np.stack(calibrated.values))
-
-    with tempfile.TemporaryDirectory() as scratch:  # what is proven is a whole file, opened as on the device
-        candidate = Path(scratch) / out.name
-        candidate.write_bytes(complete(flatbuffer, run.card, run.folder.resolve().name))
-        scores = artifact_scores(Classifier(candidate), test_pixels, track)
-    comparison = compare(full_size_scores(model, test_pixels, track), scores, held_out.photos, run.card.labels)
-    refused = comparison.drop_points > max_drop + 1e-9  # 7 of 1,000 are 0.7 points, though not in binary
-    if refused and not force:
-        raise CheckFailedError(_refusal(recipe, comparison, max_drop))
-    card = replace(
-        run.card,
-        metrics={"test_accuracy": comparison.converted, "full_size_test_accuracy": comparison.full_size},
-        conversion={
-            "recipe": recipe,
-            "calibration_photos": 0 if calibrated is None else len(calibrated.photos),
-            "calibration": "" if calibrated is None else calibration.name if calibration else "training photos",
-            "max_drop_points": max_drop,
-            "within_max_drop": not refused,
-            **{name: value for name, value in comparison.to_json().items() if name != "changed"},
-        },
-        versions={**run.card.versions, "tensorflow": metadata.version("tensorflow")},
-    )
-    unusable = held_out.unusable if calibrated is None else (*calibrated.unusable, *held_out.unusable)
-    files = spread([(photo.path, photo.label) for photo in held_out.photos], FRAMES)
-    artifact = sealed(
-        complete(flatbuffer, card, run.folder.resolve().name), [read_picture(path) for path, _ in files], signer
-    )
-    report_file = out.with_suffix(".report.json")
-    report: dict[str, Any] = {
-        "file": out.name,
-        "size_bytes": len(artifact),
-        "run": str(run.folder),
-        "comparison": comparison.to_json(),
-        "left_out_seen_in_training": held_out.left_out,
-        "unusable": [{"path": str(item.path), "reason": item.reason} for item in unusable],
-        "card": json.loads(card.to_text()),
-    }
-    with written_whole(report_file) as report_beside, written_whole(out) as beside:
-        beside.write_bytes(artifact)
-        report_beside.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-    calibrated_on = 0 if calibrated is None else len(calibrated.photos)
-    return Exported(out, report_file, len(artifact), comparison, held_out.left_out, calibrated_on, unusable)
 
 
-def _refusal(recipe: str, comparison: Comparison, max_drop: float) -> str:
-    low, high = 100 * comparison.difference.low, 100 * comparison.difference.high
-    enough = comparison.photos_to_tell(max_drop)
-    doubt = (
-        f" These photos are too few to be sure ({low:+.1f} to {high:+.1f} points): about {enough} would tell, --data takes "
-        "more."
-        if enough
-        else ""
-    )
-    changed = "".join(f" {item.path} ({item.full_size} became {item.converted})," for item in comparison.changed[:3])
-    return (
-        f"{recipe} loses {comparison.drop_points:.1f} points on {comparison.photos} held-out photos, more than --max-drop "
-        f"{max_drop:g}: {comparison.full_size.percent()} became {comparison.converted.percent()}.{doubt} Changed:{changed} "
-        f"{len(comparison.changed)} in all. Nothing was written; try --recipe dynamic or float16, or allow it with "
-        "--max-drop or --force"
-    )
+def _refusal(bench: Workbench, candidate: Candidate, limits: Limits) -> str:
+    comparison = candidate.comparison
+    parts = [f"{candidate.recipe}: {'; '.join(candidate.missed.values())}."]
+    if not limits.keeps_drop(comparison):
+        parts.append(f"{comparison.full_size.percent()} became {comparison.converted.percent()}.")
+        if comparison.changed:
+            changed = ",".join(
+                f" {item.path} ({item.full_size} became {item.converted})" for item in comparison.changed[:3]
+            )
+            parts.append(f"Changed:{changed}, {len(comparison.changed)} in all.")
+        parts.append("Nothing was written; try --recipe auto, or allow it with --max-drop or --force")
+    elif refused := [name for name in limits.checks() if not candidate.verdicts[name].ok]:
+        other = bench.that_would(limits)
+        able = f"--recipe {other} gives a file that it takes" if other else "so is what int8, float16 and float32 give"
+        parts.append(f"Nothing was written; {', '.join(refused)}: {able}")
+    else:
+        parts.append("Nothing was written; --recipe auto looks for one that keeps to it, --force allows it")
+    return " ".join(parts)

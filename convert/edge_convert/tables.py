@@ -1,8 +1,8 @@
 """What a person sees of an inspection and of verdicts, on standard output."""
 
 import sys
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +14,11 @@ from edge_convert.graph import Tensor
 from edge_convert.inspection import Inspection
 from edge_convert.targets import Verdict
 from edge_core.card import ModelCard
+
+if TYPE_CHECKING:  # they need TensorFlow, which to inspect a file does not
+    from edge_convert.candidate import Candidate
+    from edge_convert.export import Exported
+    from edge_convert.layers import LayerNoise
 
 WIDTH: Final = 110
 """Columns where standard output is no terminal, so that a log gets the table unbroken."""
@@ -32,6 +37,61 @@ def print_verdicts(verdicts: Iterable[Verdict]) -> None:
             print(f"  - {_printable(reason)}")
 
 
+def print_exported(exported: "Exported") -> None:
+    """What was written, and what proves it."""
+    comparison, limit = exported.comparison, exported.limits.max_drop
+    low, high = 100 * comparison.difference.low, 100 * comparison.difference.high
+    worst = comparison.worst_class
+    print(f"{exported.file}  {exported.size_bytes / 1e3:.0f} kB, {exported.candidate.name}")
+    print(f"  full-size     {comparison.full_size.percent()} on {comparison.photos} held-out photos")
+    print(f"  converted     {comparison.converted.percent()}")
+    print(f"  difference    {0.0 - comparison.drop_points:+.1f} points ({low:+.1f} to {high:+.1f})")
+    print(f"  limit         {limit:g} points: {comparison.judge(limit)}")
+    print(f"  McNemar       {comparison.won} won, {comparison.lost} lost, p = {comparison.p_value:.2g}")
+    print(
+        f"  worst class   {_printable(worst.label)} {100 * worst.difference.value:+.1f} points of {worst.photos} photos"
+    )
+    print(f"  agreement     {comparison.agreement.percent()}")
+    print(f"  scores        {comparison.score_difference:.4f} apart on average")
+    print(f"  latency       {exported.candidate.latency_ms:.1f} ms an inference on this machine")
+    print(f"  report        {exported.page}")
+
+
+def print_tried(tried: Sequence["Candidate"]) -> None:
+    """What a search tried, in order."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("recipe", no_wrap=True)
+    for title in ("points", "same label", "kB", "ms"):
+        table.add_column(title, justify="right")
+    table.add_column("misses", overflow="fold")
+    for one in tried:
+        table.add_row(
+            one.name,
+            f"{0.0 - one.comparison.drop_points:+.1f}",
+            f"{100 * one.comparison.agreement.value:.1f} %",
+            f"{len(one.artifact) / 1e3:.0f}",
+            f"{one.latency_ms:.1f}",
+            ", ".join(one.missed) or "nothing",
+        )
+    _console().print(table)
+
+
+def print_layers(layers: Sequence["LayerNoise"]) -> None:
+    """Layers with what 8 bits add to them."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("layer", overflow="fold")
+    table.add_column("operator", no_wrap=True)
+    table.add_column("SQNR, channels alike", justify="right")
+    table.add_column("SQNR, all", justify="right")
+    for one in layers:
+        table.add_row(_shown(one.layer), one.operator, f"{one.channel_sqnr_db:.1f} dB", f"{one.sqnr_db:.1f} dB")
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+
+
 def print_compiled(compiled: Compiled) -> None:
     """What the compiler made, and where it is not what was forecast."""
     print(f"{compiled.file}  {compiled.size_bytes / 1e3:.0f} kB")
@@ -45,7 +105,7 @@ def print_compiled(compiled: Compiled) -> None:
 
 def print_inspection(found: Inspection) -> None:
     """Prints it to standard output, for a person."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = _console()
     graph, said = found.graph, found.description
     console.print(f"[bold]{escape(str(found.file))}[/bold]  {found.size_bytes / 1e3:.0f} kB", soft_wrap=True)
     version = said and said.version and f"version {said.version}"

@@ -10,7 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with silenced():
     import tensorflow as tf
     import tf_keras as keras
+    from tensorflow.lite.python.convert import mlir_quantize
 
 tf.get_logger().setLevel("ERROR")  # of a function traced anew for other shapes it warns in 600 characters
 
-__all__ = ["keras", "tf"]
+__all__ = ["keras", "mlir_quantize", "tf"]

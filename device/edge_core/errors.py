@@ -11,6 +11,7 @@
     ├── KeyFileError         (ValueError)    a file that holds no key to sign or to verify with
     ├── InputSpecError       (ValueError)    an input specification that makes no sense
     ├── SettingsError        (ValueError)    settings that contradict each other or the network
+    ├── WorkerLostError      (ConnectionError)  one of several machines that train together is gone
     ├── RuntimeMissingError  (ImportError)   no interpreter, or an extra that is not installed
     ├── SourceError          (OSError)       a camera, video or folder that gives no frames
     ├── OutputError          (OSError)       a result that cannot be written
@@ -65,6 +66,20 @@ class InputSpecError(EdgeError, ValueError):
 
 class SettingsError(EdgeError, ValueError):
     """Settings that contradict each other, or that a network cannot be trained with."""
+
+
+class WorkerLostError(EdgeError, ConnectionError):
+    """One of several machines that train together cannot be reached, or no longer.
+
+    Attributes:
+        comes_back: whether it was there before, so that it may be waited for.
+    """
+
+    exit_status = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later
+
+    def __init__(self, message: str, comes_back: bool = False) -> None:
+        super().__init__(message)
+        self.comes_back = comes_back
 
 
 class RuntimeMissingError(EdgeError, ImportError):

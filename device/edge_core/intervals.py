@@ -1,7 +1,8 @@
 """95 % intervals, so that no accuracy stands alone."""
 
 from dataclasses import dataclass
-from math import sqrt
+from fractions import Fraction
+from math import comb, sqrt
 from typing import Final
 
 import numpy as np
@@ -51,8 +52,45 @@ def paired_difference(correct: npt.NDArray[np.bool_], reference: npt.NDArray[np.
         raise ValueError("a paired difference needs the same photos for both models, at least one")
     won = int((correct & ~reference).sum())
     lost = int((reference & ~correct).sum())
-    total = correct.size + 2
+    return _paired(won, lost, correct.size)
+
+
+def _paired(won: float, lost: float, photos: int) -> Estimate:
+    total = photos + 2
     won_share, lost_share = (won + 0.5) / total, (lost + 0.5) / total
     middle = won_share - lost_share
     half = Z_95 * sqrt((won_share + lost_share - middle**2) / total)
-    return Estimate((won - lost) / correct.size, max(-1.0, middle - half), min(1.0, middle + half))
+    return Estimate((won - lost) / photos, max(-1.0, middle - half), min(1.0, middle + half))
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Probability of photos won and lost as unequal as these, or more so, between two models that are equally good.
+
+    McNemar's test (Psychometrika 12, 1947) in its exact form: of the photos on which one model is right and the other is
+    not, each is won or lost by a fair coin. Two-sided.
+    """
+    unequal = won + lost
+    as_unequal = 2 * sum(comb(unequal, count) for count in range(min(won, lost) + 1))
+    return min(1.0, float(Fraction(as_unequal, 2**unequal)))
+
+
+def photos_to_tell(won: int, lost: int, photos: int, limit: float) -> int:
+    """How many photos it takes for an interval of `paired_difference` that reaches `limit` to either side, and no more.
+
+    Args:
+        won, lost: photos on which only one of the two models was right, of `photos`; more photos are taken to have as
+            large a share of them.
+        limit: a difference in accuracy, more than 0.
+    """
+
+    def too_few(count: int) -> bool:
+        found = _paired(count * won / photos, count * lost / photos, count)
+        return found.high - found.low > 2 * limit
+
+    few, enough = 0, 1
+    while too_few(enough):
+        few, enough = enough, 2 * enough
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (middle, enough) if too_few(middle) else (few, middle)
+    return enough

@@ -81,24 +81,28 @@ def read_run(folder: Path) -> Run:
     return Run(folder, card, splits)
 
 
-def load_model(run: Run, load: Callable[..., Any]) -> Any:
+def load_model(run: Run, load: Callable[..., Any], file: Path | None = None) -> Any:
     """The full-size model of a run.
 
     Args:
         run: whose model.
         load: `tf_keras.models.load_model`, which this package does not import; its safe mode runs no code from the file.
+        file: `run.quantised_file`, say; `run.model_file` unless told otherwise.
 
     Raises:
         RunFolderError: the file is damaged, or contradicts the card.
     """
+    file = file or run.model_file
     try:
-        model = load(run.model_file, compile=False)
+        model = load(file, compile=False)
         shapes = model.input_shape[1:], model.output_shape[1:]
     except Exception as error:  # Keras raises what its parts raise: OSError, KeyError, BadZipFile ...
         reason = str(error).strip().split("\n")[0]
-        raise RunFolderError(f"{run.model_file} cannot be loaded: {reason}") from error
+        raise RunFolderError(f"{file} cannot be loaded: {reason}") from error
     if shapes != (run.card.input.shape, (len(run.card.labels),)):
-        raise RunFolderError(f"{run.folder} contradicts itself: its model has the shapes {shapes}, its card others")
+        raise RunFolderError(
+            f"{run.folder} contradicts itself: its {file.name} has the shapes {shapes}, its card others"
+        )
     return model
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.intervals import Z_95, Estimate, accuracy, paired_difference
+from edge_core.intervals import Z_95, Estimate, accuracy, mcnemar, paired_difference, photos_to_tell
 
 
 def right(correct: int, count: int) -> npt.NDArray[np.bool_]:
@@ -83,6 +83,32 @@ def test_the_interval_of_a_difference_covers_it_as_often_as_it_says() -> None:
             within = estimate.low <= won - lost <= estimate.high
             covered += within * ways * won**wins * lost**losses * (1 - won - lost) ** ties
         assert covered > 0.93
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "p"), [(1, 9, 22 / 1024), (9, 1, 22 / 1024), (0, 5, 2 / 32), (3, 3, 1.0), (0, 0, 1.0)]
+)
+def test_mcnemars_test_is_exact(won: int, lost: int, p: float) -> None:
+    assert mcnemar(won, lost) == pytest.approx(p, rel=1e-12)
+
+
+def test_mcnemars_test_takes_thousands_of_photos() -> None:
+    assert mcnemar(2000, 3000) == pytest.approx(0, abs=1e-40)
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(40, 500), st.sampled_from([0.001, 0.005, 0.01, 0.1]))
+def test_as_many_photos_as_it_takes_and_no_more(won: int, lost: int, photos: int, limit: float) -> None:
+    enough = photos_to_tell(won, lost, photos, limit)
+
+    def half(count: int) -> float:
+        model, reference = np.zeros(count, bool), np.zeros(count, bool)
+        model[: round(count * won / photos)] = True
+        reference[count - round(count * lost / photos) :] = True
+        estimate = paired_difference(model, reference)
+        return (estimate.high - estimate.low) / 2
+
+    assert half(enough) <= limit * 1.1 + 2 / enough
+    assert enough == 1 or half(max(1, enough // 2)) > limit * 0.9
 
 
 def test_nothing_to_count_is_refused() -> None:

@@ -190,3 +190,15 @@ def test_a_name_need_not_be_ascii(tmp_path: Path) -> None:
     path = tmp_path / "Ökötörvény 写真.png"
     path.write_bytes(saved(corners(), "PNG"))
     assert looks_like(read_picture(path), corners())
+
+
+@pytest.mark.parametrize(
+    ("covering", "shape"),
+    [(None, (480, 640)), (481, (480, 640)), (241, (480, 640)), (240, (240, 320)), (61, (120, 160)), (1, (60, 80))],
+)
+def test_a_jpeg_is_decoded_no_smaller_than_it_has_to_cover(covering: int | None, shape: tuple[int, int]) -> None:
+    picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8), (640, 480))
+    for progressive in (0, 1):
+        data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+        assert decode_picture(data, covering).shape == (*shape, 3)
+    assert decode_picture(cv2.imencode(".png", picture)[1].tobytes(), covering).shape == (480, 640, 3)

@@ -1,0 +1,80 @@
+"""The cheapest recipe that keeps to all limits."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edge_convert.candidate import Candidate
+from edge_convert.export import Exported, Workbench, require_tflite
+from edge_convert.limits import Limits
+from edge_core.progress import Track, silently
+from edge_core.run_folder import Run
+from edge_core.seal import Signer
+
+WHOLE: Final = ("int8", "int8-equalised", "int8-mse", "int8-percentile")
+"""All of it in 8 bits: as small and as fast as it gets, and what an Edge TPU takes; they differ in how ranges are chosen."""
+SPARED: Final = (2, 4, 8, 16)
+FLOATS: Final = ("float16", "dynamic", "int16x8")
+"""What is left where 8 bits do not do: twice the size, then 5 and 36 times the time of int8 on x86-64."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search found.
+
+    Attributes:
+        tried: in order; the last one is what was written, if any was.
+        exported: None if none keeps to all limits.
+    """
+
+    tried: tuple[Candidate, ...]
+    exported: Exported | None
+
+    def to_json(self) -> dict[str, Any]:
+        written = self.exported.to_json() if self.exported else {"file": None}
+        return {**written, "tried": [one.to_json() for one in self.tried]}
+
+
+def search(
+    run: Run,
+    out: Path,
+    limits: Limits,
+    *,
+    calibration: Path | None = None,
+    data: Path | None = None,
+    signer: Signer | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    track: Track = silently,
+) -> Searched:
+    """Tries recipes from the cheapest to the dearest and writes the first that keeps to all limits, or nothing.
+
+    Every recipe that is tried is one more chance for these photos to let one through; the report tells how many it were.
+
+    Args:
+        run, calibration, data, signer, say, track: as for `Workbench`.
+        out: the .tflite to write.
+        limits: to keep to.
+
+    Raises:
+        DatasetError, RunFolderError: there are no photos to calibrate on or to prove it with.
+        OutputError: `out` cannot be written.
+    """
+    require_tflite(out)
+    bench = Workbench(run, calibration=calibration, data=data, signer=signer, say=say, track=track)
+    tried: list[Candidate] = []
+    for recipe, spared in _in_order("coral" in limits.checks()):
+        candidate = bench.try_recipe(recipe, limits, spared)
+        tried.append(candidate)
+        if not candidate.missed:
+            return Searched(tuple(tried), bench.write(candidate, out, limits, tried))
+        say(f"{candidate.name}: {'; '.join(candidate.missed.values())}")
+    return Searched(tuple(tried), None)
+
+
+def _in_order(coral: bool) -> Iterator[tuple[str, int | None]]:
+    """Recipes with the number of layers to spare; what has floats in it is no use to an Edge TPU."""
+    yield from ((recipe, None) for recipe in WHOLE)
+    if not coral:
+        yield from (("int8-selective", count) for count in SPARED)
+        yield from ((recipe, None) for recipe in FLOATS)
