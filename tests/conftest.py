@@ -93,8 +93,8 @@ def colour_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def colour_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of `edge-train fit` on `colour_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
     from edge_train.dataset import open_photos
-    from edge_train.settings import Settings
     from edge_train.fit import fit
+    from edge_train.settings import Settings
     from edge_train.weights import Weights
 
     folder = tmp_path_factory.mktemp("runs") / "colours"

@@ -15,8 +15,8 @@ from edge_train.cli import BackboneName
 from edge_train.cost import cost
 from edge_train.dataset import open_photos
 from edge_train.evaluate import open_model
-from edge_train.settings import Settings
 from edge_train.fit import fit
+from edge_train.settings import Settings
 from edge_train.tf import keras
 from edge_train.weights import Weights
 

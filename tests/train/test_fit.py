@@ -15,9 +15,9 @@ from edge_core.preprocess import InputSpec
 from edge_core.run_folder import Run, read_run
 from edge_train.dataset import open_photos
 from edge_train.evaluate import evaluate, open_model, predict
-from edge_train.settings import Settings
 from edge_train.fit import Fitted, fit
 from edge_train.head import solve_head
+from edge_train.settings import Settings
 from edge_train.views import ViewMaker
 from edge_train.weights import Weights
 from edge_train.workshop import Workshop

@@ -24,6 +24,7 @@ from edge_device.console import (
     say_unusable,
     track,
 )
+from edge_train.workers import read_worker, restarted_when_lost
 
 app = command_line("Train MobileNet on your photos.")
 _NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")
@@ -132,7 +133,8 @@ def fit(
 
     Example: [bold]edge-train fit photos/ --out runs/flowers[/bold]
     """
-    with one_line_errors(debug):
+    with one_line_errors(debug), restarted_when_lost(say):
+        read_worker()
         with extra_needed("train", *_NEEDS):
             from edge_train.dataset import open_photos
             from edge_train.settings import Settings, check_settings
@@ -192,8 +194,10 @@ def fit(
         if as_json:
             print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
         else:
+            where = f" where {fitted.written_by} is" if fitted.written_by else ""
             print(
-                f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}; look at {fitted.folder}/report.html"
+                f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}; "
+                f"look at {fitted.folder}/report.html{where}"
             )
 
 

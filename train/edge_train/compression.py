@@ -7,10 +7,9 @@ the fine-tuned convolutions have 73 % of all weights.
 from collections.abc import Callable
 from typing import Any, Final
 
-import tensorflow_model_optimization as tfmot
-
 from edge_train.fine_tune import Student
 from edge_train.tf import keras
+from edge_train.tfmot import tfmot
 
 RAMP: Final = 2 / 3
 """Share of the steps over which weights are taken away; in the rest those that are left make up for it."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edge_core.progress import Track, silently
 from edge_train.backbone import DROPOUT_RATE, SCORES, Parts
+from edge_train.devices import ONE, Devices
 from edge_train.features import Maps, compiled, map_scores
 from edge_train.history import Epoch
 from edge_train.settings import Phase, Settings
@@ -31,6 +32,8 @@ class Student:
     Attributes:
         model: maps at the seam to scores, as it predicts.
         forward: from maps, float32, and a pair of seeds to scores, as in training.
+        copied: the same for a copy of `model`: from it and the rows of a batch to a `forward` that also takes the
+            numbers of its rows, so that what is random does not depend on which device has them; None: not for copies.
         before_step: is told the number of each step of the phase.
         keep_zeros: whether weights of convolutions that are zero stay so.
     """
@@ -39,6 +42,7 @@ class Student:
     forward: Callable[[Any, Any], Any]
     before_step: Callable[[int], None] = lambda step: None
     keep_zeros: bool = False
+    copied: Callable[["keras.Model", int], Callable[..., Any]] | None = None
 
 
 def with_dropout(parts: Parts) -> Student:
@@ -49,7 +53,19 @@ def with_dropout(parts: Parts) -> Student:
         features = tf.nn.experimental.stateless_dropout(features, DROPOUT_RATE, seed=seeds)
         return parts.upper.get_layer(SCORES)(features)
 
-    return Student(parts.upper, forward)
+    def copied(model: "keras.Model", batch: int) -> Callable[..., Any]:
+        last = model.get_layer(SCORES)
+        pooled = keras.Model(model.input, last.input)
+
+        def forward(maps: Any, seeds: Any, rows: Any = None) -> Any:
+            features = pooled(maps, training=False)
+            ones = tf.ones((batch, features.shape[-1]))
+            mask = tf.nn.experimental.stateless_dropout(ones, DROPOUT_RATE, seed=seeds)
+            return last(features * tf.cast(mask if rows is None else tf.gather(mask, rows), features.dtype))
+
+        return forward
+
+    return Student(parts.upper, forward, copied=copied)
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,8 @@ class Lessons:
         teach: a teacher, if there is one.
         share: of the teacher in the loss.
         temperature: at which student and teacher are compared.
+        reference: scores of the validation photos that the student should come near, shape (photos, labels), instead of
+            being right.
     """
 
     maps: Maps
@@ -69,6 +87,7 @@ class Lessons:
     teach: Teach | None = None
     share: float = 0.0
     temperature: float = 1.0
+    reference: Array | None = None
 
 
 class History:
@@ -93,7 +112,14 @@ class FineTuner:
     """
 
     def __init__(
-        self, student: Student, phase: Phase, lessons: Lessons, val: Maps, settings: Settings, history: History
+        self,
+        student: Student,
+        phase: Phase,
+        lessons: Lessons,
+        val: Maps,
+        settings: Settings,
+        history: History,
+        devices: Devices = ONE,
     ) -> None:
         """Prepares training; nothing is trained yet.
 
@@ -104,21 +130,22 @@ class FineTuner:
             val: maps to validate on; the first view counts.
             settings: of the recipe.
             history: that the epochs are added to.
+            devices: to train on.
         """
         self.student, self.phase = student, phase
         self._lessons, self._val, self._settings, self._history = lessons, val, settings, history
+        self._devices = devices
         photos = len(lessons.maps.photos)
         self._batch = min(settings.batch, photos)
         self._steps = photos // self._batch
         total = max(1, phase.epochs * self._steps)
-        self._optimizer = keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(
-                0.0, max(1, total * 9 // 10), warmup_target=phase.learning_rate, warmup_steps=max(1, total // 10)
-            )
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, total * 9 // 10), warmup_target=phase.learning_rate, warmup_steps=max(1, total // 10)
         )
-        self._variables = student.model.trainable_variables
-        self._optimizer.build(self._variables)
-        self._checkpoint = tf.train.Checkpoint(model=student.model, optimizer=self._optimizer)
+        self._trained = devices.copy(student.model) if devices.copies else student.model
+        self._variables = self._trained.trainable_variables
+        self._optimizer = devices.optimizer(lambda: keras.optimizers.Adam(rate), self._variables)
+        self._checkpoint = tf.train.Checkpoint(model=self._trained, optimizer=self._optimizer)
         self._predict = compiled(student.model, tf.float16)
         self._step = self._compile_step()
         self._kept = student.model.get_weights()
@@ -180,7 +207,11 @@ class FineTuner:
             self._kept = [kept[name] for name in kept.files]
 
     def _compile_step(self) -> Callable[..., Any]:
-        student, settings = self.student, self._settings
+        student, settings, optimizer = self.student, self._settings, self._optimizer
+        forward: Callable[..., Any] = student.forward
+        if self._devices.copies:
+            assert student.copied is not None
+            forward = student.copied(self._trained, self._batch)
         share, temperature = self._lessons.share, self._lessons.temperature
 
         masks = [
@@ -188,10 +219,9 @@ class FineTuner:
             for variable in self._variables
         ]
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def step(maps: Any, hard: Any, soft: Any, weights: Any, seeds: Any) -> Any:
+        def step(maps: Any, hard: Any, soft: Any, weights: Any, seeds: Any, rows: Any) -> Any:
             with tf.GradientTape() as tape:
-                scores = student.forward(maps, seeds)
+                scores = forward(maps, seeds) if rows is None else forward(maps, seeds, rows)
                 losses = (1 - share) * keras.losses.categorical_crossentropy(
                     hard, scores, label_smoothing=settings.label_smoothing
                 )
@@ -203,36 +233,47 @@ class FineTuner:
                             _tempered(soft, temperature), _tempered(scores, temperature)
                         )
                     )
-                loss = tf.reduce_mean(losses * weights)
+                loss = tf.reduce_sum(losses * weights) / self._batch
+                scaled = optimizer.get_scaled_loss(loss) if self._devices.mixed else loss
+            gradients = tape.gradient(scaled, self._variables)
+            if self._devices.mixed:
+                gradients = optimizer.get_unscaled_gradients(gradients)
             gradients = [
-                gradient if mask is None else gradient * mask
-                for gradient, mask in zip(tape.gradient(loss, self._variables), masks, strict=True)
+                gradient if mask is None else gradient * mask for gradient, mask in zip(gradients, masks, strict=True)
             ]
-            self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
+            optimizer.apply_gradients(zip(gradients, self._variables, strict=True))  # sums them over all replicas
             return loss
 
-        return step  # type: ignore[no-any-return]
+        return self._devices.compiled(step, self._batch)
 
     def _note(self, name: str, train_loss: float) -> None:
         """Validates. Kept is what is at most one standard error below the best accuracy so far.
 
         The learning rate falls to zero, so the later of two epochs that validation cannot tell apart is the better one:
         on test photos the last epoch beat that with the best validation loss by 0.3 (flowers) and 0.8 points (cats and
-        dogs), means of four and of two splits.
+        dogs), means of four and of two splits. With a reference, kept is what has come nearest to it.
         """
+        if self._devices.copies:
+            self.student.model.set_weights(self._trained.get_weights())
         scores, targets = map_scores(self._predict, self._val), self._val.targets
-        own = np.clip(scores[np.arange(len(scores)), targets], 1e-7, 1)
+        reference = self._lessons.reference
+        truth = np.eye(scores.shape[1], dtype=np.float32)[targets] if reference is None else reference
+        val_loss = round(float(-(truth * np.log(np.clip(scores, 1e-7, 1))).sum(axis=1).mean()), 6)
         share = float((scores.argmax(axis=1) == targets).mean())
-        ours = [
-            epoch.val_accuracy for epoch in self._history.epochs if epoch.phase in (self.phase.name, self.phase.start)
-        ]
-        best = max(ours, default=0.0)
-        kept = self.phase.patience is None or share >= best - (best * (1 - best) / len(scores)) ** 0.5
+        # Workers that round differently must not differ in which epoch they keep or when they end.
+        val_loss, share = map(float, self._devices.agreed(np.array([val_loss, share])))
+        ours = [epoch for epoch in self._history.epochs if epoch.phase in (self.phase.name, self.phase.start)]
+        best = max([epoch.val_accuracy for epoch in ours], default=0.0)
+        if self.phase.patience is None:
+            kept = True
+        elif reference is None:
+            kept = share >= best - (best * (1 - best) / len(scores)) ** 0.5
+        else:
+            kept = val_loss <= min([epoch.val_loss for epoch in ours], default=val_loss)
         if kept:
             self._kept = self.student.model.get_weights()
-        number = len(self._history.epochs)
-        seconds, loss, val_loss = self._history.seconds, round(train_loss, 6), round(float(-np.log(own).mean()), 6)
-        self._history.epochs.append(Epoch(name, number, round(seconds, 2), loss, val_loss, round(share, 6), kept))
+        number, seconds = len(self._history.epochs), round(self._history.seconds, 2)
+        self._history.epochs.append(Epoch(name, number, seconds, round(train_loss, 6), val_loss, round(share, 6), kept))
 
 
 def read_history(folder: Path) -> list[Epoch]:

@@ -23,6 +23,7 @@ from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTISED_FILE, Run, rea
 from edge_train.architectures import DEFAULT, Architecture
 from edge_train.backbone import Parts, build, cut, set_head, zero_share
 from edge_train.dataset import PhotoSet
+from edge_train.devices import ONE, Devices, find_devices, gpus, lost_workers
 from edge_train.feature_cache import FeatureCache
 from edge_train.features import Maps, compiled, extract_maps, map_scores, pixel_batches, predict_photos
 from edge_train.fine_tune import FineTuner, History, Lessons, Teach, read_history, with_dropout
@@ -36,6 +37,7 @@ from edge_train.tensorboard import write_scalars
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker, view_photos
 from edge_train.weights import Weights
+from edge_train.workers import Worker, meet, read_worker
 from edge_train.workshop import Workshop
 
 HEAD_VIEWS: Final = 2
@@ -49,6 +51,10 @@ SAMPLES: Final = 24
 ROUNDING_PHOTOS: Final = 256
 """Photos whose activations set the ranges of quantisation-aware training."""
 
+TOGETHER: Final = "fine-tune"
+"""The phase that runs on all devices and all machines. The others, three epochs each, run on the first device of the first
+machine: the layers of tensorflow-model-optimization keep masks and centroids that are not made for several replicas."""
+
 PHASE_FILE: Final = "phase"
 BASE_FILE: Final = "base.npz"
 """In a saved state: the phase's name, and the weights that it started with."""
@@ -56,12 +62,21 @@ BASE_FILE: Final = "base.npz"
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `fit` did; everything else is in the run folder."""
+    """What `fit` did; everything else is in the run folder.
+
+    Attributes:
+        folder: the run folder.
+        card: that is in it.
+        history: of training.
+        unusable: photos that could not be decoded.
+        written_by: address of the worker that wrote the folder, if that is not this process.
+    """
 
     folder: Path
     card: ModelCard
     history: list[Epoch]
     unusable: list[Unusable]
+    written_by: str = ""
 
 
 def fit(
@@ -80,7 +95,8 @@ def fit(
 ) -> Fitted:
     """Trains a classifier and writes its run folder, whole or not at all.
 
-    Interrupted at any moment, the same call goes on after the last epoch.
+    Interrupted at any moment, the same call goes on after the last epoch. It uses every visible GPU, and other machines
+    if `TF_CONFIG` names them: each makes the same call, and the first of them writes the run folder.
 
     Args:
         photos: to train, validate and test on.
@@ -100,18 +116,25 @@ def fit(
         DatasetError: too few of the photos can be decoded.
         RunFolderError: the teacher has other labels, or has seen the test photos.
         OutputError: `out` is there already, is being written by another process, or cannot be written.
-        SettingsError: the network cannot be trained so.
+        SettingsError: the network cannot be trained so, or `TF_CONFIG` cannot be understood.
+        WorkerLostError: another machine is gone; the same call goes on.
     """
     settings = settings or Settings()
+    worker = read_worker()
     check_settings(settings, architecture)
     if teacher is not None:
         check_teacher(teacher, photos.labels, photos.splits["test"])
     began = time.perf_counter()
     request = _request(photos, spec, architecture, alpha, weights, settings, teacher)
-    with Workshop(out, request) as workshop, ExitStack() as opened:
+    with Workshop(out, request, worker.suffix if worker else "") as workshop, ExitStack() as opened:
         if workshop.newest() is not None and out.exists():  # killed between the last two steps
             return Fitted(out, read_run(out).card, [], [])
         require_free(out)
+        if worker:
+            opened.enter_context(lost_workers())
+        devices, alone = _devices(worker, workshop, request, bool(weights.sha256))
+        if alone and not devices.chief:
+            return _written_elsewhere(out, devices, [], [])
         keras.utils.set_random_seed(settings.seed)
         model = build(spec, len(photos.labels), alpha, weights, architecture)
         parts = cut(model, architecture)
@@ -141,6 +164,7 @@ def fit(
         train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
         _require_every_label(photos.labels, train, "train")
         _require_every_label(photos.labels, val, "validate")
+        _require_same_photos(devices, train, val)
         importance = photo_weights(train.targets, settings.class_weights)
         todo = [phase for phase in phases(settings) if phase.epochs or phase.start]
         state = workshop.newest()
@@ -165,6 +189,8 @@ def fit(
 
         quantised: keras.Model | None = None
         for phase in todo:
+            if phase.name != TOGETHER and not devices.chief:
+                break
             base = parts.upper.get_weights()
             steps = phase.epochs * max(1, len(train.photos) // settings.batch)
             student, finish, judged_on = with_dropout(parts), _nothing, val
@@ -181,10 +207,12 @@ def fit(
                 maps = mapped(rounding.lower, {"rounded": rounding.digest()})
                 judged_on = maps("the validation photos, rounded", val.photos, views[:1])
                 rounded = maps("the training photos, rounded", train.photos, views[:HEAD_VIEWS])
-                lessons = Lessons(rounded, importance, _teaching(parts, train), 1.0, 1.0)
+                reference = map_scores(compiled(parts.upper, tf.float16), val)
+                lessons = Lessons(rounded, importance, _teaching(parts, train), 1.0, 1.0, reference)
                 student = rounding.student(keep_zeros=bool(settings.prune))
 
-            tuner = FineTuner(student, phase, lessons, judged_on, settings, history)
+            where = devices if phase.name == TOGETHER else ONE
+            tuner = FineTuner(student, phase, lessons, judged_on, settings, history, where)
 
             def save(tuner: FineTuner = tuner, phase: Phase = phase, base: list[Array] = base) -> None:
                 def write(folder: Path) -> None:
@@ -205,6 +233,8 @@ def fit(
                 save()
             tuner.keep_best()
             finish()
+        if not devices.chief:
+            return _written_elsewhere(out, devices, history.epochs, [*train.unusable, *val.unusable])
         val_accuracy = accuracy(map_scores(compiled(parts.upper, tf.float16), val).argmax(axis=1) == val.targets)
         scores, tested, unusable = predict_photos(model, photos.splits["test"], as_seen, "test", track)
         splits: dict[Split, list[Photo]] = {"train": train.photos, "val": val.photos, "test": tested}
@@ -244,7 +274,33 @@ def fit(
             shown = train.photos[:: max(1, len(train.photos) // SAMPLES)][:SAMPLES]
             as_trained = view_photos(shown, replace(as_seen, numbers=views))
             write_run_report(beside, card, history.epochs, evaluation, as_trained, [photo.label for photo in shown])
+        devices.told(card.to_text())
     return Fitted(out, card, history.epochs, [*train.unusable, *val.unusable, *unusable])
+
+
+def _devices(worker: Worker | None, workshop: Workshop, request: dict[str, Any], float16: bool) -> tuple[Devices, bool]:
+    """Where to train, and whether what is left is for the chief alone. The newest state is then that to go on from."""
+    if worker is None:
+        return find_devices(None, float16), False
+    states = {number: (path / PHASE_FILE).read_text() for number, path in sorted(workshop.states().items())}
+    alone = next((number for number in reversed(states) if states[number] != TOGETHER), None)
+    together = [number for number, name in states.items() if name == TOGETHER]
+    agreement = meet(worker, {**request, "gpus": gpus()}, together, alone)
+    workshop.forget_after(agreement.state)
+    return find_devices(worker, float16), agreement.alone
+
+
+def _written_elsewhere(out: Path, devices: Devices, history: list[Epoch], unusable: list[Unusable]) -> Fitted:
+    """Waits for the chief to write the run folder."""
+    assert devices.worker is not None
+    card = ModelCard.from_text(devices.told(""))
+    return Fitted(out, card, history, unusable, written_by=devices.worker.addresses[0])
+
+
+def _require_same_photos(devices: Devices, *maps: Maps) -> None:
+    counts = np.array([len(part.photos) for part in maps], np.int64)
+    if (devices.agreed(counts) != counts).any():
+        raise DatasetError("other photos than on the first machine can be decoded here; compare both with inspect")
 
 
 def _nothing() -> None:
@@ -285,6 +341,7 @@ def _request(
         "mirror": photos.mirror,
         "teacher": teacher and hashlib.sha256(teacher.model_file.read_bytes()).hexdigest(),
         "splits": {split: fingerprint(members) for split, members in photos.splits.items()},
+        "float16": gpus()[1],  # its optimizer keeps more
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 class Epoch:
     """A line of `history.csv`. Epoch 0 is the solved head; `seconds` count from the start of `fit`, reading included.
 
+    In the phase `qat` the validation loss is against what the full-size model says, not against the labels.
     `kept` says whether the weights were good enough to replace those kept before: the last such epoch is the model.
     """
 

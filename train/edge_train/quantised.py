@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import tensorflow_model_optimization as tfmot
-from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer as _QuantizeLayer
 
 from edge_train.backbone import NORMALISE
 from edge_train.fine_tune import Student
 from edge_train.folded import CONVOLUTIONS, fold
 from edge_train.tf import keras, tf
+from edge_train.tfmot import QuantizeLayer, tfmot
 
 if TYPE_CHECKING:
     from edge_core.preprocess import Frame
@@ -26,17 +25,18 @@ Quantizer: Any = _API.quantizers.Quantizer
 QuantizeConfig: Any = _API.QuantizeConfig
 
 
-class PerChannel(Quantizer):  # type: ignore[misc]
-    """Symmetric, 8 bits, a scale for each output channel: what the converter does with a convolution's kernel."""
+class Kernel(Quantizer):  # type: ignore[misc]
+    """Symmetric, 8 bits: what the converter does with kernels. Its scale is always that of the weights as they are."""
 
-    def __init__(self, axis: int) -> None:
+    def __init__(self, axis: int | None) -> None:
+        """`axis` is of the output channels, each of which has a scale of its own; None if there is one for all."""
         self.axis = axis
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         return {}
 
     def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
-        others = [axis for axis in range(4) if axis != self.axis]
+        others = [axis for axis in range(len(inputs.shape)) if axis != self.axis]
         scale = tf.reduce_max(tf.abs(inputs), others, keepdims=True) / 127 + 1e-12
         # The gradient passes as if nothing had been rounded (Bengio et al., 2013).
         return inputs + tf.stop_gradient(tf.round(inputs / scale) * scale - inputs)
@@ -45,27 +45,32 @@ class PerChannel(Quantizer):  # type: ignore[misc]
         return {"axis": self.axis}
 
 
-class Convolution(QuantizeConfig):  # type: ignore[misc]
-    """A convolution with its ReLU: rounded kernel, rounded result."""
+class Weighted(QuantizeConfig):  # type: ignore[misc]
+    """A convolution with its ReLU, or the last layer, which is rounded before its softmax."""
 
     def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
-        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-        return [(getattr(layer, _kernel(layer)), PerChannel(2 if depthwise else 3))]
+        axis = {keras.layers.DepthwiseConv2D: 2, keras.layers.Conv2D: 3}.get(type(layer))
+        return [(getattr(layer, _kernel(layer)), Kernel(axis))]
 
     def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
-        return []
+        return [(layer.activation, _activation())] if isinstance(layer, keras.layers.Dense) else []
 
     def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
         setattr(layer, _kernel(layer), quantize_weights[0])
 
     def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
-        pass
+        if quantize_activations:
+            layer.activation = quantize_activations[0]
 
     def get_output_quantizers(self, layer: Any) -> list[Any]:
-        return [_API.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)]
+        return [] if isinstance(layer, keras.layers.Dense) else [_activation()]
 
     def get_config(self) -> dict[str, Any]:
         return {}
+
+
+def _activation() -> Any:
+    return _API.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)
 
 
 class Rounding:
@@ -123,12 +128,13 @@ def quantise(folded: "keras.Model", low: float, high: float) -> "keras.Model":
     """
 
     def annotate(layer: Any) -> Any:
-        return _API.quantize_annotate_layer(layer, Convolution() if isinstance(layer, CONVOLUTIONS) else None)
+        weighted = isinstance(layer, (*CONVOLUTIONS, keras.layers.Dense))
+        return _API.quantize_annotate_layer(layer, Weighted() if weighted else None)
 
-    with keras.utils.custom_object_scope({"Convolution": Convolution, "PerChannel": PerChannel}):
+    with keras.utils.custom_object_scope({"Weighted": Weighted, "Kernel": Kernel}):
         model = _API.quantize_apply(keras.models.clone_model(folded, clone_function=annotate))
     for layer in model.layers:
-        if isinstance(layer, _QuantizeLayer):
+        if isinstance(layer, QuantizeLayer):
             for variable in layer.variables:
                 if "_min" in variable.name or "_max" in variable.name:
                     variable.assign(low if "_min" in variable.name else high)

@@ -33,7 +33,8 @@ class Settings:
         cluster: different values that each of those convolutions may have; 0 for any number.
         qat: whether to train for 8-bit arithmetic, too.
         compression_epochs: of each of the three.
-        compression_rate: learning rate of each, with the same warm-up and decay.
+        compression_rate: learning rate of training for 8 bits, with the same warm-up and decay; ten times that of the
+            other two.
     """
 
     seed: int = 1
@@ -52,7 +53,7 @@ class Settings:
     cluster: int = 0
     qat: bool = False
     compression_epochs: int = 3
-    compression_rate: float = 3e-5
+    compression_rate: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def phases(settings: Settings) -> list[Phase]:
     if settings.prune:
         found.append(Phase("prune", "", "Pruning", count, 10 * rate, None))
     if settings.cluster:
-        found.append(Phase("cluster", "", "Clustering", count, rate, None))
+        found.append(Phase("cluster", "", "Clustering", count, 10 * rate, None))
     if settings.qat:
         found.append(Phase("qat", "rounded", "Training for 8 bits", count, rate, count))
     return found

@@ -6,6 +6,7 @@ from edge_device.quiet import silenced
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or it takes all memory of every GPU at once
 
 with silenced():
     import tensorflow as tf

@@ -7,6 +7,7 @@ changes the light. So augmentation happens around the preprocessing contract, ne
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 import cv2
@@ -27,6 +28,7 @@ GAIN_RANGE: Final = 0.2
 
 
 VERSION: Final = 1
+DRAWN_VERSION: Final = 2
 """Raised with every change of the pixels below, so that feature maps of other views are not taken for theirs."""
 
 
@@ -57,7 +59,10 @@ class ViewMaker:
         Raises:
             PictureError: it cannot be decoded.
         """
-        frame = read_picture(photo.path)
+        drawn = not any(self._as_seen(number) for number in self.numbers)
+        # The smallest window of what was decoded still covers the input.
+        covering = ceil(max(self.spec.shape) / SMALLEST_WINDOW) if drawn else None
+        frame = read_picture(photo.path, covering)
         views = np.empty((len(self.numbers), *self.spec.shape), np.uint8)
         for number, out in zip(self.numbers, views, strict=True):
             self._make(frame, number, zlib.crc32(f"{photo.sha256}:{number}".encode()), out)
@@ -65,18 +70,17 @@ class ViewMaker:
 
     def name(self, number: int) -> str:
         """Of a view, the same for the same pixels."""
-        if number == 0:
-            return f"{VERSION} as seen"
-        if number == 1 and self.mirror:
-            return f"{VERSION} mirrored"
+        if self._as_seen(number):
+            return f"{VERSION} mirrored" if number else f"{VERSION} as seen"
         more = "" if self.augment == "camera" else f" {self.augment}"
-        return f"{VERSION} drawn {number} {self.seed} {self.mirror}{more}"
+        return f"{DRAWN_VERSION} drawn {number} {self.seed} {self.mirror}{more}"
+
+    def _as_seen(self, number: int) -> bool:
+        return number == 0 or (number == 1 and self.mirror)
 
     def _make(self, frame: Frame, number: int, key: int, out: Frame) -> None:
-        if number == 0:
-            preprocess(frame, self.spec, out=out)
-        elif number == 1 and self.mirror:
-            preprocess(frame[:, ::-1], self.spec, out=out)
+        if self._as_seen(number):
+            preprocess(frame[:, ::-1] if number else frame, self.spec, out=out)
         else:
             rng = np.random.default_rng([self.seed, key])
             window = _window(frame, rng)

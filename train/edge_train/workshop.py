@@ -30,8 +30,8 @@ def check_out(out: Path) -> None:
         require_free(out)
 
 
-def _folder(out: Path) -> Path:
-    return out.with_name(f".{out.name}.training")
+def _folder(out: Path, suffix: str = "") -> Path:
+    return out.with_name(f".{out.name}.training{suffix}")
 
 
 class Workshop:
@@ -42,17 +42,18 @@ class Workshop:
         same_request: whether it was there already, made by the same request.
     """
 
-    def __init__(self, out: Path, request: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path, request: Mapping[str, Any], suffix: str = "") -> None:
         """Opens the workshop of the run folder `out`; one that another request left is cleared.
 
         Args:
             out: the run folder to be.
             request: all that the result depends on; JSON.
+            suffix: of the hidden folder, where several processes train together.
 
         Raises:
             OutputError: another process works on the same run folder, or it cannot be written.
         """
-        self.folder = _folder(out)
+        self.folder = _folder(out, suffix)
         text = json.dumps(request, sort_keys=True, indent=1)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,13 +86,21 @@ class Workshop:
 
     def newest(self) -> tuple[int, Path] | None:
         """Number and folder of the newest state, if there is one."""
-        states = [(int(path.name.removeprefix(_STATE)), path) for path in self.folder.glob(f"{_STATE}[0-9]*")]
-        return max(states, default=None)
+        return max(self.states().items(), default=None)
+
+    def states(self) -> dict[int, Path]:
+        """The folder of each state by its number: the last two, for another worker may be killed before its last."""
+        return {int(path.name.removeprefix(_STATE)): path for path in self.folder.glob(f"{_STATE}[0-9]*")}
+
+    def forget_after(self, epoch: int | None) -> None:
+        """Lets go of states newer than that after `epoch`; None for all."""
+        for number, path in self.states().items():
+            if epoch is None or number > epoch:
+                shutil.rmtree(path)
 
     def save(self, epoch: int, write: Callable[[Path], None]) -> None:
-        """Writes the state after an epoch with `write(folder)`, and lets go of the one before."""
-        old = self.newest()
+        """Writes the state after an epoch with `write(folder)`, and lets go of all but that and the one before."""
         with folder_written_whole(self.folder / f"{_STATE}{epoch}", replace=True) as beside:
             write(beside)
-        if old is not None and old[0] != epoch:
-            shutil.rmtree(old[1])
+        for number in sorted(self.states())[:-2]:
+            shutil.rmtree(self.folder / f"{_STATE}{number}")

@@ -1,0 +1,127 @@
+"""Several devices give the losses of one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_train.backbone import SCORES, Parts
+from edge_train.devices import Devices, find_devices
+from edge_train.fine_tune import FineTuner, History, Lessons, with_dropout
+from edge_train.settings import Phase, Settings
+from edge_train.tf import keras
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from edge_train.tf import tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+from edge_core.preprocess import InputSpec
+from edge_train import fit as module
+from edge_train.dataset import open_photos
+from edge_train.devices import Devices, find_devices
+from edge_train.settings import Settings
+from edge_train.weights import Weights
+
+folder = Path(sys.argv[2])
+photos = open_photos(sys.argv[1], seed=1, cache=folder)
+given = {"one": Devices(), "four": find_devices()}
+found = {"replicas": given["four"].replicas}
+for name, devices in given.items():
+    module.find_devices = lambda worker, float16: devices
+    settings = Settings(epochs=2, views=2, batch=10, prune=0.5, compression_epochs=1)
+    fitted = module.fit(photos, folder / name, spec=InputSpec(32, 32), weights=Weights("none (random)"),
+        cache=folder / "cache", alpha=0.35, settings=settings)
+    found[name] = [[epoch.phase, epoch.train_loss, epoch.val_loss] for epoch in fitted.history[1:]]
+print(json.dumps(found))
+"""
+"""Trains with pruning on one logical processor and on four, in a process of its own: their number is set once in a life."""
+
+
+@pytest.fixture(scope="module")
+def losses(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Losses by epoch, of one processor and of four; batches of 10 do not divide by 4."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(colour_photos), str(tmp_path_factory.mktemp("devices"))],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def flat(epochs: list[list[Any]]) -> list[float]:
+    return [value for _, *values in epochs for value in values]
+
+
+def test_four_devices_have_the_losses_of_one(losses: dict[str, Any]) -> None:
+    assert losses["replicas"] == 4
+    assert [epoch[0] for epoch in losses["four"]] == ["fine-tune", "fine-tune", "prune"]
+    assert flat(losses["four"]) == pytest.approx(flat(losses["one"]), abs=1e-4)
+
+
+class Maps:
+    """Stands for `features.Maps`: random maps, a class by their brightest channel."""
+
+    def __init__(self, count: int) -> None:
+        self.values = np.random.default_rng(count).normal(size=(count, 4, 4, 8)).astype(np.float16)
+        self.targets = self.values.mean(axis=(1, 2))[:, :3].argmax(axis=1)
+        self.rows, self.photos = np.arange(count)[:, None], list(range(count))
+
+    def read(self, photos: Any, views: Any = 0) -> Any:
+        return self.values[photos]
+
+
+def tuned(devices: Devices) -> tuple[list[float], FineTuner]:
+    """Losses of two epochs of a small network on `Maps`."""
+    keras.utils.set_random_seed(1)
+    maps = keras.Input((4, 4, 8))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(16, 3, activation="relu")(maps))
+    scores = keras.layers.Dense(3, activation="softmax", name=SCORES)(keras.layers.Dropout(0.2)(features))
+    model = keras.Model(maps, scores)
+    parts = Parts(model, model, keras.Model(maps, features))
+    train: Any = Maps(60)
+    phase = Phase("fine-tune", "head", "Fine-tuning", 2, 0.01, 8)
+    lessons = Lessons(train, np.ones(60, np.float32))
+    history = History(0.0)
+    tuner = FineTuner(with_dropout(parts), phase, lessons, train, Settings(batch=8), history, devices)
+    tuner.start()
+    while not tuner.done:
+        tuner.train_epoch()
+    return [loss for epoch in history.epochs[1:] for loss in (epoch.train_loss, epoch.val_loss)], tuner
+
+
+def test_float16_is_near_float32_and_comes_back_as_float32() -> None:
+    expected, _ = tuned(Devices())
+    found, tuner = tuned(Devices(mixed=True))
+    assert found == pytest.approx(expected, abs=0.01)
+    assert found != expected, "nothing was computed in float16"
+    assert {layer.dtype_policy.name for layer in tuner.student.model.layers} == {"float32"}
+
+
+def test_a_state_in_float16_is_restored(tmp_path: Path) -> None:
+    _, tuner = tuned(Devices(mixed=True))
+    tuner.save(tmp_path)
+    _, other = tuned(Devices(mixed=True))
+    other.restore(tmp_path)
+
+
+def test_a_compiled_step_has_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_train.fine_tune.DROPOUT_RATE", 0.0)  # XLA draws other numbers from the same seed
+    assert tuned(Devices(jit=True))[0] == pytest.approx(tuned(Devices())[0], abs=1e-4)
+
+
+def test_one_processor_trains_the_model_itself() -> None:
+    assert find_devices() == Devices()
+    assert not find_devices().copies

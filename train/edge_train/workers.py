@@ -1,0 +1,255 @@
+"""Several machines that train one model: who they are, how they meet, and what happens when one is lost.
+
+Each runs the same command with its own `TF_CONFIG`, as TensorFlow has it. TensorFlow itself waits for ever for a worker
+that is not there, and has no word for which state they all have; so before it is asked, they meet here: each tells the
+first what it was asked to do and which states it has kept, and is told at which to go on. One JSON line each way, to the
+port that TensorFlow will use next.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from edge_core.errors import SettingsError, WorkerLostError
+
+WAIT_S: Final = 1800.0
+"""For a worker that is not there yet, or was lost, before the others give up."""
+
+RESTARTS: Final = 50
+"""After that many losses a command ends: one that is lost again and again is not brought back by waiting."""
+
+_TRY_S: Final = 1.0
+_LINE: Final = 65536
+_COUNTER: Final = "EDGE_TRAIN_RESTARTS"
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of several processes that train together.
+
+    Attributes:
+        addresses: of all of them, "host:port"; the first, the chief, writes the run folder.
+        number: which of them this process is.
+    """
+
+    addresses: tuple[str, ...]
+    number: int
+
+    @property
+    def suffix(self) -> str:
+        """Of the folder of the unfinished run: two workers on one machine do not share it."""
+        return f"-{self.number}" if self.number else ""
+
+
+def read_worker() -> Worker | None:
+    """What the environment variable `TF_CONFIG` says; None if it is not set or names one process only.
+
+    Raises:
+        SettingsError: it cannot be understood.
+    """
+    text = os.environ.get("TF_CONFIG", "").strip()
+    if not text:
+        return None
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster") or {}, config.get("task") or {}
+        kinds = {kind: list(cluster[kind]) for kind in ("chief", "worker") if cluster.get(kind)}
+        unknown = sorted(set(cluster) - {"chief", "worker"})
+        addresses = tuple(address for members in kinds.values() for address in members)
+        for address in addresses:
+            _host_and_port(address)
+        if len(addresses) < 2 and not unknown:
+            return None
+        kind, index = task["type"], int(task["index"])
+        number = index + (len(kinds.get("chief", [])) if kind == "worker" else 0)
+        known = kind in kinds and 0 <= index < len(kinds[kind]) and len(kinds.get("chief", [])) < 2
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SettingsError(f"TF_CONFIG cannot be understood: {_reason(error)}; {_EXAMPLE}") from None
+    if unknown:
+        raise SettingsError(f"TF_CONFIG names {', '.join(map(repr, unknown))}: here are workers alone; {_EXAMPLE}")
+    if not known or len(set(addresses)) < len(addresses):
+        raise SettingsError(f"TF_CONFIG names no such task, or one twice: {text}; {_EXAMPLE}")
+    return Worker(addresses, number)
+
+
+_EXAMPLE: Final = (
+    'an example: {"cluster": {"worker": ["one:9000", "two:9000"]}, "task": {"type": "worker", "index": 0}}'
+)
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, colon, port = str(address).rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{address!r} is not host:port")
+    return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Where the workers go on.
+
+    Attributes:
+        state: number of the epoch whose state all take up; None: from the beginning.
+        alone: whether what is left is for the chief alone.
+    """
+
+    state: int | None
+    alone: bool = False
+
+
+def agree(requests: Sequence[str], states: Sequence[Sequence[int]], alone: int | None) -> Agreement:
+    """Finds where several workers go on.
+
+    Args:
+        requests: what each was asked to do, in digest.
+        states: which each has kept of what all train together.
+        alone: the chief's newest state if that is of something that it trains alone.
+
+    Raises:
+        SettingsError: they were not asked to do the same.
+    """
+    for number, request in enumerate(requests):
+        if request != requests[0]:
+            raise SettingsError(
+                f"worker {number} was started with other photos, settings, devices or another version than worker 0"
+            )
+    if alone is not None:
+        return Agreement(alone, True)
+    return Agreement(max(set(states[0]).intersection(*states[1:]), default=None))
+
+
+def meet(
+    worker: Worker, request: Mapping[str, Any], states: Sequence[int], alone: int | None = None, wait_s: float = WAIT_S
+) -> Agreement:
+    """Waits until all workers are there, and finds where they go on.
+
+    Args:
+        worker: which of them this is.
+        request: all that the result depends on; JSON.
+        states: numbers of the states that this one has kept, of what all train together.
+        alone: of the chief, see `agree`.
+        wait_s: how long, in seconds.
+
+    Raises:
+        SettingsError: they were not asked to do the same.
+        WorkerLostError: one of them did not come.
+    """
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    hello = {"number": worker.number, "request": digest, "states": list(states)}
+    until = time.monotonic() + wait_s
+    answer = _gather(worker, hello, alone, until) if worker.number == 0 else _report(worker, hello, until)
+    if "error" in answer:
+        raise SettingsError(str(answer["error"]))
+    return Agreement(answer["state"], answer["alone"])
+
+
+def _gather(worker: Worker, hello: dict[str, Any], alone: int | None, until: float) -> dict[str, Any]:
+    """The chief's side: hears all, answers all."""
+    there: dict[Any, tuple[dict[str, Any], socket.socket]] = {}
+    missing = set(range(1, len(worker.addresses)))
+    try:
+        listening = socket.create_server(("", _host_and_port(worker.addresses[0])[1]))
+    except OSError as error:
+        raise WorkerLostError(f"{worker.addresses[0]} cannot be listened at: {error.strerror}") from error
+    with listening, contextlib.ExitStack() as opened:
+        listening.settimeout(_TRY_S)
+        while missing:
+            if time.monotonic() > until:
+                raise WorkerLostError(_not_there(worker, missing))
+            with contextlib.suppress(TimeoutError):
+                connection = opened.enter_context(listening.accept()[0])
+                told = _heard(connection)
+                number = told.get("number")
+                named = isinstance(number, int) and 0 < number < len(worker.addresses)
+                if named and {"request", "states"} <= told.keys():
+                    there[number] = (told, connection)  # a later one takes the place of one that was killed
+            missing = set(range(1, len(worker.addresses))) - {n for n, (_, c) in there.items() if _open(c)}
+        tellers = [hello, *(there[number][0] for number in range(1, len(worker.addresses)))]
+        try:
+            agreement = agree([t["request"] for t in tellers], [t["states"] for t in tellers], alone)
+            answer: dict[str, Any] = {"state": agreement.state, "alone": agreement.alone}
+        except SettingsError as error:
+            answer = {"error": str(error)}
+        for _, connection in there.values():
+            with contextlib.suppress(OSError):
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+    return answer
+
+
+def _report(worker: Worker, hello: dict[str, Any], until: float) -> dict[str, Any]:
+    """The side of the others: tells the chief, hears its answer."""
+    while True:
+        left = until - time.monotonic()
+        if left < 0:
+            raise WorkerLostError(_not_there(worker, {0}))
+        try:
+            with socket.create_connection(_host_and_port(worker.addresses[0]), timeout=_TRY_S) as connection:
+                connection.sendall(json.dumps(hello).encode() + b"\n")
+                answer = _heard(connection, left)
+            if "state" in answer or "error" in answer:
+                return answer
+        except OSError:
+            pass
+        time.sleep(_TRY_S)
+
+
+def _heard(connection: socket.socket, wait_s: float = _TRY_S) -> dict[str, Any]:
+    """A JSON line from the other side; empty if it is no such thing: TensorFlow of an earlier try, say."""
+    connection.settimeout(wait_s)
+    try:
+        with connection.makefile("rb") as file:
+            found = json.loads(file.readline(_LINE))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _open(connection: socket.socket) -> bool:
+    """Whether the other side is still there: it says nothing more before it is answered."""
+    connection.setblocking(False)
+    try:
+        return bool(connection.recv(1))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def _not_there(worker: Worker, missing: set[int]) -> str:
+    names = ", ".join(f"worker {number} ({worker.addresses[number]})" for number in sorted(missing))
+    return f"{names} cannot be reached; start the same command on every machine, and training goes on"
+
+
+@contextlib.contextmanager
+def restarted_when_lost(say: Any) -> Iterator[None]:
+    """Around a command: if another worker is lost, starts it again in this process, to wait for it and go on.
+
+    TensorFlow cannot join a second time in the life of a process, so the program is replaced by itself.
+    """
+    try:
+        yield
+    except WorkerLostError as error:
+        count = int(os.environ.get(_COUNTER, "0")) + 1
+        if not error.comes_back or count > RESTARTS:
+            raise
+        say(f"{error}; waiting for it: start the same command there again")
+        os.environ[_COUNTER] = str(count)
+        restart()
+
+
+def restart() -> NoReturn:
+    """Replaces this program by itself, with the same arguments; open files are closed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
