@@ -1,6 +1,6 @@
 import os
-import signal
 import select
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
