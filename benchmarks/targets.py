@@ -2,7 +2,7 @@
 
     python benchmarks/targets.py coral ../shared/models
     python benchmarks/targets.py tflite-runtime runs/*.tflite
-    python benchmarks/targets.py mediapipe runs/*.tflite --venv /tmp/mediapipe
+    python benchmarks/targets.py mediapipe runs/*.tflite --venv venvs/mediapipe
 
 `coral` takes a folder with files and what Google's compiler made of them (X.tflite, X_edgetpu.tflite). The other two try
 the files that are named and two dozen that are made here, in a venv (kept with --venv) of tflite-runtime 2.14.0, which has

@@ -22,7 +22,7 @@ from edge_core.pictures import read_picture
 from edge_core.preprocess import ColorOrder, Crop, Frame, InputSpec
 from edge_core.run_folder import spread
 from edge_core.seal import Signer, check_seal, seal
-from edge_core.tflite_file import complete, read_card
+from edge_core.tflite_file import DAMAGED_ARCHIVE, complete, read_card
 from edge_device.verify import sealed
 
 InputRange = tuple[float, float]
@@ -233,5 +233,5 @@ def _without_archive(content: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return content[: min((entry.header_offset for entry in archive.infolist()), default=len(content))]
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError, OSError):
+    except DAMAGED_ARCHIVE:
         return content  # no archive behind it

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import cv2
-
 from edge_convert.candidate import Candidate
 from edge_convert.gate import Changed, Comparison
 from edge_convert.graph import read_graph
@@ -18,7 +16,7 @@ from edge_convert.targets.verdict import count_names
 from edge_core import page
 from edge_core.errors import PictureError
 from edge_core.page import Html
-from edge_core.pictures import read_picture
+from edge_core.pictures import encode_jpeg, read_picture
 from edge_core.preprocess import InputSpec, preprocess
 
 CHANGED: Final = 24
@@ -106,7 +104,7 @@ def _pictures(changed: Sequence[Changed], spec: InputSpec) -> Iterator[page.Pict
         except PictureError:  # gone since it was scored
             continue
         yield page.Picture(
-            cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes(),
+            encode_jpeg(pixels, 88),
             page.lines(
                 f"labelled {item.label}",
                 f"before: {item.full_size}, {100 * item.full_size_score:.0f} %",

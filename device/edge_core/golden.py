@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from edge_core.errors import ModelFormatError
+from edge_core.pictures import encode_jpeg
 from edge_core.preprocess import Frame, InputSpec
 from edge_core.tflite_file import opened_archive, read_entry
 
@@ -145,7 +146,7 @@ def to_jpeg(frame: Frame, spec: InputSpec) -> bytes:
         height, width = (max(1, round(factor * side)) for side in frame.shape[:2])
         small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) if factor < 1 else frame
         for quality in (85, 70, 50, 30):
-            jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+            jpeg = encode_jpeg(small, quality)
             if len(jpeg) <= MAX_JPEG_BYTES:
                 return jpeg
         factor *= 0.8

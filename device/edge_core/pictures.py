@@ -99,6 +99,11 @@ def decode_picture(data: bytes, covering: int | None = None) -> Frame:
     return frame  # type: ignore[return-value]
 
 
+def encode_jpeg(frame: cv2.typing.MatLike, quality: int) -> bytes:
+    """The bytes of a JPEG file: `frame` as in `decode_picture`, `quality` from 0 to 100."""
+    return cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Marker and position of each segment up to the first scan.
 

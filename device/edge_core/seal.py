@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 from edge_core.errors import ModelFormatError, SealError
 from edge_core.golden import GOLDEN_FILE, GoldenVectors
+from edge_core.tflite_file import DAMAGED_ARCHIVE
 
 _NAME: Final = b"edge-mobilenet seal "
 _FORM: Final = re.compile(rb"edge-mobilenet seal 1 (?:ed25519:([0-9a-f]{64}) ([0-9a-f]{128}) )?sha256:([0-9a-f]{64})")
@@ -144,5 +145,5 @@ def _holds_golden_vectors(data: bytes) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return GOLDEN_FILE in archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError, OSError):
+    except DAMAGED_ARCHIVE:
         return False  # no archive, or so damaged that it has no card either

@@ -19,6 +19,9 @@ CARD_FILE: Final = "card.json"
 MAX_TEXT_BYTES: Final = 4 << 20
 """More than any card, label list or golden frame needs; keeps a hostile archive from filling the memory."""
 
+DAMAGED_ARCHIVE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError, OSError)
+"""What `zipfile` raises for bytes that are no archive, or a damaged one."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the ZIP format's first moment: the same input gives the same bytes
 
 

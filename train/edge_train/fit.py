@@ -1,7 +1,6 @@
 """The recipe: backbone run once, head solved on its features, top layers fine-tuned, test photos touched at the end."""
 
 import csv
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -32,7 +31,7 @@ from edge_train.history import Epoch, write_history
 from edge_train.measures import Evaluation, evaluate_scores
 from edge_train.report import write_run_report
 from edge_train.settings import Phase, Settings, check_settings, phases
-from edge_train.teacher import check_teacher, taught_scores
+from edge_train.teacher import check_teacher, taught_scores, teacher_sha256
 from edge_train.tensorboard import write_scalars
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker, view_photos
@@ -339,7 +338,7 @@ def _request(
         "weights": weights.sha256,
         "labels": photos.labels,
         "mirror": photos.mirror,
-        "teacher": teacher and hashlib.sha256(teacher.model_file.read_bytes()).hexdigest(),
+        "teacher": teacher and teacher_sha256(teacher),
         "splits": {split: fingerprint(members) for split, members in photos.splits.items()},
         "float16": gpus()[1],  # its optimizer keeps more
     }

@@ -17,7 +17,7 @@ from edge_core.files import folder_written_whole
 from edge_core.intervals import Estimate
 from edge_core.page import Html
 from edge_core.photos import SPLITS
-from edge_core.pictures import read_picture
+from edge_core.pictures import encode_jpeg, read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_train import plots
 from edge_train.dataset import Found
@@ -333,7 +333,7 @@ def _seen(path: Path, spec: InputSpec) -> Frame | None:
 
 
 def _jpeg(pixels: Frame) -> bytes:
-    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+    return encode_jpeg(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), 88)
 
 
 def _png(figure: Figure) -> bytes:

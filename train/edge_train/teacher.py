@@ -32,6 +32,11 @@ def check_teacher(teacher: Run, labels: Sequence[str], test: Sequence[Photo]) ->
         )
 
 
+def teacher_sha256(teacher: Run) -> str:
+    """Of the model's file, hexadecimal."""
+    return hashlib.sha256(teacher.model_file.read_bytes()).hexdigest()
+
+
 def taught_scores(
     teacher: Run, photos: Sequence[Photo], maker: ViewMaker, folder: Path, track: Track
 ) -> tuple[FeatureCache, Maps]:
@@ -42,7 +47,7 @@ def taught_scores(
     Returns:
         The cache, to be closed, and the scores: `Maps.read` gives float16 of shape (photos, labels).
     """
-    key = {"teacher": hashlib.sha256(teacher.model_file.read_bytes()).hexdigest()}
+    key = {"teacher": teacher_sha256(teacher)}
     cache = FeatureCache(folder, key, (len(teacher.card.labels),))
     own = replace(maker, spec=teacher.card.input)
     name = f"what {teacher.card.backbone.name if teacher.card.backbone else 'the teacher'} says of the training photos"

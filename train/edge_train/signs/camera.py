@@ -119,11 +119,6 @@ def on_sensor(scene: Radiance, camera: Camera, rng: np.random.Generator) -> Pixe
     return picture
 
 
-def encoded(picture: Pixels, quality: int) -> bytes:
-    """The picture as a JPEG file."""
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
 def _counted(light: Plane | Radiance, camera: Camera, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
     """Light to 12-bit counts; shot noise grows with the root of the light, read noise does not."""
     spread = light / np.float32(camera.electrons)

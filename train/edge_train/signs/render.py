@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.errors import DatasetError
+from edge_core.pictures import encode_jpeg
 from edge_train.signs.artwork import LABELS, NOTHING, Pixels
 from edge_train.signs.backdrop import Generator, paint_backdrop, shaded, tone
-from edge_train.signs.camera import Camera, Light, encoded, lit, on_sensor, through_lens, to_light
+from edge_train.signs.camera import Camera, Light, lit, on_sensor, through_lens, to_light
 from edge_train.signs.surface import EXTENT, Surface, lay_over, texture
 
 RENDERER_VERSION: Final = 1
@@ -199,7 +200,7 @@ def photograph(scene: Scene, stage: Stage) -> bytes:
     if scene.pose is not None and stage.texture is not None:
         _hang(view, stage.texture, scene.pose, scene.surface)
     light = through_lens(lit(to_light(view), scene.light), scene.camera)
-    return encoded(on_sensor(light, scene.camera, rng), scene.camera.jpeg_quality)
+    return encode_jpeg(on_sensor(light, scene.camera, rng), scene.camera.jpeg_quality)
 
 
 def _hang(view: Pixels, sign: Pixels, pose: Pose, surface: Surface) -> None:
