@@ -15,7 +15,8 @@ from edge_core.tflite_file import read_card
 from edge_device.classifier import Classifier, Prediction
 from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, stop_asked
 from edge_device.interpreter import RuntimeName
-from edge_device.run import FrameResult, Summary, classify_stream
+from edge_device.results import FrameResult
+from edge_device.run import Summary, classify_stream
 from edge_device.sources import CameraMode, Pictures, open_source
 from edge_device.verify import Verification
 from edge_device.verify import verify as verify_file

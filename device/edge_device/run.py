@@ -3,49 +3,15 @@
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
-from edge_device.classifier import Classifier, Prediction, top
-from edge_device.sources import Source, SourceFrame
+from edge_device.classifier import Classifier, top
+from edge_device.results import FrameResult, Latency
+from edge_device.sources import Source
 
 REMEMBERED: Final = 1000
 """Frames that a `Summary` looks back on; a camera may run for months."""
-
-
-@dataclass(frozen=True)
-class Latency:
-    """What a frame took, in milliseconds: capture, preprocess and invoke, and all of it from end to end."""
-
-    capture_ms: float
-    preprocess_ms: float
-    invoke_ms: float
-    total_ms: float
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResult:
-    """What a frame gave: its best labels, best first."""
-
-    frame: SourceFrame
-    top: tuple[Prediction, ...]
-    latency: Latency
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `--json` prints for a frame."""
-        return {
-            "source": self.frame.source,
-            "frame": self.frame.index,
-            "time_s": round(self.frame.time_s, 6),
-            "top": [{"label": best.label, "score": round(best.score, 6)} for best in self.top],
-            "latency_ms": {
-                "capture": round(self.latency.capture_ms, 3),
-                "preprocess": round(self.latency.preprocess_ms, 3),
-                "invoke": round(self.latency.invoke_ms, 3),
-                "total": round(self.latency.total_ms, 3),
-            },
-        }
 
 
 def classify_stream(classifier: Classifier, source: Source, count: int = 3) -> Iterator[FrameResult]:

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +34,7 @@ class SourceFrame:
         index: of the frame among those that the source has given, from 0.
         time_s: when it was there, in seconds since the source was opened; of a video file, its position in the video.
         capture_ms: what waiting for it, reading and decoding took.
+        taken_s: when it was there, by `time.monotonic`.
     """
 
     image: Frame
@@ -41,10 +42,19 @@ class SourceFrame:
     index: int
     time_s: float
     capture_ms: float
+    taken_s: float = field(default_factory=time.monotonic)
 
 
 class Source(Protocol):
-    """Gives frames until they end or it is closed."""
+    """Gives frames until they end or it is closed.
+
+    Attributes:
+        live: whether only the newest frame counts, and whether it may come back when it is lost: a camera, not a file.
+        mode: what was granted, for people ("1280x720 MJPG 30 fps"); empty where there is nothing to grant.
+    """
+
+    live: bool
+    mode: str
 
     def __iter__(self) -> Iterator[SourceFrame]: ...
 
@@ -95,6 +105,9 @@ def open_source(text: str, mode: CameraMode = CameraMode(), skipped: Skipped | N
 
 class Camera:
     """A V4L2 camera: USB, or CSI through the legacy driver."""
+
+    live = True
+    mode = ""
 
     def __init__(self, device: str, mode: CameraMode = CameraMode()) -> None:
         """Opens `device`, `/dev/video0`, say.
@@ -147,6 +160,9 @@ class Camera:
 class Video:
     """Every frame of a video file, turned upright."""
 
+    live = False
+    mode = ""
+
     def __init__(self, path: Path) -> None:
         """Opens a file.
 
@@ -191,6 +207,9 @@ class Video:
 class Pictures:
     """Picture files, and those below folders in natural order: `2.jpg` before `10.jpg`."""
 
+    live = False
+    mode = ""
+
     def __init__(self, paths: Sequence[Path], skipped: Skipped | None = None) -> None:
         """Takes files, which must be pictures, and folders, of which only the pictures count.
 
@@ -227,6 +246,9 @@ class Pictures:
 
 class FakeCamera:
     """A camera for tests and trials without one: gives its frames, then fails like a camera that was pulled out."""
+
+    live = True
+    mode = ""
 
     def __init__(self, frames: Sequence[Frame], fps: float = 30.0) -> None:
         self._frames = frames

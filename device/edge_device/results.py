@@ -1,0 +1,197 @@
+"""What comes out of the loop: results of frames, events, notices and statistics. Values alone; sinks render them."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+from edge_device.classifier import Prediction
+from edge_device.sources import SourceFrame
+
+UNKNOWN: Final = "unknown"
+"""Shown where no label reached its threshold."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What a frame took, in milliseconds.
+
+    Attributes:
+        capture_ms: waiting for it, reading and decoding.
+        preprocess_ms, invoke_ms: of all zones together, as `total_ms`.
+        total_ms: from end to end, capture included; what ran at the same time as another frame's counts, too.
+    """
+
+    capture_ms: float
+    preprocess_ms: float
+    invoke_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is believed of a zone, over several frames.
+
+    Attributes:
+        label: the label that is there; None if no label has reached its threshold.
+        score: its smoothed score, 0..1; the highest smoothed score if `label` is None.
+    """
+
+    label: str | None
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What a zone of a frame gave.
+
+    Attributes:
+        frame: the frame, whole and as the source gave it.
+        top: best labels of this frame alone, best first.
+        latency: of the frame.
+        zone: name of the zone, empty for the whole frame.
+        decision: what is believed, where there is smoothing or a threshold.
+        age_ms: of the frame when its result was there, since it was captured.
+    """
+
+    frame: SourceFrame
+    top: tuple[Prediction, ...]
+    latency: Latency
+    zone: str = ""
+    decision: Decision | None = None
+    age_ms: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints for a frame."""
+        fields: dict[str, Any] = {
+            "source": self.frame.source,
+            "frame": self.frame.index,
+            "time_s": round(self.frame.time_s, 6),
+        }
+        if self.zone:
+            fields["zone"] = self.zone
+        fields["top"] = [{"label": best.label, "score": round(best.score, 6)} for best in self.top]
+        if self.decision:
+            fields["decision"] = {"label": self.decision.label or UNKNOWN, "score": round(self.decision.score, 6)}
+        took = self.latency
+        fields["latency_ms"] = {
+            "capture": round(took.capture_ms, 3),
+            "preprocess": round(took.preprocess_ms, 3),
+            "invoke": round(took.invoke_ms, 3),
+            "total": round(took.total_ms, 3),
+        }
+        return fields
+
+
+@dataclass(frozen=True)
+class Event:
+    """A label came into a zone or went out of it.
+
+    Attributes:
+        kind: which of both.
+        label: of the model; never "unknown".
+        zone: name of the zone, empty for the whole frame.
+        time: seconds since the epoch, by the wall clock, which may jump.
+        score: smoothed, 0..1, when it entered; the highest that it had meanwhile, when it left.
+        duration_s: between entering and leaving, by a clock that does not jump; 0 when it enters.
+        number: consecutive over all zones from 1 on, so that a receiver sees what it missed.
+    """
+
+    kind: Literal["entered", "left"]
+    label: str
+    zone: str
+    time: float
+    score: float
+    duration_s: float
+    number: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "time": round(self.time, 3), "score": round(self.score, 6)} | {
+            "duration_s": round(self.duration_s, 3)
+        }
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should know: a source was lost, an accelerator is back, a model was swapped.
+
+    Attributes:
+        level: "warning" for what is worse than before, "info" for what is better or as asked.
+        about: "source", "model", "accelerator", "sink NAME" or "loop".
+        text: one line.
+        time: seconds since the epoch.
+    """
+
+    level: Literal["info", "warning"]
+    about: str
+    text: str
+    time: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "time": round(self.time, 3)}
+
+
+@dataclass(frozen=True)
+class SinkCounts:
+    """How a sink fares: frames and events that it took, that were dropped, and attempts that failed.
+
+    Attributes:
+        frames, events: handed over and accepted.
+        frames_dropped, events_lost: never handed over, because the sink was too slow or down for too long.
+        failures: attempts that raised an error.
+        error: the latest of them, one line; empty once something was accepted again.
+    """
+
+    frames: int = 0
+    events: int = 0
+    frames_dropped: int = 0
+    events_lost: int = 0
+    failures: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the loop fares; every few seconds, and at the end.
+
+    Attributes:
+        time: seconds since the epoch; `uptime_s` by a clock that does not jump.
+        frames: classified. `frames_dropped`: superseded by a newer one before they were looked at. `frames_still`: not
+            classified because nothing moved.
+        fps: frames classified a second, lately.
+        latency: medians, lately. `age_p95_ms`: 95 % of the results were there that soon after the frame.
+        source, source_mode: what was asked for, and what was granted ("1280x720 MJPG 30 fps").
+        source_state: "open", "waiting" (lost, being reopened) or "ended".
+        source_losses: how often it was lost.
+        model, model_sha256: file name and digest of the model in use; `model_swaps`: how often it was replaced.
+        runtime: name and version of the interpreter; `device`: "cpu", or "coral usb:0"; `threads`: of an inference.
+        fallback: why the CPU stands in for the accelerator that was asked for; empty if it does not.
+        temperature_c: of the processor; None where it cannot be read. `throttled`: what holds the processor back now.
+        memory_mb: resident.
+        sinks: by name.
+    """
+
+    time: float
+    uptime_s: float
+    frames: int
+    frames_dropped: int
+    frames_still: int
+    fps: float
+    latency: Latency
+    age_p95_ms: float
+    source: str
+    source_mode: str
+    source_state: Literal["open", "waiting", "ended"]
+    source_losses: int
+    model: str
+    model_sha256: str
+    model_swaps: int
+    runtime: str
+    device: str
+    threads: int
+    fallback: str = ""
+    temperature_c: float | None = None
+    throttled: tuple[str, ...] = ()
+    memory_mb: float = 0.0
+    sinks: dict[str, SinkCounts] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

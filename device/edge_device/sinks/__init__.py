@@ -1,0 +1,5 @@
+"""Where results go. A sink is a small class; the loop never waits for it (see `outlet`)."""
+
+from edge_device.sinks.sink import Sink
+
+__all__ = ["Sink"]

@@ -1,0 +1,49 @@
+"""What a sink is."""
+
+from typing import ClassVar, Literal
+
+from edge_core.card import ModelCard
+from edge_device.results import Event, FrameResult, Notice, Status
+
+
+class Sink:
+    """Takes what comes out of the loop; a subclass overrides what it cares for.
+
+    All methods of a sink are called from one thread of its own, one after the other, so a sink may block and needs no
+    lock against itself. Any exception is counted and told of once; a frame, notice or status is then given up, an event
+    is handed over again, with growing pauses, until it is accepted: `event` returns only once it was delivered as
+    well as this sink can know.
+
+    Attributes:
+        name: one word, for statistics and messages.
+        frames: which frame results it is given: all that its queue holds, only the newest one, or none.
+        wants_image: whether `result.frame.image` is needed. Such a sink's queue is short, and the image must not be kept
+            or changed after the call returns: its memory is used again.
+    """
+
+    name: str
+    frames: ClassVar[Literal["all", "newest", "none"]] = "all"
+    wants_image: ClassVar[bool] = False
+
+    def open(self, card: ModelCard) -> None:
+        """Called once before all else, and again when the model was swapped.
+
+        Raises:
+            EdgeError: at the first call only, in the caller's thread: it can never work (a bad address, a folder that
+                cannot be written). What may come later, a broker that is down, say, is no error.
+        """
+
+    def frame(self, result: FrameResult) -> None:
+        """A zone of a frame was classified."""
+
+    def event(self, event: Event) -> None:
+        """A label entered or left."""
+
+    def notice(self, notice: Notice) -> None:
+        """Something to tell a person."""
+
+    def status(self, status: Status) -> None:
+        """Statistics, every few seconds and at the end."""
+
+    def close(self) -> None:
+        """Called once at the end; nothing is called after it. Must return within half a second."""
