@@ -112,11 +112,21 @@ def preprocess(frame: Frame, spec: InputSpec, out: Frame | None = None) -> Frame
         window = _centered(out, *inner)
         target = inner
     frame = _shrink(frame, target)
-    if spec.color_order == "RGB":  # 3 us into a view of `out`; NumPy's reversed copy takes 70 us
-        cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=window)
-    else:
+    # 3 us into a view of `out`; NumPy's reversed copy takes 70 us.
+    conversion = _CONVERSIONS.get((spec.color_order, frame.shape[2]))
+    if conversion is None:
         window[:] = frame
+    else:
+        cv2.cvtColor(frame, conversion, dst=window)
     return out
+
+
+_CONVERSIONS: Final = {
+    ("RGB", 3): cv2.COLOR_BGR2RGB,
+    ("RGB", 4): cv2.COLOR_BGRA2RGB,
+    ("BGR", 4): cv2.COLOR_BGRA2BGR,
+}
+"""From what `_shrink` gives (channels) to the color order of a model, where they differ."""
 
 
 def _largest_inside(shape: tuple[int, int], height: int, width: int) -> tuple[int, int]:
@@ -132,7 +142,10 @@ def _centered(frame: Frame, height: int, width: int) -> Frame:
 
 
 def _shrink(frame: Frame, target: tuple[int, int]) -> Frame:
-    """Resizes to `target` (height, width): each side is halved while it stays at least as long, the rest is linear."""
+    """Resizes to `target` (height, width): each side is halved while it stays at least as long, the rest is linear.
+
+    Channels B, G, R, and a fourth to be dropped where that was faster.
+    """
     halvings = [max(0, (length // goal).bit_length() - 1) for length, goal in zip(frame.shape[:2], target, strict=True)]
     height, width = (length >> n << n for length, n in zip(frame.shape[:2], halvings, strict=True))
     frame = _centered(frame, height, width)
@@ -141,4 +154,6 @@ def _shrink(frame: Frame, target: tuple[int, int]) -> Frame:
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if (height, width) == target:
         return frame
+    # Four channels are vectorised, three are not: 0.075 ms against 0.094 from 180x180 to 160x160, the same bytes.
+    frame = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA)  # type: ignore[assignment]
     return cv2.resize(frame, target[::-1], interpolation=cv2.INTER_LINEAR_EXACT)  # type: ignore[return-value]
