@@ -1,9 +1,7 @@
 """A classifier that others have trained becomes a complete, sealed .tflite like those that `export` writes."""
 
 import hashlib
-import io
 import re
-import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
@@ -22,7 +20,7 @@ from edge_core.pictures import read_picture
 from edge_core.preprocess import ColorOrder, Crop, Frame, InputSpec
 from edge_core.run_folder import spread
 from edge_core.seal import Signer, check_seal, seal
-from edge_core.tflite_file import DAMAGED_ARCHIVE, complete, read_card
+from edge_core.tflite_file import complete, read_card, read_cpu_model, without_archive
 from edge_device.verify import sealed
 
 InputRange = tuple[float, float]
@@ -86,7 +84,7 @@ def adopt(
     if out.exists() and out.samefile(file):
         raise OutputError(f"{out} would overwrite the file itself; choose another name")
     content = file.read_bytes()
-    model = _without_archive(content)
+    model = without_archive(content)
     notes: list[str] = []
     if labels is None:
         if input_range or crop or color_order:
@@ -102,7 +100,7 @@ def adopt(
             color_order or "RGB",
             hashlib.sha256(content).hexdigest(),
         )
-    artifact = complete(model, card, file.stem)
+    artifact = complete(model, card, file.stem, read_cpu_model(file))
     if was_sealed and labels is None and golden is None:
         artifact = seal(artifact, read_golden(file), signer)
     else:
@@ -226,12 +224,3 @@ def _drawn_picture() -> Frame:
     """Slopes in two channels, stripes in the third; shape (480, 640, 3)."""
     y, x = np.indices((480, 640))
     return np.stack([x * 255 // 639, y * 255 // 479, (x + y) % 256], axis=2).astype(np.uint8)
-
-
-def _without_archive(content: bytes) -> bytes:
-    """The flatbuffer alone."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return content[: min((entry.header_offset for entry in archive.infolist()), default=len(content))]
-    except DAMAGED_ARCHIVE:
-        return content  # no archive behind it

@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +16,11 @@ from typing import Any, Final
 from edge_convert.graph import naming, read_graph
 from edge_convert.targets.coral import check_coral
 from edge_convert.targets.verdict import Placement, Verdict
-from edge_core.errors import CheckFailedError, ModelFormatError, OutputError, RuntimeMissingError
+from edge_core.errors import CheckFailedError, OutputError, RuntimeMissingError
 from edge_core.files import written_whole
-from edge_core.tflite_file import complete, read_card
+from edge_core.golden import read_golden
+from edge_core.seal import check_seal, seal
+from edge_core.tflite_file import CARD_FILE, complete, has_entry, read_card, without_archive
 
 COMMAND: Final = "edgetpu_compiler"
 MAPPED: Final = "Mapped to Edge TPU"
@@ -67,7 +68,10 @@ class Compiled:
 
 
 def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
-    """Compiles a .tflite for the Edge TPU; its card and labels come along.
+    """Compiles a .tflite for the Edge TPU; of a complete file card and labels come along.
+
+    So does what was compiled, for when there is no Edge TPU; and of a sealed file the golden vectors, under a new seal
+    that is not signed: `edge-convert adopt --sign` signs it.
 
     Args:
         file: 8-bit, see `edge_convert.targets`.
@@ -75,13 +79,14 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
 
     Raises:
         CheckFailedError: the compiler made nothing of it.
-        ModelFormatError: `file` is no .tflite.
+        ModelFormatError: `file` is no .tflite, or not as it was sealed.
         OutputError: `out` cannot be written.
         RuntimeMissingError: the compiler is not installed.
     """
     with naming(file):
-        model = file.read_bytes()
+        model = without_archive(file.read_bytes())
         forecast = check_coral(read_graph(model))
+    was_sealed = check_seal(file) is not None
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")
     command = shutil.which(COMMAND)
@@ -98,10 +103,12 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
         if not made.exists():
             reasons = "; ".join(forecast.reasons) or "the forecast was that it would"
             raise CheckFailedError(f"{COMMAND} compiled nothing of {file}: {_last_line(said)}. Forecast: {reasons}")
-        compiled = made.read_bytes()
+        compiled = without_archive(made.read_bytes())
         rows = read_log(log.read_text("utf-8", "replace") if log.exists() else said)
-    with suppress(ModelFormatError):  # somebody else's file has no card to take along
-        compiled = complete(compiled, read_card(file), file.stem)
+    if has_entry(file, CARD_FILE):  # somebody else's file has no card to take along
+        compiled = complete(compiled, read_card(file), file.stem, model)
+    if was_sealed:
+        compiled = seal(compiled, read_golden(file))
     with written_whole(out) as beside:
         beside.write_bytes(compiled)
     return Compiled(out, len(compiled), rows, forecast, differences(forecast.placements or (), rows))

@@ -12,9 +12,12 @@
     ├── InputSpecError       (ValueError)    an input specification that makes no sense
     ├── SettingsError        (ValueError)    settings that contradict each other or the network
     ├── WorkerLostError      (ConnectionError)  one of several machines that train together is gone
+    ├── HostError            (ConnectionError)  a board that cannot be reached, or not be measured on
     ├── RuntimeMissingError  (ImportError)   no interpreter, or an extra that is not installed
+    ├── AcceleratorError     (OSError)       an accelerator that is missing, hangs, or is gone
     ├── SourceError          (OSError)       a camera, video or folder that gives no frames
     ├── OutputError          (OSError)       a result that cannot be written
+    ├── ReportError          (ValueError)    a benchmark's report that cannot be understood
     └── CheckFailedError     (AssertionError)  the input was usable, the answer is no
 
 A command prints the message on one line and ends with `exit_status`: 1 for a failed check, 2 for unusable input. So a
@@ -82,8 +85,16 @@ class WorkerLostError(EdgeError, ConnectionError):
         self.comes_back = comes_back
 
 
+class HostError(EdgeError, ConnectionError):
+    """A board that cannot be reached over SSH, that lacks what a measurement needs, or that is gone."""
+
+
 class RuntimeMissingError(EdgeError, ImportError):
     """No TFLite interpreter, or a part of this package whose extra is not installed."""
+
+
+class AcceleratorError(EdgeError, OSError):
+    """An accelerator that is not there, does not answer, or is gone."""
 
 
 class SourceError(EdgeError, OSError):
@@ -92,6 +103,10 @@ class SourceError(EdgeError, OSError):
 
 class OutputError(EdgeError, OSError):
     """A result that cannot be written where it was asked for."""
+
+
+class ReportError(EdgeError, ValueError):
+    """A benchmark's report that cannot be understood."""
 
 
 class CheckFailedError(EdgeError, AssertionError):

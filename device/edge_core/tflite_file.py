@@ -16,8 +16,16 @@ from edge_core.errors import CardError, ModelFormatError
 from edge_core.tflite_metadata import LABELS_FILE, attach, describe, is_tflite
 
 CARD_FILE: Final = "card.json"
+CPU_MODEL_FILE: Final = "cpu.tflite"
+"""Inside a file that was compiled for an Edge TPU: the flatbuffer that it was compiled from, for when there is none."""
+
+EDGETPU_OPERATOR: Final = b"edgetpu-custom-op"
+"""What Google's compiler leaves of the operators that an Edge TPU computes."""
+
 MAX_TEXT_BYTES: Final = 4 << 20
 """More than any card, label list or golden frame needs; keeps a hostile archive from filling the memory."""
+MAX_MODEL_BYTES: Final = 64 << 20
+"""Ten times a MobileNet in 8 bits."""
 
 DAMAGED_ARCHIVE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError, OSError)
 """What `zipfile` raises for bytes that are no archive, or a damaged one."""
@@ -25,13 +33,14 @@ DAMAGED_ARCHIVE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, E
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the ZIP format's first moment: the same input gives the same bytes
 
 
-def complete(model: bytes, card: ModelCard, name: str) -> bytes:
+def complete(model: bytes, card: ModelCard, name: str, cpu_model: bytes | None = None) -> bytes:
     """A bare .tflite flatbuffer made complete with its card.
 
     Args:
         model: what the converter returned.
         card: goes in as `card.json`, its labels also as `labels.txt`, one per line.
         name: of the model, for those who show metadata.
+        cpu_model: goes in as `cpu.tflite`: the flatbuffer that `model` was compiled from, if it was.
 
     Raises:
         ModelFormatError: `model` is no TFLite flatbuffer.
@@ -42,6 +51,8 @@ def complete(model: bytes, card: ModelCard, name: str) -> bytes:
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:
         for file, text in ((LABELS_FILE, "".join(f"{label}\n" for label in card.labels)), (CARD_FILE, card.to_text())):
             files.writestr(zipfile.ZipInfo(file, _EPOCH), text)
+        if cpu_model is not None:
+            files.writestr(zipfile.ZipInfo(CPU_MODEL_FILE, _EPOCH), cpu_model)
     return archive.getvalue()
 
 
@@ -57,6 +68,41 @@ def read_card(path: Path) -> ModelCard:
     if tuple(labels) != card.labels:
         raise ModelFormatError(f"{path} contradicts itself: its labels.txt and its card.json name different labels")
     return card
+
+
+def is_compiled(model: bytes) -> bool:
+    """Whether a .tflite needs an Edge TPU."""
+    return EDGETPU_OPERATOR in without_archive(model)
+
+
+def read_cpu_model(path: Path) -> bytes | None:
+    """The flatbuffer for the CPU inside a file for an Edge TPU; None if there is none.
+
+    Raises:
+        ModelFormatError: its archive is damaged.
+    """
+    if not has_entry(path, CPU_MODEL_FILE):
+        return None
+    with opened_archive(path, "no archive") as archive:
+        return read_entry(archive, CPU_MODEL_FILE, MAX_MODEL_BYTES)
+
+
+def has_entry(path: Path, name: str) -> bool:
+    """Whether a file of that name lies in the archive behind a .tflite; False where there is no sound archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return name in archive.namelist()
+    except DAMAGED_ARCHIVE:
+        return False
+
+
+def without_archive(artifact: bytes) -> bytes:
+    """The flatbuffer alone."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(artifact)) as archive:
+            return artifact[: min((entry.header_offset for entry in archive.infolist()), default=len(artifact))]
+    except DAMAGED_ARCHIVE:
+        return artifact  # no archive behind it
 
 
 @contextmanager
@@ -90,14 +136,14 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
         raise ModelFormatError(f"{path} has damaged contents: {error}") from error
 
 
-def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """The content of a file in the archive.
+def read_entry(archive: zipfile.ZipFile, name: str, limit: int = MAX_TEXT_BYTES) -> bytes:
+    """The content of a file in the archive, of at most `limit` bytes.
 
     Raises:
         KeyError: there is none.
         ValueError: it is compressed, or larger than anything that belongs there.
     """
     entry = archive.getinfo(name)
-    if entry.file_size > MAX_TEXT_BYTES or entry.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{name} is compressed, or larger than {MAX_TEXT_BYTES} bytes")
+    if entry.file_size > limit or entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed, or larger than {limit} bytes")
     return archive.read(name)

@@ -1,7 +1,20 @@
 """What runs on the Pi: interpreters, the classifier, cameras and files, the `edge-run` command."""
 
-from edge_device.classifier import Classifier, Prediction
-from edge_device.run import classify_stream
-from edge_device.sources import open_source
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_device.classifier import Classifier, Prediction
+    from edge_device.run import classify_stream
+    from edge_device.sources import open_source
 
 __all__ = ["Classifier", "Prediction", "classify_stream", "open_source"]
+
+_MODULES = {"Classifier": "classifier", "Prediction": "classifier", "classify_stream": "run", "open_source": "sources"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, and not before: `edge_device.doctor` runs where NumPy and OpenCV do not."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"edge_device.{_MODULES[name]}"), name)

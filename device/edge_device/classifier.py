@@ -1,7 +1,8 @@
 """Frames to labels: the Python API of the device."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from edge_core.errors import ModelFormatError
 from edge_core.preprocess import Frame
 from edge_core.seal import check_seal
 from edge_core.tflite_file import read_card
-from edge_device.interpreter import Interpreter, RuntimeName, Scores
+from edge_device.interpreter import Interpreter, Runner, RuntimeName, Scores
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,26 @@ class Classifier:
 
     Attributes:
         card: the model card inside the file.
-        runtime: name and version of the interpreter that runs it.
         quantised: whether any of its arithmetic is in integers.
+        threads: of an inference.
+        digest: SHA-256 of the file as its seal has it, hexadecimal; None if it was never sealed.
     """
 
-    def __init__(self, path: Path | str, *, runtime: RuntimeName = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        runtime: RuntimeName = "auto",
+        threads: int | None = None,
+        runner: Callable[[Path], Runner] | None = None,
+    ) -> None:
         """Opens a file.
 
         Args:
             path: of a .tflite that carries its card, as `edge-convert export` writes it.
             runtime: which interpreter, see `Interpreter`.
             threads: for one inference; all cores unless told otherwise.
+            runner: opens the file, once its seal was checked; an `Interpreter` on the CPU unless told otherwise.
 
         Raises:
             ModelFormatError: not a .tflite, without a card, or with a card that contradicts the model.
@@ -63,20 +73,34 @@ class Classifier:
             RuntimeMissingError: no interpreter is installed.
         """
         path = Path(path)
-        check_seal(path)
+        seal = check_seal(path)
+        self.digest = seal.digest if seal else None
         self.card = read_card(path)
-        self._interpreter = Interpreter(path, runtime=runtime, threads=threads)
-        self.runtime = self._interpreter.runtime
+        self.threads = threads or os.cpu_count() or 1
+        self._interpreter: Runner
+        if runner:
+            self._interpreter = runner(path)
+        else:
+            self._interpreter = Interpreter(path, runtime=runtime, threads=self.threads)
         self.quantised = self._interpreter.quantised
-        if self._interpreter.outputs != len(self.card.labels):
-            raise ModelFormatError(
-                f"{path} contradicts itself: {len(self.card.labels)} labels, {self._interpreter.outputs} outputs"
-            )
-        if self._interpreter.input_shape != self.card.input.shape:
-            raise ModelFormatError(
-                f"{path} contradicts itself: its card says the input is {self.card.input.shape}, "
-                f"the model takes {self._interpreter.input_shape}"
-            )
+        if wrong := self._contradiction():
+            self.close()
+            raise ModelFormatError(f"{path} contradicts itself: {wrong}")
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of the interpreter that runs it."""
+        return self._interpreter.runtime
+
+    @property
+    def device(self) -> str:
+        """What computes: `cpu`, or `coral usb:0`."""
+        return self._interpreter.device
+
+    @property
+    def fallback_reason(self) -> str:
+        """Why the CPU stands in for the accelerator that was asked for; empty if it does not."""
+        return self._interpreter.fallback_reason
 
     def classify(self, frame: Frame, count: int = 5) -> list[Prediction]:
         """The `count` best labels of a frame, best first.
@@ -99,3 +123,16 @@ class Classifier:
     def pixel_scores(self, pixels: Frame) -> Scores:
         """All scores of pixels that `preprocess` has made already, in the order of `card.labels`."""
         return self._interpreter.scores(pixels)
+
+    def close(self) -> None:
+        """Frees the model and the accelerator; nothing can be classified after."""
+        self._interpreter.close()
+
+    def _contradiction(self) -> str:
+        if self._interpreter.outputs != len(self.card.labels):
+            return f"{len(self.card.labels)} labels, {self._interpreter.outputs} outputs"
+        if self._interpreter.input_shape != self.card.input.shape:
+            return (
+                f"its card says the input is {self.card.input.shape}, the model takes {self._interpreter.input_shape}"
+            )
+        return ""

@@ -1,23 +1,24 @@
 """The `edge-run` command."""
 
 import json
-import shutil
-import sys
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from edge_core.card import ModelCard
-from edge_core.errors import CheckFailedError, PictureError, SourceError
+from edge_core.errors import CheckFailedError, PictureError
 from edge_core.tflite_file import read_card
+from edge_device import cli_service
+from edge_device.card_rows import card_rows
 from edge_device.classifier import Classifier, Prediction
-from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, stop_asked
+from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say
+from edge_device.doctor.command import main as examine_board
 from edge_device.interpreter import RuntimeName
+from edge_device.live_command import live
 from edge_device.results import FrameResult
-from edge_device.run import Summary, classify_stream
-from edge_device.sources import CameraMode, Pictures, open_source
+from edge_device.run import classify_stream
+from edge_device.sources import Pictures
 from edge_device.verify import Verification
 from edge_device.verify import verify as verify_file
 
@@ -67,49 +68,7 @@ def images(
             raise typer.Exit(2)
 
 
-@app.command()
-def live(
-    model: Model,
-    source: Annotated[
-        str, typer.Option(help="A camera (0, /dev/video0), a video file, a picture or a folder of pictures.")
-    ] = "0",
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Asked of a camera, which gives what comes nearest.")] = None,
-    height: Annotated[int | None, typer.Option(min=1, help="Asked of a camera.")] = None,
-    fps: Annotated[float | None, typer.Option(min=0.1, help="Asked of a camera.")] = None,
-    top: Top = 3,
-    as_json: Json = False,
-    runtime: Runtime = "auto",
-    threads: Threads = None,
-    debug: Debug = False,
-) -> None:
-    """Classify the frames of a camera or a video as they come, until Ctrl-C.
-
-    Example: edge-run live flowers-int8.tflite --source 0 --width 1280 --height 720
-    """
-    with one_line_errors(debug):
-        classifier = Classifier(model, runtime=runtime, threads=threads)
-        mode = CameraMode(width, height, fps)
-        on_one_line = sys.stdout.isatty() and not as_json
-        summary = Summary()
-        with open_source(source, mode, lambda path, error: say(f"warning: {error}")) as opened, stop_asked() as stopped:
-            try:
-                for result in islice(classify_stream(classifier, opened, top), frames):
-                    summary.add(result)
-                    if as_json:
-                        print(_json(result), flush=True)
-                    elif on_one_line:
-                        print("\r" + _fitted(_live_line(result, summary.fps)), end="", flush=True)
-                    else:
-                        print(_source(result), _live_line(result, summary.fps), sep="  ", flush=True)
-                    if stopped():
-                        break
-            finally:
-                if on_one_line and summary.frames:
-                    print(flush=True)
-        if not summary.frames:
-            raise SourceError(f"{source} gave no frame that can be read")
-        say(f"{summary.frames} frames, {summary.fps:.1f} fps, median {summary.median_ms:.1f} ms, {classifier.runtime}")
+app.command()(live)
 
 
 @app.command()
@@ -155,6 +114,19 @@ def verify(
             raise CheckFailedError(f"{model} diverges at {found.divergence.stage}: {found.divergence.reason}")
 
 
+app.add_typer(cli_service.app, name="service")
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def doctor(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+    """Find out what keeps this board from classifying, and how to mend it.
+
+    Example: edge-run doctor --model flowers-int8.tflite
+    """
+    # Here only to be listed by --help: edge_device.__main__ begins it before anything is imported that may be broken.
+    raise typer.Exit(examine_board(options or []))
+
+
 def _json(result: FrameResult) -> str:
     return json.dumps(result.to_json(), ensure_ascii=False)
 
@@ -163,50 +135,9 @@ def _scores(best: tuple[Prediction, ...]) -> str:
     return "  ".join(f"{one.label} {100 * one.score:.1f} %" for one in best)
 
 
-def _source(result: FrameResult) -> str:
-    return f"{result.frame.source}  {result.frame.time_s:.2f} s"
-
-
-def _live_line(result: FrameResult, fps: float) -> str:
-    took = result.latency
-    return (
-        f"{_scores(result.top)}  {fps:.1f} fps  "
-        f"capture {took.capture_ms:.1f}  preprocess {took.preprocess_ms:.1f}  invoke {took.invoke_ms:.1f} ms"
-    )
-
-
-def _fitted(line: str) -> str:
-    """Cut or filled up to the width of the terminal, in columns."""
-    from rich.cells import set_cell_size
-
-    return set_cell_size(line, shutil.get_terminal_size().columns - 1)
-
-
 def _card_lines(path: Path, card: ModelCard) -> str:
-    def few(values: Any, limit: int = 12) -> str:
-        values = list(values)
-        return ", ".join(values[:limit]) + (f", and {len(values) - limit} more" if len(values) > limit else "")
-
-    def settings(fields: Any) -> str:
-        return few(f"{name} {value}" for name, value in fields.items() if not isinstance(value, dict | list))
-
-    rows = {
-        "model": f"{path}, {path.stat().st_size / 1e6:.2f} MB",
-        "labels": f"{len(card.labels)}: {few(card.labels)}",
-        "input": f"{card.input.width}x{card.input.height} {card.input.color_order}, crop {card.input.crop}",
-        "backbone": f"{card.backbone.name} {card.backbone.alpha}, from {card.backbone.weights}"
-        if card.backbone
-        else "",
-        "dataset": f"{card.dataset.name}: "
-        + ", ".join(f"{split} {sum(counts.values())}" for split, counts in card.dataset.counts.items())
-        if card.dataset
-        else "",
-        "metrics": few(f"{name} {estimate.percent()}" for name, estimate in card.metrics.items()),
-        "training": settings(card.training),
-        "conversion": settings(card.conversion),
-        "versions": settings(card.versions),
-    }
-    return "".join(f"{name:<10}  {value}\n" for name, value in rows.items() if value)
+    rows = {"model": f"{path}, {path.stat().st_size / 1e6:.2f} MB", **card_rows(card)}
+    return "".join(f"{name:<10}  {value}\n" for name, value in rows.items())
 
 
 def _verification_lines(found: Verification) -> str:

@@ -1,15 +1,18 @@
 """One face for the TFLite interpreters of ai-edge-litert and tflite-runtime."""
 
 import os
+from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_core.tflite_file import CPU_MODEL_FILE, is_compiled, read_cpu_model
 from edge_core.tflite_metadata import is_tflite
 from edge_device.quiet import silenced
 
@@ -21,23 +24,63 @@ Scores = npt.NDArray[np.float32]
 """A score per label, shape (labels,), 0..1."""
 
 
+class Runner(Protocol):
+    """What a classifier needs of whoever runs its model: an `Interpreter`, or something with an accelerator."""
+
+    @property
+    def runtime(self) -> str: ...
+    @property
+    def device(self) -> str:
+        """What computes: `cpu`, or `coral usb:0`."""
+
+    @property
+    def fallback_reason(self) -> str:
+        """Why the CPU stands in for the accelerator that was asked for; empty if it does not."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def quantised(self) -> bool: ...
+    def write_frame(self, frame: Frame, spec: InputSpec) -> None: ...
+    def write_pixels(self, pixels: Frame) -> None: ...
+    def invoke(self) -> None: ...
+    def read_scores(self) -> Scores: ...
+    def scores(self, pixels: Frame) -> Scores: ...
+    def close(self) -> None: ...
+
+
 class Interpreter:
     """A classifier's .tflite, opened: one picture in, scores out.
 
     Attributes:
+        device: `cpu`.
+        fallback_reason: empty.
         runtime: name and version of the interpreter, `ai-edge-litert 2.3.0`, say.
         input_shape: (height, width, 3) of the pixels it takes.
         outputs: how many scores it gives.
         quantised: whether any of its arithmetic is in integers.
     """
 
-    def __init__(self, path: Path, *, runtime: RuntimeName = "auto", threads: int | None = None) -> None:
-        """Opens a file.
+    device = "cpu"
+    fallback_reason = ""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        runtime: RuntimeName = "auto",
+        threads: int | None = None,
+        delegate: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Opens a file; of one compiled for an Edge TPU the model for the CPU that it carries.
 
         Args:
             path: of a .tflite with one image input (batch 1, uint8 or float32) and one output.
             runtime: which interpreter; `auto` takes the first of `RUNTIMES` that is installed.
             threads: for one inference; all cores unless told otherwise.
+            delegate: makes a delegate for an interpreter of the runtime's module; the file's own model is run with it.
 
         Raises:
             ModelFormatError: no such file, not a .tflite, not a classifier, or not loadable by this runtime.
@@ -49,10 +92,15 @@ class Interpreter:
             raise ModelFormatError(f"{path}: {error.strerror or error}") from error
         if not is_tflite(data):
             raise ModelFormatError(f"{path} is not a .tflite model")
-        self.runtime, factory = _load(runtime)
+        if delegate is None and is_compiled(data):
+            data = _for_cpu(path)
+        self.runtime, module = _load(runtime)
+        delegates = [delegate(module)] if delegate else None
         try:
-            with silenced():  # XNNPACK announces itself, at every start
-                self._interpreter = factory(model_content=data, num_threads=threads or os.cpu_count())
+            with nullcontext() if delegate else silenced():  # XNNPACK announces itself, at every start
+                self._interpreter = module.Interpreter(
+                    model_content=data, num_threads=threads or os.cpu_count(), experimental_delegates=delegates
+                )
                 self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:  # an operator version that it does not know, or a damaged file
@@ -111,9 +159,23 @@ class Interpreter:
         self.invoke()
         return self.read_scores()
 
+    def close(self) -> None:
+        """Frees the model; nothing can be run after."""
+        del self._interpreter
+
+
+def _for_cpu(path: Path) -> bytes:
+    model = read_cpu_model(path)
+    if model is None:
+        raise ModelFormatError(
+            f"{path} is compiled for an Edge TPU and has no {CPU_MODEL_FILE} inside: run it with --device coral, or give "
+            "the file that it was compiled from with --fallback"
+        )
+    return model
+
 
 def _load(runtime: RuntimeName) -> tuple[str, Any]:
-    """Name with version, and class, of the interpreter asked for."""
+    """Name with version, and module, of the interpreter asked for."""
     if runtime not in get_args(RuntimeName):
         raise RuntimeMissingError(f"no runtime is called {runtime!r}; there are {', '.join(get_args(RuntimeName))}")
     for name in RUNTIMES if runtime == "auto" else (runtime,):
@@ -127,6 +189,6 @@ def _load(runtime: RuntimeName) -> tuple[str, Any]:
             hint = "; it needs numpy<2" if name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2 else ""
             raise RuntimeMissingError(f"{name} is installed but does not load: {error}{hint}") from error
         else:
-            return f"{name} {metadata.version(name)}", module.Interpreter
+            return f"{name} {metadata.version(name)}", module
     wanted = " or ".join(RUNTIMES) if runtime == "auto" else runtime
     raise RuntimeMissingError(f"{wanted} is not installed; pip install {wanted.split()[0]}")

@@ -3,7 +3,9 @@
 import platform
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +25,7 @@ from edge_core.golden import (
 from edge_core.pictures import decode_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.seal import Seal, Signer, check_seal, seal
+from edge_device.accelerator import Coral, on_accelerator
 from edge_device.classifier import Classifier
 from edge_device.interpreter import RuntimeName
 
@@ -147,7 +150,12 @@ class Verification:
 
 
 def verify(
-    path: Path, *, key: bytes | None = None, runtime: RuntimeName = "auto", threads: int | None = None
+    path: Path,
+    *,
+    key: bytes | None = None,
+    runtime: RuntimeName = "auto",
+    threads: int | None = None,
+    coral: Coral | None = None,
 ) -> Verification:
     """Holds a file against its seal, then replays its golden vectors; the interpreter sees only what the seal fits.
 
@@ -155,8 +163,10 @@ def verify(
         path: of a sealed .tflite.
         key: the public key, 32 bytes, that must have signed it; by default a signature need only be consistent.
         runtime, threads: as for `Classifier`.
+        coral: replay on this Edge TPU; by default on the CPU, as golden vectors were made, of a compiled file, too.
 
     Raises:
+        AcceleratorError: `coral` cannot be used.
         ModelFormatError: not a file that can be verified: unreadable, never sealed, or not loadable by this runtime.
         RuntimeMissingError: no interpreter is installed.
         ModuleNotFoundError: `key` is given, and cryptography is not installed.
@@ -173,9 +183,10 @@ def verify(
     if wrong:
         return Verification(path, Divergence("signature", wrong), found, checked)
     golden = read_golden(path)
-    classifier = Classifier(path, runtime=runtime, threads=threads)
-    replayed = replay(classifier, golden)
-    return Verification(path, replayed.divergence, found, checked, classifier.runtime, golden, replayed)
+    runner = partial(on_accelerator, coral=coral, runtime=runtime) if coral else None
+    with closing(Classifier(path, runtime=runtime, threads=threads, runner=runner)) as classifier:
+        replayed = replay(classifier, golden)
+        return Verification(path, replayed.divergence, found, checked, classifier.runtime, golden, replayed)
 
 
 def replay(classifier: Classifier, golden: GoldenVectors) -> Replay:

@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from edge_convert.edgetpu_compiler import differences, read_log
+from edge_convert.adopt import adopt
+from edge_convert.edgetpu_compiler import compile_for_edgetpu, differences, read_log
 from edge_convert.graph import Graph, Operator, Quantization, Tensor, read_graph
 from edge_convert.targets import Verdict, check, target_names
 from edge_convert.targets.coral import MAX_SOFTMAX, OPERATORS, compiled_placements, forecast, obstacle
 from edge_convert.targets.runtimes import releases
 from edge_core import InputSpec, ModelCard, complete, read_card
+from edge_core.errors import SealError
+from edge_core.golden import read_golden
+from edge_core.tflite_file import read_cpu_model, without_archive
 from edge_core.tflite_metadata import attach, describe
+from edge_device.verify import sealed, verify
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "models"
@@ -443,6 +449,28 @@ def test_compile_writes_a_file_with_its_card_and_says_where_the_forecast_was_wro
     assert [line.split(":")[0] for line in told["differences"]] == ["FULLY_CONNECTED"]
     assert read_card(Path(told["file"])).labels == card.labels
     assert "not as forecast: FULLY_CONNECTED" in run_compile(file).stdout
+
+
+def test_compile_takes_along_what_it_compiled_and_seals_it_anew(
+    fake_compiler: Callable[..., None], tmp_path: Path
+) -> None:
+    fake_compiler()
+    file, out, adopted = (tmp_path / name for name in ("model.tflite", "model_edgetpu.tflite", "adopted.tflite"))
+    card = ModelCard(("red", "green", "blue", "dark"), InputSpec(32, 32))
+    frame = np.full((40, 40, 3), (10, 20, 250), np.uint8)
+    file.write_bytes(sealed(complete(changed("uint8", one_scale), card, "tiny"), [frame]))
+    compile_for_edgetpu(file, out)
+    assert read_cpu_model(out) == without_archive(file.read_bytes())
+    assert read_golden(out) == read_golden(file)
+    assert verify(out).passed
+    adopt(out, adopted)
+    assert read_cpu_model(adopted) == read_cpu_model(out)
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(SealError, match=r"model\.tflite"):
+        compile_for_edgetpu(file, out)
+    assert verify(out).passed
 
 
 def test_what_the_compiler_refuses_is_one_line_and_status_1(fake_compiler: Callable[..., None], tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +12,7 @@ from edge_core import Frame
 from edge_core.errors import PictureError, SourceError
 from edge_device import Classifier, classify_stream, open_source
 from edge_device.run import Summary
-from edge_device.sources import Camera, FakeCamera, Pictures, Source, SourceFrame, Video
+from edge_device.sources import Camera, FakeCamera, Pictures, Source, SourceFrame, Video, video
 
 
 def write_video(path: Path, frames: list[Frame], fps: float = 10.0, codec: str = "MJPG") -> Path:
@@ -81,6 +83,53 @@ def test_a_video_gives_every_frame_with_its_time(
         assert frame.source == str(tmp_path / f"film{suffix}")
 
 
+def test_a_video_in_real_time_gives_frames_when_they_are_due_and_drops_the_others(
+    tmp_path: Path, colour_frames: dict[str, Frame]
+) -> None:
+    path = write_video(tmp_path / "film.avi", [colour_frames["red"]] * 30, fps=30)
+    with open_source(str(path), realtime=True) as source:
+        assert source.live
+        start = time.monotonic()
+        times = []
+        for frame in source:
+            times.append(frame.time_s)
+            assert frame.time_s <= time.monotonic() - start + 0.001
+            if len(times) == 5:
+                time.sleep(0.5)
+    assert [round(30 * time_s) for time_s in times[:5]] == [0, 1, 2, 3, 4]
+    assert len(times) <= 20
+    assert times[5] > 0.4
+    assert times[-1] == pytest.approx(29 / 30, abs=0.002)
+
+
+def test_a_reader_slower_than_the_video_gets_frames_all_the_same(
+    tmp_path: Path, colour_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "film.avi", [colour_frames["red"]] * 200, fps=200)
+    slow = Video(path, realtime=True)
+    monkeypatch.setattr(video, "LATE_S", -3600)  # every frame is late
+    with closing(slow):
+        assert 200 // 31 <= len(list(slow)) <= 1 + 200 // 31
+
+
+def test_a_video_is_closed_while_it_waits(tmp_path: Path, colour_frames: dict[str, Frame]) -> None:
+    path = write_video(tmp_path / "film.avi", [colour_frames["red"]] * 30, fps=1)
+    with open_source(str(path), realtime=True) as source:
+        threading.Timer(0.1, source.close).start()
+        start = time.monotonic()
+        assert len(list(source)) == 1
+        assert time.monotonic() - start < 20
+
+
+def test_frames_that_are_held_are_not_written_over(tmp_path: Path) -> None:
+    shown = [np.full((48, 64, 3), level, np.uint8) for level in range(0, 240, 12)]
+    path = write_video(tmp_path / "film.avi", shown)
+    held = all_of(path)
+    assert [int(frame.image[0, 0, 0]) for frame in held] == pytest.approx(list(range(0, 240, 12)), abs=3)
+    with open_source(str(path)) as source:
+        assert len({frame.image.ctypes.data for frame in source}) <= 3
+
+
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("FFmpeg would draw this text.\n" * 99)
     (tmp_path / "cut.mp4").write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(99))
@@ -93,8 +142,42 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         Video(tmp_path / "missing.mp4")
 
 
+def test_a_pattern_gives_the_pictures_and_folders_that_it_matches(
+    tmp_path: Path, colour_frames: dict[str, Frame]
+) -> None:
+    write_pictures(tmp_path, {"10.png": colour_frames["green"], "2.png": colour_frames["red"]})
+    write_pictures(tmp_path / "1", {"9.png": colour_frames["blue"]})
+    write_pictures(tmp_path / "a[b]", {"7.png": colour_frames["blue"]})
+    (tmp_path / "notes.txt").touch()
+
+    def names(pattern: str) -> list[str]:
+        return [str(Path(frame.source).relative_to(tmp_path)) for frame in all_of(tmp_path / pattern)]
+
+    assert names("[12]*") == ["1/9.png", "2.png", "10.png"]
+    assert names("?.png") == ["2.png"]
+    assert names("**/*.png") == ["1/9.png", "2.png", "10.png", "a[b]/7.png"]
+    assert names("a[b]") == ["a[b]/7.png"]
+    for pattern in ("*.jpg", "*.txt"):
+        with pytest.raises(SourceError, match="neither a file nor a pattern"):
+            names(pattern)
+
+
+def test_pictures_that_are_passed_over_are_counted_and_closing_ends_them(
+    tmp_path: Path, colour_frames: dict[str, Frame]
+) -> None:
+    write_pictures(tmp_path, {"1.png": colour_frames["red"], "3.png": colour_frames["red"]})
+    (tmp_path / "2.png").touch()
+    with open_source(str(tmp_path), skipped=lambda path, error: None) as source:
+        assert len(list(source)) == 2
+        assert source.unreadable == 1
+        frames = iter(source)
+        next(frames)
+        source.close()
+        assert list(frames) == []
+
+
 def test_a_source_that_is_not_there_is_refused_with_advice(tmp_path: Path) -> None:
-    for text in (str(tmp_path / "missing"), "", "rtsp://camera/stream"):
+    for text in (str(tmp_path / "missing"), "", "picamera2"):
         with pytest.raises(SourceError, match="--source"):
             all_of(text)
 

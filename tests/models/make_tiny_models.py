@@ -48,7 +48,9 @@ def main() -> None:
     converter.representative_dataset = solid_pictures
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
-    (folder / "tiny-uint8.tflite").write_bytes(converter.convert())
+    quantised = converter.convert()
+    (folder / "tiny-uint8.tflite").write_bytes(quantised)
+    (folder.parents[1] / "device/edge_device/doctor/tiny.tflite").write_bytes(quantised)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,18 @@ from edge_core.card import ModelCard
 from edge_device.results import Event, FrameResult, Notice, Status
 
 
+class Refused(Exception):
+    """Raised by `Sink.event`: this event will never be accepted. It counts as lost, and the next one is taken up."""
+
+
+class Later(Exception):
+    """Raised by `Sink.event`: the event is not to be handed over again before so many seconds have passed."""
+
+    def __init__(self, message: str, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
 class Sink:
     """Takes what comes out of the loop; a subclass overrides what it cares for.
 
@@ -16,9 +28,9 @@ class Sink:
 
     Attributes:
         name: one word, for statistics and messages.
-        frames: which frame results it is given: all that its queue holds, only the newest one, or none.
-        wants_image: whether `result.frame.image` is needed. Such a sink's queue is short, and the image must not be kept
-            or changed after the call returns: its memory is used again.
+        frames: which frame results it is given: all that its queue holds, only the newest one of each zone, or none.
+        wants_image: whether `result.frame.image` is needed. Such a sink's queue is short, and the image must not be
+            changed; no other sink is given one.
     """
 
     name: str

@@ -7,272 +7,115 @@ A source is opened, gives its frames once, in order, and is closed:
             print(frame.time_s, classifier.classify(frame.image)[0])
 """
 
-import os
-import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-import cv2
+from edge_core.errors import SourceError
+from edge_core.pictures import EXTENSIONS
+from edge_device.sources.addresses import is_address, redact, split_address
+from edge_device.sources.fake import FakeCamera, fake_camera
+from edge_device.sources.pictures import Pictures, Skipped, matching
+from edge_device.sources.reconnecting import Reconnecting
+from edge_device.sources.source import ANY_MODE, CameraMode, PixelFormat, Source, SourceFrame, Told, ignore
+from edge_device.sources.stdin import StandardInput
+from edge_device.sources.v4l2 import Camera
+from edge_device.sources.video import Video
 
-from edge_core.errors import PictureError, SourceError
-from edge_core.photos import pictures_below
-from edge_core.pictures import EXTENSIONS, read_picture
-from edge_core.preprocess import Frame
-
-
-@dataclass(frozen=True, eq=False)
-class SourceFrame:
-    """A frame and where it is from.
-
-    Attributes:
-        image: uint8, shape (height, width, 3), B, G, R.
-        source: the picture or video file, or the camera's device.
-        index: of the frame among those that the source has given, from 0.
-        time_s: when it was there, in seconds since the source was opened; of a video file, its position in the video.
-        capture_ms: what waiting for it, reading and decoding took.
-        taken_s: when it was there, by `time.monotonic`.
-    """
-
-    image: Frame
-    source: str
-    index: int
-    time_s: float
-    capture_ms: float
-    taken_s: float = field(default_factory=time.monotonic)
-
-
-class Source(Protocol):
-    """Gives frames until they end or it is closed.
-
-    Attributes:
-        live: whether only the newest frame counts, and whether it may come back when it is lost: a camera, not a file.
-        mode: what was granted, for people ("1280x720 MJPG 30 fps"); empty where there is nothing to grant.
-    """
-
-    live: bool
-    mode: str
-
-    def __iter__(self) -> Iterator[SourceFrame]: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class CameraMode:
-    """What a camera is asked for; it gives what comes nearest, and what it likes where None."""
-
-    width: int | None = None
-    height: int | None = None
-    fps: float | None = None
-
-
-Skipped = Callable[[Path, PictureError], None]
-"""Told of a picture that is passed over, and why; the message names the file."""
+__all__ = [
+    "Camera",
+    "CameraMode",
+    "FakeCamera",
+    "Pictures",
+    "PixelFormat",
+    "Reconnecting",
+    "Skipped",
+    "Source",
+    "SourceFrame",
+    "StandardInput",
+    "Told",
+    "Video",
+    "open_source",
+    "redact",
+]
 
 
 @contextmanager
-def open_source(text: str, mode: CameraMode = CameraMode(), skipped: Skipped | None = None) -> Iterator[Source]:
+def open_source(
+    text: str,
+    mode: CameraMode = ANY_MODE,
+    skipped: Skipped | None = None,
+    *,
+    covering: int | None = None,
+    realtime: bool = False,
+    reconnect: bool = False,
+    wait: bool = False,
+    told: Told = ignore,
+) -> Iterator[Source]:
     """Opens a source by what names it, and closes it at the end.
 
     Args:
-        text: a camera's number or device (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), a picture, a folder of pictures, or
-            a video file.
-        mode: asked of a camera.
+        text: a camera's number or device (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), a Raspberry Pi camera (`picamera`,
+            `picamera:1`), a network camera (`rtsp://…`, `http://…`), a picture, a folder of pictures, a pattern
+            (`photos/*.jpg`), a video file, standard input (`-`), or a camera that is not there (`fake:1280x720@30`).
+        mode: asked of a camera; of an address of single pictures, how often.
         skipped: as in `Pictures`.
+        covering: the shorter side in pixels that frames must keep at least, where they can be decoded at a part of their
+            size: JPEGs of cameras and of standard input. Pictures in files are always decoded whole.
+        realtime: plays a video as if it were a camera.
+        reconnect: opens a camera that is lost again, for as long as it takes.
+        wait: for a camera that is not there at first, as well; with `reconnect`.
+        told: what a camera grants where it is not what was asked for, that it is lost, and that it is back.
 
     Raises:
         SourceError: there is no such source, or it gives no frames.
+        RuntimeMissingError: picamera2 is not installed.
     """
-    path = Path(text)
-    source: Source
-    if text.isdecimal() or text.startswith("/dev/"):
-        source = Camera(f"/dev/video{text}" if text.isdecimal() else text, mode)
-    elif not text or not path.exists():
-        raise SourceError(f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera")
-    elif path.is_dir() or path.suffix.lower() in EXTENSIONS:
-        source = Pictures([path], skipped)
+    camera = _camera(text, mode, covering, told)
+    if camera:
+        source = Reconnecting(camera, told, wait=wait) if reconnect else camera()
     else:
-        source = Video(path)
+        source = _file(text, skipped, covering, realtime)
     try:
         yield source
     finally:
         source.close()
 
 
-class Camera:
-    """A V4L2 camera: USB, or CSI through the legacy driver."""
+def _camera(text: str, mode: CameraMode, covering: int | None, told: Told) -> Callable[[], Source] | None:
+    """What opens a camera, as often as needed; None if `text` names no camera."""
+    if text.isdecimal() or text.startswith("/dev/"):
+        return lambda: Camera(f"/dev/video{text}" if text.isdecimal() else text, mode, covering, told)
+    if is_address(text):
+        scheme = split_address(text)[0].partition(":")[0]
+        from edge_device.sources.network import HttpCamera, RtspCamera  # 60 ms that no other source needs
 
-    live = True
-    mode = ""
+        if scheme.startswith("rtsp"):
+            return lambda: RtspCamera(text)
+        return lambda: HttpCamera(text, mode.fps, covering)
+    kind, _, rest = text.partition(":")
+    if kind == "picamera" and not Path(text).exists():
+        if rest and not rest.isdecimal():
+            raise SourceError(f"{text!r} is no Raspberry Pi camera; one is picamera or picamera:1")
+        from edge_device.sources.picamera import PiCamera
 
-    def __init__(self, device: str, mode: CameraMode = CameraMode()) -> None:
-        """Opens `device`, `/dev/video0`, say.
-
-        Raises:
-            SourceError: it is not there, not permitted, or no camera.
-        """
-        self._device = device
-        if not os.path.exists(device):
-            raise SourceError(f"there is no camera {device}; {_cameras()}")
-        if not os.access(device, os.R_OK | os.W_OK):
-            raise SourceError(f"{device} is not permitted; join its group with: sudo usermod -aG video $USER")
-        self._opened = time.perf_counter()
-        self._capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
-        if not self._capture.isOpened():
-            raise SourceError(f"{device} does not open as a camera, or another program uses it; {_cameras()}")
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a longer queue would fill up with frames of the past
-        for name, value in (
-            (cv2.CAP_PROP_FRAME_WIDTH, mode.width),
-            (cv2.CAP_PROP_FRAME_HEIGHT, mode.height),
-            (cv2.CAP_PROP_FPS, mode.fps),
-        ):
-            if value is not None:
-                self._capture.set(name, value)
-
-    def __iter__(self) -> Iterator[SourceFrame]:
-        """Gives frames without end.
-
-        Raises:
-            SourceError: the camera gives none any more.
-        """
-        index = 0
-        while True:
-            start = time.perf_counter()
-            ok, image = self._capture.read()
-            now = time.perf_counter()
-            if not ok:
-                raise SourceError(
-                    f"{self._device} has stopped giving frames after {index}; check its cable"
-                    if index
-                    else f"{self._device} opens but gives no frames; {_cameras()}"
-                )
-            yield SourceFrame(image, self._device, index, now - self._opened, 1e3 * (now - start))  # type: ignore[arg-type]
-            index += 1
-
-    def close(self) -> None:
-        self._capture.release()
+        return lambda: PiCamera(int(rest or 0), mode, told)
+    if kind == "fake" and text != kind:
+        return fake_camera(text, mode).open
+    return None
 
 
-class Video:
-    """Every frame of a video file, turned upright."""
-
-    live = False
-    mode = ""
-
-    def __init__(self, path: Path) -> None:
-        """Opens a file.
-
-        Raises:
-            SourceError: it cannot be read, or is no video.
-        """
-        self._path = path
-        try:
-            with path.open("rb") as file:
-                head = file.read(4096)
-        except OSError as error:
-            raise SourceError(f"{path}: {error.strerror or error}") from error
-        # FFmpeg renders text files as videos of a terminal; every other container has a zero byte in its header.
-        binary = b"\0" in head or head.startswith(b"YUV4MPEG2")
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG) if binary else cv2.VideoCapture()
-        if not self._capture.isOpened():
-            raise SourceError(f"{path} is neither a picture nor a video that OpenCV can read")
-
-    def __iter__(self) -> Iterator[SourceFrame]:
-        """Gives the frames.
-
-        Raises:
-            SourceError: there is none.
-        """
-        index = 0
-        while True:
-            start = time.perf_counter()
-            ok, image = self._capture.read()
-            capture_ms = 1e3 * (time.perf_counter() - start)
-            if not ok:
-                break
-            time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
-            yield SourceFrame(image, str(self._path), index, time_s, capture_ms)  # type: ignore[arg-type]
-            index += 1
-        if not index:
-            raise SourceError(f"{self._path} holds no video frame that OpenCV can decode")
-
-    def close(self) -> None:
-        self._capture.release()
-
-
-class Pictures:
-    """Picture files, and those below folders in natural order: `2.jpg` before `10.jpg`."""
-
-    live = False
-    mode = ""
-
-    def __init__(self, paths: Sequence[Path], skipped: Skipped | None = None) -> None:
-        """Takes files, which must be pictures, and folders, of which only the pictures count.
-
-        Args:
-            paths: given in this order.
-            skipped: told of a picture that cannot be read and of a folder without one; these raise PictureError
-                otherwise.
-        """
-        self._paths = paths
-        self._skipped = skipped
-
-    def __iter__(self) -> Iterator[SourceFrame]:
-        opened = time.perf_counter()
-        index = 0
-        for named in self._paths:
-            for path in (pictures_below(named) or [named]) if named.is_dir() else [named]:
-                start = time.perf_counter()
-                try:
-                    if path.is_dir():
-                        raise PictureError(f"{path}: the folder holds no pictures")
-                    image = read_picture(path)
-                except PictureError as error:
-                    if self._skipped is None:
-                        raise
-                    self._skipped(path, error)
-                    continue
-                now = time.perf_counter()
-                yield SourceFrame(image, str(path), index, now - opened, 1e3 * (now - start))
-                index += 1
-
-    def close(self) -> None:
-        """There is nothing to release."""
-
-
-class FakeCamera:
-    """A camera for tests and trials without one: gives its frames, then fails like a camera that was pulled out."""
-
-    live = True
-    mode = ""
-
-    def __init__(self, frames: Sequence[Frame], fps: float = 30.0) -> None:
-        self._frames = frames
-        self._fps = fps
-        self.closed = False
-
-    def __iter__(self) -> Iterator[SourceFrame]:
-        for index, image in enumerate(self._frames):
-            yield SourceFrame(image, "fake camera", index, index / self._fps, 0.0)
-        raise SourceError(f"the fake camera has stopped giving frames after {len(self._frames)}")
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def _cameras() -> str:
-    """Which video devices there are, by name (a Raspberry Pi's codecs are among them), and what to do."""
-    devices = sorted(Path("/dev").glob("video*"), key=lambda path: int("0" + re.sub(r"\D", "", path.name)))
-    if not devices:
-        return "this machine has none (no /dev/video*); plug one in, or name a video or a folder with --source"
-    names = []
-    for device in devices:
-        try:
-            names.append(f"{device} ({Path('/sys/class/video4linux', device.name, 'name').read_text().strip()})")
-        except OSError:
-            names.append(str(device))
-    return f"choose with --source from {', '.join(names)}"
+def _file(text: str, skipped: Skipped | None, covering: int | None, realtime: bool) -> Source:
+    path = Path(text)
+    if text == "-":
+        return StandardInput(covering)
+    if text and not path.exists() and any(mark in text for mark in "*?["):
+        return Pictures(matching(text), skipped)
+    if not text or not path.exists():
+        raise SourceError(
+            f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera, and rtsp:// or "
+            "http:// begins the address of one on the network"
+        )
+    if path.is_dir() or path.suffix.lower() in EXTENSIONS:
+        return Pictures([path], skipped)
+    return Video(path, realtime)

@@ -1,0 +1,66 @@
+"""`edge-run doctor`: parsed with argparse, since Typer, too, may be what is broken."""
+
+import argparse
+import json
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+
+from edge_device.doctor.examine import EXAMINATIONS, examine
+from edge_device.doctor.findings import Report
+
+QUIET_S = 2.0
+"""What is done sooner needs no progress."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Examines this board and prints what was found; returns the exit status: 1 if there is a problem."""
+    parser = argparse.ArgumentParser(
+        prog="edge-run doctor",
+        description="Find out what keeps this board from classifying, and how to mend it. "
+        "What may crash is tried in a process of its own. The exit status is 1 if there is a problem.",
+        epilog="Example: edge-run doctor --model flowers-int8.tflite",
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON, for scripts.")
+    parser.add_argument("--model", metavar="FILE", help="A .tflite to be run, too, with every interpreter.")
+    options = parser.parse_args(arguments)
+    began, width = time.monotonic(), shutil.get_terminal_size().columns
+
+    def tell(name: str) -> None:
+        if sys.stderr.isatty() and time.monotonic() - began > QUIET_S:
+            done = [*EXAMINATIONS, "model"].index(name)
+            print(f"\r\033[K{done} of {len(EXAMINATIONS)}: {name}", end="", file=sys.stderr, flush=True)
+
+    try:
+        report = examine(model=options.model, tell=tell)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    text = json.dumps(report.to_json(), indent=2) + "\n" if options.json else rendered(report, width)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return 1 if report.verdict == "problem" else 0
+
+
+def rendered(report: Report, width: int = 100) -> str:
+    """A report for a person: a line a finding, and what mends it below."""
+    name_width = max(len(finding.id) for finding in report.findings)
+    indent = " " * (9 + name_width + 2)
+    lines = []
+    for finding in report.findings:
+        first = f"{finding.level:<9}{finding.id:<{name_width}}  "
+        lines += textwrap.wrap(_printable(finding.text), max(width, 60), initial_indent=first, subsequent_indent=indent)
+        if finding.fix:
+            lines.append(f"{indent}{_printable(finding.fix)}")  # not wrapped: it will be copied
+    levels = [finding.level for finding in report.findings]
+    lines.append(f"problems: {levels.count('problem')}, warnings: {levels.count('warning')}")
+    return "\n".join(lines) + "\n"
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: a USB device chooses its own name."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,102 @@
+"""Runs what may crash in a process of its own, and tells how it ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+TIMEOUT_S: Final = 60.0
+"""A Pi Zero 2 imports OpenCV from a slow card in ten seconds; what takes longer hangs."""
+
+_PROGRAM: Final = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[2])!r})
+from edge_device.doctor.probes import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """How a probe ended.
+
+    Attributes:
+        value: what it found; None if it found nothing, because of `error`.
+        error: why, in one line; empty if all is well.
+        kind: name of the exception that ended it, "ImportError", say; of the signal, "SIGILL", say; or "timeout".
+    """
+
+    value: dict[str, Any] | None
+    error: str = ""
+    kind: str = ""
+
+    def __getitem__(self, key: str) -> Any:
+        """A part of `value`; None where there is none."""
+        return (self.value or {}).get(key)
+
+
+@dataclass(frozen=True)
+class Prober:
+    """Starts probes.
+
+    Attributes:
+        python: the interpreter that runs them.
+        timeout_s: after which one is given up.
+        environment: added to this process's.
+    """
+
+    python: str = sys.executable
+    timeout_s: float = TIMEOUT_S
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, name: str, *arguments: str) -> Probed:
+        """Runs a function of `edge_device.doctor.probes` by its name."""
+        return read_outcome(*self._run([self.python, "-c", _PROGRAM, name, *arguments]))
+
+    def _run(self, command: Sequence[str]) -> tuple[int | None, bytes, bytes]:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | self.environment,
+                start_new_session=True,  # so that what it starts ends with it
+            )
+        except OSError as error:
+            return 127, b"", str(error).encode()
+        try:
+            output, errors = process.communicate(timeout=self.timeout_s)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):  # within a driver that hangs it cannot even be killed: it is left
+                process.communicate(timeout=1)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return None, b"", b""
+            raise
+        return process.returncode, output, errors
+
+
+def read_outcome(status: int | None, output: bytes, errors: bytes) -> Probed:
+    """What a probe's exit status, output and errors say; a status of None: it was given up."""
+    if status is None:
+        return Probed(None, "no answer; it hangs", "timeout")
+    if status < 0:
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        return Probed(None, f"the process died by {name}", name)
+    try:
+        answer = json.loads(output)
+        return Probed(answer["value"], answer["error"], answer["kind"])
+    except (ValueError, KeyError, TypeError):
+        last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        return Probed(None, f"the process ended with status {status}: {last[0]}", "exit")

@@ -1,0 +1,131 @@
+"""JSON lines to a file that is rotated by size."""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from edge_core.card import ModelCard
+from edge_core.errors import OutputError
+from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.sinks.console import json_line
+from edge_device.sinks.sink import Sink
+
+_TAIL: int = 1 << 20
+"""Bytes at the end of a file in which its last line break is looked for."""
+
+_OURS = (b'{"source"', b'{"type"')
+"""How each of our lines begins; the end of no other file is cut."""
+
+
+class JsonLines(Sink):
+    """Appends what `edge-run live --json` prints to a file.
+
+    At `max_bytes` the file becomes FILE.1, what was FILE.1 becomes FILE.2, and so on up to FILE.`keep`. A file that
+    was deleted, or renamed by logrotate, is begun anew. A line is there whole or not at all, also where the disk is
+    full or the power fails; an event is on the disk, not in its cache, before it counts as delivered.
+    """
+
+    name = "jsonl"
+
+    def __init__(self, path: Path, max_bytes: int = 10_000_000, keep: int = 5) -> None:
+        """Names the file.
+
+        Args:
+            path: appended to; its folder is made.
+            max_bytes: size of a file at most, but for a single line that is longer.
+            keep: files beside the current one.
+        """
+        self._path = path.resolve()  # where a link leads: rotation must not rename the link
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._file: int | None = None
+
+    def open(self, card: ModelCard) -> None:
+        if self._file is None:
+            try:
+                self._open()
+            except OSError as error:
+                if isinstance(error, OutputError):
+                    raise
+                raise OutputError(f"{self._path} cannot be written: {error.strerror or error}") from error
+
+    def frame(self, result: FrameResult) -> None:
+        self._append(json_line(result))
+
+    def event(self, event: Event) -> None:
+        self._append(json_line(event), to_disk=True)
+
+    def notice(self, notice: Notice) -> None:
+        self._append(json_line(notice))
+
+    def status(self, status: Status) -> None:
+        self._append(json_line(status))
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> int:
+        """Opens the file for appending and removes half a line at its end, which a power cut leaves.
+
+        Raises:
+            OutputError: it is a device or a pipe, or holds something else.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would wait for its reader
+        file = os.open(self._path, flags, 0o644)
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise OutputError(f"{self._path} is no file; --json prints the same to standard output")
+            if status.st_size:
+                if not os.pread(file, 16, 0).startswith(_OURS):
+                    raise OutputError(f"{self._path} holds something else than results; choose another name")
+                start = max(0, status.st_size - _TAIL)
+                tail = os.pread(file, _TAIL, start)
+                if not tail.endswith(b"\n"):
+                    os.ftruncate(file, start + tail.rfind(b"\n") + 1)
+        except BaseException:
+            os.close(file)
+            raise
+        self._file = file
+        return file
+
+    def _append(self, line: str, to_disk: bool = False) -> None:
+        data = line.encode(errors="backslashreplace")
+        file = self._current()
+        size = os.fstat(file).st_size
+        if size and size + len(data) > self._max_bytes:
+            self._rotate()
+            file, size = self._open(), 0
+        try:
+            while data:  # a disk takes what still fits, and fails at the rest
+                data = data[os.write(file, data) :]
+            if to_disk:
+                os.fsync(file)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(file, size)
+            raise
+
+    def _current(self) -> int:
+        """The file that is at the path now."""
+        if self._file is not None:
+            ours = os.fstat(self._file)
+            with suppress(FileNotFoundError):
+                there = os.stat(self._path)
+                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                    return self._file
+            self.close()
+        return self._open()
+
+    def _rotate(self) -> None:
+        self.close()
+        for number in range(self._keep, 0, -1):
+            with suppress(FileNotFoundError):
+                os.replace(self._numbered(number - 1), self._numbered(number))
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

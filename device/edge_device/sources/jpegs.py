@@ -1,0 +1,127 @@
+"""JPEGs out of a stream of bytes, and what to do with damaged ones."""
+
+import re
+from typing import Final
+
+from edge_core.errors import PictureError, SourceError
+from edge_core.pictures import decode_picture
+from edge_core.preprocess import Frame
+
+UNREADABLE_IN_A_ROW: Final = 50
+"""So many damaged pictures one after the other are a broken camera, fewer a bad cable: lost USB packets are common."""
+
+MAX_BYTES: Final = 32 << 20
+"""A longer JPEG is none; 100 megapixels of noise at quality 90 would fit."""
+
+MAX_PIXELS: Final = 1 << 26
+"""A larger picture from a stream is passed over: 200 MB decoded, and a hostile header of 20 bytes may ask for 12 GB."""
+
+_MARKER: Final = re.compile(rb"\xff[\xc0-\xcf\xd8-\xef\xfe]")  # table B.1 without RSTn, which are within scan data
+_START, _END = 0xD8, 0xD9
+_SIZES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+
+
+class JpegSplitter:
+    """Cuts a stream of bytes into the JPEGs in it, whatever is between them: part headers, padding, garbage.
+
+    By the structure of ITU-T T.81, B.1.1: what is inside a segment (an EXIF thumbnail, for one) is stepped over, and an
+    end-of-image marker ends the picture at once, without waiting for what follows it.
+
+    Attributes:
+        damaged: pictures that began and did not end, or are larger than `MAX_BYTES` or `MAX_PIXELS`.
+    """
+
+    def __init__(self) -> None:
+        self.damaged = 0
+        self._held = bytearray()
+        self._begun = False
+        self._next = 0  # what is before it in `_held` was looked at
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes the bytes that came next; gives the pictures that are whole now."""
+        self._held += data
+        whole = []
+        while self._begin() and (end := self._end()):
+            if end > 0:
+                whole.append(bytes(self._held[:end]))
+            else:
+                self.damaged += 1
+            del self._held[: abs(end)]
+            self._begun = False
+        return whole
+
+    def _begin(self) -> bool:
+        """Whether a picture has begun; what comes before it is dropped."""
+        if not self._begun:
+            start = self._held.find(b"\xff\xd8\xff")
+            del self._held[: start if start >= 0 else -2]
+            self._begun, self._next = start >= 0, 2
+        return self._begun
+
+    def _end(self) -> int:
+        """Where the picture ends; negative: how much of it to drop; 0: more bytes are needed to know."""
+        held = self._held
+        while found := _MARKER.search(held, self._next):
+            marker, after = held[found.end() - 1], found.end()
+            if marker == _END:
+                return after
+            if marker == _START:
+                return -found.start()
+            if len(held) < after + 7:  # length, precision, height, width; an end-of-image is shorter, and was handled
+                self._next = found.start()
+                break
+            if marker in _SIZES:
+                height, width = (int.from_bytes(held[at : at + 2]) for at in (after + 3, after + 5))
+                if height * width > MAX_PIXELS:
+                    return -after
+            self._next = after + max(2, int.from_bytes(held[after : after + 2]))
+        else:
+            self._next = max(self._next, len(held) - 1)
+        return -len(held) if len(held) > MAX_BYTES else 0
+
+
+class JpegDecoder:
+    """Decodes the pictures of a camera; passes over damaged ones unless there are too many.
+
+    Attributes:
+        unreadable: how many were damaged.
+    """
+
+    def __init__(self, source: str, covering: int | None = None) -> None:
+        """`source` is named in errors; `covering` as in `edge_core.pictures.decode_picture`."""
+        self.unreadable = 0
+        self._in_a_row = 0
+        self._source = source
+        self._covering = covering
+
+    def decode(self, data: bytes) -> Frame | None:
+        """The picture, or None for one that is damaged.
+
+        Raises:
+            SourceError: it is one too many.
+        """
+        try:
+            frame = decode_picture(data, self._covering)
+        except PictureError as error:
+            self.damaged(str(error))
+            return None
+        self.intact()
+        return frame
+
+    def intact(self) -> None:
+        """A picture that did not have to be decoded here is as it should be."""
+        self._in_a_row = 0
+
+    def damaged(self, reason: str) -> None:
+        """Counts a picture that cannot be decoded.
+
+        Raises:
+            SourceError: it is one too many.
+        """
+        self.unreadable += 1
+        self._in_a_row += 1
+        if self._in_a_row >= UNREADABLE_IN_A_ROW:
+            raise SourceError(
+                f"{self._source} gives damaged pictures only, {self._in_a_row} one after the other ({reason}); check its "
+                "cable and its power"
+            )

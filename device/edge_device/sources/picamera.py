@@ -1,0 +1,128 @@
+"""The Raspberry Pi's camera, through picamera2."""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_core.errors import RuntimeMissingError, SourceError
+from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame, Told, ignore
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STALLED_S: Final = 3.0
+"""A camera that gives nothing for so long is lost: its ribbon cable has come loose, say."""
+
+DEFAULT_SIZE: Final = (1280, 720)
+"""What picamera2 gives for video; the image processor scales it down from the whole sensor for nothing."""
+
+_FORMAT: Final = "RGB888"
+"""Named by the bits of a word as libcamera does: in memory its bytes are B, G, R (Picamera2 manual, 4.2.2)."""
+
+
+class PiCamera(Source):
+    """A camera on the board's ribbon connector."""
+
+    live = True
+
+    def __init__(self, number: int = 0, mode: CameraMode = ANY_MODE, told: Told = ignore) -> None:
+        """Opens and starts a camera.
+
+        Args:
+            number: as `rpicam-hello --list-cameras` counts, from 0.
+            mode: asked for; its pixel format does not apply.
+            told: what was granted, where it is not what was asked for.
+
+        Raises:
+            SourceError: it is not there, or another program uses it.
+            RuntimeMissingError: picamera2 cannot be imported.
+        """
+        self._name = f"picamera:{number}"
+        camera_class = _picamera2()
+        self._opened = time.monotonic()
+        width, height = mode.width, mode.height
+        if width and not height:
+            height = round(width * DEFAULT_SIZE[1] / DEFAULT_SIZE[0])
+        if height and not width:
+            width = round(height * DEFAULT_SIZE[0] / DEFAULT_SIZE[1])
+        size = (width, height) if width and height else DEFAULT_SIZE
+        controls = {"FrameDurationLimits": (round(1e6 / mode.fps),) * 2} if mode.fps else {}
+        camera = None
+        try:
+            camera = camera_class(number)
+            camera.configure(camera.create_video_configuration({"size": size, "format": _FORMAT}, controls=controls))
+            granted = camera.camera_configuration()["main"]
+            camera.start()
+        except Exception as error:  # RuntimeError, IndexError, and what libcamera raises
+            if camera is not None:
+                camera.close()
+            reason = f"{error} ({error.__cause__})" if error.__cause__ else str(error)
+            raise SourceError(
+                f"{self._name} does not start: {reason}; see rpicam-hello --list-cameras, and that no other program uses it"
+            ) from error
+        self._camera = camera
+        self._closing = Closing(self._release)
+        self.mode = "{}x{} {}".format(*granted["size"], granted["format"]) + (f" {mode.fps:g} fps" if mode.fps else "")
+        if granted["format"] != _FORMAT:
+            self.close()
+            raise SourceError(f"{self._name} gives {granted['format']}, not the {_FORMAT} that it was asked for")
+        if tuple(granted["size"]) != size:
+            told("warning", f"{self._name} gives {self.mode}, not the size {size[0]}x{size[1]} that it was asked for")
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        """Gives frames without end.
+
+        Raises:
+            SourceError: the camera gives none any more.
+        """
+        index = 0
+        while not self._closing.asked.is_set():
+            start = time.perf_counter()
+            image = self._next()
+            taken = time.monotonic()
+            if image is not None:
+                capture_ms = 1e3 * (time.perf_counter() - start)
+                yield SourceFrame(image, self._name, index, taken - self._opened, capture_ms, taken)
+                index += 1
+
+    def close(self) -> None:
+        self._closing.close()
+
+    def _next(self) -> "np.typing.NDArray[np.uint8] | None":
+        """The next frame, or None when it was closed."""
+        deadline = time.monotonic() + STALLED_S
+        job: Any = None
+        while time.monotonic() < deadline:
+            with self._closing.reading() as may:
+                if not may:
+                    return None
+                try:
+                    job = job or self._camera.capture_array("main", wait=False)
+                    return self._camera.wait(job, timeout=SLICE_S)  # type: ignore[no-any-return]
+                except TimeoutError:
+                    continue
+                except Exception as error:
+                    raise SourceError(f"{self._name} has stopped giving frames: {error}") from error
+        raise SourceError(f"{self._name} has given no frame for {STALLED_S:g} s; check its ribbon cable")
+
+    def _release(self) -> None:
+        self._camera.cancel_all_and_flush()  # a job that still waits would keep `close` waiting
+        self._camera.close()
+
+
+def _picamera2() -> Any:
+    """The class `Picamera2`.
+
+    Raises:
+        RuntimeMissingError: it is not installed, or not for this Python or NumPy.
+    """
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")  # else it greets on standard error
+    try:
+        from picamera2 import Picamera2
+    except (ImportError, ValueError) as error:  # ValueError: a part of it was compiled for another NumPy
+        raise RuntimeMissingError(
+            f"picamera2 cannot be imported ({error}); it comes from apt, not from pip: sudo apt install python3-picamera2, "
+            "and make the venv with python3 -m venv --system-site-packages, so that it is found"
+        ) from error
+    return Picamera2

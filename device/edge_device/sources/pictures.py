@@ -1,0 +1,73 @@
+"""Picture files: named one by one, below folders, or by a pattern."""
+
+import glob
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from edge_core.errors import PictureError, SourceError
+from edge_core.photos import natural_key, pictures_below
+from edge_core.pictures import EXTENSIONS, read_picture
+from edge_device.sources.source import Source, SourceFrame
+
+Skipped = Callable[[Path, PictureError], None]
+"""Told of a picture that is passed over, and why; the message names the file."""
+
+
+class Pictures(Source):
+    """Picture files, and those below folders in natural order: `2.jpg` before `10.jpg`."""
+
+    def __init__(self, paths: Sequence[Path], skipped: Skipped | None = None) -> None:
+        """Takes files, which must be pictures, and folders, of which only the pictures count.
+
+        Args:
+            paths: given in this order.
+            skipped: told of a picture that cannot be read and of a folder without one; these raise PictureError
+                otherwise.
+        """
+        self._paths = paths
+        self._skipped = skipped
+        self._closed = False
+        self._unreadable = 0
+
+    @property
+    def unreadable(self) -> int:
+        return self._unreadable
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        opened = time.monotonic()
+        index = 0
+        for named in self._paths:
+            for path in (pictures_below(named) or [named]) if named.is_dir() else [named]:
+                start = time.perf_counter()
+                if self._closed:
+                    return
+                try:
+                    if path.is_dir():
+                        raise PictureError(f"{path}: the folder holds no pictures")
+                    image = read_picture(path)
+                except PictureError as error:
+                    if self._skipped is None:
+                        raise
+                    self._skipped(path, error)
+                    self._unreadable += 1
+                    continue
+                taken = time.monotonic()
+                yield SourceFrame(image, str(path), index, taken - opened, 1e3 * (time.perf_counter() - start), taken)
+                index += 1
+
+    def close(self) -> None:
+        self._closed = True
+
+
+def matching(pattern: str) -> list[Path]:
+    """The pictures and folders that a pattern names (`photos/**/*.jpg`), in natural order.
+
+    Raises:
+        SourceError: there is none.
+    """
+    found = [Path(name) for name in glob.glob(pattern, recursive=True)]
+    found = [path for path in found if path.is_dir() or path.suffix.lower() in EXTENSIONS]
+    if not found:
+        raise SourceError(f"{pattern!r} is neither a file nor a pattern that matches pictures or folders")
+    return sorted(found, key=lambda path: (natural_key(str(path)), path))

@@ -1,0 +1,143 @@
+"""What a source is."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
+
+from edge_core.errors import SettingsError
+from edge_core.preprocess import Frame
+
+Told = Callable[[Literal["info", "warning"], str], None]
+"""Told of what a person should know, in one line: a camera gives another size than asked for, say, or was lost."""
+
+PixelFormat = Literal["MJPG", "JPEG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "GREY", "Y16", "BGR3", "RGB3"]
+"""By V4L2's four characters: those that OpenCV makes colours of. A format that it does not know, H264 for one, gives
+frames of stale memory without an error."""
+
+
+def ignore(level: str, text: str) -> None:
+    """Is told and does nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class SourceFrame:
+    """A frame and where it is from.
+
+    Attributes:
+        image: uint8, shape (height, width, 3), B, G, R. A JPEG may have been decoded at a part of its size. The memory
+            is used again once nobody holds the array or a view of it any more.
+        source: the picture or video file, the camera's device, or its address without user name and password.
+        index: of the frame among those that the source has given, from 0.
+        time_s: when it was there, in seconds since the source was opened; of a video file, its position in the video.
+        capture_ms: what waiting for it, reading and decoding took.
+        taken_s: when it was there, not yet decoded, by `time.monotonic`.
+    """
+
+    image: Frame
+    source: str
+    index: int
+    time_s: float
+    capture_ms: float
+    taken_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class CameraMode:
+    """What a camera is asked for; it gives what comes nearest, and what it likes where None.
+
+    Attributes:
+        width, height: in pixels.
+        fps: frames a second.
+        pixel_format: a USB camera is asked for MJPG where None: uncompressed, USB 2 carries 1280x720 ten times a second.
+
+    Raises:
+        SettingsError: OpenCV cannot read `pixel_format`.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    pixel_format: PixelFormat | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixel_format is not None and self.pixel_format not in get_args(PixelFormat):
+            known = ", ".join(get_args(PixelFormat))
+            raise SettingsError(f"pixel format {self.pixel_format!r} is not one of {known}")
+
+
+ANY_MODE: Final = CameraMode()
+"""What the camera likes."""
+
+
+class Source:
+    """Gives frames, once and in order, until they end or it is closed.
+
+    Attributes:
+        live: whether only the newest frame counts: a camera, not a file.
+        mode: what was granted, for people ("1280x720 MJPG 30 fps"); empty where there is nothing to grant.
+        state: "waiting" while it is lost and not yet opened again.
+        losses: how often it was lost.
+        unreadable: pictures so far that could not be decoded, and were passed over.
+    """
+
+    live: bool = False
+    mode: str = ""
+    state: Literal["open", "waiting"] = "open"
+    losses: int = 0
+
+    @property
+    def unreadable(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        """Gives the frames.
+
+        Raises:
+            SourceError: there is none, or there are no more though there should be: the camera was unplugged.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends the frames and lets the device go. Any thread may call it, more than once; it does not wait."""
+
+
+SLICE_S: Final = 0.25
+"""A wait for a frame is cut into slices of it, so that closing is noticed."""
+
+
+class Closing:
+    """Lets one thread read from a device while another may close it.
+
+    An OpenCV capture that is released during a read hangs for good, or crashes. So a device is released by `close` only
+    when no read is under way, else by the reader as soon as it has ended.
+    """
+
+    def __init__(self, release: Callable[[], object]) -> None:
+        """`release` is called once."""
+        self.asked = threading.Event()
+        self._release = release
+        self._lock = threading.Lock()
+        self._released = False
+
+    @contextmanager
+    def reading(self) -> Iterator[bool]:
+        """Around each read; whether it may be done."""
+        try:
+            with self._lock:
+                yield not self.asked.is_set()
+        finally:
+            if self.asked.is_set():
+                self.close()
+
+    def close(self) -> None:
+        self.asked.set()
+        if self._lock.acquire(blocking=False):
+            try:
+                if not self._released:
+                    self._released = True
+                    self._release()
+            finally:
+                self._lock.release()

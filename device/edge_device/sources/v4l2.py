@@ -1,0 +1,202 @@
+"""V4L2 cameras: USB, or CSI through the legacy driver."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+from cv2.typing import MatLike
+
+from edge_core.errors import SourceError
+from edge_device.sources.jpegs import JpegDecoder
+from edge_device.sources.opencv import Retriever
+from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame, Told, ignore
+
+STALLED_S: Final = 3
+"""A camera that gives nothing for so long is lost. In the dark some take a second for a frame."""
+
+_COMPRESSED: Final = ("MJPG", "JPEG")
+
+
+class Camera(Source):
+    """A V4L2 camera, read through OpenCV.
+
+    JPEGs are taken from the driver as they are (`CAP_PROP_CONVERT_RGB` off), so that only the newest is decoded, at the
+    size that is needed. OpenCV hands its driver's buffer back before it has copied such a JPEG, so there must be other
+    buffers that the driver fills first: the queue is kept at its four and emptied, never cut down to one.
+    """
+
+    live = True
+
+    def __init__(
+        self, device: str, mode: CameraMode = ANY_MODE, covering: int | None = None, told: Told = ignore
+    ) -> None:
+        """Opens `device`: `/dev/video0`, or better `/dev/v4l/by-id/…`, which stays the same when cameras are re-plugged.
+
+        Args:
+            device: its path.
+            mode: asked for.
+            covering: see `edge_core.pictures.decode_picture`; for MJPG alone.
+            told: what was granted, where it is not what was asked for.
+
+        Raises:
+            SourceError: it is not there, not permitted, or no camera.
+        """
+        self._device = device
+        if not os.path.exists(device):
+            raise SourceError(f"there is no camera {device}; {_cameras()}")
+        if not os.access(device, os.R_OK | os.W_OK):
+            raise SourceError(f"{device} is not permitted; join its group with: sudo usermod -aG video $USER")
+        # Only the first frame is waited for inside of OpenCV, for 10 s by default.
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(STALLED_S))
+        self._opened = time.monotonic()
+        self._capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+        if not self._capture.isOpened():
+            raise SourceError(f"{device} does not open as a camera, or another program uses it; {_cameras()}")
+        self._closing = Closing(self._capture.release)
+        granted = _ask(self._capture, mode)
+        self.mode = str(granted)
+        if refused := _refused(mode, granted):
+            told("warning", f"{device} gives {self.mode}, not the {' and '.join(refused)} that it was asked for")
+        self._jpegs = granted.pixel_format in _COMPRESSED
+        self._decoder = JpegDecoder(device, covering)
+        self._retrieve = Retriever(self._capture)
+
+    @property
+    def unreadable(self) -> int:
+        return self._decoder.unreadable
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        """Gives frames without end.
+
+        Raises:
+            SourceError: the camera gives none any more, or only damaged ones.
+        """
+        index = 0
+        start = time.perf_counter()
+        heard = time.monotonic()
+        while not self._closing.asked.is_set():
+            with self._closing.reading() as may:
+                data = self._newest(index) if may else None
+            taken = time.monotonic()
+            if data is None:
+                if taken - heard > STALLED_S and not self._closing.asked.is_set():
+                    raise SourceError(
+                        f"{self._device} has given no frame for {STALLED_S} s; check its cable and its power"
+                    )
+                continue
+            heard = taken
+            image = self._decoder.decode(data.tobytes()) if self._jpegs else data
+            if image is not None:
+                capture_ms = 1e3 * (time.perf_counter() - start)
+                yield SourceFrame(image, self._device, index, taken - self._opened, capture_ms, taken)  # type: ignore[arg-type]
+                index += 1
+                start = time.perf_counter()
+                heard = time.monotonic()  # what the reader did meanwhile is not the camera's fault
+                data = image = None  # or it would count as used while the next is read
+
+    def close(self) -> None:
+        self._closing.close()
+
+    def _newest(self, index: int) -> MatLike | None:
+        """The newest frame in the driver's queue, or None where there was none to be had for a moment.
+
+        A full queue holds no new frame: the driver has thrown away all that came after the fourth. Then the next is
+        waited for.
+        """
+        try:
+            if not self._ready(SLICE_S):
+                return None
+            data = self._taken()
+            for _ in range(round(self._capture.get(cv2.CAP_PROP_BUFFERSIZE)) - 1):
+                if not self._ready(1e-9):
+                    return data
+                data = self._taken()
+        except cv2.error:
+            raise SourceError(
+                f"{self._device} has stopped giving frames after {index}; check its cable"
+                if index
+                else f"{self._device} opens but gives no frames; {_cameras()}"
+            ) from None
+        return None
+
+    def _ready(self, seconds: float) -> bool:
+        return cv2.VideoCapture.waitAny([self._capture], round(seconds * 1e9))[0]
+
+    def _taken(self) -> MatLike | None:
+        if self._jpegs:
+            return self._capture.retrieve()[1]
+        try:
+            image = self._retrieve()
+        except cv2.error as error:  # a buffer that is only partly filled
+            self._decoder.damaged(error.err)
+            return None
+        self._decoder.intact()
+        return image
+
+
+@dataclass(frozen=True)
+class _Granted:
+    width: int
+    height: int
+    pixel_format: str
+    fps: float
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height} {self.pixel_format} {self.fps:g} fps"
+
+
+def _ask(capture: cv2.VideoCapture, mode: CameraMode) -> _Granted:
+    """Asks for a mode and tells what is granted."""
+    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*(mode.pixel_format or "MJPG").ljust(4)))
+    if mode.width or mode.height:  # OpenCV sets neither before it was told both
+        now = _now(capture)
+        width = mode.width or round(now.width * (mode.height or 0) / now.height)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.height or round(now.height * width / now.width))
+    if mode.fps is not None:
+        capture.set(cv2.CAP_PROP_FPS, mode.fps)
+    granted = _now(capture)
+    if granted.pixel_format in _COMPRESSED:
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+    return granted
+
+
+def _now(capture: cv2.VideoCapture) -> _Granted:
+    return _Granted(
+        width=round(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        height=round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        pixel_format=int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1").strip(),
+        fps=round(capture.get(cv2.CAP_PROP_FPS), 2),
+    )
+
+
+def _refused(mode: CameraMode, granted: _Granted) -> list[str]:
+    """What was asked for and not granted, in words."""
+    return [
+        f"{name} {asked}"
+        for name, asked, given in (
+            ("width", mode.width, granted.width),
+            ("height", mode.height, granted.height),
+            ("pixel format", mode.pixel_format, granted.pixel_format),
+        )
+        if asked is not None and asked != given
+    ] + ([f"{mode.fps:g} fps"] if mode.fps is not None and abs(mode.fps - granted.fps) > 0.5 else [])
+
+
+def _cameras() -> str:
+    """Which video devices there are, by name (a Raspberry Pi's codecs are among them), and what to do."""
+    devices = sorted(Path("/dev").glob("video*"), key=lambda path: int("0" + re.sub(r"\D", "", path.name)))
+    if not devices:
+        return "this machine has none (no /dev/video*); plug one in, or name a video or a folder with --source"
+    names = []
+    for device in devices:
+        try:
+            names.append(f"{device} ({Path('/sys/class/video4linux', device.name, 'name').read_text().strip()})")
+        except OSError:
+            names.append(str(device))
+    return f"choose with --source from {', '.join(names)}"

@@ -1,0 +1,151 @@
+"""Where the live page listens, and the token that it asks for."""
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Final
+
+from edge_core.errors import OutputError, SettingsError
+
+TOKEN_VARIABLE: Final = "EDGE_RUN_TOKEN"
+"""Environment variable that gives the token."""
+
+_SEND_BUFFER: Final = 128 * 1024
+"""Bytes of a connection that the kernel holds. Left to itself it takes megabytes: half a minute of old pictures."""
+
+_TOKEN: Final = re.compile(r"[!-~]{16,256}")
+_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen: a name or an IP address, and a port; 0 is any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Reads `PORT`, `HOST:PORT` or `[IPV6]:PORT`; without a host it is this machine alone, 127.0.0.1.
+
+    Raises:
+        SettingsError: it is none of these.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host if colon else Address.host
+    known = bool(_NAME.fullmatch(host))
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        known = _is_ipv6(host)
+    if not known or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise SettingsError(f"{text!r} is no [HOST:]PORT; write 8080, 0.0.0.0:8080 or [::]:8080, say")
+    return Address(host, int(port))
+
+
+def listen(address: Address) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        OutputError: there is no such address here, it is taken, or not permitted.
+    """
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # "localhost" is both; people and programs try 127.0.0.1 first.
+        family, kind, protocol, _, place = min(found, key=lambda one: one[0] != socket.AF_INET)
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise OutputError(f"the live page cannot listen on {address}: {error.strerror or error}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted sockets inherit it
+        listener.bind(place)
+        listener.listen(128)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"the live page cannot listen on {address}: {reason}; choose another with --web [HOST:]PORT"
+        ) from error
+    return listener
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine can connect."""
+    return ip_address(listener.getsockname()[0].split("%")[0]).is_loopback
+
+
+def reachable_host(listener: socket.socket) -> str:
+    """What another machine may call this one: the bound address or, where that is all of them, one that is likely."""
+    host = str(listener.getsockname()[0])
+    if not ip_address(host.split("%")[0]).is_unspecified:
+        return f"[{host}]" if ":" in host else host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1 of RFC 5737: chooses a route, sends nothing
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
+
+
+def new_token() -> str:
+    """A token that nobody guesses: 256 bits."""
+    return secrets.token_urlsafe(32)
+
+
+def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The token from a file or, without one, from the environment; None if neither gives one.
+
+    A file that does not exist yet is made, readable by its owner alone, with a new token that then stays.
+
+    Raises:
+        SettingsError: what is there is no token. The message does not repeat it.
+        OutputError: the file can be neither read nor made.
+    """
+    if file is None:
+        token = environment.get(TOKEN_VARIABLE)
+        return None if token is None else check_token(token.strip(), TOKEN_VARIABLE)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="ascii") as made:
+            made.write(new_token() + "\n")
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise OutputError(f"{file}: {error.strerror or error}") from error
+    try:
+        with file.open("rb") as opened:
+            token = opened.read(1024).decode("utf-8", "replace").strip()
+    except OSError as error:
+        raise OutputError(f"{file}: {error.strerror or error}") from error
+    return check_token(token, str(file))
+
+
+def check_token(token: str, origin: str) -> str:
+    """Returns a token that is worth the name.
+
+    Raises:
+        SettingsError: it is too short, too long, or cannot stand in a header. The message does not repeat it.
+    """
+    if not _TOKEN.fullmatch(token):
+        raise SettingsError(
+            f"{origin} was given no token: that is 16 to 256 printable ASCII characters without spaces, such as "
+            "`openssl rand -hex 32` prints"
+        )
+    return token
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,253 @@
+"""Who may ask what: stands before every route of the live page, static files and health included."""
+
+import base64
+import hashlib
+import hmac
+import time
+from collections import OrderedDict
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOGIN: Final = "/login"
+
+HEAD_BYTES: Final = 16 * 1024
+"""Of a request: its first line and headers."""
+
+_COOKIE_S: Final = 30 * 24 * 3600
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_HEADERS: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": _POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # One request each: no connection is kept that could be left half used.
+    "connection": "close",
+}
+
+_LOGIN_STYLE: Final = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:3rem auto;padding:0 1rem}"
+
+_LOGIN_POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_LOGIN_STYLE.encode()).digest()).decode()}'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+# A cookie that is SameSite=Strict does not come along where another site's link led to; the link here is our own.
+_LOGIN_PAGE: Final = f"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Token needed</title>
+<style>{_LOGIN_STYLE}</style>
+</head>
+<body>
+<h1>Token needed</h1>
+<p>This page belongs to a running edge-run, which has printed its address with a token or was given one.</p>
+<form action="{LOGIN}"><label>Token <input name="token" type="password" autocomplete="off" required></label>
+<button>Open</button></form>
+<p>Just logged in? <a href="/">Open the page</a>.</p>
+</body>
+</html>
+"""
+
+
+class Guesses:
+    """Wrong tokens by address: who has shown `ALLOWED` different ones within `WINDOW_S` has to wait for its end.
+
+    The same wrong one again, an old cookie on a page left open, say, is no further guess.
+    """
+
+    ALLOWED: Final = 10
+    WINDOW_S: Final = 60.0
+    _ADDRESSES: Final = 1000
+
+    def __init__(self) -> None:
+        self._by_address: OrderedDict[str, tuple[float, set[bytes]]] = OrderedDict()
+
+    def wait_s(self, address: str, now_s: float) -> float:
+        """How long an address has to wait; 0 if it may ask."""
+        began_s, wrong = self._by_address.get(_network(address), (now_s, set()))
+        return max(0.0, began_s + self.WINDOW_S - now_s) if len(wrong) >= self.ALLOWED else 0.0
+
+    def add(self, address: str, secret: str, now_s: float) -> None:
+        began_s, wrong = self._by_address.pop(_network(address), (now_s, set()))
+        if now_s - began_s >= self.WINDOW_S:
+            began_s, wrong = now_s, set()
+        if len(wrong) < self.ALLOWED:
+            wrong.add(_digest(secret))
+        self._by_address[_network(address)] = (began_s, wrong)
+        if len(self._by_address) > self._ADDRESSES:
+            self._by_address.popitem(last=False)
+
+
+class Guard:
+    """An ASGI application around another that lets in only what may come in.
+
+    Refused are, in this order: too large a head, a `Host` that is not ours (DNS rebinding), a request that another site has caused, too many wrong
+    tokens, no token, another method than GET and HEAD, a body. Every answer gets the security headers.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str | None, hosts: frozenset[str] | None, port: int) -> None:
+        """Stands before `app`.
+
+        Args:
+            app: the routes.
+            token: what is asked for; None: nothing is.
+            hosts: names that this machine may be called by, lower case; None: all. Loopback addresses always may.
+            port: of the server. Cookies are shared by all ports of a machine, so its name tells.
+        """
+        self._app = app
+        self._hosts = hosts
+        self._token = None if token is None else _digest(token)
+        # Derived, not drawn: a cookie stays good over a restart with the same token, and does not give the token away.
+        self._cookie = None if token is None else hmac.digest(token.encode(), b"edge-run live page", "sha256").hex()
+        self._cookie_name = f"edge_run_{port}"
+        self._guesses = Guesses()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                names = {name for name, _ in message["headers"]}
+                guards = ((name.encode(), value.encode()) for name, value in _HEADERS.items())
+                message["headers"] = [*message["headers"], *(one for one in guards if one[0] not in names)]
+            await send(message)
+
+        answer = self._answer(scope, time.monotonic()) or self._app
+        await answer(scope, receive, send_guarded)
+
+    def _answer(self, scope: Scope, now_s: float) -> Response | None:
+        """What is answered here; None if it is for the routes to answer."""
+        size = (
+            len(scope["raw_path"])
+            + len(scope["query_string"])
+            + sum(len(name + value) for name, value in scope["headers"])
+        )
+        if size > HEAD_BYTES:  # h11 counts only what has not come whole
+            return _error(431, f"a request may have {HEAD_BYTES} bytes")
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        if self._hosts is not None and not self._is_ours(headers.get("host", "")):
+            return _error(421, "this machine is not called that; ask for 127.0.0.1 or localhost")
+        # Browsers tell whose page asks. Another site may link here, but not embed, load or read.
+        followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not followed:
+            return _error(403, "another site may not ask")
+        if self._token is not None:
+            client = str((scope.get("client") or ("",))[0])
+            wait_s = self._guesses.wait_s(client, now_s)
+            if wait_s:
+                return _error(429, "too many wrong tokens", {"retry-after": str(int(wait_s) + 1)})
+            if scope["path"] == LOGIN:
+                return self._log_in(scope, headers, client, now_s)
+            if not self._is_known(headers, client, now_s):
+                return _token_needed(headers)
+        elif scope["path"] == LOGIN:
+            return RedirectResponse("/", 303)
+        if scope["method"] not in ("GET", "HEAD"):
+            return _error(405, "only GET and HEAD are answered", {"allow": "GET, HEAD"})
+        if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
+            return _error(413, "a request must not have a body")
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = _host_name(host)
+        try:
+            return ip_address(name).is_loopback
+        except ValueError:
+            return self._hosts is not None and name in self._hosts
+
+    def _is_known(self, headers: dict[str, str], client: str, now_s: float) -> bool:
+        shown = []
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            shown.append(token.strip())
+            if self._is_token(token.strip()):
+                return True
+        cookie = _read_cookie(headers.get("cookie", ""), self._cookie_name)
+        if cookie:
+            shown.append(cookie)
+            if hmac.compare_digest(_digest(cookie), _digest(self._cookie or "")):
+                return True
+        for secret in shown:
+            self._guesses.add(client, secret, now_s)
+        return False
+
+    def _is_token(self, text: str) -> bool:
+        return self._token is not None and hmac.compare_digest(_digest(text), self._token)
+
+    def _log_in(self, scope: Scope, headers: dict[str, str], client: str, now_s: float) -> Response:
+        """Takes the token out of the address: a cookie in its place, and on to the page."""
+        try:
+            token = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=8).get("token", [""])[0]
+        except ValueError:
+            token = ""
+        if not self._is_token(token):
+            if token:
+                self._guesses.add(client, token, now_s)
+            return _token_needed(headers)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            self._cookie_name, self._cookie or "", max_age=_COOKIE_S, path="/", httponly=True, samesite="strict"
+        )
+        return answer
+
+
+def _token_needed(headers: dict[str, str]) -> Response:
+    challenge = {"www-authenticate": "Bearer"}
+    if "text/html" not in headers.get("accept", ""):
+        return _error(401, "a token is needed: Authorization: Bearer TOKEN", challenge)
+    return HTMLResponse(_LOGIN_PAGE, 401, challenge | {"content-security-policy": _LOGIN_POLICY})
+
+
+def _error(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": text}, status, headers)
+
+
+def _host_name(host: str) -> str:
+    """The name in a `Host` header, lower case, without port and brackets."""
+    name = host.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0].rstrip(".")
+
+
+def _read_cookie(header: str, name: str) -> str:
+    try:
+        found = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _network(address: str) -> str:
+    """Who has one address of IPv6 has 2^64 of them."""
+    try:
+        one = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return one.exploded[:19] if isinstance(one, IPv6Address) and not one.ipv4_mapped else address
+
+
+def _digest(secret: str) -> bytes:
+    """Of one length, whatever was shown, so that comparing two tells nothing of it."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

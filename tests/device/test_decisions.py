@@ -1,0 +1,272 @@
+from itertools import count
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_core.errors import SettingsError
+from edge_device.decisions import Decider, Exponential, Rule, Vote, parse_smoothing, parse_thresholds
+from edge_device.results import Event
+
+LABELS = ("cat", "dog", "bird")
+WALL = 1_700_000_000.0
+RULES = [
+    Rule(),
+    Rule(None),
+    Rule(None, hold_s=0.0),
+    Rule(Vote(3, 5)),
+    Rule(Vote(1, 4), threshold=0.2, hysteresis=0.0),
+    Rule(Exponential(2.0), thresholds={"dog": 0.1}, hysteresis=0.5),
+    Rule(threshold=0.0),
+]
+
+
+def decider(rule: Rule, zone: str = "") -> Decider:
+    return Decider(LABELS, rule, zone, numbers=count(1))
+
+
+def scores(cat: float, dog: float = 0.0) -> np.ndarray:
+    return np.array([cat, dog, max(0.0, 1 - cat - dog)], np.float32)
+
+
+def shown(events: list[Event]) -> list[tuple[str, str]]:
+    return [(event.kind, event.label) for event in events]
+
+
+def feed(it: Decider, frames: list[np.ndarray], start_s: float = 0.0, step_s: float = 0.1) -> list[Event]:
+    return [
+        event
+        for number, frame in enumerate(frames)
+        for event in it.update(frame, start_s + number * step_s, WALL + number * step_s)[1]
+    ]
+
+
+def test_a_label_enters_at_its_threshold_and_leaves_below_the_hysteresis() -> None:
+    it = decider(Rule(None, threshold=0.6, thresholds={"dog": 0.8}, hysteresis=0.25, hold_s=0))
+    assert it.update(scores(0.59), 0, WALL) == (it.update(scores(0.59), 0.1, WALL)[0], [])
+    decision, events = it.update(scores(0.61), 1, WALL)
+    assert decision.label == "cat"
+    assert decision.score == pytest.approx(0.61)
+    assert events == [Event("entered", "cat", "", WALL, decision.score, 0.0, 1)]
+    assert it.update(scores(0.9), 2, WALL)[1] == []
+    assert it.update(scores(0.46), 3, WALL)[0].label == "cat"
+    decision, (left,) = it.update(scores(0.44, 0.5), 4.5, WALL + 3.5)
+    assert decision.label is None
+    assert (left.kind, left.label, left.duration_s, left.number) == ("left", "cat", 3.5, 2)
+    assert left.score == pytest.approx(0.9)  # the highest meanwhile
+    assert it.update(scores(0.1, 0.79), 5, WALL)[0].label is None
+    assert it.update(scores(0.1, 0.81), 6, WALL)[0].label == "dog"
+
+
+def test_a_label_that_misses_its_threshold_gives_no_way_to_the_next_best() -> None:
+    it = decider(Rule(None, thresholds={"cat": 0.9, "dog": 0.1}))
+    assert it.update(scores(0.7, 0.3), 0, WALL)[0].label is None
+
+
+def test_another_label_takes_over_in_one_step_once_it_is_clearly_better() -> None:
+    it = decider(Rule(None, threshold=0.3, hysteresis=0.25, hold_s=0))
+    feed(it, [scores(0.5, 0.4)])
+    assert feed(it, [scores(0.44, 0.46), scores(0.46, 0.44)] * 9, 1) == []
+    assert shown(feed(it, [scores(0.35, 0.5)], 9)) == [("left", "cat"), ("entered", "dog")]
+
+
+def test_a_label_stays_for_the_minimum_hold() -> None:
+    it = decider(Rule(None, hold_s=1.0))
+    feed(it, [scores(0.9)])
+    assert feed(it, [scores(0.1, 0.9)] * 9, 0.1) == []
+    assert shown(feed(it, [scores(0.1, 0.9)], 1.0)) == [("left", "cat"), ("entered", "dog")]
+
+
+@pytest.mark.parametrize("fps", [2, 10, 30, 400])
+def test_exponential_smoothing_takes_the_same_time_at_every_frame_rate(fps: int) -> None:
+    it = decider(Rule(Exponential(2.0), threshold=0.6))
+    it.update(scores(0.0, 0.5), 0, WALL)
+    for frame in range(1, 4 * fps):
+        if it.update(scores(0.95), frame / fps, WALL)[1]:
+            break
+    assert frame / fps == pytest.approx(2.0, abs=1 / fps + 0.01)
+
+
+def test_one_wrong_frame_changes_nothing() -> None:
+    for rule in (Rule(), Rule(Vote(3, 5))):
+        it = decider(rule)
+        assert shown(feed(it, [scores(0.9)] * 20)) == [("entered", "cat")]
+        assert feed(it, [scores(0.0, 1.0)], 2.0) == []
+        assert feed(it, [scores(0.9)] * 20, 2.1) == []
+
+
+def test_a_vote_takes_as_many_frames_as_it_needs_and_leaves_below_half_of_them() -> None:
+    it = decider(Rule(Vote(3, 5), hold_s=0))
+    yes, no = scores(0.9), scores(0.4, 0.4)
+    assert feed(it, [yes, no, yes, no]) == []
+    assert shown(feed(it, [yes], 1)) == [("entered", "cat")]
+    assert feed(it, [no, no], 2) == []  # one of the last five was forgotten: two are left
+    assert shown(feed(it, [no], 3)) == [("left", "cat")]
+
+
+def test_a_vote_scores_the_mean_of_its_frames() -> None:
+    it = decider(Rule(Vote(2, 4), hold_s=0))
+    given_ = [0.9, 0.7, 0.8, 0.2, 0.6, 0.7]
+    means = [it.update(scores(value), number, WALL)[0].score for number, value in enumerate(given_)]
+    assert means[0] == pytest.approx(0.9)
+    assert means[1] == pytest.approx(0.8)
+    assert means[-1] == pytest.approx(np.mean(given_[-4:]))
+
+
+def test_a_lost_source_makes_the_label_leave_after_a_while_and_begins_anew() -> None:
+    it = decider(Rule(lost_s=5))
+    feed(it, [scores(0.9)] * 3)
+    assert it.lost(1.0, WALL) == []
+    assert it.update(scores(0.9), 5.5, WALL)[1] == []  # back in time
+    assert it.lost(8.0, WALL) == it.lost(12.9, WALL) == []
+    (left,) = it.lost(13.0, WALL + 13)
+    assert (left.kind, left.label, left.duration_s) == ("left", "cat", 13.0)
+    assert it.lost(99.0, WALL) == []
+    assert it.update(scores(0.0, 0.9), 100, WALL)[0].label == "dog"  # nothing of the cat is left in the average
+
+
+def test_frames_without_motion_in_between_change_nothing() -> None:
+    it = decider(Rule())
+    feed(it, [scores(0.9)] * 3)
+    assert it.update(scores(0.9), 3600, WALL)[1] == []
+
+
+def test_a_replaced_model_with_other_labels_lets_leave_what_was_there() -> None:
+    it = decider(Rule(thresholds={"cat": 0.7}))
+    feed(it, [scores(0.9)])
+    assert it.relabel(LABELS, 1, WALL) == []
+    assert shown(it.relabel(("red", "cat"), 2, WALL)) == [("left", "cat")]
+    assert it.relabel(("red", "blue"), 2, WALL) == []
+    assert it.update(np.array([0.1, 0.9], np.float32), 3, WALL)[0].label == "blue"
+    assert shown(it.leave(4, WALL)) == [("left", "blue")]
+    assert it.leave(5, WALL) == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_frame_that_is_not_a_number_counts_as_not_seen(rule: Rule, bad: float) -> None:
+    it, other = decider(rule), decider(rule)
+    damaged = np.array([0.2, bad, 0.1], np.float32)
+    assert it.update(damaged, 0, WALL)[0].label is None
+    for number in range(9):
+        frame = scores(0.1 * number)
+        expected = other.update(frame, 1 + number, WALL)
+        assert it.update(frame, 1 + number, WALL) == expected
+        assert it.update(damaged, 1.5 + number, WALL)[0].label == expected[0].label
+
+
+def test_events_are_numbered_over_all_zones() -> None:
+    numbers = count(1)
+    zones = [Decider(LABELS, Rule(None, hold_s=0), zone, numbers=numbers) for zone in ("door", "yard")]
+    events = [event for now in range(4) for zone in zones for event in feed(zone, [scores(now % 2)], now)]
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+    assert {event.zone for event in events} == {"door", "yard"}
+
+
+frames_of_any_kind = st.lists(
+    st.tuples(
+        st.floats(0, 10, width=32),
+        st.sampled_from(["frame", "frame", "frame", "frame", "lost", "swap", "leave"]),
+        st.lists(st.sampled_from([0.0, 0.2, 0.45, 0.6, 0.61, 1.0, float("nan")]), min_size=3, max_size=3),
+    ),
+    max_size=60,
+)
+
+
+@given(st.sampled_from(RULES), frames_of_any_kind)
+def test_entered_and_left_alternate_whatever_comes(rule: Rule, steps: list[tuple[float, str, list[float]]]) -> None:
+    it = decider(rule, "door")
+    events: list[Event] = []
+    now, labels = 0.0, [LABELS, ("bird", "cat", "ant")]
+    for wait, kind, values in steps:
+        now += wait
+        if kind == "frame":
+            decision, made = it.update(np.array(values, np.float32), now, WALL - now)  # a wall clock that runs back
+            assert 0 <= decision.score <= 1
+            last = (events + made)[-1:]
+            assert decision.label == (last[0].label if last and last[0].kind == "entered" else None)
+        elif kind == "lost":
+            made = it.lost(now, WALL)
+        elif kind == "leave":
+            made = it.leave(now, WALL)
+        else:
+            made = it.relabel(labels[len(events) % 2], now, WALL)
+        events += made
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+    for number, event in enumerate(events):
+        assert event.kind == ("left" if number % 2 else "entered")
+        assert event.zone == "door"
+        assert 0 <= event.duration_s <= now
+        if event.kind == "left":
+            assert event.label == events[number - 1].label
+            assert event.score >= events[number - 1].score - 1e-6
+
+
+@given(st.sampled_from(RULES), st.lists(st.booleans(), min_size=100, max_size=300))
+def test_flicker_around_the_threshold_makes_no_storm_of_events(rule: Rule, flicker: list[bool]) -> None:
+    it = decider(Rule(rule.smoothing, rule.threshold, rule.thresholds, rule.hysteresis, hold_s=1.0))
+    frames = [scores(0.62, 0.38) if high else scores(0.44, 0.56) for high in flicker]
+    assert len(feed(it, frames, step_s=1 / 30)) <= 2 * (len(frames) / 30 / it._rule.hold_s + 1)
+
+
+def test_flicker_within_the_hysteresis_makes_one_event() -> None:
+    for rule in (Rule(hold_s=0), Rule(None, hold_s=0), Rule(Vote(3, 5), hold_s=0)):
+        assert shown(feed(decider(rule), [scores(0.61), scores(0.5)] * 200)) in ([("entered", "cat")], [])
+
+
+def test_months_of_a_vote_do_not_drift() -> None:
+    it = decider(Rule(Vote(3, 5)))
+    rng = np.random.default_rng(0)
+    latest = rng.random((100_000, 3)).astype(np.float32)
+    for number, frame in enumerate(latest):
+        decision, _ = it.update(frame, number / 30, WALL)
+    best = latest[-5:].mean(axis=0)
+    expected = best[LABELS.index(decision.label)] if decision.label else best.max()
+    assert decision.score == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], (None, {})),
+        (["0.6"], (0.6, {})),
+        (["0.6", "cat=0.8", "a=b=1"], (0.6, {"cat": 0.8, "a=b": 1.0})),
+        (["0"], (0.0, {})),
+    ],
+)
+def test_thresholds_are_read(texts: list[str], expected: object) -> None:
+    assert parse_thresholds(texts) == expected
+
+
+@pytest.mark.parametrize("texts", [["60"], ["cat"], ["=0.5"], ["cat=nan"], ["-0.1"], ["0.5", "0.6"], ["a=0", "a=1"]])
+def test_what_is_no_threshold_is_refused(texts: list[str]) -> None:
+    with pytest.raises(SettingsError, match="threshold"):
+        parse_thresholds(texts)
+
+
+@given(st.text())
+def test_any_text_is_a_threshold_or_refused(text: str) -> None:
+    try:
+        default, by_label = parse_thresholds([text])
+    except SettingsError:
+        return
+    assert all(0 <= value <= 1 for value in [*by_label.values(), default or 0.0])
+
+
+def test_smoothing_is_read() -> None:
+    assert parse_smoothing("0.5s") == Exponential(0.5)
+    assert parse_smoothing("3/5") == Vote(3, 5)
+    assert parse_smoothing("none") is None
+
+
+@pytest.mark.parametrize("text", ["", "0.5", "0s", "infs", "nans", "-1s", "6/5", "0/3", "1/0", "3/1001", "1e3s", "٣/٥"])
+def test_what_is_no_smoothing_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="smoothing is"):
+        parse_smoothing(text)
+
+
+def test_a_threshold_of_a_label_that_the_model_lacks_is_refused() -> None:
+    Rule(thresholds={"cat": 0.5}).check(LABELS)
+    with pytest.raises(SettingsError, match=r"'cow'.*cat, dog, bird"):
+        Rule(thresholds={"cow": 0.5}).check(LABELS)

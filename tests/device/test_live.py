@@ -1,0 +1,296 @@
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_core import Frame
+from edge_core.errors import SourceError
+from edge_core.preprocess import InputSpec, preprocess
+from edge_device.capture import AHEAD, Capture, Preparer
+from edge_device.classifier import Classifier
+from edge_device.decisions import Rule
+from edge_device.live import Live, LiveSettings
+from edge_device.motion import Motion, MotionRule
+from edge_device.regions import WHOLE, Orientation, Region, cut
+from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.sinks.outlet import Outlets
+from edge_device.sinks.sink import Sink
+from edge_device.sources import FakeCamera, Reconnecting, Source, SourceFrame
+from edge_device.sources.fake import Show, Stall, Step, Unplugged
+from edge_device.threads import best_choice, choose_threads
+
+TinyModel = Callable[..., Path]
+
+
+class Recorder(Sink):
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.frames_seen: list[FrameResult] = []
+        self.events: list[Event] = []
+        self.notices: list[Notice] = []
+        self.statuses: list[Status] = []
+
+    def frame(self, result: FrameResult) -> None:
+        self.frames_seen.append(result)
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def notice(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def status(self, status: Status) -> None:
+        self.statuses.append(status)
+
+
+class Film(Source):
+    """Every frame counts, `fps` by its own clock, as in a video file."""
+
+    def __init__(self, frames: Sequence[Frame], fps: float = 10.0) -> None:
+        self._frames, self._fps = frames, fps
+        self.closed = False
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        for index, image in enumerate(self._frames):
+            yield SourceFrame(image, "film", index, index / self._fps, 0.0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def run(
+    model: Path,
+    source: Source,
+    settings: LiveSettings | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[Recorder, Status]:
+    recorder = Recorder()
+    classifier = Classifier(model, threads=1)
+    outlets = Outlets([recorder], classifier.card, patience=None if source.live else lambda: True)
+    status = Live(classifier, source, outlets, settings or LiveSettings(), name="test", model=model).run(stopped)
+    return recorder, status
+
+
+def test_every_frame_of_a_film_is_classified_as_the_classifier_alone_does(
+    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+) -> None:
+    film = [colour_frames[label] for label in ("red", "green", "blue", "dark")] * 10
+    model = tiny_model()
+    recorder, status = run(model, Film(film))
+    assert status.frames == 40
+    assert status.source_state == "ended"
+    alone = Classifier(model)
+    assert [result.top[0] for result in recorder.frames_seen] == [alone.classify(frame)[0] for frame in film]
+    assert [result.frame.index for result in recorder.frames_seen] == list(range(40))
+
+
+def test_a_film_makes_the_events_that_its_own_clock_says(
+    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+) -> None:
+    film = [colour_frames["red"]] * 30 + [colour_frames["green"]] * 30
+    recorder, _ = run(tiny_model(), Film(film, fps=10.0), LiveSettings(rule=Rule(threshold=0.3, hold_s=0.0)))
+    assert [(event.kind, event.label) for event in recorder.events] == [
+        ("entered", "red"),
+        ("left", "red"),
+        ("entered", "green"),
+        ("left", "green"),
+    ]
+    assert 2.9 <= recorder.events[1].duration_s <= 4.0
+    assert [event.number for event in recorder.events] == [1, 2, 3, 4]
+
+
+def test_zones_are_classified_one_by_one(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
+    both = np.hstack([colour_frames["red"], colour_frames["blue"]])
+    regions = {"left": Region(0, 0, 0.5, 1), "right": Region(0.5, 0, 0.5, 1)}
+    recorder, status = run(tiny_model(), Film([both] * 3), LiveSettings(regions=regions))
+    assert [(result.zone, result.top[0].label) for result in recorder.frames_seen] == [
+        ("left", "red"),
+        ("right", "blue"),
+    ] * 3
+    assert status.frames == 3
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_what_reaches_the_model_is_preprocess_of_the_upright_region(rotate: int, mirror: bool) -> None:
+    rng = np.random.default_rng(rotate)
+    frame = rng.integers(0, 256, (97, 61, 3), np.uint8)
+    orientation, region, spec = Orientation(rotate, mirror), Region(0.1, 0.3, 0.6, 0.5), InputSpec(32, 24)  # type: ignore[arg-type]
+    prepared = Preparer(spec, [WHOLE, region], orientation)(SourceFrame(frame, "test", 0, 0.0, 0.0))
+    upright = np.rot90(frame, -rotate // 90)
+    upright = np.ascontiguousarray(upright[:, ::-1] if mirror else upright)
+    assert (prepared.frame.image == upright).all()
+    for pixels, part in zip(prepared.pixels, (WHOLE, region), strict=True):
+        assert (pixels == preprocess(cut(upright, part), spec)).all()
+
+
+def test_pixels_that_somebody_holds_are_not_written_over() -> None:
+    prepare = Preparer(InputSpec(8, 8), [WHOLE], Orientation())
+    held = [prepare(SourceFrame(np.full((9, 9, 3), level, np.uint8), "test", level, 0.0, 0.0)) for level in range(20)]
+    assert [int(prepared.pixels[0][0, 0, 0]) for prepared in held] == list(range(20))
+
+
+def test_of_a_live_source_only_the_newest_frame_is_taken() -> None:
+    frames = [np.full((8, 8, 3), level, np.uint8) for level in range(50)]
+    capture = Capture(FakeCamera(frames, fps=None), Preparer(InputSpec(8, 8), [WHOLE], Orientation()))
+    while not capture.error:
+        time.sleep(0.01)
+    newest = capture.take(1)
+    assert newest is not None
+    assert newest.frame.index == 49
+    assert capture.dropped == 49
+    assert capture.take(0) is None
+    assert capture.ended
+    capture.close()
+
+
+def test_a_film_is_read_no_further_ahead_than_needed() -> None:
+    given = []
+
+    class Counted(Film):
+        def __iter__(self) -> Iterator[SourceFrame]:
+            for frame in super().__iter__():
+                given.append(frame.index)
+                yield frame
+
+    film = Counted([np.zeros((8, 8, 3), np.uint8)] * 50)
+    capture = Capture(film, Preparer(InputSpec(8, 8), [WHOLE], Orientation()))
+    time.sleep(0.2)
+    assert len(given) == AHEAD + 1
+    assert [prepared.frame.index for _ in range(50) if (prepared := capture.take(1))] == list(range(50))
+    capture.close()
+    assert film.closed
+
+
+def test_a_camera_that_is_lost_comes_back_and_what_was_there_leaves_meanwhile(
+    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+) -> None:
+    red = colour_frames["red"]
+    script: list[Step] = [Show(red, 30), Unplugged(failed_openings=3), Show(red, 1000)]
+    camera = FakeCamera(script, fps=60)
+    source = Reconnecting(camera.open, pause_s=lambda attempt: 0.6)
+    until = time.monotonic() + 30
+
+    rule = Rule(threshold=0.3, smoothing=None, lost_s=0.5, hold_s=0.0)
+    recorder = Recorder()
+    classifier = Classifier(tiny_model(), threads=1)
+    live = Live(
+        classifier, source, Outlets([recorder], classifier.card), LiveSettings(rule=rule), name="test", model=Path("m")
+    )
+    status = live.run(lambda: len(recorder.events) >= 3 or time.monotonic() > until)
+    assert [event.kind for event in recorder.events] == ["entered", "left", "entered", "left"]
+    assert status.source_losses == 1
+    assert status.source_state == "open"
+
+
+def test_a_stalled_camera_does_not_delay_the_end(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
+    camera = FakeCamera([Show(colour_frames["red"], 5), Stall(60)], fps=None, stalled_s=60)
+    asked = threading.Event()
+    threading.Timer(0.5, asked.set).start()
+    _, status = run(tiny_model(), camera, stopped=asked.is_set)
+    assert status.uptime_s < 5
+    assert status.source_state == "open"
+
+
+def test_a_source_that_does_not_come_back_ends_the_run_with_its_error(
+    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+) -> None:
+    with pytest.raises(SourceError, match="stopped giving frames after 3"):
+        run(tiny_model(), FakeCamera([colour_frames["red"]] * 3, fps=None))
+    with pytest.raises(SourceError, match="gave no frame"):
+        run(tiny_model(), Film([]))
+
+
+def test_frames_and_statistics_end_where_they_were_asked_to(
+    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+) -> None:
+    film = Film([colour_frames["red"]] * 50)
+    recorder, status = run(tiny_model(), film, LiveSettings(frames=7))
+    assert status.frames == len(recorder.frames_seen) == 7
+    assert recorder.statuses[-1] == replace(status, sinks=recorder.statuses[-1].sinks)
+    assert film.closed
+
+
+def test_no_more_frames_a_second_are_classified_than_asked_for(
+    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+) -> None:
+    _, status = run(tiny_model(), Film([colour_frames["red"]] * 5), LiveSettings(max_fps=10.0))
+    assert status.uptime_s >= 0.5
+
+
+def test_what_stands_still_is_not_classified(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
+    film = Film([colour_frames["red"]] * 100 + [colour_frames["blue"]] * 100, fps=10)
+    rule = MotionRule(hold_s=1.0, memory_s=0.5)
+    recorder, status = run(tiny_model(), film, LiveSettings(motion=rule))
+    seen = [result.frame.index for result in recorder.frames_seen]
+    assert seen[:10] == list(range(10))
+    assert 100 in seen
+    assert len(seen) < 50
+    assert status.frames + status.frames_still == 200
+
+
+def test_noise_is_no_motion_and_a_small_object_is() -> None:
+    rng = np.random.default_rng(0)
+    still = rng.integers(60, 180, (160, 160, 3)).astype(np.int16)
+
+    def noisy(picture: np.ndarray) -> Frame:
+        return np.clip(picture + rng.normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
+
+    motion = Motion(MotionRule(hold_s=0.0))
+    motion.moves([noisy(still)], 0.0)
+    assert not any(motion.moves([noisy(still)], 0.1 * number) for number in range(1, 50))
+    still[40:70, 40:70] = 255
+    assert motion.moves([noisy(still)], 5.1)
+
+
+def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
+    first = tiny_model("uint8")
+    second = Classifier(tiny_model("float32", labels=("r", "g", "b", "d")), threads=1)
+
+    class Swap:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def take(self) -> object:
+            self.asked += 1
+            return type("Replacement", (), {"model": second})() if self.asked == 10 else None
+
+    recorder = Recorder()
+    classifier = Classifier(first, threads=1)
+    outlets = Outlets([recorder], classifier.card, patience=lambda: True)
+    settings = LiveSettings(rule=Rule(threshold=0.3, smoothing=None, hold_s=0.0))
+    film = Film([colour_frames["red"]] * 30)
+    status = Live(classifier, film, outlets, settings, name="test", model=first, swap=Swap()).run(lambda: False)  # type: ignore[arg-type]
+    labels = [result.top[0].label for result in recorder.frames_seen]
+    assert labels == ["red"] * 9 + ["r"] * 21
+    assert [(event.kind, event.label) for event in recorder.events] == [
+        ("entered", "red"),
+        ("left", "red"),
+        ("entered", "r"),
+        ("left", "r"),
+    ]
+    assert status.model_swaps == 1
+
+
+def test_a_thread_more_must_be_worth_it() -> None:
+    assert best_choice([10.0, 9.5, 9.4]) == 0
+    assert best_choice([10.0, 5.5, 5.4]) == 1
+    assert best_choice([10.0, 9.9, 4.0]) == 2
+
+
+def test_threads_are_chosen_by_running_the_model(tiny_model: TinyModel) -> None:
+    model = tiny_model()
+    opened: list[int] = []
+
+    def open_with(threads: int) -> Classifier:
+        opened.append(threads)
+        return Classifier(model, threads=threads)
+
+    chosen = choose_threads(open_with, cores=2)
+    assert opened == [1, 2]
+    assert chosen.threads in (1, 2)

@@ -1,0 +1,415 @@
+import gc
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Literal
+
+import numpy as np
+import pytest
+
+from edge_core import InputSpec, ModelCard
+from edge_core.errors import OutputError
+from edge_device.classifier import Prediction
+from edge_device.results import Event, FrameResult, Latency, Notice, SinkCounts, Status
+from edge_device.sinks import outlet as module
+from edge_device.sinks.outlet import EVENTS, FRAMES, IMAGES, Outlets
+from edge_device.sinks.sink import Later, Refused, Sink
+from edge_device.sources import SourceFrame
+
+CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
+TOOK = Latency(1, 1, 1, 3)
+STATUS = Status(0, 0, 0, 0, 0, 0, TOOK, 0, "0", "", "open", 0, "m", "", 0, "r", "cpu", 1)
+
+
+def result(index: int, zone: str = "") -> FrameResult:
+    frame = SourceFrame(np.zeros((4, 4, 3), np.uint8), "camera", index, index / 30, 1.0)
+    return FrameResult(frame, (Prediction("cat", 0.9),), TOOK, zone)
+
+
+def event(number: int) -> Event:
+    return Event("entered", "cat", "", 0.0, 0.9, 0.0, number)
+
+
+def notice(text: str) -> Notice:
+    return Notice("info", "loop", text, 0.0)
+
+
+class Recorder(Sink):
+    """Remembers what it took; waits while `gate` is closed, and fails while `error` is set."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.took: list[tuple[str, object]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+        self.attempts: list[float] = []
+
+    def _take(self, kind: str, what: object) -> None:
+        self.attempts.append(time.monotonic())
+        self.gate.wait()
+        if self.error:
+            raise self.error
+        self.took.append((kind, what))
+
+    def open(self, card: ModelCard) -> None:
+        self.took.append(("open", card))
+
+    def frame(self, result: FrameResult) -> None:
+        self._take("frame", (result.zone, result.frame.index))
+
+    def event(self, event: Event) -> None:
+        self._take("event", event.number)
+
+    def notice(self, notice: Notice) -> None:
+        self.took.append(("notice", notice.text))
+
+    def status(self, status: Status) -> None:
+        self.took.append(("status", status.frames))
+
+    def close(self) -> None:
+        self.took.append(("close", None))
+
+    def of(self, kind: str) -> list[object]:
+        return [what for name, what in self.took if name == kind]
+
+
+class Newest(Recorder):
+    frames: ClassVar[Literal["all", "newest", "none"]] = "newest"
+
+
+class EventsOnly(Recorder):
+    frames: ClassVar[Literal["all", "newest", "none"]] = "none"
+
+
+class Images(Recorder):
+    wants_image = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[object] = []
+
+    def frame(self, result: FrameResult) -> None:
+        super().frame(result)
+        self.shapes.append(result.frame.image.shape)
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if true():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it has not come to that in 10 s")
+
+
+@pytest.fixture(autouse=True)
+def quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(module, "SETTLED_S", 0.05)
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Outlets]]:
+    started: list[Outlets] = []
+    sinks: list[Recorder] = []
+
+    def open_all(*given: Recorder, **settings: object) -> Outlets:
+        outlets = Outlets(given, CARD, **settings)  # type: ignore[arg-type]
+        started.append(outlets)
+        sinks.extend(given)
+        return outlets
+
+    yield open_all
+    for sink in sinks:
+        sink.gate.set()
+    for outlets in started:
+        outlets.close(5)
+
+
+def test_everything_arrives_in_order_and_the_sink_is_closed_last(opened: Callable[..., Outlets]) -> None:
+    sink = Recorder()
+    outlets = opened(sink)
+    for number in range(1, 50):
+        outlets.frame(result(number))
+        outlets.event(event(number))
+    outlets.notice(notice("hello"))
+    outlets.status(STATUS)
+    assert outlets.close(5) == []
+    assert sink.of("frame") == [("", number) for number in range(1, 50)]
+    assert sink.of("event") == list(range(1, 50))
+    assert sink.took[0] == ("open", CARD)
+    assert sink.took[-1] == ("close", None)
+    assert (sink.of("notice"), sink.of("status")) == (["hello"], [0])
+    assert outlets.counts() == {"recorder": SinkCounts(frames=49, events=49)}
+
+
+def test_a_slow_sink_loses_the_oldest_frames_and_holds_nobody_up(opened: Callable[..., Outlets]) -> None:
+    slow, quick = Recorder(), Recorder()
+    slow.gate.clear()
+    outlets = opened(slow, quick)
+    outlets.frame(result(0))
+    until(lambda: bool(slow.attempts))  # it has the first in hand
+    for number in range(1, FRAMES + 11):
+        outlets.frame(result(number))
+        until(lambda sent=number: len(quick.of("frame")) == sent + 1)  # type: ignore[misc]
+    assert outlets.counts()["recorder"].frames_dropped == 10
+    slow.gate.set()
+    assert outlets.close(5) == []
+    assert slow.of("frame") == [("", number) for number in (0, *range(11, FRAMES + 11))]
+    counts = outlets.counts()
+    assert (counts["recorder"].frames, counts["recorder"].frames_dropped) == (FRAMES + 1, 10)
+    assert counts["recorder 2"] == SinkCounts(frames=FRAMES + 11)
+
+
+def test_a_sink_of_the_newest_frame_gets_one_of_each_zone(opened: Callable[..., Outlets]) -> None:
+    sink = Newest()
+    sink.gate.clear()
+    outlets = opened(sink, zones=2)
+    outlets.frame(result(0, "door"))
+    until(lambda: bool(sink.attempts))
+    for number in range(1, 100):
+        outlets.frame(result(number, "door"))
+        outlets.frame(result(number, "yard"))
+    sink.gate.set()
+    outlets.close(5)
+    assert sink.of("frame") == [("door", 0), ("door", 99), ("yard", 99)]
+    assert outlets.counts()["recorder"].frames_dropped == 2 * 98
+
+
+def test_only_sinks_that_want_it_hold_an_image_and_few_of_them(opened: Callable[..., Outlets]) -> None:
+    with_image, without, none = Images(), Recorder(), EventsOnly()
+    shapes: list[object] = []
+    without.frame = lambda result: shapes.append(result.frame.image.shape)  # type: ignore[method-assign]
+    outlets = opened(with_image, without, none, zones=2)
+    with_image.gate.clear()
+    outlets.frame(result(0))
+    until(lambda: bool(with_image.attempts and shapes))
+    before = sum(isinstance(one, SourceFrame) and one.image.size > 0 for one in gc.get_objects())
+    for number in range(1, 100):
+        outlets.frame(result(number))
+    after = sum(isinstance(one, SourceFrame) and one.image.size > 0 for one in gc.get_objects())
+    assert after - before == 2 * IMAGES
+    with_image.gate.set()
+    outlets.close(5)
+    assert set(with_image.shapes) == {(4, 4, 3)}
+    assert set(shapes) == {(0, 0, 3)}
+    assert none.of("frame") == []
+
+
+def test_a_source_that_can_wait_loses_no_frame(opened: Callable[..., Outlets]) -> None:
+    sink = Recorder()
+    sink.gate.clear()
+    outlets = opened(sink, patience=lambda: True)
+    threading.Timer(0.1, sink.gate.set).start()
+    for number in range(3 * FRAMES):
+        outlets.frame(result(number))
+    outlets.close(5)
+    assert sink.of("frame") == [("", number) for number in range(3 * FRAMES)]
+    asked: list[int] = []
+    impatient = Recorder()
+    impatient.gate.clear()
+
+    def no_longer() -> bool:
+        asked.append(1)
+        return False
+
+    outlets = opened(impatient, patience=no_longer)
+    for number in range(FRAMES + 3):
+        outlets.frame(result(number))
+    assert asked
+
+
+def test_events_are_handed_over_again_until_they_are_accepted_in_order(opened: Callable[..., Outlets]) -> None:
+    sink = Recorder()
+    sink.error = ConnectionError("broker\n is down")
+    outlets = opened(sink)
+    for number in range(1, 6):
+        outlets.event(event(number))
+    until(lambda: len(sink.attempts) > 4)
+    counts = outlets.counts()["recorder"]
+    assert (counts.events, counts.events_lost) == (0, 0)
+    assert counts.failures >= 4
+    assert counts.error == "broker is down"
+    sink.error = None
+    until(lambda: outlets.counts()["recorder"].events == 5)
+    assert sink.of("event") == [1, 2, 3, 4, 5]
+    assert outlets.counts()["recorder"].error == ""
+
+
+def test_the_pauses_between_attempts_grow(opened: Callable[..., Outlets]) -> None:
+    sink = EventsOnly()
+    sink.error = OSError("no")
+    outlets = opened(sink)
+    outlets.event(event(1))
+    until(lambda: len(sink.attempts) == 6)
+    pauses = np.diff(sink.attempts)
+    assert (pauses >= [0.01, 0.02, 0.04, 0.05, 0.05]).all()
+
+
+def test_a_sink_can_ask_for_a_longer_pause_or_refuse_an_event_for_good(opened: Callable[..., Outlets]) -> None:
+    sink = EventsOnly()
+    sink.error = Later("busy", after_s=0.3)
+    outlets = opened(sink)
+    outlets.event(event(1))
+    until(lambda: len(sink.attempts) == 2)
+    assert sink.attempts[1] - sink.attempts[0] >= 0.3
+    sink.error = Refused("HTTP 404")
+    until(lambda: outlets.counts()["recorder"].events_lost == 1)
+    sink.error = None
+    outlets.event(event(2))
+    until(lambda: outlets.counts()["recorder"].events == 1)
+    assert sink.of("event") == [2]
+
+
+def test_frames_go_on_while_an_event_waits_for_its_next_attempt(opened: Callable[..., Outlets]) -> None:
+    sink = Recorder()
+    sink.event = lambda event: (_ for _ in ()).throw(OSError("only events fail"))  # type: ignore[method-assign]
+    outlets = opened(sink)
+    outlets.event(event(1))
+    for number in range(50):
+        outlets.frame(result(number))
+    until(lambda: len(sink.of("frame")) == 50)
+    assert outlets.counts()["recorder"].error == "only events fail"  # a frame's success is not the event's
+
+
+def test_events_beyond_the_limit_are_lost_oldest_first_and_counted(opened: Callable[..., Outlets]) -> None:
+    sink = EventsOnly()
+    sink.gate.clear()
+    outlets = opened(sink)
+    outlets.event(event(0))
+    until(lambda: bool(sink.attempts))
+    for number in range(1, EVENTS + 8):
+        outlets.event(event(number))
+    assert outlets.counts()["recorder"].events_lost == 7
+    sink.gate.set()
+    until(lambda: outlets.counts()["recorder"].events == EVENTS + 1)
+    assert sink.of("event") == [0, *range(8, EVENTS + 8)]
+
+
+def test_failure_and_recovery_are_told_once_to_the_others(opened: Callable[..., Outlets]) -> None:
+    broken, other, said = Recorder(), Recorder(), list[Notice]()
+    broken.name = "broken"
+    outlets = opened(broken, other, told=said.append)
+    broken.error = OSError(28, "No space left on device")
+    for number in range(20):
+        outlets.frame(result(number))
+    outlets.event(event(1))
+    until(lambda: outlets.counts()["broken"].failures > 22)
+    assert [one.text for one in said] == ["[Errno 28] No space left on device"]
+    broken.error = None
+    until(lambda: len(said) == 2)
+    assert [(one.level, one.about) for one in said] == [("warning", "sink broken"), ("info", "sink broken")]
+    assert said[1].text.startswith("works again after ")
+    until(lambda: len(other.of("notice")) == 2)
+    assert broken.of("notice") == []
+    assert outlets.counts()["broken"].frames_dropped == 20
+    assert outlets.counts()["broken"].events == 1
+
+
+def test_a_sink_that_fails_now_and_then_is_told_of_once(opened: Callable[..., Outlets]) -> None:
+    sink, said = Recorder(), list[Notice]()
+    outlets = opened(sink, told=said.append)
+    taken = sink.frame
+
+    def every_other(result: FrameResult) -> None:
+        if result.frame.index % 2:
+            raise OSError("now and then")
+        taken(result)
+
+    sink.frame = every_other  # type: ignore[method-assign]
+    for number in range(61):
+        outlets.frame(result(number))
+        time.sleep(0.002)
+    until(lambda: len(said) == 2)
+    assert outlets.counts()["recorder"].failures == 30
+
+
+def test_a_sink_that_is_stuck_for_good_does_not_hinder_the_end(opened: Callable[..., Outlets]) -> None:
+    stuck, fine = EventsOnly(), Recorder()
+    stuck.name = "stuck"
+    outlets = opened(stuck, fine)
+    stuck.gate.clear()
+    for number in range(1, 4):
+        outlets.event(event(number))
+    until(lambda: bool(stuck.attempts))
+    start = time.monotonic()
+    (said,) = outlets.close(0.4)
+    assert time.monotonic() - start < 2
+    assert (said.level, said.about) == ("warning", "sink stuck")
+    assert said.text == "did not return and was abandoned; 3 events were not delivered"
+    assert fine.took[-1] == ("close", None)
+
+
+def test_at_the_end_an_event_is_tried_once_more_and_what_is_left_is_told(opened: Callable[..., Outlets]) -> None:
+    late, down = EventsOnly(), EventsOnly()
+    down.name = "down"
+    outlets = opened(late, down)
+    late.error = Later("not now", after_s=99)
+    down.error = OSError("down")
+    for number in range(1, 4):
+        outlets.event(event(number))
+    until(lambda: bool(late.attempts and down.attempts))
+    late.error = None
+    (said,) = outlets.close(5)
+    assert late.of("event") == [1, 2, 3]
+    assert (said.about, said.text) == ("sink down", "3 events were not delivered")
+
+
+def test_a_sink_that_can_never_work_stops_the_start_and_closes_the_others() -> None:
+    class Bad(Recorder):
+        def open(self, card: ModelCard) -> None:
+            raise OutputError("the folder cannot be written")
+
+    fine = Recorder()
+    before = threading.active_count()
+    with pytest.raises(OutputError, match="folder"):
+        Outlets([fine, Bad()], CARD)
+    assert fine.took[-1] == ("close", None)
+    assert threading.active_count() == before
+
+
+def test_a_swapped_model_opens_every_sink_again_and_a_failure_is_survived(opened: Callable[..., Outlets]) -> None:
+    class Picky(Recorder):
+        def open(self, card: ModelCard) -> None:
+            super().open(card)
+            if card.labels != CARD.labels:
+                raise OutputError("not this one")
+
+    sink = Picky()
+    outlets = opened(sink)
+    new = ModelCard(labels=("a", "b"), input=CARD.input)
+    outlets.swapped(new)
+    outlets.frame(result(1))
+    until(lambda: bool(sink.of("frame")))
+    assert sink.of("open") == [CARD, new]
+    assert outlets.counts()["recorder"].failures == 1
+
+
+def test_a_hundred_thousand_frames_leave_nothing_behind(opened: Callable[..., Outlets]) -> None:
+    def sinks() -> list[Recorder]:
+        made: list[Recorder] = [Recorder(), Newest(), Images(), EventsOnly()]
+        for one in made:
+            one.frame = one.event = lambda _: None  # type: ignore[method-assign, assignment]
+        made[-1].event = lambda event: (_ for _ in ()).throw(OSError("down"))  # type: ignore[method-assign]
+        return made
+
+    outlets = opened(*sinks())
+    one_frame = result(1)
+
+    def run(frames: int) -> None:
+        for number in range(frames):
+            outlets.frame(one_frame)
+            if number % 8 == 0:
+                outlets.event(event(number))
+
+    tracemalloc.start()
+    run(8 * EVENTS + 8)  # the queue of the sink that is down is full from here on
+    before = tracemalloc.get_traced_memory()[0]
+    run(20_000)
+    growth = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert growth < 300_000  # what waits in the other queues, more or less
+    assert outlets.counts()["recorder 4"].events_lost >= 2500

@@ -1,0 +1,167 @@
+"""Against a double of picamera2 0.3.38: its formats are named the other way round than its bytes lie."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_core.errors import RuntimeMissingError, SourceError
+from edge_device.sources import CameraMode, open_source, picamera
+from edge_device.sources.picamera import PiCamera
+
+B, G, R = 10, 20, 250
+
+
+class Picamera2:
+    """Sees a red wall."""
+
+    cameras = 2
+    busy = False
+    after = 10**9  # frames that it gives before it stalls
+    latest: "Picamera2"
+
+    def __init__(self, camera_num: int = 0) -> None:
+        if camera_num >= self.cameras:
+            raise RuntimeError(f"No camera number {camera_num} found")
+        if self.busy:
+            raise RuntimeError("Camera __init__ sequence did not complete.") from RuntimeError(
+                "Device or resource busy"
+            )
+        self.events: list[str] = []
+        self.given = 0
+        type(self).latest = self
+
+    def create_video_configuration(self, main: dict[str, Any], controls: dict[str, Any]) -> dict[str, Any]:
+        width, height = main["size"]
+        return {
+            "main": {"size": (width - width % 2, height - height % 2), "format": main["format"]},
+            "controls": controls,
+        }
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        self.configuration = configuration
+
+    def camera_configuration(self) -> dict[str, Any]:
+        return self.configuration
+
+    def start(self) -> None:
+        self.events.append("start")
+
+    def capture_array(self, name: str = "main", wait: bool | None = None) -> "Future[np.ndarray]":
+        assert wait is False
+        job: Future[np.ndarray] = Future()
+        if self.given < self.after:
+            width, height = self.configuration[name]["size"]
+            order = {"RGB888": (B, G, R), "BGR888": (R, G, B)}[self.configuration[name]["format"]]
+            job.set_result(np.full((height, width, 3), order, np.uint8))
+            self.given += 1
+        return job
+
+    def wait(self, job: "Future[np.ndarray]", timeout: float | None = None) -> np.ndarray:
+        return job.result(timeout)
+
+    def cancel_all_and_flush(self) -> None:
+        self.events.append("flush")
+
+    def close(self) -> None:
+        self.events.append("close")
+
+
+@pytest.fixture
+def hardware(monkeypatch: pytest.MonkeyPatch) -> type[Picamera2]:
+    module = ModuleType("picamera2")
+    double = type("Picamera2", (Picamera2,), {})
+    module.Picamera2 = double  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    monkeypatch.setattr(picamera, "STALLED_S", 0.5)
+    return double
+
+
+def test_its_frames_are_blue_green_red(hardware: type[Picamera2]) -> None:
+    with open_source("picamera:1", CameraMode(640, 480, 15)) as source:
+        assert source.live
+        assert source.mode == "640x480 RGB888 15 fps"
+        frame = next(iter(source))
+    assert frame.image.shape == (480, 640, 3)
+    assert frame.image[0, 0].tolist() == [B, G, R]
+    assert frame.source == "picamera:1"
+    assert hardware.latest.configuration["controls"] == {"FrameDurationLimits": (66667, 66667)}
+    assert hardware.latest.events == ["start", "flush", "close"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [(CameraMode(), "1280x720"), (CameraMode(width=640), "640x360"), (CameraMode(height=1080), "1920x1080")],
+)
+def test_a_size_is_completed(hardware: type[Picamera2], mode: CameraMode, size: str) -> None:
+    with closing(PiCamera(0, mode)) as camera:
+        assert camera.mode == f"{size} RGB888"
+
+
+def test_what_is_not_granted_is_told(hardware: type[Picamera2]) -> None:
+    told: list[tuple[str, str]] = []
+    with closing(PiCamera(0, CameraMode(641, 481), lambda level, text: told.append((level, text)))):
+        assert told == [("warning", "picamera:0 gives 640x480 RGB888, not the size 641x481 that it was asked for")]
+
+
+def test_a_camera_that_is_not_there_or_busy_is_named(
+    hardware: type[Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SourceError, match="picamera:2 does not start: No camera number 2 found; see rpicam-hello"):
+        PiCamera(2)
+    monkeypatch.setattr(hardware, "busy", True)
+    with pytest.raises(SourceError, match="Device or resource busy"):
+        PiCamera(0)
+    with pytest.raises(SourceError, match="is no Raspberry Pi camera"), open_source("picamera:left"):
+        pass
+
+
+def test_a_camera_that_stalls_is_noticed(hardware: type[Picamera2], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "after", 3)
+    frames = []
+    with closing(PiCamera()) as camera, pytest.raises(SourceError, match=r"has given no frame for 0\.5 s"):
+        for frame in camera:
+            frames.append(frame.index)
+    assert frames == [0, 1, 2]
+
+
+def test_it_can_be_closed_while_it_is_read(hardware: type[Picamera2], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "after", 0)
+    monkeypatch.setattr(picamera, "STALLED_S", 30)
+    camera = PiCamera()
+    threading.Timer(0.1, camera.close).start()
+    start = time.monotonic()
+    assert list(camera) == []
+    assert time.monotonic() - start < 20
+    assert hardware.latest.events == ["start", "flush", "close"]
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def find_spec(name: str, *rest: object) -> None:
+        if name == "picamera2":
+            raise error
+
+    return find_spec
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'picamera2'"),
+        ValueError("numpy.dtype size changed, may indicate binary incompatibility"),
+    ],
+)
+def test_without_picamera2_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    finder = type("Finder", (), {"find_spec": staticmethod(raising(error))})
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+    with pytest.raises(RuntimeMissingError, match=r"apt install python3-picamera2.*--system-site-packages") as caught:
+        PiCamera()
+    assert str(error) in str(caught.value)

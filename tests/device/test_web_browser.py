@@ -1,0 +1,321 @@
+"""The live page in a real browser: headless Chromium, driven over its DevTools pipe."""
+
+import base64
+import itertools
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from edge_core import Frame, InputSpec, ModelCard
+from edge_device.classifier import Prediction
+from edge_device.regions import Region
+from edge_device.results import Event, FrameResult, Latency, Notice, SinkCounts, Status
+from edge_device.sources import SourceFrame
+from edge_device.web import Address, WebPage
+
+pytest.importorskip("starlette", reason="the extra [web] is not installed")
+pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
+
+
+class Browser:
+    """A tab of a headless Chromium; `complaints` is what its console, its network and its policies had to say."""
+
+    def __init__(self, profile: Path) -> None:
+        assert CHROMIUM
+        to_browser, self._out = os.pipe()
+        self._in, from_browser = os.pipe()
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        self._process = os.posix_spawn(
+            CHROMIUM,
+            [CHROMIUM, *options, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
+            os.environ | {"TMPDIR": str(profile)},  # what is killed does not tidy up
+            file_actions=[
+                *((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)),
+                # By way of high numbers: Chromium reads from 3 and writes to 4, which either pipe may have.
+                (os.POSIX_SPAWN_DUP2, to_browser, 200),
+                (os.POSIX_SPAWN_DUP2, from_browser, 201),
+                (os.POSIX_SPAWN_DUP2, 200, 3),
+                (os.POSIX_SPAWN_DUP2, 201, 4),
+                (os.POSIX_SPAWN_CLOSE, 200),
+                (os.POSIX_SPAWN_CLOSE, 201),
+            ],
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self.complaints: list[str] = []
+        self._ids = itertools.count(1)
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._news = threading.Condition()
+        self._session: str | None = None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.send(f"{domain}.enable")
+
+    def _read(self) -> None:
+        rest = b""
+        while data := os.read(self._in, 1 << 16):
+            *messages, rest = (rest + data).split(b"\0")
+            for message in map(json.loads, messages):
+                with self._news:
+                    if "id" in message:
+                        self._answers[message["id"]] = message
+                        self._news.notify_all()
+                    elif message["method"] in ("Runtime.exceptionThrown", "Log.entryAdded") or (
+                        message["method"] == "Runtime.consoleAPICalled" and message["params"]["type"] == "error"
+                    ):
+                        self.complaints.append(json.dumps(message["params"]))
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self._ids)
+        message = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        with self._news:
+            assert self._news.wait_for(lambda: number in self._answers, 60), f"no answer to {method}"
+            answer = self._answers.pop(number)
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def resize(self, width: int, height: int) -> None:
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if width < 600 else 1,
+            mobile=width < 600,
+        )
+
+    def open(self, url: str) -> None:
+        self.send("Page.navigate", url=url)
+
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression."""
+        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait(self, expression: str, seconds: float = 30) -> Any:
+        """Its value once it is true; until the page is there, it may throw."""
+        end = time.monotonic() + seconds
+        while not (value := self.ask(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()")):
+            assert time.monotonic() < end, f"never true: {expression}\n{self.ask('document.body.innerText')}"
+            time.sleep(0.1)
+        return value
+
+    def screenshot(self) -> bytes:
+        """A PNG of what is in view."""
+        return base64.b64decode(self.send("Page.captureScreenshot")["data"])
+
+    def close(self) -> None:
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        self._reader.join(5)
+        os.close(self._out)
+        os.close(self._in)
+
+
+class Feeder:
+    """A page, and a thread that hands it frames, 20 a second, until it is stopped."""
+
+    def __init__(self, page: WebPage, frame: Frame) -> None:
+        self.page, self._frame = page, frame
+        self.label, self.score = "roses", 0.75
+        self.source_state = "open"
+        self._stopped = threading.Event()
+        self._frames_too = threading.Event()
+        self._frames_too.set()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        began, index = time.monotonic(), 0
+        while not self._stopped.wait(0.05):
+            if self._frames_too.is_set():
+                frame = SourceFrame(self._frame, HOSTILE, index, index / 20, 1.0)
+                top = (Prediction(self.label, self.score), Prediction(HOSTILE, 0.125), Prediction("ü" * 200, 0.0625))
+                for zone in ("door", HOSTILE):
+                    self.page.frame(FrameResult(frame, top, Latency(4, 1, 2, 8), zone))
+            if index % 20 == 0:
+                self.page.status(status(index, time.monotonic() - began, self.source_state))
+            index += 1
+
+    def stop_frames(self) -> None:
+        self._frames_too.clear()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+
+def status(frames: int, uptime_s: float, source_state: Any) -> Status:
+    return Status(
+        time=time.time(),
+        uptime_s=uptime_s,
+        frames=frames,
+        frames_dropped=7,
+        frames_still=0,
+        fps=19.7,
+        latency=Latency(4, 1, 2, 8),
+        age_p95_ms=12,
+        source=HOSTILE,
+        source_mode="64x48",
+        source_state=source_state,
+        source_losses=2,
+        model="flowers-int8.tflite",
+        model_sha256="0123456789abcdef" * 4,
+        model_swaps=0,
+        runtime="ai-edge-litert 2.3.0",
+        device="cpu",
+        threads=2,
+        fallback="coral:usb:0 went away",
+        temperature_c=61.25,
+        throttled=("under-voltage",),
+        memory_mb=99.4,
+        sinks={"mqtt": SinkCounts(10, 3, 0, 0, 4, HOSTILE), "web": SinkCounts(10)},
+    )
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def feeder(colour_frames: dict[str, Frame]) -> Iterator[Feeder]:
+    page = WebPage(Address(port=0), zones={"door": Region(0.1, 0.2, 0.5, 0.5)})
+    page.open(ModelCard(labels=("roses", HOSTILE), input=InputSpec(32, 32)))
+    page.event(Event("entered", HOSTILE, "door", time.time(), 0.9, 0, 1))
+    page.notice(Notice("warning", "source", HOSTILE, time.time()))
+    with Feeder(page, colour_frames["red"]) as feeder:
+        yield feeder
+    page.close()
+
+
+@pytest.fixture(params=SIZES)
+def size(request: pytest.FixtureRequest) -> tuple[int, int]:
+    return SIZES[request.param]
+
+
+SHOWN_COLOUR = """(() => { const canvas = document.getElementById("picture");
+    return [...canvas.getContext("2d").getImageData(canvas.width * 0.85, canvas.height * 0.2, 1, 1).data]; })()"""
+STATE = 'document.getElementById("pill").textContent'
+STALE = 'document.getElementById("view").classList.contains("stale")'
+
+
+def test_the_page_shows_all_there_is_and_keeps_up(browser: Browser, feeder: Feeder, size: tuple[int, int]) -> None:
+    browser.complaints.clear()
+    browser.resize(*size)
+    browser.open(feeder.page.url)
+    browser.wait(f"{STATE} === 'Live'")
+    browser.wait("!document.getElementById('view').classList.contains('empty')")
+    red, green, blue, _ = browser.ask(SHOWN_COLOUR)
+    assert red > 200 and green < 60 and blue < 60  # the frame, not a placeholder, and not with red and blue swapped
+    text = browser.wait("document.body.innerText.includes('61.3 °C') && document.body.innerText")
+    for shown in ("flowers-int8.tflite", "19.7", "coral:usb:0 went away", "under-voltage", "ai-edge-litert 2.3.0"):
+        assert shown in text
+    assert text.count(HOSTILE) >= 7  # zone, label, source, sink's error, event, notice, card: as text
+    assert browser.ask("document.querySelectorAll('img').length") == 0
+    assert "75 %" in text
+    drawn = "document.getElementById('legend').innerText"
+    browser.wait(f"{drawn}.includes('roses')")
+    feeder.label, feeder.score = "tulips", 0.5
+    browser.wait("document.getElementById('zones').innerText.includes('tulips 50 %')")
+    browser.wait("document.getElementById('picture').getAttribute('aria-label').includes('tulips')")
+    browser.wait(f"{drawn}.includes('roses') && {drawn}.includes('tulips')")
+    wide = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    scrolled, client = browser.ask(wide)
+    assert scrolled <= client <= size[0]
+    assert browser.complaints == []
+
+
+def test_a_feed_that_stops_does_not_look_alive(browser: Browser, feeder: Feeder) -> None:
+    browser.resize(*SIZES["desktop"])
+    browser.open(feeder.page.url)
+    browser.wait(f"{STATE} === 'Live' && !{STALE}")
+    feeder.source_state = "waiting"
+    feeder.stop_frames()
+    browser.wait(f"{STATE} === 'Source lost' && {STALE}")
+    assert "ago" in browser.ask("document.getElementById('veil').textContent")
+    filtered = browser.ask("getComputedStyle(document.getElementById('picture')).filter")
+    assert filtered == "grayscale(1)"
+    feeder.source_state = "open"
+    feeder._frames_too.set()
+    browser.wait(f"{STATE} === 'Live' && !{STALE}")
+
+
+def test_a_server_that_is_gone_does_not_look_alive(browser: Browser, feeder: Feeder) -> None:
+    browser.resize(*SIZES["phone"])
+    browser.open(feeder.page.url)
+    browser.wait(f"{STATE} === 'Live'")
+    browser.wait("!document.getElementById('view').classList.contains('empty')")
+    feeder.page.close()
+    browser.wait(f"{STATE}.startsWith('No connection for') && {STALE}")
+
+
+def test_a_page_that_nobody_sees_asks_for_nothing(
+    browser: Browser, feeder: Feeder, watchers: Callable[[WebPage], int]
+) -> None:
+    browser.open(feeder.page.url)
+    browser.wait(f"{STATE} === 'Live'")
+    assert watchers(feeder.page) == 2
+    browser.ask(
+        "Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true });"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    end = time.monotonic() + 20
+    while watchers(feeder.page):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def watchers() -> Callable[[WebPage], int]:
+    def count(page: WebPage) -> int:
+        assert page._site
+        return sum(page._site._streams._open.values())
+
+    return count
+
+
+def test_the_token_opens_the_page_and_leaves_the_address(
+    browser: Browser, colour_frames: dict[str, Frame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = WebPage(Address("0.0.0.0", 0))
+    page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))
+    said = capsys.readouterr().err.split("live page: ")[1].strip()
+    port = page.url.rpartition(":")[2]
+    try:
+        with Feeder(page, colour_frames["red"]):
+            browser.open(f"http://127.0.0.1:{port}/")
+            assert "Token needed" in browser.wait("document.querySelector('h1') && document.body.innerText")
+            browser.complaints.clear()
+            browser.open(f"http://127.0.0.1:{port}/login?{said.partition('?')[2]}")
+            browser.wait(f"location.pathname === '/' && {STATE} === 'Live'")
+            assert browser.ask("location.search + document.cookie") == ""
+            assert browser.complaints == []
+    finally:
+        page.close()
