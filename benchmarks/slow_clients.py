@@ -10,6 +10,7 @@ with the clients, and the medians of the ratios. The machine should have nothing
 """
 
 import argparse
+import select
 import selectors
 import socket
 import subprocess
@@ -42,6 +43,7 @@ def be_slow_clients(port: int) -> None:
     """Holds `CLIENTS` connections and takes little of each; one that is closed is opened again when it may be."""
     due = [0.0] * CLIENTS
     ready = selectors.DefaultSelector()
+    told = False
     while True:
         now = time.monotonic()
         for _ in range(sum(when <= now for when in due)):
@@ -51,6 +53,9 @@ def be_slow_clients(port: int) -> None:
             client.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
             ready.register(client, selectors.EVENT_READ)
         due = [when for when in due if when > now]
+        if not told:
+            told = True
+            print("all have asked", flush=True)
         for key, _ in ready.select(0):
             client = key.fileobj  # type: ignore[assignment]
             try:
@@ -95,7 +100,11 @@ def compare(model: Path, served: int) -> None:
         run(classifier, outlets, frames, 1.0)
         for _ in range(ROUNDS):
             fps, cpu_ms = run(classifier, outlets, frames, SECONDS)
-            with subprocess.Popen([sys.executable, __file__, "--clients-of", page.url.rpartition(":")[2]]) as clients:
+            command = [sys.executable, __file__, "--clients-of", page.url.rpartition(":")[2]]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as clients:
+                assert clients.stdout
+                while not select.select([clients.stdout], [], [], 0)[0]:  # until all have asked
+                    run(classifier, outlets, frames, 0.2)
                 run(classifier, outlets, frames, SETTLE_S)
                 crowded_fps, crowded_cpu_ms = run(classifier, outlets, frames, SECONDS)
                 clients.kill()

@@ -10,14 +10,15 @@ from edge_core.card import ModelCard
 from edge_core.errors import CheckFailedError, PictureError
 from edge_core.tflite_file import read_card
 from edge_device import cli_service
+from edge_device.accelerator import open_classifier, parse_device
 from edge_device.card_rows import card_rows
-from edge_device.classifier import Classifier, Prediction
 from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say
 from edge_device.doctor.command import main as examine_board
 from edge_device.interpreter import RuntimeName
 from edge_device.live_command import live
 from edge_device.results import FrameResult
 from edge_device.run import classify_stream
+from edge_device.sinks.console import scores
 from edge_device.sources import Pictures
 from edge_device.verify import Verification
 from edge_device.verify import verify as verify_file
@@ -29,6 +30,7 @@ app = command_line(
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite that edge-convert wrote.", show_default=False)]
 Top = Annotated[int, typer.Option(min=1, help="How many labels to show.")]
 Runtime = Annotated[RuntimeName, typer.Option(help="Which interpreter runs the model.")]
+Device = Annotated[str, typer.Option(help="cpu, coral, coral:usb or coral:pci; coral:usb:1 is the second of several.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="For one inference; all cores by default.")]
 
 
@@ -42,6 +44,7 @@ def images(
     as_json: Json = False,
     runtime: Runtime = "auto",
     threads: Threads = None,
+    device: Device = "cpu",
     debug: Debug = False,
 ) -> None:
     """Classify picture files.
@@ -51,7 +54,7 @@ def images(
     Example: edge-run images flowers-int8.tflite tulip.jpg holiday/ --top 1
     """
     with one_line_errors(debug):
-        classifier = Classifier(model, runtime=runtime, threads=threads)
+        classifier = open_classifier(model, parse_device(device), runtime=runtime, threads=threads)
         unusable = False
         shown = False
 
@@ -63,7 +66,7 @@ def images(
 
         for result in classify_stream(classifier, Pictures(pictures, skipped), top):
             shown = True
-            print(_json(result) if as_json else f"{result.frame.source}  {_scores(result.top)}", flush=True)
+            print(_json(result) if as_json else f"{result.frame.source}  {scores(result.top)}", flush=True)
         if unusable or not shown:
             raise typer.Exit(2)
 
@@ -92,6 +95,7 @@ def verify(
     as_json: Json = False,
     runtime: Runtime = "auto",
     threads: Threads = None,
+    device: Device = "cpu",
     debug: Debug = False,
 ) -> None:
     """Check that a model is the file that was exported, and does here what it did there.
@@ -108,7 +112,7 @@ def verify(
             with extra_needed("sign", "cryptography"):
                 from edge_device.signature import read_public_key
             public_key = read_public_key(key)
-        found = verify_file(model, key=public_key, runtime=runtime, threads=threads)
+        found = verify_file(model, key=public_key, runtime=runtime, threads=threads, coral=parse_device(device))
         print(json.dumps(found.to_json()) if as_json else _verification_lines(found), flush=True)
         if found.divergence:
             raise CheckFailedError(f"{model} diverges at {found.divergence.stage}: {found.divergence.reason}")
@@ -129,10 +133,6 @@ def doctor(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = N
 
 def _json(result: FrameResult) -> str:
     return json.dumps(result.to_json(), ensure_ascii=False)
-
-
-def _scores(best: tuple[Prediction, ...]) -> str:
-    return "  ".join(f"{one.label} {100 * one.score:.1f} %" for one in best)
 
 
 def _card_lines(path: Path, card: ModelCard) -> str:

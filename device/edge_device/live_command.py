@@ -28,8 +28,8 @@ from edge_device.sources import CameraMode, Pictures, PixelFormat, open_source, 
 from edge_device.swap import ModelSwap
 from edge_device.threads import choose_threads
 from edge_device.verify import verify
+from edge_device.web.address import TOKEN_VARIABLE, read_token
 
-TOKEN: Final = "EDGE_RUN_TOKEN"
 MQTT_PASSWORD: Final = "EDGE_RUN_MQTT_PASSWORD"
 WEBHOOK_TOKEN: Final = "EDGE_RUN_WEBHOOK_TOKEN"
 """Environment variables for secrets: what stands in a command line, every user of the machine can read."""
@@ -38,6 +38,9 @@ _SOURCE: Final = "Source"
 _MODEL: Final = "Model"
 _DECISIONS: Final = "Decisions"
 _SINKS: Final = "Where results go"
+
+PAGE_SIDE: Final = 360
+"""Of the live page's picture, the shorter side in pixels at least: half of 1280x720, which decodes in half the time."""
 
 
 def live(
@@ -121,7 +124,10 @@ def live(
     ] = None,
     web: Annotated[
         str | None,
-        typer.Option(help="[HOST:]PORT of the live page; 127.0.0.1 by default.", rich_help_panel=_SINKS),
+        typer.Option(
+            help="[HOST:]PORT of the live page: 8080 for this machine alone, 0.0.0.0:8080 for all who have the token.",
+            rich_help_panel=_SINKS,
+        ),
     ] = None,
     prometheus: Annotated[str | None, typer.Option(help="[HOST:]PORT of /metrics.", rich_help_panel=_SINKS)] = None,
     webhook: Annotated[
@@ -145,7 +151,7 @@ def live(
     token_file: Annotated[
         Path | None,
         typer.Option(
-            help=f"Token for --web and --prometheus beyond this machine; else {TOKEN} has it, or --web makes one.",
+            help=f"Token for --web and --prometheus beyond this machine; else {TOKEN_VARIABLE} has it, or --web makes one.",
             rich_help_panel=_SINKS,
         ),
     ] = None,
@@ -166,7 +172,7 @@ def live(
         mode = CameraMode(width, height, fps or max_fps, pixel_format)
         orientation = Orientation(rotate, mirror)  # type: ignore[arg-type]
         sinks = [console(as_json, done.set)]
-        token = _token(token_file)
+        token = read_token(token_file)
         if jsonl:
             from edge_device.sinks.jsonl import JsonLines
 
@@ -213,11 +219,12 @@ def live(
         classifier = open_model()
         rule.check(classifier.card.labels)
         needed = covering(classifier.card.input, list(regions.values()))
+        whole = bool(record or snapshots or window)  # for people, and for training: not a part of the size
         camera = open_source(
             source,
             mode,
             lambda path, error: say(f"warning: {error}"),
-            covering=needed,
+            covering=None if whole else max(needed, PAGE_SIDE if web else 0),
             realtime=realtime,
             reconnect=True,
             wait=wait,
@@ -234,7 +241,7 @@ def live(
 
         def replacement() -> Classifier:
             newer = open_model(at_once=False)
-            if covering(newer.card.input, list(regions.values())) > needed:
+            if not whole and covering(newer.card.input, list(regions.values())) > needed:
                 newer.close()
                 raise ModelFormatError(f"{model} takes larger pictures than the one before; start edge-run anew for it")
             return newer
@@ -302,18 +309,6 @@ def _threads(text: str, open_with: Callable[[int], Classifier]) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 1000:
         raise SettingsError(f"--threads is auto or a number of threads, not {text!r}")
     return int(text)
-
-
-def _token(file: Path | None) -> str | None:
-    if file is None:
-        return os.environ.get(TOKEN) or None
-    try:
-        token = file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--token-file {file} cannot be read: {error}") from None
-    if not token:
-        raise SettingsError(f"--token-file {file} is empty")
-    return token
 
 
 def _verified(model: Path, key: Path, runtime: RuntimeName) -> bytes:

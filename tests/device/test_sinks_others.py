@@ -433,7 +433,7 @@ def test_where_to_listen_is_read() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", ":80", "host", "1:2:x", "70000", "h:-1", "http://h:80", "h:٣"])
 def test_what_is_no_place_to_listen_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="is no port"):
+    with pytest.raises(SettingsError, match="is no "):
         parse_listen(text)
 
 

@@ -118,7 +118,7 @@ class Snapshots(Sink):
         label = folder_name(result.top[0].label)
         taken = datetime.now(UTC)
         zone = f"-{result.zone}" if result.zone else ""
-        name = self._folder / label / f"{taken:%Y%m%dT%H%M%S}.{taken.microsecond // 1000:03}Z{zone}"
+        name = self._folder / label / f"{taken:%Y%m%dT%H%M%S.%f}Z{zone}"
         told: dict[str, Any] = {"folder": label, "reason": reason, "taken": taken.isoformat(), **result.to_json()}
         text = json.dumps(told, ensure_ascii=False, indent=2) + "\n"
         picture = encode_jpeg(cut(result.frame.image, self._regions.get(result.zone, WHOLE)), QUALITY)

@@ -156,25 +156,30 @@ class _Endless(Response):
         self._first, self._parts, self._count = first, parts, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] == "HEAD":
-            await send({"type": "http.response.body"})
+            await super().__call__(scope, receive, send)
             return
         self._count(1)
-        sending = asyncio.create_task(self._send(send))
+        tasks = [asyncio.create_task(self._send(send)), asyncio.create_task(_gone(receive))]
         try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            sending.cancel()
-            await asyncio.wait([sending])
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._count(-1)
 
     async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self._first, "more_body": True})
         async for part in self._parts():
             # Waits until the client has taken all of it; meanwhile newer ones pass by.
             await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def build_app(feed: Feed, streams: Streams) -> Starlette:

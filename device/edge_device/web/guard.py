@@ -39,10 +39,9 @@ _HEADERS: Final = {
 }
 
 _LOGIN_STYLE: Final = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:3rem auto;padding:0 1rem}"
-
+_LOGIN_HASH: Final = base64.b64encode(hashlib.sha256(_LOGIN_STYLE.encode()).digest()).decode()
 _LOGIN_POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_LOGIN_STYLE.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    f"default-src 'none'; style-src 'sha256-{_LOGIN_HASH}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
 # A cookie that is SameSite=Strict does not come along where another site's link led to; the link here is our own.
@@ -114,9 +113,10 @@ class Guard:
         """
         self._app = app
         self._hosts = hosts
-        self._token = None if token is None else _digest(token)
+        self._token = token
         # Derived, not drawn: a cookie stays good over a restart with the same token, and does not give the token away.
         self._cookie = None if token is None else hmac.digest(token.encode(), b"edge-run live page", "sha256").hex()
+        self._right = [_digest(secret) for secret in (self._token, self._cookie) if secret]
         self._cookie_name = f"edge_run_{port}"
         self._guesses = Guesses()
 
@@ -157,17 +157,16 @@ class Guard:
             wait_s = self._guesses.wait_s(client, now_s)
             if wait_s:
                 return _error(429, "too many wrong tokens", {"retry-after": str(int(wait_s) + 1)})
-            if scope["path"] == LOGIN:
-                return self._log_in(scope, headers, client, now_s)
-            if not self._is_known(headers, client, now_s):
+            secrets = [_token_of(scope)] if scope["path"] == LOGIN else self._secrets(headers)
+            if not any(self._is_right(secret) for secret in secrets):
+                for secret in filter(None, secrets):
+                    self._guesses.add(client, secret, now_s)
                 return _token_needed(headers)
-        elif scope["path"] == LOGIN:
-            return RedirectResponse("/", 303)
         if scope["method"] not in ("GET", "HEAD"):
             return _error(405, "only GET and HEAD are answered", {"allow": "GET, HEAD"})
         if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
             return _error(413, "a request must not have a body")
-        return None
+        return self._logged_in() if scope["path"] == LOGIN else None
 
     def _is_ours(self, host: str) -> bool:
         name = _host_name(host)
@@ -176,40 +175,34 @@ class Guard:
         except ValueError:
             return self._hosts is not None and name in self._hosts
 
-    def _is_known(self, headers: dict[str, str], client: str, now_s: float) -> bool:
-        shown = []
+    def _secrets(self, headers: dict[str, str]) -> list[str]:
+        """What a request shows to be let in."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
-            shown.append(token.strip())
-            if self._is_token(token.strip()):
-                return True
-        cookie = _read_cookie(headers.get("cookie", ""), self._cookie_name)
-        if cookie:
-            shown.append(cookie)
-            if hmac.compare_digest(_digest(cookie), _digest(self._cookie or "")):
-                return True
-        for secret in shown:
-            self._guesses.add(client, secret, now_s)
-        return False
+        bearer = token.strip() if scheme.lower() == "bearer" else ""
+        return [bearer, _read_cookie(headers.get("cookie", ""), self._cookie_name)]
 
-    def _is_token(self, text: str) -> bool:
-        return self._token is not None and hmac.compare_digest(_digest(text), self._token)
+    def _is_right(self, secret: str) -> bool:
+        """Whether it is the token or the cookie that stands for it, in a time that tells nothing of them."""
+        digest = _digest(secret)
+        return sum(hmac.compare_digest(digest, right) for right in self._right) > 0
 
-    def _log_in(self, scope: Scope, headers: dict[str, str], client: str, now_s: float) -> Response:
+    def _logged_in(self) -> Response:
         """Takes the token out of the address: a cookie in its place, and on to the page."""
-        try:
-            token = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=8).get("token", [""])[0]
-        except ValueError:
-            token = ""
-        if not self._is_token(token):
-            if token:
-                self._guesses.add(client, token, now_s)
-            return _token_needed(headers)
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(
-            self._cookie_name, self._cookie or "", max_age=_COOKIE_S, path="/", httponly=True, samesite="strict"
-        )
+        if self._cookie:
+            answer.set_cookie(
+                self._cookie_name, self._cookie, max_age=_COOKIE_S, path="/", httponly=True, samesite="strict"
+            )
         return answer
+
+
+def _token_of(scope: Scope) -> str:
+    """`token` of a query."""
+    query: bytes = scope["query_string"]
+    try:
+        return parse_qs(query.decode("latin-1"), max_num_fields=8).get("token", [""])[0]
+    except ValueError:
+        return ""
 
 
 def _token_needed(headers: dict[str, str]) -> Response:

@@ -119,6 +119,7 @@ class Server:
 
     async def _serve(self) -> None:
         work = asyncio.create_task(self._work())
+        work.add_done_callback(lambda _: self._stop())  # without it, pages would be told nothing
         try:
             await self._uvicorn.serve(sockets=[self._listener])
         finally:

@@ -198,6 +198,7 @@ function showResults() {
   const spoken = results.map((result) => `${result.zone ? `${result.zone}: ` : ""}${says(result).label}`).join(", ");
   if (picture.bitmap && $("picture").getAttribute("aria-label") !== spoken) $("picture").setAttribute("aria-label", spoken);
   chooseZones(results.map((result) => result.zone ?? ""));
+  drawPicture(); // its labels with it
 }
 
 function newZone() {
