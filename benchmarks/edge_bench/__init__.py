@@ -1,6 +1,5 @@
-"""Accuracy, latency and size against the full-size model; the `edge-bench` command."""
+"""Accuracy, latency and size against the full-size model; the `edge-bench` command.
 
-from edge_bench.benchmark import run_benchmark
-from edge_bench.report import Environment, Latency, Report, Row
-
-__all__ = ["Environment", "Latency", "Report", "Row", "run_benchmark"]
+`edge_bench.benchmark.run_benchmark` measures, `edge_bench.report.Report` is what it found. Nothing is imported here: a
+worker process, whose memory and start are measured, imports this package, too.
+"""

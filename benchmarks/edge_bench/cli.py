@@ -1,94 +1,359 @@
 """The `edge-bench` command."""
 
+import json
 import re
+import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
+from getpass import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from edge_bench.benchmark import run_benchmark
-from edge_bench.output import check_out, to_text, write_report
-from edge_bench.report import Report
-from edge_device.console import Debug, Json, command_line, one_line_errors, say, track
-from edge_device.interpreter import RuntimeName
+from edge_bench.benchmark import Benchmark, run_benchmark
+from edge_bench.candidates import DELEGATES, INTERPRETERS, PEERS, Variants
+from edge_bench.comparison import compare_reports
+from edge_bench.output import check_out, write_report
+from edge_bench.report import Report, Settings
+from edge_core.errors import CheckFailedError, ReportError
+from edge_core.photos import Unusable
+from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track
+
+T = TypeVar("T")
 
 app = command_line(
-    "Measure .tflite files against the full-size model they were made of.\n\n"
+    "Measure models against the full-size one that they were made of.\n\n"
     "Example: edge-bench run runs/flowers flowers-float32.tflite flowers-int8.tflite"
 )
 
 
-@app.callback()
-def _main() -> None:
-    """Keeps `run` a command of its own."""
-
-
 @app.command()
 def run(
-    run_folder: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run folder that edge-train wrote.", show_default=False)
-    ],
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE.tflite", help="What edge-convert made of it.", show_default=False)
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Run folders, whose full-size model is meant, and complete .tflite files. The others are compared with "
+            "the first one.",
+            show_default=False,
+        ),
     ],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="PHOTOS", help="Test on this photo folder, less what the run was trained on."),
+        typer.Option(metavar="PHOTOS", help="Test on this photo folder, less what the runs were trained on."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for bench.json, bench.csv and bench.png.")] = Path("bench"),
-    seconds: Annotated[float, typer.Option(min=0.25, help="How long each model is timed for.")] = 5.0,
-    threads: Annotated[int | None, typer.Option(min=1, help="For one inference; all cores by default.")] = None,
+    held_out_by: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Test on photos that this run, too, has never seen; its model gets no row."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for bench.json, .csv, .png and .html.")] = Path("bench"),
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=PYTHON]",
+            help=f"What runs the .tflite files: {', '.join((*INTERPRETERS, *PEERS))}. PYTHON is the interpreter of the "
+            "venv that has it. May be repeated: a row each.",
+        ),
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(metavar="N[,N...]", help="For one inference; all cores by default.")
+    ] = None,
+    delegate: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(DELEGATES)}, or coral:usb:0; XNNPACK by default. May be repeated."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.25, help="How long each row is timed for at most.")] = 10.0,
+    precision: Annotated[
+        str, typer.Option(metavar="SHARE", help="Stop earlier, once all medians and ratios are known this well.")
+    ] = "2%",
     frame_size: Annotated[str, typer.Option(help="Of the camera frames that are timed.")] = "1280x720",
-    runtime: Annotated[RuntimeName, typer.Option(help="Which interpreter runs the .tflite files.")] = "auto",
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Accuracy under 15 corruptions at 5 severities, too; takes long.")
+    ] = False,
+    robustness_photos: Annotated[int, typer.Option(min=1, help="Photos to corrupt, at most.")] = 200,
+    sustained: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Let each row run alone for so long afterwards: 90s, 10m.")
+    ] = None,
+    power_csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Log of a power meter, with the columns time (seconds since 1970) and watts."
+        ),
+    ] = None,
+    cold_starts: Annotated[int, typer.Option(min=1, help="Processes started for each row to time the start.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the order of turns.")] = 0,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[USER@]BOARD[:PORT]",
+            help="Measure the .tflite files on this board over SSH, full-size models here. May be repeated: boards are "
+            "measured at the same time, and each gets a folder in --out.",
+        ),
+    ] = None,
+    ask_password: Annotated[bool, typer.Option("--ask-password", help="Ask for the boards' SSH passwords.")] = False,
+    wheel: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.whl", help="Of edge-mobilenet, for boards; as it is installed here else."),
+    ] = None,
+    wheels: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="All wheels that a board without internet installs.")
+    ] = None,
+    keep_env: Annotated[
+        bool, typer.Option("--keep-env", help="Leave the installed packages on boards: the next run begins sooner.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Accuracy, latency, size and memory of .tflite files beside the run's full-size model.
+    """Accuracy, latency, size and memory of models beside the first one.
 
-    Accuracy is on photos that the run has never seen. Every model runs in a process of its own, and they take turns.
+    Accuracy is on photos that none of the runs has ever seen. Every row runs in a process of its own, and they take turns.
 
-    Example: edge-bench run runs/flowers flowers-int8.tflite --threads 1 --out bench/pi4
+    Example: edge-bench run runs/flowers flowers-int8.tflite --threads 1,4 --out bench/pi4
+
+    Example: edge-bench run runs/flowers flowers-int8.tflite --runtime ai-edge-litert
+    --runtime tflite-runtime=venv-2.14/bin/python
+
+    Example: edge-bench run runs/flowers flowers-int8.tflite --host pi@raspberrypi.local --out bench/pi
     """
     with one_line_errors(debug):
-        size = _parse_size(frame_size)
-        check_out(out)
+        variants = parse_variants(runtime or ["auto"], threads, delegate or ["xnnpack"])
+        settings = Settings(
+            frame_size=_parse_size(frame_size),
+            seconds=seconds,
+            precision=parse_share(precision, "--precision"),
+            cold_starts=cold_starts,
+            robustness_photos=robustness_photos if robustness else 0,
+            sustained_s=_parse_time(sustained) if sustained else 0.0,
+            seed=seed,
+        )
+        folders = _folders(out, host or [])
+        for folder in folders.values():
+            check_out(folder)
         import edge_bench.chart  # noqa: F401 - or a missing matplotlib would be told of after all the work
 
-        report = run_benchmark(
-            run_folder,
-            files,
+        if host:
+            from edge_bench.host import Setup, run_on_hosts
+
+            if power_csv:
+                raise typer.BadParameter("a log of power is of one machine, not of boards", param_hint="--power-csv")
+            results = run_on_hosts(
+                models,
+                host,
+                setup=Setup(wheel, wheels, keep_env),
+                passwords=[_password(one) if ask_password else None for one in host],
+                variants=variants,
+                all_cores=threads is None,
+                settings=settings,
+                data=data,
+                held_out_by=held_out_by or (),
+                track=lambda name: track if len(host) == 1 else partial(_tell, name),
+            )
+            for result in results:
+                if result.benchmark:
+                    _show(result.benchmark, folders[result.host], as_json)
+            failed = [result.error for result in results if result.error]
+            for error in failed[1:]:
+                say(f"error: {error}")
+            if failed:
+                raise failed[0]
+            return
+        benchmark = run_benchmark(
+            models,
+            variants=variants,
+            settings=settings,
             data=data,
-            seconds=seconds,
-            threads=threads,
-            frame_size=size,
-            runtime=runtime,
+            held_out_by=held_out_by or (),
+            power_log=power_csv,
             track=track,
         )
-        _say_what_was_left_out(report)
-        write_report(report, out)
-        if as_json:
-            print(to_text(report), end="")
-        else:
-            from edge_bench.table import print_table  # late: rich is slow to import
+        _show(benchmark, out, as_json)
 
-            print_table(report)
-        say(f"wrote bench.json, bench.csv and bench.png to {out}")
+
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(metavar="OLD.json", help="bench.json of before.", show_default=False)],
+    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="bench.json of now.", show_default=False)],
+    max_slowdown: Annotated[
+        str, typer.Option(metavar="SHARE", help="By how much a row may have become slower.")
+    ] = "5%",
+    max_drop: Annotated[float, typer.Option(min=0, help="How many points of accuracy a row may have lost.")] = 0.5,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Tell whether a row has become slower or worse; exit status 1 if one has.
+
+    On the same machine milliseconds decide, elsewhere and for unstable rows the ratio to the first row. A row is slower
+    only if its whole interval is: what the limit cuts in two is said, and passes.
+
+    Example: edge-bench compare bench/main.json bench/branch.json --max-slowdown 10% --max-drop 0.5
+    """
+    with one_line_errors(debug):
+        comparison = compare_reports(_read(old), _read(new), parse_share(max_slowdown, "--max-slowdown"), max_drop)
+        if as_json:
+            print(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False))
+        else:
+            for change in comparison.changes:
+                print(f"{change.verdict:8}  {change.row}: {change.figure}: {change.why}")
+        if comparison.broken:
+            rows = ", ".join(dict.fromkeys(change.row for change in comparison.broken))
+            raise CheckFailedError(f"worse than {old}: {rows}")
+
+
+@app.command()
+def profile(
+    file: Annotated[Path, typer.Argument(metavar="FILE.tflite", show_default=False)],
+    threads: Annotated[int, typer.Option(min=1, help="For one inference.")] = 1,
+    xnnpack: Annotated[bool, typer.Option(help="Let XNNPACK take what it can.")] = True,
+    runs: Annotated[int, typer.Option(min=4, help="Inferences to profile.")] = 50,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Where a model's time goes, operator by operator, and what fell out of the delegate.
+
+    Example: edge-bench profile flowers-int8.tflite --threads 1
+    """
+    with one_line_errors(debug):
+        from edge_bench.profile import profile as profile_file
+
+        profiled = profile_file(file, threads=threads, xnnpack=xnnpack, runs=runs)
+        if as_json:
+            print(json.dumps(profiled.to_json(), indent=2, ensure_ascii=False))
+        else:
+            from edge_bench.profile_table import print_profile
+
+            print_profile(profiled)
+
+
+@app.command()
+def reference(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]...", help="Only figures with these words: pi 4, v2, coral.")
+    ] = None,
+    with_: Annotated[
+        Path | None, typer.Option("--with", metavar="bench.json", help="Show these rows beside them.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Published figures of MobileNets on boards, with their sources, beside your own.
+
+    Example: edge-bench reference "raspberry pi" --with bench/bench.json
+    """
+    with one_line_errors(debug):
+        from edge_bench.reference import matching, own, published, to_json
+
+        figures = matching(published(), words or ())
+        rows = own(_read(with_)) if with_ else ()
+        if as_json:
+            print(json.dumps(to_json(figures, rows), indent=2, ensure_ascii=False))
+        else:
+            from edge_bench.reference_table import print_reference
+
+            print_reference(figures, rows)
+
+
+def _show(benchmark: Benchmark, out: Path, as_json: bool) -> None:
+    """Writes a report and prints it."""
+    report = benchmark.report
+    _say_what_was_left_out(report, benchmark.unusable)
+    write_report(report, out, benchmark.photos)
+    if as_json:
+        print(report.to_text(), end="")
+    else:
+        from edge_bench.table import print_table  # late: rich is slow to import
+
+        print_table(report)
+    say(f"wrote bench.json, bench.csv, bench.png and bench.html to {out}")
+
+
+def _folders(out: Path, hosts: list[str]) -> dict[str, Path]:
+    """Where each host's report goes: of several, below `out`."""
+    if len(hosts) < 2:
+        return dict.fromkeys(hosts or [""], out)
+    if len(set(hosts)) < len(hosts):
+        raise typer.BadParameter("a board is given twice", param_hint="--host")
+    return {host: out / re.sub(r"[^\w.@-]", "-", host) for host in hosts}
+
+
+def _password(host: str) -> str:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("there is no terminal to ask on", param_hint="--ask-password")
+    return getpass(f"Password of {host}: ")
+
+
+def _tell(name: str, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """A `Track` for one of several hosts: bars of several threads would draw over each other."""
+    del total
+    if label:
+        say(f"{name}: {label}")
+    yield from items
+
+
+def parse_variants(runtimes: list[str], threads: str | None, delegates: list[str]) -> Variants:
+    """What `--runtime`, `--threads` and `--delegate` say.
+
+    Raises:
+        typer.BadParameter: threads that are no numbers.
+        SettingsError: no such runtime or delegate.
+    """
+    pairs = [one.partition("=") for one in runtimes]
+    chosen = Variants(tuple((name, python or sys.executable) for name, _, python in pairs), delegates=tuple(delegates))
+    if threads is None:
+        return chosen
+    if not re.fullmatch(r"[1-9]\d{0,2}(,[1-9]\d{0,2})*", threads, re.ASCII):
+        raise typer.BadParameter(
+            f"{threads!r} is no number of threads, nor several such as 1,2,4", param_hint="--threads"
+        )
+    counts = tuple(dict.fromkeys(int(count) for count in threads.split(",")))
+    return Variants(chosen.runtimes, counts, chosen.delegates)
+
+
+def parse_share(text: str, option: str) -> float:
+    """`2%` or `0.02`.
+
+    Raises:
+        typer.BadParameter: neither.
+    """
+    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,6})?)\s*(%?)", text, re.ASCII)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is no share such as 2%", param_hint=option)
+    return float(match[1]) / (100 if match[2] else 1)
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
+    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text, re.ASCII)
     if not match:
         raise typer.BadParameter(f"{text!r} is no size such as 1280x720", param_hint="--frame-size")
     return int(match[1]), int(match[2])
 
 
-def _say_what_was_left_out(report: Report) -> None:
+def _parse_time(text: str) -> float:
+    match = re.fullmatch(r"([1-9]\d{0,4})(s|m|h)", text, re.ASCII)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is no time such as 90s or 10m", param_hint="--sustained")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _read(path: Path) -> Report:
+    try:
+        return Report.from_json(path.read_text("utf-8"))
+    except OSError as error:
+        raise ReportError(f"{path}: {error.strerror}") from error
+    except (ReportError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path}: {error}") from error
+
+
+def _say_what_was_left_out(report: Report, unusable: tuple[Unusable, ...]) -> None:
     if report.left_out:
-        say(f"left out {report.left_out} photos that the run was trained or validated on")
-    if report.unusable:
-        named = "; ".join(f"{file.path}: {file.reason}" for file in report.unusable[:3])
-        more = f"; and {len(report.unusable) - 3} more" if len(report.unusable) > 3 else ""
-        say(f"warning: {len(report.unusable)} unusable files: {named}{more}")
+        say(f"left out {report.left_out} photos that a run was trained or validated on")
+    say_unusable(unusable)
+    if report.unknown:
+        say(
+            f"warning: nobody knows which photos {', '.join(report.unknown)} was trained on; its accuracy may be too good"
+        )
     load, cores = report.environment.load, report.environment.cores
     if load > 0.3 * cores:
-        say(f"warning: the load was {load:.1f} on {cores} cores before this began; the latencies may be too long")
+        say(
+            f"warning: the load was {load:.1f} on {cores} cores before this began; believe ratios rather than milliseconds"
+        )

@@ -2,27 +2,62 @@
 
 import os
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from edge_bench.report import Environment
-
 PACKAGES: Final = (
-    "edge-mobilenet",
     "ai-edge-litert",
+    "edge-mobilenet",
+    "mediapipe",
     "numpy",
+    "onnxruntime",
     "opencv-python",
     "opencv-python-headless",
     "tensorflow",
     "tf-keras",
     "tflite-runtime",
+    "tf2onnx",
 )
 
 
-def read_environment(threads: int, frame_size: tuple[int, int], seconds: float) -> Environment:
-    """Describes this machine and what it is asked to do."""
+@dataclass(frozen=True)
+class Environment:
+    """Where it was measured.
+
+    Attributes:
+        date: when it began, ISO 8601 with the time zone.
+        machine: board or CPU model.
+        cores: that this process may use.
+        governor: of the CPU's frequency; None where the system does not tell.
+        load: average number of busy processes in the minute before; more than a few tenths spoils the latencies.
+        system, distribution, python: name and version.
+        packages: versions of those that matter here.
+        power: where the joules are from, in words; None for nowhere.
+    """
+
+    date: str
+    machine: str
+    cores: int
+    governor: str | None
+    load: float
+    system: str
+    distribution: str
+    python: str
+    packages: Mapping[str, str]
+    power: str | None
+
+    @property
+    def fingerprint(self) -> tuple[object, ...]:
+        """Milliseconds compare where this is the same."""
+        return self.machine, self.cores, self.governor
+
+
+def read_environment(power: str | None) -> Environment:
+    """Describes this machine; `power` is where its power is measured."""
     return Environment(
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         machine=_machine(),
@@ -30,11 +65,10 @@ def read_environment(threads: int, frame_size: tuple[int, int], seconds: float) 
         governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         load=os.getloadavg()[0],
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        distribution=_distribution(),
         python=platform.python_version(),
         packages=dict(_versions()),
-        threads=threads,
-        frame_size=frame_size,
-        seconds=seconds,
+        power=power,
     )
 
 
@@ -43,6 +77,13 @@ def _machine() -> str:
     board = _read("/proc/device-tree/model")
     names = [line.split(":", 1)[1] for line in (_read("/proc/cpuinfo") or "").splitlines() if "model name" in line]
     return " ".join((board or next(iter(names), platform.machine())).split())
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return "unknown"
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -1,18 +1,22 @@
-"""A report, written: `bench.json`, `bench.csv` and `bench.png` in a folder that is there whole or not at all."""
+"""A report, written: `bench.json`, `.csv`, `.png` and `.html` in a folder that is there whole or not at all."""
 
 import csv
-import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from edge_bench.report import Report, Row
 from edge_core.errors import OutputError
 from edge_core.files import folder_written_whole
+from edge_core.intervals import Estimate
+from edge_core.photos import Photo
 
 JSON_FILE: Final = "bench.json"
 CSV_FILE: Final = "bench.csv"
 CHART_FILE: Final = "bench.png"
+PAGE_FILE: Final = "bench.html"
+FILES: Final = frozenset({JSON_FILE, CSV_FILE, CHART_FILE, PAGE_FILE})
 
 
 def check_out(folder: Path) -> None:
@@ -23,7 +27,7 @@ def check_out(folder: Path) -> None:
     """
     if folder.is_dir():
         names = {child.name for child in folder.iterdir()}
-        foreign = sorted(names - {JSON_FILE, CSV_FILE, CHART_FILE}) or sorted(names if JSON_FILE not in names else ())
+        foreign = sorted(names - FILES) or sorted(names if JSON_FILE not in names else ())
         if foreign:
             raise OutputError(f"{folder} holds {foreign[0]}, which is no benchmark's; choose another folder with --out")
     elif folder.exists():
@@ -33,43 +37,73 @@ def check_out(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be written: no right to write in {above}; choose another with --out")
 
 
-def write_report(report: Report, folder: Path) -> None:
-    """Writes the three files; an earlier benchmark in this folder gives way.
+def write_report(report: Report, folder: Path, photos: Sequence[Photo] = ()) -> None:
+    """Writes the four files; an earlier benchmark in this folder gives way.
+
+    Args:
+        report: what was found.
+        folder: to write.
+        photos: that the accuracies are of, in the report's order; without them the page shows none.
 
     Raises:
         OutputError: see `check_out`.
         RuntimeMissingError: matplotlib is not installed.
     """
     from edge_bench.chart import draw_chart
+    from edge_bench.report_page import write_page
 
     check_out(folder)
     with folder_written_whole(folder.resolve(), replace=True) as beside:
-        (beside / JSON_FILE).write_text(to_text(report), "utf-8")
+        (beside / JSON_FILE).write_text(report.to_text(), "utf-8")
         with (beside / CSV_FILE).open("w", encoding="utf-8", newline="") as file:
             table = [csv_fields(row) for row in report.rows]
             writer = csv.DictWriter(file, list(table[0]))
             writer.writeheader()
             writer.writerows(table)
         draw_chart(report, beside / CHART_FILE)
-
-
-def to_text(report: Report) -> str:
-    """The text of `bench.json`."""
-    return json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
+        write_page(report, beside / PAGE_FILE, photos)
 
 
 def csv_fields(row: Row) -> dict[str, Any]:
-    """A row of `bench.csv`, its units in the names."""
-    fields: dict[str, Any] = {"name": row.name, "runtime": row.runtime}
-    for name, estimate in (("top1", row.top1), ("difference", row.difference), ("agreement", row.agreement)):
-        for part in ("value", "low", "high"):
-            fields[name if part == "value" else f"{name}_{part}"] = getattr(estimate, part, "")
+    """A row of `bench.csv`, its units in the names; what is not known is empty."""
+    difference, robustness = row.difference, row.robustness
+    fields: dict[str, Any] = {
+        "name": row.name,
+        "runtime": row.runtime,
+        "threads": row.threads,
+        "delegate": row.delegate,
+        **_parts("top1", row.accuracy.top1),
+        **_parts("top5", row.accuracy.top5),
+        **_parts("macro_f1", row.accuracy.macro_f1),
+        **_parts("calibration_error", row.accuracy.calibration_error),
+        **_parts("difference", difference.top1 if difference else None),
+        "mcnemar_p": difference.mcnemar_p if difference else None,
+        **_parts("agreement", difference.agreement if difference else None),
+    }
     for name in ("preprocess", "invoke", "total"):
         latency = getattr(row, f"{name}_ms")
-        fields |= {f"{name}_median_ms": latency.median, f"{name}_p95_ms": latency.p95}
+        fields |= _parts(f"{name}_median_ms", latency.median)
+        fields |= {f"{name}_p95_ms": latency.p95, f"{name}_p99_ms": latency.p99, f"{name}_jitter": latency.jitter}
     return fields | {
+        **_parts("ratio", row.ratio),
+        **_parts("invoke_ratio", row.invoke_ratio),
+        "cold_start_ms": row.cold_start_ms,
+        "first_ms": row.first_ms,
+        "unstable": "; ".join(row.unstable),
+        "sustained_slowdown": row.sustained.slowdown if row.sustained else None,
+        **_parts("corrupted", robustness.mean if robustness else None),
+        **_parts("corruption_drop", robustness.drop if robustness else None),
         "frames_per_second": row.frames_per_second,
         "timed_frames": row.timed_frames,
+        "joules_per_frame": row.joules,
         "file_bytes": row.file_bytes,
         "peak_memory_mb": row.peak_memory_mb,
+    }
+
+
+def _parts(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    return {
+        name: estimate.value if estimate else None,
+        f"{name}_low": estimate.low if estimate else None,
+        f"{name}_high": estimate.high if estimate else None,
     }

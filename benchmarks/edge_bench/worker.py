@@ -1,65 +1,75 @@
 """One row of a benchmark in a process of its own: `python -m edge_bench.worker`.
 
 So its peak memory is its own, and a runtime that crashes takes nothing else with it. It reads JSON lines from standard
-input and answers each with one on standard output; pictures go by the names of .npy files.
+input and answers each with one on standard output; pictures go by the names of .npy files. All that is asked of the
+machine is asked here, since a worker may run on another one.
 
-    {"do": "open", "kind": "keras" or "tflite", "file": …, "input": InputSpec, "labels": 5, "runtime": …, "threads": 2}
-        -> {"runtime": "ai-edge-litert 2.3.0"}
-    {"do": "burst", "frames": [FILE, …], "seconds": 0.25}  -> {"preprocess_ms": […], "invoke_ms": […]}
-    {"do": "classify", "pixels": FILE}                     -> {"top1": […]}
+    {"do": "open", …Candidate, "frame": FILE}              -> {"runtime": "ai-edge-litert 2.3.0", "cold_start_ms": …, "first_ms": …}
+    {"do": "burst", "frames": [FILE, …], "seconds": 0.25}  -> {"preprocess_ms": […], "invoke_ms": […], "readings": Readings, "watts": …}
+    {"do": "classify", "pixels": [FILE, …]}                -> {"scores": float32 as base64, photo by photo}
     {"do": "memory"}                                       -> {"peak_mb": 61.3}
+    {"do": "environment"}                                  -> {"environment": Environment}
     anything that fails                                    -> {"error": "one line", "missing": true or false}
 """
 
+import base64
 import json
 import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Final, Protocol, TextIO
+from typing import Any, Final, TextIO
 
 import numpy as np
 
+from edge_bench.backends import Model, open_model
+from edge_bench.candidates import Candidate
+from edge_bench.environment import read_environment
+from edge_bench.power import find_meter
 from edge_core.errors import EdgeError, RuntimeMissingError
-from edge_core.preprocess import Frame, InputSpec
-from edge_device.classifier import Classifier, Timing
-from edge_device.interpreter import Scores
+from edge_device.board import Sensors
+from edge_device.classifier import Timing
 
 SETTLE_SECONDS: Final = 0.02
 """After another process had its turn, the first six frames of 0.8 ms took up to 1.3 times as long."""
 
 
-class Model(Protocol):
-    """What is measured: `Classifier`, or `KerasModel`."""
-
-    runtime: str
-
-    def scores(self, frame: Frame) -> tuple[Scores, Timing]: ...
-
-    def pixel_scores(self, pixels: Frame) -> Scores: ...
-
-
 def serve(requests: Iterable[str], replies: TextIO) -> None:
     """Answers requests until there are no more."""
+    ready_ms = age_ms()
     model: Model | None = None
     file = ""
+    sensors, meter = Sensors(), find_meter()
     for line in requests:
         request = json.loads(line)
         try:
             match request:
                 case {"do": "open"}:
                     file = request["file"]
-                    model = open_model(request)
-                    reply: dict[str, Any] = {"runtime": model.runtime}
+                    start = time.perf_counter()
+                    model = open_model(Candidate.from_json(request))
+                    timing = model.scores(np.load(request["frame"], allow_pickle=False))[1]
+                    reply: dict[str, Any] = {
+                        "runtime": model.runtime,
+                        "cold_start_ms": ready_ms + 1e3 * (time.perf_counter() - start),
+                        "first_ms": timing.preprocess_ms + timing.invoke_ms,
+                    }
                 case {"do": "burst"} if model:
+                    begin = meter.sample() if meter else None
                     reply = burst(model, request["frames"], request["seconds"])
+                    reply["watts"] = meter.mean_watts(begin, meter.sample()) if meter and begin else None
+                    reply["readings"] = asdict(sensors.read())
                 case {"do": "classify"} if model:
-                    pixels = np.load(request["pixels"], allow_pickle=False)
-                    reply = {"top1": [int(model.pixel_scores(photo).argmax()) for photo in pixels]}
+                    pixels = (np.load(name, allow_pickle=False) for name in request["pixels"])
+                    scores = np.array([model.pixel_scores(photo) for photo in pixels], "<f4")
+                    reply = {"scores": base64.b64encode(scores.tobytes()).decode()}
                 case {"do": "memory"}:
                     reply = {"peak_mb": peak_mb()}
+                case {"do": "environment"}:
+                    reply = {"environment": asdict(read_environment(meter.source if meter else None))}
                 case _:
                     raise ValueError(f"no such request, or no model open: {line.strip()}")
         except EdgeError as error:
@@ -70,17 +80,7 @@ def serve(requests: Iterable[str], replies: TextIO) -> None:
         print(json.dumps(reply), file=replies, flush=True)
 
 
-def open_model(request: dict[str, Any]) -> Model:
-    """Opens what an "open" request names; TensorFlow is imported for a Keras model only."""
-    path, threads = Path(request["file"]), request["threads"]
-    if request["kind"] == "tflite":
-        return Classifier(path, runtime=request["runtime"], threads=threads)
-    from edge_bench.keras_model import KerasModel
-
-    return KerasModel(path, InputSpec.from_json(request["input"]), request["labels"], threads)
-
-
-def burst(model: Model, frames: Sequence[str], seconds: float) -> dict[str, list[float]]:
+def burst(model: Model, frames: Sequence[str], seconds: float) -> dict[str, Any]:
     """Times frame after frame for some seconds, one at least.
 
     Each frame is loaded just before its turn, as it comes from a camera, and outside of what is timed. The first one
@@ -101,6 +101,13 @@ def burst(model: Model, frames: Sequence[str], seconds: float) -> dict[str, list
         "preprocess_ms": [timing.preprocess_ms for timing in timings],
         "invoke_ms": [timing.invoke_ms for timing in timings],
     }
+
+
+def age_ms() -> float:
+    """How long this process has been running, to the hundredth of a second that the kernel counts in."""
+    fields = Path("/proc/self/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+    started = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc_pid_stat(5), from the system's start
+    return 1e3 * (time.clock_gettime(time.CLOCK_BOOTTIME) - started)
 
 
 def peak_mb() -> float:

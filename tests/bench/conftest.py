@@ -9,15 +9,27 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from edge_bench import Environment, Latency, Report, Row, run_benchmark
+from edge_bench.accuracy import compare, measure_accuracy
+from edge_bench.benchmark import Benchmark, run_benchmark
+from edge_bench.candidates import Variants
+from edge_bench.corruptions import CORRUPTIONS
+from edge_bench.environment import Environment
+from edge_bench.latency import Latency, latency
+from edge_bench.report import Report, Robustness, Row, Settings, Turn
 from edge_core import InputSpec, ModelCard, complete
-from edge_core.intervals import accuracy, paired_difference
+from edge_core.card import Dataset
+from edge_core.intervals import Estimate
 from edge_core.photos import Photo, Split
 from edge_core.run_folder import CARD_FILE, write_photos
+from edge_device.board import Readings
 
+MakeReport = Callable[..., Report]
 LABELS = ("red", "green", "blue")
+FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+DATASET = Dataset("colours", {}, "0" * 64, 1)
 SPEC = InputSpec(32, 32)
 SPLITS: dict[Split, range] = {"train": range(4), "val": range(4, 6), "test": range(6, 13)}
 MISLABELLED = 12
@@ -46,7 +58,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     made = subprocess.run([sys.executable, script, folder / "made"], check=False, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     run = folder / "made" / "run"
-    card = ModelCard(LABELS, SPEC)
+    card = ModelCard(LABELS, SPEC, dataset=DATASET)
     (run / CARD_FILE).write_text(card.to_text(), "utf-8")
     files = {}
     for name in ("same", "swapped"):
@@ -57,10 +69,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture(scope="session")
-def measured(tiny: Tiny) -> Report:
-    """What the benchmark makes of it, the swapped file first."""
+def measured(tiny: Tiny) -> Benchmark:
+    """What the benchmark makes of it: the run, the swapped file, the same file, each with one thread and with two."""
     return run_benchmark(
-        tiny.run, [tiny.swapped, tiny.same], data=tiny.photos, seconds=0.5, threads=1, frame_size=(160, 90)
+        [tiny.run, tiny.swapped, tiny.same],
+        variants=Variants(threads=(1, 2)),
+        settings=Settings((160, 90), seconds=0.5, cold_starts=1, robustness_photos=2, sustained_s=0.1),
+        data=tiny.photos,
     )
 
 
@@ -68,21 +83,29 @@ def measured(tiny: Tiny) -> Report:
 def make_report() -> Callable[..., Report]:
     """Makes a report out of (name, share right, total ms) for each row, without measuring anything."""
 
-    def make(*rows: tuple[str, float, float], photos: int = 736) -> Report:
-        def right(share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-            return np.arange(photos) < round(share * photos)
-
+    def make(*rows: tuple[str, float, float], photos: int = 736, robustness: bool = True) -> Report:
+        truth = np.arange(photos) % 5
+        first = _scores(truth, rows[0][1])
         made = [
             Row(
                 name=name,
                 runtime="ai-edge-litert 2.3.0" if index else "tensorflow 2.21.0",
-                top1=accuracy(right(share)),
-                difference=paired_difference(right(share), right(rows[0][1])) if index else None,
-                agreement=accuracy(right(share) == right(rows[0][1])) if index else None,
-                preprocess_ms=Latency(0.1 * total_ms, 0.12 * total_ms),
-                invoke_ms=Latency(0.9 * total_ms, 1.1 * total_ms),
-                total_ms=Latency(total_ms, 1.2 * total_ms),
-                timed_frames=1234,
+                threads=4,
+                delegate="xnnpack" if index else None,
+                accuracy=measure_accuracy(_scores(truth, share), truth, FLOWERS),
+                difference=compare(_scores(truth, share), first, truth) if index else None,
+                preprocess_ms=_latency(0.1 * total_ms),
+                invoke_ms=_latency(0.9 * total_ms),
+                total_ms=_latency(total_ms),
+                ratio=Estimate(*(factor * total_ms / rows[0][2] for factor in (1, 0.99, 1.01))),
+                invoke_ratio=Estimate(*(factor * total_ms / rows[0][2] for factor in (1, 0.99, 1.01))),
+                cold_start_ms=400.0,
+                first_ms=3 * total_ms,
+                turns=tuple(Turn(0.25 * turn, total_ms, 40, Readings(50.0 + turn)) for turn in range(12)),
+                unstable=(),
+                sustained=None,
+                robustness=_robustness(share) if robustness else None,
+                joules=0.011,
                 file_bytes=2_700_000,
                 peak_memory_mb=61.5,
             )
@@ -95,15 +118,42 @@ def make_report() -> Callable[..., Report]:
             governor="performance",
             load=0.1,
             system="Linux 6.12 aarch64",
+            distribution="Debian GNU/Linux 12",
             python="3.11.9",
             packages={"numpy": "2.4.6"},
-            threads=4,
-            frame_size=(1280, 720),
-            seconds=5.0,
+            power=None,
         )
-        return Report("flowers", tuple(made), photos, "0" * 64, 2934, (), environment)
+        return Report(
+            rows=tuple(made),
+            failed=(),
+            labels=FLOWERS,
+            truth=tuple(int(index) for index in truth),
+            photos_sha256="0" * 64,
+            left_out=2934,
+            unusable=0,
+            unknown=(),
+            environment=environment,
+            settings=Settings(),
+        )
 
     return make
+
+
+def _scores(truth: npt.NDArray[np.intp], share: float) -> npt.NDArray[np.float32]:
+    """Scores that are right about the first so many of the photos."""
+    said = np.where(np.arange(len(truth)) < round(share * len(truth)), truth, (truth + 1) % len(FLOWERS))
+    return np.eye(len(FLOWERS), dtype=np.float32)[said] * np.float32(0.6) + np.float32(0.1)
+
+
+def _latency(milliseconds: float) -> Latency:
+    return latency([milliseconds * np.array([0.99, 1, 1, 1.01, 1.2])] * 12)
+
+
+def _robustness(share: float) -> Robustness:
+    low, high = 0.6 * share, 0.8 * share
+    kinds = {kind: tuple(share * (1 - 0.1 * severity) for severity in range(1, 6)) for kind in CORRUPTIONS}
+    clean, mean = Estimate(share, share, share), Estimate(0.7 * share, low, high)
+    return Robustness(clean, mean, None, Estimate(0.3, 0.2, 0.4), None, kinds)
 
 
 def _make_photos(folder: Path) -> dict[Split, list[Photo]]:

@@ -1,17 +1,21 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
-from edge_bench import Report, chart
+from edge_bench import chart
 from edge_bench.output import check_out, write_report
+from edge_bench.report import Failed, Report, Sustained
 from edge_bench.table import print_table
 from edge_core.errors import OutputError
+from edge_core.photos import Photo
 
-FILES = {"bench.json", "bench.csv", "bench.png"}
+FILES = {"bench.json", "bench.csv", "bench.png", "bench.html"}
 MakeReport = Callable[..., Report]
 
 
@@ -29,24 +33,23 @@ def test_json_and_csv_say_the_same(report: Report, tmp_path: Path) -> None:
     write_report(report, tmp_path / "bench")
     assert {child.name for child in (tmp_path / "bench").iterdir()} == FILES
     written = json.loads((tmp_path / "bench" / "bench.json").read_text("utf-8"))
-    assert written == json.loads(json.dumps(report.to_json()))
-    assert written["schema"] == "1.0"
+    assert Report.from_json(json.dumps(written)) == report
     assert written["environment"]["machine"] == "Raspberry Pi 5 Model B Rev 1.0"
     with (tmp_path / "bench" / "bench.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for row, fields in zip(rows, written["rows"], strict=True):
         assert row["name"] == fields["name"]
-        assert float(row["top1_low"]) == fields["top1"]["low"]
-        assert float(row["total_median_ms"]) == fields["total_ms"]["median"]
+        assert float(row["top1_low"]) == fields["accuracy"]["top1"]["low"]
+        assert float(row["total_median_ms"]) == fields["total_ms"]["median"]["value"]
         assert float(row["invoke_p95_ms"]) == fields["invoke_ms"]["p95"]
-        assert float(row["frames_per_second"]) == pytest.approx(1000 / fields["total_ms"]["median"])
+        assert float(row["frames_per_second"]) == pytest.approx(1000 / fields["total_ms"]["median"]["value"])
     assert rows[0]["difference"] == rows[0]["agreement_high"] == ""
 
 
 def test_an_earlier_benchmark_gives_way(report: Report, make_report: MakeReport, tmp_path: Path) -> None:
     write_report(make_report(("old", 0.5, 1.0)), tmp_path / "bench")
     write_report(report, tmp_path / "bench")
-    assert "old" not in (tmp_path / "bench" / "bench.csv").read_text("utf-8")
+    assert "\nold," not in (tmp_path / "bench" / "bench.csv").read_text("utf-8")
     assert [child.name for child in tmp_path.iterdir()] == ["bench"]
 
 
@@ -120,12 +123,41 @@ def test_the_names_in_a_chart_cover_neither_each_other_nor_a_point(make_report: 
         assert not box.count_overlaps([covered for row in rows for covered in chart._covered(axes, row)])
 
 
-def test_the_table_fits_eighty_columns(
-    report: Report, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edge_bench.table.WIDTH", 80)
+def test_the_table_fits_a_hundred_columns(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
     print_table(report)
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= 100
     row = next(line.split() for line in lines if line.startswith("flowers-int8"))
-    assert row == ["flowers-int8", "91.7", "-0.4", "99.6", "0.26", "2.33", "2.59", "386", "2700", "62"]
+    assert row == ["flowers-int8", "91.7", "-0.4", "99.6", "0.25", "2.59", "2.33", "386", "2700", "62"]
+
+
+def test_a_row_that_failed_and_one_that_is_unstable_are_told_of_in_table_and_page(
+    report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shaky = replace(report.rows[1], unstable=("its turns spread by 30 %",))
+    told = replace(report, rows=(report.rows[0], shaky), failed=(Failed("<b>other</b>", "not installed"),))
+    print_table(told)
+    write_report(told, tmp_path / "bench")
+    page = (tmp_path / "bench" / "bench.html").read_text("utf-8")
+    for text in (capsys.readouterr().out, page):
+        assert "its turns spread by 30 %" in text and "not installed" in text
+    assert "<b>other</b>" not in page
+
+
+def test_the_page_asks_for_nothing_from_outside_and_shows_what_rows_disagree_on(report: Report, tmp_path: Path) -> None:
+    picture = tmp_path / "photo.png"
+    cv2.imwrite(str(picture), np.zeros((30, 40, 3), np.uint8))
+    sustained = Sustained(report.rows[0].turns, 1.2, ("throttled in 3 of 12 turns",))
+    full = replace(report, rows=(replace(report.rows[0], sustained=sustained), *report.rows[1:]))
+    photos = [Photo(picture, report.labels[label], "") for label in report.truth]
+    write_report(full, tmp_path / "bench", photos)
+    page = (tmp_path / "bench" / "bench.html").read_text("utf-8")
+    assert 'src="http' not in page and "<script" not in page
+    changed = sum(len({*said}) > 1 for said in zip(*(row.accuracy.predicted for row in report.rows), strict=True))
+    assert f"{changed} of 736 photos" in page and page.count("photo.png") == min(changed, 24)
+    assert "throttled in 3 of 12 turns" in page and "Under corruption" in page
+
+
+def test_the_front_leaves_out_what_another_row_beats(make_report: MakeReport) -> None:
+    rows = make_report(("a", 0.9, 5.0), ("b", 0.9, 4.0), ("c", 0.8, 1.0), ("d", 0.7, 2.0), ("e", 0.95, 9.0)).rows
+    assert [row.name for row in chart.pareto_front(rows)] == ["c", "b", "e"]

@@ -1,3 +1,5 @@
+import base64
+import importlib.util
 import io
 import json
 import sys
@@ -7,52 +9,64 @@ import numpy as np
 import pytest
 
 from edge_bench import worker_process
+from edge_bench.candidates import Candidate
 from edge_bench.worker import serve
-from edge_bench.worker_process import WorkerProcess
+from edge_bench.worker_process import WorkerProcess, link_packages
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
-from .conftest import SPEC, Tiny
+from .conftest import LABELS, SPEC, Tiny
 
 
-def request(file: Path, **changes: object) -> dict[str, object]:
-    asked = {"kind": "tflite", "file": str(file), "input": SPEC.to_json(), "labels": 3, "runtime": "auto", "threads": 1}
-    return asked | changes
+@pytest.fixture
+def frame(tmp_path: Path) -> str:
+    """Name of a file with a black camera frame."""
+    np.save(tmp_path / "frame.npy", np.zeros((90, 160, 3), np.uint8))
+    return str(tmp_path / "frame.npy")
+
+
+def request(file: Path, frame: str, **changes: object) -> dict[str, object]:
+    candidate = Candidate(file.stem, file, "auto", SPEC, LABELS, 1, "xnnpack")
+    return {**candidate.to_json(), "frame": frame, **changes}
 
 
 def run_instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(worker_process, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(worker_process, "COMMAND", ("-c", code))
 
 
-def test_a_worker_answers_until_it_is_left(tiny: Tiny, tmp_path: Path) -> None:
-    frame, pixels = tmp_path / "frame.npy", tmp_path / "pixels.npy"
-    np.save(frame, np.zeros((90, 160, 3), np.uint8))
-    np.save(pixels, np.eye(3, dtype=np.uint8)[:, None, None, :].repeat(32, 1).repeat(32, 2) * 200)
+def test_a_worker_answers_until_it_is_left(tiny: Tiny, tmp_path: Path, frame: str) -> None:
+    pixels = [tmp_path / f"{number}.npy" for number in range(3)]
+    for number, path in enumerate(pixels):
+        np.save(path, np.eye(3, dtype=np.uint8)[number] * np.full((32, 32, 1), 200, np.uint8))
     with WorkerProcess(tiny.same) as worker:
-        assert worker.ask("open", **request(tiny.same))["runtime"].startswith("ai-edge-litert ")
-        assert worker.ask("classify", pixels=str(pixels)) == {"top1": [0, 1, 2]}
-        timed = worker.ask("burst", frames=[str(frame)], seconds=0.01)
+        opened = worker.ask("open", **request(tiny.same, frame))
+        assert opened["runtime"].startswith("ai-edge-litert ") and 0 < opened["first_ms"] < opened["cold_start_ms"]
+        scores = base64.b64decode(worker.ask("classify", pixels=[str(path) for path in pixels])["scores"])
+        assert list(np.frombuffer(scores, "<f4").reshape(3, 3).argmax(1)) == [0, 1, 2]
+        timed = worker.ask("burst", frames=[frame], seconds=0.01)
         assert len(timed["preprocess_ms"]) == len(timed["invoke_ms"]) >= 1
-        assert len(worker.ask("burst", frames=[str(frame)], seconds=0)["invoke_ms"]) == 1
+        assert timed["readings"]["memory_mb"] > 10 and "watts" in timed
+        assert len(worker.ask("burst", frames=[frame], seconds=0)["invoke_ms"]) == 1
+        assert worker.ask("environment")["environment"]["cores"] >= 1
         process = worker._process
     assert process.returncode is not None
 
 
-def test_a_tflite_worker_loads_no_tensorflow(tiny: Tiny) -> None:
+def test_a_tflite_worker_loads_no_tensorflow(tiny: Tiny, frame: str) -> None:
     with WorkerProcess(tiny.same) as worker:
-        worker.ask("open", **request(tiny.same))
+        worker.ask("open", **request(tiny.same, frame))
         maps = Path(f"/proc/{worker._process.pid}/maps").read_text()
     assert "ai_edge_litert" in maps and "/tensorflow/" not in maps
 
 
-def test_the_peak_memory_is_not_that_of_the_process_that_started_the_worker(tiny: Tiny) -> None:
+def test_the_peak_memory_is_not_that_of_the_process_that_started_the_worker(tiny: Tiny, frame: str) -> None:
     ballast = np.ones(300_000_000, np.uint8)
     with WorkerProcess(tiny.same) as worker:
-        worker.ask("open", **request(tiny.same))
+        worker.ask("open", **request(tiny.same, frame))
         assert 20 < worker.ask("memory")["peak_mb"] < 150
     assert ballast.all()
 
 
-def test_what_a_library_prints_is_no_reply(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
+def test_what_a_library_prints_is_no_reply(monkeypatch: pytest.MonkeyPatch, tiny: Tiny, frame: str) -> None:
     run_instead(
         monkeypatch,
         """
@@ -63,12 +77,14 @@ class Chatty:
         print("loading…", flush=True)
         os.write(1, b"{}\\n")
         self.runtime = "chatty 1.0"
+    def scores(self, frame):
+        return None, worker.Timing(1.0, 2.0)
 worker.open_model = Chatty
 worker.main()
 """,
     )
     with WorkerProcess(tiny.same) as worker:
-        assert worker.ask("open", **request(tiny.same)) == {"runtime": "chatty 1.0"}
+        assert worker.ask("open", **request(tiny.same, frame))["runtime"] == "chatty 1.0"
 
 
 @pytest.mark.parametrize(
@@ -89,38 +105,52 @@ def test_the_death_of_a_worker_is_one_error_that_names_the_model(
 ) -> None:
     run_instead(monkeypatch, code)
     with WorkerProcess(tiny.same) as worker, pytest.raises(ModelFormatError) as caught:
-        worker.ask("open", **request(tiny.same, padding="x" * 1_000_000))  # more than a pipe holds
+        worker.ask("open", **request(tiny.same, "", padding="x" * 1_000_000))  # more than a pipe holds
     assert str(caught.value) == f"{tiny.same}: the process that ran it {how}"
 
 
-def test_a_file_that_the_runtime_cannot_load_is_named(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_file_that_the_runtime_cannot_load_is_named(tiny: Tiny, tmp_path: Path, frame: str) -> None:
     damaged = tmp_path / "damaged.tflite"
     data = bytearray(tiny.same.read_bytes())
     middle = data.index(b"TFL3", 8) if b"TFL3" in data[8:] else 400
     data[middle + 8 : middle + 300] = b"\xff" * 292
     damaged.write_bytes(data)
     with WorkerProcess(damaged) as worker, pytest.raises(ModelFormatError, match=r"damaged\.tflite"):
-        worker.ask("open", **request(damaged))
+        worker.ask("open", **request(damaged, frame))
 
 
-def test_what_is_missing_is_told_as_such(tiny: Tiny) -> None:
-    with WorkerProcess(tiny.same) as worker, pytest.raises(RuntimeMissingError, match="no runtime is called 'x'"):
-        worker.ask("open", **request(tiny.same, runtime="x"))
+def test_another_python_finds_our_packages_and_no_others(tiny: Tiny, tmp_path: Path, frame: str) -> None:
+    link_packages(tmp_path / "packages")
+    assert {path.name for path in (tmp_path / "packages").iterdir()} == {"edge_bench", "edge_core", "edge_device"}
+    other = tmp_path / "python"  # the same one under another name, without what is installed beside it
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S -c "import sys; print(sys.path)" "$@"\n')
+    other.chmod(0o755)
+    with WorkerProcess(tiny.same, str(other), tmp_path / "packages") as worker:
+        assert worker._environment["PYTHONPATH"] == str(tmp_path / "packages")
 
 
-def test_a_missing_tensorflow_names_the_extra(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
+@pytest.mark.parametrize("runtime", ["onnxruntime", "mediapipe", "tflite-runtime"])
+def test_what_is_not_installed_is_told_as_such(tiny: Tiny, frame: str, runtime: str) -> None:
+    module = {"tflite-runtime": "tflite_runtime"}.get(runtime, runtime)
+    if importlib.util.find_spec(module):
+        pytest.skip(f"{runtime} is installed")
+    with WorkerProcess(tiny.same) as worker, pytest.raises(RuntimeMissingError, match="not installed"):
+        worker.ask("open", **request(tiny.same, frame, runtime=runtime))
+
+
+def test_a_missing_tensorflow_names_the_extra(monkeypatch: pytest.MonkeyPatch, tiny: Tiny, frame: str) -> None:
     code = "import sys; sys.modules['tensorflow'] = None; from edge_bench import worker; worker.main()"
     run_instead(monkeypatch, code)
     with WorkerProcess(tiny.run) as worker, pytest.raises(RuntimeMissingError, match=r"edge-mobilenet\[bench\]"):
-        worker.ask("open", **request(tiny.run / "model.keras", kind="keras"))
+        worker.ask("open", **request(tiny.run / "model.keras", frame, runtime="keras"))
 
 
-@pytest.mark.parametrize("kind", ["keras", "tflite"])
-def test_an_error_that_nobody_foresaw_names_the_model(tiny: Tiny, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("runtime", ["keras", "auto", "tensorflow", "opencv"])
+def test_an_error_that_nobody_foresaw_names_the_model(tiny: Tiny, tmp_path: Path, frame: str, runtime: str) -> None:
     broken = tmp_path / "broken.keras"
     broken.write_bytes(b"PK\x03\x04")
     with WorkerProcess(broken) as worker, pytest.raises(ModelFormatError, match=r"broken\.keras"):
-        worker.ask("open", **request(broken, kind=kind))
+        worker.ask("open", **request(broken, frame, runtime=runtime))
 
 
 def test_the_protocol_is_json_lines() -> None:

@@ -2,15 +2,19 @@
 
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 
-from edge_core.errors import ModelFormatError
-from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_bench.backends import check_shapes
+from edge_bench.candidates import Candidate
+from edge_core.preprocess import Frame, preprocess
 from edge_device.classifier import Timing
 from edge_device.console import extra_needed
 from edge_device.interpreter import Scores
+
+
+def open_model(candidate: Candidate) -> "KerasModel":
+    return KerasModel(candidate)
 
 
 class KerasModel:
@@ -20,18 +24,15 @@ class KerasModel:
         runtime: name and version of TensorFlow.
     """
 
-    def __init__(self, path: Path, spec: InputSpec, outputs: int, threads: int) -> None:
+    def __init__(self, candidate: Candidate) -> None:
         """Loads a model; to be called before anything else imports TensorFlow.
 
         Args:
-            path: of a `.keras` file that takes float32 of shape (batch, height, width, 3), raw pixels 0..255.
-            spec: what `preprocess` has to make of a frame for it.
-            outputs: how many scores it should give.
-            threads: for one inference.
+            candidate: whose file takes float32 of shape (batch, height, width, 3), raw pixels 0..255.
 
         Raises:
             RuntimeMissingError: TensorFlow is not installed.
-            ModelFormatError: it takes or gives something else.
+            ModelFormatError: it takes or gives something else than its card says.
         """
         os.environ["TF_USE_LEGACY_KERAS"] = "1"
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -39,18 +40,14 @@ class KerasModel:
             import tensorflow as tf
             import tf_keras
         tf.config.set_visible_devices([], "GPU")
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-        model = tf_keras.models.load_model(path, compile=False)
-        if model.input_shape[1:] != spec.shape or model.output_shape[1:] != (outputs,):
-            raise ModelFormatError(
-                f"{path} contradicts its card: it takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, "
-                f"the card says {spec.shape} and {(outputs,)}"
-            )
+        tf.config.threading.set_intra_op_parallelism_threads(candidate.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(candidate.threads)
+        model = tf_keras.models.load_model(candidate.file, compile=False)
+        check_shapes(candidate.file, candidate, model.input_shape[1:], model.output_shape[1:])
         self.runtime = f"tensorflow {tf.__version__}"
-        self._spec = spec
+        self._spec = candidate.input
         self._tensor = tf.constant
-        batch = tf.TensorSpec((1, *spec.shape), tf.float32)
+        batch = tf.TensorSpec((1, *self._spec.shape), tf.float32)
         self._invoke = tf.function(lambda pixels: model(pixels, training=False), input_signature=[batch])
 
     def scores(self, frame: Frame) -> tuple[Scores, Timing]:

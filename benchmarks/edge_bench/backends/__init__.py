@@ -1,0 +1,66 @@
+"""What runs a model, behind one face: opened in a worker process, each imported only there."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from edge_bench.candidates import Candidate
+from edge_core.preprocess import Frame
+from edge_device.classifier import Timing
+from edge_device.interpreter import Scores
+
+
+class Model(Protocol):
+    """What is measured: an `edge_device.classifier.Classifier`, or one of this package."""
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of what runs it."""
+        ...
+
+    def scores(self, frame: Frame) -> tuple[Scores, Timing]:
+        """All scores of a decoded frame, and what they took."""
+        ...
+
+    def pixel_scores(self, pixels: Frame) -> Scores:
+        """All scores of preprocessed pixels."""
+        ...
+
+
+_OPENERS: Final = {
+    "keras": "keras",
+    "auto": "lite",
+    "ai-edge-litert": "lite",
+    "tflite-runtime": "lite",
+    "tensorflow": "lite",
+    "onnxruntime": "onnx",
+    "opencv": "opencv",
+    "mediapipe": "mediapipe",
+}
+
+
+def open_model(candidate: Candidate) -> Model:
+    """Opens a candidate in this process.
+
+    Raises:
+        RuntimeMissingError: what should run it is not installed here.
+        ModelFormatError: it cannot be run by that.
+    """
+    module: Any = import_module(f"edge_bench.backends.{_OPENERS[candidate.runtime]}")
+    model: Model = module.open_model(candidate)
+    return model
+
+
+def check_shapes(path: Path, candidate: Candidate, taken: tuple[int, ...], given: tuple[int, ...]) -> None:
+    """Whether a model takes and gives, batch aside, what its card says.
+
+    Raises:
+        ModelFormatError: it does not.
+    """
+    from edge_core.errors import ModelFormatError
+
+    shapes = candidate.input.shape, (len(candidate.labels),)
+    if (taken, given) != shapes:
+        raise ModelFormatError(
+            f"{path} contradicts its card: it takes {taken} and gives {given}, the card says {shapes[0]} and {shapes[1]}"
+        )

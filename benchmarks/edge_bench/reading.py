@@ -1,0 +1,69 @@
+"""JSON to frozen dataclasses, checked field by field."""
+
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def from_fields(cls: type[T], value: object) -> T:
+    """Makes a dataclass of what `dataclasses.asdict` and JSON made of it; fields that it does not know are passed over.
+
+    Knows dataclasses, `X | None`, tuples, mappings from text, text, numbers and truth values.
+
+    Raises:
+        ValueError: names the field that is missing, or not of its type.
+    """
+    made: T = _read(cls, value, "it")
+    return made
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _read(arguments[0], value, where)
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        given = _typed(dict, value, where)
+        for field in fields(kind):
+            if field.name not in given:
+                raise ValueError(f"{where} lacks the field {field.name}")
+        return kind(
+            **{one.name: _read(hints[one.name], given[one.name], _below(where, one.name)) for one in fields(kind)}
+        )  # type: ignore[operator]
+    if origin is tuple:
+        items = _typed(list, value, where)
+        kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else arguments
+        if len(kinds) != len(items):
+            raise ValueError(f"{where} should have {len(kinds)} items, not {len(items)}")
+        return tuple(
+            _read(one, item, f"{where}[{place}]") for place, (one, item) in enumerate(zip(kinds, items, strict=True))
+        )
+    if origin is Mapping:
+        return {
+            name: _read(arguments[1], item, _below(where, name)) for name, item in _typed(dict, value, where).items()
+        }
+    if kind is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    return _typed(kind, value, where)
+
+
+def _below(where: str, name: str) -> str:
+    return name if where == "it" else f"{where}.{name}"
+
+
+def _typed(kind: type[T], value: object, where: str) -> T:
+    if type(value) is not kind:
+        names = {
+            dict: "an object",
+            list: "a list",
+            str: "text",
+            int: "a whole number",
+            float: "a number",
+            bool: "true or false",
+        }
+        raise ValueError(f"{where} should be {names.get(kind, kind.__name__)}, not {value!r:.40}")
+    return value

@@ -1,0 +1,145 @@
+"""What needs no sshd of measuring over SSH."""
+
+import json
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_bench.host import Setup, far_end
+from edge_bench.host.connection import Address
+from edge_bench.host.install import explain, read_wheels
+from edge_bench.host.wheel import installed_wheel
+from edge_core.errors import HostError
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@board", "pi@", "board:", "board:0", "board:65536", "-oProxyCommand=x", "a b", "a@-b", "a@b@c"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(HostError, match="is no board"):
+        Address.parse(text)
+
+
+@pytest.mark.parametrize("text", ["board", "pi@raspberrypi.local", "pi@10.0.0.7:2222", "me@[fe80::1%eth0]:22", "[::1]"])
+def test_an_address_is_written_as_it_is_read(text: str) -> None:
+    assert str(Address.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--host", "-oProxyCommand=x"], "'-oProxyCommand=x' is no board"),
+        (["--host", "pi@a", "--host", "pi@a"], "a board is given twice"),
+        (["--host", "pi@a", "--ask-password"], "there is no terminal to ask on"),
+        (["--host", "pi@a", "--power-csv", "x.csv"], "a log of power is of one machine"),
+        (["--host", "pi@a", "--wheels", "/no/such"], "/no/such holds no wheels"),
+        (["--host", "pi@a", "--wheel", "/no/such.whl"], "/no/such.whl cannot be read"),
+    ],
+)
+def test_options_that_cannot_be_followed_are_refused_before_anything_is_connected(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    tiny_model: Callable[..., Path],
+    tmp_path: Path,
+    options: list[str],
+    said: str,
+) -> None:
+    done = command("edge_bench.cli", "run", tiny_model(), *options, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
+@given(st.text(alphabet="ab@:[]-.%0159 \n\0é", max_size=30))
+def test_an_address_is_read_or_refused(text: str) -> None:
+    try:
+        address = Address.parse(text)
+    except HostError:
+        return
+    assert Address.parse(str(address)) == address
+    assert not address.name.startswith("-") and not (address.user or "").startswith("-")
+
+
+def test_the_wheel_for_a_board_is_the_same_every_time_and_installs(tmp_path: Path) -> None:
+    name, data = installed_wheel()
+    assert installed_wheel() == (name, data)
+    (tmp_path / name).write_bytes(data)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(tmp_path / "site"),
+    ]
+    subprocess.run([*pip, str(tmp_path / name)], check=True, capture_output=True)
+    assert (tmp_path / "site" / "edge_bench" / "host" / "far_end.py").is_file()
+    assert (tmp_path / "site" / "bin" / "edge-bench").is_file()
+
+
+def test_wheels_that_are_not_there_are_told_before_anything_is_connected(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="holds no wheels"):
+        read_wheels(Setup(wheels=tmp_path))
+    with pytest.raises(HostError, match=r"no\.whl cannot be read: No such file"):
+        read_wheels(Setup(wheel=tmp_path / "no.whl"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ["Collecting x", "ERROR: Could not install: [Errno 28] No space left on device", ""],
+            "No space left.*; free some",
+        ),
+        (["Traceback", "ImportError: libGL.so.1: cannot open shared object file"], "libGL.*apt install libgl1"),
+        (["something else", "ERROR: of a kind"], "^of a kind$"),
+        ([], "without a word"),
+    ],
+)
+def test_what_an_installation_failed_of_is_one_line(lines: list[str], said: str) -> None:
+    with pytest.raises(HostError, match=said):
+        raise HostError(explain(lines))
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> subprocess.Popen[bytes]:
+    """The far end, impatient, with a folder of its own below `tmp_path`."""
+    program = Path(far_end.__file__).read_text().replace("PATIENCE_S = 90.0", "PATIENCE_S = 0.5")
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def test_a_board_that_hears_nothing_any_more_cleans_up(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    with running:
+        assert running.stdin and running.stdout
+        folder = Path(json.loads(running.stdout.readline())["folder"])
+        assert list(tmp_path.iterdir()) == [folder]
+        running.stdin.write(b'{"do": "start", "id": 1, "argv": ["sleep", "1000"], "log": false}\n')
+        running.stdin.flush()
+        for _ in range(4):  # twice as long as its patience
+            time.sleep(0.25)
+            running.stdin.write(b'{"do": "beat"}\n')
+            running.stdin.flush()
+        assert running.poll() is None and folder.is_dir()
+        assert select.select([running.stdout], [], [], 20)[0]
+        assert running.stdout.read() == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sent", [b"no json\n", b"{}\n", b'{"do": "put", "id": 1, "path": "x", "size": 9}\nab'])
+def test_a_board_that_hears_nonsense_cleans_up(running: subprocess.Popen[bytes], tmp_path: Path, sent: bytes) -> None:
+    running.communicate(sent, timeout=20)
+    assert list(tmp_path.iterdir()) == []
