@@ -20,7 +20,7 @@ from typing import Final
 from edge_core.errors import SourceError
 from edge_core.preprocess import preprocess
 from edge_device.board import Sensors
-from edge_device.capture import UPRIGHT, Capture, Prepared, Preparer
+from edge_device.capture import UPRIGHT, Capture, Prepared
 from edge_device.classifier import Classifier, top
 from edge_device.decisions import Decider, Rule
 from edge_device.motion import Motion, MotionRule
@@ -130,7 +130,6 @@ class Live:
         """
         self._classifier, self._source, self._outlets, self._settings = classifier, source, outlets, settings
         self._name, self._model, self._swap, self._told = name, model, swap, told
-        self._prepare = Preparer(classifier.card.input, list(settings.regions.values()), settings.orientation)
         self._motion = Motion(settings.motion) if settings.motion else None
         labels, rule, numbers = classifier.card.labels, settings.rule, count(1)
         self._deciders = [Decider(labels, rule, zone, numbers=numbers) for zone in settings.regions] if rule else []
@@ -152,10 +151,11 @@ class Live:
         """
         self._began = self._frame_s = time.monotonic()
         self._status_due = self._began + 1.0
-        capture = Capture(self._source, self._prepare)
+        spec, settings = self._classifier.card.input, self._settings
+        capture = Capture(self._source, spec, list(settings.regions.values()), settings.orientation)
         try:
             self._manager.ready()
-            while not stopped() and self._meter.frames != self._settings.frames:
+            while not stopped() and self._meter.frames != settings.frames:
                 self._between_frames(capture)
                 if (early_s := self._due_s - time.monotonic()) > 0:
                     time.sleep(min(early_s, WAIT_S))
@@ -222,17 +222,17 @@ class Live:
             for decider in self._deciders:
                 self._tell(decider.lost(now_s, time.time()))
         if self._swap and (replacement := self._swap.take()):
-            self._adopt(replacement.model)
+            self._adopt(replacement.model, capture)
         if now_s >= self._status_due:
             self._status_due = now_s + STATUS_S
             self._outlets.status(self._status(capture))
 
-    def _adopt(self, classifier: Classifier) -> None:
+    def _adopt(self, classifier: Classifier, capture: Capture) -> None:
         """Goes on with another model, from the next frame on."""
         self._swaps += 1
         self._classifier.close()
         self._classifier = classifier
-        self._prepare.spec = classifier.card.input
+        capture.prepare_for(classifier.card.input)
         for decider in self._deciders:
             self._tell(decider.relabel(classifier.card.labels, self._seen_s, time.time()))
         self._outlets.swapped(classifier.card)

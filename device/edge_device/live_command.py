@@ -213,7 +213,13 @@ def live(
 
         def open_model(at_once: bool = True) -> Classifier:
             return open_classifier(
-                model, coral, fallback=fallback, runtime=runtime, threads=several, notify=teller, at_once=at_once
+                *(model, coral),
+                fallback=fallback,
+                runtime=runtime,
+                threads=several,
+                notify=teller,
+                at_once=at_once,
+                stopped=asked,
             )
 
         classifier = open_model()

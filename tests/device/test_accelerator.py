@@ -286,6 +286,24 @@ def test_what_happens_over_an_inference_is_an_error(happens: Happens, alone: Pat
         assert np.array_equal(process.pixels, RED)
 
 
+@pytest.mark.parametrize("step", ["create", "invoke"])
+def test_what_hangs_is_not_waited_for_when_the_run_is_to_end(happens: Happens, compiled: Path, step: str) -> None:
+    asked = threading.Event()
+    notices: list[Notice] = []
+    late = threading.Timer(1.0, asked.set)
+    if step == "create":
+        happens("create-hang")
+        late.start()
+    with closing(with_fallback(compiled, notices, stopped=asked.is_set, watchdog_s=3600)) as runner:
+        if step == "invoke":
+            happens("invoke-hang")
+            late.start()
+        assert runner.scores(RED).argmax() == 0
+        assert runner.device == "cpu"
+    late.join()
+    assert len(notices) == 1
+
+
 def test_a_process_that_somebody_kills_is_an_error(happens: Happens, alone: Path) -> None:
     with closing(opened(alone)) as process:
         (child,) = children(os.getpid())

@@ -137,7 +137,7 @@ def test_pixels_that_somebody_holds_are_not_written_over() -> None:
 
 def test_of_a_live_source_only_the_newest_frame_is_taken() -> None:
     frames = [np.full((8, 8, 3), level, np.uint8) for level in range(50)]
-    capture = Capture(FakeCamera(frames, fps=None), Preparer(InputSpec(8, 8), [WHOLE], Orientation()))
+    capture = Capture(FakeCamera(frames, fps=None), InputSpec(8, 8), [WHOLE], Orientation())
     while not capture.error:
         time.sleep(0.01)
     newest = capture.take(1)
@@ -159,7 +159,7 @@ def test_a_film_is_read_no_further_ahead_than_needed() -> None:
                 yield frame
 
     film = Counted([np.zeros((8, 8, 3), np.uint8)] * 50)
-    capture = Capture(film, Preparer(InputSpec(8, 8), [WHOLE], Orientation()))
+    capture = Capture(film, InputSpec(8, 8), [WHOLE], Orientation())
     time.sleep(0.2)
     assert len(given) == AHEAD + 1
     assert [prepared.frame.index for _ in range(50) if (prepared := capture.take(1))] == list(range(50))

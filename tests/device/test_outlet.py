@@ -420,3 +420,14 @@ def test_forty_thousand_frames_leave_nothing_behind(
     tracemalloc.stop()
     assert growth < 300_000  # what waits in the other queues, more or less
     assert outlets.counts()["recorder 4"].events_lost >= 4000
+
+
+def test_an_event_that_is_refused_at_the_end_is_told(opened: Callable[..., Outlets]) -> None:
+    sink = EventsOnly()
+    outlets = opened(sink)
+    sink.error = Later("not now", after_s=99)
+    outlets.event(event(1))
+    until(lambda: bool(sink.attempts))
+    sink.error = Refused("HTTP 404")
+    (said,) = outlets.close(5)
+    assert said.text == "1 events were lost: HTTP 404"

@@ -335,6 +335,21 @@ def test_a_recording_stops_while_the_disk_is_nearly_full(tmp_path: Path, monkeyp
     assert [len(frames_of(path)) for path in tmp_path.iterdir()] == [1, 1]
 
 
+def test_a_recording_whose_folder_was_removed_is_told_of_and_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_module, "CHECKED_S", 0.0)
+    monkeypatch.setattr(video_module, "FREE_BYTES", 0)
+    sink = recording(tmp_path / "videos" / "a.mp4")
+    sink.frame(result(0))
+    shutil.rmtree(tmp_path / "videos")
+    with pytest.raises(OutputError, match="could not be written"):
+        sink.frame(result(1))
+    sink.frame(result(2))
+    sink.close()
+    assert [len(frames_of(path)) for path in (tmp_path / "videos").iterdir()] == [1]
+
+
 def test_a_disk_that_is_full_at_once_is_told(small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_module, "FREE_BYTES", 0)
     sink = recording(small_disk.folder / "a.mp4", minutes=0)

@@ -35,6 +35,7 @@ def open_classifier(
     threads: int | None = None,
     notify: Callable[[Notice], None] = lambda notice: None,
     at_once: bool = True,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Classifier:
     """Opens a model on the device that was asked for.
 
@@ -50,6 +51,7 @@ def open_classifier(
         notify: is told when the accelerator is lost, and when it is back; called by who calls the classifier.
         at_once: whether to open the accelerator before returning; else the CPU begins, and it is opened `RETRY_S` later:
             for a model that replaces one, which has the accelerator until it is closed.
+        stopped: whether the run is to end: an accelerator that hangs is not waited for then.
 
     Raises:
         AcceleratorError: it cannot be used, and there is nothing to stand in.
@@ -64,10 +66,14 @@ def open_classifier(
         if coral is None:
             return Interpreter(fallback or file, runtime=runtime, threads=threads)
         if not fallback and not has_entry(file, CPU_MODEL_FILE):
-            return on_accelerator(file, coral, runtime=runtime)
+            return on_accelerator(file, coral, runtime=runtime, stopped=stopped)
         cpu = Interpreter(fallback or file, runtime=runtime, threads=threads)
         return WithFallback(
-            file, coral, cpu, golden_pixels(fallback or file), runtime=runtime, notify=notify, at_once=at_once
+            *(file, coral, cpu, golden_pixels(fallback or file)),
+            runtime=runtime,
+            notify=notify,
+            at_once=at_once,
+            stopped=stopped,
         )
 
     if coral is None and fallback is None:
@@ -75,7 +81,9 @@ def open_classifier(
     return Classifier(path, runtime=runtime, threads=threads, runner=run)
 
 
-def on_accelerator(path: Path, coral: Coral, *, runtime: RuntimeName = "auto") -> AcceleratorProcess:
+def on_accelerator(
+    path: Path, coral: Coral, *, runtime: RuntimeName = "auto", stopped: Callable[[], bool] = lambda: False
+) -> AcceleratorProcess:
     """Opens a compiled file on an Edge TPU, with nothing to stand in.
 
     Raises:
@@ -84,7 +92,7 @@ def on_accelerator(path: Path, coral: Coral, *, runtime: RuntimeName = "auto") -
     """
     _require_compiled(path)
     with path.open("rb") as file:
-        return AcceleratorProcess(file, coral, runtime=runtime)
+        return AcceleratorProcess(file, coral, runtime=runtime, stopped=stopped)
 
 
 def golden_pixels(path: Path) -> tuple[Frame, ...]:
@@ -133,6 +141,7 @@ class WithFallback:
         runtime: RuntimeName = "auto",
         notify: Callable[[Notice], None] = lambda notice: None,
         at_once: bool = True,
+        stopped: Callable[[], bool] = lambda: False,
         retry_s: float = RETRY_S,
         watchdog_s: float | None = None,
     ) -> None:
@@ -144,10 +153,11 @@ class WithFallback:
             cpu: the same model on the CPU. Ready all the time, about 10 MB, so that no frame waits for it.
             frames: pixels, uint8 of the input's shape, on which both have to agree before the accelerator is used.
             runtime, watchdog_s: see `AcceleratorProcess`.
-            notify, at_once: see `open_classifier`.
+            notify, at_once, stopped: see `open_classifier`.
             retry_s: before the first attempt to get it back, see `RETRY_S`.
         """
         self._coral, self._runtime, self._notify, self._watchdog_s = coral, runtime, notify, watchdog_s
+        self._stopped = stopped
         self._file = path.open("rb")
         self._cpu = cpu
         self._expected = [(pixels, cpu.scores(pixels)) for pixels in frames]
@@ -267,7 +277,9 @@ class WithFallback:
         Raises:
             AcceleratorError: it cannot be opened, or does not agree.
         """
-        process = AcceleratorProcess(self._file, self._coral, runtime=self._runtime, watchdog_s=self._watchdog_s)
+        process = AcceleratorProcess(
+            *(self._file, self._coral), runtime=self._runtime, watchdog_s=self._watchdog_s, stopped=self._stopped
+        )
         try:
             if (process.input_shape, process.outputs) != (self.input_shape, self.outputs):
                 raise AcceleratorError(f"{self._coral} cannot be used: its model has another input or other outputs")

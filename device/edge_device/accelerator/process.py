@@ -8,6 +8,8 @@ import struct
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
@@ -23,6 +25,9 @@ START_S: Final = 30.0
 WATCHDOG_S: Final = 2.0
 WATCHDOG_TIMES: Final = 20
 """An answer is late after so many times the usual time of an inference, and after `WATCHDOG_S` at the earliest."""
+
+_SLICE_S: Final = 0.1
+"""A wait for an answer is cut into slices of it, so that the end of the run is noticed."""
 
 _END_S: Final = 0.3
 """To end by itself when it is closed: SIGTERM leaves a second in all."""
@@ -51,6 +56,7 @@ class AcceleratorProcess:
         runtime: RuntimeName = "auto",
         watchdog_s: float | None = None,
         start_s: float = START_S,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Starts it and runs the model a few times.
 
@@ -60,6 +66,7 @@ class AcceleratorProcess:
             runtime: which interpreter, see `Interpreter`.
             watchdog_s: how long an inference may take; `WATCHDOG_TIMES` what it took here unless told otherwise.
             start_s: how long all of this may take.
+            stopped: whether the run is to end: an answer that is late then is not waited for.
 
         Raises:
             AcceleratorError: no library, no accelerator, or it died or hung over it; nothing is left behind.
@@ -67,6 +74,7 @@ class AcceleratorProcess:
         self.device, self.fallback_reason = str(coral), ""
         self._said = b""
         self._number = 0
+        self._stopped = stopped
         model = file.fileno()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Neither side waits for the other over a message that nobody reads.
@@ -96,6 +104,7 @@ class AcceleratorProcess:
             theirs.close()
             os.close(log)
         self._open = True
+        self._channel.settimeout(_SLICE_S)
         try:
             opened = self._opened(start_s)
         except BaseException:  # Ctrl-C, too
@@ -106,7 +115,6 @@ class AcceleratorProcess:
         self.outputs: int = opened["outputs"]
         self.quantised: bool = opened["quantised"]
         self.watchdog_s = watchdog_s or max(WATCHDOG_S, WATCHDOG_TIMES * opened["usual_s"])
-        self._channel.settimeout(self.watchdog_s)
 
     def write_frame(self, frame: Frame, spec: InputSpec) -> None:
         """Preprocesses a frame straight into the shared memory."""
@@ -126,11 +134,12 @@ class AcceleratorProcess:
         message = struct.pack("Q", self._number)
         try:
             self._channel.send(message)
-            answer = self._channel.recv(_LONGEST)
+            answer = self._answer(self.watchdog_s)[0]
             while answer and not answer.startswith(message):  # one that nobody waited for, after Ctrl-C
-                answer = self._channel.recv(_LONGEST)
+                answer = self._answer(self.watchdog_s)[0]
         except TimeoutError:
-            raise self._failed(f"has not answered for {self.watchdog_s:.1f} s") from None
+            waited = "yet" if self._stopped() else f"for {self.watchdog_s:.1f} s"
+            raise self._failed(f"has not answered {waited}") from None
         except OSError:  # its end of the channel is closed
             answer = b""
         if not answer:
@@ -161,11 +170,25 @@ class AcceleratorProcess:
                 self._process.wait(_END_S)
             self._kill()
 
+    def _answer(self, within_s: float) -> tuple[bytes, list[int]]:
+        """The next message and the descriptors that came with it; empty if the process is gone.
+
+        Raises:
+            TimeoutError: there is none for so long, or none yet and the run is to end.
+        """
+        until_s = time.monotonic() + within_s
+        while True:
+            try:
+                answer, descriptors, _, _ = socket.recv_fds(self._channel, _LONGEST, 1)
+                return answer, descriptors
+            except TimeoutError:
+                if self._stopped() or time.monotonic() >= until_s:
+                    raise
+
     def _opened(self, start_s: float) -> dict[str, Any]:
-        self._channel.settimeout(start_s)
         descriptors: list[int] = []
         try:
-            answer, descriptors, _, _ = socket.recv_fds(self._channel, _LONGEST, 1)
+            answer, descriptors = self._answer(start_s)
             if not answer:
                 raise self._died(
                     "while it was opened; is libedgetpu made for this runtime? See github.com/feranick/libedgetpu"

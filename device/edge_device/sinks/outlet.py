@@ -359,6 +359,7 @@ class Outlets:
             What went wrong, for no sink is left to tell it.
         """
         start = time.monotonic()
+        lost_before = {name: outlet.counts().events_lost for name, outlet in self._outlets.items()}
         for outlet in self._outlets.values():
             outlet.ask_to_close(start + within_s / 2)
         left = []
@@ -367,6 +368,8 @@ class Outlets:
             faults = ["did not return and was abandoned"] if stuck else []
             if waiting := outlet.events_waiting():
                 faults.append(f"{waiting} events were not delivered")
+            if lost := outlet.counts().events_lost - lost_before[name]:
+                faults.append(f"{lost} events were lost: {outlet.counts().error}")
             if faults:
                 left.append(Notice("warning", f"sink {name}", "; ".join(faults), time.time()))
         return left

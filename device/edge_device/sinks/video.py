@@ -113,6 +113,9 @@ class Recording(DrawingSink):
     def _check_space(self) -> None:
         if self._writer is None or time.monotonic() - self._checked_s > CHECKED_S:
             self._checked_s = time.monotonic()
+            if self._writer and not self._beside.exists():  # somebody has removed it
+                self._finish()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self._path.parent).free
             if free < FREE_BYTES:
                 self._finish()

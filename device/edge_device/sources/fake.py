@@ -243,7 +243,8 @@ def fake_camera(text: str, mode: CameraMode = ANY_MODE) -> FakeCamera:
     across = np.arange(2 * width) * (2 * np.pi / width)
     shade = np.linspace(0.3, 1.0, height)[:, None, None]
     waves = 127 + 127 * np.cos(across[:, None] + np.array([0.0, 2.1, 4.2]))
-    picture = (shade * waves).astype(np.uint8)
+    picture = np.empty((height, 2 * width, 3), np.uint8)
+    np.multiply(shade, waves, out=picture, casting="unsafe")  # without a picture of floats, 44 MB at 1280x720
     step = max(1, width // 60)
     script = [picture[:, left : left + width] for left in range(0, width, step)]
     return FakeCamera(script, fps or None, repeat=True, name=text)
