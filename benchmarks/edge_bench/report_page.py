@@ -25,6 +25,9 @@ MATRICES: Final = 6
 MOST_LABELS: Final = 24
 """Beyond, the matrices would be too large to read."""
 
+FEW: Final = 2
+"""Rows that are called unstable one by one."""
+
 
 def write_page(report: Report, path: Path, photos: Sequence[Photo] = ()) -> None:
     """Writes the page.
@@ -88,7 +91,10 @@ def _glance(report: Report) -> Html:
 
 def _warnings(report: Report) -> Iterator[Html]:
     lines = [f"{failed.name} was not measured: {failed.reason}" for failed in report.failed]
-    lines += [f"{row.name} is unstable: {reason}" for row in report.rows for reason in row.unstable]
+    unstable = [f"{row.name} is unstable: {reason}" for row in report.rows for reason in row.unstable]
+    if len(unstable) > FEW:  # on a telephone they were a page of their own
+        unstable[FEW:] = [f"and {len(unstable) - FEW} more; the table says which"]
+    lines += unstable
     lines += [
         f"Nobody knows which photos {name} was trained on; its accuracy may be too good." for name in report.unknown
     ]
