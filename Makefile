@@ -2,6 +2,7 @@
 # make test   sets everything up, then checks and tests
 # make venv   only sets everything up, in .venv
 # make wheel  what the Pi installs, in dist/
+# make verify-pi  the product on emulated Raspberry Pis with a camera; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours
 # make check  formatting, lint, types, layers
 
 DATA ?= signs
@@ -16,7 +17,7 @@ READY := .venv/ready
 # A venv works only where it was made.
 $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .venv)
 
-.PHONY: demo test check venv wheel clean
+.PHONY: demo test check venv wheel clean verify-pi verify-pi-ssh
 
 venv: $(READY)
 
@@ -57,6 +58,12 @@ test: check
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation
+
+verify-pi: $(READY)
+	$(BIN)/python -m tests.pi.verify $(MODELS) $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+verify-pi-ssh: $(READY)
+	$(BIN)/python -m tests.pi.ssh $(MODELS)
 
 clean:
 	rm -rf .venv $(DEMO) dist

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from getpass import getpass
 from pathlib import Path
@@ -17,6 +18,7 @@ from edge_bench.comparison import compare_reports
 from edge_bench.output import check_out, write_report
 from edge_bench.report import Report, Settings
 from edge_core.errors import CheckFailedError, ReportError
+from edge_core.files import written_whole
 from edge_core.photos import Unusable
 from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track
 
@@ -251,6 +253,103 @@ def reference(
             from edge_bench.reference_table import print_reference
 
             print_reference(figures, rows)
+
+
+@app.command()
+def instructions(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE.tflite...", help="Complete .tflite files.", show_default=False),
+    ],
+    cpu: Annotated[
+        list[str] | None,
+        typer.Option(help="cortex-a72 (Raspberry Pi 4) or cortex-a76 (5). May be repeated; both by default."),
+    ] = None,
+    frame_size: Annotated[str, typer.Option(metavar="WxH", help="Of the frames that are preprocessed.")] = "1280x720",
+    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table there.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="A table of before; exit status 1 if a cost has risen.")
+    ] = None,
+    max_increase: Annotated[str, typer.Option(metavar="SHARE", help="By how much a cost may have risen.")] = "2%",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Count what a frame costs on Arm, without a board: instructions of an emulated core, not time.
+
+    They are the same at every run, on every machine and under any load. Needs qemu-user, gcc and apt; 0.2 GB are
+    downloaded once.
+
+    Example: edge-bench instructions flowers-int8.tflite flowers-float32.tflite --out costs.csv
+    """
+    with one_line_errors(debug):
+        from edge_bench.instructions import count_instructions, from_csv, parse_cpus, risen, to_csv
+        from edge_bench.instructions_table import instruction_lines
+
+        size, limit = _parse_size(frame_size), parse_share(max_increase, "--max-increase")
+        before = from_csv(_text(against)) if against else []
+        costs = count_instructions(files, parse_cpus(cpu), size, track)
+        if out:
+            with written_whole(out) as path:
+                path.write_text(to_csv(costs), "utf-8")
+        print(json.dumps([asdict(cost) for cost in costs], indent=2) if as_json else instruction_lines(costs, before))
+        if dearer := risen(before, costs, limit):
+            told = ", ".join(f"{one.now.model} {one.now.stage} on {one.now.cpu}: {one.share:+.1%}" for one in dearer)
+            raise CheckFailedError(f"dearer than in {against}: {told}")
+
+
+@app.command()
+def install_check(
+    host: Annotated[
+        str, typer.Argument(metavar="[USER@]BOARD[:PORT]", help="A board, over SSH; or here.", show_default=False)
+    ],
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE.tflite]...", help="Verified there; the first one classifies.", show_default=False
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="The board's camera, 0 or /dev/video0, to look through.")] = None,
+    ask_password: Annotated[bool, typer.Option("--ask-password", help="Ask for the board's SSH password.")] = False,
+    wheel: Annotated[
+        Path | None, typer.Option(metavar="FILE.whl", help="Of edge-mobilenet; as it is installed here else.")
+    ] = None,
+    wheels: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="All wheels that a board without internet installs.")
+    ] = None,
+    keep_env: Annotated[
+        bool, typer.Option("--keep-env", help="Leave the installed packages on the board for the next time.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the checks on a board that every release passes on emulated ones; exit status 1 if one fails.
+
+    Installs edge-mobilenet into a folder of its own there, and removes it. The report is what to attach to an issue.
+
+    Example: edge-run install-check pi@raspberrypi.local flowers-int8.tflite --source 0
+    """
+    with one_line_errors(debug):
+        from edge_device.install_check import check_installation, report_text
+
+        if host == "here":
+            report = check_installation(models or [], source, lambda name: say(f"checking {name}"))
+        else:
+            from edge_bench.host import Setup
+            from edge_bench.host.install_check import check_board
+
+            password = _password(host) if ask_password else None
+            setup = Setup(wheel, wheels, keep_env)
+            report = check_board(host, models or [], source, setup=setup, password=password, track=track)
+        print(json.dumps(report.to_json(), indent=2) if as_json else report_text(report), end="", flush=True)
+        if report.failed:
+            raise CheckFailedError(f"failed on {host}: {', '.join(report.failed)}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _show(benchmark: Benchmark, out: Path, as_json: bool) -> None:

@@ -1,6 +1,8 @@
 """The `edge-run` command."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -129,6 +131,18 @@ def doctor(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = N
     """
     # Here only to be listed by --help: edge_device.__main__ begins it before anything is imported that may be broken.
     raise typer.Exit(examine_board(options or []))
+
+
+@app.command("install-check", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def install_check(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+    """Make the checks on a board over SSH that every release passes on emulated ones.
+
+    Example: edge-run install-check pi@raspberrypi.local flowers-int8.tflite --source 0
+    """
+    # Here only to be found: boards over SSH are edge_bench's, which this package must not import, so a process does it.
+    program = "from edge_bench.cli import app; app(prog_name='edge-run')"
+    command = [sys.executable, "-P", "-c", program, "install-check", *(options or ["--help"])]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 def _json(result: FrameResult) -> str:

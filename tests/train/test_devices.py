@@ -28,8 +28,10 @@ from edge_train import fit as module
 from edge_train.dataset import open_photos
 from edge_train.devices import Devices, find_devices
 from edge_train.settings import Settings
+from edge_train.tf import keras
 from edge_train.weights import Weights
 
+keras.backend.set_floatx(sys.argv[3])
 folder = Path(sys.argv[2])
 photos = open_photos(sys.argv[1], seed=1, cache=folder)
 given = {"one": Devices(), "four": find_devices()}
@@ -45,11 +47,10 @@ print(json.dumps(found))
 """Trains with pruning on one logical processor and on four, in a process of its own: their number is set once in a life."""
 
 
-@pytest.fixture(scope="module")
-def losses(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def losses(photos: Path, folder: Path, floatx: str) -> dict[str, Any]:
     """Losses by epoch, of one processor and of four; batches of 10 do not divide by 4."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(colour_photos), str(tmp_path_factory.mktemp("devices"))],
+        [sys.executable, "-c", PROGRAM, str(photos), str(folder), floatx],
         check=False,
         capture_output=True,
         text=True,
@@ -65,10 +66,14 @@ def flat(epochs: list[list[Any]]) -> list[float]:
     return [value for _, *values in epochs for value in values]
 
 
-def test_four_devices_have_the_losses_of_one(losses: dict[str, Any]) -> None:
-    assert losses["replicas"] == 4
-    assert [epoch[0] for epoch in losses["four"]] == ["fine-tune", "fine-tune", "prune"]
-    assert flat(losses["four"]) == pytest.approx(flat(losses["one"]), abs=1e-4)
+@pytest.mark.parametrize(("floatx", "tolerance"), [("float32", 1e-4), ("float64", 1e-6)])
+def test_four_devices_have_the_losses_of_one(
+    floatx: str, tolerance: float, colour_photos: Path, tmp_path: Path
+) -> None:
+    found = losses(colour_photos, tmp_path, floatx)
+    assert found["replicas"] == 4
+    assert [epoch[0] for epoch in found["four"]] == ["fine-tune", "fine-tune", "prune"]
+    assert flat(found["four"]) == pytest.approx(flat(found["one"]), abs=tolerance)
 
 
 class Maps:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -136,6 +137,39 @@ def workers(colour_photos: Path, tmp_path: Path) -> Iterator[Workers]:
     for process in started.running:
         process.kill()
         process.wait()
+
+
+def test_a_worker_that_waits_for_another_ends_on_ctrl_c(workers: Workers) -> None:
+    process = workers.start(0)
+    until_listening(workers, 0)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130, workers.log()
+    assert workers.log().splitlines()[-1] == "interrupted"
+
+
+def test_a_worker_that_tensorflow_lets_wait_ends_on_ctrl_c(workers: Workers) -> None:
+    host, port = workers.addresses[0].split(":")
+    with socket.create_server((host, int(port))) as chief:
+        chief.settimeout(300)
+        process = workers.start(1)
+        with chief.accept()[0] as connection:
+            connection.sendall(b'{"state": null, "alone": false}\n')
+            until_listening(workers, 1)  # TensorFlow has begun to wait
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == -signal.SIGINT, workers.log()
+
+
+def until_listening(workers: Workers, number: int) -> None:
+    """Waits until a worker listens at its address."""
+    host, port = workers.addresses[number].split(":")
+    until = time.monotonic() + 300
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < until and workers.running[-1].poll() is None, workers.log()
+            time.sleep(0.1)
 
 
 def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: Workers, colour_photos: Path) -> None:

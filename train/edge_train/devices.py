@@ -23,7 +23,7 @@ import numpy.typing as npt
 from edge_core.errors import SettingsError, WorkerLostError
 from edge_train.backbone import SCORES
 from edge_train.tf import keras, tf
-from edge_train.workers import Worker, restart
+from edge_train.workers import Worker, ended_at_once, restart
 
 TENSOR_CORES: Final = (7, 0)
 """Compute capability from which on float16 is faster than float32 on NVIDIA's GPUs."""
@@ -168,12 +168,13 @@ def find_devices(worker: Worker | None = None, float16: bool = True) -> Devices:
     count, fast = gpus()
     mixed = fast and float16
     if worker is not None:
-        # TensorFlow waits for the others where no signal reaches it, and without an end.
+        # TensorFlow waits for the others without an end.
         watch = threading.Timer(JOIN_S, restart)
         watch.daemon = True
         watch.start()
         try:
-            return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, mixed)
+            with ended_at_once():
+                return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, mixed)
         except RuntimeError as error:
             raise SettingsError(f"with TF_CONFIG, training must come first in a process: {error}") from error
         finally:

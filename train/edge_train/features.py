@@ -1,8 +1,11 @@
 """The frozen part of the network, run once over the photos; what it gives is kept on disk."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -129,6 +132,51 @@ def extract_maps(
         kept,
         [unusable[position] for position in sorted(unusable)],
     )
+
+
+class Extractor:
+    """Runs frozen networks over photos; the caches that it opens stay open until it is closed.
+
+    Attributes:
+        maker: of the first view.
+    """
+
+    def __init__(
+        self, folder: Path, key: Mapping[str, Any], labels: Sequence[str], maker: ViewMaker, track: Track = silently
+    ) -> None:
+        """Prepares; nothing is run yet.
+
+        Args:
+            folder: of the caches.
+            key: all that the maps of every network here depend on, besides photo and view; JSON.
+            labels: all, in order.
+            maker: of views; the numbers do not count.
+            track: shows progress.
+        """
+        self.maker = maker
+        self._folder, self._key, self._labels, self._track = folder, key, labels, track
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def through(self, lower: "keras.Model", **more: str) -> Callable[[str, Sequence[Photo], Sequence[int]], Maps]:
+        """A function from a name for the progress bar, photos and numbers of views to `lower`'s maps of them.
+
+        `more` is what they depend on besides the key.
+        """
+        cache = self._opened.enter_context(FeatureCache(self._folder, {**self._key, **more}, lower.output_shape[1:]))
+
+        def maps(name: str, photos: Sequence[Photo], views: Sequence[int]) -> Maps:
+            maker = replace(self.maker, numbers=tuple(views))
+            return extract_maps(lower, photos, self._labels, maker, cache, name, self._track)
+
+        return maps
 
 
 def predict_photos(

@@ -48,24 +48,23 @@ class Student:
 def with_dropout(parts: Parts) -> Student:
     """The upper part of a model, with dropout before its last layer that depends on the seeds alone."""
 
-    def forward(maps: Any, seeds: Any) -> Any:
-        features = parts.pooled(maps, training=False)
-        features = tf.nn.experimental.stateless_dropout(features, DROPOUT_RATE, seed=seeds)
-        return parts.upper.get_layer(SCORES)(features)
-
     def copied(model: "keras.Model", batch: int) -> Callable[..., Any]:
-        last = model.get_layer(SCORES)
-        pooled = keras.Model(model.input, last.input)
+        return _dropped(keras.Model(model.input, model.get_layer(SCORES).input), model.get_layer(SCORES), batch)
 
-        def forward(maps: Any, seeds: Any, rows: Any = None) -> Any:
-            features = pooled(maps, training=False)
-            ones = tf.ones((batch, features.shape[-1]))
-            mask = tf.nn.experimental.stateless_dropout(ones, DROPOUT_RATE, seed=seeds)
-            return last(features * tf.cast(mask if rows is None else tf.gather(mask, rows), features.dtype))
+    return Student(parts.upper, _dropped(parts.pooled, parts.upper.get_layer(SCORES)), copied=copied)
 
-        return forward
 
-    return Student(parts.upper, forward, copied=copied)
+def _dropped(pooled: "keras.Model", last: Any, batch: int | None = None) -> Callable[..., Any]:
+    """`Student.forward` of a model, or of a copy that gets some rows of a `batch`."""
+
+    def forward(maps: Any, seeds: Any, rows: Any = None) -> Any:
+        features = pooled(maps, training=False)
+        # Drawn for the whole batch, in float32: other precisions draw other numbers.
+        ones = tf.ones((batch or tf.shape(features)[0], features.shape[-1]))
+        mask = tf.nn.experimental.stateless_dropout(ones, DROPOUT_RATE, seed=seeds)
+        return last(features * tf.cast(mask if rows is None else tf.gather(mask, rows), features.dtype))
+
+    return forward
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ class FineTuner:
                             _tempered(soft, temperature), _tempered(scores, temperature)
                         )
                     )
-                loss = tf.reduce_sum(losses * weights) / self._batch
+                loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype)) / self._batch
                 scaled = optimizer.get_scaled_loss(loss) if self._devices.mixed else loss
             gradients = tape.gradient(scaled, self._variables)
             if self._devices.mixed:

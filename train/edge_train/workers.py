@@ -10,8 +10,10 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -229,6 +231,23 @@ def _open(connection: socket.socket) -> bool:
 def _not_there(worker: Worker, missing: set[int]) -> str:
     names = ", ".join(f"worker {number} ({worker.addresses[number]})" for number in sorted(missing))
     return f"{names} cannot be reached; start the same command on every machine, and training goes on"
+
+
+@contextlib.contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Within it Ctrl-C and SIGTERM end the process without a word: TensorFlow waits where Python hears no signal.
+
+    While workers join, it even takes SIGTERM for itself and does nothing about it; it is Python's again on leaving.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @contextlib.contextmanager

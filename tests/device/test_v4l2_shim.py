@@ -1,0 +1,174 @@
+"""The real path from V4L2 through OpenCV to frames, on a camera that `fakev4l.c` puts into a process."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_core import Frame
+from edge_core.pictures import decode_picture, encode_jpeg
+
+SOURCE = Path(__file__).with_name("fakev4l.c")
+WIDTH, HEIGHT = 96, 64
+DEVICE = "/dev/video63"
+Shimmed = Callable[..., Any]
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("gcc") and sys.platform == "linux"), reason="gcc compiles the fake camera, and is not installed"
+)
+
+
+def numbered(number: int) -> Frame:
+    """A frame that says which it is: its levels are 10 times its number, its right half is bright."""
+    frame = np.full((HEIGHT, WIDTH, 3), 10 * number, np.uint8)
+    frame[:, WIDTH // 2 :] += 100
+    return frame
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shim") / "fakev4l.so"
+    flags = ("-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+    subprocess.run(["gcc", *flags, "-o", path, SOURCE, "-ldl", "-lpthread"], check=True)
+    return path
+
+
+@pytest.fixture
+def shimmed(library: Path, tmp_path: Path) -> Shimmed:
+    """Runs a program that has a camera at `DEVICE`, and gives what it printed as JSON.
+
+    `shimmed(program, *arguments, pictures=…, form="MJPG", faults="eio@4")`; `pictures` are the bytes of its frames.
+    """
+
+    def run(
+        program: str, *arguments: object, pictures: list[bytes], form: str = "BGR3", rate: int = 200, faults: str = ""
+    ) -> Any:
+        frames = tmp_path / "frames"
+        frames.write_bytes(b"".join(struct.pack("<I", len(data)) + data for data in pictures))
+        environment = os.environ | {
+            "LD_PRELOAD": str(library),
+            "FAKE_V4L2_DEVICE": DEVICE,
+            "FAKE_V4L2_FRAMES": str(frames),
+            "FAKE_V4L2_MODE": f"{WIDTH}x{HEIGHT} {form} {rate}",
+            "FAKE_V4L2_FAULTS": faults,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+CAMERA = """
+import json
+from contextlib import closing
+from itertools import islice
+from edge_core.errors import SourceError
+from edge_device.sources import Camera, CameraMode, v4l2
+from edge_device.sources.reconnecting import Reconnecting
+v4l2.STALLED_S = 1
+
+def tell(what):
+    print(json.dumps(what), flush=True)
+
+def looked_at(frame):
+    return frame.image[0, 0].tolist(), frame.image[-1, -1].tolist()
+"""
+
+RECONNECTING = (
+    CAMERA
+    + """
+with closing(Reconnecting(lambda: Camera('/dev/video63'), lambda level, text: tell(text), pause_s=lambda n: 0.05)) as source:
+    for frame in islice(source, 12):
+        tell(frame.index)
+    tell({"losses": source.losses, "unreadable": source.unreadable})
+"""
+)
+
+RAW = [numbered(number).tobytes() for number in range(8)]
+
+
+def test_frames_arrive_pixel_for_pixel_and_in_order(shimmed: Shimmed) -> None:
+    program = """
+with closing(Camera('/dev/video63')) as camera:
+    tell(camera.mode)
+    for frame in islice(camera, 5):
+        tell([*looked_at(frame), list(frame.image.shape), len(set(frame.image[:, :48].ravel().tolist()))])
+"""
+    mode, *frames = shimmed(CAMERA + program, pictures=RAW, rate=20)
+    assert mode == "96x64 BGR3 20 fps"
+    for left, right, shape, levels in frames:
+        assert (shape, levels) == ([HEIGHT, WIDTH, 3], 1)
+        assert left[0] % 10 == 0 and right == [level + 100 for level in left]
+    numbers = [frame[0][0] // 10 for frame in frames]
+    assert all((b - a) % 8 in (1, 2, 3) for a, b in pairwise(numbers)), numbers
+
+
+def test_jpegs_are_taken_as_the_driver_has_them(shimmed: Shimmed) -> None:
+    jpegs = [encode_jpeg(numbered(number), 95) for number in range(1, 5)]
+    program = """
+with closing(Camera('/dev/video63')) as camera:
+    tell(camera.mode)
+    for frame in islice(camera, 4):
+        tell(looked_at(frame))
+"""
+    mode, *frames = shimmed(CAMERA + program, pictures=jpegs, form="MJPG")
+    assert mode.startswith("96x64 MJPG")
+    decoded = [decode_picture(jpeg) for jpeg in jpegs]
+    possible = [[image[0, 0].tolist(), image[-1, -1].tolist()] for image in decoded]
+    assert all(frame in possible for frame in frames)
+
+
+@pytest.mark.parametrize("fault", ["eio", "enodev", "stall"])
+def test_a_camera_that_fails_is_opened_again(shimmed: Shimmed, fault: str) -> None:
+    *told, end = shimmed(RECONNECTING, pictures=RAW, rate=50, faults=f"{fault}@4")
+    notices = [text for text in told if isinstance(text, str)]
+    indexes = [number for number in told if isinstance(number, int)]
+    assert indexes == list(range(12))
+    assert end["losses"] == 1
+    why = "has given no frame for 1 s" if fault == "stall" else "has stopped giving frames"
+    assert why in notices[0] and "is back after" in notices[-1]
+
+
+def test_half_filled_buffers_are_passed_over(shimmed: Shimmed) -> None:
+    *told, end = shimmed(RECONNECTING, pictures=RAW, rate=30, faults="short@3 short@5")
+    assert [number for number in told if isinstance(number, int)] == list(range(12))
+    assert end["losses"] == 0
+
+
+def test_cut_jpegs_are_counted(shimmed: Shimmed) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
+    *told, end = shimmed(RECONNECTING, pictures=[jpeg], form="MJPG", rate=30, faults="short@3 short@5")
+    assert [number for number in told if isinstance(number, int)] == list(range(12))
+    assert end == {"losses": 0, "unreadable": 2}
+
+
+def test_the_doctor_reads_what_the_driver_says(shimmed: Shimmed) -> None:
+    program = "import json; from edge_device.doctor.v4l2 import describe; print(json.dumps(describe('/dev/video63')))"
+    (about,) = shimmed(program, pictures=RAW, rate=25)
+    assert (about["card"], about["driver"], about["capture"]) == ("fake camera", "fakev4l", True)
+    assert about["formats"] == [
+        {"pixel_format": "BGR3", "compressed": False, "sizes": [{"width": WIDTH, "height": HEIGHT, "fps": 25.0}]}
+    ]
+
+
+def test_the_live_command_classifies_what_the_camera_sees(shimmed: Shimmed, tiny_model: Callable[..., Path]) -> None:
+    red = np.full((HEIGHT, WIDTH, 3), (10, 20, 250), np.uint8).tobytes()
+    program = "import sys; sys.argv[0] = 'edge-run'; from edge_device.cli import app; app()"
+    options = ("--source", DEVICE, "--json", "--frames", 3, "--threads", 1)
+    lines = shimmed(program, "live", tiny_model(), *options, pictures=[red], rate=30)
+    frames = [line for line in lines if "type" not in line]
+    assert [frame["top"][0]["label"] for frame in frames] == ["red"] * 3

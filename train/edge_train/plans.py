@@ -1,0 +1,121 @@
+"""What each phase of a training trains, what it learns from, and where."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from edge_core.photos import Photo, Unusable
+from edge_core.run_folder import spread
+from edge_train.architectures import Architecture
+from edge_train.backbone import Parts
+from edge_train.devices import ONE, Devices
+from edge_train.features import Extractor, Maps, compiled, map_scores, pixel_batches
+from edge_train.fine_tune import Lessons, Student, Teach, with_dropout
+from edge_train.settings import Phase, Settings
+from edge_train.tf import keras, tf
+from edge_train.views import ViewMaker
+
+ROUNDING_PHOTOS: Final = 256
+"""Photos whose activations set the ranges of quantisation-aware training."""
+
+ROUNDED_VIEWS: Final = 2
+"""Of each photo, for the same: as seen and mirrored."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the phases draw on.
+
+    Attributes:
+        model: the network that is trained.
+        parts: the same network, cut at the seam.
+        architecture: of the network.
+        settings: of the recipe.
+        devices: all that there are.
+        extractor: of maps.
+        lessons: maps of the training photos in all views, and what is to be said of them.
+        val: maps of the validation photos.
+    """
+
+    model: "keras.Model"
+    parts: Parts
+    architecture: Architecture
+    settings: Settings
+    devices: Devices
+    extractor: Extractor
+    lessons: Lessons
+    val: Maps
+
+    @property
+    def unusable(self) -> list[Unusable]:
+        """Training and validation photos that could not be decoded."""
+        return [*self.lessons.maps.unusable, *self.val.unusable]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A phase, ready to be trained.
+
+    Attributes:
+        student: what is trained.
+        lessons: what it learns from.
+        val: maps that it is validated on.
+        devices: what it is trained on.
+        finish: moves what the student has learned into the network.
+        quantised: the network for 8 bits, if the phase makes one.
+    """
+
+    student: Student
+    lessons: Lessons
+    val: Maps
+    devices: Devices = ONE
+    finish: Callable[[], None] = lambda: None
+    quantised: "keras.Model | None" = None
+
+
+def plan(phase: Phase, material: Material) -> Plan:
+    """How to go about a phase; the imports that the last three need take two seconds."""
+    makers = {"fine-tune": _fine_tune, "prune": _prune, "cluster": _cluster, "qat": _qat}
+    return makers[phase.name](phase, material)
+
+
+def _fine_tune(phase: Phase, material: Material) -> Plan:
+    return Plan(with_dropout(material.parts), material.lessons, material.val, material.devices)
+
+
+def _prune(phase: Phase, material: Material) -> Plan:
+    from edge_train.compression import pruned
+
+    steps = phase.epochs * max(1, len(material.lessons.maps.photos) // material.settings.batch)
+    student, finish = pruned(material.parts.upper, material.settings.prune, steps)
+    return Plan(student, material.lessons, material.val, finish=finish)
+
+
+def _cluster(phase: Phase, material: Material) -> Plan:
+    from edge_train.compression import clustered
+
+    student, finish = clustered(material.parts.upper, material.settings.cluster)
+    return Plan(student, material.lessons, material.val, finish=finish)
+
+
+def _qat(phase: Phase, material: Material) -> Plan:
+    from edge_train.quantised import Rounding
+
+    train, val, extractor = material.lessons.maps, material.val, material.extractor
+    rounding = Rounding(material.model, material.architecture.seam, _calibration(train.photos, extractor.maker))
+    maps = extractor.through(rounding.lower, rounded=rounding.digest())
+    rounded_val = maps("the validation photos, rounded", val.photos, (0,))
+    rounded = maps("the training photos, rounded", train.photos, range(train.rows.shape[1])[:ROUNDED_VIEWS])
+    unrounded = compiled(material.parts.upper, tf.float16)  # teaches
+
+    teach: Teach = lambda photos, views: unrounded(train.read(photos, views)).numpy()
+    lessons = Lessons(rounded, material.lessons.weights, teach, 1.0, 1.0, map_scores(unrounded, val))
+    student = rounding.student(keep_zeros=bool(material.settings.prune))
+    return Plan(student, lessons, rounded_val, finish=rounding.finish, quantised=rounding.plain)
+
+
+def _calibration(photos: list[Photo], maker: ViewMaker) -> Iterator[Any]:
+    """Pixels of some training photos, of all classes: uint8, shape (photos, height, width, 3)."""
+    unusable: dict[int, Unusable] = {}
+    some = spread(photos, ROUNDING_PHOTOS)
+    return (pixels[:, 0] for _, pixels in pixel_batches(some, maker, unusable))
