@@ -17,7 +17,7 @@ READY := .venv/ready
 # A venv works only where it was made.
 $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .venv)
 
-.PHONY: demo test check venv wheel clean verify-pi verify-pi-ssh
+.PHONY: demo test check venv wheel clean verify-pi verify-pi-ssh verify-pi-32
 
 venv: $(READY)
 
@@ -64,6 +64,9 @@ verify-pi: $(READY)
 
 verify-pi-ssh: $(READY)
 	$(BIN)/python -m tests.pi.ssh $(MODELS)
+
+verify-pi-32: $(READY)
+	$(BIN)/python -m tests.pi.armv7l $(MODELS)
 
 clean:
 	rm -rf .venv $(DEMO) dist

@@ -8,7 +8,7 @@ try:
 except ImportError as error:
     if "libGL" in str(error) or "libgthread" in str(error):
         raise ImportError(
-            f"OpenCV lacks a system library ({error}); on Debian and Raspberry Pi OS: apt install libgl1"
+            f"OpenCV lacks a system library ({error}); on Debian and Raspberry Pi OS: apt install libgl1 libglib2.0-0"
         ) from None
     raise
 

@@ -39,7 +39,7 @@ class Video(Source):
         self._path = path
         try:
             with path.open("rb") as file:
-                head = file.read(4096)
+                head = file.read(4096) or b""  # None of a pipe that has nothing yet
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror or error}") from error
         # FFmpeg renders text files as videos of a terminal; every other container has a zero byte in its header.
