@@ -24,9 +24,11 @@ from edge_device.console import (
     say_unusable,
     track,
 )
+from edge_train.explain.cli import app as explain
 from edge_train.workers import read_worker, restarted_when_lost
 
 app = command_line("Train MobileNet on your photos.")
+app.add_typer(explain, name="explain")
 _NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")
 
 
