@@ -83,7 +83,10 @@ def live(
         float | None, typer.Option(min=0.01, help="Classify no more a second.", rich_help_panel=_SOURCE)
     ] = None,
     on_motion: Annotated[
-        bool, typer.Option("--on-motion", help="Classify only while something moves.", rich_help_panel=_SOURCE)
+        bool,
+        typer.Option(
+            "--on-motion", help="Classify while something moves, else once a second.", rich_help_panel=_SOURCE
+        ),
     ] = False,
     runtime: Annotated[
         RuntimeName, typer.Option(help="Which interpreter runs the model.", rich_help_panel=_MODEL)

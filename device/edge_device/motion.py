@@ -1,4 +1,4 @@
-"""Whether anything moved: what stands still need not be classified again, and the board stays cool."""
+"""Whether anything moved: what stands still need not be classified again and again, and the board stays cool."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +23,15 @@ class MotionRule:
         share: of the cells that must, 0..1.
         hold_s: how long frames are classified after the last motion, so that smoothing comes to its end.
         memory_s: how fast the picture that frames are compared with follows a slow change, the sun's, say.
+        refresh_s: how long a picture that stands still goes unclassified: what creeps into it slower than `memory_s` is
+            found then, and who watches the live page sees that it lives. A thirtieth of a camera's frames.
     """
 
     level: float = 8.0
     share: float = 0.01
     hold_s: float = 2.0
     memory_s: float = 5.0
+    refresh_s: float = 1.0
 
 
 class Motion:
@@ -38,7 +41,7 @@ class Motion:
         self._rule = rule
         self._means: list[npt.NDArray[np.float32]] = []
         self._now_s = 0.0
-        self._until_s = -np.inf
+        self._until_s = self._due_s = -np.inf
 
     def moves(self, zones: Sequence[Frame], now_s: float) -> bool:
         """Whether to classify a frame.
@@ -50,7 +53,8 @@ class Motion:
         rule = self._rule
         cells = [_cells(pixels) for pixels in zones]
         if len(cells) != len(self._means):
-            self._means, self._now_s, self._until_s = cells, now_s, now_s + rule.hold_s
+            self._means, self._now_s = cells, now_s
+            self._until_s, self._due_s = now_s + rule.hold_s, now_s + rule.refresh_s
             return True
         share = max(
             float((np.abs(new - mean) > rule.level).mean()) for new, mean in zip(cells, self._means, strict=True)
@@ -61,7 +65,10 @@ class Motion:
         for new, mean in zip(cells, self._means, strict=True):
             cv2.accumulateWeighted(new, mean, float(weight))
         self._now_s = now_s
-        return now_s <= self._until_s
+        if now_s > self._until_s and now_s < self._due_s:
+            return False
+        self._due_s = now_s + rule.refresh_s
+        return True
 
 
 def _cells(pixels: Frame) -> npt.NDArray[np.float32]:

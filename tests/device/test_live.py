@@ -241,11 +241,18 @@ def test_noise_is_no_motion_and_a_small_object_is() -> None:
     def noisy(picture: np.ndarray) -> Frame:
         return np.clip(picture + rng.normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
 
-    motion = Motion(MotionRule(hold_s=0.0))
+    motion = Motion(MotionRule(hold_s=0.0, refresh_s=1e9))
     motion.moves([noisy(still)], 0.0)
     assert not any(motion.moves([noisy(still)], 0.1 * number) for number in range(1, 50))
     still[40:70, 40:70] = 255
     assert motion.moves([noisy(still)], 5.1)
+
+
+def test_what_stands_still_or_creeps_is_classified_now_and_then() -> None:
+    motion = Motion(MotionRule(hold_s=0.0, refresh_s=1.0))
+    picture = np.full((160, 160, 3), 90, np.uint8)
+    times = [number / 10 for number in range(50) if motion.moves([picture], number / 10)]
+    assert times == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
 def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:

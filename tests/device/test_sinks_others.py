@@ -515,6 +515,16 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Pat
     until(lambda: not Path(f"/proc/{child}").exists() or "zombie" in Path(f"/proc/{child}/status").read_text())
 
 
+def test_a_command_that_hangs_does_not_outlive_the_end(tmp_path: Path) -> None:
+    program = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    outlets = Outlets([Command([PYTHON, "-c", program], timeout_s=60)], CARD)
+    outlets.event(event())
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    (said,) = outlets.close(0.2)
+    assert "abandoned" in said.text
+    until(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists())
+
+
 def test_what_a_command_leaves_running_does_not_hold_it_up(tmp_path: Path) -> None:
     program = (
         "import subprocess, sys; "

@@ -72,6 +72,7 @@ class Command(Sink):
         """
         self._words = tuple(words)
         self._timeout_s = timeout_s
+        self._running: subprocess.Popen[bytes] | None = None
 
     def open(self, card: ModelCard) -> None:
         if shutil.which(self._words[0]) is None:
@@ -100,18 +101,25 @@ class Command(Sink):
                 env=environment,
                 start_new_session=True,
             )
+            self._running = process
             try:
                 status = process.wait(self._timeout_s)
             except subprocess.TimeoutExpired:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                self.abandon()
                 process.wait()
                 raise Refused(f"{words[0]} was killed after {self._timeout_s:g} s") from None
+            finally:
+                self._running = None
             if status:
                 errors.seek(max(0, errors.seek(0, os.SEEK_END) - 300))
                 said = " ".join(errors.read().decode(errors="replace").split())
                 ended = f"{words[0]} ended with status {status}" + (f": {said}" if said else "")
                 raise (OSError if status == TEMPORARY else Refused)(ended)
+
+    def abandon(self) -> None:
+        if running := self._running:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 def harmless(value: str) -> str:

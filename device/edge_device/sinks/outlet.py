@@ -365,6 +365,8 @@ class Outlets:
         left = []
         for name, outlet in self._outlets.items():
             stuck = not outlet.closed(start + within_s)
+            if stuck:
+                outlet.sink.abandon()
             faults = ["did not return and was abandoned"] if stuck else []
             if waiting := outlet.events_waiting():
                 faults.append(f"{waiting} events were not delivered")

@@ -59,3 +59,6 @@ class Sink:
 
     def close(self) -> None:
         """Called once at the end; nothing is called after it. Must return within half a second."""
+
+    def abandon(self) -> None:
+        """Called at the end if the sink has not returned in time, from another thread: ends what it started elsewhere."""
