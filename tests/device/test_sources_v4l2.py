@@ -17,6 +17,7 @@ from cv2.typing import MatLike
 
 from edge_core.errors import SettingsError, SourceError
 from edge_device.sources import CameraMode, v4l2
+from edge_device.sources.plug import Plug
 from edge_device.sources.v4l2 import Camera
 
 
@@ -256,3 +257,47 @@ def test_it_is_released_once_and_never_during_a_read(device: str, end: Callable[
 def test_a_pixel_format_that_opencv_cannot_read_is_refused() -> None:
     with pytest.raises(SettingsError, match="'H264' is not one of MJPG"):
         CameraMode(pixel_format="H264")  # type: ignore[arg-type]
+
+
+def plugged(known: Path, name: str, port: Path, index: int = 0) -> None:
+    """What the kernel shows of a camera at a port."""
+    port.mkdir(parents=True, exist_ok=True)
+    (known / name).mkdir(parents=True)
+    (known / name / "device").symlink_to(port)
+    (known / name / "index").write_text(f"{index}\n")
+
+
+def unplugged(known: Path, name: str) -> None:
+    for path in (known / name).iterdir():
+        path.unlink()
+    (known / name).rmdir()
+
+
+def test_a_camera_that_comes_back_under_another_number_is_found(tmp_path: Path) -> None:
+    known, port = tmp_path / "video4linux", tmp_path / "usb1" / "1-1"
+    plugged(known, "video0", port)
+    plugged(known, "video1", port, index=1)
+    plug = Plug("/dev/video0", known)
+    assert plug.device() == plug.device() == "/dev/video0"
+    unplugged(known, "video0")
+    assert plug.device() == "/dev/video0", "it is not back yet"
+    known.rename(tmp_path / "gone")
+    assert plug.device() == "/dev/video0", "nor is the driver"
+    (tmp_path / "gone").rename(known)
+    plugged(known, "video0", tmp_path / "usb1" / "1-2")
+    plugged(known, "video2", port)
+    assert plug.device() == "/dev/video2", "video0 is another camera, video1 another stream"
+
+
+def test_a_camera_at_another_port_is_taken_by_its_name(tmp_path: Path) -> None:
+    known = tmp_path / "video4linux"
+    plugged(known, "video0", tmp_path / "usb1" / "1-1")
+    plug = Plug("/dev/video0", known)
+    plug.device()
+    unplugged(known, "video0")
+    plugged(known, "video0", tmp_path / "usb1" / "1-2")
+    assert plug.device() == "/dev/video0"
+
+
+def test_a_camera_that_the_kernel_tells_nothing_of_is_taken_by_its_name(tmp_path: Path) -> None:
+    assert Plug("/dev/video7", tmp_path / "none").device() == "/dev/video7"

@@ -16,6 +16,7 @@ from edge_core.pictures import EXTENSIONS
 from edge_device.sources.addresses import is_address, redact, split_address
 from edge_device.sources.fake import FakeCamera, fake_camera
 from edge_device.sources.pictures import Pictures, Skipped, matching
+from edge_device.sources.plug import Plug
 from edge_device.sources.reconnecting import Reconnecting
 from edge_device.sources.source import ANY_MODE, CameraMode, PixelFormat, Source, SourceFrame, Told, ignore
 from edge_device.sources.stdin import StandardInput
@@ -85,7 +86,8 @@ def open_source(
 def _camera(text: str, mode: CameraMode, covering: int | None, told: Told) -> Callable[[], Source] | None:
     """What opens a camera, as often as needed; None if `text` names no camera."""
     if text.isdecimal() or text.startswith("/dev/"):
-        return lambda: Camera(f"/dev/video{text}" if text.isdecimal() else text, mode, covering, told)
+        plug = Plug(f"/dev/video{text}" if text.isdecimal() else text)
+        return lambda: Camera(plug.device(), mode, covering, told)
     if is_address(text):
         scheme = split_address(text)[0].partition(":")[0]
         from edge_device.sources.network import HttpCamera, RtspCamera  # 60 ms that no other source needs
