@@ -1,6 +1,6 @@
 """Whether what `edge-convert check` says of a file is what the target does with it: forecast against fact.
 
-    python benchmarks/targets.py coral ../shared/models
+    python benchmarks/targets.py coral compiled/
     python benchmarks/targets.py tflite-runtime runs/*.tflite
     python benchmarks/targets.py mediapipe runs/*.tflite --venv venvs/mediapipe
 
