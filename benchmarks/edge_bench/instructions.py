@@ -7,10 +7,11 @@ sizes on a core, and tell when a change makes one of them dearer.
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from edge_bench.arm import counted as program
 from edge_bench.arm.guest import files
@@ -24,6 +25,9 @@ PYTHON: Final = "3.11"
 """Of the emulated core; in a count of inference it has less than a hundredth."""
 
 CPUS: Final[tuple[Cpu, ...]] = get_args(Cpu)
+
+EXECUTED: Final = ("ai-edge-litert", "numpy", "opencv-python")
+"""What is counted is theirs; another version of one of them costs something else."""
 
 Stage = Literal["preprocessing", "inference"]
 
@@ -39,7 +43,8 @@ class Cost:
         cpu: of which core.
         stage: what was counted.
         size: in pixels, of the frame and of the model's input, "1280x720 to 160x160".
-        instructions, dot, fmla, mull, memory: see `edge_bench.arm.user_mode.Counts`.
+        instructions, dot_product, float_multiply, integer_multiply, memory: see `edge_bench.arm.user_mode.Counts`.
+        versions: of the packages that executed them, "ai-edge-litert 2.3.0, ...".
     """
 
     model: str
@@ -47,10 +52,11 @@ class Cost:
     stage: str
     size: str
     instructions: int
-    dot: int
-    fmla: int
-    mull: int
+    dot_product: int
+    float_multiply: int
+    integer_multiply: int
     memory: int
+    versions: str
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -69,6 +75,9 @@ class Change:
         """Of the instructions before that are more now; negative if they are fewer."""
         return self.now.instructions / self.before.instructions - 1
 
+    def __str__(self) -> str:
+        return f"{self.now.model} {self.now.stage} on {self.now.cpu}: {self.share:+.3%}"
+
 
 def count_instructions(
     models: Sequence[Path],
@@ -81,26 +90,34 @@ def count_instructions(
     What is emulated is downloaded once, 0.2 GB.
 
     Args:
-        models: complete .tflite files.
+        models: complete .tflite files, no two of the same name.
         cpus: kinds of cores.
         frame_size: width and height of the camera's frame.
         track: shows progress.
 
     Raises:
         ModelFormatError: not a complete .tflite.
+        SettingsError: two files have the same name.
         RuntimeMissingError: QEMU, gcc or apt is not installed.
         HostError: it cannot be downloaded, or does not run there.
     """
-    specs = {model: read_card(model).input for model in models}
+    by_name: dict[str, Path] = {}
+    for model in models:
+        if model.stem in by_name:
+            raise SettingsError(f"{by_name[model.stem]} and {model} have the same name; rename one to tell them apart")
+        by_name[model.stem] = model
+    specs = {name: read_card(model).input for name, model in by_name.items()}
     guest = files(PYTHON)
-    jobs = [(model, cpu) for model in models for cpu in cpus]
+    versions = _versions(guest.site)
+    jobs = [(cpu, name) for cpu in cpus for name in by_name]
     costs = []
-    for model, cpu in track(jobs, "Counting instructions", len(jobs)):
-        arguments = ["-P", str(program.__file__), str(model.resolve()), *map(str, frame_size)]
-        size = f"{frame_size[0]}x{frame_size[1]} to {specs[model].width}x{specs[model].height}"
+    for cpu, name in track(jobs, "Counting instructions", len(jobs)):
+        arguments = ["-P", str(program.__file__), str(by_name[name].resolve()), *map(str, frame_size)]
+        size = f"{frame_size[0]}x{frame_size[1]} to {specs[name].width}x{specs[name].height}"
         for mark, counts in counted(cpu, guest, arguments, _own_packages()):
             if stage := _MARKS.get(mark):
-                costs.append(Cost(model.stem, cpu, stage, size, *(n // program.RUNS for n in astuple(counts))))
+                per_frame = [count // program.RUNS for count in astuple(counts)]
+                costs.append(Cost(name, cpu, stage, size, *per_frame, versions))  # type: ignore[call-arg]
     return costs
 
 
@@ -117,22 +134,28 @@ def parse_cpus(names: Sequence[str] | None) -> tuple[Cpu, ...]:
 
 
 def changes(before: Iterable[Cost], now: Iterable[Cost]) -> list[Change]:
-    """What is in both, in the order of `now`."""
-    known = {cost.key: cost for cost in before}
-    return [Change(known[cost.key], cost) for cost in now if cost.key in known]
-
-
-def risen(before: Iterable[Cost], now: Iterable[Cost], limit: float) -> list[Change]:
-    """Costs that are higher than before by more than a share.
+    """What is in both, in the order of `now`.
 
     Raises:
         ReportError: there is something to compare with, but nothing of the same model, core and size.
     """
-    before = list(before)
-    both = changes(before, now)
-    if before and not both:
+    known = {cost.key: cost for cost in before}
+    both = [Change(known[cost.key], cost) for cost in now if cost.key in known]
+    if known and not both:
         raise ReportError("nothing in the table of before is of these models, cores and sizes")
-    return [change for change in both if change.share > limit]
+    return both
+
+
+def risen(changed: Iterable[Change], limit: float) -> list[Change]:
+    """Those of a cost that is higher than before by more than a share."""
+    return [change for change in changed if change.share > limit]
+
+
+def to_json(costs: Sequence[Cost], changed: Sequence[Change] = ()) -> dict[str, Any]:
+    """The object that `edge-bench instructions --json` prints."""
+    shares = {change.now.key: change.share for change in changed}
+    rows = [asdict(cost) | ({"change": shares[cost.key]} if cost.key in shares else {}) for cost in costs]
+    return {"unit": "instructions a frame, not time", "costs": rows}
 
 
 def to_csv(costs: Iterable[Cost]) -> str:
@@ -154,13 +177,19 @@ def from_csv(text: str) -> list[Cost]:
     if not text.startswith(header):
         raise ReportError(f"a table of instructions begins with {header.strip()}")
     try:
-        rows = csv.reader(io.StringIO(text.removeprefix(header), newline=""))
-        costs = [Cost(*row[:4], *map(int, row[4:])) for row in rows]  # type: ignore[arg-type]
+        rows = list(csv.reader(io.StringIO(text.removeprefix(header), newline="")))
+        costs = [Cost(*row[:4], *map(int, row[4:9]), *row[9:]) for row in rows]  # type: ignore[arg-type]
     except (TypeError, ValueError, csv.Error):
-        raise ReportError("a table of instructions has 4 columns of words and 5 of whole numbers") from None
+        raise ReportError("a table of instructions has 5 columns of whole numbers between 4 of words and 1") from None
     if any(cost.instructions < 1 for cost in costs):
         raise ReportError("a table of instructions has counts of at least 1")
     return costs
+
+
+def _versions(site: Path) -> str:
+    """Of `EXECUTED`, as they are installed in a folder."""
+    installed = {one.name.replace("_", "-"): one.version for one in metadata.distributions(path=[str(site)])}
+    return ", ".join(f"{name} {installed[name]}" for name in EXECUTED)
 
 
 def _own_packages() -> list[Path]:

@@ -1,8 +1,8 @@
 /* A plugin of QEMU that counts the instructions of a 64-bit Arm program, by kind, between its calls of getsid(MARK).
 
-   Prints a line for each call: "MARK all dot fmla mull memory". Kinds and their codes: Arm Architecture Reference Manual
-   for A-profile, C4.1. The prototypes are those of version 1 of the plugin interface (qemu-plugin.h), which Debian 12 does
-   not ship. */
+   Writes a line at each call: "MARK ALL DOT FLOAT INTEGER MEMORY", what was executed since the call before. Which codes
+   are of which kind: Arm Architecture Reference Manual for A-profile, C4.1. The prototypes are those of version 1 of the
+   plugin interface (qemu-plugin.h), which Debian 12 does not ship. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,19 +25,22 @@ const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
 EXPORTED int qemu_plugin_version = 1;
 
 enum { ADD = 0, GETSID = 156 };
-enum kind { ALL, DOT, FMLA, MULL, MEMORY, KINDS };
+enum kind { ALL, DOT, FLOAT, INTEGER, MEMORY, KINDS };
 
+/* An instruction is of a kind if its bits under a mask have a value. */
 static const struct { enum kind kind; uint32_t mask, value; } codes[] = {
     { ALL, 0, 0 },
-    { DOT, 0x9f20fc00, 0x0e009400 },  /* SDOT, UDOT of vectors */
-    { DOT, 0x9f00f400, 0x0f00e000 },  /* by an element */
-    { FMLA, 0xbfa0fc00, 0x0e20cc00 }, /* FMLA of vectors */
-    { FMLA, 0xbf80f400, 0x0f801000 }, /* by an element */
-    { MULL, 0x9f20fc00, 0x0e20c000 }, /* SMULL, UMULL of vectors */
-    { MULL, 0x9f20fc00, 0x0e208000 }, /* SMLAL, UMLAL */
-    { MULL, 0x9f00f400, 0x0f00a000 }, /* SMULL, UMULL by an element */
-    { MULL, 0x9f00f400, 0x0f002000 }, /* SMLAL, UMLAL */
-    { MEMORY, 0x0a000000, 0x08000000 }, /* loads and stores */
+    { DOT, 0x9f20fc00, 0x0e009400 },     /* SDOT, UDOT of vectors */
+    { DOT, 0x9f00f400, 0x0f00e000 },     /* by an element */
+    { FLOAT, 0xbfa0fc00, 0x0e20cc00 },   /* FMLA of vectors, single and double precision */
+    { FLOAT, 0xbf80f400, 0x0f801000 },   /* by an element */
+    { FLOAT, 0xbfe0fc00, 0x0e400c00 },   /* FMLA of vectors, half precision */
+    { FLOAT, 0xbfc0f400, 0x0f001000 },   /* by an element */
+    { INTEGER, 0x9f20fc00, 0x0e20c000 }, /* SMULL, UMULL of vectors */
+    { INTEGER, 0x9f20fc00, 0x0e208000 }, /* SMLAL, UMLAL */
+    { INTEGER, 0x9f00f400, 0x0f00a000 }, /* SMULL, UMULL by an element */
+    { INTEGER, 0x9f00f400, 0x0f002000 }, /* SMLAL, UMLAL */
+    { MEMORY, 0x0a000000, 0x08000000 },  /* loads and stores */
 };
 
 static uint64_t counts[KINDS];

@@ -32,13 +32,22 @@ class Core:
 
 
 CORES: Final[dict[Cpu, Core]] = {
-    "cortex-a72": Core("0xd08", "0x0", 3, "fp asimd evtstrm crc32 cpuid", 1_800_000),
+    "cortex-a72": Core(
+        part="0xd08",
+        variant="0x0",
+        revision=3,
+        features="fp asimd evtstrm crc32 cpuid",
+        fastest_khz=1_800_000,
+    ),
     "cortex-a76": Core(
-        *("0xd0b", "0x4", 1),
-        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
-        2_400_000,
+        part="0xd0b",
+        variant="0x4",
+        revision=1,
+        features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+        fastest_khz=2_400_000,
     ),
 }
+"""Of the Raspberry Pi 4 and 5."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +56,16 @@ class Counts:
 
     Attributes:
         all: of every kind.
-        dot: dot products of 8-bit numbers, of vectors (SDOT, UDOT); the Cortex-A72 has none.
-        fmla: multiplications with addition of vectors of floats.
-        mull: widening multiplications of vectors of whole numbers.
+        dot_product: of vectors of 8-bit numbers (SDOT, UDOT); the Cortex-A72 has none.
+        float_multiply: multiplication with addition, of vectors of floats (FMLA).
+        integer_multiply: widening multiplication, with addition or without, of vectors of whole numbers (SMULL, SMLAL).
         memory: loads and stores.
     """
 
     all: int
-    dot: int
-    fmla: int
-    mull: int
+    dot_product: int
+    float_multiply: int
+    integer_multiply: int
     memory: int
 
 
