@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,8 @@ from hypothesis import settings
 
 from edge_core import Frame, InputSpec, ModelCard, complete
 from edge_core.run_folder import Run, read_run
+
+from .browser import CHROMIUM, Browser
 
 MODELS = Path(__file__).parent / "models"
 LABELS = ("red", "green", "blue", "dark")
@@ -69,6 +71,15 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subpro
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium here")
+    browser = Browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()
 
 
 COLOURS = {"blue": (200, 40, 30), "green": (40, 190, 50), "red": (40, 30, 210)}

@@ -146,7 +146,7 @@ def _open_all(
             opened = []
             for _ in range(starts):
                 with ExitStack() as started:
-                    opened.append(_open(candidate, frames[0], number == 0, start, started))
+                    opened.append(open_contender(candidate, frames[0], number == 0, start, started))
                     if len(opened) == starts:
                         stack.push(started.pop_all())
             contender = opened[-1]
@@ -162,7 +162,8 @@ def _open_all(
     return contenders, failed
 
 
-def _open(candidate: Candidate, frame: str, first: bool, start: Start, stack: ExitStack) -> Contender:
+def open_contender(candidate: Candidate, frame: str, first: bool, start: Start, stack: ExitStack) -> Contender:
+    """Starts a candidate's process, which lives as long as `stack`, and shows it one frame, the name of a .npy file."""
     worker = stack.enter_context(start(candidate))
     reply = worker.ask("open", frame=frame, **candidate.to_json())
     size = candidate.file.stat().st_size

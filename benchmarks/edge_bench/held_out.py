@@ -89,7 +89,7 @@ def save_pixels(
 def save_for(specs: Sequence[InputSpec], frame: Frame, folder: Path, name: str) -> dict[InputSpec, str]:
     """A frame preprocessed for every input there is, as .npy files."""
     return {
-        spec: _save(folder / f"pixels-{name}-{number}.npy", preprocess(frame, spec))
+        spec: save_frame(folder / f"pixels-{name}-{number}.npy", preprocess(frame, spec))
         for number, spec in enumerate(specs)
     }
 
@@ -97,7 +97,7 @@ def save_for(specs: Sequence[InputSpec], frame: Frame, folder: Path, name: str) 
 def save_frames(folder: Path, photos: Sequence[Photo], size: tuple[int, int]) -> list[str]:
     """A few photos, spread over all, as if a camera of this (width, height) had taken them."""
     chosen = photos[:: -(-len(photos) // FRAMES)]
-    return [_save(folder / f"frame-{index}.npy", frame) for index, frame in enumerate(_covering(chosen, size))]
+    return [save_frame(folder / f"frame-{index}.npy", frame) for index, frame in enumerate(_covering(chosen, size))]
 
 
 def _covering(photos: Sequence[Photo], size: tuple[int, int]) -> Iterator[Frame]:
@@ -115,6 +115,7 @@ def _covering(photos: Sequence[Photo], size: tuple[int, int]) -> Iterator[Frame]
         yield np.ascontiguousarray(larger[top : top + height, left : left + width], np.uint8)
 
 
-def _save(path: Path, array: Frame) -> str:
+def save_frame(path: Path, array: Frame) -> str:
+    """Writes a frame or pixels as .npy, and gives the file's name."""
     np.save(path, array, allow_pickle=False)
     return str(path)

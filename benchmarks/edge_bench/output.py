@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,15 +19,20 @@ PAGE_FILE: Final = "bench.html"
 FILES: Final = frozenset({JSON_FILE, CSV_FILE, CHART_FILE, PAGE_FILE})
 
 
-def check_out(folder: Path) -> None:
+def check_out(folder: Path, files: Collection[str] = FILES, whole: str = JSON_FILE) -> None:
     """Whether `write_report` will be able to write there, asked before the work is done.
+
+    Args:
+        folder: to write.
+        files: that an earlier report may have left there.
+        whole: one of them, without which it is no report.
 
     Raises:
         OutputError: it is taken by something else than an earlier benchmark, or not to be written.
     """
     if folder.is_dir():
         names = {child.name for child in folder.iterdir()}
-        foreign = sorted(names - FILES) or sorted(names if JSON_FILE not in names else ())
+        foreign = sorted(names.difference(files)) or sorted(names if whole not in names else ())
         if foreign:
             raise OutputError(f"{folder} holds {foreign[0]}, which is no benchmark's; choose another folder with --out")
     elif folder.exists():

@@ -42,7 +42,7 @@ def distributions(rows: Sequence[Row]) -> bytes:
         axes.xaxis, [value for row in rows for value in (row.total_ms.quantiles[low], row.total_ms.quantiles[high])]
     )
     figure.supxlabel("Latency per frame: 5 to 95 %, the middle half, the median", color=QUIET, fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
 def sizes(rows: Sequence[Row]) -> bytes:
@@ -55,13 +55,15 @@ def sizes(rows: Sequence[Row]) -> bytes:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} MB")
     axes.xaxis.set_minor_formatter("")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, labelcolor=QUIET)
-    return _png(figure)
+    return png(figure)
 
 
 def over_time(named: Sequence[tuple[str, Sequence[Turn]]]) -> bytes:
     """Latency of each row's turns over time and, where the board tells, its temperature and clock."""
     turns = sorted((turn for _, some in named for turn in some), key=lambda turn: turn.time_s)
-    shown = [(title, name) for title, name in SENSED if any(getattr(turn.readings, name) is not None for turn in turns)]
+    shown = [
+        (sensed, name) for sensed, name in SENSED if any(getattr(turn.readings, name) is not None for turn in turns)
+    ]
     figure = Figure(figsize=(WIDTH, 3.4 + 1.5 * len(shown)), dpi=DPI, layout="constrained")
     latency, *others = np.atleast_1d(
         figure.subplots(1 + len(shown), 1, sharex=True, height_ratios=[2, *[1] * len(shown)])
@@ -77,16 +79,16 @@ def over_time(named: Sequence[tuple[str, Sequence[Turn]]]) -> bytes:
         )
     latency.set_yscale("log")
     _millisecond_ticks(latency.yaxis, [turn.total_ms for turn in turns])
-    _quiet(latency)
-    for axes, (title, name) in zip(others, shown, strict=True):
+    quiet(latency)
+    for axes, (sensed, name) in zip(others, shown, strict=True):
         points = [(turn.time_s, value) for turn in turns if (value := getattr(turn.readings, name)) is not None]
         axes.plot(*zip(*points, strict=True), color=COLORS[2], lw=1.2)
-        _title(axes, title)
-        _quiet(axes)
-    _title(latency, "Median latency of each turn")
+        title(axes, sensed)
+        quiet(axes)
+    title(latency, "Median latency of each turn")
     (others or [latency])[-1].set_xlabel("Seconds since timing began", color=QUIET, fontsize=9)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=QUIET)
-    return _png(figure)
+    return png(figure)
 
 
 def corrupted(rows: Sequence[Row]) -> bytes:
@@ -108,10 +110,10 @@ def corrupted(rows: Sequence[Row]) -> bytes:
             )
     axes.yaxis.set_major_formatter(PERCENT)
     axes.set_xlabel("Severity; 0 is the photo as it is", color=QUIET, fontsize=9)
-    _title(axes, "Accuracy under corruption, mean of 15 kinds")
-    _quiet(axes)
+    title(axes, "Accuracy under corruption, mean of 15 kinds")
+    quiet(axes)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=QUIET)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion_change(row: Row, first: Row, labels: Sequence[str]) -> bytes:
@@ -133,7 +135,7 @@ def confusion_change(row: Row, first: Row, labels: Sequence[str]) -> bytes:
         if count:
             color = "white" if abs(count) > 0.6 * most else FULL_SIZE
             axes.text(taken, shown, f"{count:+d}", ha="center", va="center", fontsize=9, color=color)
-    return _png(figure)
+    return png(figure)
 
 
 def _rows_figure(rows: Sequence[Row]) -> tuple[Figure, Axes]:
@@ -142,7 +144,7 @@ def _rows_figure(rows: Sequence[Row]) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     axes.set_yticks(range(len(rows)), [_short(row.name) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    _quiet(axes)
+    quiet(axes)
     axes.tick_params(axis="y", labelcolor=FULL_SIZE, labelsize=8.5)
     return figure, axes
 
@@ -162,11 +164,12 @@ def _millisecond_ticks(axis: Axis, values: Sequence[float]) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g} ms")
 
 
-def _title(axes: Axes, text: str) -> None:
+def title(axes: Axes, text: str) -> None:
+    """What a plot shows, above it at the left."""
     axes.set_title(text, fontsize=10.5, weight="bold", color=FULL_SIZE, loc="left")
 
 
-def _quiet(axes: Axes) -> None:
+def quiet(axes: Axes) -> None:
     """Grid and scale step back behind what is drawn."""
     axes.grid(color=GRID, lw=0.8)
     axes.set_axisbelow(True)
@@ -175,7 +178,8 @@ def _quiet(axes: Axes) -> None:
     axes.tick_params(which="both", length=0, labelcolor=QUIET, labelsize=9)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The bytes of a PNG file."""
     data = BytesIO()
     figure.savefig(data, format="png")
     return data.getvalue()

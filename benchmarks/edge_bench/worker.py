@@ -7,6 +7,8 @@ machine is asked here, since a worker may run on another one.
     {"do": "open", …Candidate, "frame": FILE}              -> {"runtime": "ai-edge-litert 2.3.0", "cold_start_ms": …, "first_ms": …}
     {"do": "burst", "frames": [FILE, …], "seconds": 0.25}  -> {"preprocess_ms": […], "invoke_ms": […], "readings": Readings, "watts": …}
     {"do": "classify", "pixels": [FILE, …]}                -> {"scores": float32 as base64, photo by photo}
+    {"do": "square", "pixels": FILE, "label": 0, "epsilons": [1, …], "queries": 500, "seed": [0, 1], "steps": null}
+                                                           -> {"queries": [null, 12, …]}
     {"do": "memory"}                                       -> {"peak_mb": 61.3}
     {"do": "environment"}                                  -> {"environment": Environment}
     anything that fails                                    -> {"error": "one line", "missing": true or false}
@@ -29,6 +31,7 @@ from edge_bench.backends import Model, open_model
 from edge_bench.candidates import Candidate
 from edge_bench.environment import read_environment
 from edge_bench.power import find_meter
+from edge_bench.square_attack import in_steps, queries_to_fool
 from edge_core.errors import EdgeError, RuntimeMissingError
 from edge_device.board import Sensors
 from edge_device.classifier import Timing
@@ -66,6 +69,11 @@ def serve(requests: Iterable[str], replies: TextIO) -> None:
                     pixels = (np.load(name, allow_pickle=False) for name in request["pixels"])
                     scores = np.array([model.pixel_scores(photo) for photo in pixels], "<f4")
                     reply = {"scores": base64.b64encode(scores.tobytes()).decode()}
+                case {"do": "square"} if model:
+                    pixels = np.load(request["pixels"], allow_pickle=False)
+                    asked = in_steps(model.pixel_scores, request["steps"]) if request["steps"] else model.pixel_scores
+                    budget = request["epsilons"], request["queries"], request["seed"]
+                    reply = {"queries": queries_to_fool(asked, pixels, request["label"], *budget)}
                 case {"do": "memory"}:
                     reply = {"peak_mb": peak_mb()}
                 case {"do": "environment"}:

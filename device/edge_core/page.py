@@ -1,17 +1,22 @@
-"""A report that one can look at: a single HTML file without scripts and without requests, for a phone and for a desk.
+"""A report that one can look at: a single HTML file without requests, for a phone and for a desk.
 
 A page is made of sections, a section of parts; `table`, `figure`, `gallery`, `facts` and `paragraph` make the parts.
 Whatever comes in as `str` is text and is escaped; markup is only what these functions return, an `Html`. Pictures lie
 inside the file as data URIs. The page's own policy forbids everything else, so even a mistake here could load nothing.
+
+A page has no script unless it is given one, a `Script`. Its policy then names that script by its SHA-256, so that nothing
+else in the page can ever run, and what the script is to know lies beside it as JSON, which is never run.
 """
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Final
+from typing import Any, Final
 
 from edge_core.files import written_whole
 
@@ -40,6 +45,21 @@ class Picture:
     data: bytes
     caption: Text
     alt: str
+
+
+@dataclass(frozen=True)
+class Script:
+    """What makes a page answer to those who look at it.
+
+    Attributes:
+        code: JavaScript, of this product; it must make text of what it shows of the data (`textContent`), never markup.
+        data: JSON that it finds in the element with the id `data`; may hold anything.
+        style: CSS for what it draws.
+    """
+
+    code: str
+    data: Any
+    style: str = ""
 
 
 def lines(*texts: Text) -> Html:
@@ -112,13 +132,14 @@ def section(title: str, *parts: Html) -> Html:
     return Html(f"<section><h2>{_markup(title)}</h2>{stack(*parts).markup}</section>")
 
 
-def page(title: str, subtitle: str, *sections: Html) -> str:
+def page(title: str, subtitle: str, *sections: Html, script: Script | None = None) -> str:
     """The whole page as the text of an HTML file."""
     return _PAGE.substitute(
         title=escape(title),
         subtitle=escape(subtitle),
-        style=_STYLE,
-        sections="\n".join(part.markup for part in sections),
+        policy=_POLICY + (f"; script-src 'sha256-{_sha256(script.code)}'" if script else ""),
+        style="\n".join([_STYLE, script.style.strip()] if script else [_STYLE]),
+        sections="\n".join([*(part.markup for part in sections), *([_scripted(script)] if script else [])]),
     )
 
 
@@ -135,6 +156,22 @@ def write_page(path: Path, text: str) -> None:
 def _markup(text: Text) -> str:
     return text.markup if isinstance(text, Html) else escape(text)
 
+
+def _scripted(script: Script) -> str:
+    # Within a script element nothing ends it but its end tag, and only "<!--" begins a part in which that differs.
+    if any(text in script.code.lower() for text in ("</script", "<!--", "\r")):
+        raise ValueError("a script that holds </script, <!-- or a carriage return would not be the one that was hashed")
+    data = json.dumps(script.data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":  # of the ASCII that dumps writes
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    return f'<script type="application/json" id="data">{data}</script>\n<script>{script.code}</script>'
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 # Figures are drawn on white and keep it as a card in the dark, where inverting them would change the photos' colours.
 _STYLE: Final = """
@@ -181,7 +218,7 @@ _PAGE: Final = Template("""\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="$policy">
 <title>$title</title>
 <style>
 $style

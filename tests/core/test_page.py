@@ -1,5 +1,8 @@
 """A page is one file, asks for nothing, runs nothing, and shows text as text."""
 
+import base64
+import hashlib
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -78,3 +81,22 @@ def test_a_name_that_utf_8_cannot_hold_is_written_legibly(tmp_path: Path) -> Non
     text = (tmp_path / "page.html").read_text("utf-8")
     assert "<title>a\\udc80b</title>" in text
     assert "$x $title" in text
+
+
+def test_a_script_is_named_by_its_hash_and_its_data_cannot_end_it() -> None:
+    code, data = "let a = 1 < 2 && '$x';\n", {HOSTILE: [HOSTILE, "<!-- <script>", "\u2028\udc80"]}
+    text = page.page("t", "", page.paragraph("p"), script=page.Script(code, data, "b { color: red; }"))
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    reader = read(text)
+    assert ("content", policy) in reader.attributes
+    assert reader.tags.count("script") == 2
+    assert f"<script>{code}</script>" in text
+    inert = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
+    assert json.loads(inert) == data
+
+
+@pytest.mark.parametrize("code", ["'</SCRIPT>'", "a <!-- b", "a\r\nb"])
+def test_a_script_that_would_not_be_the_one_that_was_hashed_is_refused(code: str) -> None:
+    with pytest.raises(ValueError, match="would not be the one"):
+        page.page("t", "", script=page.Script(code, None))

@@ -1,15 +1,8 @@
-"""The live page in a real browser: headless Chromium, driven over its DevTools pipe."""
+"""The live page in a real browser."""
 
-import base64
-import itertools
-import json
-import os
-import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -21,116 +14,13 @@ from edge_device.results import Event, FrameResult, Latency, Notice, SinkCounts,
 from edge_device.sources import SourceFrame
 from edge_device.web import Address, WebPage
 
+from ..browser import Browser
+
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
-
 HOSTILE = "<img src=x onerror=alert(1)>"
 SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
-
-
-class Browser:
-    """A tab of a headless Chromium; `complaints` is what its console, its network and its policies had to say."""
-
-    def __init__(self, profile: Path) -> None:
-        assert CHROMIUM
-        to_browser, self._out = os.pipe()
-        self._in, from_browser = os.pipe()
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-        self._process = os.posix_spawn(
-            CHROMIUM,
-            [CHROMIUM, *options, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
-            os.environ | {"TMPDIR": str(profile)},  # what is killed does not tidy up
-            file_actions=[
-                *((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)),
-                # By way of high numbers: Chromium reads from 3 and writes to 4, which either pipe may have.
-                (os.POSIX_SPAWN_DUP2, to_browser, 200),
-                (os.POSIX_SPAWN_DUP2, from_browser, 201),
-                (os.POSIX_SPAWN_DUP2, 200, 3),
-                (os.POSIX_SPAWN_DUP2, 201, 4),
-                (os.POSIX_SPAWN_CLOSE, 200),
-                (os.POSIX_SPAWN_CLOSE, 201),
-            ],
-        )
-        os.close(to_browser)
-        os.close(from_browser)
-        self.complaints: list[str] = []
-        self._ids = itertools.count(1)
-        self._answers: dict[int, dict[str, Any]] = {}
-        self._news = threading.Condition()
-        self._session: str | None = None
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
-            self.send(f"{domain}.enable")
-
-    def _read(self) -> None:
-        rest = b""
-        while data := os.read(self._in, 1 << 16):
-            *messages, rest = (rest + data).split(b"\0")
-            for message in map(json.loads, messages):
-                with self._news:
-                    if "id" in message:
-                        self._answers[message["id"]] = message
-                        self._news.notify_all()
-                    elif message["method"] in ("Runtime.exceptionThrown", "Log.entryAdded") or (
-                        message["method"] == "Runtime.consoleAPICalled" and message["params"]["type"] == "error"
-                    ):
-                        self.complaints.append(json.dumps(message["params"]))
-
-    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        number = next(self._ids)
-        message = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        with self._news:
-            assert self._news.wait_for(lambda: number in self._answers, 60), f"no answer to {method}"
-            answer = self._answers.pop(number)
-        assert "error" not in answer, answer
-        result: dict[str, Any] = answer["result"]
-        return result
-
-    def resize(self, width: int, height: int) -> None:
-        self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=2 if width < 600 else 1,
-            mobile=width < 600,
-        )
-
-    def open(self, url: str) -> None:
-        self.send("Page.navigate", url=url)
-
-    def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
-        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def wait(self, expression: str, seconds: float = 30) -> Any:
-        """Its value once it is true; until the page is there, it may throw."""
-        end = time.monotonic() + seconds
-        while not (value := self.ask(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()")):
-            assert time.monotonic() < end, f"never true: {expression}\n{self.ask('document.body.innerText')}"
-            time.sleep(0.1)
-        return value
-
-    def screenshot(self) -> bytes:
-        """A PNG of what is in view."""
-        return base64.b64decode(self.send("Page.captureScreenshot")["data"])
-
-    def close(self) -> None:
-        os.kill(self._process, signal.SIGKILL)
-        os.waitpid(self._process, 0)
-        self._reader.join(5)
-        os.close(self._out)
-        os.close(self._in)
 
 
 class Feeder:
@@ -195,13 +85,6 @@ def status(frames: int, uptime_s: float, source_state: Any) -> Status:
         memory_mb=99.4,
         sinks={"mqtt": SinkCounts(10, 3, 0, 0, 4, HOSTILE), "web": SinkCounts(10)},
     )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -73,6 +73,12 @@ def cut(model: "keras.Model", architecture: Architecture = DEFAULT) -> Parts:
     return Parts(keras.Model(model.input, seam), keras.Model(seam, model.output), keras.Model(seam, features))
 
 
+def uncut(model: "keras.Model") -> Parts:
+    """The parts of a model that `build` made if all of it is to be trained: nothing is frozen, and the maps are pixels."""
+    features = model.get_layer(_DROPOUT).input
+    return Parts(keras.Model(model.input, model.input), model, keras.Model(model.input, features))
+
+
 def set_head(model: "keras.Model", kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> None:
     """Sets the last layer: `kernel` of shape (features, labels), `bias` of shape (labels,)."""
     model.get_layer(SCORES).set_weights([kernel, bias])

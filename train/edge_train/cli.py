@@ -54,6 +54,13 @@ class AugmentName(StrEnum):
     randaugment = "randaugment"
 
 
+class AdversarialName(StrEnum):
+    """How the pictures are made that adversarial training shows; `edge_train.attacks` has them."""
+
+    fgsm = "fgsm"
+    pgd = "pgd"
+
+
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")]
 Data = Annotated[
     str,
@@ -125,6 +132,15 @@ def fit(
     qat: Annotated[
         bool, typer.Option("--qat", help="Train for 8-bit arithmetic, too; edge-convert will use it.")
     ] = False,
+    adversarial: Annotated[
+        AdversarialName | None,
+        typer.Option(
+            help="Train all layers on pictures made to mislead the network, last. fgsm: in one step. pgd: in four."
+        ),
+    ] = None,
+    adversarial_epsilon: Annotated[
+        float, typer.Option(help="How far those may be from the photo, in grey levels of 255.", min=1, max=64)
+    ] = 1.0,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write what TensorBoard shows, into tensorboard/.")
     ] = False,
@@ -152,8 +168,10 @@ def fit(
             prune=prune,
             cluster=cluster,
             qat=qat,
+            adversarial=adversarial.value if adversarial else "",
+            adversarial_epsilon=adversarial_epsilon,
         )
-        if qat:  # what cannot be is said before any work is done
+        if qat or adversarial:  # what cannot be is said before any work is done
             with extra_needed("train", *_NEEDS):
                 from edge_train.architectures import ARCHITECTURES
             check_settings(settings, ARCHITECTURES[backbone.value])

@@ -24,6 +24,9 @@ Positions = npt.NDArray[np.int64]
 Teach = Callable[[Positions, Positions], Array]
 """Scores that a teacher gives to photos by position and view: float32, shape (count, labels)."""
 
+Look = Callable[[Positions, Positions, tuple[int, int]], Array]
+"""Maps of photos by position and view, and two seeds: float32, shape (count, height, width, channels)."""
+
 
 @dataclass(frozen=True)
 class Student:
@@ -79,6 +82,7 @@ class Lessons:
         temperature: at which student and teacher are compared.
         reference: scores of the validation photos that the student should come near, shape (photos, labels), instead of
             being right.
+        look: makes the maps of a batch, if they are not those on disk.
     """
 
     maps: Maps
@@ -87,6 +91,7 @@ class Lessons:
     share: float = 0.0
     temperature: float = 1.0
     reference: Array | None = None
+    look: Look | None = None
 
 
 class History:
@@ -177,7 +182,10 @@ class FineTuner:
         label = f"{self.phase.title}, epoch {done + 1} of {self.phase.epochs}"
         for number in track(range(self._steps), label, self._steps):
             positions = order[number]
-            maps = lessons.maps.read(positions, chosen[number]).astype(np.float32)
+            if lessons.look:
+                maps = lessons.look(positions, chosen[number], (settings.seed, len(order) * epoch + number))
+            else:
+                maps = lessons.maps.read(positions, chosen[number]).astype(np.float32)
             hard = one_hot[lessons.maps.targets[positions]]
             soft = lessons.teach(positions, chosen[number]) if lessons.teach else hard
             weights = lessons.weights[positions]

@@ -184,7 +184,7 @@ def fit(
         material = _prepare(request, devices, extractor, state, any(phase.epochs for phase in todo), track)
         if teacher is not None:
             material = _with_teacher(material, request, teacher, cache / "features", opened, track)
-        quantised = _train(todo, material, history, workshop, state, track)
+        material, quantised = _train(todo, material, history, workshop, state, track)
         if not devices.chief:
             return _written_elsewhere(out, devices, history.epochs, material.unusable)
         fitted = _test_and_write(out, request, material, quantised, history, tensorboard, track)
@@ -211,7 +211,7 @@ def _prepare(
         set_head(model, *_solved_head(parts, train, len(photos.labels), importance, settings.seed, track))
     else:
         with np.load(state / BASE_FILE, allow_pickle=False) as base:
-            parts.upper.set_weights([base[name] for name in base.files])
+            model.set_weights([base[name] for name in base.files])
     if all_views and views[HEAD_VIEWS:]:
         train = train.with_views(maps("more views of the training photos", train.photos, views[HEAD_VIEWS:]))
     return Material(model, parts, request.architecture, settings, devices, extractor, Lessons(train, importance), val)
@@ -232,13 +232,17 @@ def _with_teacher(
 
 def _train(
     todo: list[Phase], material: Material, history: History, workshop: Workshop, state: Path | None, track: Track
-) -> "keras.Model | None":
-    """Goes through the phases, the first of them from `state` on if there is one; the network for 8 bits, if asked for."""
+) -> tuple[Material, "keras.Model | None"]:
+    """Goes through the phases, the first of them from `state` on if there is one.
+
+    Returns:
+        What there is now, and the network for 8 bits, if asked for.
+    """
     quantised: keras.Model | None = None
     for phase in todo:
         if phase.name != TOGETHER and not material.devices.chief:
             break
-        base = material.parts.upper.get_weights()
+        base = material.model.get_weights()
         planned = plan(phase, material)
         tuner = FineTuner(
             planned.student, phase, planned.lessons, planned.val, material.settings, history, planned.devices
@@ -255,7 +259,9 @@ def _train(
         tuner.keep_best()
         planned.finish()
         quantised = quantised or planned.quantised
-    return quantised
+        if planned.parts:
+            material = replace(material, parts=planned.parts, val=planned.val)
+    return material, quantised
 
 
 def _save(workshop: Workshop, tuner: FineTuner, history: History, base: list[Array]) -> None:

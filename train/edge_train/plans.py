@@ -1,22 +1,29 @@
 """What each phase of a training trains, what it learns from, and where."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import numpy as np
 
 from edge_core.photos import Photo, Unusable
 from edge_core.run_folder import spread
 from edge_train.architectures import Architecture
-from edge_train.backbone import Parts
+from edge_train.attacks import fgsm, logits_of, perturb, pgd
+from edge_train.backbone import Parts, uncut
 from edge_train.devices import ONE, Devices
 from edge_train.features import Extractor, Maps, compiled, map_scores, pixel_batches
-from edge_train.fine_tune import Lessons, Student, Teach, with_dropout
+from edge_train.fine_tune import Array, Lessons, Positions, Student, Teach, with_dropout
 from edge_train.settings import Phase, Settings
 from edge_train.tf import keras, tf
 from edge_train.views import ViewMaker
 
 ROUNDING_PHOTOS: Final = 256
 """Photos whose activations set the ranges of quantisation-aware training."""
+
+ADVERSARIAL_STEPS: Final = 4
+"""Of PGD in training. Each is a pass through the whole network and back, as the training step itself is."""
 
 ROUNDED_VIEWS: Final = 2
 """Of each photo, for the same: as seen and mirrored."""
@@ -63,6 +70,7 @@ class Plan:
         devices: what it is trained on.
         finish: moves what the student has learned into the network.
         quantised: the network for 8 bits, if the phase makes one.
+        parts: the network as it is cut from now on, if otherwise than before; `val` is then of these.
     """
 
     student: Student
@@ -71,16 +79,48 @@ class Plan:
     devices: Devices = ONE
     finish: Callable[[], None] = lambda: None
     quantised: "keras.Model | None" = None
+    parts: Parts | None = None
 
 
 def plan(phase: Phase, material: Material) -> Plan:
     """How to go about a phase; the imports that the last three need take two seconds."""
-    makers = {"fine-tune": _fine_tune, "prune": _prune, "cluster": _cluster, "qat": _qat}
+    makers = {"fine-tune": _fine_tune, "adversarial": _adversarial, "prune": _prune, "cluster": _cluster, "qat": _qat}
     return makers[phase.name](phase, material)
 
 
 def _fine_tune(phase: Phase, material: Material) -> Plan:
     return Plan(with_dropout(material.parts), material.lessons, material.val, material.devices)
+
+
+def _adversarial(phase: Phase, material: Material) -> Plan:
+    """Training of the whole network on pictures that are made in every step against the network as it then is.
+
+    Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (2018); with one step from a random
+    start Wong, Rice and Kolter, "Fast is better than free" (2020). With the lower part frozen it did not help with the settings
+    that were tried (train/README.md has the figures).
+    """
+    settings, train, maker = material.settings, material.lessons.maps, material.extractor.maker
+    parts, logits, epsilon = uncut(material.model), logits_of(material.model), settings.adversarial_epsilon
+    attack = (
+        fgsm(epsilon, random_start=True) if settings.adversarial == "fgsm" else pgd(epsilon, steps=ADVERSARIAL_STEPS)
+    )
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def attacked(pixels: Any, labels: Any, seeds: Any) -> Any:
+        return perturb(logits, tf.cast(pixels, tf.float32), labels, attack, seeds)
+
+    def view(position: int, number: int) -> Any:
+        return replace(maker, numbers=(number,))(train.photos[position])[0]
+
+    def look(positions: Positions, views: Positions, seeds: tuple[int, int]) -> Array:
+        with ThreadPoolExecutor() as pool:
+            pixels = np.stack(list(pool.map(view, positions.tolist(), views.tolist())))
+        found: Array = attacked(pixels, train.targets[positions], tf.constant(seeds)).numpy()
+        return found
+
+    pixels_of = material.extractor.through(parts.lower, of="pixels")
+    val = replace(pixels_of("the validation photos' pixels", material.val.photos, (0,)), unusable=material.val.unusable)
+    return Plan(with_dropout(parts), replace(material.lessons, look=look), val, parts=parts)
 
 
 def _prune(phase: Phase, material: Material) -> Plan:

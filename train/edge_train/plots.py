@@ -39,11 +39,11 @@ def curves(history: Sequence[Epoch]) -> Figure:
         loss.plot(epochs, values, color=color, marker="o", ms=4.5, label=name)
     share.plot(epochs, [epoch.val_accuracy for epoch in history], color=VAL, marker="o", ms=4.5)
     share.yaxis.set_major_formatter(PERCENT)
-    _title(loss, "Loss")
-    _title(share, "Validation accuracy")
+    title(loss, "Loss")
+    title(share, "Validation accuracy")
     loss.legend(facecolor="white", edgecolor="none", framealpha=1, fontsize=9, labelcolor=QUIET)
     for axes in (loss, share):
-        _quiet(axes)
+        quiet(axes)
         axes.axvline(kept.epoch, color=INK, lw=1, ls=(0, (4, 4)), alpha=0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     share.set_xlabel("Epoch; 0 is the head on frozen features, the dashed one was kept", color=QUIET, fontsize=9)
@@ -61,13 +61,13 @@ def pictures(pixels: Sequence[Frame], captions: Sequence[str], columns: int = 6)
         axes.axis("off")
     for axes, picture, caption in zip(grid, pixels, captions, strict=False):
         axes.imshow(picture)
-        axes.set_title(_plain(caption), fontsize=7.5, color=INK, pad=3)
+        axes.set_title(plain(caption), fontsize=7.5, color=INK, pad=3)
     return figure
 
 
 def confusion(evaluation: Evaluation) -> Figure:
     """Test photos by true and predicted label, shaded by the share of the true label."""
-    counts, labels = evaluation.confusion, [_plain(label) for label in evaluation.labels]
+    counts, labels = evaluation.confusion, [plain(label) for label in evaluation.labels]
     side = min(LONGEST, max(WIDTH, 0.32 * len(labels) + 2.2))
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
@@ -79,7 +79,7 @@ def confusion(evaluation: Evaluation) -> Figure:
     axes.set_ylabel("shows", color=QUIET, fontsize=9)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelcolor=INK, labelsize=9)
-    _title(axes, f"{len(evaluation.judged)} test photos, {evaluation.accuracy.percent()} right")
+    title(axes, f"{len(evaluation.judged)} test photos, {evaluation.accuracy.percent()} right")
     if len(labels) <= 40:  # beyond, the numbers would be too small to read
         for row in range(len(labels)):
             for column in range(len(labels)):
@@ -110,13 +110,13 @@ def classes(evaluation: Evaluation) -> Figure:
                 axes.hlines(height, estimate.low, estimate.high, color=color, lw=1.6, alpha=0.45)
                 axes.scatter(estimate.value, height, s=32, color=color, marker=marker, edgecolor="white", zorder=3)
         axes.scatter([], [], s=32, color=color, marker=marker, label=name)
-    axes.set_yticks(range(len(scores)), [_plain(score.label) for score in scores])
+    axes.set_yticks(range(len(scores)), [plain(score.label) for score in scores])
     axes.set_ylim(len(scores) - 0.5, -0.5)
     axes.set_xlim(right=1.005)
     axes.xaxis.set_major_formatter(PERCENT)
-    _quiet(axes)
+    quiet(axes)
     axes.tick_params(axis="y", labelcolor=INK)
-    _title(axes, "Each class, with 95 % intervals")
+    title(axes, "Each class, with 95 % intervals")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=QUIET)
     return figure
 
@@ -139,13 +139,13 @@ def reliability(evaluation: Evaluation) -> Figure:
         edgecolor="white",
     )
     for part in (axes, counts):
-        _quiet(part)
+        quiet(part)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.02)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PERCENT)
-    _title(axes, f"Accuracy against score; expected calibration error {100 * error:.1f} %")
-    _title(counts, "Photos")
+    title(axes, f"Accuracy against score; expected calibration error {100 * error:.1f} %")
+    title(counts, "Photos")
     counts.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     counts.set_xlabel(
         "Score of the predicted label; on the dashed line scores are what they promise", color=QUIET, fontsize=9
@@ -153,11 +153,12 @@ def reliability(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def _title(axes: Axes, text: str) -> None:
+def title(axes: Axes, text: str) -> None:
+    """What a plot shows, above it at the left."""
     axes.set_title(text, fontsize=10.5, weight="bold", color=INK, loc="left")
 
 
-def _quiet(axes: Axes) -> None:
+def quiet(axes: Axes) -> None:
     """Grid and scale step back behind what is drawn."""
     axes.grid(color=GRID, lw=0.8)
     axes.set_axisbelow(True)
@@ -166,6 +167,6 @@ def _quiet(axes: Axes) -> None:
     axes.tick_params(length=0, labelcolor=QUIET, labelsize=9)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text as it is: a dollar sign would begin a formula, and half a formula is an error."""
     return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

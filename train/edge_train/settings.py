@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from edge_train.architectures import Architecture
 
 Augment = Literal["camera", "randaugment"]
+Adversarial = Literal["", "fgsm", "pgd"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Settings:
         compression_epochs: of each of the three.
         compression_rate: learning rate of training for 8 bits, with the same warm-up and decay; ten times that of the
             other two.
+        adversarial: attack whose pictures all layers are trained on after fine-tuning; empty for none. At the learning
+            rate of pruning and clustering.
+        adversarial_epsilon: how far those may be from the photo, in grey levels of any channel of a pixel. With 2, all
+            that the network knew was lost in the two trainings that were tried (train/README.md).
+        adversarial_epochs: of training on them.
     """
 
     seed: int = 1
@@ -54,6 +60,9 @@ class Settings:
     qat: bool = False
     compression_epochs: int = 3
     compression_rate: float = 1e-5
+    adversarial: Adversarial = ""
+    adversarial_epsilon: float = 1.0
+    adversarial_epochs: int = 5
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,9 @@ def phases(settings: Settings) -> list[Phase]:
     """In order."""
     count, rate = settings.compression_epochs, settings.compression_rate
     found = [Phase("fine-tune", "head", "Fine-tuning", settings.epochs, settings.learning_rate, settings.patience)]
+    if settings.adversarial:
+        epochs = settings.adversarial_epochs
+        found.append(Phase("adversarial", "", "Adversarial training", epochs, 10 * rate, None))
     if settings.prune:
         found.append(Phase("prune", "", "Pruning", count, 10 * rate, None))
     if settings.cluster:
@@ -102,5 +114,10 @@ def check_settings(settings: Settings, architecture: "Architecture") -> None:
         )
     if settings.qat and settings.cluster:
         raise SettingsError("--qat after --cluster would move the weights apart again: choose one of them")
+    after = [name for name in ("prune", "cluster", "qat") if getattr(settings, name)]
+    if settings.adversarial and after:
+        raise SettingsError(
+            f"--{after[0]} goes on with photos as they are and would undo --adversarial: choose one of them"
+        )
     if settings.cluster == 1:
         raise SettingsError("--cluster 1 would leave a single weight; 16 or 32 are usual")

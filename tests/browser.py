@@ -1,0 +1,116 @@
+"""Headless Chromium, driven over its DevTools pipe: pages in a real browser, without a driver to install."""
+
+import base64
+import itertools
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Browser:
+    """A tab of a headless Chromium; `complaints` is what its console, its network and its policies had to say."""
+
+    def __init__(self, profile: Path) -> None:
+        assert CHROMIUM
+        to_browser, self._out = os.pipe()
+        self._in, from_browser = os.pipe()
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        self._process = os.posix_spawn(
+            CHROMIUM,
+            [CHROMIUM, *options, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
+            os.environ | {"TMPDIR": str(profile)},  # what is killed does not tidy up
+            file_actions=[
+                *((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)),
+                # By way of high numbers: Chromium reads from 3 and writes to 4, which either pipe may have.
+                (os.POSIX_SPAWN_DUP2, to_browser, 200),
+                (os.POSIX_SPAWN_DUP2, from_browser, 201),
+                (os.POSIX_SPAWN_DUP2, 200, 3),
+                (os.POSIX_SPAWN_DUP2, 201, 4),
+                (os.POSIX_SPAWN_CLOSE, 200),
+                (os.POSIX_SPAWN_CLOSE, 201),
+            ],
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self.complaints: list[str] = []
+        self._ids = itertools.count(1)
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._news = threading.Condition()
+        self._session: str | None = None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.send(f"{domain}.enable")
+
+    def _read(self) -> None:
+        rest = b""
+        while data := os.read(self._in, 1 << 16):
+            *messages, rest = (rest + data).split(b"\0")
+            for message in map(json.loads, messages):
+                with self._news:
+                    if "id" in message:
+                        self._answers[message["id"]] = message
+                        self._news.notify_all()
+                    elif message["method"] in ("Runtime.exceptionThrown", "Log.entryAdded") or (
+                        message["method"] == "Runtime.consoleAPICalled" and message["params"]["type"] == "error"
+                    ):
+                        self.complaints.append(json.dumps(message["params"]))
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self._ids)
+        message = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        with self._news:
+            assert self._news.wait_for(lambda: number in self._answers, 60), f"no answer to {method}"
+            answer = self._answers.pop(number)
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def resize(self, width: int, height: int) -> None:
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if width < 600 else 1,
+            mobile=width < 600,
+        )
+
+    def open(self, url: str) -> None:
+        self.send("Page.navigate", url=url)
+
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression."""
+        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait(self, expression: str, seconds: float = 30) -> Any:
+        """Its value once it is true; until the page is there, it may throw."""
+        end = time.monotonic() + seconds
+        while not (value := self.ask(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()")):
+            assert time.monotonic() < end, f"never true: {expression}\n{self.ask('document.body.innerText')}"
+            time.sleep(0.1)
+        return value
+
+    def screenshot(self) -> bytes:
+        """A PNG of what is in view."""
+        return base64.b64decode(self.send("Page.captureScreenshot")["data"])
+
+    def close(self) -> None:
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        self._reader.join(5)
+        os.close(self._out)
+        os.close(self._in)
