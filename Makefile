@@ -2,7 +2,10 @@
 # make test   sets everything up, then checks and tests
 # make venv   only sets everything up, in .venv
 # make wheel  what the Pi installs, in dist/
-# make verify-pi  the product on emulated Raspberry Pis with a camera; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours
+# make verify-pi  the product on emulated Raspberry Pis with a camera; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours,
+#                 OPTIONS=--help tells more
+# make verify-pi-32  what there is for 32-bit Raspberry Pi OS
+# make verify-instructions  whether a frame has become dearer on Arm, in instructions
 # make check  formatting, lint, types, layers
 
 DATA ?= signs
@@ -17,7 +20,7 @@ READY := .venv/ready
 # A venv works only where it was made.
 $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .venv)
 
-.PHONY: demo test check venv wheel clean verify-pi verify-pi-ssh verify-pi-32
+.PHONY: demo test check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions
 
 venv: $(READY)
 
@@ -60,13 +63,23 @@ wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation
 
 verify-pi: $(READY)
-	$(BIN)/python -m tests.pi.verify $(MODELS) $(if $(PHOTOS),--photos "$(PHOTOS)")
+	$(BIN)/python -m tests.pi.verify $(MODELS) $(if $(PHOTOS),--photos "$(PHOTOS)") $(OPTIONS)
+
+# What emulated boards install, resolved anew. Instruction counts are of these versions.
+verify-pi-pins: $(READY)
+	$(BIN)/python -m tests.pi.pins
 
 verify-pi-ssh: $(READY)
 	$(BIN)/python -m tests.pi.ssh $(MODELS)
 
 verify-pi-32: $(READY)
 	$(BIN)/python -m tests.pi.armv7l $(MODELS)
+
+# Exit status 1 if a cost has risen by over 2 %.
+verify-instructions: $(READY)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	models=$$($(BIN)/python benchmarks/instruction_models.py "$$folder") && \
+	$(BIN)/edge-bench instructions $$models --against benchmarks/reference/instructions.csv
 
 clean:
 	rm -rf .venv $(DEMO) dist

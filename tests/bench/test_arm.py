@@ -5,12 +5,22 @@ import importlib.metadata
 import re
 import shutil
 import subprocess
+import sys
 from importlib import resources
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tests.pi.artifacts import PHOTOS, ROOT, pictures_of
+from tests.pi.guest.main import STAGES, Outcome
+from tests.pi.guest.measured import Arrays
+from tests.pi.pins import lines, pinned
+from tests.pi.tables import STEP, compared, faults_table, rows_table, stages_table
+from tests.pi.verify import ALL_TESTS, LEFT_OUT, MACHINES, TESTS, dated_by_content, plan
 
 from edge_bench.arm.initrd import Kernel, initrd, load_order
 from edge_bench.arm.machine import Machine, Running, command
@@ -105,7 +115,8 @@ def test_how_a_machine_ended_is_told(says: str, error: str | None) -> None:
 
 
 def test_counts_are_read() -> None:
-    assert parse_counts("2 100 5 4 3 20") == (2, Counts(all=100, dot=5, fmla=4, mull=3, memory=20))
+    counts = Counts(all=100, dot_product=5, float_multiply=4, integer_multiply=3, memory=20)
+    assert parse_counts("2 100 5 4 3 20") == (2, counts)
 
 
 def test_a_program_sees_four_cores_and_the_libraries_of_the_root(tmp_path: Path) -> None:
@@ -135,3 +146,116 @@ def test_the_pinned_wheels_are_all_that_the_product_requires() -> None:
         wanted = Requirement(line)
         if wanted.marker is None or wanted.marker.evaluate(environment):
             assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), line
+
+
+def test_bytes_are_compared_photo_by_photo() -> None:
+    here: Arrays = {
+        "preprocess 2x2": np.zeros((3, 2, 2, 3), np.uint8),
+        "scores exact": np.zeros((2, 4), np.float32),
+        "scores float": np.zeros((2, 4), np.float32),
+        "tensor before SOFTMAX exact": np.zeros((2, 4), np.int8),
+    }
+    there: dict[str, Any] = {what: array.copy() for what, array in here.items()}
+    there["preprocess 2x2"][1, 0, 0, 0] = 2
+    there["scores exact"][0, 0] = STEP
+    there["scores float"][:, 0] = 1e-7
+    rows = {row.what: row for row in compared("board", there, here, exact=["exact"])}
+    assert [(row.equal, row.count, row.right) for row in rows.values()] == [
+        (2, 3, False),  # of pixels, none may differ
+        (1, 2, True),  # of scores in 8 bits, by a step
+        (0, 2, True),  # of scores in floats, by little
+        (2, 2, True),
+    ]
+    there["scores exact"][0, 0] = 2 * STEP
+    there["tensor before SOFTMAX exact"][0, 0] = 1
+    rows = {row.what: row for row in compared("board", there, here, exact=["exact"])}
+    assert not rows["scores exact"].right and not rows["tensor before SOFTMAX exact"].right
+    table = rows_table(list(rows.values())).splitlines()
+    assert table[1].split() == ["board", "preprocess", "2x2", "2", "of", "3", "2", "DIFFERS"]
+    assert table[3].endswith("1e-07               sums in another order")
+
+
+def test_scores_that_are_no_numbers_are_not_right() -> None:
+    here: Arrays = {"scores float": np.zeros((1, 4), np.float32)}
+    (row,) = compared("board", {"scores float": np.full((1, 4), np.nan, np.float32)}, here, exact=[])
+    assert not row.right
+
+
+def test_tables_name_what_failed_and_what_was_not_done() -> None:
+    table = stages_table({"cortex-a72": {"doctor": Outcome("", 3.0, 2.0), "bytes": Outcome("oh", 1, 1), "live": None}})
+    assert [line.split()[:3] for line in table.splitlines()[1:]] == [
+        ["cortex-a72", "doctor", "passed"],
+        ["cortex-a72", "bytes", "FAILED:"],
+        ["cortex-a72", "live", "NOT"],
+    ]
+    said: list[dict[str, Any]] = [
+        {"fault": "unplugged", "noticed": "it is gone", "recovered": True, "after_s": 1.04},
+        {"fault": "a damaged frame", "noticed": None, "recovered": False, "after_s": 60.0},
+    ]
+    rows = [re.split(r"\s{2,}", line) for line in faults_table("cortex-a76", said).splitlines()]
+    assert "1.0 s" in rows[1] and rows[1][-1] == "it is gone"
+    assert "NEVER" in rows[2]
+
+
+def test_two_machines_share_what_need_be_done_once() -> None:
+    both, stages = list(MACHINES), list(STAGES)
+    plans = [plan(cpu, both, stages, "m.tflite", everywhere=False, all_tests=False) for cpu in both]
+    assert [one.lanes for one in plans] == [
+        [["doctor", "verify", "live"], ["bytes", "tests"]],
+        [["doctor", "verify", "faults"], ["bytes", "tests"]],
+    ]
+    assert not set(plans[0].tests) & set(plans[1].tests)
+    (alone,) = [plan(cpu, [cpu], stages, "m.tflite", everywhere=False, all_tests=False) for cpu in both[:1]]
+    everywhere = plan("cortex-a76", both, stages, "m.tflite", everywhere=True, all_tests=False)
+    for one in (alone, everywhere):
+        assert sorted(chain(*one.lanes)) == sorted(stages)
+        assert set(one.tests) == set(plans[0].tests) | set(plans[1].tests)
+
+
+def test_what_the_machines_run_is_there() -> None:
+    wanted = [f"tests/{name}" for name in (*chain(*TESTS.values()), *ALL_TESTS)] + [
+        name.split("::")[0] for name in LEFT_OUT
+    ]
+    assert all((ROOT / name).exists() for name in wanted)
+
+
+def test_the_date_of_a_file_is_of_its_content(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.py", "b.py", "c.py")]
+    for path, text in zip(files, ("x = 1", "x = 1", "x = 2"), strict=True):
+        path.write_text(text)
+        dated_by_content(path)
+    dates = [path.stat().st_mtime for path in files]
+    assert dates[0] == dates[1] != dates[2]
+
+
+def test_photos_of_another_folder_are_taken_evenly(tmp_path: Path) -> None:
+    for number in range(450):
+        path = tmp_path / "given" / f"{number % 3}" / f"{number:03}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "given" / "notes.txt").touch()
+    found = sorted(path.name for path in pictures_of(tmp_path / "given", tmp_path / "taken").iterdir())
+    assert len(found) == PHOTOS
+    assert [sum(name.endswith(f"-{label}.jpg") for name in found) for label in range(3)] == [75, 75, 50]
+
+
+def test_a_forked_command_is_piped_and_its_exit_status_is_known() -> None:
+    program = """
+from tests.pi.guest.commands import Forked, edge_run, told
+said = []
+print(told(Forked(edge_run, ["frobnicate"]), said.append), any("No such command" in line for line in said))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 True\n"
+
+
+def test_pins_are_of_every_python_and_sorted_by_name() -> None:
+    def item(name: str, digest: str) -> dict[str, object]:
+        archive = {"hashes": {"sha256": digest}}
+        return {"metadata": {"name": name, "version": "1"}, "download_info": {"archive_info": archive}}
+
+    pins: dict[str, set[str]] = {}
+    for name, digest in (("B.C", "2"), ("b", "9"), ("B.C", "1")):
+        pin, sha256 = pinned(item(name, digest))
+        pins.setdefault(pin, set()).add(sha256)
+    assert lines(pins) == "b==1 --hash=sha256:9\nb-c==1 --hash=sha256:1 --hash=sha256:2\n"

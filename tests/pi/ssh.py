@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +56,7 @@ def main(given: list[str]) -> int:
         )
         with booted(machine, TIMEOUT_S) as running:
             console = pool.submit(_print, running)
-            _wait_for(shared / "ready")
+            _wait_for(shared / "ready", console)
             check = [sys.executable, "-m", "edge_device", "install-check", f"pi@127.0.0.1:{port}"]
             options = ["--wheels", str(wheels), "--source", "/dev/video0", *map(str, model_files)]
             environment = os.environ | {"HOME": str(home), "SSH_AUTH_SOCK": ""}
@@ -71,9 +71,11 @@ def _print(running: Running) -> None:
         print(f"board | {line}", flush=True)
 
 
-def _wait_for(path: Path) -> None:
+def _wait_for(path: Path, console: Future[None]) -> None:
     until = time.monotonic() + BOOT_S
     while not path.exists():
+        if console.done():
+            console.result()
         if time.monotonic() > until:
             raise HostError(f"the emulated machine has not begun to listen after {BOOT_S} s")
         time.sleep(0.2)

@@ -16,12 +16,12 @@ $B mount -t 9p -o ro,cache=loose,$options root /root
 for folder in tmp run root srv; do $B mount -t tmpfs tmpfs /root/$folder; done
 for folder in site pycache work; do $B mkdir /root/srv/$folder; done
 $B mount -t 9p -o ro,cache=loose,$options site /root/srv/site
-$B mount -t 9p -o cache=none,$options pycache /root/srv/pycache
+$B mount -t 9p -o cache=loose,$options pycache /root/srv/pycache
 $B mount -t 9p -o cache=none,$options work /root/srv/work
-for folder in dev proc sys; do $B mount --bind /$folder /root/$folder; done
 $B mkdir -p /dev/pts /dev/shm
-$B mount -t devpts devpts /dev/pts
+$B mount -t devpts -o ptmxmode=666 devpts /dev/pts
 $B mount -t tmpfs tmpfs /dev/shm
+for folder in dev proc sys; do $B mount --rbind /$folder /root/$folder; done
 $B ifconfig lo 127.0.0.1 up
 if [ -e /sys/class/net/eth0 ]; then $B ifconfig eth0 10.0.2.15 up; $B route add default gw 10.0.2.2; fi
 $B hostname guest

@@ -29,6 +29,10 @@ CAMERA: Final = {
 }
 """Parameters of vivid, the kernel's virtual camera: what its HDMI output is given, its HDMI input may capture."""
 
+QUICK: Final = "mitigations=off kpti=off nokaslr nowatchdog"
+"""To the kernel. What guards against attacks costs an emulated processor a fifth of its time, and where others are at work
+beside QEMU the watchdog fears for a processor that only waits for its turn."""
+
 _ENDED: Final = re.compile(r"guest: ended with (\d+) after")
 
 
@@ -143,8 +147,11 @@ def command(machine: Machine, archive: Path) -> list[str]:
             "-initrd",
             str(archive),
         ),
-        *("-append", f"console=ttyAMA0 loglevel=3 panic=-1 oops=panic vivid={camera}"),
-        *(("-nic", f"user,restrict=on,model=virtio-net-pci{forwarded}") if machine.ports else ("-nic", "none")),
+        *("-append", f"{QUICK} console=ttyAMA0 loglevel=3 panic=-1 oops=panic vivid={camera}"),
+        *(("-netdev", f"user,id=net,restrict=on{forwarded}") if machine.ports else ()),
+        *(
+            ("-device", "virtio-net-pci,netdev=net,romfile=") if machine.ports else ("-nic", "none")
+        ),  # Debian's has no ROMs
         *(
             part
             for tag, options in shared.items()

@@ -10,7 +10,7 @@ from typing import Final
 from edge_core.errors import HostError, RuntimeMissingError
 
 CACHE: Final = "EDGE_PI_CACHE"
-"""Environment variable: the folder to keep downloads in, 0.6 GB."""
+"""Environment variable: the folder to keep downloads in, 1.2 GB for two Pythons."""
 
 PACKAGES: Final = {
     "apt-get": "apt",

@@ -3,14 +3,12 @@
 import json
 import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
+
+from tests.pi.guest.commands import Forked, Tell, edge_run
 
 PATIENCE_S: Final = 60.0
 """For a frame or a notice. Emulated time is slow."""
@@ -19,29 +17,26 @@ PATIENCE_S: Final = 60.0
 class WatchedLive:
     """Runs the command; what it says is told, each line with when, in seconds since its start."""
 
-    def __init__(self, model: Path, *options: str, tell: Callable[[str], None] = print) -> None:
-        self._command = [sys.executable, "-m", "edge_device", "live", str(model), "--json", *options]
+    def __init__(self, model: Path, *options: str, tell: Tell) -> None:
+        self._arguments = ["live", str(model), "--json", *options]
         self._tell = tell
         self.frames: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.notices: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
-        self._tell(f"$ edge-run {' '.join(self._command[3:])}")
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(self._command, stdout=pipe, stderr=pipe, text=True, env=environment)
+        self._tell(f"$ edge-run {' '.join(self._arguments)}")
+        self._process = Forked(edge_run, self._arguments)
         self._began = time.monotonic()
-        for read in (self._read_lines, self._read_errors):
-            threading.Thread(target=read, daemon=True).start()
+        self._readers = [threading.Thread(target=read) for read in (self._read_lines, self._read_errors)]
+        for reader in self._readers:
+            reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self.status = self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self.status = self._process.wait()
+        self._process.terminate()
+        self.status = self._process.ended(PATIENCE_S)
+        for reader in self._readers:
+            reader.join()
         self._tell(f"ended with {self.status}")
 
     def next_frames(self, count: int, patience_s: float = PATIENCE_S) -> list[dict[str, Any]]:
@@ -75,7 +70,6 @@ class WatchedLive:
             time.sleep(0.1)
 
     def _read_lines(self) -> None:
-        assert self._process.stdout
         for line in self._process.stdout:
             fields = json.loads(line)
             if "type" not in fields:
@@ -85,7 +79,6 @@ class WatchedLive:
                 self.notices.put(fields["text"])
 
     def _read_errors(self) -> None:
-        assert self._process.stderr
         for line in self._process.stderr:
             self._say(line.rstrip())
 
