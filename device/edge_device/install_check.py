@@ -167,7 +167,7 @@ def _verify(model: Path) -> tuple[bool, str]:
     assert found.replay
     return (
         True,
-        f"{found.replay.frames} frames on {found.runtime}, largest difference {found.replay.largest_difference}",
+        f"{found.replay.frames} frames on {found.runtime}, largest difference {found.replay.largest_difference:.2g}",
     )
 
 

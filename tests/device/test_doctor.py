@@ -18,6 +18,7 @@ import pytest
 from edge_core import Frame
 from edge_device.doctor import Finding, Report, examine, software
 from edge_device.doctor.command import rendered
+from edge_device.doctor.devices import formats_in_words
 from edge_device.doctor.examine import EXAMINATIONS
 from edge_device.doctor.host import Host
 from edge_device.doctor.probe import Prober, read_outcome
@@ -398,7 +399,11 @@ class FrameInterval(ctypes.Structure):
     )
 
 
-CAMERA = {b"MJPG": {(640, 480): [30, 15], (1920, 1080): [30]}, b"YUYV": {(640, 480): [30]}}
+CAMERA = {
+    b"MJPG": {(640, 480): [30, 15], (1920, 1080): [30]},
+    b"YUYV": {(640, 480): [30]},
+    b"XR1\xb2": {(640, 480): [30]},
+}
 
 
 def webcam(device: int, request: int, buffer: bytearray) -> int:
@@ -435,12 +440,19 @@ def test_a_camera_is_described_from_the_kernels_structures(monkeypatch: pytest.M
         "usb-1.2",
         True,
     )
-    mjpg, yuyv = found["formats"]
+    mjpg, yuyv, swapped = found["formats"]
+    assert swapped["pixel_format"] == "XR12-BE"
     assert (mjpg["pixel_format"], mjpg["compressed"], yuyv["compressed"]) == ("MJPG", True, False)
     assert mjpg["sizes"] == [
         {"width": 640, "height": 480, "fps": 30.0},
         {"width": 1920, "height": 1080, "fps": 30.0},
     ]
+
+
+def test_of_a_camera_with_fifty_formats_some_are_told() -> None:
+    formats = [{"pixel_format": f"F{number:03}", "sizes": []} for number in range(50)]
+    assert formats_in_words(formats) == "F000, F001, F002, F003, F004, F005, and 44 others"
+    assert formats_in_words(formats[:2]) == "F000, F001"
 
 
 def test_what_is_no_camera_is_a_finding_and_not_an_error(tmp_path: Path) -> None:

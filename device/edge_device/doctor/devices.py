@@ -30,6 +30,9 @@ LIBEDGETPU: Final = (
 
 CORAL_PCI: Final = ("0x1ac1", "0x089a")
 HIGH_SPEED: Final = 480
+FORMATS: Final = 6
+"""Pixel formats of a camera that are told in words: webcams have two or three, kernel doubles fifty. JSON has all."""
+
 """Megabits a second of USB 2."""
 
 
@@ -54,24 +57,25 @@ def cameras(host: Host) -> Iterator[Finding]:
         elif outcome["capture"] and outcome["formats"] and outcome["driver"] not in CODECS:
             count += 1
             details = {"device": str(node), **(outcome.value or {})}
-            what = f"{node}: {outcome['card']} ({outcome['driver']}), {_formats(outcome['formats'])}"
+            what = f"{node}: {outcome['card']} ({outcome['driver']}), {formats_in_words(outcome['formats'])}"
             yield Finding("camera", "ok", what, details=details)
     yield from _picamera2(host, raw)
     if not (count or raw or closed):
         yield Finding("camera", "warning", "no camera is attached", "plug one in; see: lsusb; sudo dmesg | tail")
 
 
-def _formats(formats: list[dict[str, Any]]) -> str:
+def formats_in_words(formats: list[dict[str, Any]]) -> str:
     """Pixel formats with their largest size, "MJPG up to 1920x1080 at 30/s"."""
     parts = []
-    for one in formats:
+    for one in formats[:FORMATS]:
         largest = max(one["sizes"], key=lambda size: size["width"] * size["height"], default=None)
         part = str(one["pixel_format"])
         if largest:
             part += f" up to {largest['width']}x{largest['height']}"
             part += f" at {largest['fps']:.0f}/s" if largest["fps"] else ""
         parts.append(part)
-    return ", ".join(parts)
+    more = len(formats) - FORMATS
+    return ", ".join([*parts, f"and {more} others"] if more > 0 else parts)
 
 
 def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:

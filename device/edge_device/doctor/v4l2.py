@@ -14,6 +14,7 @@ _VIDEO_CAPTURE: Final = 0x00000001
 _VIDEO_CAPTURE_MPLANE: Final = 0x00001000
 _DEVICE_CAPS: Final = 0x80000000
 _BUFFER_TYPES: Final = {_VIDEO_CAPTURE: 1, _VIDEO_CAPTURE_MPLANE: 9}
+_BIG_ENDIAN: Final = 1 << 31
 _COMPRESSED: Final = 0x0001
 _DISCRETE: Final = 1
 
@@ -61,13 +62,18 @@ def describe(path: str) -> dict[str, Any]:
 def _formats(device: int, kind: int) -> Iterator[dict[str, Any]]:
     for _, _, flags, _, pixel_format, _ in _listed(device, _ENUM_FMT, kind):
         yield {
-            "pixel_format": _text(struct.pack("<I", pixel_format)),
+            "pixel_format": _name(pixel_format),
             "compressed": bool(flags & _COMPRESSED),
             "sizes": [
                 {"width": width, "height": height, "fps": _fastest(device, pixel_format, width, height)}
                 for width, height in _sizes(device, pixel_format)
             ],
         }
+
+
+def _name(pixel_format: int) -> str:
+    """A four-character code; of those with the highest bit set bytes are swapped, which v4l2-ctl, too, tells by -BE."""
+    return _text(struct.pack("<I", pixel_format & ~_BIG_ENDIAN)) + "-BE" * bool(pixel_format & _BIG_ENDIAN)
 
 
 def _sizes(device: int, pixel_format: int) -> Iterator[tuple[int, int]]:
