@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_bench.accuracy import Values, Weights, bootstrap, resampled
 from edge_bench.environment import Environment
 from edge_bench.report import Failed
 from edge_core.intervals import Z_95, Estimate, accuracy, paired_difference
@@ -50,7 +49,7 @@ class Curve:
     Attributes:
         photos: attacked.
         points: by epsilon, 0 first.
-        mean: accuracy in the mean over all epsilons but 0, bootstrap over photos.
+        mean: accuracy in the mean over all epsilons but 0.
         difference: of `mean` to the first row's, paired by photo, see `mean_gain`; None for the first row.
         queries: what it took in the median to fool a row, for each epsilon but 0, where the row is asked; None where none was
             fooled.
@@ -176,13 +175,10 @@ def curve(
         )
         for place, epsilon in enumerate((0, *epsilons))
     )
-    weights = resampled(len(right))
-
-    def mean(weights: Weights) -> Values:
-        return np.asarray(weights @ right[:, 1:].mean(1) / weights.sum(1), np.float64)
-
     gained = None if first is None else (right[:, 1:].astype(np.float64) - first[:, 1:]).mean(1)
-    return Curve(len(right), points, bootstrap(mean, weights), None if gained is None else mean_gain(gained), queries)
+    return Curve(
+        len(right), points, accuracy(right[:, 1:].mean(1)), None if gained is None else mean_gain(gained), queries
+    )
 
 
 def mean_gain(gained: npt.NDArray[np.float64]) -> Estimate:

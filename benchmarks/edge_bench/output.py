@@ -1,14 +1,13 @@
 """A report, written: `bench.json`, `.csv`, `.png` and `.html` in a folder that is there whole or not at all."""
 
 import csv
-import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from edge_bench.report import Report, Row
 from edge_core.errors import OutputError
-from edge_core.files import folder_written_whole
+from edge_core.files import folder_written_whole, require_writable
 from edge_core.intervals import Estimate
 from edge_core.photos import Photo
 
@@ -37,9 +36,7 @@ def check_out(folder: Path, files: Collection[str] = FILES, whole: str = JSON_FI
             raise OutputError(f"{folder} holds {foreign[0]}, which is no benchmark's; choose another folder with --out")
     elif folder.exists():
         raise OutputError(f"{folder} is not a folder; choose another name with --out")
-    above = next(parent for parent in folder.resolve().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise OutputError(f"{folder} cannot be written: no right to write in {above}; choose another with --out")
+    require_writable(folder)
 
 
 def write_report(report: Report, folder: Path, photos: Sequence[Photo] = ()) -> None:

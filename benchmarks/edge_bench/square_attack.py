@@ -60,21 +60,20 @@ def square_attack(
     low = np.maximum(pixels, epsilon) - epsilon
     high = np.minimum(pixels, 255 - epsilon) + epsilon
     best = np.where(random.random((1, width, channels)) < 0.5, low, high)
-    sure = _sureness(scores(best), label)
+    said = scores(best)
     for query in range(1, queries):
-        if sure < 0:
+        if said.argmax() != label:
             return Search(True, query, best)
         side = _side(query / queries, height, width)
         top, left = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
         window = np.s_[top : top + side, left : left + side]
         tried = best.copy()
         tried[window] = np.where(random.random((1, 1, channels)) < 0.5, low[window], high[window])
-        found = _sureness(scores(tried), label)
-        if (
-            found <= sure
-        ):  # also where it is the same: on the plateaus of 8-bit scores one has to walk on to get anywhere
-            best, sure = tried, found
-    return Search(sure < 0, queries, best)
+        found = scores(tried)
+        # Also where it is the same: on the plateaus of 8-bit scores one has to walk on to get anywhere.
+        if _sureness(found, label) <= _sureness(said, label):
+            best, said = tried, found
+    return Search(bool(said.argmax() != label), queries, best)
 
 
 def queries_to_fool(

@@ -69,14 +69,26 @@ def _exchange(new: Path, path: Path) -> None:
     shutil.rmtree(old)
 
 
-def require_free(path: Path) -> None:
-    """Checks, before the work is done, that a folder can be written at `path`.
+def require_free(path: Path, *, folder: bool = True) -> None:
+    """Checks, before the work is done, that a folder, or else a file, can be written at `path`.
 
     Raises:
-        OutputError: something other than an empty folder is there.
+        OutputError: something other than an empty folder is there, or its place is not to be written.
     """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    if path.exists() and not (folder and path.is_dir() and not any(path.iterdir())):
         raise OutputError(f"{path} is there already; choose another name or remove it")
+    require_writable(path)
+
+
+def require_writable(path: Path) -> None:
+    """Checks, before the work is done, that something can be put at `path`, folders above it included.
+
+    Raises:
+        OutputError: no right to write there.
+    """
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written: no right to write in {above}; choose another name")
 
 
 def _beside(path: Path) -> Path:

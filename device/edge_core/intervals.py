@@ -25,11 +25,12 @@ class Estimate:
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
-def accuracy(correct: npt.NDArray[np.bool_]) -> Estimate:
+def accuracy(correct: npt.NDArray[np.bool_] | npt.NDArray[np.float64]) -> Estimate:
     """Share of true values with Wilson's score interval (E. B. Wilson, JASA 22, 1927), which holds near 0 and 1, too.
 
     Args:
-        correct: shape (photos,), at least one.
+        correct: shape (photos,), at least one. May be shares 0..1 of several answers about a photo: these vary less than
+            ones and zeros of the same mean, so the interval is rather too wide for them.
     """
     if not correct.size:
         raise ValueError("an accuracy needs at least one photo")

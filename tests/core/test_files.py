@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edge_core.errors import CardError, OutputError
-from edge_core.files import folder_written_whole, written_whole
+from edge_core.files import folder_written_whole, require_free, written_whole
 
 
 class Interrupted(BaseException):
@@ -95,3 +95,17 @@ def test_a_file_never_gives_way_to_a_folder(tmp_path: Path, replace: bool) -> No
         pass
     assert path.read_text() == "mine"
     assert names(tmp_path) == ["flowers"]
+
+
+def test_a_place_that_cannot_be_written_is_told_of_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="no right to write in"):
+        require_free(tmp_path / "file" / "below")
+    require_free(tmp_path / "new" / "deeper")
+
+
+def test_an_empty_folder_is_free_for_a_folder_and_not_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    require_free(tmp_path / "empty")
+    with pytest.raises(OutputError, match="there already"):
+        require_free(tmp_path / "empty", folder=False)

@@ -25,6 +25,7 @@ from edge_train.explain.adversarial import PICTURES, file_names, make_adversaria
 from edge_train.explain.adversarial_page import (
     adversarial_page,
     amplification,
+    method,
     outcome_lines,
     side_by_side,
     write_outcome,
@@ -76,7 +77,7 @@ SAID = scores_of(BENT, PIXELS).argmax(1)
 
 @settings(max_examples=8)
 @given(
-    epsilon=st.one_of(st.sampled_from([1.0, 1.9, 8.0, 255.0]), st.floats(1, 400)),
+    epsilon=st.one_of(st.sampled_from([1.0, 1.9, 8.0, 255.0]), st.floats(1, 255)),
     norm=st.sampled_from(["linf", "l2"]),
     steps=st.integers(1, 3),
     seed=st.integers(0, 99),
@@ -209,11 +210,22 @@ def test_logits_change_with_the_weights_of_their_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epsilon": 0.5}, {"epsilon": float("nan")}, {"steps": 0}, {"restarts": 0}, {"norm": "l1"}]
+    "wrong",
+    [{"epsilon": 0.5}, {"epsilon": 256}, {"epsilon": float("nan")}, {"steps": 0}, {"restarts": 0}, {"norm": "l1"}],
 )
 def test_an_attack_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
         Attack(**{"epsilon": 8.0, "norm": "linf", "steps": 2, "step_size": 1.0, "random_start": True, **wrong})  # type: ignore[arg-type]
+
+
+def test_a_budget_beyond_black_and_white_is_refused() -> None:
+    with pytest.raises(SettingsError, match="from black to white"):
+        attack_pictures(logits_of(colour_model()), PIXELS[:1], np.array([0]), pgd(1e6, "l2"))
+
+
+def test_one_step_from_a_random_start_is_not_called_fgsm() -> None:
+    assert method(fgsm(8)) == "FGSM, L∞ 8"
+    assert method(pgd(8, steps=1)) == "PGD, 1 step, L∞ 8"
 
 
 # --- explain adversarial
@@ -347,6 +359,7 @@ def test_what_cannot_be_attacked_is_said_before_the_work(
         (SettingsError, "taken for red as they are", {"label": "red", "target": "red"}),
         (DatasetError, "holds no pictures", {"pictures": [empty]}),
         (DatasetError, "broken.jpg", {"pictures": [tmp_path / "broken.jpg"]}),
+        (DatasetError, "missing.jpg", {"pictures": [rgb_run.splits["test"][0].path, tmp_path / "missing.jpg"]}),
         (CheckFailedError, "nothing to attack", {"label": "blue"}),
         (ModelFormatError, "other labels", {"files": [other]}),
     ):

@@ -30,6 +30,9 @@ Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 STEPS: Final = 20
+LEVELS: Final = 255
+"""Of grey. A budget far beyond them would not be an attack but noise: every start and every step ends at black or white."""
+
 BATCH: Final = 32
 _HALVINGS: Final = 12
 """That find how much of a change survives rounding in an L2 budget, to 1/4096 of it."""
@@ -61,6 +64,10 @@ class Attack:
             raise SettingsError(f"no norm is called {self.norm!r}; there are {', '.join(get_args(Norm))}")
         if not 1 <= self.epsilon < np.inf:
             raise SettingsError(f"an epsilon is 1 grey level or more, not {self.epsilon:g}: pictures hold no fractions")
+        if self.norm == "linf" and self.epsilon > LEVELS:
+            raise SettingsError(
+                f"an epsilon is {LEVELS} grey levels at most, not {self.epsilon:g}: pictures have no more"
+            )
         if self.steps < 1 or self.restarts < 1 or not 0 < self.step_size < np.inf:
             raise SettingsError(
                 f"an attack has one step of some size and one start at least, not {self.steps} of {self.step_size:g} "
@@ -182,6 +189,9 @@ def attack_pictures(
         found = perturb(logits, batch, wanted, attack, start, targeted=targeted)
         return found, (1.0 if targeted else -1.0) * margin(logits(found), wanted)
 
+    longest = LEVELS * pixels[0].size ** 0.5 if len(pixels) else np.inf
+    if attack.norm == "l2" and attack.epsilon > longest:
+        raise SettingsError(f"from black to white is a change of {longest:.0f} grey levels, not {attack.epsilon:g}")
     compiled = tf.function(attacked, reduce_retracing=True)
     best, gained = pixels.copy(), np.full(len(pixels), -np.inf, np.float32)
     work = [(restart, first) for restart in range(attack.restarts) for first in range(0, len(pixels), BATCH)]

@@ -227,12 +227,13 @@ def make_adversarial(
     frames = [read_picture(folder / PICTURES / name) for name in names]
     reread = np.stack([preprocess(frame, run.card.input) for frame in frames])
     said = [_paired(run.folder.resolve().name, run, scores_of(model, pixels), scores_of(model, reread))]
+    alike = len({file.name for file in files}) < len(files)
     for file, classifier in zip(files, classifiers, strict=True):
         before, after = [], []
         for subject, frame in track(list(zip(subjects, frames, strict=True)), f"Asking {file.name}"):
             before.append(classifier.scores(read_picture(subject.source))[0])
             after.append(classifier.scores(frame)[0])
-        said.append(_paired(file.name, run, np.stack(before), np.stack(after)))
+        said.append(_paired(str(file) if alike else file.name, run, np.stack(before), np.stack(after)))
     outcome = Outcome(attack, target, (), passed_over, unusable)
     examples = tuple(
         Example(
@@ -289,8 +290,10 @@ def _subjects(
         if not found:
             raise DatasetError(f"{pictures[0]} holds no pictures")
         reading = read_photos([(file, label or "") for file in spread(found, most or len(found))], see, track=track)
-        if not reading.photos:
-            raise DatasetError(f"{reading.unusable[0].path}: {reading.unusable[0].reason}")
+        named = [file for file in reading.unusable if file.path in pictures]
+        if named or not reading.photos:
+            first = (named or reading.unusable)[0]
+            raise DatasetError(f"{first.path}: {first.reason}")
     else:
         reading = read_held_out(run, see, data, track=track)
     said = [run.card.labels[index] for index in scores_of(model, np.stack(reading.values)).argmax(1)]

@@ -128,7 +128,8 @@ def amplification(original: Pixels, changed: Pixels) -> int:
 
 def method(attack: Attack) -> str:
     """`PGD, 20 steps, L∞ 8`."""
-    name = "FGSM" if attack.steps == 1 else f"PGD, {attack.steps} steps"
+    fgsm = attack.steps == 1 and not attack.random_start
+    name = "FGSM" if fgsm else f"PGD, {attack.steps} step{'s' * (attack.steps > 1)}"
     starts = f", {attack.restarts} starts" if attack.restarts > 1 else ""
     return f"{name}{starts}, {NORMS[attack.norm]} {attack.epsilon:g}"
 

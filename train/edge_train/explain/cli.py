@@ -96,6 +96,10 @@ def adversarial(
     with one_line_errors(debug):
         if attack is AttackName.fgsm and (steps or restarts > 1):
             raise typer.BadParameter("fgsm has one step from one start", param_hint="--steps, --restarts")
+        if pictures and data:
+            raise typer.BadParameter(
+                "photos are those that are named, or those of --data, not both", param_hint="--data"
+            )
         require_free(out)
         with extra_needed("train", *NEEDS):
             from edge_train.attacks import STEPS, fgsm, pgd
@@ -170,7 +174,7 @@ def features(
                 print(f"{'*' if shown else ' '} {one.name:{width}}  {one.shape:>16}  {one.kind}")
             return
         out = out or Path(f"{image.stem}-features.png")
-        require_free(out)
+        require_free(out, folder=False)
         found = explain_features(opened, image, layer or (), channels)
         with written_whole(out) as beside:
             beside.write_bytes(feature_grid(found))
@@ -286,13 +290,15 @@ def heatmap(
     """
     if bool(images) == bool(photos):
         raise typer.BadParameter("name pictures, or how many of the run's own with --photos")
+    if images and data:
+        raise typer.BadParameter("photos are those that are named, or those of --data, not both", param_hint="--data")
     with one_line_errors(debug):
         with extra_needed("train", *NEEDS):
             from edge_train.explain.heatmap import explain_held_out, explain_pictures
             from edge_train.explain.occlusion import Patches
             from edge_train.explain.plots import heat_rows
         out = out or Path(f"{images[0].stem if images else run.resolve().name}-heatmap.png")
-        require_free(out)
+        require_free(out, folder=False)
         opened, patches = read_run(run), Patches(cells, patch)
         if images:
             found = explain_pictures(
@@ -337,9 +343,9 @@ def ideal(
             from edge_train.explain.ideal import GOOD, Search, explain_ideal
             from edge_train.explain.plots import ideal_gif, ideal_sheet
         out = out or Path(f"{label.replace('/', '_')}-ideal")
-        for path in (out, gif):
-            if path is not None:
-                require_free(path)
+        require_free(out)
+        if gif:
+            require_free(gif, folder=False)
         with folder_written_whole(out) as folder:
             found = explain_ideal(
                 read_run(run),

@@ -73,7 +73,9 @@ def named(model: "keras.Model", names: Sequence[str]) -> list[Layer]:
     known = {layer.name: layer for layer in layers_of(model)}
     for name in names:
         if name not in known:
-            raise SettingsError(f"{model.name} has no layer {name!r} with maps; --list shows those that it has")
+            raise SettingsError(
+                f"{model.name} has no layer {name!r} with maps; edge-train explain features RUN --list shows those that it has"
+            )
     return [known[name] for name in names]
 
 
