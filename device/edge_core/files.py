@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -78,6 +78,12 @@ def require_free(path: Path, *, folder: bool = True) -> None:
     if path.exists() and not (folder and path.is_dir() and not any(path.iterdir())):
         raise OutputError(f"{path} is there already; choose another name or remove it")
     require_writable(path)
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """What to call files beside each other: by their names, or by their paths where two have the same name."""
+    names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
 def require_writable(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from edge_core.card import ModelCard
-from edge_core.errors import CardError, RunFolderError
+from edge_core.errors import CardError, RunFolderError, SettingsError
 from edge_core.photos import (
     SPLITS,
     Photo,
@@ -49,6 +49,16 @@ class Run:
     def model_file(self) -> Path:
         """The full-size Keras model: takes float32 of shape (batch, height, width, 3), raw pixels 0..255."""
         return self.folder / MODEL_FILE
+
+    def label_number(self, label: str) -> int:
+        """The position of a label among the scores.
+
+        Raises:
+            SettingsError: there is no such label.
+        """
+        if label not in self.card.labels:
+            raise SettingsError(f"{self.folder} knows no label {label!r}; it knows {', '.join(self.card.labels)}")
+        return self.card.labels.index(label)
 
     @property
     def quantised_file(self) -> Path | None:
@@ -122,6 +132,15 @@ class HeldOut(Reading[T]):
     left_out: int
 
 
+def own_photos(run: Run, splits: Sequence[Split], *, track: Track = silently) -> tuple[list[Photo], list[Unusable]]:
+    """The photos of a run that are still what they were, and those that are not there or have changed."""
+    listed = [photo for split in splits for photo in run.splits[split]]
+    known = {photo.sha256 for photo in listed}
+    photos, unusable = identify_photos([(photo.path, photo.label) for photo in listed], track=track)
+    unusable += [Unusable(photo.path, "changed since the training") for photo in photos if photo.sha256 not in known]
+    return [photo for photo in photos if photo.sha256 in known], unusable
+
+
 def read_held_out(
     run: Run, visit: Callable[[int, Frame], T], data: Path | None = None, *, track: Track = silently
 ) -> HeldOut[T]:
@@ -139,12 +158,7 @@ def read_held_out(
         RunFolderError: nothing is left to test on, or the photos have a label that the run does not know.
     """
     if data is None:
-        photos, unusable = identify_photos([(photo.path, photo.label) for photo in run.splits["test"]], track=track)
-        known = {photo.sha256 for photo in run.splits["test"]}
-        unusable += [
-            Unusable(photo.path, "changed since the training") for photo in photos if photo.sha256 not in known
-        ]
-        photos = [photo for photo in photos if photo.sha256 in known]
+        photos, unusable = own_photos(run, ["test"], track=track)
         left_out = 0
         advice = "its test photos are no longer where they were; say where the photos are with --data PHOTOS"
     else:

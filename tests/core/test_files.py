@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edge_core.errors import CardError, OutputError
-from edge_core.files import folder_written_whole, require_free, written_whole
+from edge_core.files import folder_written_whole, names_of, require_free, written_whole
 
 
 class Interrupted(BaseException):
@@ -109,3 +109,8 @@ def test_an_empty_folder_is_free_for_a_folder_and_not_for_a_file(tmp_path: Path)
     require_free(tmp_path / "empty")
     with pytest.raises(OutputError, match="there already"):
         require_free(tmp_path / "empty", folder=False)
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths() -> None:
+    assert names_of([Path("a/int8.tflite"), Path("a/float.tflite")]) == ["int8.tflite", "float.tflite"]
+    assert names_of([Path("a/int8.tflite"), Path("b/int8.tflite")]) == ["a/int8.tflite", "b/int8.tflite"]

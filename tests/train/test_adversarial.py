@@ -21,7 +21,8 @@ from edge_core.pictures import read_picture
 from edge_core.preprocess import ColorOrder, preprocess
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, Run, read_run, write_photos
 from edge_train.attacks import Attack, attack_pictures, fgsm, largest_change, logits_of, margin, perturb, pgd
-from edge_train.explain.adversarial import PICTURES, file_names, make_adversarial, scores_of
+from edge_train.evaluate import scores_of
+from edge_train.explain.adversarial import PICTURES, file_names, make_adversarial
 from edge_train.explain.adversarial_page import (
     adversarial_page,
     amplification,

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_core.pictures import read_picture
 from edge_core.preprocess import preprocess
@@ -12,6 +14,8 @@ from edge_core.run_folder import Run, load_model, read_held_out
 from edge_device.classifier import Prediction, top
 from edge_train.measures import Evaluation, evaluate_scores
 from edge_train.tf import keras
+
+BATCH: Final = 64
 
 
 def open_model(run: Run) -> "keras.Model":
@@ -24,13 +28,18 @@ def evaluate(run: Run, data: Path | None = None, *, track: Track = silently) -> 
     model = open_model(run)
     held_out = read_held_out(run, lambda _, frame: preprocess(frame, run.card.input), data, track=track)
     pixels = np.stack(held_out.values)
-    starts = range(0, len(pixels), 64)
+    judged = evaluate_scores(scores_of(model, pixels, track), held_out.photos, run.card.labels)
+    return replace(judged, unusable=held_out.unusable, left_out=held_out.left_out)
+
+
+def scores_of(model: "keras.Model", pixels: npt.NDArray[np.uint8], track: Track = silently) -> npt.NDArray[np.float32]:
+    """Scores of pictures that `preprocess` made, uint8, shape (pictures, height, width, 3): shape (pictures, labels)."""
+    starts = range(0, len(pixels), BATCH)
     scores = [
-        model.predict_on_batch(pixels[first : first + 64].astype(np.float32))
+        model.predict_on_batch(pixels[first : first + BATCH].astype(np.float32))
         for first in track(starts, "Scoring", len(starts))
     ]
-    judged = evaluate_scores(np.concatenate(scores), held_out.photos, run.card.labels)
-    return replace(judged, unusable=held_out.unusable, left_out=held_out.left_out)
+    return np.concatenate(scores)
 
 
 def predict(run: Run, picture: Path, model: "keras.Model", count: int = 3) -> list[Prediction]:

@@ -1,7 +1,7 @@
 """Pictures that a network takes for something else: made, saved, read again as a device reads them, and judged."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.errors import CheckFailedError, DatasetError, ModelFormatError, SettingsError
+from edge_core.files import names_of
 from edge_core.intervals import Estimate, accuracy
 from edge_core.photos import Reading, Unusable, pictures_below, read_photos
 from edge_core.pictures import read_picture
@@ -16,8 +17,8 @@ from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, read_held_out, spread
 from edge_device.classifier import Classifier, Prediction, top
-from edge_train.attacks import Attack, Pixels, attack_pictures, largest_change, logits_of
-from edge_train.evaluate import open_model
+from edge_train.attacks import Attack, attack_pictures, largest_change, logits_of
+from edge_train.evaluate import open_model, scores_of
 from edge_train.pixel_files import save_pixels
 from edge_train.tf import keras
 
@@ -201,8 +202,8 @@ def make_adversarial(
         OutputError: a picture cannot be written.
     """
     for name in (label, target):
-        if name is not None and name not in run.card.labels:
-            raise SettingsError(f"{run.folder} knows no label {name!r}; it knows {', '.join(run.card.labels)}")
+        if name is not None:
+            run.label_number(name)
     if target is not None and target == label:
         raise SettingsError(f"photos of {label} are taken for {target} as they are; name another target")
     classifiers = [_open(file, run) for file in files]
@@ -227,13 +228,12 @@ def make_adversarial(
     frames = [read_picture(folder / PICTURES / name) for name in names]
     reread = np.stack([preprocess(frame, run.card.input) for frame in frames])
     said = [_paired(run.folder.resolve().name, run, scores_of(model, pixels), scores_of(model, reread))]
-    alike = len({file.name for file in files}) < len(files)
-    for file, classifier in zip(files, classifiers, strict=True):
+    for name, classifier in zip(names_of(files), classifiers, strict=True):
         before, after = [], []
-        for subject, frame in track(list(zip(subjects, frames, strict=True)), f"Asking {file.name}"):
+        for subject, frame in track(list(zip(subjects, frames, strict=True)), f"Asking {name}"):
             before.append(classifier.scores(read_picture(subject.source))[0])
             after.append(classifier.scores(frame)[0])
-        said.append(_paired(str(file) if alike else file.name, run, np.stack(before), np.stack(after)))
+        said.append(_paired(name, run, np.stack(before), np.stack(after)))
     outcome = Outcome(attack, target, (), passed_over, unusable)
     examples = tuple(
         Example(
@@ -249,17 +249,7 @@ def make_adversarial(
             subjects, names, reread, as_made, zip(*said, strict=True), strict=True
         )
     )
-    return Outcome(attack, target, examples, passed_over, unusable)
-
-
-def scores_of(model: "keras.Model", pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Scores of pictures that `preprocess` made, shape (pictures, labels)."""
-    return np.concatenate(
-        [
-            np.asarray(model.predict_on_batch(pixels[first : first + 64].astype(np.float32)))
-            for first in range(0, len(pixels), 64)
-        ]
-    )
+    return replace(outcome, examples=examples)
 
 
 def _open(file: Path, run: Run) -> Classifier:

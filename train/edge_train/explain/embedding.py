@@ -12,11 +12,11 @@ import numpy.typing as npt
 from scipy.cluster.vq import kmeans2
 
 from edge_core.errors import DatasetError, RunFolderError
-from edge_core.photos import Photo, Split, Unusable, find_all_photos, identify_photos, pictures_below
+from edge_core.photos import SPLITS, Photo, Split, Unusable, find_all_photos, identify_photos, pictures_below
 from edge_core.pictures import read_picture
 from edge_core.preprocess import preprocess
 from edge_core.progress import Track, silently
-from edge_core.run_folder import Run, spread
+from edge_core.run_folder import Run, own_photos, spread
 from edge_train.evaluate import open_model
 from edge_train.explain.neighbours import Vectors, nearest
 from edge_train.features import BATCH_PHOTOS, compiled, pixel_batches
@@ -264,14 +264,7 @@ def _find_photos(
     run: Run, data: Path | None, which: Which, labelled: bool, track: Track
 ) -> tuple[list[Photo], list[Unusable]]:
     if data is None:
-        splits: list[Split] = ["train", "val", "test"] if which == "all" else [which]
-        ours = [photo for split in splits for photo in run.splits[split]]
-        known = {photo.sha256 for photo in ours}
-        photos, unusable = identify_photos([(photo.path, photo.label) for photo in ours], track=track)
-        unusable += [
-            Unusable(photo.path, "changed since the training") for photo in photos if photo.sha256 not in known
-        ]
-        photos = [photo for photo in photos if photo.sha256 in known]
+        photos, unusable = own_photos(run, SPLITS if which == "all" else [which], track=track)
         if not photos:
             raise RunFolderError(
                 f"{run.folder}: its photos are no longer where they were; name a photo folder after the run"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import softmax
 from scipy.stats import spearmanr
 
-from edge_core.errors import SettingsError
+from edge_core.files import names_of
 from edge_core.intervals import Z_95, Estimate
 from edge_core.photos import Unusable
 from edge_core.pictures import read_picture
@@ -246,16 +246,14 @@ def _explain(
     track: Track,
 ) -> Heatmaps:
     labels = run.card.labels
-    if label is not None and label not in labels:
-        raise SettingsError(f"{run.folder} knows no label {label!r}; it knows {', '.join(labels)}")
-    alike = len({file.name for file in files}) < len(files)
-    others = [from_file(file, run, str(file) if alike else "") for file in files]
+    wanted = None if label is None else run.label_number(label)
+    others = [from_file(file, run, name) for file, name in zip(files, names_of(files), strict=True)]
     model = open_model(run)
     networks = [full_size(model, FULL_SIZE), *others]
     (at,) = named(model, [layer]) if layer else [last_maps(layers_of(model))]
     stacked = np.stack(pixels)
     said = [network.logits(stacked) for network in networks]
-    targets = np.full(len(stacked), labels.index(label)) if label else said[0].argmax(axis=1)
+    targets = said[0].argmax(axis=1) if wanted is None else np.full(len(stacked), wanted)
     cams = grad_cam(model, stacked, targets, at.name)
     other_maps: list[tuple[tuple[str, Map], ...]] = [()] * len(stacked)
     if controls and len(stacked) > 1:

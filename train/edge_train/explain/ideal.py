@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.errors import SettingsError
+from edge_core.files import names_of
 from edge_core.pictures import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
@@ -158,13 +159,12 @@ def explain_ideal(
         ModelFormatError: a .tflite that cannot be run, or has no such label.
         OutputError: a picture cannot be written.
     """
-    if label not in run.card.labels:
-        raise SettingsError(f"{run.folder} knows no label {label!r}; it knows {', '.join(run.card.labels)}")
+    number = run.label_number(label)
     classifiers = [Classifier(file) for file in files]
     for file, classifier in zip(files, classifiers, strict=True):
         if label not in classifier.card.labels:
             raise SettingsError(f"{file} knows no label {label!r}; it knows {', '.join(classifier.card.labels)}")
-    model, spec, number = open_model(run), run.card.input, run.card.labels.index(label)
+    model, spec = open_model(run), run.card.input
     rgb = slice(None) if spec.color_order == "RGB" else slice(None, None, -1)
     frames: list[Frame] = []
     found = draw(
@@ -177,7 +177,6 @@ def explain_ideal(
         watch=frames.append,
         track=track,
     )
-    alike = len({file.name for file in files}) < len(files)
     drawn = []
     for seed, picture in zip(seeds, found, strict=True):
         path = folder / f"{label.replace('/', '_')}-{seed}.png"
@@ -186,8 +185,8 @@ def explain_ideal(
         pixels = preprocess(frame, spec)
         scores = np.asarray(model.predict_on_batch(moved(pixels).astype(np.float32)))[:, number]
         others = {
-            (str(file) if alike else file.name): float(one.scores(frame)[0][one.card.labels.index(label)])
-            for file, one in zip(files, classifiers, strict=True)
+            name: float(one.scores(frame)[0][one.card.labels.index(label)])
+            for name, one in zip(names_of(files), classifiers, strict=True)
         }
         least = float(scores.min()), float(scores.mean())
         drawn.append(Drawn(path, seed, pixels[..., rgb], float(scores[len(scores) // 2]), least, others))
