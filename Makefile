@@ -6,6 +6,7 @@
 #                 OPTIONS=--help tells more
 # make verify-pi-32  what there is for 32-bit Raspberry Pi OS
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
+# make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
 # make check  formatting, lint, types, layers
 
 DATA ?= signs
@@ -14,22 +15,26 @@ DEMO ?= demo
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 
+# Where NVIDIA's driver is, TensorFlow comes with its CUDA libraries. GPU= leaves them out, GPU=gpu, asks for them.
+GPU ?= $(shell test "$$(uname -m)" = x86_64 && { test -e /proc/driver/nvidia/version || test -e /usr/lib/wsl/lib/nvidia-smi || \
+	command -v nvidia-smi >/dev/null; } && echo gpu,)
+
 BIN := .venv/bin
 READY := .venv/ready
 
 # A venv works only where it was made.
 $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .venv)
 
-.PHONY: demo test check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions
+.PHONY: demo test check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu
 
 venv: $(READY)
 
 $(READY): pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 with venv is needed; name one with PYTHON=..." >&2; exit 2; }
-	@echo "Setting up .venv with $(PYTHON): about 2 GB, a minute or more" >&2
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 with venv is needed (TensorFlow has no wheel for 3.14); name one with PYTHON=..." >&2; exit 2; }
+	@echo "Setting up .venv with $(PYTHON): $(if $(GPU),several GB with CUDA's libraries,about 2 GB), a minute or more" >&2
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[train,convert,bench]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[$(GPU)train,convert,bench]' --group dev
 	@$(BIN)/python -c 'import edge_core'
 	@echo '$(CURDIR)' > $(READY)
 
@@ -80,6 +85,9 @@ verify-instructions: $(READY)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	models=$$($(BIN)/python benchmarks/instruction_models.py "$$folder") && \
 	$(BIN)/edge-bench instructions $$models --against benchmarks/reference/instructions.csv
+
+verify-gpu: $(READY)
+	$(BIN)/python -m tests.gpu.verify "$(DATA)" $(OPTIONS)
 
 clean:
 	rm -rf .venv $(DEMO) dist

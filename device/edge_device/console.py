@@ -157,6 +157,11 @@ def extra_needed(extra: str, *modules: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in modules:
             raise
+        if sys.version_info >= (3, 14) and (error.name or "").startswith(("tensorflow", "tf_keras")):
+            raise RuntimeMissingError(
+                f"TensorFlow has no wheel for Python {sys.version_info[0]}.{sys.version_info[1]}; make a venv with Python "
+                "3.11 to 3.13 to train, convert and benchmark (edge-run works here)"
+            ) from error
         raise RuntimeMissingError(
             f"this needs {error.name}; install it with: pip install 'edge-mobilenet[{extra}]'"
         ) from error

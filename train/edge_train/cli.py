@@ -1,7 +1,6 @@
 """The `edge-train` command."""
 
 import json
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -24,6 +23,8 @@ from edge_device.console import (
     say_unusable,
     track,
 )
+from edge_train.doctor.command import main as examine_computer
+from edge_train.doctor.system import cache_folder
 from edge_train.explain.cli import app as explain
 from edge_train.workers import read_worker, restarted_when_lost
 
@@ -73,11 +74,6 @@ DataDir = Annotated[
     Path | None,
     typer.Option(envvar="EDGE_DATA_DIR", help="Folder that has the sets already, as NAME/CLASS/photo.jpg."),
 ]
-
-
-def cache_folder() -> Path:
-    """Where rendered photos and fetched weights are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-mobilenet"
 
 
 @app.command()
@@ -141,6 +137,10 @@ def fit(
     adversarial_epsilon: Annotated[
         float, typer.Option(help="How far those may be from the photo, in grey levels of 255.", min=1, max=64)
     ] = 1.0,
+    float32: Annotated[
+        bool,
+        typer.Option("--float32", help="Compute in float32 on a GPU, too, where float16 would be faster."),
+    ] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write what TensorBoard shows, into tensorboard/.")
     ] = False,
@@ -170,6 +170,7 @@ def fit(
             qat=qat,
             adversarial=adversarial.value if adversarial else "",
             adversarial_epsilon=adversarial_epsilon,
+            float32=float32,
         )
         if qat or adversarial:  # what cannot be is said before any work is done
             with extra_needed("train", *_NEEDS):
@@ -209,6 +210,7 @@ def fit(
             teacher=taught_by,
             tensorboard=tensorboard,
             track=track,
+            say=say,
         )
         say_unusable(fitted.unusable)
         if as_json:
@@ -347,6 +349,16 @@ def signs(
         if video is not None:
             write_video(video, seed, track=track)
             print(video)
+
+
+# Takes what it is given as it is; `__main__` hands it on before anything of this is imported.
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def doctor(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+    """Find out what keeps this computer from training, or from training on its GPU.
+
+    Example: [bold]edge-train doctor[/bold]
+    """
+    raise SystemExit(examine_computer(options or []))
 
 
 def _say_groups(what: str, groups: list[list[Photo]]) -> None:

@@ -12,6 +12,7 @@ not the same to the digit.
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.errors import SettingsError, WorkerLostError
+from edge_device.doctor.software import installed, pip
 from edge_train.backbone import SCORES
+from edge_train.doctor.gpu import LIBRARIES
+from edge_train.doctor.nvidia import find_driver
+from edge_train.doctor.system import usable_cores
 from edge_train.tf import keras, tf
 from edge_train.workers import Worker, ended_at_once, restart
 
@@ -152,6 +157,36 @@ def gpus() -> tuple[int, bool]:
     found = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in found]
     return len(found), bool(found) and all(capability and capability >= TENSOR_CORES for capability in details)
+
+
+def in_words(devices: Devices) -> str:
+    """What a training runs on, as `fit` says it at its start: `on NVIDIA GeForce RTX 4070, float16, XLA`."""
+    found = tf.config.list_physical_devices("GPU")
+    if not found:
+        cores = usable_cores()
+        parts = [f"{cores} processor core{'s' * (cores != 1)}"]
+    else:
+        details = tf.config.experimental.get_device_details
+        names = [str(details(gpu).get("device_name", gpu.name)) for gpu in found]
+        counts = ((name, names.count(name)) for name in dict.fromkeys(names))
+        parts = [" and ".join(f"{count} x {name}" if count > 1 else name for name, count in counts)]
+        parts += ["float16" if devices.mixed else "float32", *(["XLA"] if devices.jit else [])]
+    if devices.worker is not None:
+        parts.append(f"worker {devices.worker.number + 1} of {len(devices.worker.addresses)}")
+    return "on " + ", ".join(parts)
+
+
+def unused_gpu() -> str:
+    """What is wrong and what mends it if NVIDIA's driver is there and TensorFlow sees no GPU; else empty."""
+    if gpus()[0] or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
+        return ""
+    driver = find_driver()
+    if driver is None:
+        return ""
+    told = f"NVIDIA's driver {driver.version} is there, but TensorFlow sees no GPU"
+    if any(installed(name) is None for name in LIBRARIES):
+        return f"{told}, since its CUDA libraries are not installed: {pip('install', 'edge-mobilenet[gpu]')}"
+    return f"{told}: edge-train doctor says why"
 
 
 def find_devices(worker: Worker | None = None, float16: bool = True) -> Devices:

@@ -21,12 +21,13 @@ from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTISED_FILE, Run, rea
 from edge_train.architectures import DEFAULT, Architecture
 from edge_train.backbone import Parts, build, cut, set_head, zero_share
 from edge_train.dataset import PhotoSet
-from edge_train.devices import Devices, find_devices, gpus, lost_workers
+from edge_train.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.features import Extractor, Maps, compiled, map_scores, predict_photos
 from edge_train.fine_tune import FineTuner, History, Lessons, Teach, read_history
 from edge_train.head import Array, photo_weights, solve_head
 from edge_train.history import Epoch, write_history
 from edge_train.measures import Evaluation, evaluate_scores
+from edge_train.named import Say
 from edge_train.plans import Material, plan
 from edge_train.report import write_run_report
 from edge_train.settings import Phase, Settings, check_settings, phases
@@ -133,6 +134,7 @@ def fit(
     teacher: Run | None = None,
     tensorboard: bool = False,
     track: Track = silently,
+    say: Say = lambda line: None,
 ) -> Fitted:
     """Trains a classifier and writes its run folder, whole or not at all.
 
@@ -151,6 +153,7 @@ def fit(
         teacher: a trained run with the same labels to learn from, too.
         tensorboard: whether the run folder gets what TensorBoard shows.
         track: shows progress.
+        say: is told, a line each, what it runs on and what to look at.
 
     Raises:
         WeightsError: the weights do not fit.
@@ -173,6 +176,9 @@ def fit(
         if worker:
             opened.enter_context(lost_workers())
         devices, alone = _devices(worker, workshop, request)
+        say(in_words(devices))
+        if warning := unused_gpu():
+            say(f"warning: {warning}")
         if alone and not devices.chief:
             return _written_elsewhere(out, devices, [], [])
         state = _newest_state(workshop)
@@ -344,7 +350,7 @@ def _test_and_write(
 
 def _devices(worker: Worker | None, workshop: Workshop, request: Request) -> tuple[Devices, bool]:
     """Where to train, and whether what is left is for the chief alone. The newest state is then that to go on from."""
-    float16 = bool(request.weights.sha256)
+    float16 = bool(request.weights.sha256) and not request.settings.float32
     if worker is None:
         return find_devices(None, float16), False
     states = {number: (path / PHASE_FILE).read_text() for number, path in sorted(workshop.states().items())}

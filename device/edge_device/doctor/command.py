@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge_device.doctor.examine import EXAMINATIONS, examine
 from edge_device.doctor.findings import Report
@@ -26,21 +26,31 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="Print JSON, for scripts.")
     parser.add_argument("--model", metavar="FILE", help="A .tflite to be run, too, with every interpreter.")
     options = parser.parse_args(arguments)
+    return present(lambda tell: examine(model=options.model, tell=tell), [*EXAMINATIONS, "model"], options.json)
+
+
+def present(look: Callable[[Callable[[str], None]], Report], names: Sequence[str], as_json: bool) -> int:
+    """Examines and prints what was found, showing what is looked at while it takes long; returns the exit status.
+
+    Args:
+        look: examines; is given what wants the name of each examination before it begins.
+        names: of all examinations that there may be, in order.
+        as_json: whether JSON is printed.
+    """
     began, width = time.monotonic(), shutil.get_terminal_size().columns
 
     def tell(name: str) -> None:
         if sys.stderr.isatty() and time.monotonic() - began > QUIET_S:
-            done = [*EXAMINATIONS, "model"].index(name)
-            print(f"\r\033[K{done} of {len(EXAMINATIONS)}: {name}", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K{names.index(name)} of {len(names)}: {name}", end="", file=sys.stderr, flush=True)
 
     try:
-        report = examine(model=options.model, tell=tell)
+        report = look(tell)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
-    text = json.dumps(report.to_json(), indent=2) + "\n" if options.json else rendered(report, width)
+    text = json.dumps(report.to_json(), indent=2) + "\n" if as_json else rendered(report, width)
     sys.stdout.write(text)
     sys.stdout.flush()
     return 1 if report.verdict == "problem" else 0

@@ -1,6 +1,6 @@
 """All examinations, one after the other; one that fails is itself a finding."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -39,10 +39,14 @@ def examine(
         model: a file that is run with every interpreter, too.
         tell: gets the name of what is looked at next.
     """
-    host = host or Host()
     examinations = dict(EXAMINATIONS)
     if model is not None:
         examinations["model"] = partial(software.model, path=model)
+    return look(examinations, host or Host(), tell)
+
+
+def look(examinations: Mapping[str, Examination], host: Host, tell: Callable[[str], None]) -> Report:
+    """Makes examinations in order; `tell` gets the name of each before it begins."""
     findings: list[Finding] = []
     for name, examination in examinations.items():
         tell(name)

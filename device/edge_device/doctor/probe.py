@@ -14,10 +14,13 @@ from typing import Any, Final
 TIMEOUT_S: Final = 60.0
 """A Pi Zero 2 imports OpenCV from a slow card in ten seconds; what takes longer hangs."""
 
-_PROGRAM: Final = f"""
+PACKAGES: Final = str(Path(__file__).parents[2])
+"""The folder that edge_device lies in: a probe finds it wherever it is started."""
+
+_PROGRAM: Final = """
 import sys
-sys.path.append({str(Path(__file__).parents[2])!r})
-from edge_device.doctor.probes import main
+sys.path.extend({folders!r})
+from {module} import main
 main()
 """
 
@@ -49,15 +52,20 @@ class Prober:
         python: the interpreter that runs them.
         timeout_s: after which one is given up.
         environment: added to this process's.
+        module: whose `main` runs a probe by its name.
+        folders: that modules are looked for in, after all others.
     """
 
     python: str = sys.executable
     timeout_s: float = TIMEOUT_S
     environment: dict[str, str] = field(default_factory=dict)
+    module: str = "edge_device.doctor.probes"
+    folders: tuple[str, ...] = (PACKAGES,)
 
     def __call__(self, name: str, *arguments: str) -> Probed:
-        """Runs a function of `edge_device.doctor.probes` by its name."""
-        return read_outcome(*self._run([self.python, "-c", _PROGRAM, name, *arguments]))
+        """Runs a probe of `module` by its name."""
+        program = _PROGRAM.format(module=self.module, folders=list(self.folders))
+        return read_outcome(*self._run([self.python, "-c", program, name, *arguments]))
 
     def _run(self, command: Sequence[str]) -> tuple[int | None, bytes, bytes]:
         try:

@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,13 @@ def picamera2() -> dict[str, Any]:
 PROBES = {probe.__name__: probe for probe in (imports, runtime, model, edgetpu, delegate, camera, picamera2)}
 
 
-def main() -> None:
+def main(probes: Mapping[str, Callable[..., dict[str, Any]]] = PROBES) -> None:
     """Runs the probe that the command line names: {"value": ..., "error": ..., "kind": ...} on standard output."""
     answer_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries print what they like
     result: dict[str, Any] = {"value": None, "error": "", "kind": ""}
     try:
-        result["value"] = PROBES[sys.argv[1]](*sys.argv[2:])
+        result["value"] = probes[sys.argv[1]](*sys.argv[2:])
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what was asked for
         result["error"] = " ".join(str(error).split()) or type(error).__name__
         result["kind"] = type(error).__name__

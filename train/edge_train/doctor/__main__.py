@@ -1,0 +1,8 @@
+"""`python -m edge_train.doctor`, the same as `edge-train doctor`."""
+
+import sys
+
+from edge_train.doctor.command import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
