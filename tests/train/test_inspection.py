@@ -13,7 +13,7 @@ import pytest
 from edge_core.errors import DatasetError
 from edge_core.preprocess import Frame
 from edge_train.dataset import find_dataset, open_photos
-from edge_train.inspection import HASH_BITS, MAX_DISTANCE, Inspection, dhash, inspect, near_groups, spread
+from edge_train.inspection import Inspection, inspect, spread
 from edge_train.report import write_inspection
 
 
@@ -77,46 +77,6 @@ def test_what_fit_would_refuse_is_still_inspected(tmp_path: Path) -> None:
 def test_the_split_is_the_one_that_fit_makes(messy: Path) -> None:
     (messy / "dog" / "cut.png").unlink()  # fit finds out later
     assert inspected(messy).split_counts == open_photos(str(messy), cache=messy).counts
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda frame: cv2.resize(frame, None, fx=0.7, fy=0.7),
-        lambda frame: cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 1),
-        lambda frame: cv2.convertScaleAbs(frame, alpha=0.8),
-        lambda frame: frame[3:-3, 4:-4],
-    ],
-    ids=["smaller", "JPEG again", "darker", "2 % cut off"],
-)
-def test_a_copy_that_was_changed_a_little_has_nearly_the_same_hash(change: Callable[[Frame], Frame]) -> None:
-    bits = [np.unpackbits(np.frombuffer(dhash(frame), np.uint8)) for frame in (scene(0), change(scene(0)), scene(1))]
-    assert (bits[0] != bits[1]).sum() <= MAX_DISTANCE
-    assert (bits[0] != bits[2]).sum() > 3 * MAX_DISTANCE
-
-
-def test_a_picture_without_shapes_has_no_hash() -> None:
-    assert dhash(np.full((50, 50, 3), 90, np.uint8)) == b""
-    assert near_groups({"a": b"", "b": b""}, MAX_DISTANCE) == []
-
-
-def test_groups_are_those_that_comparing_every_pair_gives() -> None:
-    rng = np.random.default_rng(0)
-    seeds = rng.integers(0, 256, (40, HASH_BITS // 8), np.uint8)
-    packed = seeds[rng.integers(0, 40, 1300)]  # more than two chunks
-    for row in packed:
-        for bit in rng.integers(0, HASH_BITS, 8):
-            row[bit // 8] ^= 1 << (bit % 8)
-    hashes = {str(number): row.tobytes() for number, row in enumerate(packed)}
-    bits = np.unpackbits(packed, axis=1)
-    group = list(range(len(bits)))
-    for one in range(len(bits)):
-        for other in np.flatnonzero((bits[one] != bits).sum(axis=1) <= 12).tolist():
-            old, new = group[one], group[other]
-            group = [new if number == old else number for number in group]
-    expected = {frozenset(str(n) for n, g in enumerate(group) if g == number) for number in set(group)}
-    found = {frozenset(members) for members in near_groups(hashes, 12)}
-    assert found == {members for members in expected if len(members) > 1}
 
 
 def test_samples_are_spread_over_classes() -> None:

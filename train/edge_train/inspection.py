@@ -1,39 +1,21 @@
 """What is in a photo folder, before anything is trained on it: counts, sizes, copies, look-alikes, what cannot be read."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
 from edge_core.errors import DatasetError
 from edge_core.photos import Photo, Unusable, read_photos, without_copies
-from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_train.dataset import Found, divide
-
-HASH_BITS: Final = 128
-MAX_DISTANCE: Final = 14
-"""Of 128 bits. Of flowers' 4.3 million pairs 8 are that close, and all 8 show one picture: a copy in grey or in other
-colours, a burst, a crop. At 15 bits comes the first pair that does not, at 17 most do not. Of the million pairs of cats
-and dogs one is that close, rightly; the next has 26. Copies made to measure it are found in this share: saved again at
-JPEG quality 40, 99 %; halved, brighter by a fifth, or grey, 99 to 100 %; 2 % cut off, 100 %; 5 % cut off, 80 to 92 %."""
-
-FLAT_LEVELS: Final = 4.0
-"""Standard deviation of the grey levels below which a picture has no shape that could be compared: fog, a covered lens."""
+from edge_train.look_alikes import Sketch, look_alike_groups, sketch
 
 IMBALANCE: Final = 3.0
 """Photos of the largest class for one of the smallest, from which on it is worth a word."""
-
-_CHUNK: Final = 64  # photos compared with all others at once: 5 MB for 20,000
-_MANY_LINKS: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -157,7 +139,7 @@ class Inspection:
 
 
 def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspection:
-    """Reads every photo of a dataset once; what is kept of each is less than a kilobyte.
+    """Reads every photo of a dataset once; what is kept of each is four kilobytes.
 
     Args:
         found: the dataset, as `dataset.find_dataset` finds it.
@@ -168,8 +150,8 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
         DatasetError: not a single photo can be read.
     """
 
-    def visit(position: int, frame: Frame) -> tuple[int, int, str, bytes]:
-        return frame.shape[1], frame.shape[0], _format(found.files[position][0]), dhash(frame)
+    def visit(position: int, frame: Frame) -> tuple[int, int, str, Sketch]:
+        return frame.shape[1], frame.shape[0], _format(found.files[position][0]), sketch(frame)
 
     reading = read_photos(found.files, visit, track=track, label="Inspecting photos")
     if not reading.photos:
@@ -188,10 +170,8 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
     for photo in photos:
         by_content.setdefault(photo.sha256, []).append(photo)
     distinct = without_copies(photos)
-    hashes = {photo.sha256: value[3] for photo, value in zip(photos, reading.values, strict=True)}
-    alike = [
-        [photo for content in group for photo in by_content[content]] for group in near_groups(hashes, MAX_DISTANCE)
-    ]
+    sketches = {photo.sha256: value[3] for photo, value in zip(photos, reading.values, strict=True)}
+    alike = [[photo for content in group for photo in by_content[content]] for group in look_alike_groups(sketches)]
     near = [NearDuplicates(tuple(group), tuple(split_of.get(photo.path, "") for photo in group)) for group in alike]
     labels = dict.fromkeys(label for _, label in found.files)
     return Inspection(
@@ -224,63 +204,6 @@ def spread(photos: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, s
         each = min(len(members), max(1, count // len(by_label)))
         shown += [members[index * len(members) // each] for index in range(each)]
     return shown
-
-
-def dhash(frame: Frame) -> bytes:
-    """Difference hash of a picture: whether it gets brighter, to the right and downwards, between 9 x 9 means of grey.
-
-    The picture goes through `preprocess` at eight times that size, so that what its halvings cut off the edges is at
-    most a hundredth; straight to 9 x 9 it would be a twentieth, and a copy at 70 % of the size would not be found.
-
-    Args:
-        frame: uint8, shape (height, width, 3).
-
-    Returns:
-        `HASH_BITS` bits, packed; empty for a picture without shapes.
-    """
-    grey = cv2.cvtColor(preprocess(frame, _HASHED), cv2.COLOR_RGB2GRAY)
-    means = cv2.resize(grey, (9, 9), interpolation=cv2.INTER_AREA).astype(np.int16)
-    if means.std() < FLAT_LEVELS:
-        return b""
-    bits = np.concatenate([(means[:8, 1:] > means[:8, :8]).ravel(), (means[1:, :8] > means[:8, :8]).ravel()])
-    return np.packbits(bits).tobytes()
-
-
-_HASHED: Final = InputSpec(72, 72, "stretch")
-
-
-def near_groups(hashes: Mapping[str, bytes], most: int) -> list[list[str]]:
-    """Groups of two or more whose hashes are linked by steps of at most `most` differing bits.
-
-    With bits as -1 and 1 the number that differ is (bits - dot product) / 2: all pairs are one matrix product, taken in
-    chunks. Links are thinned out to one a photo whenever there are many, so memory grows with the photos, not with the
-    pairs, even if all look alike.
-
-    Args:
-        hashes: from `dhash`, by content.
-        most: bits.
-    """
-    contents = [content for content, value in hashes.items() if value]
-    bits = np.frombuffer(b"".join(hashes.values()), np.uint8).reshape(len(contents), HASH_BITS // 8)
-    signs = np.unpackbits(bits, axis=1).astype(np.float32) * 2 - 1
-    links = np.empty((2, 0), np.intp)
-    for start in range(0, len(signs), _CHUNK):
-        alike = signs[start : start + _CHUNK] @ signs[start:].T >= HASH_BITS - 2 * most
-        links = np.concatenate([links, np.array(alike.nonzero()) + start], axis=1)
-        if links.shape[1] > _MANY_LINKS:
-            links = np.array([np.arange(len(signs)), _first_linked(len(signs), links)])
-    first = _first_linked(len(signs), links)
-    return [
-        [contents[index] for index in np.flatnonzero(first == one)]
-        for one in np.flatnonzero(np.bincount(first, minlength=1) > 1)
-    ]
-
-
-def _first_linked(count: int, links: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """For each of `count` photos the first one that chains of links lead to; `links` has the shape (2, links)."""
-    graph = coo_array((np.ones(links.shape[1], bool), (links[0], links[1])), (count, count))
-    _, first, group = np.unique(connected_components(graph, directed=False)[1], return_index=True, return_inverse=True)
-    return np.asarray(first[group], np.intp)
 
 
 def _members(groups: Sequence[NearDuplicates], kind: str) -> int:
