@@ -68,17 +68,17 @@ wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation
 
 verify-pi: $(READY)
-	$(BIN)/python -m tests.pi.verify $(MODELS) $(if $(PHOTOS),--photos "$(PHOTOS)") $(OPTIONS)
+	$(BIN)/python -m tests.emulated.verify $(MODELS) $(if $(PHOTOS),--photos "$(PHOTOS)") $(OPTIONS)
 
 # What emulated boards install, resolved anew. Instruction counts are of these versions.
 verify-pi-pins: $(READY)
-	$(BIN)/python -m tests.pi.pins
+	$(BIN)/python -m tests.emulated.pins
 
 verify-pi-ssh: $(READY)
-	$(BIN)/python -m tests.pi.ssh $(MODELS)
+	$(BIN)/python -m tests.emulated.ssh $(MODELS)
 
 verify-pi-32: $(READY)
-	$(BIN)/python -m tests.pi.armv7l $(MODELS)
+	$(BIN)/python -m tests.emulated.armv7l $(MODELS)
 
 # Exit status 1 if a cost has risen by over 2 %.
 verify-instructions: $(READY)

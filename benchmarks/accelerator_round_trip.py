@@ -15,9 +15,9 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edge_device.accelerator import AcceleratorProcess, Coral
-from edge_device.accelerator.coral import LIBRARY_VARIABLE, load
-from edge_device.interpreter import Interpreter
+from edge_device.inference.accelerator import AcceleratorProcess, Coral
+from edge_device.inference.accelerator.edgetpu import LIBRARY_VARIABLE, load
+from edge_device.inference.interpreter import Interpreter
 
 TESTS = Path(__file__).parents[1] / "tests"
 SIDE = 224

@@ -18,9 +18,9 @@ from typing import Final
 
 import numpy as np
 
-from edge_bench.candidates import Variants, plan, read_source
-from edge_bench.latency import median_interval
-from edge_bench.worker_process import WorkerProcess
+from edge_bench.measure.contenders import Variants, plan, read_source
+from edge_bench.measure.worker_process import WorkerProcess
+from edge_bench.results.latency import median_interval
 
 LIMIT: Final = 0.05
 WARM_UPS: Final = 20

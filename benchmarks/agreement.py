@@ -18,9 +18,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge_core.intervals import accuracy
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from edge_core.run_folder import read_run
+from edge_core.statistics import accuracy
 
 ROOT: Final = Path(__file__).parents[1]
 

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from edge_core.errors import EdgeError
-from edge_device.verify import verify
+from edge_device.inference.verify import verify
 
 
 def main() -> None:

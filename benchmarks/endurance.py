@@ -27,25 +27,25 @@ from pathlib import Path
 from statistics import median
 from typing import ClassVar, Final, Literal
 
-from edge_device.accelerator import open_classifier
-from edge_device.decisions import Rule
-from edge_device.live import Live, LiveSettings
+from edge_device.inference.accelerator import open_classifier
+from edge_device.live.decisions import Rule
+from edge_device.live.loop import Live, LiveSettings
+from edge_device.live.model_watcher import ModelSwap
 from edge_device.results import Notice, Status
 from edge_device.sinks import Sink
-from edge_device.sinks.command import Command
-from edge_device.sinks.console import JsonConsole
+from edge_device.sinks.exec import Command
 from edge_device.sinks.jsonl import JsonLines
 from edge_device.sinks.mqtt import Mqtt, parse_broker
-from edge_device.sinks.outlet import Outlets
 from edge_device.sinks.prometheus import Prometheus
+from edge_device.sinks.recording import Recording
+from edge_device.sinks.sink_queue import Outlets
 from edge_device.sinks.snapshots import Snapshots
-from edge_device.sinks.video import Recording
+from edge_device.sinks.terminal import JsonConsole
+from edge_device.sinks.web import Address, WebPage
 from edge_device.sinks.webhook import Webhook
 from edge_device.sinks.window import Window
 from edge_device.sources import FakeCamera, Reconnecting
 from edge_device.sources.fake import ChangedSize, Garbage, Show, Stall, Step, Unplugged
-from edge_device.swap import ModelSwap
-from edge_device.web import Address, WebPage
 from runner_parts import LABELS, Broker, Receiver, free_port, picture, tiny
 
 FIRST: Final = 10_000

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_convert.calibration import representative
 from edge_convert.export import export, read_calibration
-from edge_convert.tf import keras, tf
+from edge_convert.quantize.calibration import representative
 from edge_core.run_folder import load_model, read_run
-from edge_device.quiet import silenced
+from edge_device.inference.native_stderr import silenced
+from edge_keras.tf import keras, tf
 
 
 def bare_seconds(run: Path) -> float:

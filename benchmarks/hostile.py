@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_convert.tf import keras
-from edge_convert.weights import folded, groups, rescale
+from edge_convert.quantize.equalization import folded, groups, rescale
 from edge_core.files import folder_written_whole
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, PHOTOS_FILE, load_model, read_run
+from edge_keras.tf import keras
 
 
 def make_hostile(run: Path, out: Path, channels: int = 4, factor: float = 50.0, seed: int = 0) -> int:

@@ -14,14 +14,14 @@ from typing import Final
 
 import numpy as np
 
-from edge_convert.recipes import CALIBRATED, RECIPES
+from edge_convert.quantize.recipes import CALIBRATED, RECIPES
 from edge_core import InputSpec, ModelCard, complete
 from edge_core.files import written_whole
 from edge_device.console import one_line_errors, track
-from edge_train.architectures import ARCHITECTURES
-from edge_train.backbone import build
-from edge_train.tf import keras
-from edge_train.weights import Weights
+from edge_keras.tf import keras
+from edge_train.models.architectures import ARCHITECTURES
+from edge_train.models.backbone import build
+from edge_train.models.pretrained import Weights
 
 MODELS: Final = (
     ("mobilenet_v2", 1.0, 160, ("int8", "float32", "float16", "dynamic")),

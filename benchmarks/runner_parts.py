@@ -23,10 +23,10 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edge_core import InputSpec, ModelCard, complete
-from edge_core.golden import read_golden
+from edge_core.artifact.golden import read_golden
+from edge_core.artifact.seal import seal
 from edge_core.preprocess import Frame
-from edge_core.seal import seal
-from edge_device.verify import sealed
+from edge_device.inference.verify import sealed
 
 TESTS: Final = Path(__file__).parents[1] / "tests"
 LABELS: Final = ("red", "green", "blue", "dark")

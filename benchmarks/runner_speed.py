@@ -55,13 +55,13 @@ def main() -> None:
 
 
 def measure(file: Path, photos: Path) -> None:
-    from edge_core.photos import pictures_below
-    from edge_core.pictures import decode_picture, read_picture
-    from edge_device.capture import AHEAD
-    from edge_device.classifier import Classifier
-    from edge_device.interpreter import Interpreter
-    from edge_device.live import Live, LiveSettings
-    from edge_device.sinks.outlet import Outlets
+    from edge_core.data.photo_folder import pictures_below
+    from edge_core.images import decode_picture, read_picture
+    from edge_device.inference.classifier import Classifier
+    from edge_device.inference.interpreter import Interpreter
+    from edge_device.live.capture import AHEAD
+    from edge_device.live.loop import Live, LiveSettings
+    from edge_device.sinks.sink_queue import Outlets
     from edge_device.sources import FakeCamera, Source, SourceFrame
 
     frames = [cv2.resize(read_picture(path), SIZE) for path in pictures_below(photos)[:8]]

@@ -24,11 +24,11 @@ import numpy as np
 
 from edge_core.preprocess import Frame
 from edge_device import Classifier
-from edge_device.classifier import top
+from edge_device.inference.classifier import top
 from edge_device.results import FrameResult, Latency
-from edge_device.sinks.outlet import Outlets
+from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.web import Address, WebPage
 from edge_device.sources import SourceFrame
-from edge_device.web import Address, WebPage
 
 CLIENTS = 200
 ROUNDS = 15

@@ -27,7 +27,7 @@ from typing import Final
 
 import cv2
 
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from runner_parts import MOSQUITTO, Broker, NetworkCamera, Receiver, free_port, until
 
 IMAGES_S: Final = 0.6

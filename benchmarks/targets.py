@@ -20,11 +20,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_convert.graph import read_graph
 from edge_convert.targets import Verdict, check_file
 from edge_convert.targets.coral import compiled_placements, forecast
+from edge_convert.tflite.graph import read_graph
 from edge_core import InputSpec, ModelCard, complete
-from edge_core.tflite_metadata import attach, describe
+from edge_core.artifact.metadata import attach, describe
 
 SIDE: Final = 32
 
@@ -69,8 +69,8 @@ for path in sys.argv[1:]:
 
 def make_files(folder: Path) -> Iterator[Path]:
     """Conversions of a small network by every way that TensorFlow has, bare; and colour classifiers with metadata."""
-    from edge_convert.tf import keras, tf
-    from edge_device.quiet import silenced
+    from edge_device.inference.native_stderr import silenced
+    from edge_keras.tf import keras, tf
 
     rng = np.random.default_rng(0)
     lite = tf.lite

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edge_core.photos import find_photos, identify_photos, split_photos
+from edge_core.data.photo_folder import find_photos, identify_photos, split_photos
 
 
 def lay_out(data: Path, folder: Path, seed: int) -> None:

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 PROGRAM = """
-from edge_train.tf import keras
+from edge_keras.tf import keras
 keras.backend.set_floatx("{floatx}")
 from edge_train.cli import app
 app(prog_name="edge-train")

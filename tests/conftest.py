@@ -103,10 +103,10 @@ def colour_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def colour_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of `edge-train fit` on `colour_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
-    from edge_train.dataset import open_photos
-    from edge_train.fit import fit
+    from edge_train.data.dataset import open_photos
+    from edge_train.models.pretrained import Weights
     from edge_train.settings import Settings
-    from edge_train.weights import Weights
+    from edge_train.training.fit import fit
 
     folder = tmp_path_factory.mktemp("runs") / "colours"
     photos = open_photos(str(colour_photos), seed=1, cache=folder.parent)

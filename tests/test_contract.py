@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 import edge_convert.export
-import edge_device.interpreter
-import edge_train.views
+import edge_device.inference.interpreter
+import edge_train.data.augment
 from edge_convert.export import export, read_calibration
-from edge_core.photos import Photo, find_photos, identify_photos
-from edge_core.pictures import read_picture
+from edge_core.data.photo_folder import Photo, find_photos, identify_photos
+from edge_core.images import read_picture
 from edge_core.preprocess import Frame, InputSpec
 from edge_core.run_folder import Run, read_training_photos
-from edge_device.interpreter import Interpreter
-from edge_train.features import pixel_batches
-from edge_train.signs import render_photo
-from edge_train.views import ViewMaker
+from edge_device.inference.interpreter import Interpreter
+from edge_train.data.augment import ViewMaker
+from edge_train.data.signs import render_photo
+from edge_train.training.features import pixel_batches
 
 REAL_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "flowers"
 CAMERA_SIZES = [(1280, 720), (640, 480), (1920, 1080)]
@@ -109,11 +109,11 @@ STAGES: dict[str, Stage] = {
 }
 
 USERS = {
-    "tf.data": edge_train.views,
+    "tf.data": edge_train.data.augment,
     "calibration": edge_convert.export,
     "verification": edge_convert.export,
-    "device, uint8": edge_device.interpreter,
-    "device, float32": edge_device.interpreter,
+    "device, uint8": edge_device.inference.interpreter,
+    "device, float32": edge_device.inference.interpreter,
 }
 
 
@@ -148,7 +148,7 @@ def any_model(monkeypatch: pytest.MonkeyPatch, small_run: Run) -> None:
 
 
 def tiny_model() -> Any:
-    from edge_convert.tf import keras
+    from edge_keras.tf import keras
 
     pixels = keras.Input((32, 32, 3))
     return keras.Model(pixels, keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling2D()(pixels)))

@@ -10,18 +10,18 @@ from typing import Final
 
 import numpy as np
 
-from edge_convert.raw_pixels import take_raw_pixels
-from edge_core.card import ModelCard
+from edge_convert.tflite.input_rewrite import take_raw_pixels
+from edge_core.artifact.card import ModelCard
+from edge_core.artifact.container import complete, read_card, read_cpu_model, without_archive
+from edge_core.artifact.golden import FRAMES, read_golden
+from edge_core.artifact.seal import Signer, check_seal, seal
+from edge_core.data.photo_folder import pictures_below
 from edge_core.errors import CardError, DatasetError, InputSpecError, ModelFormatError, OutputError
 from edge_core.files import written_whole
-from edge_core.golden import FRAMES, read_golden
-from edge_core.photos import pictures_below
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from edge_core.preprocess import ColorOrder, Crop, Frame, InputSpec
 from edge_core.run_folder import spread
-from edge_core.seal import Signer, check_seal, seal
-from edge_core.tflite_file import complete, read_card, read_cpu_model, without_archive
-from edge_device.verify import sealed
+from edge_device.inference.verify import sealed
 
 InputRange = tuple[float, float]
 """What a black and a white pixel are to a model."""

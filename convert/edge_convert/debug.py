@@ -8,14 +8,14 @@ from typing import Any, Final
 import numpy as np
 
 from edge_convert.export import read_calibration, recipe_for
-from edge_convert.layers import LayerNoise, layers_of
-from edge_convert.plots import draw_layers
-from edge_convert.recipes import CALIBRATED_GRAPHS, ON_QUANTISED, SPARED, noise_of
-from edge_convert.tf import keras
+from edge_convert.quantize.recipes import CALIBRATED_GRAPHS, ON_QUANTISED, SPARED, noise_of
+from edge_convert.quantize.sqnr import LayerNoise, layers_of
+from edge_convert.report.layer_plots import draw_layers
+from edge_core.data.photo_folder import Unusable
 from edge_core.files import written_whole
-from edge_core.photos import Unusable
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, load_model
+from edge_keras.tf import keras
 
 MOST: Final = 110
 """Layers in the picture: as many as can still be read."""

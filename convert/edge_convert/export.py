@@ -11,29 +11,37 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_convert.calibration import quantise
-from edge_convert.candidate import Candidate
-from edge_convert.gate import Comparison, artifact_scores, compare, full_size_scores
-from edge_convert.layers import LayerNoise
-from edge_convert.limits import MAX_DROP_POINTS, USUAL_TARGETS, Limits
-from edge_convert.recipes import CALIBRATED, CALIBRATED_GRAPHS, ON_QUANTISED, RECIPES, Pixels, int8_selective, noise_of
-from edge_convert.report import write_report
+from edge_convert.gate.candidate import Candidate
+from edge_convert.gate.gate_comparison import Comparison, artifact_scores, compare, full_size_scores
+from edge_convert.gate.limits import MAX_DROP_POINTS, USUAL_TARGETS, Limits
+from edge_convert.quantize.calibration import quantise
+from edge_convert.quantize.recipes import (
+    CALIBRATED,
+    CALIBRATED_GRAPHS,
+    ON_QUANTISED,
+    RECIPES,
+    Pixels,
+    int8_selective,
+    noise_of,
+)
+from edge_convert.quantize.sqnr import LayerNoise
+from edge_convert.report.export_page import write_report
 from edge_convert.targets import check
-from edge_convert.tf import keras
-from edge_core.card import ModelCard
+from edge_core.artifact.card import ModelCard
+from edge_core.artifact.container import complete
+from edge_core.artifact.golden import FRAMES
+from edge_core.artifact.seal import Signer
+from edge_core.data.photo_folder import Reading, Unusable, find_all_photos, identify_photos, read_photos
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.files import written_whole
-from edge_core.golden import FRAMES
-from edge_core.photos import Reading, Unusable, find_all_photos, identify_photos, read_photos
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import HeldOut, Run, load_model, read_held_out, read_training_photos, spread
-from edge_core.seal import Signer
-from edge_core.tflite_file import complete
-from edge_device.classifier import Classifier
-from edge_device.interpreter import Scores
-from edge_device.verify import sealed
+from edge_device.inference.classifier import Classifier
+from edge_device.inference.interpreter import Scores
+from edge_device.inference.verify import sealed
+from edge_keras.tf import keras
 
 CALIBRATION_PHOTOS: Final = 100
 """Of 20, 100, 200 and 500, none was better: agreement with the full-size model was 97.7 to 97.9 % on 2,600 road signs,

@@ -19,7 +19,7 @@ from edge_core.files import written_whole
 
 
 class PrivateKey:
-    """An Ed25519 private key; the `Signer` of `edge_core.seal`."""
+    """An Ed25519 private key; the `Signer` of `edge_core.artifact.seal`."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key

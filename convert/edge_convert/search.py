@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge_convert.candidate import Candidate
 from edge_convert.export import Exported, Workbench, require_tflite
-from edge_convert.limits import Limits
+from edge_convert.gate.candidate import Candidate
+from edge_convert.gate.limits import Limits
+from edge_core.artifact.seal import Signer
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run
-from edge_core.seal import Signer
 
 WHOLE: Final = ("int8", "int8-equalised", "int8-mse", "int8-percentile")
 """All of it in 8 bits: as small and as fast as it gets, and what an Edge TPU takes; they differ in how ranges are chosen."""

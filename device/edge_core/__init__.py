@@ -12,12 +12,12 @@ except ImportError as error:
         ) from None
     raise
 
-from edge_core.card import Backbone, Dataset, ModelCard
+from edge_core.artifact.card import Backbone, Dataset, ModelCard
+from edge_core.artifact.container import complete, read_card
 from edge_core.errors import EdgeError
-from edge_core.intervals import Estimate
-from edge_core.pictures import decode_picture, read_picture
+from edge_core.images import decode_picture, read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
-from edge_core.tflite_file import complete, read_card
+from edge_core.statistics import Estimate
 
 __all__ = [
     "Backbone",

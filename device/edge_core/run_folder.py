@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from edge_core.card import ModelCard
-from edge_core.errors import CardError, RunFolderError, SettingsError
-from edge_core.photos import (
+from edge_core.artifact.card import ModelCard
+from edge_core.data.photo_folder import (
     SPLITS,
     Photo,
     Reading,
@@ -19,6 +18,7 @@ from edge_core.photos import (
     read_photos,
     without_copies,
 )
+from edge_core.errors import CardError, RunFolderError, SettingsError
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 

@@ -4,13 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge_device.classifier import Classifier, Prediction
-    from edge_device.run import classify_stream
+    from edge_device.inference.classifier import Classifier, Prediction
+    from edge_device.inference.streaming import classify_stream
     from edge_device.sources import open_source
 
 __all__ = ["Classifier", "Prediction", "classify_stream", "open_source"]
 
-_MODULES = {"Classifier": "classifier", "Prediction": "classifier", "classify_stream": "run", "open_source": "sources"}
+_MODULES = {
+    "Classifier": "inference.classifier",
+    "Prediction": "inference.classifier",
+    "classify_stream": "inference.streaming",
+    "open_source": "sources",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final, TypeVar
 import cv2
 import typer
 
+from edge_core.data.photo_folder import Unusable
 from edge_core.errors import EdgeError, RuntimeMissingError
-from edge_core.photos import Unusable
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from edge_device.classifier import Prediction
+from edge_device.inference.classifier import Prediction
 from edge_device.sources import SourceFrame
 
 UNKNOWN: Final = "unknown"

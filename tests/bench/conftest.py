@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge_bench.accuracy import compare, measure_accuracy
-from edge_bench.benchmark import Benchmark, run_benchmark
-from edge_bench.candidates import Variants
-from edge_bench.corruptions import CORRUPTIONS
-from edge_bench.environment import Environment
-from edge_bench.latency import Latency, latency
-from edge_bench.report import Report, Robustness, Row, Settings, Turn
+from edge_bench.measure.benchmark import Benchmark, run_benchmark
+from edge_bench.measure.contenders import Variants
+from edge_bench.measure.environment import Environment
+from edge_bench.perturb.corruptions import CORRUPTIONS
+from edge_bench.results.accuracy import compare, measure_accuracy
+from edge_bench.results.latency import Latency, latency
+from edge_bench.results.report import Report, Robustness, Row, Settings, Turn
 from edge_core import InputSpec, ModelCard, complete
-from edge_core.card import Dataset
-from edge_core.intervals import Estimate
-from edge_core.photos import Photo, Split
+from edge_core.artifact.card import Dataset
+from edge_core.data.photo_folder import Photo, Split
 from edge_core.run_folder import CARD_FILE, write_photos
-from edge_device.board import Readings
+from edge_core.statistics import Estimate
+from edge_device.system.board import Readings
 
 MakeReport = Callable[..., Report]
 LABELS = ("red", "green", "blue")

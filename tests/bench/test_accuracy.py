@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from edge_bench.accuracy import bootstrap, compare, measure_accuracy, resampled
-from edge_train.measures import reliability
+from edge_bench.results.accuracy import bootstrap, compare, measure_accuracy, resampled
+from edge_train.evaluation.metrics import reliability
 
 LABELS = ("a", "b", "c", "d", "e", "f")
 

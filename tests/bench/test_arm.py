@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.pi.artifacts import PHOTOS, ROOT, pictures_of
-from tests.pi.guest.main import STAGES, Outcome
-from tests.pi.guest.measured import Arrays
-from tests.pi.pins import lines, pinned
-from tests.pi.tables import STEP, compared, faults_table, rows_table, stages_table
-from tests.pi.verify import ALL_TESTS, LEFT_OUT, MACHINES, TESTS, dated_by_content, plan
+from tests.emulated.artifacts import PHOTOS, ROOT, pictures_of
+from tests.emulated.guest.main import STAGES, Outcome
+from tests.emulated.guest.measured import Arrays
+from tests.emulated.pins import lines, pinned
+from tests.emulated.tables import STEP, compared, faults_table, rows_table, stages_table
+from tests.emulated.verify import ALL_TESTS, LEFT_OUT, MACHINES, TESTS, dated_by_content, plan
 
 from edge_bench.arm.initrd import Kernel, initrd, load_order
 from edge_bench.arm.machine import Machine, Running, command
@@ -241,7 +241,7 @@ def test_photos_of_another_folder_are_taken_evenly(tmp_path: Path) -> None:
 
 def test_a_forked_command_is_piped_and_its_exit_status_is_known() -> None:
     program = """
-from tests.pi.guest.commands import Forked, edge_run, told
+from tests.emulated.guest.commands import Forked, edge_run, told
 said = []
 print(told(Forked(edge_run, ["frobnicate"]), said.append), any("No such command" in line for line in said))
 """

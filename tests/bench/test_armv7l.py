@@ -1,7 +1,7 @@
 """What `make verify-pi-32` makes of scores; the emulation itself is not run here."""
 
 import numpy as np
-from tests.pi.armv7l import compared, table
+from tests.emulated.armv7l import compared, table
 
 REFERENCE = np.array([[10, 200, 46], [120, 130, 6]], np.uint8)
 LITERT = (REFERENCE / 256).astype(np.float32)

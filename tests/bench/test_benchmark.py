@@ -3,14 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_bench.benchmark import Benchmark, run_benchmark
-from edge_bench.candidates import Variants
-from edge_bench.held_out import save_frames
-from edge_bench.report import Report, Row, Settings
+from edge_bench.measure.benchmark import Benchmark, run_benchmark
+from edge_bench.measure.contenders import Variants
+from edge_bench.measure.held_out import save_frames
+from edge_bench.results.report import Report, Row, Settings
 from edge_core import ModelCard, complete, preprocess, read_picture
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import ModelFormatError, RunFolderError
-from edge_core.intervals import accuracy, paired_difference
-from edge_core.photos import Photo
+from edge_core.statistics import accuracy, paired_difference
 
 from .conftest import DATASET, LABELS, SPEC, SPLITS, Tiny
 

@@ -56,7 +56,9 @@ def test_ctrl_c_leaves_neither_workers_nor_files(tiny: Tiny, tmp_path: Path) -> 
         while len(workers) < 2 and process.poll() is None:
             time.sleep(0.05)
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            workers = [int(child) for child in children if b"edge_bench.worker" in command_line(int(child))]
+            workers = [
+                int(child) for child in children if b"edge_bench.measure.bench_worker" in command_line(int(child))
+            ]
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
@@ -116,7 +118,7 @@ def test_bad_input_is_one_line(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_missing_extra_is_told_of_before_any_work(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "edge_bench.chart", raising=False)
+    monkeypatch.delitem(sys.modules, "edge_bench.render.chart", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     result = CliRunner().invoke(app, ["run", str(tiny.run), str(tiny.same), "--out", str(tmp_path / "bench")])
     assert result.exit_code == 2

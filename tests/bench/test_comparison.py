@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from edge_bench.comparison import compare_reports
-from edge_bench.report import Failed, Report
+from edge_bench.results.comparison import compare_reports
+from edge_bench.results.report import Failed, Report
 from edge_core.errors import ReportError
-from edge_core.intervals import Estimate
+from edge_core.statistics import Estimate
 
 MakeReport = Callable[..., Report]
 

@@ -23,12 +23,12 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from edge_bench.candidates import Candidate
-from edge_bench.host import Host, Setup, connection, install, run_on_hosts
-from edge_bench.host.board import Board
-from edge_bench.host.connection import Address
-from edge_bench.host.wheel import installed_wheel, pack
-from edge_bench.report import Settings
+from edge_bench.measure.contenders import Candidate
+from edge_bench.remote import Host, Setup, connection, install, run_on_hosts
+from edge_bench.remote.connection import Address
+from edge_bench.remote.remote_board import Board
+from edge_bench.remote.wheel import installed_wheel, pack
+from edge_bench.results.report import Settings
 from edge_core import Frame, InputSpec
 from edge_core.errors import HostError, ModelFormatError
 
@@ -331,8 +331,8 @@ def test_ctrl_c_ends_the_work_on_all_boards(sshd: Sshd, tiny_model: Callable[...
 def test_ending_the_command_here_ends_everything_there(sshd: Sshd, number: signal.Signals) -> None:
     program = f"""
 import signal, sys
-from edge_bench.host.board import Board
-from edge_bench.host.connection import Address
+from edge_bench.remote.remote_board import Board
+from edge_bench.remote.connection import Address
 from edge_device.console import one_line_errors
 with one_line_errors(), Board(Address.parse({sshd.address!r})) as board:
     board.run(["sh", "-c", "trap '' INT TERM HUP; sleep 1000"])
@@ -441,7 +441,10 @@ def ask_all(sshd: Sshd, setup: Setup, model: Path, folder: Path) -> None:
         assert LABELS[scores.argmax()] == "red"
         with pytest.raises(ModelFormatError, match=f"on {re.escape(sshd.address)}: "):
             worker.ask("classify", pixels=["/no/such.npy"])
-        os.kill(next(pid for pid, name in sshd.processes().items() if "edge_bench.worker" in name), signal.SIGSEGV)
+        os.kill(
+            next(pid for pid, name in sshd.processes().items() if "edge_bench.measure.bench_worker" in name),
+            signal.SIGSEGV,
+        )
         with pytest.raises(ModelFormatError, match="crashed with SIGSEGV"):
             for one in (worker, second):
                 one.ask("burst", frames=[frame], seconds=0)

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_bench.host import Setup, far_end
-from edge_bench.host.connection import Address
-from edge_bench.host.install import explain, read_wheels
-from edge_bench.host.wheel import installed_wheel
+from edge_bench.remote import Setup
+from edge_bench.remote import remote_agent as far_end
+from edge_bench.remote.connection import Address
+from edge_bench.remote.install import explain, read_wheels
+from edge_bench.remote.wheel import installed_wheel
 from edge_core.errors import HostError
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_bench.instructions import (
+from edge_bench.arm.instructions import (
     CPUS,
     Cost,
     Stage,
@@ -24,7 +24,7 @@ from edge_bench.instructions import (
     to_csv,
     to_json,
 )
-from edge_bench.instructions_table import instruction_lines
+from edge_bench.render.instructions_table import instruction_lines
 from edge_core.errors import ReportError, SettingsError
 
 words = st.text(st.characters(blacklist_categories=("Cs", "Cc")))

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_bench.latency import latency, median_interval, narrow_enough, ratio, spread
-from edge_core.intervals import Estimate
+from edge_bench.results.latency import latency, median_interval, narrow_enough, ratio, spread
+from edge_core.statistics import Estimate
 
 MILLISECONDS = st.floats(0.01, 1e4)
 

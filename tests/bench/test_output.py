@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_bench import chart
-from edge_bench.output import check_out, write_report
-from edge_bench.report import Failed, Report, Sustained
-from edge_bench.table import print_table
+from edge_bench.render import chart
+from edge_bench.render.output import check_out, write_report
+from edge_bench.render.table import print_table
+from edge_bench.results.report import Failed, Report, Sustained
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
-from edge_core.photos import Photo
 
 FILES = {"bench.json", "bench.csv", "bench.png", "bench.html"}
 MakeReport = Callable[..., Report]

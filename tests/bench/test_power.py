@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_bench.power import Log, find_meter
+from edge_bench.measure.power import Log, find_meter
 from edge_core.errors import SettingsError
 
 

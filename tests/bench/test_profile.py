@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_bench import profile as profiling
-from edge_bench.profile import Event, Profile, assign, count_partitions, match, midmean, profile
-from edge_bench.profile_table import print_profile
-from edge_convert.graph import Graph, Operator, read_graph
+from edge_bench.profiling import profile as profiling
+from edge_bench.profiling.profile import Event, Profile, assign, count_partitions, match, midmean, profile
+from edge_bench.render.profile_table import print_profile
+from edge_convert.tflite.graph import Graph, Operator, read_graph
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
 MODELS = Path(__file__).parents[1] / "models"

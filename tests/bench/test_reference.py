@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from edge_bench.reference import Own, matching, published, to_json
-from edge_bench.reference_table import print_reference
+from edge_bench.render.reference_table import print_reference
+from edge_bench.results.reference import Own, matching, published, to_json
 
 
 def test_every_published_figure_has_its_source() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_bench.report import SCHEMA, Report
+from edge_bench.results.report import SCHEMA, Report
 from edge_core.errors import ReportError
 
 MakeReport = Callable[..., Report]

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_convert.tf import keras
 from edge_core import InputSpec, ModelCard
-from edge_core.photos import find_photos, identify_photos, labels_of, split_photos
+from edge_core.data.photo_folder import find_photos, identify_photos, labels_of, split_photos
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, Run, read_run, write_photos
+from edge_keras.tf import keras
 
 SIDE = 48
 

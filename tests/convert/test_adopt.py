@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_convert.adopt import adopt, parse_range, read_labels
-from edge_convert.raw_pixels import take_raw_pixels
-from edge_convert.tf import keras, tf
+from edge_convert.tflite.input_rewrite import take_raw_pixels
 from edge_core import InputSpec, ModelCard, complete, read_card
+from edge_core.artifact.golden import read_golden
 from edge_core.errors import CardError, DatasetError, InputSpecError, ModelFormatError, OutputError, PictureError
-from edge_core.golden import read_golden
 from edge_core.preprocess import Frame, preprocess
 from edge_device import Classifier
-from edge_device.interpreter import Scores
-from edge_device.verify import verify
+from edge_device.inference.interpreter import Scores
+from edge_device.inference.verify import verify
+from edge_keras.tf import keras, tf
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SHARED = Path(__file__).parents[3] / "shared" / "models"

@@ -11,17 +11,17 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from edge_convert import export as export_module
 from edge_convert.export import Exported, export, read_calibration
-from edge_convert.gate import Comparison, Scored, compare
-from edge_convert.limits import Limits
-from edge_convert.recipes import RECIPES
-from edge_convert.tf import keras
+from edge_convert.gate.gate_comparison import Comparison, Scored, compare
+from edge_convert.gate.limits import Limits
+from edge_convert.quantize.recipes import RECIPES
+from edge_core.artifact.container import read_card
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
-from edge_core.photos import Photo
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from edge_core.preprocess import Frame
 from edge_core.run_folder import Run, read_held_out, read_run
-from edge_core.tflite_file import read_card
 from edge_device import Classifier
+from edge_keras.tf import keras
 
 
 @pytest.fixture(scope="module", params=[name for name in RECIPES if name != "int8-qat"])

@@ -11,12 +11,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from edge_convert.described import file_sizes, read_description, read_text
-from edge_convert.graph import read_graph
-from edge_convert.inspection import inspect
 from edge_convert.targets import check, target_names
+from edge_convert.tflite.graph import read_graph
+from edge_convert.tflite.inspection import inspect
+from edge_convert.tflite.metadata_reader import file_sizes, read_description, read_text
+from edge_core.artifact.metadata import METADATA_NAME, attach, describe
 from edge_core.errors import ModelFormatError
-from edge_core.tflite_metadata import METADATA_NAME, attach, describe
 
 MODELS = Path(__file__).parents[1] / "models"
 SHARED = Path(__file__).parents[3] / "shared" / "models"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from edge_convert.export import export
+from edge_core.artifact.golden import FRAMES, read_golden
+from edge_core.artifact.seal import check_seal
 from edge_core.errors import KeyFileError, OutputError
-from edge_core.golden import FRAMES, read_golden
 from edge_core.run_folder import Run
-from edge_core.seal import check_seal
-from edge_device.verify import verify
+from edge_device.inference.verify import verify
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edge_convert.calibration import BINS, least_error, percentile
 from edge_convert.debug import layer_report, write_layer_report
 from edge_convert.export import Workbench, export
-from edge_convert.gate import Changed, ClassDrop
-from edge_convert.limits import Limits
-from edge_convert.recipes import float16, float32
-from edge_convert.report import write_report
+from edge_convert.gate.gate_comparison import Changed, ClassDrop
+from edge_convert.gate.limits import Limits
+from edge_convert.quantize.calibration import BINS, least_error, percentile
+from edge_convert.quantize.equalization import correct_biases, equalise, folded, groups, rescale
+from edge_convert.quantize.recipes import float16, float32
+from edge_convert.report.export_page import write_report
 from edge_convert.search import search
-from edge_convert.tf import keras
-from edge_convert.weights import correct_biases, equalise, folded, groups, rescale
+from edge_core.artifact.container import read_card
 from edge_core.errors import CheckFailedError, OutputError
-from edge_core.intervals import Estimate
 from edge_core.run_folder import MODEL_FILE, Run, read_run
-from edge_core.tflite_file import read_card
+from edge_core.statistics import Estimate
+from edge_keras.tf import keras
 
 SIDE = 48
 HOSTILE = "<script>alert(1)</script>"

@@ -16,17 +16,17 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edge_convert.adopt import adopt
-from edge_convert.edgetpu_compiler import compile_for_edgetpu, differences, read_log
-from edge_convert.graph import Graph, Operator, Quantization, Tensor, read_graph
 from edge_convert.targets import Verdict, check, target_names
 from edge_convert.targets.coral import MAX_SOFTMAX, OPERATORS, compiled_placements, forecast, obstacle
+from edge_convert.targets.edgetpu_compiler import compile_for_edgetpu, differences, read_log
 from edge_convert.targets.runtimes import releases
+from edge_convert.tflite.graph import Graph, Operator, Quantization, Tensor, read_graph
 from edge_core import InputSpec, ModelCard, complete, read_card
+from edge_core.artifact.container import read_cpu_model, without_archive
+from edge_core.artifact.golden import read_golden
+from edge_core.artifact.metadata import attach, describe
 from edge_core.errors import SealError
-from edge_core.golden import read_golden
-from edge_core.tflite_file import read_cpu_model, without_archive
-from edge_core.tflite_metadata import attach, describe
-from edge_device.verify import sealed, verify
+from edge_device.inference.verify import sealed, verify
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "models"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.card import Backbone, Dataset, ModelCard, check_labels
+from edge_core.artifact.card import Backbone, Dataset, ModelCard, check_labels
 from edge_core.errors import CardError
-from edge_core.intervals import Estimate
 from edge_core.preprocess import InputSpec
+from edge_core.statistics import Estimate
 
 CARD = ModelCard(
     labels=("daisy", "löwenzahn", "チューリップ"),

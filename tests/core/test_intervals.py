@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.intervals import Z_95, Estimate, accuracy, mcnemar, paired_difference, photos_to_tell
+from edge_core.statistics import Z_95, Estimate, accuracy, mcnemar, paired_difference, photos_to_tell
 
 
 def right(correct: int, count: int) -> npt.NDArray[np.bool_]:

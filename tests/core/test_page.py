@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_core import page
+from edge_core import html as page
 
 PNG = b"\x89PNG\r\n\x1a\n not really"
 HOSTILE = """</td><script>alert("1")</script>&amp;'"""

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.errors import DatasetError
-from edge_core.photos import (
+from edge_core.data.photo_folder import (
     SPLITS,
     Photo,
     find_all_photos,
@@ -25,6 +24,7 @@ from edge_core.photos import (
     split_photos,
     without_copies,
 )
+from edge_core.errors import DatasetError
 from edge_core.preprocess import Frame
 
 T = TypeVar("T")

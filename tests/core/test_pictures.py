@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from edge_core.errors import PictureError
-from edge_core.pictures import decode_picture, read_picture
+from edge_core.images import decode_picture, read_picture
 from edge_core.preprocess import Frame
 
 CORNERS = {(0, 0): (200, 30, 30), (0, 1): (30, 200, 30), (1, 0): (30, 30, 200), (1, 1): (180, 180, 180)}

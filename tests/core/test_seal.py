@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard, complete, decode_picture, read_card
+from edge_core.artifact.golden import FLOAT, MAX_JPEG_BYTES, GoldenFrame, GoldenVectors, read_golden, to_jpeg
+from edge_core.artifact.seal import check_seal, read_seal, seal
 from edge_core.errors import ModelFormatError, SealError
-from edge_core.golden import FLOAT, MAX_JPEG_BYTES, GoldenFrame, GoldenVectors, read_golden, to_jpeg
-from edge_core.seal import check_seal, read_seal, seal
 
 MODEL = (Path(__file__).parents[1] / "models" / "tiny-uint8.tflite").read_bytes()
 CARD = ModelCard(labels=("red", "green", "blue", "dark"), input=InputSpec(32, 32))

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard, complete, read_card
+from edge_core.artifact.metadata import METADATA_NAME, attach, describe
 from edge_core.errors import ModelFormatError
-from edge_core.tflite_metadata import METADATA_NAME, attach, describe
 
 MODELS = Path(__file__).parents[1] / "models"
 CARD = ModelCard(labels=("red", "grün", "blue", "dark"), input=InputSpec(32, 32), training={"epochs": 3})

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core import Frame, InputSpec, ModelCard, complete
+from edge_core.artifact.seal import seal
 from edge_core.errors import AcceleratorError, ModelFormatError, SettingsError
-from edge_core.seal import seal
-from edge_device.accelerator import (
+from edge_device.inference.accelerator import (
     AcceleratorProcess,
     Coral,
     WithFallback,
@@ -30,12 +30,12 @@ from edge_device.accelerator import (
     open_classifier,
     parse_device,
 )
-from edge_device.accelerator.coral import attached
-from edge_device.accelerator.fallback import disagreement
-from edge_device.classifier import Classifier
-from edge_device.interpreter import Interpreter
+from edge_device.inference.accelerator.edgetpu import attached
+from edge_device.inference.accelerator.fallback import disagreement
+from edge_device.inference.classifier import Classifier
+from edge_device.inference.interpreter import Interpreter
+from edge_device.inference.verify import record, verify
 from edge_device.results import Notice
-from edge_device.verify import record, verify
 
 HERE = Path(__file__).parent
 PLAIN = (HERE.parent / "models" / "tiny-uint8.tflite").read_bytes()
@@ -344,7 +344,7 @@ def test_it_ends_with_its_parent_even_if_that_is_killed_and_it_hangs(happens: Ha
     program = f"""
 import sys, time
 from pathlib import Path
-from edge_device.accelerator import Coral, on_accelerator
+from edge_device.inference.accelerator import Coral, on_accelerator
 process = on_accelerator(Path({str(alone)!r}), Coral())
 print("ready", flush=True)
 sys.stdin.read(1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_device.board import Readings, Sensors, decode_throttled, read_board, read_throttled
+from edge_device.system.board import Readings, Sensors, decode_throttled, read_board, read_throttled
 
 ZONE = "sys/class/thermal/thermal_zone"
 FREQUENCY = "sys/devices/system/cpu/cpufreq/policy"

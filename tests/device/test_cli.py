@@ -324,5 +324,5 @@ def test_the_command_starts_without_what_only_a_workstation_has() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     loaded = set(done.stdout.split())
-    assert "edge_device.run" in loaded
+    assert "edge_device.inference.streaming" in loaded
     assert not loaded & {"tensorflow", "tf_keras", "matplotlib", "rich.progress", "asyncio"}

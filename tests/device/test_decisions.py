@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_core.errors import SettingsError
-from edge_device.decisions import Decider, Exponential, Rule, Vote, parse_smoothing, parse_thresholds
+from edge_device.live.decisions import Decider, Exponential, Rule, Vote, parse_smoothing, parse_thresholds
 from edge_device.results import Event
 
 LABELS = ("cat", "dog", "bird")

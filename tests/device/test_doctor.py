@@ -18,12 +18,12 @@ import pytest
 from edge_core import Frame
 from edge_device.doctor import Finding, Report, examine, software
 from edge_device.doctor.command import rendered
-from edge_device.doctor.devices import formats_in_words
 from edge_device.doctor.examine import EXAMINATIONS
-from edge_device.doctor.host import Host
+from edge_device.doctor.hardware import formats_in_words
+from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Prober, read_outcome
-from edge_device.doctor.v4l2 import describe
-from edge_device.verify import sealed
+from edge_device.doctor.v4l2_formats import describe
+from edge_device.inference.verify import sealed
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "tests/models"

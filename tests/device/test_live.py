@@ -10,18 +10,18 @@ import pytest
 from edge_core import Frame
 from edge_core.errors import SourceError
 from edge_core.preprocess import InputSpec, preprocess
-from edge_device.capture import AHEAD, Capture, Preparer
-from edge_device.classifier import Classifier
-from edge_device.decisions import Rule
-from edge_device.live import Live, LiveSettings
-from edge_device.motion import Motion, MotionRule
-from edge_device.regions import WHOLE, Orientation, Region, cut
+from edge_device.frames.motion import Motion, MotionRule
+from edge_device.frames.regions import WHOLE, Orientation, Region, cut
+from edge_device.inference.classifier import Classifier
+from edge_device.inference.threads import best_choice, choose_threads
+from edge_device.live.capture import AHEAD, Capture, Preparer
+from edge_device.live.decisions import Rule
+from edge_device.live.loop import Live, LiveSettings
 from edge_device.results import Event, FrameResult, Notice, Status
-from edge_device.sinks.outlet import Outlets
 from edge_device.sinks.sink import Sink
+from edge_device.sinks.sink_queue import Outlets
 from edge_device.sources import FakeCamera, Reconnecting, Source, SourceFrame
 from edge_device.sources.fake import Show, Stall, Step, Unplugged
-from edge_device.threads import best_choice, choose_threads
 
 TinyModel = Callable[..., Path]
 

@@ -10,11 +10,11 @@ import pytest
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import OutputError
-from edge_device.classifier import Prediction
+from edge_device.inference.classifier import Prediction
 from edge_device.results import Event, FrameResult, Latency, Notice, SinkCounts, Status
-from edge_device.sinks import outlet as module
-from edge_device.sinks.outlet import EVENTS, FRAMES, IMAGES, Outlets
+from edge_device.sinks import sink_queue as module
 from edge_device.sinks.sink import Later, Refused, Sink
+from edge_device.sinks.sink_queue import EVENTS, FRAMES, IMAGES, Outlets
 from edge_device.sources import SourceFrame
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edge_core import Frame, InputSpec
 from edge_core.errors import SettingsError
-from edge_device.regions import (
+from edge_device.frames.regions import (
     WHOLE,
     Orientation,
     Region,

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.errors import CheckFailedError, ModelFormatError, OutputError, SettingsError
-from edge_device import service
-from edge_device.systemd import ServiceManager
+from edge_device.system import unit_file as service
+from edge_device.system.systemd import ServiceManager
 
 TinyModel = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -17,17 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core import Frame, InputSpec, ModelCard
+from edge_core.data.photo_folder import find_photos
 from edge_core.errors import OutputError, SettingsError
-from edge_core.photos import find_photos
-from edge_device.classifier import Prediction
-from edge_device.overlay import annotated
-from edge_device.regions import Region
+from edge_device.frames.overlay import annotated
+from edge_device.frames.regions import Region
+from edge_device.inference.classifier import Prediction
 from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Status
-from edge_device.sinks import video as video_module
+from edge_device.sinks import recording as video_module
 from edge_device.sinks.jsonl import JsonLines
-from edge_device.sinks.outlet import Outlets
+from edge_device.sinks.recording import Recording
+from edge_device.sinks.sink_queue import Outlets
 from edge_device.sinks.snapshots import Snapshots, folder_name
-from edge_device.sinks.video import Recording
 from edge_device.sources import SourceFrame
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))

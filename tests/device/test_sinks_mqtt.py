@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import SettingsError
-from edge_device.classifier import Prediction
+from edge_device.inference.classifier import Prediction
 from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Status
 from edge_device.sinks import mqtt as module
-from edge_device.sinks import outlet as outlet_module
+from edge_device.sinks import sink_queue as outlet_module
 from edge_device.sinks.mqtt import Broker, Mqtt, parse_broker
-from edge_device.sinks.outlet import Outlets
+from edge_device.sinks.sink_queue import Outlets
 from edge_device.sources import SourceFrame
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))

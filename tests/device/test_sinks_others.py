@@ -25,15 +25,15 @@ from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import OutputError, SettingsError
-from edge_device.classifier import Prediction
+from edge_device.inference.classifier import Prediction
 from edge_device.results import Decision, Event, FrameResult, Latency, Notice, SinkCounts, Status
-from edge_device.sinks import outlet as outlet_module
 from edge_device.sinks import prometheus as prometheus_module
-from edge_device.sinks.command import Command, harmless, parse_command
-from edge_device.sinks.console import Dashboard, JsonConsole, Lines, Rate, console, printable
-from edge_device.sinks.outlet import Outlets
+from edge_device.sinks import sink_queue as outlet_module
+from edge_device.sinks.exec import Command, harmless, parse_command
 from edge_device.sinks.prometheus import Prometheus, parse_listen
 from edge_device.sinks.sink import Later, Refused
+from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.terminal import Dashboard, JsonConsole, Lines, Rate, console, printable
 from edge_device.sinks.webhook import Webhook
 from edge_device.sinks.window import Window
 from edge_device.sources import SourceFrame

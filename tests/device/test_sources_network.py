@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from edge_core.errors import SourceError
 from edge_device.sources import CameraMode, Reconnecting, SourceFrame, open_source, redact
-from edge_device.sources.addresses import split_address
-from edge_device.sources.network import HttpCamera, RtspCamera
+from edge_device.sources.network.addresses import split_address
+from edge_device.sources.network.streams import HttpCamera, RtspCamera
 
 USER, PASSWORD = "admin", "geh/eim@"
 AUTHORITY = "admin:geh%2Feim%40@"

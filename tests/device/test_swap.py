@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from edge_core import Frame, InputSpec, ModelCard, complete
-from edge_core.seal import check_seal
-from edge_device.classifier import Classifier
+from edge_core.artifact.seal import check_seal
+from edge_device.inference.classifier import Classifier
+from edge_device.inference.verify import sealed
+from edge_device.live.model_watcher import ModelSwap, Replacement
 from edge_device.results import Notice
-from edge_device.swap import ModelSwap, Replacement
-from edge_device.verify import sealed
 
 MODELS = Path(__file__).parents[1] / "models"
 OFTEN_S = 0.02

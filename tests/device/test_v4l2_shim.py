@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from edge_core import Frame
-from edge_core.pictures import decode_picture, encode_jpeg
+from edge_core.images import decode_picture, encode_jpeg
 
 SOURCE = Path(__file__).with_name("fakev4l.c")
 WIDTH, HEIGHT = 96, 64
@@ -157,7 +157,9 @@ def test_cut_jpegs_are_counted(shimmed: Shimmed) -> None:
 
 
 def test_the_doctor_reads_what_the_driver_says(shimmed: Shimmed) -> None:
-    program = "import json; from edge_device.doctor.v4l2 import describe; print(json.dumps(describe('/dev/video63')))"
+    program = (
+        "import json; from edge_device.doctor.v4l2_formats import describe; print(json.dumps(describe('/dev/video63')))"
+    )
     (about,) = shimmed(program, pictures=RAW, rate=25)
     assert (about["card"], about["driver"], about["capture"]) == ("fake camera", "fakev4l", True)
     assert about["formats"] == [

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from edge_core import Frame, InputSpec, ModelCard, complete
+from edge_core.artifact.golden import FLOAT, QUANTISED, GoldenVectors, read_golden, to_jpeg
+from edge_core.artifact.seal import read_seal, seal
 from edge_core.errors import CheckFailedError, EdgeError, KeyFileError, ModelFormatError, SealError
-from edge_core.golden import FLOAT, QUANTISED, GoldenVectors, read_golden, to_jpeg
-from edge_core.seal import read_seal, seal
-from edge_device.classifier import Classifier
-from edge_device.verify import record, replay, sealed, verify
+from edge_device.inference.classifier import Classifier
+from edge_device.inference.verify import record, replay, sealed, verify
 
 if TYPE_CHECKING:
     from edge_convert.keys import PrivateKey
@@ -87,7 +87,7 @@ def test_none_of_a_thousand_changed_bits_passes_or_reaches_the_interpreter(
     def reached(*arguments: Any, **options: Any) -> None:
         raise AssertionError("a damaged model was handed to the interpreter")
 
-    monkeypatch.setattr("edge_device.verify.Classifier", reached)
+    monkeypatch.setattr("edge_device.inference.verify.Classifier", reached)
     content, path = good[kind].read_bytes(), tmp_path / "flipped.tflite"
     for bit in random.Random(0).sample(range(8 * len(content)), 1000):
         flipped = bytearray(content)
@@ -166,7 +166,7 @@ def test_the_first_stage_that_diverges_is_named(
 def test_the_code_that_preprocesses_here_is_what_is_tried(
     good: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import edge_device.verify
+    import edge_device.inference.verify
     from edge_core.preprocess import preprocess
 
     def one_level_off(frame: Frame, spec: InputSpec) -> Frame:
@@ -174,7 +174,7 @@ def test_the_code_that_preprocesses_here_is_what_is_tried(
         pixels[0, 0, 0] ^= 1
         return pixels
 
-    monkeypatch.setattr(edge_device.verify, "preprocess", one_level_off)
+    monkeypatch.setattr(edge_device.inference.verify, "preprocess", one_level_off)
     divergence = verify(good["uint8"]).divergence
     assert divergence is not None
     assert divergence.stage == "preprocess"
@@ -261,7 +261,7 @@ def test_a_signed_file_is_verified_where_signatures_cannot_be(
 ) -> None:
     path = tmp_path / "signed.tflite"
     path.write_bytes(sealed(artifact(), frames, key))
-    monkeypatch.delitem(sys.modules, "edge_device.signature", raising=False)
+    monkeypatch.delitem(sys.modules, "edge_device.inference.signature", raising=False)
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
     found = verify(path)
     assert (found.passed, found.signature_checked) == (True, False)
@@ -273,7 +273,7 @@ def test_a_signed_file_is_verified_where_signatures_cannot_be(
 def test_a_file_that_is_no_public_key_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     from edge_convert.keys import write_key_pair
-    from edge_device.signature import read_public_key
+    from edge_device.inference.signature import read_public_key
 
     public = write_key_pair(tmp_path / "vendor")
     assert read_public_key(tmp_path / "vendor.pub") == public

@@ -24,14 +24,14 @@ from hypothesis import strategies as st
 
 from edge_core import Frame, InputSpec, ModelCard
 from edge_core.errors import OutputError, RuntimeMissingError, SettingsError
-from edge_core.pictures import decode_picture
-from edge_device.classifier import Prediction
+from edge_core.images import decode_picture
+from edge_device.inference.classifier import Prediction
 from edge_device.results import Decision, Event, FrameResult, Latency, Notice, SinkCounts, Status
+from edge_device.sinks.web import TOKEN_VARIABLE, Address, WebPage, parse_address, read_token
+from edge_device.sinks.web.address import listen, new_token
+from edge_device.sinks.web.feed import Feed, to_json
+from edge_device.sinks.web.picture import Camera
 from edge_device.sources import SourceFrame
-from edge_device.web import TOKEN_VARIABLE, Address, WebPage, parse_address, read_token
-from edge_device.web.address import listen, new_token
-from edge_device.web.feed import Feed, to_json
-from edge_device.web.picture import Camera
 
 TOKEN = "correct-horse-battery-staple"
 CARD = ModelCard(labels=("red", "green"), input=InputSpec(32, 32))
@@ -242,7 +242,7 @@ def test_a_bad_token_is_refused_and_not_repeated(tmp_path: Path, token: str) -> 
 
 
 def test_a_missing_extra_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("edge_device.web.", "starlette."))]:
+    for name in [name for name in sys.modules if name.startswith(("edge_device.sinks.web.", "starlette."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "starlette", None)
     with pytest.raises(RuntimeMissingError, match=r"pip install 'edge-mobilenet\[web\]'"):
@@ -332,7 +332,7 @@ def test_a_token_asked_for_on_loopback_is_asked_for() -> None:
 
 
 def test_guessing_ends_after_ten_wrong_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_device.web.guard import Guesses
+    from edge_device.sinks.web.guard import Guesses
 
     with served("0.0.0.0", token=TOKEN) as page:
         for _ in range(3 * Guesses.ALLOWED):  # a page left open with an old cookie
@@ -347,7 +347,7 @@ def test_guessing_ends_after_ten_wrong_tokens(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_guesses_are_counted_for_a_network_and_a_window_and_forgotten() -> None:
-    from edge_device.web.guard import Guesses
+    from edge_device.sinks.web.guard import Guesses
 
     guesses = Guesses()
     for number in range(Guesses.ALLOWED):
@@ -519,7 +519,7 @@ def test_an_error_inside_tells_nothing(page: WebPage, monkeypatch: pytest.Monkey
 
 
 def test_who_never_sends_a_request_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_device.web.server.REQUEST_S", 0.2)
+    monkeypatch.setattr("edge_device.sinks.web.server.REQUEST_S", 0.2)
     with served() as page:
         for begun in (b"", b"GET / HTTP/1.1\r\nHost: loc"):
             with socket.create_connection(("127.0.0.1", port_of(page)), timeout=20) as client:
@@ -552,7 +552,7 @@ def noise() -> Frame:
 
 
 def test_who_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch, noise: Frame) -> None:
-    monkeypatch.setattr("edge_device.web.server.STUCK_S", 0.3)
+    monkeypatch.setattr("edge_device.sinks.web.server.STUCK_S", 0.3)
     with served(stream_fps=100) as page, slow_client(page) as client, feeding(page, noise):
         eventually(lambda: open_streams(page) == 1)
         eventually(lambda: open_streams(page) == 0)
@@ -685,7 +685,7 @@ def test_a_frame_is_encoded_once_for_all_and_only_if_somebody_watches(
         encoded += 1
         return b"picture %d" % encoded
 
-    monkeypatch.setattr("edge_device.web.picture.encode_jpeg", encode)
+    monkeypatch.setattr("edge_device.sinks.web.picture.encode_jpeg", encode)
     with served(stream_fps=1000) as page:
         for index in range(50):
             page.frame(result(colour_frames["red"], index))
@@ -747,7 +747,7 @@ def test_pictures_come_no_faster_than_asked_for_and_no_larger(noise: Frame) -> N
 
 
 def test_a_picture_that_does_not_come_is_503(page: WebPage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_device.web.app._PICTURE_WAIT_S", 0.05)
+    monkeypatch.setattr("edge_device.sinks.web.routes._PICTURE_WAIT_S", 0.05)
     status, _, body = ask(page, "/frame.jpg")
     assert status == 503
     assert json.loads(body) == {"error": "no frame was classified yet"}

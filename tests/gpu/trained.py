@@ -10,7 +10,7 @@ def main(file: Path, arguments: list[str]) -> None:
     from edge_train.cli import app
 
     app(arguments, prog_name="edge-train", standalone_mode=False)
-    from edge_train.tf import tf
+    from edge_keras.tf import tf
 
     found = tf.config.list_physical_devices("GPU")
     gpu = sum(tf.config.experimental.get_memory_info(f"GPU:{number}")["peak"] for number in range(len(found)))

@@ -28,7 +28,7 @@ import numpy as np
 
 from edge_core.errors import EdgeError, OutputError, RuntimeMissingError
 from edge_core.files import written_whole
-from edge_core.intervals import Estimate, paired_difference
+from edge_core.statistics import Estimate, paired_difference
 from edge_train.doctor.nvidia import find_driver
 
 CPU: Final = "processor"

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edge_core import InputSpec, ModelCard
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import CheckFailedError, DatasetError, ModelFormatError, SettingsError
-from edge_core.photos import Photo
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from edge_core.preprocess import ColorOrder, preprocess
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, Run, read_run, write_photos
-from edge_train.attacks import Attack, attack_pictures, fgsm, largest_change, logits_of, margin, perturb, pgd
-from edge_train.evaluate import scores_of
-from edge_train.explain.adversarial import PICTURES, file_names, make_adversarial
-from edge_train.explain.adversarial_page import (
+from edge_keras.tf import keras, tf
+from edge_train.cli.explain import app
+from edge_train.evaluation.evaluate import scores_of
+from edge_train.explain.adversarial.adversarial_page import (
     adversarial_page,
     amplification,
     method,
@@ -31,9 +31,9 @@ from edge_train.explain.adversarial_page import (
     side_by_side,
     write_outcome,
 )
-from edge_train.explain.cli import app
-from edge_train.pixel_files import save_pixels
-from edge_train.tf import keras, tf
+from edge_train.explain.adversarial.find import PICTURES, file_names, make_adversarial
+from edge_train.explain.pixel_files import save_pixels
+from edge_train.training.attacks import Attack, attack_pictures, fgsm, largest_change, logits_of, margin, perturb, pgd
 
 LABELS = ("red", "green", "blue", "dark")
 SIDE = 32

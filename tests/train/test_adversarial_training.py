@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from edge_core.errors import SettingsError
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from edge_core.preprocess import InputSpec, preprocess
 from edge_core.run_folder import Run, read_run
-from edge_train.architectures import DEFAULT
-from edge_train.attacks import attack_pictures, logits_of, pgd
-from edge_train.dataset import open_photos
-from edge_train.evaluate import open_model
-from edge_train.fit import Fitted, fit
+from edge_train.data.dataset import open_photos
+from edge_train.evaluation.evaluate import open_model
+from edge_train.models.architectures import DEFAULT
+from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings, check_settings
-from edge_train.weights import Weights
+from edge_train.training.attacks import attack_pictures, logits_of, pgd
+from edge_train.training.fit import Fitted, fit
 
 T = TypeVar("T")
 

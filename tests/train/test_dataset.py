@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import DatasetError
-from edge_core.photos import Photo
-from edge_train.dataset import PhotoSet, open_photos
+from edge_train.data.dataset import PhotoSet, open_photos
 
 
 def open_folder(folder: Path, seed: int = 1) -> PhotoSet:

@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_train.backbone import SCORES, Parts
-from edge_train.devices import Devices, find_devices
-from edge_train.fine_tune import FineTuner, History, Lessons, with_dropout
+from edge_keras.tf import keras
+from edge_train.models.backbone import SCORES, Parts
 from edge_train.settings import Phase, Settings
-from edge_train.tf import keras
+from edge_train.training.devices import Devices, find_devices
+from edge_train.training.fine_tune import FineTuner, History, Lessons, with_dropout
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from edge_train.tf import tf
+from edge_keras.tf import tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
 from edge_core.preprocess import InputSpec
 from edge_train import fit as module
-from edge_train.dataset import open_photos
-from edge_train.devices import Devices, find_devices
+from edge_train.data.dataset import open_photos
+from edge_train.training.devices import Devices, find_devices
 from edge_train.settings import Settings
-from edge_train.tf import keras
-from edge_train.weights import Weights
+from edge_keras.tf import keras
+from edge_train.models.pretrained import Weights
 
 keras.backend.set_floatx(sys.argv[3])
 folder = Path(sys.argv[2])
@@ -123,7 +123,7 @@ def test_a_state_in_float16_is_restored(tmp_path: Path) -> None:
 
 
 def test_a_compiled_step_has_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_train.fine_tune.DROPOUT_RATE", 0.0)  # XLA draws other numbers from the same seed
+    monkeypatch.setattr("edge_train.training.fine_tune.DROPOUT_RATE", 0.0)  # XLA draws other numbers from the same seed
     assert tuned(Devices(jit=True))[0] == pytest.approx(tuned(Devices())[0], abs=1e-4)
 
 

@@ -13,9 +13,9 @@ from threading import Thread
 import pytest
 
 from edge_core.errors import DatasetError
-from edge_train import download
-from edge_train.download import fetch, unpack
-from edge_train.named import NAMED_SETS, NamedSet, obtain
+from edge_train.data import download
+from edge_train.data.catalog import NAMED_SETS, NamedSet, obtain
+from edge_train.data.download import fetch, unpack
 
 
 @dataclass

@@ -18,11 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import DatasetError, OutputError, PictureError, RunFolderError
-from edge_core.photos import Photo
 from edge_core.run_folder import Run
-from edge_train.explain.embed_page import CSV_FILE, PAGE_FILE, Map, make_map, render, sprite_of, write_map
-from edge_train.explain.embedding import (
+from edge_train.explain.embedding.embed import (
     MOST_PHOTOS,
     SPRITE_SIDE,
     Embedder,
@@ -34,7 +33,8 @@ from edge_train.explain.embedding import (
     principal_components,
     thumbnail_side,
 )
-from edge_train.explain.neighbours import nearest, suspects
+from edge_train.explain.embedding.map_page import CSV_FILE, PAGE_FILE, Map, make_map, render, sprite_of, write_map
+from edge_train.explain.embedding.neighbors import nearest, suspects
 
 from ..browser import Browser
 

@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from typer.testing import CliRunner
 
-from edge_convert.recipes import float32, int8
+from edge_convert.quantize.recipes import float32, int8
 from edge_core import InputSpec, ModelCard, complete
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import ModelFormatError, SettingsError
-from edge_core.photos import Photo
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, Run, read_run, write_photos
-from edge_device.classifier import Classifier
-from edge_train.evaluate import open_model
-from edge_train.explain.cli import app
-from edge_train.explain.evidence import from_file, full_size, log_odds
-from edge_train.explain.heatmap import (
+from edge_device.inference.classifier import Classifier
+from edge_keras.tf import keras
+from edge_train.cli.explain import app
+from edge_train.evaluation.evaluate import open_model
+from edge_train.explain.explain_plots import heat_rows, laid_over
+from edge_train.explain.heatmap.grad_cam import (
     ANOTHER,
     RANDOM,
     agreement,
@@ -31,9 +32,8 @@ from edge_train.explain.heatmap import (
     grad_cam,
     randomised,
 )
-from edge_train.explain.occlusion import HIDDEN_LEVEL, Patches, hidden, occlusion_map
-from edge_train.explain.plots import heat_rows, laid_over
-from edge_train.tf import keras
+from edge_train.explain.heatmap.logits import from_file, full_size, log_odds
+from edge_train.explain.heatmap.occlusion import HIDDEN_LEVEL, Patches, hidden, occlusion_map
 
 LABELS = ("red", "blue")
 SIDE = 32

@@ -11,14 +11,14 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner
 
 from edge_core.errors import SettingsError
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from edge_core.preprocess import preprocess
 from edge_core.run_folder import Run
-from edge_train.evaluate import open_model
-from edge_train.explain.cli import app
-from edge_train.explain.ideal import FRAMES, MOVED, Search, draw, explain_ideal, moved
-from edge_train.explain.plots import ideal_gif, ideal_sheet
-from edge_train.tf import keras
+from edge_keras.tf import keras
+from edge_train.cli.explain import app
+from edge_train.evaluation.evaluate import open_model
+from edge_train.explain.explain_plots import ideal_gif, ideal_sheet
+from edge_train.explain.feature_visualization import FRAMES, MOVED, Search, draw, explain_ideal, moved
 
 
 def colour_model(height: int = 32, width: int = 32) -> "keras.Model":

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_train.feature_cache import NAME_BYTES, FeatureCache, row_name
+from edge_train.training.feature_cache import NAME_BYTES, FeatureCache, row_name
 
 SHAPE = (2, 3)
 KEY = {"backbone": "test"}

@@ -15,14 +15,14 @@ from tests.gpu import verify
 from edge_core.run_folder import Run
 from edge_device.console import extra_needed
 from edge_device.doctor import Finding
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Probed
-from edge_train import devices
-from edge_train.devices import Devices, in_words, unused_gpu
+from edge_keras.tf import tf
 from edge_train.doctor import gpu as gpu_examination
 from edge_train.doctor.examine import EXAMINATIONS, workstation
 from edge_train.doctor.nvidia import Driver, find_driver
-from edge_train.tf import tf
+from edge_train.training import devices
+from edge_train.training.devices import Devices, in_words, unused_gpu
 
 VERSION = "NVRM version: NVIDIA UNIX {}  {}  Thu Feb 22 01:44:30 UTC 2024\nGCC version: gcc 12.3.0\n"
 

@@ -12,9 +12,9 @@ import pytest
 
 from edge_core.errors import DatasetError
 from edge_core.preprocess import Frame
-from edge_train.dataset import find_dataset, open_photos
-from edge_train.inspection import Inspection, inspect, spread
-from edge_train.report import write_inspection
+from edge_train.data.audit import Inspection, inspect, spread
+from edge_train.data.dataset import find_dataset, open_photos
+from edge_train.evaluation.run_report import write_inspection
 
 
 def scene(seed: int, height: int = 240, width: int = 320) -> Frame:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edge_core.preprocess import Frame
-from edge_train import look_alikes
-from edge_train.look_alikes import SIDE, difference, look_alike_groups, sketch
+from edge_train.data import near_duplicates as look_alikes
+from edge_train.data.near_duplicates import SIDE, difference, look_alike_groups, sketch
 
 
 def scene(seed: int, height: int = 240, width: int = 320) -> Frame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_train.measures import class_scores, reliability
+from edge_train.evaluation.metrics import class_scores, reliability
 
 
 def test_precision_recall_and_f1_are_those_of_the_confusion_matrix() -> None:

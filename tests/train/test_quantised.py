@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edge_convert.recipes import int8
+from edge_convert.quantize.recipes import int8
 from edge_core.preprocess import InputSpec
-from edge_train.architectures import ARCHITECTURES
-from edge_train.backbone import NORMALISE, SCORES, build
-from edge_train.folded import fold
-from edge_train.quantised import Kernel, Rounding
-from edge_train.tf import keras
-from edge_train.weights import Weights
+from edge_keras.bn_folding import fold
+from edge_keras.tf import keras
+from edge_train.models.architectures import ARCHITECTURES
+from edge_train.models.backbone import NORMALISE, SCORES, build
+from edge_train.models.pretrained import Weights
+from edge_train.training.qat import Kernel, Rounding
 
 SIDE = 64
 

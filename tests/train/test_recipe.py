@@ -10,23 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import RunFolderError, SettingsError
-from edge_core.photos import Photo
-from edge_core.pictures import read_picture
+from edge_core.images import read_picture
 from edge_core.preprocess import InputSpec, preprocess
 from edge_core.run_folder import Run, load_model, read_run
-from edge_train.architectures import ARCHITECTURES, DEFAULT
-from edge_train.backbone import zero_share
-from edge_train.dataset import open_photos
-from edge_train.evaluate import open_model
-from edge_train.fit import fit
-from edge_train.head import photo_weights, solve_head
-from edge_train.randaugment import randaugment
+from edge_keras.tf import keras
+from edge_train.data.augment import ViewMaker
+from edge_train.data.dataset import open_photos
+from edge_train.data.randaugment import randaugment
+from edge_train.evaluation.evaluate import open_model
+from edge_train.models.architectures import ARCHITECTURES, DEFAULT
+from edge_train.models.backbone import zero_share
+from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings, check_settings, phases
-from edge_train.teacher import check_teacher
-from edge_train.tf import keras
-from edge_train.views import ViewMaker
-from edge_train.weights import Weights
+from edge_train.training.distillation import check_teacher
+from edge_train.training.fit import fit
+from edge_train.training.head import photo_weights, solve_head
 
 SMALL = Settings(epochs=1, views=2, batch=8, compression_epochs=2)
 

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_core.card import Dataset, ModelCard
-from edge_core.photos import Photo
+from edge_core.artifact.card import Dataset, ModelCard
+from edge_core.data.photo_folder import Photo
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import Run
-from edge_train.history import Epoch
-from edge_train.measures import evaluate_scores
-from edge_train.report import write_run_report
+from edge_train.evaluation.history import Epoch
+from edge_train.evaluation.metrics import evaluate_scores
+from edge_train.evaluation.run_report import write_run_report
 
 HOSTILE = ("<script>alert(1)</script>", 'a"b & $x_1$', "日本 $")
 

@@ -14,8 +14,8 @@ import pytest
 
 from edge_core.errors import DatasetError, OutputError
 from edge_core.progress import Track
-from edge_train import signs
-from edge_train.signs.render import generator, stable_key
+from edge_train.data import signs
+from edge_train.data.signs.render import generator, stable_key
 
 T = TypeVar("T")
 

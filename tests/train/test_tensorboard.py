@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from edge_train.history import Epoch
-from edge_train.tensorboard import write_scalars
-from edge_train.tf import tf
+from edge_keras.tf import tf
+from edge_train.evaluation.history import Epoch
+from edge_train.evaluation.tensorboard import write_scalars
 
 
 def test_every_number_of_every_epoch_is_there(tmp_path: Path) -> None:

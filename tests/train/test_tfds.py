@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_core.errors import DatasetError, RuntimeMissingError
-from edge_train.dataset import open_photos
+from edge_train.data.dataset import open_photos
 
 PICTURE = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 

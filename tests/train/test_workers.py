@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge_core.errors import SettingsError, WorkerLostError
-from edge_train.workers import Agreement, Worker, agree, meet, read_worker
+from edge_train.training.workers import Agreement, Worker, agree, meet, read_worker
 
 EPOCHS = 6
 
@@ -174,10 +174,10 @@ def until_listening(workers: Workers, number: int) -> None:
 
 def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: Workers, colour_photos: Path) -> None:
     from edge_core.preprocess import InputSpec
-    from edge_train.dataset import open_photos
-    from edge_train.fit import fit
+    from edge_train.data.dataset import open_photos
+    from edge_train.models.pretrained import Weights
     from edge_train.settings import Settings
-    from edge_train.weights import Weights
+    from edge_train.training.fit import fit
 
     first, second = workers.start(0), workers.start(1)
     photos = open_photos(str(colour_photos), seed=1, cache=workers.folder)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from edge_bench.arm.tools import run, tool
+from edge_bench.arm.programs import run, tool
 from edge_core.errors import EdgeError, HostError, RuntimeMissingError
 from edge_core.files import folder_written_whole
 

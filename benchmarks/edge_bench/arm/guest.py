@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_bench.arm.debian import root_folder
-from edge_bench.arm.tools import cache_folder
+from edge_bench.arm.programs import cache_folder
 from edge_bench.arm.wheels import site_folder
 
 SUITES: Final = {"3.11": "bookworm", "3.13": "trixie"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edge_bench.arm.initrd import Kernel, initrd
-from edge_bench.arm.tools import tool
+from edge_bench.arm.programs import tool
 from edge_core.errors import HostError
 
 Cpu = Literal["cortex-a72", "cortex-a76"]

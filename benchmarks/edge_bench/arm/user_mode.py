@@ -10,7 +10,7 @@ from typing import Final
 
 from edge_bench.arm.guest import Files
 from edge_bench.arm.machine import Cpu
-from edge_bench.arm.tools import run, tool
+from edge_bench.arm.programs import run, tool
 from edge_core.errors import HostError
 
 

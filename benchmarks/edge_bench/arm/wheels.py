@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from edge_bench.arm.tools import run
+from edge_bench.arm.programs import run
 from edge_core.files import folder_written_whole
 
 PYTHONS: Final = ("3.11", "3.13")

@@ -4,14 +4,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from edge_bench.candidates import Candidate
+from edge_bench.measure.contenders import Candidate
 from edge_core.preprocess import Frame
-from edge_device.classifier import Timing
-from edge_device.interpreter import Scores
+from edge_device.inference.classifier import Timing
+from edge_device.inference.interpreter import Scores
 
 
 class Model(Protocol):
-    """What is measured: an `edge_device.classifier.Classifier`, or one of this package."""
+    """What is measured: an `edge_device.inference.classifier.Classifier`, or one of this package."""
 
     @property
     def runtime(self) -> str:
@@ -29,12 +29,12 @@ class Model(Protocol):
 
 _OPENERS: Final = {
     "keras": "keras",
-    "auto": "lite",
-    "ai-edge-litert": "lite",
-    "tflite-runtime": "lite",
-    "tensorflow": "lite",
+    "auto": "litert",
+    "ai-edge-litert": "litert",
+    "tflite-runtime": "litert",
+    "tensorflow": "litert",
     "onnxruntime": "onnx",
-    "opencv": "opencv",
+    "opencv": "opencv_dnn",
     "mediapipe": "mediapipe",
 }
 

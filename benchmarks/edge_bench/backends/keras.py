@@ -6,11 +6,11 @@ import time
 import numpy as np
 
 from edge_bench.backends import check_shapes
-from edge_bench.candidates import Candidate
+from edge_bench.measure.contenders import Candidate
 from edge_core.preprocess import Frame, preprocess
-from edge_device.classifier import Timing
 from edge_device.console import extra_needed
-from edge_device.interpreter import Scores
+from edge_device.inference.classifier import Timing
+from edge_device.inference.interpreter import Scores
 
 
 def open_model(candidate: Candidate) -> "KerasModel":

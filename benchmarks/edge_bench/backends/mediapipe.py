@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from edge_bench.backends.pixels import PixelModel
-from edge_bench.candidates import Candidate
+from edge_bench.measure.contenders import Candidate
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame
-from edge_device.interpreter import Scores
-from edge_device.quiet import silenced
+from edge_device.inference.interpreter import Scores
+from edge_device.inference.native_stderr import silenced
 
 
 def open_model(candidate: Candidate) -> PixelModel:

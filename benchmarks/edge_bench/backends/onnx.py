@@ -9,10 +9,10 @@ import numpy as np
 
 from edge_bench.backends import check_shapes
 from edge_bench.backends.pixels import PixelModel, dequantised
-from edge_bench.candidates import Candidate
+from edge_bench.measure.contenders import Candidate
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame
-from edge_device.interpreter import Scores
+from edge_device.inference.interpreter import Scores
 
 OPSET: Final = 17
 DTYPES: Final = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_core.preprocess import Frame, InputSpec, preprocess
-from edge_device.classifier import Timing
-from edge_device.interpreter import Scores
+from edge_device.inference.classifier import Timing
+from edge_device.inference.interpreter import Scores
 
 
 class PixelModel:

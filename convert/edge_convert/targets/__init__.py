@@ -8,11 +8,11 @@ verdicts["coral"].ok
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_convert.graph import Graph, naming, read_graph
 from edge_convert.targets.coral import check_coral
 from edge_convert.targets.runtimes import check_runtime, families, releases
 from edge_convert.targets.tasks import check_task
 from edge_convert.targets.verdict import Placement, Verdict
+from edge_convert.tflite.graph import Graph, naming, read_graph
 
 __all__ = ["Placement", "Verdict", "check", "check_file", "target_names"]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Final
 
-from edge_convert.graph import Graph, Operator, Tensor
 from edge_convert.targets.runtimes import releases
 from edge_convert.targets.verdict import Placement, Verdict, count_names, where
+from edge_convert.tflite.graph import Graph, Operator, Tensor
 
 COMPILED: Final = "edgetpu-custom-op"
 """The one operator that the compiler makes of all that it maps."""

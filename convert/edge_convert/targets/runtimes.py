@@ -12,8 +12,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from edge_convert.graph import Graph, Operator
 from edge_convert.targets.verdict import Verdict, where
+from edge_convert.tflite.graph import Graph, Operator
 
 _NAMES: Final = {"tflite-runtime": "tflite-runtime", "ai-edge-litert": "litert"}
 Versions = MappingProxyType[str, range]

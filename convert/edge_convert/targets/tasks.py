@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from math import prod
 from typing import Final
 
-from edge_convert.described import LABELS, Description, read_description, read_text
-from edge_convert.graph import Graph, Tensor
 from edge_convert.targets.runtimes import check_runtime
 from edge_convert.targets.verdict import Verdict
+from edge_convert.tflite.graph import Graph, Tensor
+from edge_convert.tflite.metadata_reader import LABELS, Description, read_description, read_text
 from edge_core.errors import ModelFormatError
 
 RUNTIMES: Final = {"mediapipe": "litert-2.3", "android": "tflite-runtime-2.14"}

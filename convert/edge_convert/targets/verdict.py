@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_convert.graph import Operator
+from edge_convert.tflite.graph import Operator
 
 
 @dataclass(frozen=True)

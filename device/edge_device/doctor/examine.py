@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from edge_device.doctor import devices, software, system
+from edge_device.doctor import hardware as devices
+from edge_device.doctor import software, system
 from edge_device.doctor.findings import Finding, Report
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
 
 Examination = Callable[[Host], Iterator[Finding]]
 

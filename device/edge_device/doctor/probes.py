@@ -9,7 +9,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from edge_device.doctor import v4l2
+from edge_device.doctor import v4l2_formats as v4l2
 
 TINY = Path(__file__).with_name("tiny.tflite")
 """Names the colour of a 32x32 picture: red, green, blue, dark; made by tests/models/make_tiny_models.py."""
@@ -45,9 +45,9 @@ def model(path: str, runtime: str) -> dict[str, Any]:
     """Verifies a file, or, if it has no seal, runs it on a black frame."""
     import numpy as np
 
-    from edge_core.seal import check_seal
-    from edge_device.classifier import Classifier
-    from edge_device.verify import verify
+    from edge_core.artifact.seal import check_seal
+    from edge_device.inference.classifier import Classifier
+    from edge_device.inference.verify import verify
 
     if check_seal(Path(path)):
         found = verify(Path(path), runtime=runtime)  # type: ignore[arg-type]

@@ -7,11 +7,11 @@ from importlib import metadata
 from typing import Final
 
 from edge_device.doctor.findings import Finding
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Probed
 
 RUNTIMES: Final = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
-"""Distribution and import names, as `edge_device.interpreter` has them, which imports NumPy."""
+"""Distribution and import names, as `edge_device.inference.interpreter` has them, which imports NumPy."""
 
 OPENCVS: Final = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 """All of them are a package cv2, in one and the same folder: the last one installed wins, in part."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from edge_device.board import Sensors, decode_throttled, read_board
 from edge_device.doctor.findings import Finding, Level
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
+from edge_device.system.board import Sensors, decode_throttled, read_board
 
 MADE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """Before this version was made: a clock that says less is wrong."""

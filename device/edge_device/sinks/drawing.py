@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Mapping
 
 from edge_core.preprocess import Frame
-from edge_device.overlay import annotated
-from edge_device.regions import Region
+from edge_device.frames.overlay import annotated
+from edge_device.frames.regions import Region
 from edge_device.results import Event, FrameResult
 from edge_device.sinks.sink import Sink
 from edge_device.sources import SourceFrame

@@ -5,11 +5,11 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from edge_core.card import ModelCard
+from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError
 from edge_device.results import Event, FrameResult, Notice, Status
-from edge_device.sinks.console import json_line
 from edge_device.sinks.sink import Sink
+from edge_device.sinks.terminal import json_line
 
 _TAIL: int = 1 << 20
 """Bytes at the end of a file in which its last line break is looked for."""

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from edge_core.card import ModelCard
+from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
 from edge_device.console import extra_needed
 from edge_device.results import UNKNOWN, Event, FrameResult, Notice, Status

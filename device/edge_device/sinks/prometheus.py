@@ -14,11 +14,11 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from edge_core.card import ModelCard
+from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError, SettingsError
 from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.sink import Sink
-from edge_device.web.address import parse_address
+from edge_device.sinks.web.address import parse_address
 
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 CLIENTS: Final = 8

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from edge_core.card import ModelCard
+from edge_core.artifact.card import ModelCard
 from edge_device.results import Event, FrameResult, Notice, Status
 
 

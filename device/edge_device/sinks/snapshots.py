@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from edge_core.card import ModelCard
+from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError
 from edge_core.files import written_whole
-from edge_core.pictures import encode_jpeg
-from edge_device.regions import WHOLE, Region, cut
+from edge_core.images import encode_jpeg
+from edge_device.frames.regions import WHOLE, Region, cut
 from edge_device.results import UNKNOWN, FrameResult
 from edge_device.sinks.sink import Sink
 

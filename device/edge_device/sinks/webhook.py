@@ -11,7 +11,7 @@ from http.client import HTTPException, HTTPMessage
 from typing import IO, Any, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from edge_core.card import ModelCard
+from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
 from edge_device.results import Event
 from edge_device.sinks.sink import Later, Refused, Sink

@@ -8,10 +8,10 @@ from typing import ClassVar, Final, Literal
 
 import cv2
 
-from edge_core.card import ModelCard
+from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
-from edge_device.regions import Region
+from edge_device.frames.regions import Region
 from edge_device.sinks.drawing import DrawingSink
 from edge_device.sources import SourceFrame
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_core.errors import SourceError
-from edge_core.pictures import EXTENSIONS
-from edge_device.sources.addresses import is_address, redact, split_address
+from edge_core.images import EXTENSIONS
 from edge_device.sources.fake import FakeCamera, fake_camera
+from edge_device.sources.network.addresses import is_address, redact, split_address
 from edge_device.sources.pictures import Pictures, Skipped, matching
 from edge_device.sources.plug import Plug
 from edge_device.sources.reconnecting import Reconnecting
@@ -90,7 +90,7 @@ def _camera(text: str, mode: CameraMode, covering: int | None, told: Told) -> Ca
         return lambda: Camera(plug.device(), mode, covering, told)
     if is_address(text):
         scheme = split_address(text)[0].partition(":")[0]
-        from edge_device.sources.network import HttpCamera, RtspCamera  # 60 ms that no other source needs
+        from edge_device.sources.network.streams import HttpCamera, RtspCamera  # 60 ms that no other source needs
 
         if scheme.startswith("rtsp"):
             return lambda: RtspCamera(text)

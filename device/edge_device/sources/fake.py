@@ -107,7 +107,7 @@ class FakeCamera(Source):
             fps: frames a second; as fast as they are asked for where None.
             repeat: begins anew at the end of the script, without end.
             stalled_s: nothing for so long is a loss.
-            covering: of the bytes in the script, see `edge_core.pictures.decode_picture`.
+            covering: of the bytes in the script, see `edge_core.images.decode_picture`.
             name: what frames and errors say.
         """
         if repeat and all(isinstance(step, Slow | ChangedSize) for step in script):

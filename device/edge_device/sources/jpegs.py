@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from edge_core.errors import PictureError, SourceError
-from edge_core.pictures import decode_picture
+from edge_core.images import decode_picture
 from edge_core.preprocess import Frame
 
 UNREADABLE_IN_A_ROW: Final = 50
@@ -88,7 +88,7 @@ class JpegDecoder:
     """
 
     def __init__(self, source: str, covering: int | None = None) -> None:
-        """`source` is named in errors; `covering` as in `edge_core.pictures.decode_picture`."""
+        """`source` is named in errors; `covering` as in `edge_core.images.decode_picture`."""
         self.unreadable = 0
         self._in_a_row = 0
         self._source = source

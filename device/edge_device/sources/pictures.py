@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from edge_core.data.photo_folder import natural_key, pictures_below
 from edge_core.errors import PictureError, SourceError
-from edge_core.photos import natural_key, pictures_below
-from edge_core.pictures import EXTENSIONS, read_picture
+from edge_core.images import EXTENSIONS, read_picture
 from edge_device.sources.source import Source, SourceFrame
 
 Skipped = Callable[[Path, PictureError], None]

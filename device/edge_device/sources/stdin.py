@@ -23,7 +23,7 @@ class StandardInput(Source):
         """Takes the pictures from now on.
 
         Args:
-            covering: see `edge_core.pictures.decode_picture`.
+            covering: see `edge_core.images.decode_picture`.
             descriptor: of an open file, which stays open; standard input where None.
             name: what frames and errors say.
 

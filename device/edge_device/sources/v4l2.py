@@ -40,7 +40,7 @@ class Camera(Source):
         Args:
             device: its path.
             mode: asked for.
-            covering: see `edge_core.pictures.decode_picture`; for MJPG alone.
+            covering: see `edge_core.images.decode_picture`; for MJPG alone.
             told: what was granted, where it is not what was asked for.
 
         Raises:

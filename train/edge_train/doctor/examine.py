@@ -7,7 +7,7 @@ from typing import Final
 from edge_device.doctor import software as packages
 from edge_device.doctor.examine import Examination, look
 from edge_device.doctor.findings import Report
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import PACKAGES, Prober
 from edge_train.doctor import gpu, system, tensorflow, weights
 

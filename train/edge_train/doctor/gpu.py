@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from edge_device.doctor.findings import Finding
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.software import installed, pip
 from edge_train.doctor.nvidia import NEEDED, Driver, find_driver
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
 
 DRIVER_FILE: Final = "/proc/driver/nvidia/version"
 WSL_COMMAND: Final = "/usr/lib/wsl/lib/nvidia-smi"

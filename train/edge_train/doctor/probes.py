@@ -51,9 +51,9 @@ def multiply(number: str) -> dict[str, Any]:
 
 def weights() -> dict[str, Any]:
     """Which backbones' weights are at hand, and which sources answer; only asks, downloads nothing."""
-    from edge_train.architectures import ARCHITECTURES, DEFAULT
     from edge_train.doctor.system import cache_folder
-    from edge_train.weights import kept_weights, keras_folder
+    from edge_train.models.architectures import ARCHITECTURES, DEFAULT
+    from edge_train.models.pretrained import kept_weights, keras_folder
 
     here = [name for name, one in ARCHITECTURES.items() if kept_weights(one, cache_folder()) is not None]
     server = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_device.doctor.findings import Finding
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
 
 NEWEST_PYTHON: Final = (3, 13)
 """The newest that TensorFlow 2.21 has wheels for."""

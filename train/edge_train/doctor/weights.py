@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from edge_device.doctor.findings import Finding
-from edge_device.doctor.host import Host
+from edge_device.doctor.machine_facts import Host
 
 
 def weights(host: Host) -> Iterator[Finding]:

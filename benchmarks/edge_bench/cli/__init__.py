@@ -1,0 +1,571 @@
+"""The `edge-bench` command."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from edge_bench.measure.benchmark import Benchmark, run_benchmark
+from edge_bench.measure.contenders import DELEGATES, INTERPRETERS, PEERS, Variants
+from edge_bench.render.output import check_out, write_report
+from edge_bench.results.comparison import compare_reports
+from edge_bench.results.report import Report, Settings
+from edge_core.data.photo_folder import Unusable
+from edge_core.errors import CheckFailedError, ReportError
+from edge_core.files import written_whole
+from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track
+
+T = TypeVar("T")
+
+app = command_line(
+    "Measure models against the full-size one that they were made of.\n\n"
+    "Example: edge-bench run runs/flowers flowers-float32.tflite flowers-int8.tflite"
+)
+
+
+@app.command()
+def run(
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Run folders, whose full-size model is meant, and complete .tflite files. The others are compared with "
+            "the first one.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PHOTOS", help="Test on this photo folder, less what the runs were trained on."),
+    ] = None,
+    held_out_by: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Test on photos that this run, too, has never seen; its model gets no row."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for bench.json, .csv, .png and .html.")] = Path("bench"),
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=PYTHON]",
+            help=f"What runs the .tflite files: {', '.join((*INTERPRETERS, *PEERS))}. PYTHON is the interpreter of the "
+            "venv that has it. May be repeated: a row each.",
+        ),
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(metavar="N[,N...]", help="For one inference; all cores by default.")
+    ] = None,
+    delegate: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(DELEGATES)}, or coral:usb:0; XNNPACK by default. May be repeated."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.25, help="How long each row is timed for at most.")] = 10.0,
+    precision: Annotated[
+        str, typer.Option(metavar="SHARE", help="Stop earlier, once all medians and ratios are known this well.")
+    ] = "2%",
+    frame_size: Annotated[str, typer.Option(help="Of the camera frames that are timed.")] = "1280x720",
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Accuracy under 15 corruptions at 5 severities, too; takes long.")
+    ] = False,
+    robustness_photos: Annotated[int, typer.Option(min=1, help="Photos to corrupt, at most.")] = 200,
+    sustained: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Let each row run alone for so long afterwards: 90s, 10m.")
+    ] = None,
+    power_csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Log of a power meter, with the columns time (seconds since 1970) and watts."
+        ),
+    ] = None,
+    cold_starts: Annotated[int, typer.Option(min=1, help="Processes started for each row to time the start.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the order of turns.")] = 0,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[USER@]BOARD[:PORT]",
+            help="Measure the .tflite files on this board over SSH, full-size models here. May be repeated: boards are "
+            "measured at the same time, and each gets a folder in --out.",
+        ),
+    ] = None,
+    ask_password: Annotated[bool, typer.Option("--ask-password", help="Ask for the boards' SSH passwords.")] = False,
+    wheel: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.whl", help="Of edge-mobilenet, for boards; as it is installed here else."),
+    ] = None,
+    wheels: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="All wheels that a board without internet installs.")
+    ] = None,
+    keep_env: Annotated[
+        bool, typer.Option("--keep-env", help="Leave the installed packages on boards: the next run begins sooner.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Accuracy, latency, size and memory of models beside the first one.
+
+    Accuracy is on photos that none of the runs has ever seen. Every row runs in a process of its own, and they take turns.
+
+    Example: edge-bench run runs/flowers flowers-int8.tflite --threads 1,4 --out bench/pi4
+
+    Example: edge-bench run runs/flowers flowers-int8.tflite --runtime ai-edge-litert
+    --runtime tflite-runtime=venv-2.14/bin/python
+
+    Example: edge-bench run runs/flowers flowers-int8.tflite --host pi@raspberrypi.local --out bench/pi
+    """
+    with one_line_errors(debug):
+        variants = parse_variants(runtime or ["auto"], threads, delegate or ["xnnpack"])
+        settings = Settings(
+            frame_size=_parse_size(frame_size),
+            seconds=seconds,
+            precision=parse_share(precision, "--precision"),
+            cold_starts=cold_starts,
+            robustness_photos=robustness_photos if robustness else 0,
+            sustained_s=_parse_time(sustained) if sustained else 0.0,
+            seed=seed,
+        )
+        folders = _folders(out, host or [])
+        for folder in folders.values():
+            check_out(folder)
+        import edge_bench.render.chart  # noqa: F401 - or a missing matplotlib would be told of after all the work
+
+        if host:
+            from edge_bench.remote import Setup, run_on_hosts
+
+            if power_csv:
+                raise typer.BadParameter("a log of power is of one machine, not of boards", param_hint="--power-csv")
+            results = run_on_hosts(
+                models,
+                host,
+                setup=Setup(wheel, wheels, keep_env),
+                passwords=[_password(one) if ask_password else None for one in host],
+                variants=variants,
+                all_cores=threads is None,
+                settings=settings,
+                data=data,
+                held_out_by=held_out_by or (),
+                track=lambda name: track if len(host) == 1 else partial(_tell, name),
+            )
+            for result in results:
+                if result.benchmark:
+                    _show(result.benchmark, folders[result.host], as_json)
+            failed = [result.error for result in results if result.error]
+            for error in failed[1:]:
+                say(f"error: {error}")
+            if failed:
+                raise failed[0]
+            return
+        benchmark = run_benchmark(
+            models,
+            variants=variants,
+            settings=settings,
+            data=data,
+            held_out_by=held_out_by or (),
+            power_log=power_csv,
+            track=track,
+        )
+        _show(benchmark, out, as_json)
+
+
+@app.command()
+def robustness(
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN [FILE.tflite]...",
+            help="A run folder, whose full-size model is meant, and what is compared with it: .tflite files, other runs.",
+            show_default=False,
+        ),
+    ],
+    attack: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="pgd, fgsm: pictures made against RUN and shown to all. square: each row asked for its scores.",
+        ),
+    ] = "pgd,square",
+    epsilon: Annotated[
+        str, typer.Option(metavar="N[,N...]", help="Grey levels that any channel of any pixel may change by.")
+    ] = "1,2,4,8",
+    photos: Annotated[int, typer.Option(min=1, help="Held-out photos to attack, at most.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Of pgd.")] = 10,
+    square_photos: Annotated[int, typer.Option(min=1, help="Photos for square, of those above, at most.")] = 50,
+    queries: Annotated[int, typer.Option(min=1, max=100_000, help="Of square, for a photo and an epsilon.")] = 500,
+    surrogate: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Make the pictures against this run: then no row is at a disadvantage."),
+    ] = None,
+    quantised: Annotated[
+        bool, typer.Option("--quantised", help="Make them against the weights that it has for 8 bits, by fit --qat.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PHOTOS", help="Attack photos of this folder, less what the runs were trained on."),
+    ] = None,
+    held_out_by: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Only photos that this run, too, has never seen; its model gets no row."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of starts, squares and noise.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for robustness.json, .csv, .png and .html.")] = Path("robustness"),
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Accuracy on adversarial pictures: is the quantised model easier to fool than the full-size one?
+
+    Pictures hold whole grey levels, are saved as PNG and read again. Beside them random noise of the same size, which tells
+    what an attack has to beat. 200 photos of 160 pixels take about ten minutes on two cores.
+
+    Example: edge-bench robustness runs/flowers flowers-float16.tflite flowers-int8.tflite --out robustness
+    """
+    with one_line_errors(debug):
+        from edge_bench.adversarial.attack_report import ATTACKS, AttackSettings
+
+        attacks = tuple(dict.fromkeys(attack.split(",")))
+        if unknown := [name for name in attacks if name not in ATTACKS]:
+            raise typer.BadParameter(
+                f"no attack is called {unknown[0]!r}; there are {', '.join(ATTACKS)}", param_hint="--attack"
+            )
+        settings = AttackSettings(attacks, parse_epsilons(epsilon), photos, steps, square_photos, queries, seed)
+        from edge_bench.adversarial.attack_output import check_out, print_report, to_json
+        from edge_bench.adversarial.attack_output import write_report as write_attacked
+
+        check_out(out)
+        import edge_bench.adversarial.attack_plot  # noqa: F401 - or a missing matplotlib would be told of after all the work
+        from edge_bench.adversarial.attack_rows import attack_models
+
+        report = attack_models(
+            models,
+            settings=settings,
+            surrogate=surrogate,
+            quantised=quantised,
+            data=data,
+            held_out_by=held_out_by or (),
+            track=track,
+        )
+        write_attacked(report, out)
+        if report.left_out:
+            say(f"left out {report.left_out} photos that a run was trained or validated on")
+        if report.unknown:
+            say(f"warning: nobody knows which photos {', '.join(report.unknown)} was trained on")
+        say(f"look at {out / 'robustness.html'}")
+        if as_json:
+            print(to_json(report))
+        else:
+            print_report(report)
+
+
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(metavar="OLD.json", help="bench.json of before.", show_default=False)],
+    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="bench.json of now.", show_default=False)],
+    max_slowdown: Annotated[
+        str, typer.Option(metavar="SHARE", help="By how much a row may have become slower.")
+    ] = "5%",
+    max_drop: Annotated[float, typer.Option(min=0, help="How many points of accuracy a row may have lost.")] = 0.5,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Tell whether a row has become slower or worse; exit status 1 if one has.
+
+    On the same machine milliseconds decide, elsewhere and for unstable rows the ratio to the first row. A row is slower
+    only if its whole interval is: what the limit cuts in two is said, and passes.
+
+    Example: edge-bench compare bench/main.json bench/branch.json --max-slowdown 10% --max-drop 0.5
+    """
+    with one_line_errors(debug):
+        comparison = compare_reports(_read(old), _read(new), parse_share(max_slowdown, "--max-slowdown"), max_drop)
+        if as_json:
+            print(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False))
+        else:
+            for change in comparison.changes:
+                print(f"{change.verdict:8}  {change.row}: {change.figure}: {change.why}")
+        if comparison.broken:
+            rows = ", ".join(dict.fromkeys(change.row for change in comparison.broken))
+            raise CheckFailedError(f"worse than {old}: {rows}")
+
+
+@app.command()
+def profile(
+    file: Annotated[Path, typer.Argument(metavar="FILE.tflite", show_default=False)],
+    threads: Annotated[int, typer.Option(min=1, help="For one inference.")] = 1,
+    xnnpack: Annotated[bool, typer.Option(help="Let XNNPACK take what it can.")] = True,
+    runs: Annotated[int, typer.Option(min=4, help="Inferences to profile.")] = 50,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Where a model's time goes, operator by operator, and what fell out of the delegate.
+
+    Example: edge-bench profile flowers-int8.tflite --threads 1
+    """
+    with one_line_errors(debug):
+        from edge_bench.profiling.profile import profile as profile_file
+
+        profiled = profile_file(file, threads=threads, xnnpack=xnnpack, runs=runs)
+        if as_json:
+            print(json.dumps(profiled.to_json(), indent=2, ensure_ascii=False))
+        else:
+            from edge_bench.render.profile_table import print_profile
+
+            print_profile(profiled)
+
+
+@app.command()
+def reference(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]...", help="Only figures with these words: pi 4, v2, coral.")
+    ] = None,
+    with_: Annotated[
+        Path | None, typer.Option("--with", metavar="bench.json", help="Show these rows beside them.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Published figures of MobileNets on boards, with their sources, beside your own.
+
+    Example: edge-bench reference "raspberry pi" --with bench/bench.json
+    """
+    with one_line_errors(debug):
+        from edge_bench.results.reference import matching, own, published, to_json
+
+        figures = matching(published(), words or ())
+        rows = own(_read(with_)) if with_ else ()
+        if as_json:
+            print(json.dumps(to_json(figures, rows), indent=2, ensure_ascii=False))
+        else:
+            from edge_bench.render.reference_table import print_reference
+
+            print_reference(figures, rows)
+
+
+@app.command()
+def instructions(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE.tflite...", help="Complete .tflite files.", show_default=False),
+    ],
+    cpu: Annotated[
+        list[str] | None,
+        typer.Option(help="cortex-a72 (Raspberry Pi 4) or cortex-a76 (5). May be repeated; both by default."),
+    ] = None,
+    frame_size: Annotated[str, typer.Option(metavar="WxH", help="Of the frames that are preprocessed.")] = "1280x720",
+    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table there.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="A table of before; exit status 1 if a cost has risen.")
+    ] = None,
+    max_increase: Annotated[str, typer.Option(metavar="SHARE", help="By how much a cost may have risen.")] = "2%",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Count what a frame costs on Arm, without a board: instructions of an emulated core, not time.
+
+    They are the same at every run and under any load. Needs qemu-user, gcc and apt; 0.2 GB are
+    downloaded once.
+
+    Example: edge-bench instructions flowers-int8.tflite flowers-float32.tflite --out costs.csv
+
+    Example: edge-bench instructions flowers-*.tflite --against costs.csv --max-increase 2%
+    """
+    with one_line_errors(debug):
+        from edge_bench.arm.instructions import (
+            changes,
+            count_instructions,
+            from_csv,
+            parse_cpus,
+            risen,
+            to_csv,
+            to_json,
+        )
+        from edge_bench.render.instructions_table import instruction_lines
+
+        size, limit = _parse_size(frame_size), parse_share(max_increase, "--max-increase")
+        try:
+            before = from_csv(_text(against)) if against else []
+        except ReportError as error:
+            raise ReportError(f"{against}: {error}") from error
+        costs = count_instructions(files, parse_cpus(cpu), size, track)
+        changed = changes(before, costs)
+        print(json.dumps(to_json(costs, changed), indent=2) if as_json else instruction_lines(costs, changed))
+        if out:  # last: what took minutes is at least shown if it cannot be written
+            with written_whole(out) as path:
+                path.write_text(to_csv(costs), "utf-8")
+        if dearer := risen(changed, limit):
+            raise CheckFailedError(f"dearer than in {against}: {', '.join(map(str, dearer))}")
+
+
+@app.command()
+def install_check(
+    host: Annotated[
+        str, typer.Argument(metavar="[USER@]BOARD[:PORT]", help="A board, over SSH; or here.", show_default=False)
+    ],
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE.tflite]...", help="Verified there; the first one classifies.", show_default=False
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="The board's camera, 0 or /dev/video0, to look through.")] = None,
+    ask_password: Annotated[bool, typer.Option("--ask-password", help="Ask for the board's SSH password.")] = False,
+    wheel: Annotated[
+        Path | None, typer.Option(metavar="FILE.whl", help="Of edge-mobilenet; as it is installed here else.")
+    ] = None,
+    wheels: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="All wheels that a board without internet installs.")
+    ] = None,
+    keep_env: Annotated[
+        bool, typer.Option("--keep-env", help="Leave the installed packages on the board for the next time.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the checks on a board that every release passes on emulated ones; exit status 1 if one fails.
+
+    Installs edge-mobilenet into a folder of its own there, and removes it. The report is what to attach to an issue.
+
+    Example: edge-run install-check pi@raspberrypi.local flowers-int8.tflite --source 0
+    """
+    with one_line_errors(debug):
+        from edge_device.system.install_check import check_installation, report_text
+
+        if host == "here":
+            report = check_installation(models or [], source, lambda name: say(f"checking {name}"))
+        else:
+            from edge_bench.remote import Setup
+            from edge_bench.remote.check_board import check_board
+
+            password = _password(host) if ask_password else None
+            setup = Setup(wheel, wheels, keep_env)
+            report = check_board(host, models or [], source, setup=setup, password=password, track=track)
+        print(json.dumps(report.to_json(), indent=2) if as_json else report_text(report), end="", flush=True)
+        if report.failed:
+            raise CheckFailedError(f"failed on {host}: {', '.join(report.failed)}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReportError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _show(benchmark: Benchmark, out: Path, as_json: bool) -> None:
+    """Writes a report and prints it."""
+    report = benchmark.report
+    _say_what_was_left_out(report, benchmark.unusable)
+    write_report(report, out, benchmark.photos)
+    if as_json:
+        print(report.to_text(), end="")
+    else:
+        from edge_bench.render.table import print_table  # late: rich is slow to import
+
+        print_table(report)
+    say(f"wrote bench.json, bench.csv, bench.png and bench.html to {out}")
+
+
+def _folders(out: Path, hosts: list[str]) -> dict[str, Path]:
+    """Where each host's report goes: of several, below `out`."""
+    if len(hosts) < 2:
+        return dict.fromkeys(hosts or [""], out)
+    if len(set(hosts)) < len(hosts):
+        raise typer.BadParameter("a board is given twice", param_hint="--host")
+    return {host: out / re.sub(r"[^\w.@-]", "-", host) for host in hosts}
+
+
+def _password(host: str) -> str:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("there is no terminal to ask on", param_hint="--ask-password")
+    return getpass(f"Password of {host}: ")
+
+
+def _tell(name: str, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """A `Track` for one of several hosts: bars of several threads would draw over each other."""
+    del total
+    if label:
+        say(f"{name}: {label}")
+    yield from items
+
+
+def parse_variants(runtimes: list[str], threads: str | None, delegates: list[str]) -> Variants:
+    """What `--runtime`, `--threads` and `--delegate` say.
+
+    Raises:
+        typer.BadParameter: threads that are no numbers.
+        SettingsError: no such runtime or delegate.
+    """
+    pairs = [one.partition("=") for one in runtimes]
+    chosen = Variants(tuple((name, python or sys.executable) for name, _, python in pairs), delegates=tuple(delegates))
+    if threads is None:
+        return chosen
+    if not re.fullmatch(r"[1-9]\d{0,2}(,[1-9]\d{0,2})*", threads, re.ASCII):
+        raise typer.BadParameter(
+            f"{threads!r} is no number of threads, nor several such as 1,2,4", param_hint="--threads"
+        )
+    counts = tuple(dict.fromkeys(int(count) for count in threads.split(",")))
+    return Variants(chosen.runtimes, counts, chosen.delegates)
+
+
+def parse_share(text: str, option: str) -> float:
+    """`2%` or `0.02`.
+
+    Raises:
+        typer.BadParameter: neither.
+    """
+    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,6})?)\s*(%?)", text, re.ASCII)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is no share such as 2%", param_hint=option)
+    return float(match[1]) / (100 if match[2] else 1)
+
+
+def parse_epsilons(text: str) -> tuple[int, ...]:
+    """`1,2,4,8`, ascending.
+
+    Raises:
+        typer.BadParameter: something else than whole numbers from 1 to 255.
+    """
+    if not re.fullmatch(r"[1-9]\d{0,2}(,[1-9]\d{0,2})*", text, re.ASCII) or max(map(int, text.split(","))) > 255:
+        raise typer.BadParameter(
+            f"{text!r} is no number of grey levels, nor several such as 1,2,4,8", param_hint="--epsilon"
+        )
+    return tuple(sorted({int(one) for one in text.split(",")}))
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text, re.ASCII)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is no size such as 1280x720", param_hint="--frame-size")
+    return int(match[1]), int(match[2])
+
+
+def _parse_time(text: str) -> float:
+    match = re.fullmatch(r"([1-9]\d{0,4})(s|m|h)", text, re.ASCII)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is no time such as 90s or 10m", param_hint="--sustained")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _read(path: Path) -> Report:
+    try:
+        return Report.from_json(path.read_text("utf-8"))
+    except OSError as error:
+        raise ReportError(f"{path}: {error.strerror}") from error
+    except (ReportError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path}: {error}") from error
+
+
+def _say_what_was_left_out(report: Report, unusable: tuple[Unusable, ...]) -> None:
+    if report.left_out:
+        say(f"left out {report.left_out} photos that a run was trained or validated on")
+    say_unusable(unusable)
+    if report.unknown:
+        say(
+            f"warning: nobody knows which photos {', '.join(report.unknown)} was trained on; its accuracy may be too good"
+        )
+    load, cores = report.environment.load, report.environment.cores
+    if load > 0.3 * cores:
+        say(
+            f"warning: the load was {load:.1f} on {cores} cores before this began; believe ratios rather than milliseconds"
+        )

@@ -1,0 +1,1 @@
+"""The measurement of models in worker processes."""

@@ -1,0 +1,121 @@
+"""The photos that rows are judged by, and the frames that they are timed on, as files that workers read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_bench.measure.contenders import Source
+from edge_core.artifact.card import ModelCard
+from edge_core.data.photo_folder import Photo, Split
+from edge_core.errors import RunFolderError
+from edge_core.images import read_picture
+from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_core.progress import Track, silently
+from edge_core.run_folder import HeldOut, Run, read_held_out
+
+FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Which photos models have seen.
+
+    Attributes:
+        run: one that stands for all runs concerned: it tests on what all of them test on, and knows what any of them knows.
+        unknown: files of which no run tells what they were trained on.
+    """
+
+    run: Run
+    unknown: tuple[Path, ...]
+
+
+def pool(sources: Sequence[Source], others: Sequence[Run], data: Path | None) -> Knowledge:
+    """Puts together what all models know.
+
+    Args:
+        sources: all models.
+        others: runs that are not measured, but whose files are.
+        data: a folder of photos to test on, if there is one.
+
+    Raises:
+        RunFolderError: without `data`, a file is of no run, or the runs hold out no photo together.
+    """
+    runs = [*(source.run for source in sources if source.run), *others]
+    datasets = [run.card.dataset for run in runs]
+    unknown = tuple(source.path for source in sources if not source.run and source.dataset not in datasets)
+    if not data and (unknown or not runs):
+        file = (unknown or (sources[0].path,))[0]
+        raise RunFolderError(
+            f"{file} was trained on photos that no run tells of; name its run with --held-out-by RUN, or photos that it "
+            "has never seen with --data PHOTOS"
+        )
+    splits: dict[Split, list[Photo]] = {"train": [], "val": [], "test": []}
+    for split in ("train", "val"):
+        splits[split] = [photo for run in runs for photo in run.splits[split]]
+    known = {photo.sha256 for split in ("train", "val") for photo in splits[split]}
+    tested = [{photo.sha256 for photo in run.splits["test"]} for run in runs]
+    if runs:
+        splits["test"] = [
+            photo
+            for photo in runs[0].splits["test"]
+            if photo.sha256 not in known and all(photo.sha256 in hashes for hashes in tested)
+        ]
+        if not data and not splits["test"]:
+            raise RunFolderError(
+                "the runs hold out no photo together, they were split by different seeds; give photos with --data PHOTOS"
+            )
+    card = runs[0].card if runs else ModelCard(sources[0].labels, sources[0].input)
+    return Knowledge(Run(runs[0].folder if runs else sources[0].path, card, splits), unknown)
+
+
+def save_pixels(
+    knowledge: Knowledge, specs: Sequence[InputSpec], folder: Path, data: Path | None, track: Track = silently
+) -> HeldOut[dict[InputSpec, str]]:
+    """Preprocesses the held-out photos for every input there is; values are names of .npy files.
+
+    Raises:
+        RunFolderError, DatasetError: see `read_held_out`.
+    """
+
+    def visit(index: int, frame: Frame) -> dict[InputSpec, str]:
+        return save_for(specs, frame, folder, str(index))
+
+    return read_held_out(knowledge.run, visit, data, track=track)
+
+
+def save_for(specs: Sequence[InputSpec], frame: Frame, folder: Path, name: str) -> dict[InputSpec, str]:
+    """A frame preprocessed for every input there is, as .npy files."""
+    return {
+        spec: save_frame(folder / f"pixels-{name}-{number}.npy", preprocess(frame, spec))
+        for number, spec in enumerate(specs)
+    }
+
+
+def save_frames(folder: Path, photos: Sequence[Photo], size: tuple[int, int]) -> list[str]:
+    """A few photos, spread over all, as if a camera of this (width, height) had taken them."""
+    chosen = photos[:: -(-len(photos) // FRAMES)]
+    return [save_frame(folder / f"frame-{index}.npy", frame) for index, frame in enumerate(_covering(chosen, size))]
+
+
+def _covering(photos: Sequence[Photo], size: tuple[int, int]) -> Iterator[Frame]:
+    width, height = size
+    for photo in photos:
+        frame = read_picture(photo.path)
+        cropped = (min(frame.shape[0], -(-frame.shape[1] * height // width)), frame.shape[1])
+        cropped = (cropped[0], min(frame.shape[1], -(-cropped[0] * width // height)))  # or a slim photo grows huge
+        top, left = (frame.shape[0] - cropped[0]) // 2, (frame.shape[1] - cropped[1]) // 2
+        frame = frame[top : top + cropped[0], left : left + cropped[1]]
+        scale = max(width / frame.shape[1], height / frame.shape[0])
+        resized = (max(width, round(scale * frame.shape[1])), max(height, round(scale * frame.shape[0])))
+        larger = cv2.resize(frame, resized, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        top, left = (resized[1] - height) // 2, (resized[0] - width) // 2
+        yield np.ascontiguousarray(larger[top : top + height, left : left + width], np.uint8)
+
+
+def save_frame(path: Path, array: Frame) -> str:
+    """Writes a frame or pixels as .npy, and gives the file's name."""
+    np.save(path, array, allow_pickle=False)
+    return str(path)

@@ -1,0 +1,1 @@
+"""Photos made harder: common corruptions."""

@@ -1,0 +1,251 @@
+"""Where a model's time goes, operator by operator, and which operators a delegate did not take."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edge_convert.tflite.graph import Graph, Operator, naming, read_graph
+from edge_core.errors import ModelFormatError, RuntimeMissingError
+
+COMMAND: Final = (sys.executable, "-P", "-m", "edge_bench.profiling.lite_profiler")
+
+OPERATOR: Final = 2
+"""The kind of event that is an operator run by the interpreter; the others are kernels in a delegate."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What ran as one.
+
+    Attributes:
+        index: of the operator in the graph; None for a delegate's kernel that cannot be told to be one.
+        operator: its name in the graph, `CONV_2D`; empty where `index` is None.
+        layer: the Keras layer that it came from, as far as its tensors' names tell.
+        output: name of its first output tensor; empty where `index` is None.
+        shape: of that.
+        kernel: what the delegate ran for it, in its words; empty if the interpreter ran it.
+        ms: mean of the middle half of the runs: the profiler counts whole microseconds, and some runs are disturbed.
+        share: of all steps together, 0..1.
+    """
+
+    index: int | None
+    operator: str
+    layer: str
+    output: str
+    shape: tuple[int, ...]
+    kernel: str
+    ms: float
+    share: float
+
+    @property
+    def delegated(self) -> bool:
+        return bool(self.kernel)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile.
+
+    Attributes:
+        runtime: name and version.
+        threads: for one inference.
+        runs: how many were profiled, and as many not.
+        steps: in order of execution.
+        partitions: how many parts of the graph the delegate took; between them tensors change hands.
+        steps_ms: all steps together.
+        profiled_ms: an inference while it was profiled, as the runtime measured it.
+        invoke_ms: an inference without the profiler, as measured from outside. Means of the middle half of the runs.
+    """
+
+    runtime: str
+    threads: int
+    runs: int
+    steps: tuple[Step, ...]
+    partitions: int
+    steps_ms: float
+    profiled_ms: float
+    invoke_ms: float
+
+    @property
+    def fallen_out(self) -> tuple[Step, ...]:
+        """What the interpreter ran itself."""
+        return tuple(step for step in self.steps if not step.delegated)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"steps": [asdict(step) | {"delegated": step.delegated} for step in self.steps]}
+
+
+@dataclass(frozen=True)
+class Event:
+    """What ran, as the profiler names it."""
+
+    tag: str
+    kind: int
+    index: int
+
+
+def profile(file: Path, *, threads: int = 1, xnnpack: bool = True, runs: int = 50) -> Profile:
+    """Times a model's operators with LiteRT's own profiler, on pixels of noise.
+
+    Args:
+        file: a .tflite, complete or bare.
+        threads: for one inference.
+        xnnpack: whether that delegate takes what it can.
+        runs: how many inferences.
+
+    Raises:
+        ModelFormatError: no model, or one that LiteRT cannot run.
+        RuntimeMissingError: no ai-edge-litert with a profiler.
+    """
+    with naming(file):
+        graph = read_graph(file.read_bytes())
+    if graph.custom_opcodes:
+        names = ", ".join(sorted(graph.custom_opcodes))
+        raise ModelFormatError(f"{file} has operators that LiteRT does not know on a CPU: {names}")
+    request = {"file": str(file), "threads": threads, "xnnpack": xnnpack, "runs": runs}
+    request["inputs"] = [tensor.dtype for tensor in graph.inputs]
+    reply = _ask(file, request)
+    events = [[Event(tag, kind, index) for tag, kind, index, _ in run["events"]] for run in reply["runs"]]
+    if any(one != events[0] for one in events):
+        raise ModelFormatError(f"{file}: what is run differs from run to run; that cannot be profiled")
+    times = np.array([[event[3] for event in run["events"]] for run in reply["runs"]]) / 1e3
+    steps = assign(graph, events[0], [midmean(column) for column in times.T])
+    return Profile(
+        runtime=f"ai-edge-litert {metadata.version('ai-edge-litert')}",
+        threads=threads,
+        runs=runs,
+        steps=tuple(steps),
+        partitions=count_partitions(events[0]),
+        steps_ms=sum(step.ms for step in steps),
+        profiled_ms=midmean([run["invoke_us"] / 1e3 for run in reply["runs"]]),
+        invoke_ms=midmean(reply["invoke_ms"]),
+    )
+
+
+def midmean(values: Sequence[float]) -> float:
+    """The mean of the middle half: what a quarter of the values on either side are plays no part."""
+    ordered = np.sort(np.asarray(values, np.float64))
+    quarter = len(ordered) // 4
+    return float(ordered[quarter : len(ordered) - quarter].mean())
+
+
+def count_partitions(events: Sequence[Event]) -> int:
+    """How often a delegate was entered: its kernels count from 0 each time."""
+    return sum(event.kind != OPERATOR and event.index == 0 for event in events)
+
+
+def assign(graph: Graph, events: Sequence[Event], ms: Sequence[float]) -> list[Step]:
+    """Which operator of the graph each event was.
+
+    What the interpreter ran bears the operator's index. A delegate's kernels bear none: they are told by their order
+    and kind, kernels that only move data being counted to the next one. If that does not come out even, the kernels
+    stay what they are.
+    """
+    total = sum(ms) or 1.0
+    by_interpreter = {event.index for event in events if event.kind == OPERATOR}
+    kernels = [event.tag for event in events if event.kind != OPERATOR]
+    matched = match(kernels, [one for one in graph.operators if one.index not in by_interpreter])
+    operators = iter(matched or ())
+    steps: list[Step] = []
+    carried = 0.0
+    for event, time in zip(events, ms, strict=True):
+        operator: Operator | None
+        if event.kind == OPERATOR:
+            operator = graph.operators[event.index]
+        elif matched:
+            operator = next(operators)
+            if operator is None:  # moves data only
+                carried += time
+                continue
+        else:
+            operator = None
+        output = graph.tensors[operator.outputs[0]] if operator and operator.outputs else None
+        steps.append(
+            Step(
+                index=operator.index if operator else None,
+                operator=operator.name if operator else "",
+                layer=operator.layer if operator else "",
+                output=output.name if output else "",
+                shape=output.shape if output else (),
+                kernel="" if event.kind == OPERATOR else event.tag,
+                ms=time + carried,
+                share=(time + carried) / total,
+            )
+        )
+        carried = 0.0
+    return steps
+
+
+def match(kernels: Sequence[str], operators: Sequence[Operator]) -> list[Operator | None] | None:
+    """The operator that each kernel computes, None for one that only moves data; None if they do not fit together."""
+    waiting = list(operators)
+    found: list[Operator | None] = []
+    for kernel in kernels:
+        names = next((names for begin, names in COMPUTES if kernel.startswith(begin)), ())
+        while waiting and waiting[0].name not in names and waiting[0].name in ABSORBED:
+            waiting.pop(0)
+        if waiting and waiting[0].name in names:
+            found.append(waiting.pop(0))
+        elif kernel.startswith(MOVES):
+            found.append(None)
+        else:
+            return None
+    return found if all(one.name in ABSORBED for one in waiting) and (not found or found[-1]) else None
+
+
+COMPUTES: Final = (
+    ("Convolution", ("CONV_2D", "DEPTHWISE_CONV_2D")),
+    ("Fully Connected", ("FULLY_CONNECTED", "CONV_2D")),
+    ("Batch Matrix Multiply", ("BATCH_MATMUL",)),
+    ("Deconvolution", ("TRANSPOSE_CONV",)),
+    ("Add", ("ADD",)),
+    ("Subtract", ("SUB",)),
+    ("Multiply", ("MUL",)),
+    ("Divide", ("DIV",)),
+    ("Mean", ("MEAN",)),
+    ("Global Average Pooling", ("MEAN", "AVERAGE_POOL_2D")),
+    ("Average Pooling", ("AVERAGE_POOL_2D",)),
+    ("Max Pooling", ("MAX_POOL_2D",)),
+    ("Softmax", ("SOFTMAX",)),
+    ("Sigmoid", ("LOGISTIC",)),
+    ("Tanh", ("TANH",)),
+    ("HardSwish", ("HARD_SWISH",)),
+    ("Clamp", ("RELU", "RELU6", "RELU_N1_TO_1")),
+    ("Leaky ReLU", ("LEAKY_RELU",)),
+    ("Concatenate", ("CONCATENATION",)),
+    ("Constant Pad", ("PAD", "PADV2")),
+    ("Resize Bilinear", ("RESIZE_BILINEAR",)),
+    ("Convert", ("QUANTIZE", "DEQUANTIZE")),
+    ("Static Reshape", ("RESHAPE",)),
+    ("Copy", ("RESHAPE",)),
+    ("Static Transpose", ("TRANSPOSE",)),
+)
+"""XNNPACK's kernels, by the beginning of their names, and the operators they compute; a 1x1 convolution is a matrix
+product. Names as in `xnn_operator_type` of XNNPACK's src/operator-type-defs.inc."""
+
+ABSORBED: Final = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "PAD", "RELU", "RELU6")
+"""Operators that may cost a delegate nothing: constants are unpacked beforehand, the rest goes into its neighbour."""
+
+MOVES: Final = ("Static Reshape", "Copy", "Convert", "Static Transpose")
+
+
+def _ask(file: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Has it done in a process of its own."""
+    done = subprocess.run(COMMAND, input=json.dumps(request) + "\n", capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout:
+        how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"status {done.returncode}"
+        raise ModelFormatError(f"{file}: the process that profiled it ended with {how}")
+    reply: dict[str, Any] = json.loads(done.stdout)
+    if "error" in reply:
+        if reply["missing"]:
+            raise RuntimeMissingError(reply["error"])
+        raise ModelFormatError(f"{file}: {reply['error']}")
+    return reply

@@ -1,0 +1,103 @@
+"""Instruction counts as a table for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edge_bench.arm.instructions import Change, Cost
+
+BOARDS: Final = {"cortex-a72": "Raspberry Pi 4", "cortex-a76": "Raspberry Pi 5"}
+
+BAR: Final = 16
+"""Characters of the longest one."""
+
+WORDS: Final = ("model", "input", "")
+"""Columns that are not numbers; the last one has the bars."""
+
+
+@dataclass(frozen=True)
+class FrameCost:
+    """What one model costs on one core."""
+
+    preprocessing: Cost
+    inference: Cost
+
+    @property
+    def instructions(self) -> int:
+        return self.preprocessing.instructions + self.inference.instructions
+
+
+def instruction_lines(costs: Sequence[Cost], changed: Sequence[Change] = ()) -> str:
+    """A table for each core, with a line for each model.
+
+    Args:
+        costs: both stages of each model; the others of a core are compared with its first one.
+        changed: what has become of them since a table of before, if there is one; see `edge_bench.arm.instructions.changes`.
+    """
+    lines = [
+        "Millions of instructions a frame, not time: a core executes several at once, and waits for memory.",
+        f"Frames of {costs[0].size.partition(' ')[0]}, one thread, {costs[0].versions}.",
+        "dot, float, integer, memory are of inference: dot products, multiplications of vectors, loads and stores.",
+    ]
+    shares = {change.now.key: change.share for change in changed}
+    for cpu in dict.fromkeys(cost.cpu for cost in costs):
+        frames = _frames([cost for cost in costs if cost.cpu == cpu])
+        most = max(frame.instructions for frame in frames)
+        rows = [_row(frame, frame.instructions / frames[0].instructions, frame.instructions / most) for frame in frames]
+        if changed:
+            rows = [row | _changes(frame, shares) for row, frame in zip(rows, frames, strict=True)]
+        lines += ["", f"{cpu} ({BOARDS[cpu]})", *_columns(rows)]
+    return "\n".join([*lines, *_summary(costs, changed)])
+
+
+def _frames(costs: Sequence[Cost]) -> list[FrameCost]:
+    by_stage = {(cost.model, cost.stage): cost for cost in costs}
+    return [FrameCost(by_stage[cost.model, "preprocessing"], cost) for cost in costs if cost.stage == "inference"]
+
+
+def _row(frame: FrameCost, ratio: float, of_longest: float) -> dict[str, str]:
+    model = frame.inference
+    return {
+        "model": model.model,
+        "input": model.size.rpartition(" ")[2],
+        "preprocess": _millions(frame.preprocessing.instructions),
+        "inference": _millions(model.instructions),
+        "both": _millions(frame.instructions),
+        "ratio": f"{ratio:.2f}",
+        "": "█" * max(1, round(BAR * of_longest)),
+        "dot": _millions(model.dot_product),
+        "float": _millions(model.float_multiply),
+        "integer": _millions(model.integer_multiply),
+        "memory": _millions(model.memory),
+    }
+
+
+def _changes(frame: FrameCost, shares: Mapping[tuple[str, str, str, str], float]) -> dict[str, str]:
+    cells = {"Δ preprocess": frame.preprocessing, "Δ inference": frame.inference}
+    return {name: f"{shares[cost.key]:+.3%}" if cost.key in shares else "new" for name, cost in cells.items()}
+
+
+def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    table = [{name: name for name in rows[0]}, *rows]
+    widths = {name: max(len(row[name]) for row in table) for name in rows[0]}
+    aligned = [
+        [row[name].ljust(width) if name in WORDS else row[name].rjust(width) for name, width in widths.items()]
+        for row in table
+    ]
+    return ["  ".join(cells).rstrip() for cells in aligned]
+
+
+def _summary(costs: Sequence[Cost], changed: Sequence[Change]) -> list[str]:
+    if not changed:
+        return []
+    largest = max(changed, key=lambda change: abs(change.share))
+    lines = [f"Largest change of {len(changed)} counts: {largest}"]
+    if new := len(costs) - len(changed):
+        lines.append(f"{new} counts are not in the table of before")
+    before = {change.before.versions for change in changed} - {costs[0].versions}
+    lines += [f"Before with {versions}" for versions in sorted(before)]
+    return ["", *lines]
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f}"

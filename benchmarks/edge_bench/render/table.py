@@ -1,0 +1,93 @@
+"""The table that a person sees."""
+
+import sys
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edge_bench.results.report import Report, Row
+from edge_core.statistics import Estimate
+
+WIDTH: Final = 100
+"""Columns where standard output is no terminal, so that a log gets the table unbroken."""
+
+COLUMNS: Final = (
+    "top-1\n%",
+    "change\npoints",
+    "same\n%",
+    "ratio",
+    "total\nms",
+    "invoke\nms",
+    "fps",
+    "file\nkB",
+    "memory\nMB",
+)
+
+LEGEND: Final = """\
+Below an accuracy, a ratio and a median its 95 % interval.
+change, same: to the first row, photo by photo. fps: from the median total.
+ratio: of the total to the first row's in the same round; it repeats where ms do not."""
+
+
+def print_table(report: Report) -> None:
+    """Prints a report to standard output."""
+    where = report.environment
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    table = Table(box=None, padding=(0, 1 if console.width < 92 else 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("model", overflow="fold", min_width=9)
+    for name in COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in report.rows:
+        table.add_row(*_cells(row))
+    console.print(
+        f"{where.machine}, {report.photos} held-out photos, "
+        f"{report.settings.frame_size[0]}x{report.settings.frame_size[1]} frames; "
+        f"{', '.join(dict.fromkeys(row.runtime for row in report.rows))}; "
+        f"{', '.join(dict.fromkeys(threads_of(row) for row in report.rows))}\n",
+        markup=False,
+    )
+    console.print(table)
+    for failed in report.failed:
+        console.print(f"{failed.name}: not measured: {failed.reason}", markup=False, soft_wrap=True)
+    for row in report.rows:
+        for reason in (*row.unstable, *(row.sustained.unstable if row.sustained else ())):
+            console.print(f"{row.name}: unstable: {reason}", markup=False, soft_wrap=True)
+    console.print(f"\n[dim]{LEGEND}[/dim]", soft_wrap=True)
+
+
+def threads_of(row: Row) -> str:
+    """`2 threads`."""
+    return "threads of its own" if row.threads is None else f"{row.threads} thread{'s' * (row.threads > 1)}"
+
+
+def _cells(row: Row) -> list[str]:
+    difference = row.difference
+    return [
+        escape(row.name) + ("\n[bold]unstable[/bold]" if row.unstable else ""),
+        _percent(row.accuracy.top1),
+        _percent(difference.top1, sign="+") if difference else "",
+        f"{100 * difference.agreement.value:.1f}" if difference else "",
+        _interval(row.ratio) if difference else "1",
+        _interval(row.total_ms.median),
+        _interval(row.invoke_ms.median),
+        three_digits(row.frames_per_second),
+        f"{row.file_bytes / 1e3:.0f}",
+        f"{row.peak_memory_mb:.0f}",
+    ]
+
+
+def _percent(estimate: Estimate, sign: str = "") -> str:
+    value, low, high = (f"{100 * part:{sign}.1f}" for part in (estimate.value, estimate.low, estimate.high))
+    return f"{value}\n[dim]{low}…{high}[/dim]"
+
+
+def _interval(estimate: Estimate) -> str:
+    value, low, high = (three_digits(part) for part in (estimate.value, estimate.low, estimate.high))
+    return f"{value}\n[dim]{low}…{high}[/dim]"
+
+
+def three_digits(value: float) -> str:
+    """As many digits as tell something: `0.31`, `12.3`, `512`."""
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"

@@ -1,0 +1,351 @@
+"""The `edge-convert` command."""
+
+import json
+from enum import StrEnum
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from edge_core.artifact.seal import Signer
+from edge_core.errors import CheckFailedError
+from edge_core.preprocess import ColorOrder, Crop
+from edge_core.run_folder import read_run
+from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, say_unusable, track
+
+app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
+_NEEDS: Final = ("tensorflow", "tf_keras", "matplotlib")
+
+Sign = Annotated[
+    Path | None, typer.Option(help="Private key to sign the file with, as `edge-convert keygen` makes one.")
+]
+
+
+class Recipe(StrEnum):
+    """By name, cheapest to run first; `edge_convert.quantize.recipes` says what each does."""
+
+    auto = "auto"
+    int8 = "int8"
+    int8_equalised = "int8-equalised"
+    int8_mse = "int8-mse"
+    int8_percentile = "int8-percentile"
+    int8_selective = "int8-selective"
+    int8_qat = "int8-qat"
+    float16 = "float16"
+    float32 = "float32"
+    dynamic = "dynamic"
+    int16x8 = "int16x8"
+
+
+class WholeRecipe(StrEnum):
+    """Recipes that quantise every layer."""
+
+    int8 = "int8"
+    int8_equalised = "int8-equalised"
+    int8_mse = "int8-mse"
+    int8_percentile = "int8-percentile"
+    int8_qat = "int8-qat"
+
+
+def _signer(key: Path | None) -> Signer | None:
+    if key is None:
+        return None
+    with extra_needed("sign", "cryptography"):
+        from edge_convert.keys import read_private_key
+    return read_private_key(key)
+
+
+@app.callback()
+def _main() -> None:
+    """Convert a trained run to TFLite, and prove that it is as good."""
+
+
+def _known_names(names: list[str] | None, more: tuple[str, ...]) -> list[str] | None:
+    from edge_convert.targets import target_names
+
+    able = (*more, *target_names())
+    for name in names or ():
+        if name not in able:
+            raise typer.BadParameter(f"no target is called {name!r}; there are {', '.join(able)}")
+    return names
+
+
+def _known_targets(names: list[str] | None) -> list[str] | None:
+    return _known_names(names, ())
+
+
+def _known_boards(names: list[str] | None) -> list[str] | None:
+    return _known_names(names, ("pi", "any"))
+
+
+Calibration = Annotated[
+    Path | None, typer.Option(help="Photo folder to calibrate on. Default: a sample of the run's training photos.")
+]
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
+    recipe: Annotated[
+        Recipe, typer.Option(help="How to shrink it; auto finds the cheapest that keeps to all limits.")
+    ] = Recipe.int8,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: RUN-RECIPE.tflite.")] = None,
+    calibration: Calibration = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Photo folder to prove it on; photos that the run was trained or validated on are left out. Default: the run's test photos."
+        ),
+    ] = None,
+    max_drop: Annotated[float, typer.Option(help="Accuracy that may go, in percentage points.", min=0, max=100)] = 1.0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse, too, where the photos are too few to tell whether it went.")
+    ] = False,
+    max_size_kb: Annotated[float | None, typer.Option(help="Of the file, in units of 1,000 bytes.", min=1)] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Median time of one inference on this machine.", min=0.001)
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            callback=_known_boards,
+            help="What has to take the file: pi, coral, any, or what `check` knows. May be given more than once.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write the file whatever limit it misses; not with auto.")
+    ] = False,
+    sign: Sign = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a .tflite that carries its labels and its card, once it is proven on held-out photos.
+
+    Example: [bold]edge-convert export runs/flowers --recipe int8 --out flowers-int8.tflite[/bold]
+
+    Or: [bold]edge-convert export runs/flowers --recipe auto --max-drop 0.5 --max-size-kb 3000 --target coral[/bold]
+    """
+    if force and recipe is Recipe.auto:
+        raise typer.BadParameter("--recipe auto keeps to its limits; --force has no place there")
+    with one_line_errors(debug):
+        signer = _signer(sign)
+        opened = read_run(run)
+        with extra_needed("convert", *_NEEDS):
+            from edge_convert.export import export as export_run
+            from edge_convert.gate.limits import Limits, doubt_of, first_reason
+            from edge_convert.report.console_tables import print_exported, print_tried
+            from edge_convert.search import search
+        limits = Limits(max_drop, max_size_kb or inf, max_latency_ms or inf, tuple(target or ()), strict)
+        file = out or Path(f"{run.resolve().name}-{recipe.value}.tflite")
+        given: dict[str, Any] = {"calibration": calibration, "data": data, "signer": signer, "say": say, "track": track}
+        tried: dict[str, Any] = {}
+        if recipe is Recipe.auto:
+            searched = search(opened, file, limits, **given)
+            if not as_json:
+                print_tried(searched.tried)
+            if searched.exported is None:
+                if as_json:
+                    print(json.dumps(searched.to_json()))
+                raise CheckFailedError(
+                    f"none of {len(searched.tried)} recipes keeps to all limits; nothing was written. "
+                    + ("" if opened.quantised_file else "To train it for 8 bits: edge-train fit ... --qat")
+                )
+            exported, tried = searched.exported, searched.to_json()
+        else:
+            if recipe is Recipe.int16x8:
+                say("warning: CPUs have no fast kernels for int16x8: MobileNetV2 takes 84 ms where int8 takes 2.3 ms")
+            exported = export_run(opened, recipe.value, file, limits=limits, force=force, **given)
+        if exported.left_out:
+            say(f"{exported.left_out} photos left out: the run was trained or validated on them")
+        if exported.calibrated_on:
+            say(f"calibrated on {exported.calibrated_on} photos")
+        say_unusable(exported.unusable)
+        for name, verdict in exported.candidate.verdicts.items():
+            if not verdict.ok:
+                say(f"{name} does not take it: {first_reason(verdict)}")
+        if exported.comparison.photos_to_tell(max_drop):
+            say(doubt_of(exported.comparison, max_drop))
+        if as_json:
+            print(json.dumps(tried or exported.to_json()))
+        else:
+            print_exported(exported)
+
+
+@app.command("debug")
+def debug_(
+    run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
+    recipe: Annotated[WholeRecipe, typer.Option(help="Whose 8 bits to look at.")] = WholeRecipe.int8,
+    out: Annotated[Path | None, typer.Option(help="Folder for layers.png and layers.json. Default: none.")] = None,
+    calibration: Calibration = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what 8 bits do to each layer: its signal-to-quantisation-noise ratio, the noisiest layer first.
+
+    Example: [bold]edge-convert debug runs/flowers --out flowers-layers/[/bold]
+    """
+    with one_line_errors(debug):
+        opened = read_run(run)
+        with extra_needed("convert", *_NEEDS):
+            from edge_convert.debug import layer_report, write_layer_report
+            from edge_convert.report.console_tables import print_layers
+        report = layer_report(opened, recipe.value, calibration, track)
+        say_unusable(report.unusable)
+        if out is not None:
+            write_layer_report(report, out)
+        if as_json:
+            print(json.dumps(report.to_json()))
+            return
+        print_layers(report.layers)
+        print(f"int8-selective would leave in floats: {', '.join(report.spared)}")
+
+
+@app.command()
+def adopt(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite image classifier.", show_default=False)],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Text file, a label per line in the order of the outputs. A file with a card has them."),
+    ] = None,
+    input_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW..HIGH", help="What black and white are to a model that takes floats: 0..255, 0..1, -1..1."
+        ),
+    ] = None,
+    crop: Annotated[Crop | None, typer.Option(help="How a frame is fitted to the input. Default: center.")] = None,
+    color_order: Annotated[ColorOrder | None, typer.Option(help="What the model takes. Default: RGB.")] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="Picture, or folder of pictures, to replay on the device. Default: a drawn one.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: FILE-adopted.tflite, here.")] = None,
+    sign: Sign = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a classifier that others have trained complete: labels, card, raw pixels in, golden vectors, seal.
+
+    A model of floats gets its range as operators in front; a quantised one takes raw pixels as it is.
+
+    Example: [bold]edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/[/bold]
+    """
+    with one_line_errors(debug):
+        from edge_convert.adopt import adopt as adopt_file
+        from edge_convert.adopt import parse_range
+
+        adopted = adopt_file(
+            file,
+            out or Path(f"{file.stem}-adopted.tflite"),
+            labels=labels,
+            input_range=None if input_range is None else parse_range(input_range),
+            crop=crop,
+            color_order=color_order,
+            golden=golden,
+            signer=_signer(sign),
+        )
+        for note in adopted.notes:
+            say(note)
+        if as_json:
+            print(json.dumps({"file": str(adopted.file), "size_bytes": adopted.size_bytes, "notes": adopted.notes}))
+            return
+        given = adopted.card.input
+        print(f"{adopted.file}  {adopted.size_bytes / 1e3:.0f} kB")
+        print(
+            f"  {len(adopted.card.labels)} labels, {given.width}x{given.height} {given.color_order}, crop {given.crop}"
+        )
+
+
+@app.command()
+def keygen(
+    out: Annotated[Path, typer.Argument(help="File for the private key; the public key goes to OUT.pub.")],
+    debug: Debug = False,
+) -> None:
+    """Make an Ed25519 key pair: the private key signs files, the public key lets a device check them.
+
+    Example: [bold]edge-convert keygen vendor[/bold], then export with --sign vendor and edge-run verify with --key vendor.pub
+    """
+    with one_line_errors(debug):
+        with extra_needed("sign", "cryptography"):
+            from edge_convert.keys import write_key_pair
+        public_key = write_key_pair(out)
+        print(f"{out}  private: keep it to yourself")
+        print(f"{out}.pub  ed25519:{public_key.hex()}")
+
+
+TfliteFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite, anybody's.", show_default=False)]
+
+
+@app.command()
+def check(
+    file: TfliteFile,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            callback=_known_targets,
+            help="coral, mediapipe, android, or a runtime: tflite-runtime-2.14, litert-2.3; litert-2.x is all of them. "
+            "May be given more than once. Default: shows all, and refuses nothing.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Tell what targets will do with a file; the exit status is 1 if one that was named refuses it.
+
+    Example: [bold]edge-convert check flowers-int8.tflite --target coral --target tflite-runtime-2.14[/bold]
+    """
+    with one_line_errors(debug):
+        from edge_convert.targets import check_file, target_names
+
+        verdicts = check_file(file, target or [name for name in target_names() if not name.endswith(".x")])
+        if as_json:
+            print(json.dumps({"targets": {name: verdict.to_json() for name, verdict in verdicts.items()}}))
+        else:
+            from edge_convert.report.console_tables import print_verdicts
+
+            print_verdicts(verdicts.values())
+        if target and not all(verdict.ok for verdict in verdicts.values()):
+            raise typer.Exit(1)
+
+
+@app.command("compile")
+def compile_(
+    file: TfliteFile,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: FILE_edgetpu.tflite, beside it.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compile a file for a Coral Edge TPU with Google's edgetpu_compiler, and hold its log against the forecast.
+
+    Example: [bold]edge-convert compile flowers-int8.tflite[/bold]
+    """
+    with one_line_errors(debug):
+        from edge_convert.targets.edgetpu_compiler import compile_for_edgetpu
+
+        compiled = compile_for_edgetpu(file, out or file.with_name(f"{file.stem}_edgetpu.tflite"))
+        if as_json:
+            print(json.dumps(compiled.to_json()))
+        else:
+            from edge_convert.report.console_tables import print_compiled
+
+            print_compiled(compiled)
+
+
+@app.command()
+def inspect(file: TfliteFile, as_json: Json = False, debug: Debug = False) -> None:
+    """Show what is in a file: inputs, outputs, quantisation, operators with versions, metadata, card, seal.
+
+    Example: [bold]edge-convert inspect flowers-int8.tflite[/bold]
+    """
+    with one_line_errors(debug):
+        from edge_convert.tflite.inspection import inspect as inspect_file
+
+        found = inspect_file(file)
+        for problem in found.problems:
+            say(f"warning: {problem}")
+        if as_json:
+            print(json.dumps(found.to_json(), ensure_ascii=False))
+        else:
+            from edge_convert.report.console_tables import print_inspection
+
+            print_inspection(found)

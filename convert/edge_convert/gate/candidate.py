@@ -1,0 +1,58 @@
+"""A converted file between the proof and the disk."""
+
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from edge_convert.gate.gate_comparison import Comparison
+from edge_convert.quantize.sqnr import LayerNoise
+from edge_convert.targets import Verdict
+from edge_core.artifact.card import ModelCard
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A converted file that was held against the full-size model and is not written yet.
+
+    Attributes:
+        recipe: by which it was made.
+        spared: how many layers int8-selective left in floats; None for the other recipes.
+        artifact: the complete, sealed .tflite.
+        card: inside it.
+        comparison: with the full-size model.
+        latency_ms: median of one inference on this machine.
+        verdicts: of the usual targets and those asked for.
+        missed: the limits that it does not keep to, by name, each in words; empty if it may be written.
+        layers: what 8 bits do to each layer, the worst first; empty where that is not known.
+    """
+
+    recipe: str
+    spared: int | None
+    artifact: bytes
+    card: ModelCard
+    comparison: Comparison
+    latency_ms: float
+    verdicts: dict[str, Verdict]
+    missed: dict[str, str]
+    layers: tuple[LayerNoise, ...]
+
+    @property
+    def name(self) -> str:
+        """For people: `int8-selective, 4 spared`."""
+        return self.recipe if self.spared is None else f"{self.recipe}, {self.spared} spared"
+
+    @cached_property
+    def compressed_bytes(self) -> int:
+        """Of the file after DEFLATE, as a package or a download has it."""
+        return len(zlib.compress(self.artifact, 9))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            **({} if self.spared is None else {"spared_layers": self.spared}),
+            "size_bytes": len(self.artifact),
+            "compressed_bytes": self.compressed_bytes,
+            "latency_ms": self.latency_ms,
+            "missed": self.missed,
+        }

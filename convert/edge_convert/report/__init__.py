@@ -1,0 +1,1 @@
+"""The pages, plots and console tables about a converted file."""

@@ -1,0 +1,189 @@
+"""What a person sees of an inspection and of verdicts, on standard output."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edge_convert.targets import Verdict
+from edge_convert.targets.edgetpu_compiler import Compiled
+from edge_convert.tflite.graph import Tensor
+from edge_convert.tflite.inspection import Inspection
+from edge_convert.tflite.metadata_reader import TensorDescription
+from edge_core.artifact.card import ModelCard
+
+if TYPE_CHECKING:  # they need TensorFlow, which to inspect a file does not
+    from edge_convert.export import Exported
+    from edge_convert.gate.candidate import Candidate
+    from edge_convert.quantize.sqnr import LayerNoise
+
+WIDTH: Final = 110
+"""Columns where standard output is no terminal, so that a log gets the table unbroken."""
+
+
+def print_verdicts(verdicts: Iterable[Verdict]) -> None:
+    """A line for each target, and below it what it will do and why."""
+    for verdict in verdicts:
+        print(f"{verdict.target:<20}  {'ok' if verdict.ok else 'refused'}")
+        said = verdict.to_json()
+        for title, key in (("Edge TPU", "mapped_operators"), ("CPU", "cpu_operators")):
+            if counts := said.get(key):
+                names = ", ".join(f"{count} {name}" for name, count in counts.items())
+                print(f"  {title:<8}  {_printable(names)}")
+        for reason in verdict.reasons:
+            print(f"  - {_printable(reason)}")
+
+
+def print_exported(exported: "Exported") -> None:
+    """What was written, and what proves it."""
+    comparison, limit = exported.comparison, exported.limits.max_drop
+    low, high = 100 * comparison.difference.low, 100 * comparison.difference.high
+    worst = comparison.worst_class
+    print(f"{exported.file}  {exported.size_bytes / 1e3:.0f} kB, {exported.candidate.name}")
+    print(f"  full-size     {comparison.full_size.percent()} on {comparison.photos} held-out photos")
+    print(f"  converted     {comparison.converted.percent()}")
+    print(f"  difference    {0.0 - comparison.drop_points:+.1f} points ({low:+.1f} to {high:+.1f})")
+    print(f"  limit         {limit:g} points: {comparison.judge(limit)}")
+    print(f"  McNemar       {comparison.won} won, {comparison.lost} lost, p = {comparison.p_value:.2g}")
+    print(
+        f"  worst class   {_printable(worst.label)} {100 * worst.difference.value:+.1f} points of {worst.photos} photos"
+    )
+    print(f"  agreement     {comparison.agreement.percent()}")
+    print(f"  scores        {comparison.score_difference:.4f} apart on average")
+    print(f"  latency       {exported.candidate.latency_ms:.1f} ms an inference on this machine")
+    print(f"  report        {exported.page}")
+
+
+def print_tried(tried: Sequence["Candidate"]) -> None:
+    """What a search tried, in order."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("recipe", no_wrap=True)
+    for title in ("points", "same label", "kB", "ms"):
+        table.add_column(title, justify="right")
+    table.add_column("misses", overflow="fold")
+    for one in tried:
+        table.add_row(
+            one.name,
+            f"{0.0 - one.comparison.drop_points:+.1f}",
+            f"{100 * one.comparison.agreement.value:.1f} %",
+            f"{len(one.artifact) / 1e3:.0f}",
+            f"{one.latency_ms:.1f}",
+            ", ".join(one.missed) or "nothing",
+        )
+    _console().print(table)
+
+
+def print_layers(layers: Sequence["LayerNoise"]) -> None:
+    """Layers with what 8 bits add to them."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("layer", overflow="fold")
+    table.add_column("operator", no_wrap=True)
+    table.add_column("SQNR, channels alike", justify="right")
+    table.add_column("SQNR, all", justify="right")
+    for one in layers:
+        table.add_row(_shown(one.layer), one.operator, f"{one.channel_sqnr_db:.1f} dB", f"{one.sqnr_db:.1f} dB")
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+
+
+def print_compiled(compiled: Compiled) -> None:
+    """What the compiler made, and where it is not what was forecast."""
+    print(f"{compiled.file}  {compiled.size_bytes / 1e3:.0f} kB")
+    for row in compiled.log:
+        print(f"  {row.count:>4} {row.name:<24}  {row.status}")
+    for line in compiled.differences:
+        print(f"  not as forecast: {line}")
+    if not compiled.differences:
+        print("  as forecast")
+
+
+def print_inspection(found: Inspection) -> None:
+    """Prints it to standard output, for a person."""
+    console = _console()
+    graph, said = found.graph, found.description
+    console.print(f"[bold]{escape(str(found.file))}[/bold]  {found.size_bytes / 1e3:.0f} kB", soft_wrap=True)
+    version = said and said.version and f"version {said.version}"
+    constants = (
+        f"{count} {dtype}" + (f" {granularity}" if granularity != "none" else "")
+        for (dtype, granularity), count in found.constants().items()
+    )
+    rows = {
+        "SHA-256": found.sha256,
+        "seal": found.sealed and f"SHA-256 {found.sealed}",
+        "made by": graph.description,
+        "constants": ", ".join(constants),
+        "metadata": said and ", ".join(part for part in (said.name, version, said.author, said.license) if part),
+        "files": ", ".join(f"{name} ({size} bytes)" for name, size in found.files.items()),
+        "card": found.card and _card_line(found.card),
+    }
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in rows.items():
+        if value:
+            facts.add_row(name, _shown(value))
+    console.print(facts)
+
+    ports = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for title in ("", "name", "type", "shape", "quantisation", "described as"):
+        ports.add_column(title, overflow="fold")
+    for label, tensors, descriptions in (
+        ("input", graph.inputs, said.inputs if said else ()),
+        ("output", graph.outputs, said.outputs if said else ()),
+    ):
+        for place, tensor in enumerate(tensors):
+            words = _words(descriptions[place]) if place < len(descriptions) else ""
+            cells = (label, tensor.name, tensor.dtype, _shape(tensor), _quantization(tensor), words)
+            ports.add_row(*(_shown(cell) for cell in cells))
+    console.print()
+    console.print(ports)
+
+    operators = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    operators.add_column("operator", overflow="fold")
+    operators.add_column("version", justify="right")
+    operators.add_column("count", justify="right")
+    for (name, number), count in found.operators().items():
+        operators.add_row(_shown(name), str(number), str(count))
+    console.print()
+    console.print(operators)
+
+
+def _printable(text: str) -> str:
+    """Names come from the file, and a file is anybody's: nothing in them commands the terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def _shown(text: str) -> str:
+    return escape(_printable(text))
+
+
+def _card_line(card: ModelCard) -> str:
+    parts = [f"{len(card.labels)} labels", f"{card.input.width}x{card.input.height} {card.input.color_order}"]
+    parts += [f"{name} {estimate.percent()}" for name, estimate in card.metrics.items()]
+    return ", ".join(parts) + "; edge-run show has all of it"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) + ("" if tensor.static else " (not fixed)")
+
+
+def _quantization(tensor: Tensor) -> str:
+    if tensor.quantization is None:
+        return ""
+    if tensor.quantization.per_channel:
+        return f"{len(tensor.quantization.scales)} scales along axis {tensor.quantization.axis}"
+    return f"scale {tensor.quantization.scales[0]:.6g}, zero point {tensor.quantization.zero_points[0]}"
+
+
+def _words(said: TensorDescription) -> str:
+    parts = [said.name, said.color_space]
+    if said.normalization is not None:
+        means, deviations = (", ".join(f"{value:g}" for value in values) for values in said.normalization)
+        parts.append(f"(pixel - {means}) / {deviations}")
+    return ", ".join(part for part in (*parts, *said.files.values()) if part)

@@ -1,0 +1,149 @@
+"""A complete .tflite: the model, and behind it in a ZIP all that a runner has to know of it.
+
+The layout is TFLite Metadata's: a flatbuffer that names its associated files, which lie uncompressed in a ZIP archive
+behind it. Python's `zipfile` and `unzip` open it; an interpreter reads the front and never sees the rest.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from edge_core.artifact.card import ModelCard
+from edge_core.artifact.metadata import LABELS_FILE, attach, describe, is_tflite
+from edge_core.errors import CardError, ModelFormatError
+
+CARD_FILE: Final = "card.json"
+CPU_MODEL_FILE: Final = "cpu.tflite"
+"""Inside a file that was compiled for an Edge TPU: the flatbuffer that it was compiled from, for when there is none."""
+
+EDGETPU_OPERATOR: Final = b"edgetpu-custom-op"
+"""What Google's compiler leaves of the operators that an Edge TPU computes."""
+
+MAX_TEXT_BYTES: Final = 4 << 20
+"""More than any card, label list or golden frame needs; keeps a hostile archive from filling the memory."""
+MAX_MODEL_BYTES: Final = 64 << 20
+"""Ten times a MobileNet in 8 bits."""
+
+DAMAGED_ARCHIVE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError, OSError)
+"""What `zipfile` raises for bytes that are no archive, or a damaged one."""
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the ZIP format's first moment: the same input gives the same bytes
+
+
+def complete(model: bytes, card: ModelCard, name: str, cpu_model: bytes | None = None) -> bytes:
+    """A bare .tflite flatbuffer made complete with its card.
+
+    Args:
+        model: what the converter returned.
+        card: goes in as `card.json`, its labels also as `labels.txt`, one per line.
+        name: of the model, for those who show metadata.
+        cpu_model: goes in as `cpu.tflite`: the flatbuffer that `model` was compiled from, if it was.
+
+    Raises:
+        ModelFormatError: `model` is no TFLite flatbuffer.
+    """
+    name = name.encode("utf-8", "replace").decode()  # a folder's name need not be text
+    description = f"Image classifier: {', '.join(card.labels)}"[:1000]
+    archive = io.BytesIO(attach(model, describe(name, description, "1")))
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:
+        for file, text in ((LABELS_FILE, "".join(f"{label}\n" for label in card.labels)), (CARD_FILE, card.to_text())):
+            files.writestr(zipfile.ZipInfo(file, _EPOCH), text)
+        if cpu_model is not None:
+            files.writestr(zipfile.ZipInfo(CPU_MODEL_FILE, _EPOCH), cpu_model)
+    return archive.getvalue()
+
+
+def read_card(path: Path) -> ModelCard:
+    """Reads the card of a complete .tflite.
+
+    Raises:
+        ModelFormatError: no such file, not a .tflite, without a card, or with a card that contradicts its labels.
+    """
+    with opened_archive(path, "no model card, so its labels and its input are unknown") as archive:
+        card = ModelCard.from_text(read_entry(archive, CARD_FILE).decode("utf-8"))
+        labels = read_entry(archive, LABELS_FILE).decode("utf-8").splitlines()
+    if tuple(labels) != card.labels:
+        raise ModelFormatError(f"{path} contradicts itself: its labels.txt and its card.json name different labels")
+    return card
+
+
+def is_compiled(model: bytes) -> bool:
+    """Whether a .tflite needs an Edge TPU."""
+    return EDGETPU_OPERATOR in without_archive(model)
+
+
+def read_cpu_model(path: Path) -> bytes | None:
+    """The flatbuffer for the CPU inside a file for an Edge TPU; None if there is none.
+
+    Raises:
+        ModelFormatError: its archive is damaged.
+    """
+    if not has_entry(path, CPU_MODEL_FILE):
+        return None
+    with opened_archive(path, "no archive") as archive:
+        return read_entry(archive, CPU_MODEL_FILE, MAX_MODEL_BYTES)
+
+
+def has_entry(path: Path, name: str) -> bool:
+    """Whether a file of that name lies in the archive behind a .tflite; False where there is no sound archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return name in archive.namelist()
+    except DAMAGED_ARCHIVE:
+        return False
+
+
+def without_archive(artifact: bytes) -> bytes:
+    """The flatbuffer alone."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(artifact)) as archive:
+            return artifact[: min((entry.header_offset for entry in archive.infolist()), default=len(artifact))]
+    except DAMAGED_ARCHIVE:
+        return artifact  # no archive behind it
+
+
+@contextmanager
+def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
+    """The archive behind a .tflite; what goes wrong within is an error that names the file.
+
+    Args:
+        path: of the .tflite.
+        missing: what it has not, if there is no archive or not the entry that is read.
+
+    Raises:
+        ModelFormatError: no such file, not a .tflite, without an archive, or with a damaged one.
+    """
+    try:
+        with path.open("rb") as file:
+            if not is_tflite(file.read(8)):
+                raise ModelFormatError(f"{path} is not a .tflite model")
+            with zipfile.ZipFile(file) as archive:
+                yield archive
+    except OSError as error:
+        raise ModelFormatError(f"{path}: {error.strerror or error}") from error
+    except CardError as error:
+        raise ModelFormatError(f"{path}: {error}") from error
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ModelFormatError(
+            f"{path} has {missing}; export it with edge-convert, or make another's model complete with edge-convert adopt"
+        ) from error
+    except (ValueError, NotImplementedError, EOFError, RuntimeError) as error:
+        if isinstance(error, ModelFormatError):
+            raise
+        raise ModelFormatError(f"{path} has damaged contents: {error}") from error
+
+
+def read_entry(archive: zipfile.ZipFile, name: str, limit: int = MAX_TEXT_BYTES) -> bytes:
+    """The content of a file in the archive, of at most `limit` bytes.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: it is compressed, or larger than anything that belongs there.
+    """
+    entry = archive.getinfo(name)
+    if entry.file_size > limit or entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed, or larger than {limit} bytes")
+    return archive.read(name)

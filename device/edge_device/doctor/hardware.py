@@ -1,0 +1,214 @@
+"""Cameras and accelerators: whether they are seen, may be used, and are free."""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from edge_device.doctor.findings import Finding, Level
+from edge_device.doctor.machine_facts import Host
+from edge_device.doctor.software import RUNTIMES, installed, pip
+from edge_device.system.board import read_board
+
+CODECS: Final = ("bcm2835-isp", "bcm2835-codec", "bcm2835-codec-decode", "pispbe", "rpi-hevc-dec", "rpivid")
+"""Drivers of a Raspberry Pi that are no cameras though they give pictures."""
+
+RAW: Final = ("unicam", "rp1-cfe")
+"""Drivers of a Raspberry Pi's camera connector: they give raw sensor data, which libcamera makes pictures of."""
+
+CORAL_USB: Final = {("1a6e", "089a"): "before its first use", ("18d1", "9302"): "in use"}
+"""Vendor and product of a Coral USB Accelerator, before and after its firmware is loaded: coral.ai/docs."""
+
+LIBEDGETPU: Final = (
+    "take libedgetpu1-std for this system from github.com/feranick/libedgetpu/releases, then: "
+    "sudo apt install ./libedgetpu1-std_*.deb"
+)
+"""Not Google's own, which is reported to die by SIGSEGV with tflite-runtime 2.12 and newer."""
+
+CORAL_PCI: Final = ("0x1ac1", "0x089a")
+HIGH_SPEED: Final = 480
+FORMATS: Final = 6
+"""Pixel formats of a camera that are told in words: webcams have two or three, kernel doubles fifty. JSON has all."""
+
+"""Megabits a second of USB 2."""
+
+
+def cameras(host: Host) -> Iterator[Finding]:
+    nodes = sorted(host.path("/dev").glob("video*"), key=lambda node: int("0" + re.sub(r"\D", "", node.name)))
+    closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+    if closed:
+        text = f"this user may not use {', '.join(map(str, closed))}"
+        fix = "sudo usermod -aG video $USER, then log in again"
+        yield Finding("video-group", "problem", text, fix, {"devices": [str(node) for node in closed]})
+    raw, count = False, 0
+    for node in nodes:
+        if node in closed:
+            continue
+        outcome = host.probe("camera", str(node))
+        if outcome.error:
+            text = f"{node} does not answer: {outcome.error}"
+            yield Finding("camera", "problem", text, "plug it in again; see: sudo dmesg | tail", {"device": str(node)})
+            count += 1
+        elif outcome["driver"] in RAW:
+            raw = True
+        elif outcome["capture"] and outcome["formats"] and outcome["driver"] not in CODECS:
+            count += 1
+            details = {"device": str(node), **(outcome.value or {})}
+            what = f"{node}: {outcome['card']} ({outcome['driver']}), {formats_in_words(outcome['formats'])}"
+            yield Finding("camera", "ok", what, details=details)
+    yield from _picamera2(host, raw)
+    if not (count or raw or closed):
+        yield Finding("camera", "warning", "no camera is attached", "plug one in; see: lsusb; sudo dmesg | tail")
+
+
+def formats_in_words(formats: list[dict[str, Any]]) -> str:
+    """Pixel formats with their largest size, "MJPG up to 1920x1080 at 30/s"."""
+    parts = []
+    for one in formats[:FORMATS]:
+        largest = max(one["sizes"], key=lambda size: size["width"] * size["height"], default=None)
+        part = str(one["pixel_format"])
+        if largest:
+            part += f" up to {largest['width']}x{largest['height']}"
+            part += f" at {largest['fps']:.0f}/s" if largest["fps"] else ""
+        parts.append(part)
+    more = len(formats) - FORMATS
+    return ", ".join([*parts, f"and {more} others"] if more > 0 else parts)
+
+
+def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:
+    """The Raspberry Pi's own cameras, which need picamera2 and libcamera, which only apt has."""
+    if not (attached or read_board(host.root).is_raspberry_pi):
+        return
+    outcome = host.probe("picamera2")
+    if not outcome.error:
+        seen = outcome["cameras"]
+        text = f"picamera2 sees {', '.join(seen) or 'no camera'}"
+        yield Finding("picamera2", "ok", text, details={"cameras": seen})
+        return
+    packaged = host.path("/usr/lib/python3/dist-packages/picamera2").is_dir()
+    details: dict[str, Any] = {"error": outcome.error, "kind": outcome.kind, "packaged": packaged}
+    configuration = Path(sys.prefix) / "pyvenv.cfg"
+    alone = sys.prefix != sys.base_prefix and "include-system-site-packages = true" not in host.text(configuration)
+    level: Level = "problem" if attached else "ok"
+    if not packaged:
+        fix = "sudo apt install python3-picamera2"
+        text = "the camera at the board's connector needs picamera2, which apt has and pip has not"
+        if not attached:
+            text, fix = "picamera2 is not installed, and no camera is at the board's connector", ""
+    elif alone:
+        text = "picamera2 is installed, but this venv does not see the system's packages"
+        fix = f"sed -i 's/^include-system-site-packages.*/include-system-site-packages = true/' {shlex.quote(str(configuration))}"
+        fix = fix if attached else ""
+    elif "numpy" in outcome.error.lower():
+        text, fix = f"picamera2 was built for another NumPy: {outcome.error}", pip("install", "numpy<2")
+    else:
+        text, fix = f"picamera2 does not load: {outcome.error}", "sudo apt install --reinstall python3-picamera2"
+    yield Finding("picamera2", level, text, fix, details)
+
+
+def in_use(host: Host) -> Iterator[Finding]:
+    """Other processes that hold a camera or an Edge TPU."""
+    for process in sorted(host.path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        if process.name == str(os.getpid()):
+            continue
+        held = set()
+        try:
+            for descriptor in (process / "fd").iterdir():
+                held |= {*re.findall(r"^/dev/(?:video|apex_)\d+$", os.readlink(descriptor))}
+        except OSError:
+            continue  # ended meanwhile, or another user's
+        if held:
+            name, devices = host.text(process / "comm"), sorted(held)
+            text = f"{name} (process {process.name}) holds {', '.join(devices)}"
+            details = {"process": int(process.name), "name": name, "devices": devices}
+            yield Finding("in-use", "warning", text, f"if it should not: kill {process.name}", details)
+
+
+def coral(host: Host) -> Iterator[Finding]:
+    usb = [
+        device
+        for device in sorted(host.path("/sys/bus/usb/devices").glob("*"))
+        if (host.text(device / "idVendor"), host.text(device / "idProduct")) in CORAL_USB
+    ]
+    pci = [
+        device
+        for device in sorted(host.path("/sys/bus/pci/devices").glob("*"))
+        if (host.text(device / "vendor"), host.text(device / "device")) == CORAL_PCI
+    ]
+    for device in usb:
+        yield from _usb(host, device)
+    if pci:
+        yield from _pci(host, len(pci))
+    yield from _libedgetpu(host, bool(usb or pci))
+
+
+def _usb(host: Host, device: Path) -> Iterator[Finding]:
+    numbers = [int("0" + host.text(device / name)) for name in ("busnum", "devnum")]
+    node = host.path(f"/dev/bus/usb/{numbers[0]:03}/{numbers[1]:03}")
+    megabits = host.text(device / "speed")
+    speed = int(megabits) if megabits.isascii() and megabits.isdigit() else None
+    details = {"node": str(node), "speed_mbit": speed}
+    if not os.access(node, os.R_OK | os.W_OK):
+        text = f"a Coral is on USB, but {node} may not be used"
+        fix = (
+            """echo 'SUBSYSTEM=="usb", ATTRS{idVendor}=="1a6e|18d1", GROUP="plugdev", MODE="0664"' | """
+            "sudo tee /etc/udev/rules.d/60-edgetpu.rules && sudo usermod -aG plugdev $USER && "
+            "sudo udevadm control --reload && sudo udevadm trigger, then log in again"
+        )
+        yield Finding("coral-usb", "problem", text, fix, details)
+    elif speed is not None and speed <= HIGH_SPEED:
+        text = "a Coral is on USB 2, which is the slower part of an inference"
+        yield Finding("coral-usb", "warning", text, "plug it into a blue port (USB 3)", details)
+    else:
+        yield Finding("coral-usb", "ok", f"a Coral is on USB, {speed or 'unknown'} Mbit/s", details=details)
+
+
+def _pci(host: Host, count: int) -> Iterator[Finding]:
+    nodes = sorted(host.path("/dev").glob("apex_*"))
+    closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+    details = {"devices": [str(node) for node in nodes], "page_size": os.sysconf("SC_PAGE_SIZE")}
+    if not nodes and os.sysconf("SC_PAGE_SIZE") > 4096:
+        text = f"{count} Coral on PCIe, whose driver needs a kernel with pages of 4 KiB"
+        fix = "echo kernel=kernel8.img | sudo tee -a /boot/firmware/config.txt && sudo reboot"
+        yield Finding("coral-pci", "problem", text, fix, details)
+    elif not nodes:
+        text = f"{count} Coral on PCIe, but there is no /dev/apex_0: its driver is not loaded"
+        yield Finding("coral-pci", "problem", text, "sudo apt install gasket-dkms && sudo modprobe apex", details)
+    elif closed:
+        fix = (
+            """echo 'SUBSYSTEM=="apex", MODE="0660", GROUP="apex"' | sudo tee /etc/udev/rules.d/65-apex.rules && """
+            "sudo groupadd -f apex && sudo usermod -aG apex $USER && sudo udevadm control --reload && "
+            "sudo udevadm trigger, then log in again"
+        )
+        yield Finding("coral-pci", "problem", f"{', '.join(map(str, closed))} may not be used", fix, details)
+    else:
+        yield Finding("coral-pci", "ok", f"a Coral is on PCIe: {', '.join(map(str, nodes))}", details=details)
+
+
+def _libedgetpu(host: Host, attached: bool) -> Iterator[Finding]:
+    library = os.environ.get("EDGETPU_LIBRARY") or "libedgetpu.so.1"
+    outcome = host.probe("edgetpu", library)
+    details = {"library": library, "version": outcome["version"], "error": outcome.error, "kind": outcome.kind}
+    if outcome.error and "cannot open shared object file" in outcome.error:
+        if attached:
+            yield Finding(
+                "libedgetpu", "problem", f"a Coral is attached, but {library} is not there", LIBEDGETPU, details
+            )
+        return
+    if outcome.error or not outcome["delegate"]:
+        text = f"{library} does not load: {outcome.error or 'it is no libedgetpu'}"
+        yield Finding("libedgetpu", "problem" if attached else "warning", text, LIBEDGETPU, details)
+        return
+    yield Finding("libedgetpu", "ok", f"{library}: {outcome['version']}", details=details)
+    for name, module in RUNTIMES.items():
+        if attached and installed(name):
+            opened = host.probe("delegate", module, library)
+            if opened.error:
+                text = f"{name} {installed(name)} does not open the Coral through {library}: {opened.error}"
+                yield Finding("coral-delegate", "problem", text, LIBEDGETPU, {"runtime": name, "kind": opened.kind})
+            else:
+                text = f"{name} {installed(name)} opens the Coral"
+                yield Finding("coral-delegate", "ok", text, details={"runtime": name})

@@ -1,0 +1,1 @@
+"""Regions of a frame, motion between frames, and what is drawn on a frame."""

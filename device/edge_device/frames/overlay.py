@@ -1,0 +1,112 @@
+"""Labels drawn on a frame, readable at any size."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edge_core.preprocess import Frame
+from edge_device.frames.regions import WHOLE, Region
+from edge_device.results import UNKNOWN, Event, FrameResult
+
+Colour = tuple[int, int, int]
+
+WHITE: Final[Colour] = (255, 255, 255)
+GREEN: Final[Colour] = (120, 230, 120)
+YELLOW: Final[Colour] = (90, 220, 250)
+
+SMALLEST: Final = 0.35
+"""Scale of OpenCV's font under which letters run into each other: 8 pixels high."""
+
+_UNICODE: Final = int(cv2.__version__.partition(".")[0]) >= 5
+"""OpenCV 4 draws a question mark for every byte that is not ASCII."""
+
+
+def annotated(
+    image: Frame,
+    results: Sequence[FrameResult],
+    events: Sequence[Event] = (),
+    regions: Mapping[str, Region] | None = None,
+) -> Frame:
+    """A copy of a frame with its labels: what is believed in green, else the best labels in white; events in yellow.
+
+    Args:
+        image: uint8, shape (height, width, 3), B, G, R; not changed.
+        results: of the frame, one for each zone.
+        events: the latest last; they are written at the bottom.
+        regions: where the zones are, by name.
+    """
+    drawn = image.copy()
+    height, width = image.shape[:2]
+    if min(height, width) < 8:
+        return drawn
+    for result in results:
+        region = (regions or {}).get(result.zone, WHOLE)
+        left, top = int(region.x * width), int(region.y * height)
+        wide, high = int(region.width * width), int(region.height * height)
+        if result.zone:
+            cv2.rectangle(drawn, (left, top), (left + wide - 1, top + high - 1), WHITE, max(1, height // 400))
+        _write(drawn, _lines(result), left, top, max(wide, width // 4), height)
+    if events:
+        lines = [(f"{event.label} {event.kind} {event.zone}".rstrip(), YELLOW) for event in events]
+        _write(drawn, lines, 0, height, width, height, upwards=True)
+    return drawn
+
+
+def _lines(result: FrameResult) -> list[tuple[str, Colour]]:
+    zone = f"{result.zone}: " if result.zone else ""
+    if result.decision is None:
+        return [(f"{zone}{best.label} {100 * best.score:.0f} %", WHITE) for best in result.top]
+    label, score = result.decision.label, result.decision.score
+    return [(f"{zone}{label or UNKNOWN} {100 * score:.0f} %", GREEN if label else WHITE)]
+
+
+def _write(
+    image: Frame,
+    lines: Sequence[tuple[str, Colour]],
+    left: int,
+    top: int,
+    wide: int,
+    height: int,
+    upwards: bool = False,
+) -> None:
+    """Writes lines onto a darkened ground at (left, top), or with their end there; cut to `wide`, all in `image`."""
+    if not lines:
+        return
+    longest = max(_width(text, 1.0) for text, _ in lines)
+    scale = min(max(height / 600, SMALLEST), 3.0)
+    scale = max(SMALLEST, min(scale, scale * 0.96 * wide / (scale * longest + 1)))
+    step = round(34 * scale)
+    margin = max(2, step // 4)
+    shown = lines[: max(1, image.shape[0] // step)]
+    high = step * len(shown) + margin
+    left = max(0, min(left, image.shape[1] - wide))
+    top = max(0, min(top - high if upwards else top, image.shape[0] - high))
+    texts = [(_cut(text, scale, wide - 2 * margin), colour) for text, colour in shown]
+    ground_width = min(wide, max(_width(text, scale) for text, _ in texts) + 2 * margin)
+    ground = image[top : top + high, left : left + ground_width]
+    np.right_shift(ground, 2, out=ground)
+    for number, (text, colour) in enumerate(texts):
+        base = top + step * (number + 1) - step // 5
+        thickness = max(1, round(1.6 * scale))
+        cv2.putText(image, text, (left + margin, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+
+
+def _width(text: str, scale: float) -> int:
+    return int(cv2.getTextSize(_drawable(text), cv2.FONT_HERSHEY_SIMPLEX, scale, max(1, round(1.6 * scale)))[0][0])
+
+
+def _cut(text: str, scale: float, wide: int) -> str:
+    """As much of a text as `wide` pixels hold, with dots where something is missing."""
+    text = _drawable(text)
+    if _width(text, scale) <= wide:
+        return text
+    keep = len(text)
+    while keep and _width(text[:keep] + "..", scale) > wide:
+        keep -= 1
+    return text[:keep] + ".." if keep else ""
+
+
+def _drawable(text: str) -> str:
+    return "".join(letter if letter.isprintable() and (_UNICODE or letter.isascii()) else "?" for letter in text[:200])

@@ -1,0 +1,138 @@
+"""Frames to labels: the Python API of the device."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_core.artifact.container import read_card
+from edge_core.artifact.seal import check_seal
+from edge_core.errors import ModelFormatError
+from edge_core.preprocess import Frame
+from edge_device.inference.interpreter import Interpreter, Runner, RuntimeName, Scores
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A label and the model's score for it, 0..1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one frame took, in milliseconds; `invoke_ms` includes reading the scores."""
+
+    preprocess_ms: float
+    invoke_ms: float
+
+
+def top(scores: Scores, labels: Sequence[str], count: int) -> list[Prediction]:
+    """The `count` best labels, best first; equal scores in label order."""
+    best = np.argsort(-scores, kind="stable")[:count]
+    return [Prediction(labels[index], float(scores[index])) for index in best]
+
+
+class Classifier:
+    """A complete .tflite, ready to classify frames.
+
+        classifier = Classifier(Path("flowers-int8.tflite"))
+        frame = cv2.VideoCapture(0).read()[1]
+        print(classifier.classify(frame)[0].label)
+
+    Attributes:
+        card: the model card inside the file.
+        quantised: whether any of its arithmetic is in integers.
+        threads: of an inference.
+        digest: SHA-256 of the file as its seal has it, hexadecimal; None if it was never sealed.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        runtime: RuntimeName = "auto",
+        threads: int | None = None,
+        runner: Callable[[Path], Runner] | None = None,
+    ) -> None:
+        """Opens a file.
+
+        Args:
+            path: of a .tflite that carries its card, as `edge-convert export` writes it.
+            runtime: which interpreter, see `Interpreter`.
+            threads: for one inference; all cores unless told otherwise.
+            runner: opens the file, once its seal was checked; an `Interpreter` on the CPU unless told otherwise.
+
+        Raises:
+            ModelFormatError: not a .tflite, without a card, or with a card that contradicts the model.
+            SealError: it has a seal, which does not fit: no damaged byte reaches the interpreter.
+            RuntimeMissingError: no interpreter is installed.
+        """
+        path = Path(path)
+        seal = check_seal(path)
+        self.digest = seal.digest if seal else None
+        self.card = read_card(path)
+        self.threads = threads or os.cpu_count() or 1
+        self._interpreter: Runner
+        if runner:
+            self._interpreter = runner(path)
+        else:
+            self._interpreter = Interpreter(path, runtime=runtime, threads=self.threads)
+        self.quantised = self._interpreter.quantised
+        if wrong := self._contradiction():
+            self.close()
+            raise ModelFormatError(f"{path} contradicts itself: {wrong}")
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of the interpreter that runs it."""
+        return self._interpreter.runtime
+
+    @property
+    def device(self) -> str:
+        """What computes: `cpu`, or `coral usb:0`."""
+        return self._interpreter.device
+
+    @property
+    def fallback_reason(self) -> str:
+        """Why the CPU stands in for the accelerator that was asked for; empty if it does not."""
+        return self._interpreter.fallback_reason
+
+    def classify(self, frame: Frame, count: int = 5) -> list[Prediction]:
+        """The `count` best labels of a frame, best first.
+
+        Args:
+            frame: uint8, shape (height, width, 3), B, G, R as OpenCV gives it, of any size.
+            count: how many, at most.
+        """
+        return top(self.scores(frame)[0], self.card.labels, count)
+
+    def scores(self, frame: Frame) -> tuple[Scores, Timing]:
+        """All scores of a frame, in the order of `card.labels`, and what they took."""
+        start = time.perf_counter()
+        self._interpreter.write_frame(frame, self.card.input)
+        written = time.perf_counter()
+        self._interpreter.invoke()
+        scores = self._interpreter.read_scores()
+        return scores, Timing(1e3 * (written - start), 1e3 * (time.perf_counter() - written))
+
+    def pixel_scores(self, pixels: Frame) -> Scores:
+        """All scores of pixels that `preprocess` has made already, in the order of `card.labels`."""
+        return self._interpreter.scores(pixels)
+
+    def close(self) -> None:
+        """Frees the model and the accelerator; nothing can be classified after."""
+        self._interpreter.close()
+
+    def _contradiction(self) -> str:
+        if self._interpreter.outputs != len(self.card.labels):
+            return f"{len(self.card.labels)} labels, {self._interpreter.outputs} outputs"
+        if self._interpreter.input_shape != self.card.input.shape:
+            return (
+                f"its card says the input is {self.card.input.shape}, the model takes {self._interpreter.input_shape}"
+            )
+        return ""

@@ -1,0 +1,1 @@
+"""The loop of `edge-run live`: capture, inference, decisions and the exchange of the model file."""

@@ -1,0 +1,250 @@
+"""From the scores of frames to what is believed: smoothing, thresholds with hysteresis, events.
+
+One label at most is there at a time, for a classifier's scores are of one thing. Only the best label of the smoothed
+scores can enter: where it misses its own threshold, a lower one of the next best is no reason to believe in that.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge_core.errors import SettingsError
+from edge_device.inference.interpreter import Scores
+from edge_device.results import Decision, Event
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """Scores are averaged, a frame's weight falling by e for every `seconds` of its age.
+
+    By time, not by count: a camera that slows down in the dark stays as quick to believe. Seen for the first time with
+    0.95, a label passes a threshold of 0.6 after `seconds`; at 30 frames a second, 0.5 s take 82 % off the noise.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A label enters once it was the best of `needed` of the last `frames`, each time above its threshold.
+
+    It leaves when fewer than half of `needed` are left of its votes. Its score is the mean over the frames.
+    """
+
+    needed: int
+    frames: int
+
+
+Smoothing = Exponential | Vote | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a label is there.
+
+    Attributes:
+        smoothing: over frames, None for each frame by itself.
+        threshold: score from which on a label enters. Above 0.5 no two labels of one softmax can both have it.
+        thresholds: by label, for those that need another.
+        hysteresis: share of its threshold that a label's score must fall below it before the label leaves, and that
+            another's must be above it to take its place: a quarter of 0.6 holds a label down to 0.45.
+        hold_s: seconds that a label stays at least, so that no input makes more than two events in that time.
+        lost_s: seconds without a source after which the label leaves; most cameras are back sooner.
+    """
+
+    smoothing: Smoothing = Exponential(0.5)
+    threshold: float = 0.6
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    hysteresis: float = 0.25
+    hold_s: float = 1.0
+    lost_s: float = 5.0
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Checks that every threshold is of a label of the model.
+
+        Raises:
+            SettingsError: one is not.
+        """
+        for label in self.thresholds:
+            if label not in labels:
+                few = ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
+                raise SettingsError(f"there is a threshold for {label!r}, but the model's labels are {few}")
+
+
+def parse_thresholds(texts: Sequence[str]) -> tuple[float | None, dict[str, float]]:
+    """Takes `["0.6", "cat=0.8"]` to the threshold of all labels, None if not given, and those by label.
+
+    Raises:
+        SettingsError: no number from 0 to 1, or two for the same.
+    """
+    default: float | None = None
+    by_label: dict[str, float] = {}
+    for text in texts:
+        label, _, number = text.rpartition("=")  # a label may have a = in it
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 1 or ("=" in text and not label):
+            raise SettingsError(f"a threshold is a number from 0 to 1, or LABEL=NUMBER, not {text!r}")
+        if label in by_label or (not label and default is not None):
+            raise SettingsError(f"two thresholds are given for {label or 'all labels'}")
+        if label:
+            by_label[label] = value
+        else:
+            default = value
+    return default, by_label
+
+
+def parse_smoothing(text: str) -> Smoothing:
+    """Takes `0.5s` to a time constant, `3/5` to a vote of three in five frames, `none` to None.
+
+    Raises:
+        SettingsError: it is none of these, or out of range: 0.01 to 3600 seconds, 1 to 1000 frames.
+    """
+    if text == "none":
+        return None
+    if (by_time := re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)s", text, re.ASCII)) and 0.01 <= float(by_time[1]) <= 3600:
+        return Exponential(float(by_time[1]))
+    if by_vote := re.fullmatch(r"(\d{1,4})/(\d{1,4})", text, re.ASCII):
+        needed, frames = int(by_vote[1]), int(by_vote[2])
+        if 1 <= needed <= frames <= 1000:
+            return Vote(needed, frames)
+    raise SettingsError(f"smoothing is a time (0.5s), a vote of frames (3/5) or none, not {text!r}")
+
+
+class Decider:
+    """What is believed of one zone.
+
+        decider = Decider(card.labels, Rule(), numbers=itertools.count(1))
+        decision, events = decider.update(scores, time.monotonic(), time.time())
+
+    Times are in seconds: `now_s` by `time.monotonic`, at any intervals, and `wall_s` since the epoch, for the events.
+    """
+
+    def __init__(self, labels: Sequence[str], rule: Rule, zone: str = "", *, numbers: Iterator[int]) -> None:
+        """Begins with no label.
+
+        Args:
+            labels: of the model, in the order of its scores.
+            rule: its thresholds of labels that the model lacks have no effect.
+            zone: name, for events.
+            numbers: of events, shared by all zones.
+        """
+        self._rule = rule
+        self._zone = zone
+        self._numbers = numbers
+        self._current: int | None = None
+        self._entered_s = self._peak = 0.0
+        self._updated_s: float | None = None
+        self._lost_since: float | None = None
+        self._begin(tuple(labels))
+
+    def update(self, scores: Scores, now_s: float, wall_s: float) -> tuple[Decision, list[Event]]:
+        """Takes a frame's scores in.
+
+        Args:
+            scores: float32, shape (labels,), 0..1. A frame with a NaN or infinity among them counts as not seen.
+            now_s, wall_s: when the frame was there.
+
+        Returns:
+            What is believed now, and the events that this made, in order.
+        """
+        self._lost_since = None
+        if math.isfinite(scores.dot(scores)):
+            self._smooth(scores, now_s)
+        if self._updated_s is None:
+            return Decision(None, 0.0), []
+        best = int(self._smoothed.argmax())
+        score = float(self._smoothed[best])
+        current = self._current
+        events: list[Event] = []
+        if current is not None:
+            held = float(self._smoothed[current])
+            self._peak = max(self._peak, held)
+            stays = self._keeps(current) and held >= self._rest * score
+            if stays or now_s - self._entered_s < self._rule.hold_s:
+                return Decision(self.labels[current], held), events
+            events += self.leave(now_s, wall_s)
+        if self._passes(best):
+            self._current, self._entered_s, self._peak = best, now_s, score
+            events.append(Event("entered", self.labels[best], self._zone, wall_s, score, 0.0, next(self._numbers)))
+            return Decision(self.labels[best], score), events
+        return Decision(None, score), events
+
+    def lost(self, now_s: float, wall_s: float) -> list[Event]:
+        """To be called now and then while the source is away: after `lost_s` of that, the label leaves."""
+        if self._lost_since is None:
+            self._lost_since = now_s
+        if now_s - self._lost_since < self._rule.lost_s:
+            return []
+        events = self.leave(now_s, wall_s)
+        self._begin(self.labels)
+        return events
+
+    def leave(self, now_s: float, wall_s: float) -> list[Event]:
+        """Makes the label leave that is there, if any; at the end of a run, say."""
+        if self._current is None:
+            return []
+        label, self._current = self.labels[self._current], None
+        duration_s = max(0.0, now_s - self._entered_s)
+        return [Event("left", label, self._zone, wall_s, self._peak, duration_s, next(self._numbers))]
+
+    def relabel(self, labels: Sequence[str], now_s: float, wall_s: float) -> list[Event]:
+        """To be called when the model was replaced: unless its labels are the same, what was there leaves."""
+        if tuple(labels) == self.labels:
+            return []
+        events = self.leave(now_s, wall_s)
+        self._begin(tuple(labels))
+        return events
+
+    def _begin(self, labels: tuple[str, ...]) -> None:
+        rule = self._rule
+        self.labels = labels
+        self._rest = 1 - rule.hysteresis
+        self._enter = [rule.thresholds.get(label, rule.threshold) for label in labels]
+        self._smoothed = np.zeros(len(labels), np.float64)  # a float32 sum of a vote's frames would drift over months
+        self._change = np.zeros(len(labels), np.float64)
+        self._current = self._updated_s = self._lost_since = None
+        if isinstance(rule.smoothing, Vote):
+            self._latest = np.zeros((rule.smoothing.frames, len(labels)), np.float32)
+            self._votes = [-1] * rule.smoothing.frames
+            self._count = 0
+
+    def _smooth(self, scores: Scores, now_s: float) -> None:
+        smoothing, smoothed, change = self._rule.smoothing, self._smoothed, self._change
+        if isinstance(smoothing, Vote):
+            place = self._count % smoothing.frames
+            self._count += 1
+            np.subtract(scores, smoothed if self._count <= smoothing.frames else self._latest[place], out=change)
+            np.divide(change, min(self._count, smoothing.frames), out=change)
+            smoothed += change
+            self._latest[place] = scores
+            self._votes[place] = self._vote(scores)
+        elif smoothing is None or self._updated_s is None:
+            smoothed[:] = scores
+        else:
+            passed_s = max(0.0, now_s - self._updated_s)
+            np.subtract(scores, smoothed, out=change)
+            np.multiply(change, -math.expm1(-passed_s / smoothing.seconds), out=change)
+            smoothed += change
+        self._updated_s = now_s
+
+    def _vote(self, scores: Scores) -> int:
+        """The best label of a frame by itself, -1 if it is not good enough."""
+        best = int(scores.argmax())
+        needed = self._enter[best] * (self._rest if best == self._current else 1)
+        return best if scores[best] >= needed else -1
+
+    def _passes(self, label: int) -> bool:
+        if isinstance(self._rule.smoothing, Vote):
+            return self._votes.count(label) >= self._rule.smoothing.needed
+        return bool(self._smoothed[label] >= self._enter[label])
+
+    def _keeps(self, label: int) -> bool:
+        if isinstance(self._rule.smoothing, Vote):
+            return 2 * self._votes.count(label) >= self._rule.smoothing.needed
+        return bool(self._smoothed[label] >= self._rest * self._enter[label])

@@ -1,0 +1,274 @@
+"""The loop: newest frame in, results, events, notices and statistics out, for months.
+
+    capture thread   source.read ─ decode ─ upright ─ zones ─ preprocess ─▶ newest frame
+    this thread      ─▶ input tensor ─ invoke ─ smooth ─ decide ─▶ outlets, one thread each
+
+Nothing here waits for a sink, a broker or a disk. What may fail for a while (source, accelerator, sinks) is brought back
+by its own part; a failure that reaches this loop ends it, for the service manager to start it anew.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from math import inf
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from edge_core.errors import SourceError
+from edge_core.preprocess import preprocess
+from edge_device.frames.motion import Motion, MotionRule
+from edge_device.frames.regions import WHOLE, Orientation, Region, cut
+from edge_device.inference.classifier import Classifier, top
+from edge_device.live.capture import UPRIGHT, Capture, Prepared
+from edge_device.live.decisions import Decider, Rule
+from edge_device.live.model_watcher import ModelSwap
+from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Status
+from edge_device.sinks.sink_queue import Outlets
+from edge_device.sources import Source
+from edge_device.system.board import Sensors
+from edge_device.system.systemd import ServiceManager
+
+LATEST: Final = 300
+"""Frames that medians look back on: ten seconds of a camera."""
+
+STATUS_S: Final = 5.0
+"""Between two statistics; thermal zones and memory are read as often."""
+
+WAIT_S: Final = 0.1
+"""At most, for a frame, before signals, swaps and statistics have their turn."""
+
+CLOSE_S: Final = 0.5
+"""For the sinks at the end: SIGTERM has a second in all."""
+
+AWAY_S: Final = 1.0
+"""Without a frame for so long, the source counts as away."""
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How a source is looked at.
+
+    Attributes:
+        count: of labels in a result.
+        regions: by the name of their zone, classified one by one in every frame.
+        orientation: of the camera.
+        rule: how labels become decisions and events; None: every frame speaks for itself.
+        motion: what counts as motion; None: every frame is classified.
+        max_fps: frames classified a second, at most.
+        frames: after which the loop ends.
+    """
+
+    count: int = 3
+    regions: Mapping[str, Region] = field(default_factory=lambda: {"": WHOLE})
+    orientation: Orientation = UPRIGHT
+    rule: Rule | None = None
+    motion: MotionRule | None = None
+    max_fps: float | None = None
+    frames: int | None = None
+
+
+@dataclass
+class _Meter:
+    """Statistics of the latest frames."""
+
+    frames: int = 0
+    still: int = 0
+    _times: deque[tuple[float, float, float, float, float, float]] = field(default_factory=lambda: deque(maxlen=LATEST))
+
+    def add(self, now_s: float, age_ms: float, latency: Latency) -> None:
+        self.frames += 1
+        self._times.append(
+            (now_s, age_ms, latency.capture_ms, latency.preprocess_ms, latency.invoke_ms, latency.total_ms)
+        )
+
+    @property
+    def fps(self) -> float:
+        """Frames a second; 0 before the second frame."""
+        if len(self._times) < 2 or self._times[-1][0] <= self._times[0][0]:
+            return 0.0
+        return (len(self._times) - 1) / (self._times[-1][0] - self._times[0][0])
+
+    def age_p95_ms(self) -> float:
+        ages = sorted(times[1] for times in self._times)
+        return ages[min(len(ages) - 1, len(ages) * 95 // 100)] if ages else 0.0
+
+    def latency(self) -> Latency:
+        """Medians."""
+        columns = list(zip(*self._times, strict=True))[2:]
+        return Latency(*(median(column) for column in columns)) if columns else Latency(0.0, 0.0, 0.0, 0.0)
+
+
+class Live:
+    """Classifies what a source gives until it ends or `stopped` says so."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        source: Source,
+        outlets: Outlets,
+        settings: LiveSettings,
+        *,
+        name: str,
+        model: Path,
+        swap: ModelSwap[Classifier] | None = None,
+        told: Callable[[Notice], None] = lambda notice: None,
+    ) -> None:
+        """Prepares a loop.
+
+        Args:
+            classifier: to begin with.
+            source: open; closed at the end.
+            outlets: where results go; closed at the end.
+            settings: see there.
+            name: of the source, for people, without credentials.
+            model: the file that `classifier` was opened from.
+            swap: finds out when that file is replaced; open, and not closed here.
+            told: which sink did not come to its end, when none is left to tell it.
+        """
+        self._classifier, self._source, self._outlets, self._settings = classifier, source, outlets, settings
+        self._name, self._model, self._swap, self._told = name, model, swap, told
+        self._motion = Motion(settings.motion) if settings.motion else None
+        labels, rule, numbers = classifier.card.labels, settings.rule, count(1)
+        self._deciders = [Decider(labels, rule, zone, numbers=numbers) for zone in settings.regions] if rule else []
+        self._seen_s = 0.0
+        self._due_s = -inf
+        self._meter = _Meter()
+        self._sensors = Sensors()
+        self._manager = ServiceManager()
+        self._swaps = 0
+
+    def run(self, stopped: Callable[[], bool]) -> Status:
+        """Runs, and returns the statistics of the end.
+
+        Args:
+            stopped: asked between two frames, every `WAIT_S` at least.
+
+        Raises:
+            SourceError: a source that does not come back by itself has failed, or gave no frame at all.
+        """
+        self._began = self._frame_s = time.monotonic()
+        self._status_due = self._began + 1.0
+        spec, settings = self._classifier.card.input, self._settings
+        capture = Capture(self._source, spec, list(settings.regions.values()), settings.orientation)
+        try:
+            self._manager.ready()
+            while not stopped() and self._meter.frames != settings.frames:
+                self._between_frames(capture)
+                if (early_s := self._due_s - time.monotonic()) > 0:
+                    time.sleep(min(early_s, WAIT_S))
+                    continue
+                prepared = capture.take(WAIT_S)
+                if prepared is not None:
+                    self._look_at(prepared)
+                elif capture.ended:
+                    break
+            if capture.error:
+                raise capture.error
+            if not self._meter.frames and capture.ended:
+                raise SourceError(f"{self._name} gave no frame that can be read")
+        finally:
+            self._manager.stopping()
+            capture.close()
+            for decider in self._deciders:
+                self._tell(decider.leave(self._seen_s, time.time()))
+            status = self._status(capture)
+            self._outlets.status(status)
+            for notice in self._outlets.close(CLOSE_S):
+                self._told(notice)
+        return status
+
+    def _look_at(self, prepared: Prepared) -> None:
+        settings, frame = self._settings, prepared.frame
+        self._frame_s = time.monotonic()
+        self._seen_s = self._frame_s if self._source.live else frame.time_s  # a file has a time of its own
+        spec, zones = self._classifier.card.input, prepared.pixels
+        if prepared.spec != spec:  # it was prepared for the model before
+            zones = tuple(preprocess(cut(frame.image, region), spec) for region in settings.regions.values())
+        if self._motion and not self._motion.moves(zones, self._seen_s):
+            self._meter.still += 1
+            return
+        start = time.perf_counter()
+        scores = [self._classifier.pixel_scores(pixels) for pixels in zones]
+        invoke_ms = 1e3 * (time.perf_counter() - start)
+        labels = self._classifier.card.labels
+        now_s, wall_s = time.monotonic(), time.time()
+        age_ms = 1e3 * (now_s - frame.taken_s)
+        took = Latency(
+            frame.capture_ms,
+            prepared.preprocess_ms,
+            invoke_ms,
+            frame.capture_ms + prepared.preprocess_ms + 1e3 * (time.perf_counter() - start),
+        )
+        self._meter.add(now_s, age_ms, took)
+        for number, (zone, of_zone) in enumerate(zip(settings.regions, scores, strict=True)):
+            decision: Decision | None = None
+            events: list[Event] = []
+            if self._deciders:
+                decision, events = self._deciders[number].update(of_zone, self._seen_s, wall_s)
+            self._outlets.frame(
+                FrameResult(frame, tuple(top(of_zone, labels, settings.count)), took, zone, decision, age_ms)
+            )
+            self._tell(events)
+        if settings.max_fps:
+            self._due_s = self._frame_s + 1 / settings.max_fps
+
+    def _between_frames(self, capture: Capture) -> None:
+        now_s = time.monotonic()
+        self._manager.alive()
+        if self._source.live and now_s - self._frame_s > AWAY_S:
+            for decider in self._deciders:
+                self._tell(decider.lost(now_s, time.time()))
+        if self._swap and (replacement := self._swap.take()):
+            self._adopt(replacement.model, capture)
+        if now_s >= self._status_due:
+            self._status_due = now_s + STATUS_S
+            self._outlets.status(self._status(capture))
+
+    def _adopt(self, classifier: Classifier, capture: Capture) -> None:
+        """Goes on with another model, from the next frame on."""
+        self._swaps += 1
+        self._classifier.close()
+        self._classifier = classifier
+        capture.prepare_for(classifier.card.input)
+        for decider in self._deciders:
+            self._tell(decider.relabel(classifier.card.labels, self._seen_s, time.time()))
+        self._outlets.swapped(classifier.card)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._outlets.event(event)
+
+    def _status(self, capture: Capture) -> Status:
+        classifier, readings = self._classifier, self._sensors.read()
+        now_s = time.monotonic()
+        status = Status(
+            time=time.time(),
+            uptime_s=now_s - self._began,
+            frames=self._meter.frames,
+            frames_dropped=capture.dropped,
+            frames_still=self._meter.still,
+            frames_unreadable=self._source.unreadable,
+            fps=self._meter.fps,
+            latency=self._meter.latency(),
+            age_p95_ms=self._meter.age_p95_ms(),
+            source=self._name,
+            source_mode=self._source.mode,
+            source_state="ended" if capture.ended else self._source.state,
+            source_losses=self._source.losses,
+            model=self._model.name,
+            model_sha256=classifier.digest or "",
+            model_swaps=self._swaps,
+            runtime=classifier.runtime,
+            device=classifier.device,
+            threads=classifier.threads,
+            fallback=classifier.fallback_reason,
+            temperature_c=readings.temperature_c,
+            throttled=readings.throttled,
+            memory_mb=readings.memory_mb,
+            sinks=self._outlets.counts(),
+        )
+        self._manager.status(f"{status.frames} frames, {status.fps:.1f} fps, source {status.source_state}")
+        return status

@@ -1,0 +1,166 @@
+"""Frames with their labels in video files."""
+
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+from edge_core.artifact.card import ModelCard
+from edge_core.errors import OutputError, SettingsError
+from edge_core.preprocess import Frame
+from edge_device.frames.regions import Region
+from edge_device.sinks.drawing import DrawingSink
+from edge_device.sources import SourceFrame
+
+CODECS: Final = {".mp4": ("mp4v", "avc1"), ".mkv": ("mp4v", "MJPG"), ".avi": ("MJPG",)}
+"""By suffix, tried in turn. MPEG-4 part 2 is built into OpenCV's FFmpeg; H.264 takes an encoder that most lack."""
+
+GAP_S: Final = 2.0
+"""After a longer pause of the source a new file is begun; a shorter one is filled with the frame before it."""
+
+FREE_BYTES: Final = 200_000_000
+"""Left on the disk for everything else; the video writer does not tell when a disk is full."""
+
+CHECKED_S: Final = 5.0
+"""Between two looks at the free space: 3 MB of video."""
+
+
+class Recording(DrawingSink):
+    """Writes video files of `minutes` each, at a constant rate, so that they play as fast as things happened.
+
+    A file has a hidden name until it is whole. What the power cut off is removed at the next start.
+    """
+
+    name = "recording"
+
+    def __init__(
+        self,
+        path: Path,
+        regions: Mapping[str, Region] | None = None,
+        *,
+        minutes: float = 10.0,
+        keep: int = 144,
+        fps: float = 10.0,
+    ) -> None:
+        """Names the files.
+
+        Args:
+            path: `porch.mp4` makes `porch-20260321-074500.mp4` (local time) and so on; with `minutes` 0 one file of
+                that name, or `porch-2.mp4`, for what is there is never written over.
+            regions: of the zones, by name.
+            minutes: length of a file; 0: it ends with the run, or where the source changes its size or pauses.
+            keep: files of this name; the oldest are removed. 144 of ten minutes are a day, some 4 GB at 720p.
+            fps: frames a second in the file.
+
+        Raises:
+            SettingsError: the suffix is of no known video file.
+        """
+        super().__init__(regions)
+        if path.suffix.lower() not in CODECS:
+            raise SettingsError(f"{path} is no video file that can be written; name it {path.stem or 'video'}.mp4")
+        self._path = path
+        self._seconds = 60 * minutes or math.inf
+        self._keep = keep
+        self._fps = fps
+        self._writer: cv2.VideoWriter | None = None
+        self._beside = path.with_name(f".{path.stem}-{os.getpid()}.tmp{path.suffix}")
+        self._shape: tuple[int, ...] = ()
+        self._began_s = self._last_s = self._checked_s = 0.0
+        self._written = 0
+
+    def open(self, card: ModelCard) -> None:
+        folder = self._path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+        if not os.access(folder, os.W_OK):
+            raise OutputError(f"{folder} cannot be written: it is not permitted")
+        if self._writer is None:
+            for path in self._files(r"\.", r"-(\d+)\.tmp"):
+                process = int(path.name.split("-")[-1].split(".")[0])
+                if process == os.getpid() or not Path(f"/proc/{process}").exists():
+                    path.unlink(missing_ok=True)
+
+    def drawn(self, picture: Frame, frame: SourceFrame) -> None:
+        now_s = frame.time_s
+        picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # the codec's colours are per 2x2
+        if self._writer and (
+            picture.shape != self._shape
+            or not 0 <= now_s - self._last_s <= GAP_S
+            or now_s - self._began_s >= self._seconds
+        ):
+            self._finish()
+        self._check_space()
+        if self._writer is None:
+            self._begin(picture, now_s)
+        assert self._writer
+        while self._written <= (now_s - self._began_s) * self._fps:
+            self._writer.write(picture)
+            self._written += 1
+        self._last_s = now_s
+
+    def close(self) -> None:
+        self._finish()
+
+    def _check_space(self) -> None:
+        if self._writer is None or time.monotonic() - self._checked_s > CHECKED_S:
+            self._checked_s = time.monotonic()
+            if self._writer and not self._beside.exists():  # somebody has removed it
+                self._finish()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self._path.parent).free
+            if free < FREE_BYTES:
+                self._finish()
+                raise OutputError(
+                    f"only {free / 1e6:.0f} MB are free for {self._path}; it goes on once {FREE_BYTES / 1e6:.0f} MB are"
+                )
+
+    def _begin(self, picture: Frame, now_s: float) -> None:
+        height, width = picture.shape[:2]
+        for codec in CODECS[self._path.suffix.lower()]:
+            writer = cv2.VideoWriter(str(self._beside), cv2.VideoWriter.fourcc(*codec), self._fps, (width, height))
+            if writer.isOpened():
+                break
+        else:
+            raise OutputError(f"{self._path} cannot be written: OpenCV opens no video of {width}x{height} there")
+        self._writer, self._shape = writer, picture.shape
+        self._began_s = self._last_s = now_s
+        self._written = 0
+
+    def _finish(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        if not cv2.VideoCapture(
+            str(self._beside), cv2.CAP_FFMPEG
+        ).isOpened():  # the writer does not tell of a full disk
+            self._beside.unlink(missing_ok=True)
+            raise OutputError(f"{self._path}: a video of {self._written} frames could not be written")
+        os.replace(self._beside, self._free_name())
+        for old in self._files("", r"-\d{8}-\d{6}(-\d+)?")[: -self._keep]:
+            with suppress(OSError):
+                old.unlink()
+
+    def _free_name(self) -> Path:
+        stem = self._path.stem
+        if math.isfinite(self._seconds):
+            stem += time.strftime("-%Y%m%d-%H%M%S")
+        name, number = self._path.with_name(stem + self._path.suffix), 1
+        while name.exists():
+            number += 1
+            name = self._path.with_name(f"{stem}-{number}{self._path.suffix}")
+        return name
+
+    def _files(self, before: str, after: str) -> list[Path]:
+        """The files of this and other runs with the name and what these patterns add to it, oldest first."""
+        name = re.compile(before + re.escape(self._path.stem) + after + re.escape(self._path.suffix))
+        return sorted(path for path in self._path.parent.iterdir() if name.fullmatch(path.name))

@@ -1,0 +1,285 @@
+"""Results on standard output: a dashboard on a terminal, lines elsewhere, JSON for scripts."""
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from edge_core.artifact.card import ModelCard
+from edge_device.console import say
+from edge_device.inference.classifier import Prediction
+from edge_device.results import UNKNOWN, Event, FrameResult, Notice, Status
+from edge_device.sinks.sink import Sink
+
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
+    from rich.console import RenderableType
+    from rich.text import Text
+
+Closed = Callable[[], None]
+"""Told that nobody reads any more: the other end of the pipe was closed."""
+
+
+def console(as_json: bool = False, closed: Closed = lambda: None) -> Sink:
+    """The sink for standard output as it is: a dashboard on a terminal, else lines; JSON if it is asked for."""
+    if as_json:
+        return JsonConsole(closed)
+    if sys.stdout is not None and sys.stdout.isatty():
+        from rich.console import Console as Terminal  # late: a tenth of a second
+
+        terminal = Terminal()
+        if terminal.is_terminal and not terminal.is_dumb_terminal:
+            return Dashboard(terminal)
+    return Lines(closed)
+
+
+def json_line(what: FrameResult | Event | Notice | Status) -> str:
+    """An object on one line; one that is no frame says in its first field, `type`, what it is."""
+    fields = what.to_json()
+    if not isinstance(what, FrameResult):
+        fields = {"type": type(what).__name__.lower(), **fields}
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def printable(text: str) -> str:
+    """What may go to a terminal: a label or a file name can hold control sequences."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+class Rate:
+    """Frames a second over the last five seconds of frames, by when they were taken."""
+
+    def __init__(self) -> None:
+        self._taken: deque[float] = deque(maxlen=1000)
+
+    def add(self, result: FrameResult) -> float:
+        taken = self._taken
+        if not taken or result.frame.taken_s != taken[-1]:  # zones share a frame
+            taken.append(result.frame.taken_s)
+        while taken[-1] - taken[0] > 5:
+            taken.popleft()
+        return (len(taken) - 1) / (taken[-1] - taken[0]) if taken[-1] > taken[0] else 0.0
+
+
+class _Printing(Sink):
+    """Prints, and tells when nobody reads any more."""
+
+    name = "console"
+
+    def __init__(self, closed: Closed = lambda: None) -> None:
+        self._closed = closed
+
+    def _print(self, text: str) -> None:
+        if sys.stdout is None:  # closed by the shell: `>&-`
+            return
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._closed()
+            raise
+
+
+class JsonConsole(_Printing):
+    """One object a line."""
+
+    def frame(self, result: FrameResult) -> None:
+        self._print(json_line(result))
+
+    def event(self, event: Event) -> None:
+        self._print(json_line(event))
+
+    def notice(self, notice: Notice) -> None:
+        self._print(json_line(notice))
+
+    def status(self, status: Status) -> None:
+        self._print(json_line(status))
+
+
+class Lines(_Printing):
+    """One line a frame and event for a log; notices go to standard error."""
+
+    def __init__(self, closed: Closed = lambda: None) -> None:
+        super().__init__(closed)
+        self._rate = Rate()
+
+    def frame(self, result: FrameResult) -> None:
+        took, fps = result.latency, self._rate.add(result)
+        parts = [f"{result.frame.source}  {result.frame.time_s:.2f} s", result.zone, scores(result.top)]
+        if result.decision:
+            parts.append(f"-> {result.decision.label or UNKNOWN} {100 * result.decision.score:.1f} %")
+        parts.append(f"{fps:.1f} fps")
+        parts.append(
+            f"capture {took.capture_ms:.1f}  preprocess {took.preprocess_ms:.1f}  invoke {took.invoke_ms:.1f} ms"
+        )
+        self._print(printable("  ".join(part for part in parts if part)) + "\n")
+
+    def event(self, event: Event) -> None:
+        self._print(event_line(event) + "\n")
+
+    def notice(self, notice: Notice) -> None:
+        say(notice_line(notice))
+
+
+def scores(best: tuple[Prediction, ...]) -> str:
+    return "  ".join(f"{one.label} {100 * one.score:.1f} %" for one in best)
+
+
+def event_line(event: Event) -> str:
+    """For people, on one line."""
+    after = f" after {event.duration_s:.1f} s" if event.kind == "left" else ""
+    zone = f" {event.zone}" if event.zone else ""
+    return printable(f"{_clock(event.time)}  {event.label} {event.kind}{zone}{after}  {100 * event.score:.0f} %")
+
+
+def notice_line(notice: Notice) -> str:
+    """For people, on one line."""
+    return printable(f"{notice.level}: {notice.about}: {notice.text}")
+
+
+def _clock(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s).strftime("%H:%M:%S")
+
+
+class Dashboard(Sink):
+    """All that is known now, on a terminal, redrawn in place."""
+
+    name = "console"
+    frames: ClassVar[Literal["all", "newest", "none"]] = "newest"
+
+    EVERY_S: Final = 0.15
+    """Between two redraws, of which one takes some 5 ms on a desktop."""
+
+    def __init__(self, terminal: "Terminal") -> None:
+        from rich.live import Live
+
+        self._terminal = terminal
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()  # elsewhere, standard error stays where it is
+        self._live = Live(console=terminal, auto_refresh=False, vertical_overflow="crop", redirect_stderr=on_terminal)
+        self._results: dict[str, FrameResult] = {}
+        self._events: deque[str] = deque(maxlen=6)
+        self._notices: deque[Notice] = deque(maxlen=4)
+        self._status: Status | None = None
+        self._drawn_s = 0.0
+
+    def open(self, card: ModelCard) -> None:
+        self._results.clear()
+        if not self._live.is_started:
+            self._live.start()
+
+    def frame(self, result: FrameResult) -> None:
+        self._results[result.zone] = result
+        self._draw()
+
+    def event(self, event: Event) -> None:
+        self._events.append(event_line(event))
+        self._draw(at_once=True)
+
+    def notice(self, notice: Notice) -> None:
+        self._notices.append(notice)
+        self._draw(at_once=True)
+
+    def status(self, status: Status) -> None:
+        self._status = status
+        self._draw(at_once=True)
+
+    def close(self) -> None:
+        self._draw(at_once=True)
+        self._live.stop()
+
+    def _draw(self, at_once: bool = False) -> None:
+        now_s = time.monotonic()
+        if at_once or now_s - self._drawn_s >= self.EVERY_S:
+            self._drawn_s = now_s
+            self._live.update(self.picture(), refresh=True)
+
+    def picture(self) -> "RenderableType":
+        """What is drawn now."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        parts: list[RenderableType] = []
+        if (status := self._status) is not None:
+            parts.append(Text(_title(status), style="bold", no_wrap=True, overflow="ellipsis"))
+        grid = Table.grid(padding=(0, 2))
+        for result in list(self._results.values()):
+            if result.zone or result.decision:
+                grid.add_row(Text(printable(result.zone), "bold cyan"), *_decided(result))
+            for best in result.top:
+                grid.add_row("", _label(best.label), _bar(best.score), Text(f"{100 * best.score:5.1f} %"))
+        parts.append(grid)
+        for result in list(self._results.values())[:1]:
+            parts.append(Text(_latency(result, status), style="dim"))
+        if status is not None:
+            parts += _health(status)
+        parts += [Text(line, no_wrap=True, overflow="ellipsis") for line in self._events]
+        for notice in self._notices:
+            style = "yellow" if notice.level == "warning" else "dim"
+            line = f"{_clock(notice.time)}  {notice_line(notice)}"
+            parts.append(Text(line, style, no_wrap=True, overflow="ellipsis"))
+        return Group(*parts)
+
+
+def _label(label: str, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(printable(label), style, no_wrap=True, overflow="ellipsis")
+
+
+def _bar(score: float, cells: int = 24) -> "Text":
+    from rich.text import Text
+
+    filled = round(cells * min(max(score, 0.0), 1.0))
+    return Text("━" * filled, "green").append("━" * (cells - filled), "bright_black")
+
+
+def _decided(result: FrameResult) -> tuple[Any, ...]:
+    if result.decision is None:
+        return ()
+    label, score = result.decision.label, result.decision.score
+    style = "bold green" if label else "bold yellow"
+    return _label(label or UNKNOWN, style), _bar(score), f"{100 * score:5.1f} %"
+
+
+def _title(status: Status) -> str:
+    device = f"{status.device}, {status.threads} threads" if status.device == "cpu" else status.device
+    return printable(f"{status.model} on {device}  {status.source} {status.source_mode} {status.source_state}")
+
+
+def _latency(result: FrameResult, status: Status | None) -> str:
+    took = result.latency
+    line = (
+        f"capture {took.capture_ms:.1f}  preprocess {took.preprocess_ms:.1f}  invoke {took.invoke_ms:.1f}  "
+        f"total {took.total_ms:.1f} ms  age {result.age_ms:.0f} ms"
+    )
+    return f"{status.fps:.1f} fps  {line}" if status else line
+
+
+def _health(status: Status) -> list["RenderableType"]:
+    from rich.text import Text
+
+    facts = [f"{status.frames} frames", f"{status.frames_dropped} dropped", f"up {_duration(status.uptime_s)}"]
+    if status.frames_still:
+        facts.append(f"{status.frames_still} still")
+    if status.temperature_c is not None:
+        facts.append(f"{status.temperature_c:.0f} °C")
+    facts += [f"{status.memory_mb:.0f} MB", *status.throttled]
+    lines: list[RenderableType] = [Text("  ".join(facts), style="dim")]
+    if status.fallback:
+        lines.append(Text(printable(f"on the CPU: {status.fallback}"), style="yellow"))
+    for name, counts in status.sinks.items():
+        if counts.error or counts.events_lost:
+            text = f"{name}: {counts.error or 'works'}, {counts.events_lost} events lost"
+            lines.append(Text(printable(text), "yellow" if counts.error else "dim", no_wrap=True, overflow="ellipsis"))
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    minutes, whole = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return (f"{days} d " if days else "") + f"{hours}:{minutes:02}:{whole:02}"

@@ -1,0 +1,243 @@
+"""The routes of the live page."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from edge_device.sinks.web.feed import Feed, to_json
+from edge_device.sinks.web.picture import Camera, Picture
+
+T = TypeVar("T")
+
+UPDATE_S: Final = 0.2
+"""Between two updates of the figures: faster, and nobody could read them."""
+
+_HEARTBEAT_S: Final = 1.0
+"""An update at least as often, so that a page can tell a loop without frames from a dead connection."""
+
+_PICTURE_WAIT_S: Final = 2.0
+
+_STATIC: Final = Path(__file__).parent / "static"
+_FILES: Final = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+_BOUNDARY: Final = b"--frame"
+
+
+class Newest(Generic[T]):
+    """A value that is replaced, and a way to wait for the next one. What was replaced before it was read is gone.
+
+    Attributes:
+        value: None before the first.
+        number: of values so far.
+    """
+
+    def __init__(self) -> None:
+        self.value: T | None = None
+        self.number = 0
+        self._replaced = asyncio.Event()
+
+    def put(self, value: T) -> None:
+        self.value = value
+        self.number += 1
+        replaced, self._replaced = self._replaced, asyncio.Event()
+        replaced.set()
+
+    async def after(self, number: int) -> T:
+        """The newest value, as soon as it is not the one of this number any more."""
+        while self.number <= number or self.value is None:
+            await self._replaced.wait()
+        return self.value
+
+
+@dataclass(frozen=True)
+class Update:
+    """What pages are told; `state` only if they have not been told this `version`."""
+
+    results: bytes
+    state: bytes
+    version: int
+
+
+class Streams:
+    """What goes to all who watch. Belongs to the thread of the server.
+
+    Attributes:
+        pictures, updates: the newest.
+    """
+
+    def __init__(self, feed: Feed, camera: Camera, clients: int) -> None:
+        """Offers what `feed` knows and `camera` takes, to `clients` at most of each kind."""
+        self.pictures, self.updates = Newest[Picture](), Newest[Update]()
+        self._feed, self._camera, self._clients = feed, camera, clients
+        self._open = {"pictures": 0, "updates": 0}
+
+    async def keep_updating(self) -> None:
+        """Makes an update for all who are there: as soon as something changed, and every second."""
+        told: tuple[float | None, int] = (None, -1)
+        told_s = 0.0
+        state = b""
+        while True:
+            await asyncio.sleep(UPDATE_S)
+            now_s = time.monotonic()
+            latest = (self._feed.frame_s, self._feed.version)
+            if not self._open["updates"] or (latest == told and now_s - told_s < _HEARTBEAT_S):
+                continue
+            if latest[1] != told[1]:
+                state = _message("state", self._feed.state(now_s))
+            told, told_s = latest, now_s
+            self.updates.put(Update(_message("results", self._feed.results(now_s)), state, latest[1]))
+
+    async def next_picture(self, number: int) -> Picture:
+        self._camera.wanted = True
+        return await self.pictures.after(number)
+
+    async def mjpeg(self) -> AsyncIterator[bytes]:
+        """Pictures as parts of a multipart/x-mixed-replace stream, each with its age."""
+        while True:
+            # Not the picture that is there: if nobody watched, it is old.
+            picture = await self.next_picture(self.pictures.number)
+            head = (
+                f"Content-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n"
+                f"X-Age-Ms: {1e3 * (time.monotonic() - picture.taken_s):.0f}\r\n\r\n"
+            )
+            # The boundary that ends a part goes with it, or a browser would show each picture one too late.
+            yield head.encode() + picture.jpeg + b"\r\n" + _BOUNDARY + b"\r\n"
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Updates as server-sent events: `history` once, `results`, and `state` when it has changed."""
+        yield _message("history", self._feed.history(time.monotonic()))
+        number, version = self.updates.number, -1
+        while True:
+            update = await self.updates.after(number)
+            number = self.updates.number
+            yield update.results if update.version == version else update.state + update.results
+            version = update.version
+
+    def respond(self, kind: str, media_type: str, first: bytes, parts: Callable[[], AsyncIterator[bytes]]) -> Response:
+        """A response without end, or 503 if there are as many of its kind as may be."""
+        if self._open[kind] >= self._clients:
+            return _json({"error": f"{self._clients} clients are served already"}, 503, {"retry-after": "10"})
+        return _Endless(media_type, first, parts, lambda count: self._count(kind, count))
+
+    def _count(self, kind: str, count: int) -> None:
+        self._open[kind] += count
+
+
+class _Endless(Response):
+    """A response that ends when its client goes.
+
+    Starlette's own would leave a generator that waits for the next picture to the garbage collector.
+    """
+
+    def __init__(
+        self,
+        media_type: str,
+        first: bytes,
+        parts: Callable[[], AsyncIterator[bytes]],
+        count: Callable[[int], None],
+    ) -> None:
+        super().__init__(media_type=media_type)
+        del self.headers["content-length"]
+        self._first, self._parts, self._count = first, parts, count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+        self._count(1)
+        tasks = [asyncio.create_task(self._send(send)), asyncio.create_task(_gone(receive))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._count(-1)
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self._first, "more_body": True})
+        async for part in self._parts():
+            # Waits until the client has taken all of it; meanwhile newer ones pass by.
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def build_app(feed: Feed, streams: Streams) -> Starlette:
+    """The routes, without a guard."""
+
+    def file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+        content = (_STATIC / name).read_bytes()
+
+        async def answer(request: Request) -> Response:
+            return Response(content, media_type=media_type)
+
+        return answer
+
+    async def latest(request: Request) -> Response:
+        now_s = time.monotonic()
+        return _json(feed.results(now_s) | feed.state(now_s))
+
+    async def events(request: Request) -> Response:
+        return streams.respond("updates", "text/event-stream", b"retry: 2000\n\n", streams.events)
+
+    async def stream(request: Request) -> Response:
+        return streams.respond(
+            "pictures", "multipart/x-mixed-replace; boundary=frame", _BOUNDARY + b"\r\n", streams.mjpeg
+        )
+
+    async def frame(request: Request) -> Response:
+        try:
+            picture = await asyncio.wait_for(streams.next_picture(streams.pictures.number), _PICTURE_WAIT_S)
+        except TimeoutError:
+            return _json({"error": feed.health(time.monotonic()).reason or "no frame came"}, 503)
+        age_ms = 1e3 * (time.monotonic() - picture.taken_s)
+        return Response(picture.jpeg, media_type="image/jpeg", headers={"x-age-ms": f"{age_ms:.0f}"})
+
+    async def healthz(request: Request) -> Response:
+        told = feed.results(time.monotonic())
+        return _json(told["health"] | {"frame_age_s": told["frame_age_s"]}, 200 if told["health"]["ok"] else 503)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        # What went wrong is nobody's business out there.
+        return _json({"error": "there is nothing here" if status == 404 else "something went wrong here"}, status)
+
+    return Starlette(
+        routes=[
+            *(Route(path, file(name, media_type)) for path, (name, media_type) in _FILES.items()),
+            Route("/api/latest", latest),
+            Route("/api/events", events),
+            Route("/stream.mjpg", stream),
+            Route("/frame.jpg", frame),
+            Route("/healthz", healthz),
+        ],
+        exception_handlers={HTTPException: refused, Exception: refused},
+    )
+
+
+def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_json(value), status, headers, "application/json")
+
+
+def _message(name: str, value: object) -> bytes:
+    return b"event: " + name.encode() + b"\ndata: " + to_json(value) + b"\n\n"

@@ -1,0 +1,44 @@
+"""Routes, guard and server put together. Needs the extra `web`."""
+
+import socket
+
+from edge_device.sinks.web.address import is_loopback
+from edge_device.sinks.web.feed import Feed
+from edge_device.sinks.web.guard import Guard
+from edge_device.sinks.web.picture import Camera, Picture
+from edge_device.sinks.web.routes import Streams, build_app
+from edge_device.sinks.web.server import Server
+
+
+class Site:
+    """Serves a feed and the pictures of a camera on a socket."""
+
+    def __init__(
+        self, listener: socket.socket, host: str, feed: Feed, camera: Camera, *, token: str | None, clients: int
+    ) -> None:
+        """Starts to serve.
+
+        Args:
+            listener: listening; closed at the end.
+            host: what the address was called.
+            feed, camera: what is shown.
+            token: that is asked for; None: none is, which is for loopback alone.
+            clients: of each stream, at most.
+        """
+        self._streams = Streams(feed, camera, clients)
+        self.app = build_app(feed, self._streams)
+        # Beyond loopback the token keeps other sites out, and nobody knows all names of this machine.
+        hosts = frozenset({"localhost", host.lower()}) if is_loopback(listener) else None
+        guard = Guard(self.app, token=token, hosts=hosts, port=listener.getsockname()[1])
+        self._server = Server(listener, guard, 2 * clients, self._streams.keep_updating)
+
+    @property
+    def alive(self) -> bool:
+        return self._server.alive
+
+    def show(self, picture: Picture) -> None:
+        """Sends a picture to all who wait for one; called from any thread."""
+        self._server.call(self._streams.pictures.put, picture)
+
+    def stop(self) -> None:
+        self._server.stop()

@@ -1,0 +1,1 @@
+"""Cameras that send their pictures over a network."""

@@ -1,0 +1,1 @@
+"""The board and its operating system: sensors, systemd and the installed service."""

@@ -1,0 +1,444 @@
+"""`edge-run live` as a systemd service: a unit that needs no rights, sees little, and never gives up.
+
+A service has a user of its own, made up by systemd for as long as it runs (`DynamicUser=`). That user can read neither
+the home of who installs it nor anything of another one, and writes nowhere but in /var/lib/NAME. So
+
+- the model, and what else `live` reads, is copied to /var/lib/edge-mobilenet/NAME, which is root's: what the network feeds
+  a service cannot change its model. Copying again swaps the running model: `ModelSwap` watches the copy;
+- homes are replaced by an empty file system (`ProtectHome=tmpfs`), and where this Python, its packages or this
+  checkout are in one, these folders alone are mounted back, read-only. So they work although a home is closed to
+  others (Debian 12 makes them 0700), and nothing else in it is seen.
+"""
+
+import grp
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edge_core.artifact.container import read_card
+from edge_core.errors import CheckFailedError, OutputError, SettingsError
+from edge_core.files import written_whole
+
+UNITS: Final = Path("/etc/systemd/system")
+MODELS: Final = Path("/var/lib/edge-mobilenet")
+SECRETS: Final = Path("/etc/edge-mobilenet")
+
+GROUPS: Final = ("video", "render", "plugdev", "apex")
+"""Who may use cameras, a Coral on USB and a Coral on PCIe; a unit that names a group that is not there does not start."""
+
+COPIED: Final = ("--key", "--fallback")
+"""Options of `live` that name a file that must be there at every start."""
+
+HIDDEN: Final = ("/home", "/root", "/run/user")
+PRIVATE: Final = ("/tmp", "/var/tmp")
+"""Where a service has folders of its own."""
+
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?", re.ASCII)
+_CREDENTIALS: Final = re.compile(r"://[^/@\s]+@")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `install` will do.
+
+    Attributes:
+        name: of the unit, without ".service".
+        unit: text of the unit file.
+        copies: files, and where they are copied to.
+        obstacles: why the service could not start; none if all is well.
+        warnings: what is not as good as it could be.
+    """
+
+    name: str
+    unit: str
+    copies: tuple[tuple[Path, Path], ...]
+    obstacles: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def unit_path(self) -> Path:
+        return UNITS / f"{self.name}.service"
+
+    @property
+    def model_path(self) -> Path:
+        return self.copies[0][1]
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """How a service fares, in systemd's words.
+
+    Attributes:
+        name: of the unit.
+        installed: whether there is such a unit.
+        state: "active", "activating" (being started, or waiting to be), "failed", "inactive".
+        text: what the service said last.
+        restarts: how often it was started anew by itself.
+        since: when it came into this state.
+        process: its number; 0 if it does not run.
+        memory_mb: of all its processes; None where it is not counted.
+    """
+
+    name: str
+    installed: bool
+    state: str
+    text: str
+    restarts: int
+    since: str
+    process: int
+    memory_mb: float | None
+
+    @property
+    def running(self) -> bool:
+        return self.state == "active"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def unit_name(name: str) -> str:
+    """Name of the unit: "edge-run", or "edge-run-NAME" for one of several.
+
+    Raises:
+        SettingsError: `name` is not of lower-case letters, digits and hyphens.
+    """
+    if not name:
+        return "edge-run"
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"{name!r} is no name for a service: lower-case letters, digits and hyphens, 31 at most")
+    return f"edge-run-{name}"
+
+
+def quoted(argument: str, variables: bool = True) -> str:
+    """A word of a command line as systemd reads it back (systemd.service(5), "Command lines").
+
+    Args:
+        argument: anything that the argument of a process can be.
+        variables: whether systemd replaces $NAME here: in every word but the first.
+
+    Specifiers (%), variables ($), quotes and control characters lose their meaning; bytes that are no text are kept.
+    """
+    if re.fullmatch(r"[\w@+=:,./-]+", argument, re.ASCII):
+        return argument
+    escaped = []
+    for byte in os.fsencode(argument):
+        character = chr(byte)
+        if character in '"\\':
+            escaped.append("\\" + character)
+        elif character == "%" or (character == "$" and variables):
+            escaped.append(2 * character)
+        elif " " <= character <= "~":
+            escaped.append(character)
+        else:
+            escaped.append(f"\\x{byte:02x}")
+    return '"' + "".join(escaped) + '"'
+
+
+def plan(model: Path, options: Sequence[str] = (), name: str = "") -> Plan:
+    """What is to be done to run `edge-run live MODEL OPTIONS` as a service.
+
+    Args:
+        model: a file.
+        options: of `live`; relative paths of what it writes are taken from /var/lib/NAME.
+        name: of one of several services.
+
+    Raises:
+        SettingsError: the name cannot be one, or a file is not there.
+        ModelFormatError: the model cannot be used.
+    """
+    unit = unit_name(name)
+    read_card(model)  # whether it is a model at all is better said now
+    home = MODELS / unit
+    copies: list[tuple[Path, Path]] = []
+    obstacles: list[str] = []
+
+    def copied(path: str, target: str) -> str:
+        source = Path(path).absolute()
+        if not source.is_file():
+            raise SettingsError(f"{path} is no file")
+        copies.append((source, home / target))
+        return str(home / target)
+
+    def seen(path: str) -> str:
+        if path == "-" or not Path(path).exists():
+            return path  # a camera's number, an address
+        source = Path(path).absolute()
+        if _inside(source, HIDDEN + PRIVATE):
+            obstacles.append(f"a service does not see {source}; move it to /srv, say")
+        return str(source)
+
+    # Always of the same name, so that another model is a new file in the old one's place.
+    command = ["live", copied(str(model), "model.tflite")]
+    takes: dict[str, Callable[[str], str]] = {
+        option: lambda path, option=option: copied(path, option[2:] + Path(path).suffix)  # type: ignore[misc]
+        for option in COPIED
+    }
+    command += _rewritten(options, takes | {"--source": seen})
+    folders = _python_folders()
+    obstacles += _python_obstacles(folders)
+    warnings = [
+        f"any user of this board can read the password in {_CREDENTIALS.sub('://...@', word)}; what live takes from "
+        f"the environment can be in {SECRETS / unit}.env instead, readable by root alone"
+        for word in options
+        if _CREDENTIALS.search(word)
+    ]
+    text = _unit(unit, command, [folder for folder in folders if _inside(folder, HIDDEN)])
+    return Plan(unit, text, tuple(copies), tuple(obstacles), tuple(warnings))
+
+
+def install(plan: Plan) -> None:
+    """Copies the files, writes the unit, and starts it, now and at every boot; a running one is replaced.
+
+    Raises:
+        OutputError: not run by root, no systemd here, or it says no.
+        CheckFailedError: the service could not start, see `Plan.obstacles`.
+    """
+    if plan.obstacles:
+        raise CheckFailedError("; ".join(plan.obstacles))
+    _require_root()
+    for source, target in plan.copies:
+        with written_whole(target) as beside:
+            for folder in (target.parent, MODELS):
+                folder.chmod(0o755)  # whatever the umask is: another user reads it
+            shutil.copyfile(source, beside)
+            beside.chmod(0o644)
+    with written_whole(plan.unit_path) as beside:
+        beside.write_text(plan.unit)
+        beside.chmod(0o644)
+    _systemctl("daemon-reload")
+    _systemctl("enable", "--quiet", plan.name)
+    _systemctl("restart", plan.name)
+
+
+def uninstall(name: str = "") -> Path:
+    """Stops a service and removes its unit and its copies; returns the folder of what it wrote, which stays.
+
+    Raises:
+        SettingsError: there is no such service.
+        OutputError: not run by root, no systemd here, or it says no.
+    """
+    unit = unit_name(name)
+    path = UNITS / f"{unit}.service"
+    if not path.is_file():
+        raise SettingsError(f"{path} is not there: no service of this name was installed")
+    _require_root()
+    _systemctl("disable", "--quiet", "--now", unit)
+    try:
+        path.unlink()
+        shutil.rmtree(MODELS / unit, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
+    _systemctl("daemon-reload")
+    return Path("/var/lib") / unit
+
+
+def status(name: str = "") -> ServiceStatus:
+    """How a service fares.
+
+    Raises:
+        OutputError: no systemd here, or it does not answer.
+    """
+    unit = unit_name(name)
+    wanted = ("LoadState", "ActiveState", "StatusText", "NRestarts", "StateChangeTimestamp", "MainPID", "MemoryCurrent")
+    answer = _systemctl("show", f"{unit}.service", f"--property={','.join(wanted)}")
+    fields = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+
+    def number(key: str) -> int:
+        return int(fields[key]) if fields.get(key, "").isdigit() else 0
+
+    memory = number("MemoryCurrent")
+    return ServiceStatus(
+        name=unit,
+        installed=fields.get("LoadState") == "loaded",
+        state=fields.get("ActiveState", ""),
+        text=fields.get("StatusText", ""),
+        restarts=number("NRestarts"),
+        since=fields.get("StateChangeTimestamp", ""),
+        process=number("MainPID"),
+        memory_mb=memory / 1e6 if 0 < memory < 1 << 60 else None,  # all ones: not counted
+    )
+
+
+def _unit(name: str, command: Sequence[str], folders: Sequence[Path]) -> str:
+    """Text of a unit.
+
+    Args:
+        name: of it.
+        command: of `edge-run`.
+        folders: in a home, that it needs to see.
+    """
+    # -I: neither the environment nor the working folder, which the service can write to, decides what is imported.
+    # faulthandler: what every thread was doing when the watchdog ended it goes to the journal.
+    words = [sys.executable, "-I", "-X", "faulthandler", "-m", "edge_device", *command]
+    groups = " ".join(_groups())
+    lines = {
+        "GROUPS": f"SupplementaryGroups={groups}" if groups else "",
+        "FOLDERS": "\n".join(f'BindReadOnlyPaths="{_in_quotes(folder)}"' for folder in folders),
+        "COMMAND": " ".join(quoted(word, variables=number > 0) for number, word in enumerate(words)),
+        "SECRETS": str(SECRETS / f"{name}.env"),
+        "NAME": name,
+    }
+    text = re.sub(r"@([A-Z]+)@", lambda found: lines[found[1]], _TEMPLATE)
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+_TEMPLATE: Final = """\
+# Written by "edge-run service install", which writes it anew. Own settings: systemctl edit @NAME@
+
+[Unit]
+Description=Image classification on a camera (edge-run live)
+After=network.target
+# Never gives up: a camera may be plugged in next week.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=@COMMAND@
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=always
+RestartSec=5
+# The loop says every ten seconds that it lives.
+WatchdogSec=30
+# A small board with a slow card imports, verifies and measures before it is ready.
+TimeoutStartSec=180
+TimeoutStopSec=10
+KillMode=mixed
+# One line a frame is 300 MB a day at 30 frames a second; what a person should know comes on standard error.
+StandardOutput=null
+StandardError=journal
+# Passwords and tokens, NAME=VALUE, readable by root alone.
+EnvironmentFile=-@SECRETS@
+
+DynamicUser=yes
+@GROUPS@
+StateDirectory=@NAME@
+WorkingDirectory=/var/lib/@NAME@
+UMask=0027
+
+ProtectSystem=strict
+ProtectHome=tmpfs
+@FOLDERS@
+PrivateTmp=yes
+DevicePolicy=closed
+# Cameras of every kind, Coral on USB and on PCIe, and what vcgencmd asks.
+DeviceAllow=char-video4linux rw
+DeviceAllow=char-media rw
+DeviceAllow=char-dma_heap rw
+DeviceAllow=char-usb_device rw
+DeviceAllow=char-apex rw
+DeviceAllow=/dev/vcio rw
+
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+# Not ProcSubset=pid: on Arm, XNNPACK reads /proc/cpuinfo to choose its kernels.
+ProtectProc=invisible
+LockPersonality=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+# Netlink: libusb and libcamera hear through it what is plugged in.
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+# A leak ends this service, not the board.
+MemoryMax=50%
+LimitCORE=0
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _rewritten(words: Sequence[str], takes: dict[str, Callable[[str], str]]) -> list[str]:
+    """Options with the values of some rewritten, `--option VALUE` and `--option=VALUE`."""
+    result: list[str] = []
+    rewrite: Callable[[str], str] | None = None
+    for word in words:
+        option, equals, value = word.partition("=")
+        if rewrite:
+            result.append(rewrite(word))
+            rewrite = None
+        elif equals and option in takes:
+            result.append(f"{option}={takes[option](value)}")
+        else:
+            rewrite = takes.get(word)
+            result.append(word)
+    return result
+
+
+def _python_folders() -> list[Path]:
+    """The folders that this Python needs to be seen: its environment, what that was made from, and this package."""
+    found = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent, Path(__file__).parents[2]}
+    return sorted(folder for folder in found if not any(other in folder.parents for other in found))
+
+
+def _python_obstacles(folders: Sequence[Path]) -> list[str]:
+    found = [
+        f"a service has a {folder.parts[1]} of its own and does not see {folder}; install into another folder"
+        for folder in folders
+        if _inside(folder, PRIVATE)
+    ]
+    found += [
+        f"{folder} is closed to other users; open it: chmod go+rX {shlex.quote(str(folder))}"
+        for folder in folders
+        if _inside(folder, HIDDEN) and folder.stat().st_mode & 0o005 != 0o005
+    ]
+    alone = subprocess.run([sys.executable, "-I", "-c", "import edge_device"], capture_output=True, check=False)
+    if alone.returncode:
+        found.append(
+            f"{sys.executable} finds this package only with your settings (a --user install, PYTHONPATH); make a venv: "
+            "python3 -m venv /opt/edge-mobilenet, and install into it"
+        )
+    return found
+
+
+def _inside(path: Path, folders: Sequence[str]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _in_quotes(path: Path) -> str:
+    """A path between quotation marks, where systemd knows specifiers, but neither variables nor \\x41."""
+    return re.sub(r'(["\\])', r"\\\1", str(path)).replace("%", "%%")
+
+
+def _groups() -> list[str]:
+    there = {group.gr_name for group in grp.getgrall()}
+    return [group for group in GROUPS if group in there]
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        program = [str(Path(sys.argv[0]).absolute()), *sys.argv[1:]]
+        raise OutputError(f"this takes root; run: sudo {shlex.join(program)}")
+
+
+def _systemctl(*arguments: str) -> str:
+    """What a command of systemctl prints.
+
+    Raises:
+        OutputError: there is no systemctl, or it fails.
+    """
+    try:
+        done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise OutputError(f"no systemd here: systemctl: {error.strerror}") from error
+    if done.returncode:
+        reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        raise OutputError(f"systemctl {shlex.join(arguments)}: {reason}")
+    return done.stdout

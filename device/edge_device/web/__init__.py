@@ -1,6 +1,0 @@
-"""The live page: what the camera sees and what the model makes of it, in a browser."""
-
-from edge_device.web.address import TOKEN_VARIABLE, Address, parse_address, read_token
-from edge_device.web.page import WebPage
-
-__all__ = ["TOKEN_VARIABLE", "Address", "WebPage", "parse_address", "read_token"]

@@ -1,0 +1,66 @@
+"""What must be the same bytes everywhere: run on the emulated board and on the workstation."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from tests.emulated.guest.pictures import read
+
+from edge_core import Frame, InputSpec, preprocess
+from edge_core.artifact.golden import sha256_of
+from edge_device import Classifier
+
+SPECS: Final = (InputSpec(160, 160), InputSpec(224, 224, "pad"), InputSpec(96, 128, "stretch", "BGR"))
+SCORED: Final = 100
+"""Of the photos, by a quantised model."""
+
+SCORED_IN_FLOAT: Final = 10
+"""Of the photos, by a float model, whose scores are close and never the same: an emulated processor takes three times as long."""
+
+SHOWN: Final = 20
+"""Of the photos, put before the camera; as many decoded pictures are compared."""
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def measured(photos: Path, models: list[Path]) -> Arrays:
+    """Pixels and scores of photos, by what they are of: `decode`, and `preprocess`, `scores` or `tensor` with of what.
+
+    Args:
+        photos: a folder of them.
+        models: complete .tflite files.
+    """
+    frames = [frame for _, frame in read(photos)]
+    digests = [np.frombuffer(bytes.fromhex(sha256_of(frame)), np.uint8) for frame in frames[:SHOWN]]
+    found: Arrays = {"decode, SHA-256": np.stack(digests)}
+    for spec in SPECS:
+        pixels = np.stack([preprocess(frame, spec) for frame in frames])
+        found[f"preprocess {spec.width}x{spec.height} {spec.crop} {spec.color_order}"] = pixels
+    for path in models:
+        classifier = Classifier(path, threads=1)
+        scored = frames[: SCORED if classifier.quantised else SCORED_IN_FLOAT]
+        found[f"scores {path.stem}"] = np.stack([classifier.scores(frame)[0] for frame in scored])
+        if classifier.quantised:
+            pictures = [preprocess(frame, classifier.card.input) for frame in scored]
+            if tensors := list(before_softmax(path, pictures)):
+                found[f"tensor before SOFTMAX {path.stem}"] = np.stack(tensors)
+    return found
+
+
+def before_softmax(model: Path, pictures: Iterable[Frame]) -> Iterator[npt.NDArray[np.generic]]:
+    """What a model's SOFTMAX is given, shape (labels,), for each of some preprocessed pictures; none if it has none."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that keeping all tensors takes memory
+        interpreter = Interpreter(str(model), num_threads=1, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    tensors = [int(one["inputs"][0]) for one in interpreter._get_ops_details() if one["op_name"] == "SOFTMAX"]
+    (given,) = interpreter.get_input_details()
+    for picture in pictures if tensors else ():
+        interpreter.set_tensor(given["index"], picture[None])
+        interpreter.invoke()
+        yield interpreter.get_tensor(tensors[-1])[0]

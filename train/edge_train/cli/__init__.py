@@ -1,0 +1,365 @@
+"""The `edge-train` command."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from edge_core.data.photo_folder import Photo
+from edge_core.errors import PictureError
+from edge_core.files import require_free
+from edge_core.preprocess import InputSpec
+from edge_core.run_folder import read_run
+from edge_device.console import (
+    Debug,
+    Json,
+    command_line,
+    extra_needed,
+    one_line_errors,
+    say,
+    say_first,
+    say_unusable,
+    track,
+)
+from edge_train.cli.explain import app as explain
+from edge_train.doctor.command import main as examine_computer
+from edge_train.doctor.system import cache_folder
+from edge_train.training.workers import read_worker, restarted_when_lost
+
+app = command_line("Train MobileNet on your photos.")
+app.add_typer(explain, name="explain")
+_NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")
+
+
+class BackboneName(StrEnum):
+    """The networks; `edge_train.models.architectures` says what is known of each."""
+
+    mobilenet_v1 = "mobilenet_v1"
+    mobilenet_v2 = "mobilenet_v2"
+    mobilenet_v3_small = "mobilenet_v3_small"
+    mobilenet_v3_large = "mobilenet_v3_large"
+    mobilenet_v3_small_minimalistic = "mobilenet_v3_small_minimalistic"
+    mobilenet_v3_large_minimalistic = "mobilenet_v3_large_minimalistic"
+    efficientnet_lite0 = "efficientnet_lite0"
+    resnet50 = "resnet50"
+    vgg16 = "vgg16"
+    vgg19 = "vgg19"
+
+
+class AugmentName(StrEnum):
+    """How drawn views differ from the photo."""
+
+    camera = "camera"
+    randaugment = "randaugment"
+
+
+class AdversarialName(StrEnum):
+    """How the pictures are made that adversarial training shows; `edge_train.training.attacks` has them."""
+
+    fgsm = "fgsm"
+    pgd = "pgd"
+
+
+RunFolder = Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="Folder with one subfolder per class (or train/, val/ and test/ of that form), or a set by its name: "
+        "signs, flowers, cats_dogs, oxford_pets, tfds:NAME."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar="EDGE_DATA_DIR", help="Folder that has the sets already, as NAME/CLASS/photo.jpg."),
+]
+
+
+@app.command()
+def fit(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write. Default: runs/NAME-OF-DATA.")] = None,
+    data_dir: DataDir = None,
+    backbone: Annotated[BackboneName, typer.Option(help="The network.")] = BackboneName.mobilenet_v2,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the model's input in pixels. Default: 160 for MobileNet V1 and V2, else 224.",
+            min=32,
+            max=1024,
+        ),
+    ] = None,
+    crop: Annotated[
+        str, typer.Option(help="center, stretch or pad: what becomes of photos that are not square.")
+    ] = "center",
+    alpha: Annotated[
+        float, typer.Option(help="Width of a MobileNet; of V2 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4)
+    ] = 1.0,
+    weights: Annotated[str, typer.Option(help="imagenet, none, or the path of a weights file.")] = "imagenet",
+    epochs: Annotated[int, typer.Option(help="Of fine-tuning, at most; 0 for none.", min=0)] = 8,
+    seed: Annotated[int, typer.Option(help="Of the split, the views and the training.", min=0, max=2**32 - 1)] = 1,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror",
+            help="Train on mirrored photos, too: not for signs or text. Default: yes, but for `signs`.",
+            show_default=False,
+        ),
+    ] = None,
+    augment: Annotated[
+        AugmentName, typer.Option(help="camera: moved, another light. randaugment: distorted in two more ways.")
+    ] = AugmentName.camera,
+    mixup: Annotated[
+        float, typer.Option(help="Mix photos by a share drawn from Beta(a, a); 0 for not at all.", min=0, max=10)
+    ] = 0.2,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", help="Let all classes count the same, however many photos they have.")
+    ] = False,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Run folder of a bigger network, with the same labels, to learn from, too.")
+    ] = None,
+    prune: Annotated[
+        float, typer.Option(help="Share of the fine-tuned convolutions' weights that becomes zero.", min=0, max=0.95)
+    ] = 0.0,
+    cluster: Annotated[
+        int, typer.Option(help="Different weights that each fine-tuned convolution may have.", min=0, max=256)
+    ] = 0,
+    qat: Annotated[
+        bool, typer.Option("--qat", help="Train for 8-bit arithmetic, too; edge-convert will use it.")
+    ] = False,
+    adversarial: Annotated[
+        AdversarialName | None,
+        typer.Option(
+            help="Train all layers on pictures made to mislead the network, last. fgsm: in one step. pgd: in four."
+        ),
+    ] = None,
+    adversarial_epsilon: Annotated[
+        float, typer.Option(help="How far those may be from the photo, in grey levels of 255.", min=1, max=64)
+    ] = 1.0,
+    float32: Annotated[
+        bool,
+        typer.Option("--float32", help="Compute in float32 on a GPU, too, where float16 would be faster."),
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write what TensorBoard shows, into tensorboard/.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train a classifier on a folder of photos. Interrupted, the same command goes on where it was.
+
+    Example: [bold]edge-train fit photos/ --out runs/flowers[/bold]
+    """
+    with one_line_errors(debug), restarted_when_lost(say):
+        read_worker()
+        with extra_needed("train", *_NEEDS):
+            from edge_train.data.dataset import open_photos
+            from edge_train.settings import Settings, check_settings
+            from edge_train.training.checkpoints import check_out
+        if out is not None:
+            check_out(out)
+        settings = Settings(
+            seed=seed,
+            augment=augment.value,
+            epochs=epochs,
+            mixup=mixup,
+            class_weights=class_weights,
+            prune=prune,
+            cluster=cluster,
+            qat=qat,
+            adversarial=adversarial.value if adversarial else "",
+            adversarial_epsilon=adversarial_epsilon,
+            float32=float32,
+        )
+        if qat or adversarial:  # what cannot be is said before any work is done
+            with extra_needed("train", *_NEEDS):
+                from edge_train.models.architectures import ARCHITECTURES
+            check_settings(settings, ARCHITECTURES[backbone.value])
+        taught_by = read_run(teacher) if teacher else None
+        photos = open_photos(
+            data, seed=seed, mirror=mirror, cache=cache_folder(), data_dir=data_dir, track=track, say=say
+        )
+        say(
+            f"{photos.name}: {len(photos.labels)} classes, "
+            + ", ".join(f"{len(members)} photos to {split}" for split, members in photos.splits.items())
+        )
+        say_unusable(photos.unusable, "unreadable")
+        _say_groups("there more than once, used once", photos.repeated)
+        _say_groups("in several classes, left out", photos.contradicted)
+        out = out or Path("runs") / photos.name
+        check_out(out)
+        with extra_needed("train", *_NEEDS):  # TensorFlow takes seconds: after all that can be wrong with the photos
+            from edge_train.models.architectures import ARCHITECTURES
+            from edge_train.models.pretrained import find_weights
+            from edge_train.training.fit import fit as fit_photos
+        architecture = ARCHITECTURES[backbone.value]
+        side = image_size or architecture.size
+        spec = InputSpec(side, side, crop)  # type: ignore[arg-type]
+        found = find_weights(weights, alpha=alpha, size=side, cache=cache_folder(), architecture=architecture)
+        say(f"weights: {found.source}")
+        fitted = fit_photos(
+            photos,
+            out,
+            spec=spec,
+            weights=found,
+            cache=cache_folder(),
+            alpha=alpha,
+            architecture=architecture,
+            settings=settings,
+            teacher=taught_by,
+            tensorboard=tensorboard,
+            track=track,
+            say=say,
+        )
+        say_unusable(fitted.unusable)
+        if as_json:
+            print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
+        else:
+            where = f" where {fitted.written_by} is" if fitted.written_by else ""
+            print(
+                f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}; "
+                f"look at {fitted.folder}/report.html{where}"
+            )
+
+
+@app.command()
+def inspect(
+    data: Data,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write with report.html, inspection.json and samples.png.")
+    ] = None,
+    data_dir: DataDir = None,
+    seed: Annotated[int, typer.Option(help="Of the split.", min=0)] = 1,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what is in a photo folder: counts, sizes, copies, near-duplicates, what cannot be read.
+
+    Example: [bold]edge-train inspect photos/ --out inspected/[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", *_NEEDS):
+            from edge_train.data.audit import inspect as inspect_photos
+            from edge_train.data.dataset import find_dataset
+            from edge_train.evaluation.run_report import write_inspection
+        if out is not None:
+            require_free(out)
+        found = find_dataset(data, cache=cache_folder(), data_dir=data_dir, track=track, say=say)
+        inspection = inspect_photos(found, seed=seed, track=track)
+        if out is not None:
+            write_inspection(inspection, found, out)
+            say(f"written: {out / 'report.html'}")
+        if as_json:
+            print(json.dumps(inspection.to_json()))
+        else:
+            print(inspection.to_text())
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Photo folder to test on; photos that the run was trained or validated on are left out. Default: the run's own test photos."
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Test a run on photos that it has never seen.
+
+    Example: [bold]edge-train evaluate runs/flowers --data photos/[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", *_NEEDS):
+            from edge_train.evaluation.evaluate import evaluate as evaluate_run
+        result = evaluate_run(read_run(run), data, track=track)
+        say_unusable(result.unusable)
+        if result.left_out:
+            say(f"{result.left_out} photos left out: the run was trained or validated on them")
+        if as_json:
+            print(json.dumps(result.to_json()))
+            return
+        print(f"{len(result.judged)} photos, accuracy {result.accuracy.percent()}")
+        width = max(map(len, result.labels))
+        for label, share in result.recall().items():
+            print(f"  {label:{width}}  {share.percent()}")
+        print(f"expected calibration error {100 * result.reliability()[1]:.1f} %")
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    top: Annotated[int, typer.Option(help="Labels to print, best first.", min=1)] = 3,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what the full-size model makes of pictures.
+
+    Example: [bold]edge-train predict runs/flowers rose.jpg[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", *_NEEDS):
+            from edge_train.evaluation.evaluate import open_model
+            from edge_train.evaluation.evaluate import predict as predict_picture
+        opened = read_run(run)
+        model = open_model(opened)
+        failed = False
+        for picture in pictures:
+            try:
+                best = predict_picture(opened, picture, model, top)
+            except PictureError as error:
+                say(f"error: {error}")
+                failed = True
+                continue
+            if as_json:
+                print(
+                    json.dumps({"source": str(picture), "top": [vars(prediction) for prediction in best]}), flush=True
+                )
+            else:
+                print(
+                    picture, *(f" {prediction.label} {100 * prediction.score:.1f} %" for prediction in best), flush=True
+                )
+        if failed:
+            raise SystemExit(PictureError.exit_status)
+
+
+@app.command()
+def signs(
+    sheet: Annotated[Path | None, typer.Option(help="Write a printable PDF of the signs, A4.")] = None,
+    video: Annotated[Path | None, typer.Option(help="Write a drive-by video (.mp4) and what it shows (.csv).")] = None,
+    seed: Annotated[int, typer.Option(help="Of the video.", min=0)] = 1,
+    debug: Debug = False,
+) -> None:
+    """Print the signs of the built-in dataset, or drive past them.
+
+    Example: [bold]edge-train signs --sheet signs.pdf --video drive.mp4[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", "matplotlib"):
+            from edge_train.data.signs import write_sheet, write_video
+        if sheet is None and video is None:
+            raise typer.BadParameter("say what to write: --sheet FILE.pdf, --video FILE.mp4 or both")
+        if sheet is not None:
+            write_sheet(sheet)
+            print(sheet)
+        if video is not None:
+            write_video(video, seed, track=track)
+            print(video)
+
+
+# Takes what it is given as it is; `__main__` hands it on before anything of this is imported.
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def doctor(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+    """Find out what keeps this computer from training, or from training on its GPU.
+
+    Example: [bold]edge-train doctor[/bold]
+    """
+    raise SystemExit(examine_computer(options or []))
+
+
+def _say_groups(what: str, groups: list[list[Photo]]) -> None:
+    say_first(what, [", ".join(str(photo.path) for photo in group) for group in groups])

@@ -1,0 +1,1 @@
+"""Photo sets: found, downloaded, rendered, audited and augmented."""

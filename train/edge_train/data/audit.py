@@ -1,0 +1,230 @@
+"""What is in a photo folder, before anything is trained on it: counts, sizes, copies, look-alikes, what cannot be read."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from edge_core.data.photo_folder import Photo, Unusable, read_photos, without_copies
+from edge_core.errors import DatasetError
+from edge_core.preprocess import Frame
+from edge_core.progress import Track, silently
+from edge_train.data.dataset import Found, divide
+from edge_train.data.near_duplicates import Sketch, look_alike_groups, sketch
+
+IMBALANCE: Final = 3.0
+"""Photos of the largest class for one of the smallest, from which on it is worth a word."""
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Photos that look alike though their contents differ; `splits[i]` is where `fit` would put `photos[i]`, or empty."""
+
+    photos: tuple[Photo, ...]
+    splits: tuple[str, ...]
+
+    @property
+    def across_classes(self) -> bool:
+        return len({photo.label for photo in self.photos}) > 1
+
+    @property
+    def across_splits(self) -> bool:
+        return len(set(self.splits) - {""}) > 1
+
+    def describe(self) -> str:
+        """What is worth a look: `alike, in several splits`."""
+        places = [name for name, is_it in (("classes", self.across_classes), ("splits", self.across_splits)) if is_it]
+        return f"alike, in several {' and '.join(places)}" if places else "alike"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a dataset.
+
+    Attributes:
+        name: of the dataset.
+        counts: readable photos per class, copies included.
+        split_counts: photos per split and class as `fit` would have them; empty if it would refuse.
+        refusal: why it would.
+        sizes: least, middle and largest `width`, `height` in pixels.
+        formats: photos per file format.
+        unusable: files that cannot be read or decoded.
+        repeated: groups of files with the same content, of which one is used.
+        contradicted: groups of files with the same content in two classes, of which none is used.
+        near: groups of photos that look alike, those across classes and splits first.
+    """
+
+    name: str
+    counts: dict[str, int]
+    split_counts: dict[str, dict[str, int]]
+    refusal: str
+    sizes: dict[str, tuple[int, int, int]]
+    formats: dict[str, int]
+    unusable: tuple[Unusable, ...]
+    repeated: list[list[Photo]]
+    contradicted: list[list[Photo]]
+    near: list[NearDuplicates]
+
+    @property
+    def photos(self) -> int:
+        return sum(self.counts.values())
+
+    def warnings(self) -> list[str]:
+        """What to look at before training, in words."""
+        found = [f"fit would refuse it: {self.refusal}"] if self.refusal else []
+        least, most = (choose(self.counts, key=lambda label: self.counts[label]) for choose in (min, max))
+        if self.counts[most] >= IMBALANCE * self.counts[least]:
+            found.append(
+                f"{most!r} has {self.counts[most]} photos, {least!r} {self.counts[least]}: the rare class will be "
+                "recognised less well than the accuracy over all suggests"
+            )
+        for count, what in (
+            (len(self.unusable), "cannot be read"),
+            (sum(map(len, self.contradicted)), "are in several classes with the same content, and left out"),
+            (sum(map(len, self.repeated)), "share their content with another of their class, and are used once"),
+            (_members(self.near, "across_classes"), "look like one of another class"),
+            (_members(self.near, "across_splits"), "look like one of another split: accuracy may come out too high"),
+        ):
+            if count:
+                found.append(f"{count} files {what}")
+        return found
+
+    def to_text(self) -> str:
+        """For people at a terminal."""
+        width = max(map(len, self.counts))
+        lines = [f"{self.name}: {self.photos} photos, {len(self.counts)} classes"]
+        for label, count in self.counts.items():
+            parts = [f"{by_label[label]} {split}" for split, by_label in self.split_counts.items()]
+            lines.append(f"  {label:{width}}  {count:6}  {', '.join(parts)}".rstrip())
+        lines += [f"{name} {low} to {high}, median {middle}" for name, (low, middle, high) in self.sizes.items()]
+        lines.append(", ".join(f"{count} {kind}" for kind, count in self.formats.items()))
+        lines += [f"unreadable: {item.path}: {item.reason}" for item in self.unusable]
+        listed = [("in several classes, left out", group) for group in self.contradicted]
+        listed += [("there more than once, used once", group) for group in self.repeated]
+        listed += [(near.describe(), list(near.photos)) for near in self.near]
+        lines += [f"{what}: {', '.join(str(photo.path) for photo in group)}" for what, group in listed]
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings())])
+
+    def to_json(self) -> dict[str, Any]:
+        def listed(photos: Sequence[Photo]) -> list[dict[str, str]]:
+            return [{"path": str(photo.path), "label": photo.label, "sha256": photo.sha256} for photo in photos]
+
+        return {
+            "name": self.name,
+            "photos": self.photos,
+            "counts": self.counts,
+            "splits": self.split_counts,
+            "warnings": self.warnings(),
+            "sizes": {
+                name: dict(zip(("min", "median", "max"), size, strict=True)) for name, size in self.sizes.items()
+            },
+            "formats": self.formats,
+            "unusable": [asdict(item) | {"path": str(item.path)} for item in self.unusable],
+            "repeated": [listed(group) for group in self.repeated],
+            "contradicted": [listed(group) for group in self.contradicted],
+            "near_duplicates": [
+                {
+                    "across_classes": group.across_classes,
+                    "across_splits": group.across_splits,
+                    "photos": [
+                        photo | {"split": split}
+                        for photo, split in zip(listed(group.photos), group.splits, strict=True)
+                    ],
+                }
+                for group in self.near
+            ],
+        }
+
+
+def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspection:
+    """Reads every photo of a dataset once; what is kept of each is four kilobytes.
+
+    Args:
+        found: the dataset, as `dataset.find_dataset` finds it.
+        seed: of the split that is shown.
+        track: shows progress.
+
+    Raises:
+        DatasetError: not a single photo can be read.
+    """
+
+    def visit(position: int, frame: Frame) -> tuple[int, int, str, Sketch]:
+        return frame.shape[1], frame.shape[0], _format(found.files[position][0]), sketch(frame)
+
+    reading = read_photos(found.files, visit, track=track, label="Inspecting photos")
+    if not reading.photos:
+        raise DatasetError(f"{found.folder}: none of its {len(found.files)} pictures can be read")
+    photos = list(reading.photos)
+    split_of: dict[Path, str] = {}
+    split_counts: dict[str, dict[str, int]] = {}
+    refusal = ""
+    try:
+        photo_set = divide(found, photos, list(reading.unusable), seed=seed)
+        split_of = {photo.path: split for split, members in photo_set.splits.items() for photo in members}
+        split_counts = photo_set.counts
+    except DatasetError as error:
+        refusal = str(error)
+    by_content: dict[str, list[Photo]] = {}
+    for photo in photos:
+        by_content.setdefault(photo.sha256, []).append(photo)
+    distinct = without_copies(photos)
+    sketches = {photo.sha256: value[3] for photo, value in zip(photos, reading.values, strict=True)}
+    alike = [[photo for content in group for photo in by_content[content]] for group in look_alike_groups(sketches)]
+    near = [NearDuplicates(tuple(group), tuple(split_of.get(photo.path, "") for photo in group)) for group in alike]
+    labels = dict.fromkeys(label for _, label in found.files)
+    return Inspection(
+        name=found.name,
+        counts={label: sum(photo.label == label for photo in photos) for label in labels},
+        split_counts=split_counts,
+        refusal=refusal,
+        sizes={
+            name: (min(sides), round(median(sides)), max(sides))
+            for name, sides in (
+                ("width", [value[0] for value in reading.values]),
+                ("height", [value[1] for value in reading.values]),
+            )
+        },
+        formats=dict(Counter(value[2] for value in reading.values).most_common()),
+        unusable=reading.unusable,
+        repeated=distinct.repeated,
+        contradicted=distinct.contradicted,
+        near=sorted(near, key=lambda group: (not group.across_classes, not group.across_splits)),
+    )
+
+
+def spread(photos: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
+    """About `count` files to look at: as many of each class, at even distances."""
+    by_label: dict[str, list[tuple[Path, str]]] = {}
+    for path, label in photos:
+        by_label.setdefault(label, []).append((path, label))
+    shown: list[tuple[Path, str]] = []
+    for members in by_label.values():
+        each = min(len(members), max(1, count // len(by_label)))
+        shown += [members[index * len(members) // each] for index in range(each)]
+    return shown
+
+
+def _members(groups: Sequence[NearDuplicates], kind: str) -> int:
+    return sum(len(group.photos) for group in groups if getattr(group, kind))
+
+
+_SIGNATURES: Final = (
+    (0, b"\xff\xd8", "JPEG"),
+    (0, b"\x89PNG", "PNG"),
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+    (8, b"WEBP", "WebP"),
+    (8, b"avif", "AVIF"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"P", "PNM"),
+)
+
+
+def _format(path: Path) -> str:
+    """The format by the file's first bytes; its name need not tell the truth."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    return next((kind for at, bytes_, kind in _SIGNATURES if start[at:].startswith(bytes_)), path.suffix[1:].lower())

@@ -1,0 +1,1 @@
+"""How good a trained run is: metrics, plots and the report."""

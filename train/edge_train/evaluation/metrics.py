@@ -1,0 +1,214 @@
+"""What scores for photos with known labels tell: accuracy, each class by itself, whether the scores can be believed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.data.photo_folder import Photo, Unusable
+from edge_core.errors import RunFolderError
+from edge_core.statistics import Estimate, accuracy
+
+BINS: Final = 15
+"""Of equal width, as in Guo et al., On Calibration of Modern Neural Networks, ICML 2017."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How well one class is told from the others; None where there is nothing to count.
+
+    Attributes:
+        label: of the class.
+        photos: that show it.
+        predicted: photos that were taken for it.
+        precision: share of those taken for it that show it.
+        recall: share of those that show it that were taken for it.
+        f1: harmonic mean of the two.
+    """
+
+    label: str
+    photos: int
+    predicted: int
+    precision: Estimate | None
+    recall: Estimate | None
+    f1: Estimate | None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The photos whose best score lies above `low` and up to `high`.
+
+    Attributes:
+        low, high: bounds of the score.
+        photos: how many.
+        score: their mean best score.
+        accuracy: the share that is right; a model whose scores can be believed has both the same.
+    """
+
+    low: float
+    high: float
+    photos: int
+    score: float
+    accuracy: Estimate
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A photo, its label, and what the model said of it."""
+
+    path: Path
+    label: str
+    label_score: float
+    predicted: str
+    predicted_score: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions for photos whose labels are known.
+
+    Attributes:
+        labels: in the order of the model's outputs.
+        judged: one entry a photo.
+        accuracy: top-1, 95 % interval.
+        unusable: photos that could not be decoded.
+        left_out: photos passed over because the run was trained or validated on them.
+    """
+
+    labels: tuple[str, ...]
+    judged: tuple[Judged, ...]
+    accuracy: Estimate
+    unusable: tuple[Unusable, ...] = ()
+    left_out: int = 0
+
+    @property
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """Counts, shape (true label, predicted label)."""
+        numbers = {label: number for number, label in enumerate(self.labels)}
+        counts = np.zeros((len(self.labels), len(self.labels)), np.int64)
+        for item in self.judged:
+            counts[numbers[item.label], numbers[item.predicted]] += 1
+        return counts
+
+    def classes(self) -> list[ClassScore]:
+        """Precision, recall and F1 of each class."""
+        return class_scores(self.confusion, self.labels)
+
+    def recall(self) -> dict[str, Estimate]:
+        """Accuracy within each class that has photos."""
+        return {one.label: one.recall for one in self.classes() if one.recall}
+
+    def reliability(self) -> tuple[list[Bin], float]:
+        """Score against accuracy, bin by bin, and the expected calibration error."""
+        return reliability(
+            np.array([item.predicted_score for item in self.judged], np.float64),
+            np.array([item.predicted == item.label for item in self.judged]),
+        )
+
+    def worst_first(self) -> list[Judged]:
+        """The photos, those with the lowest score for their own label first."""
+        return sorted(self.judged, key=lambda item: item.label_score)
+
+    def mistakes(self) -> list[Judged]:
+        """The photos that were judged wrong, the most confident first."""
+        wrong = [item for item in self.judged if item.predicted != item.label]
+        return sorted(wrong, key=lambda item: -item.predicted_score)
+
+    def to_json(self) -> dict[str, Any]:
+        bins, error = self.reliability()
+        return {
+            "photos": len(self.judged),
+            "accuracy": vars(self.accuracy),
+            "recall": {label: vars(share) for label, share in self.recall().items()},
+            "classes": [asdict(one) for one in self.classes()],
+            "expected_calibration_error": error,
+            "reliability": [asdict(one) for one in bins],
+            "labels": list(self.labels),
+            "confusion": self.confusion.tolist(),
+            "left_out_seen_in_training": self.left_out,
+            "unusable": [{"path": str(item.path), "reason": item.reason} for item in self.unusable],
+        }
+
+
+def evaluate_scores(scores: npt.NDArray[np.float32], photos: Sequence[Photo], labels: Sequence[str]) -> Evaluation:
+    """Judges scores of shape (photos, labels).
+
+    Raises:
+        RunFolderError: there are no photos.
+    """
+    if not len(photos):
+        raise RunFolderError("there is no photo to test on")
+    numbers = {label: number for number, label in enumerate(labels)}
+    judged = [
+        Judged(photo.path, photo.label, float(row[numbers[photo.label]]), labels[int(row.argmax())], float(row.max()))
+        for photo, row in zip(photos, scores, strict=True)
+    ]
+    return Evaluation(
+        tuple(labels), tuple(judged), accuracy(np.array([item.predicted == item.label for item in judged]))
+    )
+
+
+def class_scores(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[ClassScore]:
+    """Precision, recall and F1 of each class with 95 % intervals.
+
+    Args:
+        confusion: counts, shape (true label, predicted label).
+        labels: in that order.
+    """
+    scores = []
+    for number, label in enumerate(labels):
+        right = int(confusion[number, number])
+        photos, predicted = int(confusion[number].sum()), int(confusion[:, number].sum())
+        scores.append(
+            ClassScore(
+                label,
+                photos,
+                predicted,
+                _share(right, predicted),
+                _share(right, photos),
+                _f1(_share(right, photos + predicted - right)),
+            )
+        )
+    return scores
+
+
+def reliability(
+    scores: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_], bins: int = BINS
+) -> tuple[list[Bin], float]:
+    """The bins that hold photos, and the expected calibration error: |score - accuracy|, its mean over the photos.
+
+    Args:
+        scores: the best score of each photo, 0..1, shape (photos,).
+        correct: whether the label with that score was right, shape (photos,), at least one.
+        bins: of equal width.
+    """
+    place = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)
+    filled = [
+        Bin(
+            number / bins,
+            (number + 1) / bins,
+            int((place == number).sum()),
+            float(scores[place == number].mean()),
+            accuracy(correct[place == number]),
+        )
+        for number in np.unique(place).tolist()
+    ]
+    return filled, sum(one.photos * abs(one.score - one.accuracy.value) for one in filled) / len(scores)
+
+
+def _share(count: int, total: int) -> Estimate | None:
+    return accuracy(np.arange(total) < count) if total else None
+
+
+def _f1(overlap: Estimate | None) -> Estimate | None:
+    """F1 from the share of photos that are both shown and predicted among those that are either.
+
+    That share, Jaccard's, is a proportion with Wilson's interval, and F1 = 2 J / (1 + J) grows with it, so the bounds
+    carry over.
+    """
+    if overlap is None:
+        return None
+    return Estimate(*(2 * share / (1 + share) for share in (overlap.value, overlap.low, overlap.high)))

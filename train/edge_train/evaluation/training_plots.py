@@ -1,0 +1,172 @@
+"""What one looks at after training: curves, samples, confusion, each class by itself, scores against the truth."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from edge_core.preprocess import Frame
+from edge_train.evaluation.history import Epoch
+from edge_train.evaluation.metrics import Evaluation
+
+INK: Final = "#262626"
+QUIET: Final = "#6a6a6a"
+GRID: Final = "#e6e6e6"
+TRAIN: Final = "#0072b2"  # of the colour-blind-safe palette of Okabe and Ito (2008)
+VAL: Final = "#d55e00"
+THIRD: Final = "#009e73"
+
+WIDTH: Final = 5.4
+"""Inches: half a desk's page, and on a phone the letters of a plot this wide can still be read."""
+LONGEST: Final = 24.0
+"""Inches: a plot of hundreds of classes is no longer read, and without a bound takes gigabytes to draw."""
+DPI: Final = 160
+PERCENT: Final = FuncFormatter(lambda share, _: f"{100 * share:g} %")
+
+
+def curves(history: Sequence[Epoch]) -> Figure:
+    """Loss and validation accuracy over the epochs; epoch 0 is the solved head."""
+    figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
+    loss, share = figure.subplots(2, 1, sharex=True)
+    epochs = [epoch.epoch for epoch in history]
+    kept = next(epoch for epoch in reversed(history) if epoch.kept)
+    for name, color, values in (
+        ("training, labels smoothed", TRAIN, [epoch.train_loss for epoch in history]),
+        ("validation", VAL, [epoch.val_loss for epoch in history]),
+    ):
+        loss.plot(epochs, values, color=color, marker="o", ms=4.5, label=name)
+    share.plot(epochs, [epoch.val_accuracy for epoch in history], color=VAL, marker="o", ms=4.5)
+    share.yaxis.set_major_formatter(PERCENT)
+    title(loss, "Loss")
+    title(share, "Validation accuracy")
+    loss.legend(facecolor="white", edgecolor="none", framealpha=1, fontsize=9, labelcolor=QUIET)
+    for axes in (loss, share):
+        quiet(axes)
+        axes.axvline(kept.epoch, color=INK, lw=1, ls=(0, (4, 4)), alpha=0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    share.set_xlabel("Epoch; 0 is the head on frozen features, the dashed one was kept", color=QUIET, fontsize=9)
+    return figure
+
+
+def pictures(pixels: Sequence[Frame], captions: Sequence[str], columns: int = 6) -> Figure:
+    """A grid of pictures with a caption above each; `pixels` are uint8 RGB of one shape."""
+    columns = min(columns, len(pixels)) or 1
+    rows = -(-len(pixels) // columns) or 1
+    above = 1 + max((caption.count("\n") for caption in captions), default=0)
+    figure = Figure(figsize=(1.6 * columns, (1.6 + 0.16 * above) * rows), dpi=110, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for axes, picture, caption in zip(grid, pixels, captions, strict=False):
+        axes.imshow(picture)
+        axes.set_title(plain(caption), fontsize=7.5, color=INK, pad=3)
+    return figure
+
+
+def confusion(evaluation: Evaluation) -> Figure:
+    """Test photos by true and predicted label, shaded by the share of the true label."""
+    counts, labels = evaluation.confusion, [plain(label) for label in evaluation.labels]
+    side = min(LONGEST, max(WIDTH, 0.32 * len(labels) + 2.2))
+    figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("taken for", color=QUIET, fontsize=9)
+    axes.set_ylabel("shows", color=QUIET, fontsize=9)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=9)
+    title(axes, f"{len(evaluation.judged)} test photos, {evaluation.accuracy.percent()} right")
+    if len(labels) <= 40:  # beyond, the numbers would be too small to read
+        for row in range(len(labels)):
+            for column in range(len(labels)):
+                if counts[row, column]:
+                    axes.text(
+                        column,
+                        row,
+                        counts[row, column],
+                        ha="center",
+                        va="center",
+                        fontsize=9,
+                        color="white" if shares[row, column] > 0.5 else INK,
+                    )
+    return figure
+
+
+def classes(evaluation: Evaluation) -> Figure:
+    """Precision, recall and F1 of each class with 95 % intervals."""
+    scores = evaluation.classes()
+    figure = Figure(figsize=(WIDTH, min(LONGEST, 0.62 * len(scores) + 1.3)), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for shift, (name, color, marker) in enumerate(
+        (("precision", TRAIN, "s"), ("recall", VAL, "o"), ("F1", THIRD, "D")), start=-1
+    ):
+        for place, score in enumerate(scores):
+            if estimate := getattr(score, name.lower()):
+                height = place + 0.2 * shift
+                axes.hlines(height, estimate.low, estimate.high, color=color, lw=1.6, alpha=0.45)
+                axes.scatter(estimate.value, height, s=32, color=color, marker=marker, edgecolor="white", zorder=3)
+        axes.scatter([], [], s=32, color=color, marker=marker, label=name)
+    axes.set_yticks(range(len(scores)), [plain(score.label) for score in scores])
+    axes.set_ylim(len(scores) - 0.5, -0.5)
+    axes.set_xlim(right=1.005)
+    axes.xaxis.set_major_formatter(PERCENT)
+    quiet(axes)
+    axes.tick_params(axis="y", labelcolor=INK)
+    title(axes, "Each class, with 95 % intervals")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=QUIET)
+    return figure
+
+
+def reliability(evaluation: Evaluation) -> Figure:
+    """Accuracy against score in equal-width bins with 95 % intervals, and how many photos each bin holds."""
+    bins, error = evaluation.reliability()
+    figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
+    axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color=INK, lw=1, ls=(0, (4, 4)), alpha=0.5)
+    for one in bins:
+        axes.vlines(one.score, one.accuracy.low, one.accuracy.high, color=TRAIN, lw=1.6, alpha=0.45)
+    axes.plot([one.score for one in bins], [one.accuracy.value for one in bins], color=TRAIN, marker="o", ms=5.5, lw=1)
+    counts.bar(
+        [one.low for one in bins],
+        [one.photos for one in bins],
+        [one.high - one.low for one in bins],
+        align="edge",
+        color=TRAIN,
+        edgecolor="white",
+    )
+    for part in (axes, counts):
+        quiet(part)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.02, 1.02)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PERCENT)
+    title(axes, f"Accuracy against score; expected calibration error {100 * error:.1f} %")
+    title(counts, "Photos")
+    counts.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    counts.set_xlabel(
+        "Score of the predicted label; on the dashed line scores are what they promise", color=QUIET, fontsize=9
+    )
+    return figure
+
+
+def title(axes: Axes, text: str) -> None:
+    """What a plot shows, above it at the left."""
+    axes.set_title(text, fontsize=10.5, weight="bold", color=INK, loc="left")
+
+
+def quiet(axes: Axes) -> None:
+    """Grid and scale step back behind what is drawn."""
+    axes.grid(color=GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(QUIET)
+    axes.tick_params(length=0, labelcolor=QUIET, labelsize=9)
+
+
+def plain(text: str) -> str:
+    """Text as it is: a dollar sign would begin a formula, and half a formula is an error."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

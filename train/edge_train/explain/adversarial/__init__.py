@@ -1,0 +1,1 @@
+"""Adversarial pictures of a trained network."""

