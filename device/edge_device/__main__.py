@@ -2,6 +2,8 @@
 
 import sys
 
+from edge_device.interrupts import end_on_signals
+
 
 def main() -> None:
     """Runs a command. `doctor` is begun before anything is imported that it may find broken."""
@@ -9,8 +11,12 @@ def main() -> None:
         from edge_device.doctor.command import main as doctor
 
         raise SystemExit(doctor(sys.argv[2:]))
+    end_on_signals()
     try:
         from edge_device.cli import app
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     except (ImportError, SystemError, AttributeError, ValueError) as error:
         # SystemError, AttributeError and ValueError: extensions that were built for another NumPy.
         reason = " ".join(str(error).split())

@@ -1,14 +1,12 @@
 """How the four commands talk: results to standard output, everything else to standard error."""
 
 import os
-import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
-from types import FrameType
 from typing import Annotated, Any, Final, TypeVar
 
 import cv2
@@ -16,6 +14,7 @@ import typer
 
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import EdgeError, RuntimeMissingError
+from edge_device.interrupts import end_on_signals
 
 T = TypeVar("T")
 
@@ -62,11 +61,11 @@ def say_unusable(files: Sequence[Unusable], what: str = "unusable") -> None:
 def one_line_errors(debug: bool = False) -> Iterator[None]:
     """Turns an error into one line on standard error and its exit status; `debug` shows the traceback, too.
 
-    A reader that closed standard output (`| head`) ends the command in silence; Ctrl-C ends it with status 130. The
-    logs of OpenCV and its FFmpeg are silenced: what they complain of is reported by us, once, with the file's name.
+    A reader that closed standard output (`| head`) ends the command in silence; Ctrl-C ends it with status 130, SIGTERM
+    with 143, and what was half-written is removed on the way. The logs of OpenCV and its FFmpeg are silenced: what they complain of is reported by us, once, with the file's name.
     """
     _silence_opencv()
-    signal.signal(signal.SIGTERM, _end)
+    end_on_signals()
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be text, nor a terminal know all of it
@@ -99,12 +98,6 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
         raise SystemExit(BUG) from None
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """Ends by an exception, so that what was half-written is removed on the way."""
-    del frame
-    raise SystemExit(128 + number)
-
-
 def _silence_opencv() -> None:
     if hasattr(cv2, "setLogLevel"):  # OpenCV 4
         cv2.setLogLevel(0)
@@ -120,29 +113,6 @@ def _show_traceback(debug: bool) -> None:
 def _drop_output() -> None:
     """Sends what standard output still holds nowhere, or Python complains once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def stop_asked() -> Iterator[Callable[[], bool]]:
-    """Within it, Ctrl-C and SIGTERM only ask to stop, so that no output is cut in two; a second one ends at once.
-
-    Gives a function that tells whether it was asked.
-    """
-    asked: list[int] = []
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        del frame
-        asked.append(number)
-        signal.signal(number, previous[signal.Signals(number)])
-
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in previous:
-        signal.signal(number, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 import os
 import select
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 
 from edge_core.errors import CheckFailedError, RuntimeMissingError, SourceError
 from edge_device import console
-from edge_device.console import BUG, extra_needed, one_line_errors, say, stop_asked, track
+from edge_device.console import BUG, extra_needed, one_line_errors, say, track
 
 
 @pytest.mark.parametrize(
@@ -89,17 +88,3 @@ def test_work_draws_a_bar_on_a_terminal(tmp_path: Path, monkeypatch: pytest.Monk
     os.close(ours)
     assert "Reading photos" in shown
     assert "3/3" in shown
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_ends(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    if number == signal.SIGTERM:
-        signal.signal(number, signal.default_int_handler)
-    with stop_asked() as stopped:
-        assert not stopped()
-        signal.raise_signal(number)
-        assert stopped()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(number)
-    assert signal.signal(number, before) == signal.default_int_handler

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from edge_core.errors import CheckFailedError, ModelFormatError, SettingsError
-from edge_device.console import Debug, Json, extra_needed, one_line_errors, say, stop_asked
+from edge_device.console import Debug, Json, extra_needed, one_line_errors, say
 from edge_device.frames.motion import MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, covering, parse_region, parse_zones
 from edge_device.inference.accelerator import open_classifier, parse_device
@@ -20,6 +20,7 @@ from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import RuntimeName
 from edge_device.inference.threads import choose_threads
 from edge_device.inference.verify import verify
+from edge_device.interrupts import StopRequest
 from edge_device.live.decisions import Rule, parse_smoothing, parse_thresholds
 from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.model_watcher import ModelSwap
@@ -167,7 +168,8 @@ def live(
 
     Example: edge-run live flowers-int8.tflite --source 0 --threshold 0.7 --web 8080 --jsonl events.jsonl
     """
-    with one_line_errors(debug), stop_asked() as asked, ExitStack() as opened:
+    with one_line_errors(debug), ExitStack() as opened:
+        asked = StopRequest()
         done = threading.Event()  # nobody reads standard output any more, or the window was closed
         regions = _regions(roi, zones or [])
         coral = parse_device(device)
@@ -240,6 +242,7 @@ def live(
             told=lambda level, text: teller(Notice(level, "source", text, time.time())),
         )
         frames_from = opened.enter_context(camera)
+        opened.enter_context(asked.awaited())  # from here on there are outputs that must not be cut in two
         outlets = Outlets(
             sinks,
             classifier.card,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from edge_device.doctor.examine import EXAMINATIONS, examine
 from edge_device.doctor.findings import Report
+from edge_device.interrupts import end_on_signals
 
 QUIET_S = 2.0
 """What is done sooner needs no progress."""
@@ -37,6 +38,7 @@ def present(look: Callable[[Callable[[str], None]], Report], names: Sequence[str
         names: of all examinations that there may be, in order.
         as_json: whether JSON is printed.
     """
+    end_on_signals()
     began, width = time.monotonic(), shutil.get_terminal_size().columns
 
     def tell(name: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edge_core.errors import SourceError
 from edge_core.images import EXTENSIONS
+from edge_device.interrupts import interruptible
 from edge_device.sources.fake import FakeCamera, fake_camera
 from edge_device.sources.network.addresses import is_address, redact, split_address
 from edge_device.sources.pictures import Pictures, Skipped, matching
@@ -74,9 +75,9 @@ def open_source(
     """
     camera = _camera(text, mode, covering, told)
     if camera:
-        source = Reconnecting(camera, told, wait=wait) if reconnect else camera()
+        source = interruptible(lambda: Reconnecting(camera, told, wait=wait) if reconnect else camera())
     else:
-        source = _file(text, skipped, covering, realtime)
+        source = interruptible(lambda: _file(text, skipped, covering, realtime))
     try:
         yield source
     finally:

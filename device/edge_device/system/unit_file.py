@@ -304,6 +304,8 @@ ExecStart=@COMMAND@
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=5
+# Stopped before it was ready, it ends as any command does at SIGTERM.
+SuccessExitStatus=143
 # The loop says every ten seconds that it lives.
 WatchdogSec=30
 # A small board with a slow card imports, verifies and measures before it is ready.
