@@ -22,7 +22,7 @@ from edge_core.data.photo_folder import find_photos, identify_photos, split_phot
 
 def lay_out(data: Path, folder: Path, seed: int) -> None:
     """Links the photos into `folder`/train, val and test, as `edge-train fit` would split them."""
-    for split, photos in split_photos(identify_photos(find_photos(data))[0], seed).items():
+    for split, photos in split_photos(identify_photos(find_photos(data).files)[0], seed).items():
         for number, photo in enumerate(photos):
             link = folder / split / photo.label / f"{number}{photo.path.suffix}"
             link.parent.mkdir(parents=True, exist_ok=True)

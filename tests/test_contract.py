@@ -40,9 +40,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
             frame = cv2.resize(render_photo(label, number), (width, height), interpolation=cv2.INTER_CUBIC)
             (folder / label).mkdir(exist_ok=True)
             cv2.imwrite(str(folder / label / f"{number}.{'jpg' if number % 2 else 'png'}"), frame)
-    found = find_photos(folder)
+    found = list(find_photos(folder).files)
     if REAL_PHOTOS.is_dir():
-        real = find_photos(REAL_PHOTOS)
+        real = list(find_photos(REAL_PHOTOS).files)
         found += real[:: len(real) // 200][:200]
     return identify_photos(found)[0]
 

@@ -108,12 +108,13 @@ def read_calibration(run: Run, folder: Path | None, track: Track = silently) -> 
     if folder is None:
         return read_training_photos(run, visit, CALIBRATION_PHOTOS, track=track)
     tested_on = {photo.sha256 for photo in run.splits["test"]}
-    photos, unusable = identify_photos(find_all_photos(folder), track=track)
+    listing = find_all_photos(folder)
+    photos, unusable = identify_photos(listing.files, track=track)
     files = [(photo.path, photo.label) for photo in photos if photo.sha256 not in tested_on]
     reading = read_photos(spread(files, CALIBRATION_PHOTOS), visit, track=track, label="Reading calibration photos")
     if not reading.values:
         raise DatasetError(f"{folder}: none of its pictures can be decoded, or all are among the run's test photos")
-    return Reading(reading.photos, reading.values, (*unusable, *reading.unusable))
+    return Reading(reading.photos, reading.values, (*listing.dropped, *unusable, *reading.unusable))
 
 
 def recipe_for(run: Run, recipe: str) -> str:

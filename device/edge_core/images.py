@@ -1,6 +1,9 @@
 """Picture files to frames: one decoder for training, conversion and device."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -8,32 +11,16 @@ import cv2
 import numpy as np
 
 from edge_core.errors import PictureError
+from edge_core.image_header import SCAN, Header, format_of, jpeg_segments, read_header
 from edge_core.preprocess import Frame
 
-EXTENSIONS: Final = (
-    *(
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".jpeg",
-        ".jpg",
-        ".jp2",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ),
-    *(".heic", ".heif"),  # not decoded here, but a phone's photos must be told of, not passed over in silence
-)
-"""What counts as a picture in a folder, lower case."""
+MAX_PIXELS: Final = 1 << 27
+"""Pixels of the largest picture that is decoded: 400 MB. A larger JPEG is decoded at a half, a quarter or an eighth of its
+size; a larger picture of another format is refused, since a file of 76 kB may hold 400 million pixels."""
 
-_SCAN: Final = 0xDA
-_FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-"""JPEG's start-of-frame markers (ITU-T T.81, table B.1): baseline, progressive and their kin."""
+MISSING_SHARE: Final = 1 / 16
+"""Share of a JPEG's rows that may be missing at its end. It is decoded as far as it goes; a file that lacks more is taken
+for one whose copying broke off."""
 
 _REDUCED: Final = {
     1: cv2.IMREAD_COLOR,
@@ -42,7 +29,8 @@ _REDUCED: Final = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 
-_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_GREY_EIGHTH: Final = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+_END: Final = b"\xff\xd9"
 
 
 def read_picture(path: Path, covering: int | None = None) -> Frame:
@@ -83,20 +71,31 @@ def decode_picture(data: bytes, covering: int | None = None) -> Frame:
     """
     if not data:
         raise PictureError("the file is empty")
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
-        raise PictureError("HEIC is not supported; save it as JPEG")
-    if data.startswith(b"\xff\xd8") and not _jpeg_ends(data):  # OpenCV 4 fills the rest with grey
-        raise PictureError("the file is truncated")
-    if data.startswith(b"\x89PNG") and not _png_ends(data):  # OpenCV 5 asks for as much memory as a wrong length says
+    header = read_header(data)
+    if header is None:
+        raise PictureError("a video, not a picture" if format_of(data[:64]) == "video" else "not a picture")
+    if header.kind in ("HEIC", "JPEG XL"):
+        return _decode_by_pillow(data, header)
+    if header.kind == "JPEG":
+        data = _whole_jpeg(data)
+    elif header.kind == "PNG" and not _png_ends(data):  # OpenCV 5 asks for as much memory as a wrong length says
         raise PictureError("the file is truncated or damaged")
+    factor = _shrink(header, covering)
+    mode = _REDUCED[factor]
+    if header.kind == "AVIF":
+        mode |= cv2.IMREAD_IGNORE_ORIENTATION  # the format's own turns count, not those in its EXIF
     try:
-        mode = _REDUCED[1 if covering is None else _shrink(data, covering)]
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-    except cv2.error as error:  # more pixels than OpenCV's limit, for one
+    except cv2.error as error:
         raise PictureError(f"not decodable: {error.err}") from error
     if frame is None:
-        raise PictureError("not a whole picture in a format that OpenCV decodes")
-    return frame  # type: ignore[return-value]
+        raise PictureError(f"not a whole {header.kind} picture, or one of a kind that OpenCV does not decode")
+    return _turned(frame, header.turns)  # type: ignore[arg-type]
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether the bytes are a JPEG that lacks its end."""
+    return data.startswith(b"\xff\xd8") and not _jpeg_ends(data)
 
 
 def encode_jpeg(frame: cv2.typing.MatLike, quality: int) -> bytes:
@@ -104,36 +103,108 @@ def encode_jpeg(frame: cv2.typing.MatLike, quality: int) -> bytes:
     return cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and position of each segment up to the first scan.
-
-    As in ITU-T T.81, B.1.1: FF, marker, two bytes of length that count themselves.
-    """
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        if data[position + 1] == 0xFF:  # fill byte
-            position += 1
-            continue
-        yield data[position + 1], position
-        if data[position + 1] == _SCAN:
-            return
-        position += 2 + int.from_bytes(data[position + 2 : position + 4])
-
-
 def _jpeg_ends(data: bytes) -> bool:
     """Whether an end-of-image marker follows the first scan (one before it may be the EXIF thumbnail's)."""
-    return any(data.find(b"\xff\xd9", start) != -1 for marker, start in _jpeg_segments(data) if marker == _SCAN)
+    return any(data.find(_END, start) != -1 for marker, start in jpeg_segments(data) if marker == SCAN)
 
 
-def _shrink(data: bytes, covering: int) -> int:
-    """The largest of 1, 2, 4 and 8 that leaves a JPEG's shorter side `covering` pixels or more; 1 for other formats."""
-    if data.startswith(b"\xff\xd8"):
-        for marker, start in _jpeg_segments(data):
-            if marker in _FRAMES:  # FF, marker, length, precision, then height and width of two bytes each
-                sides = (int.from_bytes(data[at : at + 2]) for at in (start + 5, start + 7))
-                shorter = min(sides)
-                return max(factor for factor in _REDUCED if factor == 1 or -(-shorter // factor) >= covering)
-    return 1
+def _whole_jpeg(data: bytes) -> bytes:
+    """The JPEG with an end, where it lacks one but hardly any rows.
+
+    What is missing shows by decoding it with two different continuations: OpenCV fills it with the last level in the first
+    case, and makes something else of the bytes in the second.
+
+    Raises:
+        PictureError: more is missing.
+    """
+    if _jpeg_ends(data):
+        return data
+    data = data.removesuffix(b"\xff")
+    ends = [cv2.imdecode(np.frombuffer(data + more + _END, np.uint8), _GREY_EIGHTH) for more in (b"", b"\x5a\xc3" * 64)]
+    if ends[0] is None or ends[1] is None or not _last_scan(data):
+        raise PictureError("the file is truncated")
+    missing = (ends[0] != ends[1]).any(axis=1)
+    if missing.any() and len(missing) - int(missing.argmax()) > max(2, MISSING_SHARE * len(missing)):
+        raise PictureError("the file is truncated")
+    return data + _END
+
+
+def _last_scan(data: bytes) -> bool:
+    """Whether the scan that a JPEG ends with is its last: of a progressive one, every bit of every coefficient is there."""
+    kind = next((marker for marker, _ in jpeg_segments(data) if marker in (0xC0, 0xC1, 0xC2)), 0)
+    start = next((at for marker, at in jpeg_segments(data) if marker == SCAN), -1)
+    if kind != 0xC2 or start < 0:
+        return start >= 0
+    refined: dict[int, set[int]] = {}
+    components: set[int] = set()
+    for scan in re.finditer(rb"\xff\xda", data[start:]):
+        at = start + scan.start()
+        count = data[at + 4] if at + 5 < len(data) else 0
+        tail = data[at + 5 + 2 * count : at + 8 + 2 * count]
+        if len(tail) < 3:
+            return False
+        for component in data[at + 5 : at + 5 + 2 * count : 2]:
+            components.add(component)
+            if not tail[2] & 15:  # the lowest bit
+                refined.setdefault(component, set()).update(range(tail[0], tail[1] + 1))
+    return all(len(refined.get(component, ())) == 64 for component in components)
+
+
+def _shrink(header: Header, covering: int | None) -> int:
+    """By how much to shrink while decoding: 1, and for JPEGs also 2, 4 and 8.
+
+    The largest that leaves the shorter side `covering` pixels or more, and no less than memory asks for.
+
+    Raises:
+        PictureError: too many pixels even then, or the header does not say how many.
+    """
+    shorter, pixels = min(header.width, header.height), header.width * header.height
+    if not pixels:
+        raise PictureError(f"the {header.kind} header is damaged: it gives no width and height")
+    factors = list(_REDUCED) if header.kind == "JPEG" else [1]
+    fitting = [factor for factor in factors if pixels <= MAX_PIXELS * factor**2]
+    if not fitting:
+        raise PictureError(
+            f"{header.width}x{header.height} pixels are more than the {MAX_PIXELS / 1e6:.0f} million that are decoded; "
+            "make it smaller"
+        )
+    wanted = [factor for factor in fitting if covering and -(-shorter // factor) >= covering]
+    return max(wanted, default=fitting[0])
+
+
+def _decode_by_pillow(data: bytes, header: Header) -> Frame:
+    """What OpenCV has no decoder for, by Pillow's plug-ins, which turn a HEIC by its own turns.
+
+    Raises:
+        PictureError: the plug-in is not installed, or cannot decode it.
+    """
+    plugin, package = {"HEIC": ("pillow_heif", "pillow-heif"), "JPEG XL": ("pillow_jxl", "pillow-jxl-plugin")}[
+        header.kind
+    ]
+    try:
+        from PIL import Image, ImageOps
+
+        module = import_module(plugin)
+    except ImportError:
+        raise PictureError(f"{header.kind} takes another package: pip install {package}; or save it as JPEG") from None
+    if header.kind == "HEIC":
+        module.register_heif_opener()
+    try:
+        with Image.open(BytesIO(data)) as picture:  # reads the header only
+            if picture.width * picture.height > MAX_PIXELS:
+                _shrink(Header(header.kind, picture.width, picture.height), None)
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except PictureError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the plug-in raises, the file is at fault
+        raise PictureError(f"not a whole {header.kind} picture: {error}") from None
+    return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
+
+
+def _turned(frame: Frame, turns: Sequence[int]) -> Frame:
+    for turn in turns:
+        frame = np.rot90(frame, turn) if turn > 0 else frame[:, ::-1] if turn == -1 else frame[::-1]
+    return np.ascontiguousarray(frame)
 
 
 def _png_ends(data: bytes) -> bool:

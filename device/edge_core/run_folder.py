@@ -162,11 +162,13 @@ def read_held_out(
         left_out = 0
         advice = "its test photos are no longer where they were; say where the photos are with --data PHOTOS"
     else:
-        found = find_all_photos(data)
+        listing = find_all_photos(data)
+        found = listing.files
         unknown = sorted({label for _, label in found} - set(run.card.labels))
         if unknown:
             raise RunFolderError(f"{data} has the class {unknown[0]!r}, which {run.folder} was not trained on")
         read, unusable = identify_photos(found, track=track)
+        unusable += listing.dropped
         distinct = without_copies(read)
         unusable += [
             Unusable(photo.path, "the same photo is in another class")

@@ -57,6 +57,18 @@ def say_unusable(files: Sequence[Unusable], what: str = "unusable") -> None:
     say_first(what, [f"{item.path}: {item.reason}" for item in files])
 
 
+def say_passed_over(files: Sequence[Unusable], notes: Sequence[str] = ()) -> None:
+    """What a folder holds that is not used: a line for each reason with the number of files and the first of them."""
+    for note in notes:
+        say(f"note: {note}")
+    by_reason: dict[str, list[Unusable]] = {}
+    for item in files:
+        by_reason.setdefault(item.reason, []).append(item)
+    for reason, items in by_reason.items():
+        more = f" and {len(items) - 1} more" if len(items) > 1 else ""
+        say(f"passed over, {reason}: {items[0].path}{more}")
+
+
 @contextmanager
 def one_line_errors(debug: bool = False) -> Iterator[None]:
     """Turns an error into one line on standard error and its exit status; `debug` shows the traceback, too.

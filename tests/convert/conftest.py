@@ -24,7 +24,7 @@ def small_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     dense.set_weights([10 * np.eye(3)[:, ::-1], np.zeros(3)])  # R, G, B to blue, green, red
     folder = tmp_path_factory.mktemp("small-run")
     model.save(folder / MODEL_FILE)
-    found = find_photos(colour_photos)
+    found = find_photos(colour_photos).files
     (folder / CARD_FILE).write_text(ModelCard(labels_of(found), InputSpec(SIDE, SIDE)).to_text())
     write_photos(folder, split_photos(identify_photos(found)[0], seed=1))
     return read_run(folder)

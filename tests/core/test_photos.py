@@ -1,4 +1,6 @@
 import hashlib
+import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.data.photo_folder import (
+    LITTER_REASON,
     SPLITS,
     Photo,
     find_all_photos,
@@ -59,25 +62,75 @@ def test_numbers_in_names_count_by_their_value(name: str, numbers: list[int]) ->
     assert sorted(names, key=natural_key) == [f"{name}{number}.jpg" for number in sorted(numbers)]
 
 
-def test_photos_are_found_class_by_class_in_natural_order(tmp_path: Path) -> None:
-    for name in ("class 10/1.jpg", "class 2/10.png", "class 2/9.JPG", "class 2/deep/er/1.webp", "class 2/b/photo.heic"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    for name in ("class 2/notes.txt", "class 2/.hidden.jpg", ".git/1.jpg", "class 2/.thumbs/1.jpg", "loose.jpg"):
+def test_photos_are_found_class_by_class_in_natural_order_by_their_content(tmp_path: Path) -> None:
+    for name in ("class 10/1.jpg", "class 2/10", "class 2/9.txt", "class 2/deep/er/1.webp"):
+        write_picture(tmp_path / f"{name}.png", 1)
+        (tmp_path / f"{name}.png").rename(tmp_path / name)
+    for name in ("class 2/notes.jpg", "class 2/empty.png", "class 2/.hidden.jpg", ".git/1.jpg", "class 2/Thumbs.db"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("" if "empty" in name else "no picture")
+    write_picture(tmp_path / "loose.png", 1)
     (tmp_path / "nothing here").mkdir()
+    (tmp_path / "class 2" / "film.jpg").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(99))
+    (tmp_path / "class 2" / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "class 2" / "round").symlink_to(tmp_path / "class 2")
+    os.mkfifo(tmp_path / "class 2" / "pipe.jpg")
     found = find_photos(tmp_path)
-    assert [str(path.relative_to(tmp_path)) for path, _ in found] == [
-        "class 2/9.JPG",
-        "class 2/10.png",
-        "class 2/b/photo.heic",
+    assert [str(path.relative_to(tmp_path)) for path, _ in found.files] == [
+        "class 2/9.txt",
+        "class 2/10",
         "class 2/deep/er/1.webp",
         "class 10/1.jpg",
     ]
-    assert [label for _, label in found] == ["class 2"] * 4 + ["class 10"]
-    assert labels_of(found) == ("class 2", "class 10")
+    assert [label for _, label in found.files] == ["class 2"] * 3 + ["class 10"]
+    assert labels_of(found.files) == ("class 2", "class 10")
+    assert {str(item.path.relative_to(tmp_path)): item.reason for item in found.dropped} == {
+        ".git": LITTER_REASON,
+        "class 2/.hidden.jpg": LITTER_REASON,
+        "class 2/Thumbs.db": LITTER_REASON,
+        "class 2/notes.jpg": "not a picture",
+        "class 2/empty.png": "the file is empty",
+        "class 2/film.jpg": "a video",
+        "class 2/gone.jpg": "a link that leads nowhere",
+        "class 2/round": "a link to a folder that it lies in",
+        "class 2/pipe.jpg": "neither a file nor a folder",
+        "loose.png": "a picture beside the class folders, not in one",
+        "nothing here": "no picture in this class folder",
+    }
+    assert found.notes == (f"1 photos lie in deeper folders; each one's class is the folder directly in {tmp_path}.",)
     assert pictures_below(tmp_path / "class 10") == [tmp_path / "class 10" / "1.jpg"]
+
+
+def test_names_that_differ_in_normalisation_alone_are_one_class(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        write_picture(tmp_path / unicodedata.normalize(form, "café") / f"{form}.png", 1)
+    write_picture(tmp_path / "tea" / "1.png", 2)
+    found = find_photos(tmp_path)
+    assert labels_of(found.files) == (unicodedata.normalize("NFC", "café"), "tea")
+    assert len(found.files) == 3
+    assert "they are one class" in found.notes[0]
+
+
+def test_a_folder_around_the_classes_is_looked_into(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        write_picture(tmp_path / "download" / label / "1.png", 1)
+    (tmp_path / "__MACOSX").mkdir()
+    found = find_photos(tmp_path)
+    assert labels_of(found.files) == ("cat", "dog")
+    assert "download" in found.notes[0]
+
+
+@pytest.mark.parametrize("litter", ["@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN", "lost+found", ".thumbnails"])
+def test_litter_beside_split_folders_is_no_class(tmp_path: Path, litter: str) -> None:
+    for split in ("train", "val", "test"):
+        for label in ("cat", "dog"):
+            write_picture(tmp_path / split / label / "1.png", 1)
+            write_picture(tmp_path / split / label / litter / "1.png" / "thumb.png", 1)
+    (tmp_path / litter).mkdir()
+    found = find_all_photos(tmp_path)
+    assert labels_of(found.files) == ("cat", "dog")
+    assert len(found.files) == 6
+    assert [item.reason for item in found.dropped] == [LITTER_REASON] * 7
 
 
 def test_a_folder_without_classes_is_refused_with_advice(tmp_path: Path) -> None:
@@ -85,7 +138,7 @@ def test_a_folder_without_classes_is_refused_with_advice(tmp_path: Path) -> None
         find_photos(tmp_path / "missing")
     with pytest.raises(DatasetError, match="holds no pictures"):
         find_photos(tmp_path)
-    (tmp_path / "1.jpg").touch()
+    write_picture(tmp_path / "1.jpg", 1)
     with pytest.raises(DatasetError, match="one subfolder per class"):
         find_photos(tmp_path)
     with pytest.raises(DatasetError, match="not a folder"):
@@ -97,9 +150,10 @@ def test_a_folder_without_classes_is_refused_with_advice(tmp_path: Path) -> None
 def test_photos_are_read_in_order_and_the_unreadable_ones_listed(tmp_path: Path) -> None:
     for number in range(300):
         write_picture(tmp_path / "grey" / f"{number}.png", number % 256)
+    files = find_photos(tmp_path).files
     (tmp_path / "grey" / "7.png").write_text("no picture")
     (tmp_path / "grey" / "8.png").write_bytes(b"")
-    found = [*find_photos(tmp_path), (tmp_path / "grey" / "gone.png", "grey")]
+    found = [*files, (tmp_path / "grey" / "gone.png", "grey")]
     tracked: list[object] = []
 
     def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
@@ -126,9 +180,11 @@ def test_photos_are_read_in_order_and_the_unreadable_ones_listed(tmp_path: Path)
 def test_photos_that_are_not_wanted_are_not_decoded(tmp_path: Path) -> None:
     write_picture(tmp_path / "a" / "1.png", 1)
     write_picture(tmp_path / "a" / "2.png", 2)
+    write_picture(tmp_path / "a" / "3.png", 3)
+    files = find_photos(tmp_path).files
     (tmp_path / "a" / "3.png").write_text("no picture")
     unwanted = {hashlib.sha256((tmp_path / "a" / name).read_bytes()).hexdigest() for name in ("2.png", "3.png")}
-    reading = read_photos(find_photos(tmp_path), lambda *_: None, wanted=lambda sha256: sha256 not in unwanted)
+    reading = read_photos(files, lambda *_: None, wanted=lambda sha256: sha256 not in unwanted)
     assert [one.path.name for one in reading.photos] == ["1.png"]
     assert reading.unusable == ()
 
@@ -199,9 +255,9 @@ def test_empty_files_are_no_copies_of_each_other(tmp_path: Path) -> None:
 def test_photos_in_split_folders_are_found(tmp_path: Path) -> None:
     for part in ("train/cat", "valid/cat", "test/dog"):
         (tmp_path / part).mkdir(parents=True)
-        (tmp_path / part / "1.jpg").write_bytes(b"picture")
+        write_picture(tmp_path / part / "1.png", 1)
     assert set(split_folders(tmp_path)) == {"train", "val", "test"}
-    assert sorted(label for _, label in find_all_photos(tmp_path)) == ["cat", "cat", "dog"]
+    assert sorted(label for _, label in find_all_photos(tmp_path).files) == ["cat", "cat", "dog"]
     (tmp_path / "val").mkdir()
     with pytest.raises(DatasetError, match="keep one"):
         split_folders(tmp_path)

@@ -1,3 +1,4 @@
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from edge_core.errors import PictureError
-from edge_core.images import decode_picture, read_picture
+from edge_core.image_header import read_header
+from edge_core.images import decode_picture, is_cut, read_picture
 from edge_core.preprocess import Frame
 
 CORNERS = {(0, 0): (200, 30, 30), (0, 1): (30, 200, 30), (1, 0): (30, 30, 200), (1, 1): (180, 180, 180)}
@@ -118,11 +120,29 @@ def test_of_an_animation_the_first_picture_counts(kind: str) -> None:
     ],
     ids=["baseline", "progressive", "restarts", "exif", "thumbnail"],
 )
-def test_a_jpeg_cut_anywhere_is_refused(data: bytes) -> None:
-    assert looks_like(decode_picture(data), ImageOps.exif_transpose(Image.open(BytesIO(data))))
-    for length in range(len(data)):
+def test_a_jpeg_that_lacks_a_part_is_refused_and_one_that_lacks_its_end_is_not(data: bytes) -> None:
+    whole = decode_picture(data)
+    assert looks_like(whole, ImageOps.exif_transpose(Image.open(BytesIO(data))))
+    assert not is_cut(data)
+    for length in range(len(data) // 2):
         with pytest.raises(PictureError):
             decode_picture(data[:length])
+    for missing in (1, 2):
+        assert is_cut(data[:-missing])
+        assert np.array_equal(decode_picture(data[:-missing]), whole)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_jpeg_without_its_last_rows_is_decoded_as_far_as_it_goes(progressive: int) -> None:
+    noise = cv2.resize(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
+    data = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    rows = (decode_picture(data[: int(0.985 * len(data))]) == decode_picture(data)).all(axis=(1, 2))
+    assert not rows.all()
+    if not progressive:
+        assert rows[:430].all()
+    for share in (0.2, 0.5, 0.7, *(() if progressive else (0.9,))):
+        with pytest.raises(PictureError, match="truncated"):
+            decode_picture(data[: int(share * len(data))])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
@@ -140,10 +160,45 @@ def test_a_jpeg_with_bytes_behind_its_end_is_whole() -> None:
     assert np.array_equal(decode_picture(data + bytes(999)), decode_picture(data))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_the_turns_of_avif_and_heic_are_made(kind: str, orientation: int) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(corners(), kind, quality=95, exif=exif.tobytes())
+    upright = ImageOps.exif_transpose(Image.open(BytesIO(data)))
+    assert upright.size == ((48, 32) if orientation <= 4 else (32, 48))
+    assert looks_like(decode_picture(data), upright, 25)
+
+
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1"])
-def test_heic_is_named(brand: bytes) -> None:
-    with pytest.raises(PictureError, match="HEIC"):
+def test_what_takes_a_package_that_is_not_there_is_named(brand: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    with pytest.raises(PictureError, match="HEIC takes another package: pip install pillow-heif"):
         decode_picture(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(200))
+    with pytest.raises(PictureError, match="JPEG XL takes another package: pip install pillow-jxl-plugin"):
+        decode_picture(b"\xff\x0a" + bytes(200))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF"])
+def test_the_header_says_how_large_a_picture_is(kind: str) -> None:
+    header = read_header(saved(corners(), kind))
+    assert header is not None
+    assert (header.width, header.height, header.deep) == (48, 32, False)
+
+
+def test_a_picture_too_large_for_memory_is_refused_before_it_is_decoded() -> None:
+    data = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
+    huge = data[:16] + (20000).to_bytes(4) * 2 + data[24:]
+    with pytest.raises(PictureError, match="20000x20000 pixels are more than"):
+        decode_picture(huge)
+
+
+def test_a_jpeg_too_large_for_memory_is_decoded_at_a_part_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_core.images.MAX_PIXELS", 400)
+    assert decode_picture(saved(corners(), "JPEG")).shape == (16, 24, 3)
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"a shopping list\n" * 99, b"%PDF-1.7\n", b"<svg/>", b"\xff\xd8\xff"])

@@ -405,7 +405,7 @@ def test_a_snapshot_can_be_trained_on_after_relabelling_and_has_no_exif(tmp_path
     sink = Snapshots(tmp_path, {"door": Region(0.5, 0, 0.5, 1)}, every_s=0)
     sink.open(CARD)
     sink.frame(result(image=image, scores=(0.3,), zone="door"))
-    ((path, label),) = find_photos(tmp_path)
+    ((path, label),) = find_photos(tmp_path).files
     assert label == "cat"
     picture = cv2.imread(str(path))
     assert picture is not None
@@ -420,7 +420,7 @@ def test_there_is_a_pause_between_two_pictures_of_a_zone(tmp_path: Path) -> None
     for index in range(5):
         for zone in ("door", "yard"):
             sink.frame(result(index, scores=(0.3,), zone=zone))
-    assert len(find_photos(tmp_path)) == 2
+    assert len(find_photos(tmp_path).files) == 2
 
 
 def test_the_oldest_go_beyond_the_number_or_the_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,19 +429,19 @@ def test_the_oldest_go_beyond_the_number_or_the_size(tmp_path: Path, monkeypatch
     for index in range(9):
         for sink in (many, large):
             sink.frame(result(index, noise, scores=(0.3,), label=f"l{index % 2}", zone=str(index)))
-    assert sorted(path.stem.rpartition("-")[2] for path, _ in find_photos(tmp_path / "a")) == ["6", "7", "8"]
+    assert sorted(path.stem.rpartition("-")[2] for path, _ in find_photos(tmp_path / "a").files) == ["6", "7", "8"]
     kept = list((tmp_path / "b").glob("*/*"))
     assert 10_000 < sum(path.stat().st_size for path in kept) <= 20_000
     again = snapshots(tmp_path / "a", max_files=2)  # after a restart the old ones count, too
     again.frame(result(9, noise, scores=(0.3,), zone="9"))
-    assert sorted(path.stem.rpartition("-")[2] for path, _ in find_photos(tmp_path / "a")) == ["8", "9"]
+    assert sorted(path.stem.rpartition("-")[2] for path, _ in find_photos(tmp_path / "a").files) == ["8", "9"]
 
 
 def test_a_picture_that_a_person_has_moved_is_never_removed(tmp_path: Path) -> None:
     sink = snapshots(tmp_path, max_files=2)
     for index in range(2):
         sink.frame(result(index, scores=(0.3,), zone=str(index)))
-    first, second = (path for path, _ in find_photos(tmp_path))
+    first, second = (path for path, _ in find_photos(tmp_path).files)
     (tmp_path / "dog").mkdir()
     first.rename(tmp_path / "dog" / first.name)  # without its .json
     second.rename(tmp_path / "dog" / second.name)
@@ -463,7 +463,7 @@ def test_a_full_disk_leaves_no_half_picture(small_disk: SmallDisk) -> None:
     assert not [path for path in small_disk.folder.rglob("*") if path.suffix == ".jpg" or ".tmp" in path.name]
     small_disk.free()
     sink.frame(result(1, scores=(0.3,), zone="1"))
-    assert len(find_photos(small_disk.folder)) == 1
+    assert len(find_photos(small_disk.folder).files) == 1
 
 
 @given(st.text())

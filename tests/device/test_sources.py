@@ -64,8 +64,19 @@ def test_pictures_that_cannot_be_read_are_told_of_and_passed_over(
     assert [(frame.index, Path(frame.source).name) for frame in frames] == [(0, "1.png"), (1, "3.png")]
     assert [name for name, _ in told] == ["missing.png", "2.jpg", "empty"]
     assert all(str(tmp_path / name) in message for name, message in told)
-    with pytest.raises(PictureError, match=r"2\.jpg"):
+    (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
+    with pytest.raises(PictureError, match=r"2\.png"):
         all_of(tmp_path)
+
+
+def test_a_picture_is_told_by_its_content_not_its_name(tmp_path: Path, colour_frames: dict[str, Frame]) -> None:
+    data = cv2.imencode(".png", colour_frames["red"])[1].tobytes()
+    for name in ("red.jfif", "red", "red.mp4"):
+        (tmp_path / name).write_bytes(data)
+        with open_source(str(tmp_path / name)) as source:
+            (frame,) = source
+        assert np.array_equal(frame.image, colour_frames["red"])
+        assert not source.live
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v"), (".mkv", "MJPG")])

@@ -7,6 +7,8 @@ the SHA-256 of its file decides the split, finds duplicates, and keeps training 
 import hashlib
 import os
 import re
+import stat
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,8 @@ from pathlib import Path
 from typing import Final, Generic, Literal, TypeVar
 
 from edge_core.errors import DatasetError, PictureError
-from edge_core.images import EXTENSIONS, decode_picture
+from edge_core.image_header import format_of
+from edge_core.images import decode_picture
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 
@@ -44,7 +47,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A file that looks like a photo and is left out, and why."""
+    """A file or folder that is left out, and why."""
 
     path: Path
     reason: str
@@ -66,36 +69,184 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
     )
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """All files under a folder that look like pictures, in natural order; what is hidden is passed over."""
-    found = (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+LITTER: Final = frozenset(
+    name.casefold()
+    for name in (
+        *("@eaDir", "@Recycle", "@Recently-Snapshot", "@tmp", "@sharebin", "@appstore"),  # Synology, QNAP
+        *("#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "RECYCLER", "$Extend", "FOUND.000"),
+        *("Thumbs.db", "ehthumbs.db", "desktop.ini", "Picasa.ini", "ZbThumbnail.info", "__MACOSX", "lost+found"),
+        *("Icon\r", "Network Trash Folder", "Temporary Items", "TheVolumeSettingsFolder", "SYNOFILE_THUMB"),
+        *("__pycache__", "node_modules"),
     )
-    return sorted(found, key=lambda path: (natural_key(str(path.relative_to(folder))), path))
+)
+"""What network storage, operating systems and programs leave in folders, case folded; names with a dot in front are too."""
+
+LITTER_REASON: Final = "litter of an operating system or of network storage"
+HEAD_BYTES: Final = 64
 
 
-def find_photos(folder: Path) -> list[tuple[Path, str]]:
-    """Lists (path, label) of all files under `folder`/LABEL/ that look like pictures, classes in natural order.
+@dataclass(frozen=True)
+class Walk:
+    """What lies below a folder.
 
-    Hidden files and folders are passed over; so is a class without pictures.
+    Attributes:
+        pictures: files whose content is a picture's, in natural order, whatever their name is.
+        dropped: every other file, folders that cannot be looked into, and links that lead nowhere; each folder of litter
+            counts once.
+    """
+
+    pictures: tuple[Path, ...]
+    dropped: tuple[Unusable, ...]
+
+
+def walk(folder: Path) -> Walk:
+    """Looks at every file below a folder, once; links are followed, but not in circles."""
+    pictures: list[Path] = []
+    dropped: list[Unusable] = []
+    _walk(folder, (), pictures, dropped)
+    return Walk(
+        tuple(sorted(pictures, key=lambda path: (natural_key(str(path.relative_to(folder))), path))), tuple(dropped)
+    )
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """The pictures of `walk`."""
+    return list(walk(folder).pictures)
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of that name is not the user's: hidden, or left by a program."""
+    return name.startswith(".") or name.casefold() in LITTER
+
+
+def why_no_picture(path: Path) -> str:
+    """Why a file is no picture, by its content; empty if it is one."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return "neither a file nor a folder"
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except FileNotFoundError:
+        return "a link that leads nowhere" if path.is_symlink() else "no such file"
+    except OSError as error:
+        return error.strerror or str(error)
+    kind = format_of(head)
+    return "the file is empty" if not head else "a video" if kind == "video" else "" if kind else "not a picture"
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...], pictures: list[Path], dropped: list[Unusable]) -> None:
+    try:
+        status = folder.stat()
+        children = sorted(folder.iterdir())
+    except OSError as error:
+        dropped.append(Unusable(folder, error.strerror or str(error)))
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        dropped.append(Unusable(folder, "a link to a folder that it lies in"))
+        return
+    for child in children:
+        if is_litter(child.name):
+            dropped.append(Unusable(child, LITTER_REASON))
+        elif child.is_dir():
+            _walk(child, (*above, here), pictures, dropped)
+        elif reason := why_no_picture(child):
+            dropped.append(Unusable(child, reason))
+        else:
+            pictures.append(child)
+
+
+def nfc(name: str) -> str:
+    """A name as labels have it: accents in one character each, as NFC has them; a Mac's disk may have them in two."""
+    return unicodedata.normalize("NFC", name)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The photos of a dataset, not yet read.
+
+    Attributes:
+        files: (path, label) of each, classes in natural order.
+        dropped: what was passed over, and why.
+        notes: what else was decided, in whole sentences.
+    """
+
+    files: tuple[tuple[Path, str], ...]
+    dropped: tuple[Unusable, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, other: "Listing") -> "Listing":
+        return Listing(self.files + other.files, self.dropped + other.dropped, self.notes + other.notes)
+
+
+def find_photos(folder: Path) -> Listing:
+    """Lists all pictures under `folder`/LABEL/, and what is passed over.
+
+    Photos in deeper folders belong to the class that the first folder names. A folder that holds nothing but one folder
+    with the classes is looked into.
 
     Raises:
         DatasetError: no such folder, or none of its subfolders holds a picture.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder" if not folder.exists() else f"{folder} is not a folder")
-    found = []
-    for label_folder in sorted((child for child in folder.iterdir() if child.is_dir()), key=_by_name):
-        if not label_folder.name.startswith("."):
-            found += [(path, label_folder.name) for path in pictures_below(label_folder)]
-    if not found:
+    notes: list[str] = []
+    inner = _only_folder(folder)
+    if inner is not None:
+        notes.append(f"the classes are the folders in {inner}, which is all that {folder} holds.")
+        folder = inner
+    files: dict[str, list[Path]] = {}
+    names: dict[str, set[str]] = {}
+    dropped: list[Unusable] = []
+    deeper = 0
+    for child in sorted(_children(folder), key=_by_name):
+        if is_litter(child.name):
+            dropped.append(Unusable(child, LITTER_REASON))
+        elif child.is_dir():
+            found = walk(child)
+            dropped += found.dropped
+            if not found.pictures:
+                dropped.append(Unusable(child, "no picture in this class folder"))
+                continue
+            files.setdefault(nfc(child.name), []).extend(found.pictures)
+            names.setdefault(nfc(child.name), set()).add(child.name)
+            deeper += sum(path.parent != child for path in found.pictures)
+        else:
+            reason = why_no_picture(child)
+            dropped.append(Unusable(child, reason or "a picture beside the class folders, not in one"))
+    if not files:
         flat = "its pictures lie beside each other" if pictures_below(folder) else "it holds no pictures"
+        first = next((item for item in dropped if item.path.is_file() and not is_litter(item.path.name)), None)
+        if first and flat == "it holds no pictures":
+            flat += f" ({first.path.name}: {first.reason})"
         raise DatasetError(f"{folder}: {flat}; put them into one subfolder per class, {folder}/CLASS/photo.jpg")
-    return found
+    notes += [
+        f"{label!r} is there as {len(several)} folders whose names differ only in how accents are encoded; they are one class."
+        for label, several in names.items()
+        if len(several) > 1
+    ]
+    if deeper:
+        notes.append(f"{deeper} photos lie in deeper folders; each one's class is the folder directly in {folder}.")
+    return Listing(
+        tuple((path, label) for label, paths in files.items() for path in paths), tuple(dropped), tuple(notes)
+    )
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"{folder}: {error.strerror or error}") from error
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """The one folder in `folder`, if nothing else is there and it holds several folders with pictures."""
+    children = [child for child in _children(folder) if not is_litter(child.name)]
+    if len(children) != 1 or not children[0].is_dir():
+        return None
+    below = [child for child in _children(children[0]) if child.is_dir() and not is_litter(child.name)]
+    return children[0] if sum(bool(walk(child).pictures) for child in below) > 1 else None
 
 
 _SPLIT_FOLDERS: Final[dict[str, Split]] = {
@@ -108,14 +259,14 @@ _SPLIT_FOLDERS: Final[dict[str, Split]] = {
 
 
 def split_folders(folder: Path) -> dict[Split, Path]:
-    """The split folders that lie in `folder`, if `train/` is one of them and nothing else is there; else none.
+    """The split folders that lie in `folder`, if `train/` is one of them and nothing but litter beside; else none.
 
     Raises:
         DatasetError: two folders for the same split, `val/` and `valid/`, say.
     """
     if not folder.is_dir():
         return {}
-    names = [child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    names = [child.name for child in _children(folder) if child.is_dir() and not is_litter(child.name)]
     if "train" not in names or not set(names) <= set(_SPLIT_FOLDERS):
         return {}
     found: dict[Split, Path] = {}
@@ -126,9 +277,21 @@ def split_folders(folder: Path) -> dict[Split, Path]:
     return found
 
 
-def find_all_photos(folder: Path) -> list[tuple[Path, str]]:
+def beside_splits(folder: Path) -> tuple[Unusable, ...]:
+    """What lies beside split folders, and is passed over."""
+    others = [child for child in sorted(_children(folder)) if is_litter(child.name) or not child.is_dir()]
+    return tuple(
+        Unusable(child, LITTER_REASON if is_litter(child.name) else why_no_picture(child) or "beside the split folders")
+        for child in others
+    )
+
+
+def find_all_photos(folder: Path) -> Listing:
     """What `find_photos` lists, of a folder or of all the split folders in it."""
-    return [item for part in split_folders(folder).values() or [folder] for item in find_photos(part)]
+    parts = split_folders(folder)
+    if not parts:
+        return find_photos(folder)
+    return sum((find_photos(part) for part in parts.values()), Listing((), beside_splits(folder)))
 
 
 def labels_of(found: Sequence[tuple[Path, str]]) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge_core.data.photo_folder import HEAD_BYTES
 from edge_core.errors import SourceError
-from edge_core.images import EXTENSIONS
+from edge_core.image_header import format_of
 from edge_device.interrupts import interruptible
 from edge_device.sources.fake import FakeCamera, fake_camera
 from edge_device.sources.network.addresses import is_address, redact, split_address
@@ -119,6 +120,17 @@ def _file(text: str, skipped: Skipped | None, covering: int | None, realtime: bo
             f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera, and rtsp:// or "
             "http:// begins the address of one on the network"
         )
-    if path.is_dir() or path.suffix.lower() in EXTENSIONS:
+    if path.is_dir() or _is_picture(path):
         return Pictures([path], skipped)
     return Video(path, realtime)
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file's content is a picture's; a pipe is left to be read as a video."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return format_of(file.read(HEAD_BYTES)) not in ("", "video")
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from error

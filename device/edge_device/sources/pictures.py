@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from edge_core.data.photo_folder import natural_key, pictures_below
+from edge_core.data.photo_folder import is_litter, natural_key, walk, why_no_picture
 from edge_core.errors import PictureError, SourceError
-from edge_core.images import EXTENSIONS, read_picture
+from edge_core.images import read_picture
 from edge_device.sources.source import Source, SourceFrame
 
 Skipped = Callable[[Path, PictureError], None]
@@ -38,7 +38,7 @@ class Pictures(Source):
         opened = time.monotonic()
         index = 0
         for named in self._paths:
-            for path in (pictures_below(named) or [named]) if named.is_dir() else [named]:
+            for path in self._below(named) if named.is_dir() else [named]:
                 start = time.perf_counter()
                 if self._closed:
                     return
@@ -56,6 +56,16 @@ class Pictures(Source):
                 yield SourceFrame(image, str(path), index, taken - opened, 1e3 * (time.perf_counter() - start), taken)
                 index += 1
 
+    def _below(self, folder: Path) -> list[Path]:
+        """The pictures below a folder, or the folder itself where there is none; tells what is passed over."""
+        found = walk(folder)
+        for item in found.dropped:
+            if not is_litter(item.path.name):
+                self._unreadable += 1
+                if self._skipped:
+                    self._skipped(item.path, PictureError(f"{item.path}: {item.reason}"))
+        return list(found.pictures) or [folder]
+
     def close(self) -> None:
         self._closed = True
 
@@ -67,7 +77,7 @@ def matching(pattern: str) -> list[Path]:
         SourceError: there is none.
     """
     found = [Path(name) for name in glob.glob(pattern, recursive=True)]
-    found = [path for path in found if path.is_dir() or path.suffix.lower() in EXTENSIONS]
+    found = [path for path in found if path.is_dir() or not why_no_picture(path)]
     if not found:
         raise SourceError(f"{pattern!r} is neither a file nor a pattern that matches pictures or folders")
     return sorted(found, key=lambda path: (natural_key(str(path)), path))

@@ -20,6 +20,7 @@ from edge_device.console import (
     one_line_errors,
     say,
     say_first,
+    say_passed_over,
     say_unusable,
     track,
 )
@@ -184,6 +185,7 @@ def fit(
             f"{photos.name}: {len(photos.labels)} classes, "
             + ", ".join(f"{len(members)} photos to {split}" for split, members in photos.splits.items())
         )
+        say_passed_over(photos.passed_over, photos.notes)
         say_unusable(photos.unusable, "unreadable")
         _say_groups("there more than once, used once", photos.repeated)
         _say_groups("in several classes, left out", photos.contradicted)

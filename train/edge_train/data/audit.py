@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from edge_core.data.photo_folder import Photo, Unusable, read_photos, without_copies
+from edge_core.data.photo_folder import HEAD_BYTES, LITTER_REASON, Photo, Unusable, read_photos, without_copies
 from edge_core.errors import DatasetError
+from edge_core.image_header import format_of
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_train.data.dataset import Found, divide
@@ -51,6 +52,8 @@ class Inspection:
         sizes: least, middle and largest `width`, `height` in pixels.
         formats: photos per file format.
         unusable: files that cannot be read or decoded.
+        passed_over: what else lies in the folder, and why it is not used.
+        notes: what was decided about the folder, in whole sentences.
         repeated: groups of files with the same content, of which one is used.
         contradicted: groups of files with the same content in two classes, of which none is used.
         near: groups of photos that look alike, those across classes and splits first.
@@ -66,6 +69,8 @@ class Inspection:
     repeated: list[list[Photo]]
     contradicted: list[list[Photo]]
     near: list[NearDuplicates]
+    passed_over: tuple[Unusable, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def photos(self) -> int:
@@ -82,6 +87,10 @@ class Inspection:
             )
         for count, what in (
             (len(self.unusable), "cannot be read"),
+            (
+                sum(item.reason != LITTER_REASON for item in self.passed_over),
+                "are not pictures, or not in a class, and passed over",
+            ),
             (sum(map(len, self.contradicted)), "are in several classes with the same content, and left out"),
             (sum(map(len, self.repeated)), "share their content with another of their class, and are used once"),
             (_members(self.near, "across_classes"), "look like one of another class"),
@@ -100,7 +109,9 @@ class Inspection:
             lines.append(f"  {label:{width}}  {count:6}  {', '.join(parts)}".rstrip())
         lines += [f"{name} {low} to {high}, median {middle}" for name, (low, middle, high) in self.sizes.items()]
         lines.append(", ".join(f"{count} {kind}" for kind, count in self.formats.items()))
+        lines += [f"note: {note}" for note in self.notes]
         lines += [f"unreadable: {item.path}: {item.reason}" for item in self.unusable]
+        lines += [f"passed over: {item.path}: {item.reason}" for item in self.passed_over]
         listed = [("in several classes, left out", group) for group in self.contradicted]
         listed += [("there more than once, used once", group) for group in self.repeated]
         listed += [(near.describe(), list(near.photos)) for near in self.near]
@@ -122,6 +133,8 @@ class Inspection:
             },
             "formats": self.formats,
             "unusable": [asdict(item) | {"path": str(item.path)} for item in self.unusable],
+            "passed_over": [asdict(item) | {"path": str(item.path)} for item in self.passed_over],
+            "notes": list(self.notes),
             "repeated": [listed(group) for group in self.repeated],
             "contradicted": [listed(group) for group in self.contradicted],
             "near_duplicates": [
@@ -191,6 +204,8 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
         repeated=distinct.repeated,
         contradicted=distinct.contradicted,
         near=sorted(near, key=lambda group: (not group.across_classes, not group.across_splits)),
+        passed_over=found.passed_over,
+        notes=found.notes,
     )
 
 
@@ -210,21 +225,7 @@ def _members(groups: Sequence[NearDuplicates], kind: str) -> int:
     return sum(len(group.photos) for group in groups if getattr(group, kind))
 
 
-_SIGNATURES: Final = (
-    (0, b"\xff\xd8", "JPEG"),
-    (0, b"\x89PNG", "PNG"),
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-    (8, b"WEBP", "WebP"),
-    (8, b"avif", "AVIF"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (0, b"P", "PNM"),
-)
-
-
 def _format(path: Path) -> str:
     """The format by the file's first bytes; its name need not tell the truth."""
     with path.open("rb") as file:
-        start = file.read(12)
-    return next((kind for at, bytes_, kind in _SIGNATURES if start[at:].startswith(bytes_)), path.suffix[1:].lower())
+        return format_of(file.read(HEAD_BYTES))

@@ -8,9 +8,11 @@ from typing import Final
 from edge_core.artifact.card import check_labels
 from edge_core.data.photo_folder import (
     SPLITS,
+    Listing,
     Photo,
     Split,
     Unusable,
+    beside_splits,
     find_photos,
     identify_photos,
     label_counts,
@@ -45,6 +47,8 @@ class PhotoSet:
         unusable: files that cannot be read.
         repeated: groups of files with the same content, of which one is used.
         contradicted: groups of files with the same content in two classes, of which none is used.
+        passed_over: what else lies in the folder, and why it is not used.
+        notes: what was decided about the folder, in whole sentences.
     """
 
     name: str
@@ -55,6 +59,8 @@ class PhotoSet:
     unusable: list[Unusable]
     repeated: list[list[Photo]]
     contradicted: list[list[Photo]]
+    passed_over: tuple[Unusable, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -72,6 +78,8 @@ class Found:
         files: (path, label) of each.
         split_of: the split of each file, where the dataset has split folders; else empty.
         mirror: whether a mirrored photo still shows its label.
+        passed_over: what else lies in the folder, and why it is not used.
+        notes: what was decided about the folder, in whole sentences.
     """
 
     name: str
@@ -79,6 +87,8 @@ class Found:
     files: list[tuple[Path, str]]
     split_of: dict[Path, Split]
     mirror: bool
+    passed_over: tuple[Unusable, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def find_dataset(
@@ -117,16 +127,20 @@ def find_dataset(
         elif not folder.exists():
             raise DatasetError(f"{data}: no such folder, nor one of the sets {', '.join((SIGNS, *NAMED_SETS))}")
     folder = folder.absolute()  # the run's list of photos must hold wherever it is read
-    files: list[tuple[Path, str]] = []
     split_of: dict[Path, Split] = {}
-    given = split_folders(folder)
-    for split, part in given.items():
-        part_files = find_photos(part)
-        files += part_files
-        split_of.update((path, split) for path, _ in part_files)
-    if not given:
-        files = find_photos(folder)
-    return Found(name or folder.resolve().name, folder, files, split_of, mirror=name != SIGNS)
+    parts = {split: find_photos(part) for split, part in split_folders(folder).items()}
+    for split, part in parts.items():
+        split_of.update((path, split) for path, _ in part.files)
+    listing = sum(parts.values(), Listing((), beside_splits(folder))) if parts else find_photos(folder)
+    return Found(
+        name or folder.resolve().name,
+        folder,
+        list(listing.files),
+        split_of,
+        mirror=name != SIGNS,
+        passed_over=listing.dropped,
+        notes=listing.notes,
+    )
 
 
 def open_photos(
@@ -192,6 +206,8 @@ def divide(
         unusable=unusable,
         repeated=distinct.repeated,
         contradicted=distinct.contradicted,
+        passed_over=found.passed_over,
+        notes=found.notes,
     )
 
 

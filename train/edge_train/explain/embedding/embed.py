@@ -274,7 +274,7 @@ def _find_photos(
         raise DatasetError(f"{data}: no such folder" if not data.exists() else f"{data} is not a folder")
     files = [(path, "") for path in pictures_below(data)]
     if labelled and any(path.parent != data for path, _ in files):
-        files = find_all_photos(data)
+        files = list(find_all_photos(data).files)
     if not files:
         raise DatasetError(f"{data}: it holds no pictures")
     return identify_photos(files, track=track)

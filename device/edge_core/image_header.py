@@ -1,0 +1,257 @@
+"""What a picture file says of itself in its first bytes: format, width and height, how it is to be turned.
+
+The name of a file plays no part. Sizes are read before anything is decoded, so that no file takes more memory than its
+pixels are allowed to.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+_FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+"""JPEG's start-of-frame markers (ITU-T T.81, table B.1): baseline, progressive and their kin."""
+
+SCAN: Final = 0xDA
+
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+_BITMAP_HEADERS: Final = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+_JXL_BOX: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
+_JP2_BOX: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
+_PNM: Final = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
+_HEAD: Final = 64
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of a picture say.
+
+    Attributes:
+        kind: name of the format.
+        width, height: in pixels, before it is turned; 0 where the bytes do not say.
+        deep: whether its levels have more than 8 bits.
+        turns: AVIF's and HEIF's `irot` and `imir`, in their order: quarter turns to the left as 1 to 3, or -1 for a
+            picture mirrored left to right, -2 for one mirrored top to bottom.
+    """
+
+    kind: str
+    width: int = 0
+    height: int = 0
+    deep: bool = False
+    turns: tuple[int, ...] = ()
+
+
+def format_of(head: bytes) -> str:
+    """The format that the first 64 bytes of a file are of; empty for what is neither a picture nor a video.
+
+    "video" is what a camera films; every other name is a picture's format, whether it can be decoded or not.
+    """
+    if head[4:8] == b"ftyp":
+        brands = {head[at : at + 4] for at in range(8, min(len(head), int.from_bytes(head[:4])), 4)} - {head[12:16]}
+        if brands & _AVIF_BRANDS:
+            return "AVIF"
+        return "HEIC" if brands & _HEIC_BRANDS else "video"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BITMAP_HEADERS:
+        return "BMP"
+    if re.match(rb"P[1-6][\s#]", head):
+        return "PNM"
+    return next((kind for at, start, kind in _SIGNATURES if head[at:].startswith(start)), "")
+
+
+_SIGNATURES: Final = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"GIF8", "GIF"),
+    (8, b"WEBP", "WebP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "TIFF"),
+    (0, b"MM\0+", "TIFF"),
+    (0, _JP2_BOX, "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, _JXL_BOX, "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (8, b"AVI ", "video"),
+    (0, b"\x1aE\xdf\xa3", "video"),  # Matroska, WebM
+    (0, b"\0\0\x01\xba", "video"),  # MPEG program stream
+    (4, b"moov", "video"),
+    (4, b"mdat", "video"),
+    (4, b"wide", "video"),
+)
+
+
+def read_header(data: bytes) -> Header | None:
+    """Reads the header of a picture; None for bytes that are no picture. Damaged ones have a width and height of 0."""
+    kind = format_of(data[:_HEAD])
+    if kind in ("", "video"):
+        return None
+    try:
+        return _READERS[kind](data) if kind in _READERS else Header(kind)
+    except (struct.error, IndexError):
+        return Header(kind)
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and position of each segment of a JPEG up to its first scan.
+
+    As in ITU-T T.81, B.1.1: FF, marker, two bytes of length that count themselves.
+    """
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        if data[position + 1] == 0xFF:  # fill byte
+            position += 1
+            continue
+        yield data[position + 1], position
+        if data[position + 1] == SCAN:
+            return
+        position += 2 + int.from_bytes(data[position + 2 : position + 4])
+
+
+def _jpeg(data: bytes) -> Header:
+    for marker, start in jpeg_segments(data):
+        if marker in _FRAMES:  # FF, marker, length, precision, then height and width of two bytes each
+            precision, height, width = struct.unpack_from(">BHH", data, start + 4)
+            return Header("JPEG", width, height, precision > 8)
+    return Header("JPEG")
+
+
+def _png(data: bytes) -> Header:
+    width, height, depth = struct.unpack_from(">IIB", data, 16)
+    return Header("PNG", width, height, depth > 8)
+
+
+def _gif(data: bytes) -> Header:
+    return Header("GIF", *struct.unpack_from("<HH", data, 6))
+
+
+def _bmp(data: bytes) -> Header:
+    (size,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
+    return Header("BMP", abs(width), abs(height))
+
+
+def _webp(data: bytes) -> Header:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return Header("WebP", width, height)
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Header("WebP", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+    width, height = struct.unpack_from("<HH", data, 26)
+    return Header("WebP", width & 0x3FFF, height & 0x3FFF)
+
+
+def _pnm(data: bytes) -> Header:
+    found = _PNM.match(data[:4096])
+    if not found:
+        return Header("PNM")
+    rest = (
+        re.match(rb"(?:\s|#[^\n]*\n)*(\d+)", data[found.end() : found.end() + 4096]) if data[1:2] in b"2356" else None
+    )
+    width, height = (int(number[:12]) for number in found.groups())
+    return Header("PNM", width, height, bool(rest) and int(rest[1][:9]) > 255)  # type: ignore[index]
+
+
+def _tiff(data: bytes) -> Header:
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
+    first, size = (at + 8, 20) if big else (at + 2, 12)
+    sides = {}
+    for entry in range(first, first + min(count, 4096) * size, size):
+        tag, kind, number = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, entry)
+        where = entry + (12 if big else 8)
+        if tag in (256, 257, 258) and kind in (3, 4):
+            if tag == 258 and number * 2 > (8 if big else 4):
+                (where,) = struct.unpack_from(order + ("Q" if big else "I"), data, where)
+            (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, where)
+    return Header("TIFF", sides.get(256, 0), sides.get(257, 0), sides.get(258, 8) > 8)
+
+
+def _jpeg_2000(data: bytes) -> Header:
+    at = data.find(b"\xff\x4f\xff\x51")
+    if at < 0:
+        return Header("JPEG 2000")
+    right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
+    return Header("JPEG 2000", right - left, bottom - top, data[at + 42] & 0x7F > 7)
+
+
+def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Type, start and end of the content of each box (ISO/IEC 14496-12, 4.2) between two positions."""
+    while start + 8 <= end:
+        size, head = int.from_bytes(data[start : start + 4]), 8
+        if size == 1:
+            size, head = int.from_bytes(data[start + 8 : start + 16]), 16
+        size = min(size, end - start) if size else end - start
+        if size < head:
+            return
+        yield data[start + 4 : start + 8], start + head, start + size
+        start += size
+
+
+def _heif(data: bytes) -> Header:
+    """Size and turns of the primary item (ISO/IEC 23008-12, 6.5): the largest `ispe` counts, whatever item it is of."""
+    kind = format_of(data[:_HEAD])
+    meta = next((box for box in _boxes(data, 0, len(data)) if box[0] == b"meta"), None)
+    if meta is None:
+        return Header(kind)
+    children = {name: (start, end) for name, start, end in _boxes(data, meta[1] + 4, meta[2])}
+    inside = {name: (start, end) for name, start, end in _boxes(data, *children.get(b"iprp", (0, 0)))}
+    properties = list(_boxes(data, *inside.get(b"ipco", (0, 0))))
+    sizes = [struct.unpack_from(">II", data, start + 4) for name, start, _ in properties if name == b"ispe"]
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    deep = any(max(data[start + 5 : end], default=8) > 8 for name, start, end in properties if name == b"pixi")
+    turns = []
+    primary = _primary_item(data, children.get(b"pitm"))
+    for index in _associated(data, inside.get(b"ipma"), primary):
+        name, start, _ = properties[index - 1] if 0 < index <= len(properties) else (b"", 0, 0)
+        if name == b"irot" and data[start] & 3:
+            turns.append(data[start] & 3)
+        elif name == b"imir":
+            turns.append(-1 if data[start] & 1 else -2)
+    return Header(kind, width, height, deep, tuple(turns))
+
+
+def _primary_item(data: bytes, place: tuple[int, int] | None) -> int:
+    if place is None:
+        return 0
+    start = place[0]
+    return int.from_bytes(data[start + 4 : start + (8 if data[start] else 6)])
+
+
+def _associated(data: bytes, place: tuple[int, int] | None, item: int) -> list[int]:
+    """Numbers, from 1, of the properties of an item, in the order in which they are to be applied."""
+    if place is None:
+        return []
+    start = place[0]
+    version, wide = data[start], data[start + 3] & 1
+    (entries,) = struct.unpack_from(">I", data, start + 4)
+    at = start + 8
+    for _ in range(min(entries, 4096)):
+        (number,) = struct.unpack_from(">H" if version < 1 else ">I", data, at)
+        at += 2 if version < 1 else 4
+        count, at = data[at], at + 1
+        size = 2 if wide else 1
+        found = [int.from_bytes(data[at + size * n : at + size * (n + 1)]) for n in range(count)]
+        if number == item:
+            return [value & (0x7FFF if wide else 0x7F) for value in found]
+        at += size * count
+    return []
+
+
+_READERS: Final = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "WebP": _webp,
+    "PNM": _pnm,
+    "TIFF": _tiff,
+    "JPEG 2000": _jpeg_2000,
+    "AVIF": _heif,
+    "HEIC": _heif,
+}
