@@ -4,8 +4,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from typing import Annotated, Any, Final, TypeVar
 
@@ -149,10 +149,16 @@ def extra_needed(extra: str, *modules: str) -> Iterator[None]:
         ) from error
 
 
-def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+def say_next(command: str) -> None:
+    """The last line of a command on standard error: what to do next, to be pasted."""
+    print(f"next: {command}", file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], label: str, total: int | None = None) -> Generator[T, None, None]:
     """The `edge_core.progress.Track` of the commands, on standard error.
 
-    Draws a bar with throughput and remaining time on a terminal; elsewhere one line at the end, if it took long.
+    Draws a bar with throughput and remaining time on a terminal, for a single step a spinner with the time that has
+    passed; elsewhere one line at the end, if it took long.
     """
     if sys.stderr.isatty():
         yield from _with_bar(items, label, total)
@@ -163,13 +169,44 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         yield item
     elapsed = time.perf_counter() - start
     if elapsed > QUIET_S:
-        say(f"{label}: {count} in {elapsed:.0f} s, {count / elapsed:.1f}/s")
+        steps = "" if total == 1 else f"{count} in "
+        rate = "" if total == 1 else f", {count / elapsed:.1f}/s"
+        say(f"{label}: {steps}{elapsed:.0f} s{rate}")
+
+
+@contextmanager
+def working(label: str) -> Iterator[None]:
+    """Shows that work without steps goes on: a spinner with the time that has passed, as `track` draws it."""
+    with ExitStack() as shown:
+        step = track([None], label, 1)
+        shown.callback(step.close)
+        next(step)
+        yield
+        next(step, None)
 
 
 def _with_bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     from rich.console import Console  # late: a tenth of the time that `edge-run images` takes on one picture
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeColumn
+    from rich.progress import Progress
+
+    terminal = Console(stderr=True)
+    with Progress(*progress_columns(terminal.width, total), console=terminal, transient=total == 1) as progress:
+        yield from progress.track(items, total=total, description=label)
+
+
+def progress_columns(width: int, total: int | None) -> tuple[Any, ...]:
+    """The columns of a `rich.progress.Progress` on a terminal of `width` columns: words fold, figures never do."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -177,12 +214,13 @@ def _with_bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
             speed = task.finished_speed or task.speed
             return Text(f"{speed:.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "")
 
-    columns: tuple[Any, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeColumn(elapsed_when_finished=True),
+    words = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
+    if total == 1:
+        return SpinnerColumn(), words, TimeElapsedColumn(table_column=Column(no_wrap=True))
+    return (
+        words,
+        BarColumn(min(40, max(6, width - 60)), table_column=Column(no_wrap=True)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        Rate(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(items, total=total, description=label)

@@ -10,10 +10,11 @@ import pytest
 
 from edge_bench.render import chart
 from edge_bench.render.output import check_out, write_report
-from edge_bench.render.table import print_table
+from edge_bench.render.table import print_report
 from edge_bench.results.report import Failed, Report, Sustained
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
+from edge_device import tables
 
 FILES = {"bench.json", "bench.csv", "bench.png", "bench.html"}
 MakeReport = Callable[..., Report]
@@ -123,12 +124,19 @@ def test_the_names_in_a_chart_cover_neither_each_other_nor_a_point(make_report: 
         assert not box.count_overlaps([covered for row in rows for covered in chart._covered(axes, row)])
 
 
-def test_the_table_fits_a_hundred_columns(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(report)
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_fits_and_cuts_no_figure(
+    width: int, report: Report, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "LOG_COLUMNS", width)
+    print_report(replace(report, rows=tuple(replace(row, peak_memory_mb=754.3) for row in report.rows)))
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 100
-    row = next(line.split() for line in lines if line.startswith("flowers-int8"))
-    assert row == ["flowers-int8", "91.7", "-0.4", "99.6", "0.25", "2.59", "2.33", "386", "2700", "62"]
+    assert max(map(len, lines[: lines.index("")])) <= width
+    row = next(line.split() for line in lines if line.startswith("flowers-i") and "91.7" in line)
+    figures = ["91.7", "-0.4", "99.6", "0.25", "2.59", "2.33", "386", "2700", "754"]
+    assert row[1:] == [figure for figure in figures if figure in row]
+    assert {"91.7", "-0.4", "2.59", "754"} <= set(row)
+    assert (len(row) == 10) == (width == 120)
 
 
 def test_a_row_that_failed_and_one_that_is_unstable_are_told_of_in_table_and_page(
@@ -136,7 +144,7 @@ def test_a_row_that_failed_and_one_that_is_unstable_are_told_of_in_table_and_pag
 ) -> None:
     shaky = replace(report.rows[1], unstable=("its turns spread by 30 %",))
     told = replace(report, rows=(report.rows[0], shaky), failed=(Failed("<b>other</b>", "not installed"),))
-    print_table(told)
+    print_report(told)
     write_report(told, tmp_path / "bench")
     page = (tmp_path / "bench" / "bench.html").read_text("utf-8")
     for text in (capsys.readouterr().out, page):

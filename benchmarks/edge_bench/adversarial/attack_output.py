@@ -2,22 +2,19 @@
 
 import csv
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from edge_bench.adversarial.attack_report import NOISE, SQUARE, AdversarialReport, AttackedRow
 from edge_bench.render import output, page_tables
-from edge_bench.render.table import WIDTH
 from edge_core import html as page
 from edge_core.files import folder_written_whole
 from edge_core.html import Html
 from edge_core.statistics import Estimate
+from edge_device.tables import Column, print_table, terminal
 
 JSON_FILE: Final = "robustness.json"
 CSV_FILE: Final = "robustness.csv"
@@ -66,18 +63,20 @@ def title_of(report: AdversarialReport, attack: str) -> str:
 
 def print_report(report: AdversarialReport) -> None:
     """Prints a table for each attack to standard output."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = terminal()
+    *epsilons, mean, change = _columns(report)
+    columns = (
+        Column("model", number=False),
+        *(Column(name, keep=number) for number, name in enumerate(epsilons)),
+        Column(mean, keep=len(epsilons)),
+        Column(change),
+    )
     for attack in report.attacks:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-        table.add_column("model", overflow="fold", min_width=9)
-        for name in _columns(report):
-            table.add_column(name, justify="right", no_wrap=True)
         rows = [row for row in report.rows if attack in row.curves]
-        for row in rows:
-            table.add_row(escape(row.name), *(_two_lines(one, sign) for one, sign in _cells(row, attack)))
+        cells = [(escape(row.name), *(_two_lines(one, sign) for one, sign in _cells(row, attack))) for row in rows]
         photos = report.rows[0].curves[attack].photos
         console.print(f"[bold]{escape(title_of(report, attack))}[/bold]; {photos} photos", soft_wrap=True)
-        console.print(table)
+        print_table(console, columns, cells, f"{PAGE_FILE} has all")
         for row in rows[1:]:
             if attack != NOISE:
                 console.print(f"{row.name}: {row.curves[attack].verdict}", markup=False, soft_wrap=True)

@@ -460,9 +460,9 @@ def _show(benchmark: Benchmark, out: Path, as_json: bool) -> None:
     if as_json:
         print(report.to_text(), end="")
     else:
-        from edge_bench.render.table import print_table  # late: rich is slow to import
+        from edge_bench.render.table import print_report  # late: rich is slow to import
 
-        print_table(report)
+        print_report(report)
     say(f"wrote bench.json, bench.csv, bench.png and bench.html to {out}")
 
 

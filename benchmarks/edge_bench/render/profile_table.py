@@ -1,26 +1,28 @@
 """A profile, as a person sees it."""
 
-import sys
+from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from edge_bench.profiling.profile import Profile
-from edge_bench.render.table import WIDTH
+from edge_device.tables import Column, print_table, terminal
+
+COLUMNS: Final = (
+    Column("#", keep=1),
+    Column("ms"),
+    Column("%", keep=5),
+    Column("operator", number=False),
+    Column("shape", keep=2),
+    Column("run by", number=False, keep=4),
+    Column("layer", number=False, keep=3),
+)
 
 
 def print_profile(profile: Profile) -> None:
     """Prints a profile to standard output: every step in order, what fell out of the delegate, and the sums."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("#", "ms", "%"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("operator", "shape", "run by"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("layer", overflow="fold")
-    for step in profile.steps:
-        table.add_row(
+    console = terminal()
+    rows = [
+        (
             "" if step.index is None else str(step.index),
             f"{step.ms:.3f}",
             f"{100 * step.share:.1f}",
@@ -29,9 +31,11 @@ def print_profile(profile: Profile) -> None:
             escape(step.kernel) if step.delegated else "[bold]interpreter[/bold]",
             escape(step.layer or step.output),
         )
+        for step in profile.steps
+    ]
     threads = f"{profile.threads} thread{'s' * (profile.threads > 1)}"
     console.print(f"{profile.runtime}, {threads}, {profile.runs} runs; times are the runtime's own\n", markup=False)
-    console.print(table)
+    print_table(console, COLUMNS, rows, "--json has all")
     alone = sum(step.ms for step in profile.fallen_out)
     delegate = f"XNNPACK ran {len(profile.steps) - len(profile.fallen_out)} in {profile.partitions} part{'s' * (profile.partitions != 1)}"
     console.print(

@@ -1,28 +1,24 @@
 """The table that a person sees."""
 
-import sys
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from edge_bench.results.report import Report, Row
 from edge_core.statistics import Estimate
-
-WIDTH: Final = 100
-"""Columns where standard output is no terminal, so that a log gets the table unbroken."""
+from edge_device.tables import Column, print_table, terminal
 
 COLUMNS: Final = (
-    "top-1\n%",
-    "change\npoints",
-    "same\n%",
-    "ratio",
-    "total\nms",
-    "invoke\nms",
-    "fps",
-    "file\nkB",
-    "memory\nMB",
+    Column("model", number=False),
+    Column("top-1\n%"),
+    Column("change\npoints", keep=7),
+    Column("same\n%", keep=4),
+    Column("ratio", keep=3),
+    Column("total\nms", keep=8),
+    Column("invoke\nms", keep=1),
+    Column("fps", keep=2),
+    Column("file\nkB", keep=6),
+    Column("memory\nMB", keep=5),
 )
 
 LEGEND: Final = """\
@@ -31,16 +27,10 @@ change, same: to the first row, photo by photo. fps: from the median total.
 ratio: of the total to the first row's in the same round; it repeats where ms do not."""
 
 
-def print_table(report: Report) -> None:
+def print_report(report: Report) -> None:
     """Prints a report to standard output."""
     where = report.environment
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    table = Table(box=None, padding=(0, 1 if console.width < 92 else 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("model", overflow="fold", min_width=9)
-    for name in COLUMNS:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in report.rows:
-        table.add_row(*_cells(row))
+    console = terminal()
     console.print(
         f"{where.machine}, {report.photos} held-out photos, "
         f"{report.settings.frame_size[0]}x{report.settings.frame_size[1]} frames; "
@@ -48,7 +38,7 @@ def print_table(report: Report) -> None:
         f"{', '.join(dict.fromkeys(threads_of(row) for row in report.rows))}\n",
         markup=False,
     )
-    console.print(table)
+    print_table(console, COLUMNS, [_cells(row) for row in report.rows], "bench.html has all")
     for failed in report.failed:
         console.print(f"{failed.name}: not measured: {failed.reason}", markup=False, soft_wrap=True)
     for row in report.rows:

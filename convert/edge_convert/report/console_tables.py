@@ -1,10 +1,8 @@
 """What a person sees of an inspection and of verdicts, on standard output."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,14 +12,12 @@ from edge_convert.tflite.graph import Tensor
 from edge_convert.tflite.inspection import Inspection
 from edge_convert.tflite.metadata_reader import TensorDescription
 from edge_core.artifact.card import ModelCard
+from edge_device.tables import Column, print_table, terminal
 
 if TYPE_CHECKING:  # they need TensorFlow, which to inspect a file does not
     from edge_convert.export import Exported
     from edge_convert.gate.candidate import Candidate
     from edge_convert.quantize.sqnr import LayerNoise
-
-WIDTH: Final = 110
-"""Columns where standard output is no terminal, so that a log gets the table unbroken."""
 
 
 def print_verdicts(verdicts: Iterable[Verdict]) -> None:
@@ -59,13 +55,13 @@ def print_exported(exported: "Exported") -> None:
 
 def print_tried(tried: Sequence["Candidate"]) -> None:
     """What a search tried, in order."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("recipe", no_wrap=True)
-    for title in ("points", "same label", "kB", "ms"):
-        table.add_column(title, justify="right")
-    table.add_column("misses", overflow="fold")
-    for one in tried:
-        table.add_row(
+    columns = (
+        Column("recipe", number=False),
+        *(Column(title, keep=keep) for keep, title in ((4, "points"), (1, "same label"), (3, "kB"), (2, "ms"))),
+        Column("misses", number=False),
+    )
+    rows = [
+        (
             one.name,
             f"{0.0 - one.comparison.drop_points:+.1f}",
             f"{100 * one.comparison.agreement.value:.1f} %",
@@ -73,23 +69,23 @@ def print_tried(tried: Sequence["Candidate"]) -> None:
             f"{one.latency_ms:.1f}",
             ", ".join(one.missed) or "nothing",
         )
-    _console().print(table)
+        for one in tried
+    ]
+    print_table(terminal(), columns, rows, "the report has all")
 
 
 def print_layers(layers: Sequence["LayerNoise"]) -> None:
     """Layers with what 8 bits add to them."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("layer", overflow="fold")
-    table.add_column("operator", no_wrap=True)
-    table.add_column("SQNR, channels alike", justify="right")
-    table.add_column("SQNR, all", justify="right")
-    for one in layers:
-        table.add_row(_shown(one.layer), one.operator, f"{one.channel_sqnr_db:.1f} dB", f"{one.sqnr_db:.1f} dB")
-    _console().print(table)
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    columns = (
+        Column("layer", number=False),
+        Column("operator", number=False, keep=1),
+        Column("SQNR,\nchannels alike"),
+        Column("SQNR,\nall", keep=2),
+    )
+    rows = [
+        (_shown(one.layer), one.operator, f"{one.channel_sqnr_db:.1f} dB", f"{one.sqnr_db:.1f} dB") for one in layers
+    ]
+    print_table(terminal(), columns, rows, "--json has all")
 
 
 def print_compiled(compiled: Compiled) -> None:
@@ -105,7 +101,7 @@ def print_compiled(compiled: Compiled) -> None:
 
 def print_inspection(found: Inspection) -> None:
     """Prints it to standard output, for a person."""
-    console = _console()
+    console = terminal()
     graph, said = found.graph, found.description
     console.print(f"[bold]{escape(str(found.file))}[/bold]  {found.size_bytes / 1e3:.0f} kB", soft_wrap=True)
     version = said and said.version and f"version {said.version}"
@@ -130,9 +126,7 @@ def print_inspection(found: Inspection) -> None:
             facts.add_row(name, _shown(value))
     console.print(facts)
 
-    ports = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for title in ("", "name", "type", "shape", "quantisation", "described as"):
-        ports.add_column(title, overflow="fold")
+    ports: list[tuple[str, ...]] = []
     for label, tensors, descriptions in (
         ("input", graph.inputs, said.inputs if said else ()),
         ("output", graph.outputs, said.outputs if said else ()),
@@ -140,18 +134,23 @@ def print_inspection(found: Inspection) -> None:
         for place, tensor in enumerate(tensors):
             words = _words(descriptions[place]) if place < len(descriptions) else ""
             cells = (label, tensor.name, tensor.dtype, _shape(tensor), _quantization(tensor), words)
-            ports.add_row(*(_shown(cell) for cell in cells))
+            ports.append(tuple(_shown(cell) for cell in cells))
     console.print()
-    console.print(ports)
+    print_table(console, _PORTS, ports, "--json has all")
 
-    operators = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    operators.add_column("operator", overflow="fold")
-    operators.add_column("version", justify="right")
-    operators.add_column("count", justify="right")
-    for (name, number), count in found.operators().items():
-        operators.add_row(_shown(name), str(number), str(count))
+    operators = [(_shown(name), str(number), str(count)) for (name, number), count in found.operators().items()]
     console.print()
-    console.print(operators)
+    print_table(console, (Column("operator", number=False), Column("version"), Column("count")), operators)
+
+
+_PORTS: Final = (
+    Column("", number=False),
+    Column("name", number=False, keep=2),
+    Column("type", number=False),
+    Column("shape"),
+    Column("quantization", number=False, keep=3),
+    Column("described as", number=False, keep=1),
+)
 
 
 def _printable(text: str) -> str:
