@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_bench.measure.contenders import Variants, plan, read_source
+from edge_bench.backends.contenders import Variants, plan, read_source
 from edge_bench.measure.worker_process import WorkerProcess
 from edge_bench.results.latency import median_interval
 

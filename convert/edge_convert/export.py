@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_convert.gate.candidate import Candidate
+from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.gate_comparison import Comparison, artifact_scores, compare, full_size_scores
 from edge_convert.gate.limits import MAX_DROP_POINTS, USUAL_TARGETS, Limits
 from edge_convert.quantize.calibration import quantise
@@ -31,7 +31,7 @@ from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import complete
 from edge_core.artifact.golden import FRAMES
 from edge_core.artifact.seal import Signer
-from edge_core.data.photo_folder import Reading, Unusable, find_all_photos, identify_photos, read_photos
+from edge_core.data.photo_folder import Reading, find_all_photos, identify_photos, read_photos
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.files import written_whole
 from edge_core.images import read_picture
@@ -46,50 +46,6 @@ from edge_keras.tf import keras
 CALIBRATION_PHOTOS: Final = 100
 """Of 20, 100, 200 and 500, none was better: agreement with the full-size model was 97.7 to 97.9 % on 2,600 road signs,
 98.3 to 98.5 % on 461 flowers, 98.1 to 98.5 % on 206 cats and dogs."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A file that was written.
-
-    Attributes:
-        file: the complete .tflite.
-        report: the JSON beside it.
-        page: the HTML beside it.
-        candidate: what was written.
-        limits: that it was held to.
-        left_out: photos of `--data` that were passed over because the run had seen them.
-        calibrated_on: how many photos; 0 where the recipe needs none.
-        unusable: photos to calibrate on or to prove it with that could not be used.
-    """
-
-    file: Path
-    report: Path
-    page: Path
-    candidate: Candidate
-    limits: Limits
-    left_out: int
-    calibrated_on: int
-    unusable: tuple[Unusable, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.candidate.artifact)
-
-    @property
-    def comparison(self) -> Comparison:
-        return self.candidate.comparison
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "file": str(self.file),
-            "report": str(self.report),
-            "page": str(self.page),
-            **self.candidate.to_json(),
-            **self.comparison.judgement_to_json(self.limits.max_drop),
-            "comparison": self.comparison.to_json(),
-            "targets": {name: verdict.to_json() for name, verdict in self.candidate.verdicts.items()},
-        }
 
 
 def read_calibration(run: Run, folder: Path | None, track: Track = silently) -> Reading[Pixels]:

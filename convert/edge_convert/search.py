@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge_convert.export import Exported, Workbench, require_tflite
-from edge_convert.gate.candidate import Candidate
+from edge_convert.export import Workbench, require_tflite
+from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.limits import Limits
 from edge_core.artifact.seal import Signer
 from edge_core.progress import Track, silently

@@ -4,15 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge_device.inference.classifier import Classifier, Prediction
+    from edge_device.inference.classifier import Classifier
     from edge_device.inference.streaming import classify_stream
+    from edge_device.results import Prediction
     from edge_device.sources import open_source
 
 __all__ = ["Classifier", "Prediction", "classify_stream", "open_source"]
 
 _MODULES = {
     "Classifier": "inference.classifier",
-    "Prediction": "inference.classifier",
+    "Prediction": "results",
     "classify_stream": "inference.streaming",
     "open_source": "sources",
 }

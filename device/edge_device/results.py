@@ -3,11 +3,18 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from edge_device.inference.classifier import Prediction
 from edge_device.sources import SourceFrame
 
 UNKNOWN: Final = "unknown"
 """Shown where no label reached its threshold."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A label and the model's score for it, 0..1."""
+
+    label: str
+    score: float
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edge_bench.backends.contenders import Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
-from edge_bench.measure.contenders import Variants
-from edge_bench.measure.environment import Environment
 from edge_bench.perturb.corruptions import CORRUPTIONS
 from edge_bench.results.accuracy import compare, measure_accuracy
+from edge_bench.results.environment import Environment
 from edge_bench.results.latency import Latency, latency
 from edge_bench.results.report import Report, Robustness, Row, Settings, Turn
 from edge_core import InputSpec, ModelCard, complete

@@ -14,8 +14,8 @@ from edge_bench.adversarial.attack_output import FILES, check_out, print_report,
 from edge_bench.adversarial.attack_plot import curves_png
 from edge_bench.adversarial.attack_report import COARSE, AdversarialReport, AttackSettings, curve, mean_gain
 from edge_bench.adversarial.attack_rows import attack_models, sign_noise
-from edge_bench.adversarial.square_attack import in_steps, queries_to_fool, square_attack
 from edge_bench.cli import app
+from edge_bench.perturb.square_attack import in_steps, queries_to_fool, square_attack
 from edge_bench.results.accuracy import Scores
 from edge_core.errors import OutputError, RunFolderError
 from edge_core.preprocess import Frame

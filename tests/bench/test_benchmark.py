@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_bench.backends.contenders import Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
-from edge_bench.measure.contenders import Variants
 from edge_bench.measure.held_out import save_frames
 from edge_bench.results.report import Report, Row, Settings
 from edge_core import ModelCard, complete, preprocess, read_picture

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from edge_bench.measure.robustness import WAYS, by_kind, sum_up
 from edge_bench.perturb.corruptions import CORRUPTIONS, SEVERITIES, SIDE, corrupt, squared
-from edge_bench.perturb.robustness import WAYS, by_kind, sum_up
 from edge_core.preprocess import Frame
 
 SHA256 = "0123456789abcdef" * 4

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from edge_bench.measure.contenders import Candidate
+from edge_bench.backends.contenders import Candidate
 from edge_bench.remote import Host, Setup, connection, install, run_on_hosts
 from edge_bench.remote.connection import Address
 from edge_bench.remote.remote_board import Board

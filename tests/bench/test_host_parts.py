@@ -83,7 +83,7 @@ def test_the_wheel_for_a_board_is_the_same_every_time_and_installs(tmp_path: Pat
         str(tmp_path / "site"),
     ]
     subprocess.run([*pip, str(tmp_path / name)], check=True, capture_output=True)
-    assert (tmp_path / "site" / "edge_bench" / "host" / "far_end.py").is_file()
+    assert (tmp_path / "site" / "edge_bench" / "remote" / "remote_agent.py").is_file()
     assert (tmp_path / "site" / "bin" / "edge-bench").is_file()
 
 

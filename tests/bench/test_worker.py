@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_bench.backends.contenders import Candidate
 from edge_bench.measure import worker_process
 from edge_bench.measure.bench_worker import serve
-from edge_bench.measure.contenders import Candidate
 from edge_bench.measure.worker_process import WorkerProcess, link_packages
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 

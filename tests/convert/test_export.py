@@ -10,7 +10,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from edge_convert import export as export_module
-from edge_convert.export import Exported, export, read_calibration
+from edge_convert.export import export, read_calibration
+from edge_convert.gate.candidate import Exported
 from edge_convert.gate.gate_comparison import Comparison, Scored, compare
 from edge_convert.gate.limits import Limits
 from edge_convert.quantize.recipes import RECIPES

@@ -8,8 +8,9 @@ from ai_edge_litert import schema_py_generated as schema
 from edge_core import Frame, InputSpec, preprocess
 from edge_core.artifact.container import complete, read_card
 from edge_core.errors import ModelFormatError, RuntimeMissingError
-from edge_device.inference.classifier import Classifier, Prediction, top
+from edge_device.inference.classifier import Classifier, top
 from edge_device.inference.interpreter import Interpreter
+from edge_device.results import Prediction
 
 MODELS = Path(__file__).parents[1] / "models"
 TinyModel = Callable[..., Path]

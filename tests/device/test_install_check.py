@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from edge_core import Frame
+from edge_device.doctor import install_check
 from edge_device.doctor.findings import Finding, Report
+from edge_device.doctor.install_check import InstallReport, check_installation, preprocessed_digest, report_text
 from edge_device.inference.verify import sealed
-from edge_device.system import install_check
-from edge_device.system.install_check import InstallReport, check_installation, preprocessed_digest, report_text
 
 
 @pytest.fixture(autouse=True)

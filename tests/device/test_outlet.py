@@ -10,8 +10,7 @@ import pytest
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import OutputError
-from edge_device.inference.classifier import Prediction
-from edge_device.results import Event, FrameResult, Latency, Notice, SinkCounts, Status
+from edge_device.results import Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
 from edge_device.sinks import sink_queue as module
 from edge_device.sinks.sink import Later, Refused, Sink
 from edge_device.sinks.sink_queue import EVENTS, FRAMES, IMAGES, Outlets

@@ -21,8 +21,7 @@ from edge_core.data.photo_folder import find_photos
 from edge_core.errors import OutputError, SettingsError
 from edge_device.frames.overlay import annotated
 from edge_device.frames.regions import Region
-from edge_device.inference.classifier import Prediction
-from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Status
+from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, Status
 from edge_device.sinks import recording as video_module
 from edge_device.sinks.jsonl import JsonLines
 from edge_device.sinks.recording import Recording

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import SettingsError
-from edge_device.inference.classifier import Prediction
-from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Status
+from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, Status
 from edge_device.sinks import mqtt as module
 from edge_device.sinks import sink_queue as outlet_module
 from edge_device.sinks.mqtt import Broker, Mqtt, parse_broker

@@ -25,8 +25,7 @@ from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import OutputError, SettingsError
-from edge_device.inference.classifier import Prediction
-from edge_device.results import Decision, Event, FrameResult, Latency, Notice, SinkCounts, Status
+from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
 from edge_device.sinks import prometheus as prometheus_module
 from edge_device.sinks import sink_queue as outlet_module
 from edge_device.sinks.exec import Command, harmless, parse_command

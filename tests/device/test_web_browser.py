@@ -9,8 +9,7 @@ import pytest
 
 from edge_core import Frame, InputSpec, ModelCard
 from edge_device.frames.regions import Region
-from edge_device.inference.classifier import Prediction
-from edge_device.results import Event, FrameResult, Latency, Notice, SinkCounts, Status
+from edge_device.results import Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
 from edge_device.sinks.web import Address, WebPage
 from edge_device.sources import SourceFrame
 

@@ -19,7 +19,7 @@ from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Probed
 from edge_keras.tf import tf
 from edge_train.doctor import gpu as gpu_examination
-from edge_train.doctor.examine import EXAMINATIONS, workstation
+from edge_train.doctor.examine_training import EXAMINATIONS, workstation
 from edge_train.doctor.nvidia import Driver, find_driver
 from edge_train.training import devices
 from edge_train.training.devices import Devices, in_words, unused_gpu
@@ -187,7 +187,7 @@ def test_a_tensorflow_that_ends_the_process_is_a_finding(tmp_path: Path, monkeyp
 def test_the_doctor_of_training_imports_nothing_but_the_standard_library() -> None:
     program = """
 import sys
-from edge_train.doctor.command import main
+from edge_train.doctor.training_doctor import main
 print({name.split(".")[0] for name in sys.modules} & {"numpy", "cv2", "typer", "rich", "tensorflow", "edge_core"})
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
@@ -197,7 +197,7 @@ print({name.split(".")[0] for name in sys.modules} & {"numpy", "cv2", "typer", "
 def test_the_doctor_of_training_runs_where_opencv_does_not(tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     program = (
-        "import sys; from edge_train.doctor.examine import EXAMINATIONS\n"
+        "import sys; from edge_train.doctor.examine_training import EXAMINATIONS\n"
         "for name in set(EXAMINATIONS) - {'opencv', 'python'}: del EXAMINATIONS[name]\n"
         "from edge_train.__main__ import main; sys.argv = ['edge-train', 'doctor', '--json']; main()"
     )

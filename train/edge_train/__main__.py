@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Runs a command. `doctor` is begun before anything is imported that it may find broken."""
     if sys.argv[1:2] == ["doctor"]:
-        from edge_train.doctor.command import main as doctor
+        from edge_train.doctor.training_doctor import main as doctor
 
         raise SystemExit(doctor(sys.argv[2:]))
     try:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_bench.measure.environment import Environment
+from edge_bench.results.environment import Environment
 from edge_bench.results.report import Failed
 from edge_core.statistics import Z_95, Estimate, accuracy, paired_difference
 

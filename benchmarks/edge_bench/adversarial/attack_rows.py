@@ -22,13 +22,13 @@ from edge_bench.adversarial.attack_report import (
     Right,
     curve,
 )
+from edge_bench.backends.contenders import Candidate, Variants, check_same_labels, plan, read_source
 from edge_bench.measure.benchmark import BATCH, open_contender
-from edge_bench.measure.contenders import Candidate, Variants, check_same_labels, plan, read_source
-from edge_bench.measure.environment import Environment
 from edge_bench.measure.held_out import pool, save_for, save_frame
 from edge_bench.measure.timing import Contender
 from edge_bench.measure.worker_process import WorkerProcess, link_packages
 from edge_bench.results.accuracy import Truth
+from edge_bench.results.environment import Environment
 from edge_bench.results.report import Failed
 from edge_core.codec import from_fields
 from edge_core.data.photo_folder import fingerprint
@@ -267,7 +267,7 @@ def _ask(
         clean: whether the row is right about them.
         settings: how many of them, and for how long.
         track: shows progress.
-        steps: for `edge_bench.adversarial.square_attack.in_steps`; None for the scores as they are.
+        steps: for `edge_bench.perturb.square_attack.in_steps`; None for the scores as they are.
     """
     chosen = spread(range(len(truth)), settings.square_photos)
     spent = np.full((len(chosen), len(settings.epsilons)), np.inf)

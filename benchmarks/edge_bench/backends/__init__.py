@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from edge_bench.measure.contenders import Candidate
+from edge_bench.backends.contenders import Candidate
 from edge_core.preprocess import Frame
 from edge_device.inference.classifier import Timing
 from edge_device.inference.interpreter import Scores

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from edge_bench.backends import check_shapes
-from edge_bench.measure.contenders import Candidate
+from edge_bench.backends.contenders import Candidate
 from edge_core.preprocess import Frame, preprocess
 from edge_device.console import extra_needed
 from edge_device.inference.classifier import Timing

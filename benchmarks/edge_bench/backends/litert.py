@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Final, cast
 
 from edge_bench.backends import Model, check_shapes
+from edge_bench.backends.contenders import Candidate
 from edge_bench.backends.pixels import PixelModel, dequantised
-from edge_bench.measure.contenders import Candidate
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame
 from edge_device.console import extra_needed

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from edge_bench.backends.contenders import Candidate
 from edge_bench.backends.pixels import PixelModel
-from edge_bench.measure.contenders import Candidate
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Scores

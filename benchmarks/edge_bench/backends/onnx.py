@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from edge_bench.backends import check_shapes
+from edge_bench.backends.contenders import Candidate
 from edge_bench.backends.pixels import PixelModel, dequantised
-from edge_bench.measure.contenders import Candidate
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Scores

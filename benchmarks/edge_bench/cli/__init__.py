@@ -11,8 +11,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from edge_bench.backends.contenders import DELEGATES, INTERPRETERS, PEERS, Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
-from edge_bench.measure.contenders import DELEGATES, INTERPRETERS, PEERS, Variants
 from edge_bench.render.output import check_out, write_report
 from edge_bench.results.comparison import compare_reports
 from edge_bench.results.report import Report, Settings
@@ -429,7 +429,7 @@ def install_check(
     Example: edge-run install-check pi@raspberrypi.local flowers-int8.tflite --source 0
     """
     with one_line_errors(debug):
-        from edge_device.system.install_check import check_installation, report_text
+        from edge_device.doctor.install_check import check_installation, report_text
 
         if host == "here":
             report = check_installation(models or [], source, lambda name: say(f"checking {name}"))

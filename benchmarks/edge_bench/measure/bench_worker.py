@@ -27,11 +27,11 @@ from typing import Any, Final, TextIO
 
 import numpy as np
 
-from edge_bench.adversarial.square_attack import in_steps, queries_to_fool
 from edge_bench.backends import Model, open_model
-from edge_bench.measure.contenders import Candidate
-from edge_bench.measure.environment import read_environment
+from edge_bench.backends.contenders import Candidate
 from edge_bench.measure.power import find_meter
+from edge_bench.perturb.square_attack import in_steps, queries_to_fool
+from edge_bench.results.environment import read_environment
 from edge_core.errors import EdgeError, RuntimeMissingError
 from edge_device.inference.classifier import Timing
 from edge_device.system.board import Sensors

@@ -11,15 +11,15 @@ from typing import Final
 
 import numpy as np
 
+from edge_bench.backends.contenders import Candidate, Variants, check_same_labels, plan, read_source
 from edge_bench.backends.onnx import convert
-from edge_bench.measure.contenders import Candidate, Variants, check_same_labels, plan, read_source
-from edge_bench.measure.environment import Environment
 from edge_bench.measure.held_out import pool, save_frames, save_pixels
 from edge_bench.measure.power import Log
+from edge_bench.measure.robustness import judge_corrupted, sum_up
 from edge_bench.measure.timing import Clock, Contender, joules_per_frame, time_rounds, time_sustained, unstable
 from edge_bench.measure.worker_process import Worker, WorkerProcess, link_packages
-from edge_bench.perturb.robustness import judge_corrupted, sum_up
 from edge_bench.results.accuracy import Scores, Truth, compare, measure_accuracy
+from edge_bench.results.environment import Environment
 from edge_bench.results.latency import latency, ratio
 from edge_bench.results.report import Failed, Report, Row, Settings
 from edge_core.codec import from_fields

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_bench.measure.contenders import Source
+from edge_bench.backends.contenders import Source
 from edge_core.artifact.card import ModelCard
 from edge_core.data.photo_folder import Photo, Split
 from edge_core.errors import RunFolderError

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_bench.measure.contenders import Candidate
+from edge_bench.backends.contenders import Candidate
 from edge_bench.measure.power import Log
 from edge_bench.measure.worker_process import Worker
 from edge_bench.results.accuracy import Right, Scores

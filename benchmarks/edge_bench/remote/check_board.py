@@ -1,4 +1,4 @@
-"""The checks of `edge_device.system.install_check`, made on a board over SSH."""
+"""The checks of `edge_device.doctor.install_check`, made on a board over SSH."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from edge_bench.remote.install import Setup, install, read_wheels
 from edge_bench.remote.remote_board import Board
 from edge_core.errors import HostError
 from edge_core.progress import Track, silently
-from edge_device.system.install_check import InstallReport
+from edge_device.doctor.install_check import InstallReport
 
 
 def check_board(
@@ -41,7 +41,7 @@ def check_board(
     with Board(Address.parse(host), password) as board:
         python = install(board, setup, *wheel, track)
         there = [board.put(f"files/{number}/{name}", data) for number, (name, data) in enumerate(files)]
-        command = [python, "-P", "-m", "edge_device.system.install_check", source or "", *there]
+        command = [python, "-P", "-m", "edge_device.doctor.install_check", source or "", *there]
         status, lines = board.run(command, track, f"Checking {host}")
     try:
         return InstallReport.from_json(json.loads(lines[-1]))

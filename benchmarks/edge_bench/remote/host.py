@@ -7,11 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from edge_bench.measure.environment import Environment
 from edge_bench.measure.worker_process import how_it_ended
 from edge_bench.remote.connection import Address
 from edge_bench.remote.install import Setup, install, read_wheels
 from edge_bench.remote.remote_board import Board
+from edge_bench.results.environment import Environment
 from edge_core.codec import from_fields
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.progress import Track, silently

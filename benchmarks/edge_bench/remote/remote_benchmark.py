@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from edge_bench.backends.contenders import KERAS, Candidate, Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
-from edge_bench.measure.contenders import KERAS, Candidate, Variants
 from edge_bench.measure.worker_process import Worker, WorkerProcess
 from edge_bench.remote.host import Host
 from edge_bench.remote.install import Setup

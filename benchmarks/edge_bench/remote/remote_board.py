@@ -141,7 +141,7 @@ class Board:
 
 def _command() -> str:
     """Runs `edge_bench.remote.remote_agent` there, in any shell: nothing in it needs quoting but the program itself."""
-    source = resources.files("edge_bench.remote").joinpath("far_end.py").read_bytes()
+    source = resources.files("edge_bench.remote").joinpath("remote_agent.py").read_bytes()
     packed = base64.b64encode(zlib.compress(source, 9)).decode()
     oldest = ".".join(map(str, OLDEST_PYTHON))
     too_old = f'"it has Python %d.%d; {oldest} or newer is needed"%sys.version_info[:2]'

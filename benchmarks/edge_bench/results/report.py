@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
-from edge_bench.measure.environment import Environment
 from edge_bench.results.accuracy import Accuracy, Difference
+from edge_bench.results.environment import Environment
 from edge_bench.results.latency import Latency
 from edge_core.codec import from_fields
 from edge_core.errors import ReportError
@@ -78,7 +78,7 @@ class Row:
         name: unique in the report.
         runtime: name and version of what ran it.
         threads: for one inference; None where the runtime decides.
-        delegate: see `edge_bench.measure.contenders.DELEGATES`; None where that makes no sense.
+        delegate: see `edge_bench.backends.contenders.DELEGATES`; None where that makes no sense.
         accuracy: on the held-out photos.
         difference: to the first row; None for the first row.
         preprocess_ms: from the camera's frame to the input tensor.

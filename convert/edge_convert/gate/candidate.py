@@ -3,12 +3,15 @@
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from edge_convert.gate.gate_comparison import Comparison
+from edge_convert.gate.limits import Limits
 from edge_convert.quantize.sqnr import LayerNoise
 from edge_convert.targets import Verdict
 from edge_core.artifact.card import ModelCard
+from edge_core.data.photo_folder import Unusable
 
 
 @dataclass(frozen=True)
@@ -55,4 +58,48 @@ class Candidate:
             "compressed_bytes": self.compressed_bytes,
             "latency_ms": self.latency_ms,
             "missed": self.missed,
+        }
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Attributes:
+        file: the complete .tflite.
+        report: the JSON beside it.
+        page: the HTML beside it.
+        candidate: what was written.
+        limits: that it was held to.
+        left_out: photos of `--data` that were passed over because the run had seen them.
+        calibrated_on: how many photos; 0 where the recipe needs none.
+        unusable: photos to calibrate on or to prove it with that could not be used.
+    """
+
+    file: Path
+    report: Path
+    page: Path
+    candidate: Candidate
+    limits: Limits
+    left_out: int
+    calibrated_on: int
+    unusable: tuple[Unusable, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.candidate.artifact)
+
+    @property
+    def comparison(self) -> Comparison:
+        return self.candidate.comparison
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "file": str(self.file),
+            "report": str(self.report),
+            "page": str(self.page),
+            **self.candidate.to_json(),
+            **self.comparison.judgement_to_json(self.limits.max_drop),
+            "comparison": self.comparison.to_json(),
+            "targets": {name: verdict.to_json() for name, verdict in self.candidate.verdicts.items()},
         }

@@ -15,8 +15,7 @@ from edge_core.artifact.card import ModelCard
 from edge_device.tables import Column, print_table, terminal
 
 if TYPE_CHECKING:  # they need TensorFlow, which to inspect a file does not
-    from edge_convert.export import Exported
-    from edge_convert.gate.candidate import Candidate
+    from edge_convert.gate.candidate import Candidate, Exported
     from edge_convert.quantize.sqnr import LayerNoise
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_core.errors import CheckFailedError
+from edge_device.cli.live_options import live
 from edge_device.console import Debug, Json, one_line_errors, say
 from edge_device.system import unit_file as service
 
@@ -96,8 +97,6 @@ def status(name: Name = "", as_json: Json = False, debug: Debug = False) -> None
 
 def _check(model: Path, options: Sequence[str]) -> None:
     """Has `live` parse its options, so that a wrong one is told of here and not in a journal."""
-    from edge_device.cli import app as edge_run
-
-    group = typer.main.get_command(edge_run)
-    live = group.commands["live"]  # type: ignore[attr-defined]
-    live.make_context("edge-run live", [str(model), *options])
+    parser = typer.Typer(add_completion=False)
+    parser.command()(live)
+    typer.main.get_command(parser).make_context("edge-run live", [str(model), *options])

@@ -13,14 +13,7 @@ from edge_core.artifact.seal import check_seal
 from edge_core.errors import ModelFormatError
 from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Interpreter, Runner, RuntimeName, Scores
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A label and the model's score for it, 0..1."""
-
-    label: str
-    score: float
+from edge_device.results import Prediction
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from edge_device.console import (
     track,
 )
 from edge_train.cli.explain import app as explain
-from edge_train.doctor.command import main as examine_computer
-from edge_train.doctor.system import cache_folder
+from edge_train.doctor.training_doctor import main as examine_computer
+from edge_train.doctor.workstation import cache_folder
 from edge_train.training.workers import read_worker, restarted_when_lost
 
 app = command_line("Train MobileNet on your photos.")

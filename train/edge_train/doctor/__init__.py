@@ -4,6 +4,6 @@ As in `edge_device.doctor`, nothing here imports more than the standard library,
 of its own. Findings, probes' processes and rendering are those of `edge_device.doctor`.
 """
 
-from edge_train.doctor.examine import examine
+from edge_train.doctor.examine_training import examine
 
 __all__ = ["examine"]

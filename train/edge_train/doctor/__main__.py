@@ -2,7 +2,7 @@
 
 import sys
 
-from edge_train.doctor.command import main
+from edge_train.doctor.training_doctor import main
 
 if __name__ == "__main__":
     raise SystemExit(main(sys.argv[1:]))

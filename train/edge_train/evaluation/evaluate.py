@@ -11,7 +11,8 @@ from edge_core.images import read_picture
 from edge_core.preprocess import preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, load_model, read_held_out
-from edge_device.inference.classifier import Prediction, top
+from edge_device.inference.classifier import top
+from edge_device.results import Prediction
 from edge_keras.tf import keras
 from edge_train.evaluation.metrics import Evaluation, evaluate_scores
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.run_folder import Run
-from edge_device.inference.classifier import Prediction, top
+from edge_device.inference.classifier import top
+from edge_device.results import Prediction
 from edge_keras.tf import keras
 from edge_train.evaluation.evaluate import open_model
 from edge_train.explain.map_layers import Layer, layers_of, map_model, named, stages

@@ -26,7 +26,7 @@ from edge_device.doctor.software import installed, pip
 from edge_keras.tf import keras, tf
 from edge_train.doctor.gpu import LIBRARIES
 from edge_train.doctor.nvidia import find_driver
-from edge_train.doctor.system import usable_cores
+from edge_train.doctor.workstation import usable_cores
 from edge_train.models.backbone import SCORES
 from edge_train.training.workers import Worker, ended_at_once, restart
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from edge_core import html as page
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run
-from edge_device.inference.classifier import Prediction
+from edge_device.results import Prediction
 from edge_train.evaluation.training_plots import DPI, INK, PERCENT, QUIET, THIRD, TRAIN, VAL, plain, quiet
 from edge_train.explain.adversarial.find import PICTURES, TOP, Example, Outcome, Said, Share
 from edge_train.training.attacks import Attack, Pixels, largest_change

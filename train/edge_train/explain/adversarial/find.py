@@ -16,7 +16,8 @@ from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, read_held_out, spread
 from edge_core.statistics import Estimate, accuracy
-from edge_device.inference.classifier import Classifier, Prediction, top
+from edge_device.inference.classifier import Classifier, top
+from edge_device.results import Prediction
 from edge_keras.tf import keras
 from edge_train.evaluation.evaluate import open_model, scores_of
 from edge_train.explain.pixel_files import save_pixels

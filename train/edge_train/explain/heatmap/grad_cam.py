@@ -21,7 +21,8 @@ from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, read_held_out, spread
 from edge_core.statistics import Z_95, Estimate
-from edge_device.inference.classifier import Prediction, top
+from edge_device.inference.classifier import top
+from edge_device.results import Prediction
 from edge_keras.tf import keras, tf
 from edge_train.evaluation.evaluate import open_model
 from edge_train.explain.heatmap.logits import from_file, full_size

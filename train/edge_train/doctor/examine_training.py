@@ -9,7 +9,9 @@ from edge_device.doctor.examine import Examination, look
 from edge_device.doctor.findings import Report
 from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import PACKAGES, Prober
-from edge_train.doctor import gpu, system, tensorflow, weights
+from edge_train.doctor import gpu, tensorflow
+from edge_train.doctor import weights_sources as weights
+from edge_train.doctor import workstation as system
 
 EXAMINATIONS: Final[dict[str, Examination]] = {
     "python": system.python,
@@ -28,9 +30,9 @@ PROBE_S: Final = 120.0
 
 
 def workstation() -> Host:
-    """This computer; its probes are those of `edge_train.doctor.probes`."""
+    """This computer; its probes are those of `edge_train.doctor.tensorflow_probes`."""
     folders = (PACKAGES, str(Path(__file__).parents[2]))
-    return Host(probe=Prober(timeout_s=PROBE_S, module="edge_train.doctor.probes", folders=folders))
+    return Host(probe=Prober(timeout_s=PROBE_S, module="edge_train.doctor.tensorflow_probes", folders=folders))
 
 
 def examine(host: Host | None = None, tell: Callable[[str], None] = lambda name: None) -> Report:

@@ -181,7 +181,7 @@ def _live(model: Path, source: str) -> tuple[bool, str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`python -m edge_device.system.install_check SOURCE MODEL...`, as boards are asked over SSH; SOURCE may be empty."""
+    """`python -m edge_device.doctor.install_check SOURCE MODEL...`, as boards are asked over SSH; SOURCE may be empty."""
     source, *models = arguments
     report = check_installation(
         [Path(model) for model in models],

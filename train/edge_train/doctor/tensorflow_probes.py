@@ -51,7 +51,7 @@ def multiply(number: str) -> dict[str, Any]:
 
 def weights() -> dict[str, Any]:
     """Which backbones' weights are at hand, and which sources answer; only asks, downloads nothing."""
-    from edge_train.doctor.system import cache_folder
+    from edge_train.doctor.workstation import cache_folder
     from edge_train.models.architectures import ARCHITECTURES, DEFAULT
     from edge_train.models.pretrained import kept_weights, keras_folder
 

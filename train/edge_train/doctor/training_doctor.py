@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from edge_device.doctor.command import present
-from edge_train.doctor.examine import EXAMINATIONS, examine
+from edge_train.doctor.examine_training import EXAMINATIONS, examine
 
 
 def main(arguments: Sequence[str]) -> int:
