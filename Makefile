@@ -1,13 +1,16 @@
 # make demo   sets everything up, then trains, converts, runs and benchmarks; DATA=photos/ takes your own photos
-# make test   sets everything up, then checks and tests
+# make test   sets everything up, then checks and tests; the last lines say what was skipped, and why
+# make test-slow  injected faults and endurance, which take minutes each
+# make deps   installs what the tests need beside Python (apt: mosquitto, sshd, Chromium, a C compiler, QEMU)
 # make venv   only sets everything up, in .venv
+# make check  formatting, lint, types, layers
 # make wheel  what the Pi installs, in dist/
 # make verify-pi  the product on emulated Raspberry Pis with a camera; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours,
 #                 OPTIONS=--help tells more
 # make verify-pi-32  what there is for 32-bit Raspberry Pi OS
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
-# make check  formatting, lint, types, layers
+# make clean  removes .venv, the demo and dist/
 
 DATA ?= signs
 DEMO ?= demo
@@ -25,7 +28,10 @@ READY := .venv/ready
 # A venv works only where it was made.
 $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .venv)
 
-.PHONY: demo test check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu
+help:
+	@sed -n 's/^# //p; /^$$/q' Makefile
+
+.PHONY: help demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu
 
 venv: $(READY)
 
@@ -59,10 +65,22 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A real broker for the tests; they skip by name where there is none.
+# Processes at once: as many as there are cores, but each may hold TensorFlow and takes up to 2 GB.
+PARALLEL ?= -n auto --maxprocesses 4 --dist worksteal
+
 test: check
-	@test "$$(id -u)" != 0 || command -v mosquitto /usr/sbin/mosquitto >/dev/null || apt-get install -y -q mosquitto >/dev/null || true
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) $(OPTIONS)
+
+test-slow: check
+	$(BIN)/python -m pytest -m slow $(PARALLEL) $(OPTIONS)
+
+# Real programs for the tests, which skip by name where one is missing.
+APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
+DEPS := mosquitto openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu-system-arm
+
+deps:
+	$(APT) update -q
+	$(APT) install -y -q --no-install-recommends $(DEPS)
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation

@@ -4,14 +4,15 @@ import base64
 import itertools
 import json
 import os
-import shutil
 import signal
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from .programs import program
+
+CHROMIUM = program("chromium", "chromium-browser", "google-chrome")
 
 
 class Browser:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from edge_core import Frame, InputSpec, ModelCard, complete
 from edge_core.run_folder import Run, read_run
 
 from .browser import CHROMIUM, Browser
+from .programs import BY_DEPS, Started, missing
 
 MODELS = Path(__file__).parent / "models"
 LABELS = ("red", "green", "blue", "dark")
@@ -22,6 +24,18 @@ INPUT = InputSpec(width=32, height=32)
 
 settings.register_profile("any machine", deadline=None)  # a Raspberry Pi and a busy CI runner are slow
 settings.load_profile("any machine")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says last what was skipped, why, and what to do about it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count:>4}  {reason}")
+    if lacking := sum(count for reason, count in reasons.items() if reason.endswith(BY_DEPS)):
+        terminalreporter.write_line(f"`make deps` installs what {lacking} of these {len(skipped)} tests need")
 
 
 @pytest.fixture
@@ -56,7 +70,7 @@ def start() -> Callable[..., subprocess.Popen[str]]:
         program = f"from {module} import app; app(prog_name='edge')"
         command = [sys.executable, "-c", program, *(str(argument) for argument in arguments)]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment)
+        return Started(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment)
 
     return popen
 
@@ -76,7 +90,7 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subpro
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("there is no chromium here")
+        pytest.skip(missing("chromium"))
     browser = Browser(tmp_path_factory.mktemp("chromium"))
     yield browser
     browser.close()

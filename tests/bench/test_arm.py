@@ -27,6 +27,8 @@ from edge_bench.arm.machine import Machine, Running, command
 from edge_bench.arm.user_mode import CORES, Counts, parse_counts, write_system
 from edge_core.errors import HostError, RuntimeMissingError
 
+from ..programs import needs
+
 
 def module(folder: Path, name: str, *depends: str) -> None:
     path = folder / "kernel" / f"{name}.ko"
@@ -130,7 +132,7 @@ def test_a_program_sees_four_cores_and_the_libraries_of_the_root(tmp_path: Path)
     assert "asimddp" not in CORES["cortex-a72"].features
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles QEMU's plugin, and is not installed")
+@needs("gcc")
 def test_the_plugin_compiles_without_a_warning(tmp_path: Path) -> None:
     with resources.as_file(resources.files("edge_bench.arm") / "count.c") as source:
         flags = ("-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")

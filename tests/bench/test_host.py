@@ -32,9 +32,11 @@ from edge_bench.results.report import Settings
 from edge_core import Frame, InputSpec
 from edge_core.errors import HostError, ModelFormatError
 
+from ..programs import needs, program
+
 pytest.importorskip("asyncssh", reason="asyncssh is not installed: pip install 'edge-mobilenet[ssh]'")
 
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+SSHD = program("sshd")
 USER = f"edge-bench-{os.getpid()}"
 PASSWORD = "only for this test"
 LABELS, INPUT = ("red", "green", "blue", "dark"), InputSpec(width=32, height=32)  # of the tiny model
@@ -42,7 +44,7 @@ INDEX = "EDGE_TEST_INDEX"
 """Set it to install from the package index, as a board would, not from wheels made of what is installed here."""
 
 pytestmark = [
-    pytest.mark.skipif(SSHD is None, reason="sshd is not installed"),
+    needs("sshd"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a clean account"),
 ]
 

@@ -27,6 +27,8 @@ from edge_bench.arm.instructions import (
 from edge_bench.render.instructions_table import instruction_lines
 from edge_core.errors import ReportError, SettingsError
 
+from ..programs import needs
+
 words = st.text(st.characters(blacklist_categories=("Cs", "Cc")))
 counts = st.integers(0, 10**12)
 costs = st.builds(
@@ -180,7 +182,7 @@ int main(void)
 """
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles QEMU's plugin, and is not installed")
+@needs("gcc")
 def test_the_plugin_knows_each_kind_of_instruction(tmp_path: Path) -> None:
     with resources.as_file(resources.files("edge_bench.arm") / "count.c") as source:
         shutil.copy(source, tmp_path)

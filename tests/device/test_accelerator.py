@@ -1,7 +1,6 @@
 """The Edge TPU's process and what stands in for it, on a double of libedgetpu: a real delegate, built here with gcc."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +36,8 @@ from edge_device.inference.interpreter import Interpreter
 from edge_device.inference.verify import record, verify
 from edge_device.results import Notice
 
+from ..programs import missing, program
+
 HERE = Path(__file__).parent
 PLAIN = (HERE.parent / "models" / "tiny-uint8.tflite").read_bytes()
 CARD = ModelCard(("red", "green", "blue", "dark"), InputSpec(32, 32))
@@ -48,8 +49,8 @@ Happens = Callable[[str], None]
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not (gcc := shutil.which("gcc") or shutil.which("cc")):
-        pytest.skip("no C compiler to build the double of libedgetpu with")
+    if not (gcc := program("gcc", "cc")):
+        pytest.skip(missing("gcc"))
     path = tmp_path_factory.mktemp("double") / "libedgetpu-double.so"
     subprocess.run([gcc, "-shared", "-fPIC", HERE / "edgetpu_double.c", "-o", path, "-lm"], check=True)
     return path

@@ -5,7 +5,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Prober, read_outcome
 from edge_device.doctor.v4l2_formats import describe
 from edge_device.inference.verify import sealed
+
+from ..programs import needs
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "tests/models"
@@ -516,7 +517,7 @@ def test_a_library_that_is_another_one_is_told_of(
     assert (found.id, found.level, word in found.text) == ("libedgetpu", "warning", True)
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler here")
+@needs("gcc", "cc")
 def test_a_library_that_crashes_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tree(tmp_path, {"crash.c": "__attribute__((constructor)) void f(void) { *(volatile int *)0 = 1; }"})
     library = tmp_path / "libedgetpu.so.1"

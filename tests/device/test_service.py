@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import socket
 import stat
 import subprocess
@@ -18,6 +17,8 @@ from hypothesis import strategies as st
 from edge_core.errors import CheckFailedError, ModelFormatError, OutputError, SettingsError
 from edge_device.system import unit_file as service
 from edge_device.system.systemd import ServiceManager
+
+from ..programs import needs
 
 TinyModel = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -111,7 +112,7 @@ def test_the_unit_runs_live_on_the_copy_of_the_model(tiny_model: TinyModel) -> N
     assert "StateDirectory=edge-run-kitchen\n" in plan.unit
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+@needs("systemd-analyze")
 def test_systemd_finds_nothing_to_complain_of_and_little_that_is_exposed(tiny_model: TinyModel, tmp_path: Path) -> None:
     hostile = ["--source", 'a "b" $HOME %n \\ ; \n ä', "--top", "3", "", ";", "%"]
     path = tmp_path / "edge-run.service"

@@ -24,11 +24,13 @@ from edge_device.sinks.mqtt import Broker, Mqtt, parse_broker
 from edge_device.sinks.sink_queue import Outlets
 from edge_device.sources import SourceFrame
 
+from ..programs import missing, needs, program
+
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
 TOOK = Latency(1, 1, 1, 3)
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+MOSQUITTO = program("mosquitto")
 
-needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+needs_mosquitto = needs("mosquitto")
 
 
 def result(label: str, zone: str = "", score: float = 0.9) -> FrameResult:
@@ -308,8 +310,8 @@ def test_without_a_broker_the_failure_is_told_and_the_end_is_quick(
 
 @needs_mosquitto
 def test_a_wrong_password_is_told_as_what_the_broker_says_and_never_shown(tmp_path: Path) -> None:
-    if not shutil.which("mosquitto_passwd"):
-        pytest.skip("mosquitto_passwd is not installed")
+    if not program("mosquitto_passwd"):
+        pytest.skip(missing("mosquitto_passwd"))
     broker = Mosquitto(tmp_path, users=True)
     try:
         good = Mqtt(parse_broker(f"mqtt://edge:se%3Acr%2Fet@127.0.0.1:{broker.port}"))

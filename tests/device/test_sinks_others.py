@@ -5,7 +5,6 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -36,6 +35,8 @@ from edge_device.sinks.terminal import Dashboard, JsonConsole, Lines, Rate, cons
 from edge_device.sinks.webhook import Webhook
 from edge_device.sinks.window import Window
 from edge_device.sources import SourceFrame
+
+from ..programs import needs
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
 TOOK = Latency(8.1, 0.4, 2.3, 10.8)
@@ -579,7 +580,7 @@ def test_a_window_without_a_desktop_is_refused(monkeypatch: pytest.MonkeyPatch) 
         Window().open(CARD)
 
 
-@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
+@needs("Xvfb")
 def test_frames_are_shown_in_a_window() -> None:
     """In a process of its own, as Qt ends the one that it is in when it is not content."""
     program = """

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -18,14 +17,14 @@ import pytest
 from edge_core import Frame
 from edge_core.images import decode_picture, encode_jpeg
 
+from ..programs import needs
+
 SOURCE = Path(__file__).with_name("fakev4l.c")
 WIDTH, HEIGHT = 96, 64
 DEVICE = "/dev/video63"
 Shimmed = Callable[..., Any]
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("gcc") and sys.platform == "linux"), reason="gcc compiles the fake camera, and is not installed"
-)
+pytestmark = needs("gcc")
 
 
 def numbered(number: int) -> Frame:
