@@ -1,4 +1,6 @@
+import unicodedata
 from itertools import count
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -271,3 +273,16 @@ def test_a_threshold_of_a_label_that_the_model_lacks_is_refused() -> None:
     Rule(thresholds={"cat": 0.5}).check(LABELS)
     with pytest.raises(SettingsError, match=r"'cow'.*cat, dog, bird"):
         Rule(thresholds={"cow": 0.5}).check(LABELS)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("given_as", ["NFC", "NFD"])
+def test_a_threshold_is_the_label_s_however_its_accents_are_encoded(
+    form: Literal["NFC", "NFD"], given_as: Literal["NFC", "NFD"]
+) -> None:
+    label, text = unicodedata.normalize(form, "café"), unicodedata.normalize(given_as, "café=0.8")
+    rule = Rule(None, 0.2, parse_thresholds([text])[1], hold_s=0)
+    rule.check([label, "tea"])
+    it = Decider([label, "tea"], rule, "", numbers=count(1))
+    assert it.update(np.array([0.7, 0.1], np.float32), 0, WALL)[0].label is None
+    assert it.update(np.array([0.9, 0.1], np.float32), 1, WALL)[0].label == label

@@ -1,6 +1,7 @@
 """The model card: all that has to be known of a model to use it right and to judge it."""
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self, TypeVar
@@ -16,7 +17,7 @@ SCHEMA: Final = "1.0"
 
 
 def check_labels(labels: Sequence[object]) -> tuple[str, ...]:
-    """Returns the labels as a tuple if they can name a model's outputs.
+    """Returns the labels, in NFC, as a tuple if they can name a model's outputs.
 
     Raises:
         CardError: fewer than two, not text that UTF-8 can hold, empty, with a line break, or twice the same.
@@ -26,10 +27,11 @@ def check_labels(labels: Sequence[object]) -> tuple[str, ...]:
     for label in labels:
         if not isinstance(label, str) or not label.strip() or label.splitlines() != [label] or not _is_utf8(label):
             raise CardError(f"a label is one line of text, not {label!r}")
-    if len(set(labels)) != len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
+    composed = [unicodedata.normalize("NFC", str(label)) for label in labels]
+    if len(set(composed)) != len(composed):
+        twice = next(label for label in composed if composed.count(label) > 1)
         raise CardError(f"the label {twice!r} is there more than once")
-    return tuple(str(label) for label in labels)
+    return tuple(composed)
 
 
 def _is_utf8(text: str) -> bool:

@@ -5,6 +5,7 @@ behind it. Python's `zipfile` and `unzip` open it; an interpreter reads the fron
 """
 
 import io
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def read_card(path: Path) -> ModelCard:
     """
     with opened_archive(path, "no model card, so its labels and its input are unknown") as archive:
         card = ModelCard.from_text(read_entry(archive, CARD_FILE).decode("utf-8"))
-        labels = read_entry(archive, LABELS_FILE).decode("utf-8").splitlines()
+        labels = unicodedata.normalize("NFC", read_entry(archive, LABELS_FILE).decode("utf-8")).splitlines()
     if tuple(labels) != card.labels:
         raise ModelFormatError(f"{path} contradicts itself: its labels.txt and its card.json name different labels")
     return card

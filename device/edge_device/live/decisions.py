@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge_core.data.photo_folder import nfc
 from edge_core.errors import SettingsError
 from edge_device.inference.interpreter import Scores
 from edge_device.results import Decision, Event
@@ -68,8 +69,9 @@ class Rule:
         Raises:
             SettingsError: one is not.
         """
+        composed = {nfc(label) for label in labels}
         for label in self.thresholds:
-            if label not in labels:
+            if nfc(label) not in composed:
                 few = ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
                 raise SettingsError(f"there is a threshold for {label!r}, but the model's labels are {few}")
 
@@ -83,7 +85,7 @@ def parse_thresholds(texts: Sequence[str]) -> tuple[float | None, dict[str, floa
     default: float | None = None
     by_label: dict[str, float] = {}
     for text in texts:
-        label, _, number = text.rpartition("=")  # a label may have a = in it
+        label, _, number = nfc(text).rpartition("=")  # a label may have a = in it
         try:
             value = float(number)
         except ValueError:
@@ -205,7 +207,8 @@ class Decider:
         rule = self._rule
         self.labels = labels
         self._rest = 1 - rule.hysteresis
-        self._enter = [rule.thresholds.get(label, rule.threshold) for label in labels]
+        thresholds = {nfc(label): value for label, value in rule.thresholds.items()}
+        self._enter = [thresholds.get(nfc(label), rule.threshold) for label in labels]
         self._smoothed = np.zeros(len(labels), np.float64)  # a float32 sum of a vote's frames would drift over months
         self._change = np.zeros(len(labels), np.float64)
         self._current = self._updated_s = self._lost_since = None

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from edge_core.errors import PictureError, SourceError
+from edge_core.image_header import SCAN
 from edge_core.images import decode_picture
 from edge_core.preprocess import Frame
 
@@ -25,14 +26,18 @@ class JpegSplitter:
     """Cuts a stream of bytes into the JPEGs in it, whatever is between them: part headers, padding, garbage.
 
     By the structure of ITU-T T.81, B.1.1: what is inside a segment (an EXIF thumbnail, for one) is stepped over, and an
-    end-of-image marker ends the picture at once, without waiting for what follows it.
+    end-of-image marker ends the picture at once, without waiting for what follows it. Some cameras leave that marker out:
+    then a picture whose scan has begun ends where its part of a multipart stream ends, or where the next picture begins.
 
     Attributes:
-        damaged: pictures that began and did not end, or are larger than `MAX_BYTES` or `MAX_PIXELS`.
+        damaged: pictures that end before their scan, or are larger than `MAX_BYTES` or `MAX_PIXELS`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, boundary: str = "") -> None:
+        """`boundary` is the one of a multipart stream (RFC 2046, 5.1.1), with or without its dashes; empty if unknown."""
         self.damaged = 0
+        self._boundary = b"--" + boundary.lstrip("-").encode() if boundary.strip("-") else b""
+        self._scanning = False
         self._held = bytearray()
         self._begun = False
         self._next = 0  # what is before it in `_held` was looked at
@@ -47,7 +52,7 @@ class JpegSplitter:
             else:
                 self.damaged += 1
             del self._held[: abs(end)]
-            self._begun = False
+            self._begun = self._scanning = False
         return whole
 
     def _begin(self) -> bool:
@@ -61,12 +66,15 @@ class JpegSplitter:
     def _end(self) -> int:
         """Where the picture ends; negative: how much of it to drop; 0: more bytes are needed to know."""
         held = self._held
+        part_end = held.find(self._boundary, self._next) if self._boundary and self._scanning else -1
         while found := _MARKER.search(held, self._next):
             marker, after = held[found.end() - 1], found.end()
+            if 0 <= part_end < found.start():
+                break
             if marker == _END:
                 return after
             if marker == _START:
-                return -found.start()
+                return found.start() if self._scanning else -found.start()
             if len(held) < after + 7:  # length, precision, height, width; an end-of-image is shorter, and was handled
                 self._next = found.start()
                 break
@@ -75,8 +83,13 @@ class JpegSplitter:
                 if height * width > MAX_PIXELS:
                     return -after
             self._next = after + max(2, int.from_bytes(held[after : after + 2]))
+            if marker == SCAN:
+                self._scanning = True
+                part_end = held.find(self._boundary, self._next) if self._boundary else -1
         else:
-            self._next = max(self._next, len(held) - 1)
+            self._next = max(self._next, len(held) - max(1, len(self._boundary)))
+        if part_end >= 0:
+            return part_end - held.endswith(b"\r\n", 0, part_end) * 2
         return -len(held) if len(held) > MAX_BYTES else 0
 
 

@@ -112,7 +112,7 @@ class HttpCamera(Source):
 
     def _stream(self) -> Iterator[bytes]:
         """The newest of the pictures that have come, again and again."""
-        splitter = JpegSplitter()
+        splitter = JpegSplitter(self._response.headers.get_boundary("") or "")
         heard = time.monotonic()
         while not self._closing.asked.is_set():
             data = self._read()
