@@ -14,6 +14,7 @@ import typer
 
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import EdgeError, RuntimeMissingError
+from edge_device.arguments import Commands
 from edge_device.interrupts import end_on_signals
 
 T = TypeVar("T")
@@ -33,7 +34,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 def command_line(help: str) -> typer.Typer:
     """A Typer application as all four commands have it."""
-    return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    return typer.Typer(
+        cls=Commands, help=help, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
+    )
 
 
 def say(message: str) -> None:

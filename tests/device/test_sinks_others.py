@@ -27,7 +27,7 @@ from edge_core.errors import OutputError, SettingsError
 from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
 from edge_device.sinks import prometheus as prometheus_module
 from edge_device.sinks import sink_queue as outlet_module
-from edge_device.sinks.exec import Command, harmless, parse_command
+from edge_device.sinks.exec import Command, harmless, parse_command, substituted
 from edge_device.sinks.prometheus import Prometheus, parse_listen
 from edge_device.sinks.sink import Later, Refused
 from edge_device.sinks.sink_queue import Outlets
@@ -477,6 +477,38 @@ def test_a_label_is_never_an_option_a_path_or_a_command(tmp_path: Path, monkeypa
     assert not set(arguments[0]) & set("/\\$\"'{}\x1b\n")
     assert environment["EDGE_LABEL"] == HOSTILE
     assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize("label", ["Glas & Flaschen", "Papier/Pappe", "♻ (1,5 l)", "d'Anjou", "50 % $"])
+def test_a_label_that_nothing_reads_is_not_altered(label: str) -> None:
+    values = {"label": label}
+    words = ["notify-send", "{label}", "saw {label}!", "--name={label}"]
+    assert substituted(words, values) == ["notify-send", label, f"saw {label}!", f"--name={label}"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["python3", "-c", "print('{label}')"],
+        ["ssh", "pi", "notify {label}"],
+        ["curl", "-d", '{"label": "{label}"}'],
+        ["touch", "seen/{label}"],
+    ],
+)
+def test_a_label_that_something_would_read_is_made_harmless(words: list[str]) -> None:
+    assert harmless(HOSTILE) in substituted(words, {"label": HOSTILE})[-1]
+
+
+@given(st.text())
+def test_a_label_that_is_shown_is_no_option_and_no_way_out_of_a_folder(text: str) -> None:
+    made = substituted(["x", "{label}"], {"label": text})[1]
+    assert made[:1] not in set("-+@</~.")
+    assert ".." not in made.split("/") and made.isprintable()
+
+
+def test_what_a_command_prints_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    Command([PYTHON, "-c", "import sys; print('sent', 1); print('slowly', file=sys.stderr)"]).event(event())
+    assert capsys.readouterr().err == f"{PYTHON}: sent 1 slowly\n"
 
 
 @given(st.text())

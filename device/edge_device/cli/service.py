@@ -3,32 +3,40 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from edge_core.errors import CheckFailedError
+from edge_device.arguments import Commands, refuse_repeated
 from edge_device.cli.live_options import live
 from edge_device.console import Debug, Json, one_line_errors, say
 from edge_device.system import unit_file as service
 
 app = typer.Typer(
-    help="Run `edge-run live` as a systemd service, from now on and after every boot.", no_args_is_help=True
+    cls=Commands,
+    help="Run `edge-run live` as a systemd service, from now on and after every boot.",
+    no_args_is_help=True,
 )
 
-# What follows MODEL is not ours: it is handed to `live` as it is.
-_PASSED_ON = {"allow_interspersed_args": False}
+# What is not ours is handed to `live` as it is; MODEL is found among it as `live` finds it.
+_PASSED_ON = {"ignore_unknown_options": True}
 
-Name = Annotated[str, typer.Option(help="Of one of several services: lower-case letters, digits, hyphens.")]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite that edge-convert wrote.", show_default=False)]
-Options = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="LIVE-OPTIONS", help="Of `edge-run live`; after MODEL.", show_default=False),
+Name = Annotated[
+    str, typer.Option(help="Name that tells several services apart, of lower-case letters, digits and hyphens.")
+]
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL [LIVE-OPTIONS]",
+        help="A .tflite that edge-convert wrote, and any options of `edge-run live`.",
+        show_default=False,
+    ),
 ]
 
 
 @app.command(context_settings=_PASSED_ON)
-def install(model: Model, options: Options = None, name: Name = "", debug: Debug = False) -> None:
+def install(words: Words, name: Name = "", debug: Debug = False) -> None:
     """Install a service and start it; one of the same name is replaced.
 
     The model is copied to /var/lib/edge-mobilenet, where a new file in its place is taken over without a restart.
@@ -36,9 +44,9 @@ def install(model: Model, options: Options = None, name: Name = "", debug: Debug
 
     Example: sudo pi/bin/edge-run service install flowers-int8.tflite --source /dev/video0
     """
-    _check(model, options or [])
+    model, options = _parsed(words)
     with one_line_errors(debug):
-        plan = service.plan(model, options or [], name)
+        plan = service.plan(model, options, name)
         for warning in plan.warnings:
             say(f"warning: {warning}")
         service.install(plan)
@@ -50,14 +58,14 @@ def install(model: Model, options: Options = None, name: Name = "", debug: Debug
 
 
 @app.command(context_settings=_PASSED_ON)
-def show(model: Model, options: Options = None, name: Name = "", debug: Debug = False) -> None:
+def show(words: Words, name: Name = "", debug: Debug = False) -> None:
     """Print the unit that `install` would write.
 
     Example: edge-run service show flowers-int8.tflite --source /dev/video0
     """
-    _check(model, options or [])
+    model, options = _parsed(words)
     with one_line_errors(debug):
-        plan = service.plan(model, options or [], name)
+        plan = service.plan(model, options, name)
         for warning in (*plan.warnings, *plan.obstacles):
             say(f"warning: {warning}")
         print(plan.unit, end="")
@@ -95,8 +103,19 @@ def status(name: Name = "", as_json: Json = False, debug: Debug = False) -> None
             raise CheckFailedError(f"{found.name} {what}; see: journalctl -u {found.name} -n 30")
 
 
-def _check(model: Path, options: Sequence[str]) -> None:
-    """Has `live` parse its options, so that a wrong one is told of here and not in a journal."""
+def _parsed(words: Sequence[str]) -> tuple[Path, list[str]]:
+    """MODEL and the options of `live`, which parses them, so that a wrong one is told of here and not in a journal."""
     parser = typer.Typer(add_completion=False)
     parser.command()(live)
-    typer.main.get_command(parser).make_context("edge-run live", [str(model), *options])
+    command = typer.main.get_command(parser)
+
+    def parse(words: Sequence[str]) -> dict[str, Any]:
+        return dict(command.make_context("edge-run live", list(words)).params)
+
+    refuse_repeated(command, "live", words)
+    parsed = parse(words)
+    for place, word in enumerate(words):
+        rest = [*words[:place], *words[place + 1 :]]
+        if Path(word) == parsed["model"] and parse([word, *rest]) == parsed:
+            return Path(word), rest
+    raise typer.BadParameter("MODEL stands before or after the options of live, not among them")

@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import ClassVar, Final, Literal
+from typing import IO, ClassVar, Final, Literal
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
+from edge_device.console import say
 from edge_device.results import Event
 from edge_device.sinks.sink import Refused, Sink
 
@@ -21,6 +22,13 @@ TEMPORARY: Final = 75
 
 _SHELLS: Final = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"}
 _PLACEHOLDER: Final = re.compile(r"\{(label|zone|kind|score|duration)\}")
+_READS_CODE: Final = {"ssh", "su", "watch", "xargs", "parallel"}
+_CODE_OPTIONS: Final = {"-c", "-e", "--command", "--eval"}
+"""Programs and options that take their arguments for a shell's or another language's text."""
+
+_PLAIN: Final = re.compile(r"[\w\s.,:;!?=()%°+-]*")
+"""What may stand around a placeholder in a word that is neither a path nor code nor JSON."""
+
 _LIKE_ONE: Final = re.compile(r"\{[a-z_]+\}")
 
 
@@ -52,8 +60,8 @@ class Command(Sink):
     """Runs a command for each event, one at a time, without a shell.
 
     An event is in its arguments, where placeholders say so, and in its environment: EDGE_LABEL, EDGE_ZONE, EDGE_KIND,
-    EDGE_SCORE, EDGE_DURATION_S, EDGE_TIME, EDGE_NUMBER. In an argument a label has no character that would make an
-    option or a path of it; in the environment it is as it is.
+    EDGE_SCORE, EDGE_DURATION_S, EDGE_TIME, EDGE_NUMBER. In the environment a label is as it is. In an argument it is, too,
+    unless something would read it: see `substituted`. What the command prints is passed on to standard error, shortened.
 
     A command that ends with a status other than 0, or is killed because it took too long, has failed, and is not run
     again, for it may have done half of its work; only status 75 asks for that. A program that cannot be started is tried
@@ -86,17 +94,20 @@ class Command(Sink):
             "score": f"{event.score:.3f}",
             "duration": f"{event.duration_s:.1f}",
         }
-        words = [_PLACEHOLDER.sub(lambda found: harmless(values[found[1]]), word) for word in self._words]
+        words = substituted(self._words, values)
         # Without our own EDGE_ variables: there may be passwords among them.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_")}
         environment |= {f"EDGE_{name.upper()}": value.replace("\0", "") for name, value in values.items()}
         environment |= {"EDGE_DURATION_S": environment.pop("EDGE_DURATION")}
         environment |= {"EDGE_TIME": f"{event.time:.3f}", "EDGE_NUMBER": str(event.number)}
-        with tempfile.TemporaryFile() as errors:  # a pipe would be held open by what the command leaves running
+        with (
+            tempfile.TemporaryFile() as output,
+            tempfile.TemporaryFile() as errors,
+        ):  # a pipe would be held open by what the command leaves running
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=output,
                 stderr=errors,
                 env=environment,
                 start_new_session=True,
@@ -111,15 +122,46 @@ class Command(Sink):
             finally:
                 self._running = None
             if status:
-                errors.seek(max(0, errors.seek(0, os.SEEK_END) - 300))
-                said = " ".join(errors.read().decode(errors="replace").split())
+                said = _last(errors)
                 ended = f"{words[0]} ended with status {status}" + (f": {said}" if said else "")
                 raise (OSError if status == TEMPORARY else Refused)(ended)
+            if said := " ".join(part for part in (_last(output), _last(errors)) if part):
+                say(f"{words[0]}: {said}")
 
     def abandon(self) -> None:
         if running := self._running:
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
+
+
+def _last(file: IO[bytes]) -> str:
+    """The last of what a command has printed, on one line."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 300))
+    text = " ".join(file.read().decode(errors="replace").split())
+    return "".join(character for character in text if character.isprintable())
+
+
+def substituted(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    """The words with an event in place of the placeholders.
+
+    A value stays as it is where nothing reads it: `{label}` alone, or among words as in `saw {label}`. Beside slashes,
+    quotes and braces, after an option such as -c, and with a program such as ssh, it is made `harmless`.
+    """
+    code = words[0].rpartition("/")[2] in _READS_CODE or not _CODE_OPTIONS.isdisjoint(words[1:])
+
+    def made(word: str) -> str:
+        plain = not code and _PLAIN.fullmatch(_PLACEHOLDER.sub("", word))
+        return _PLACEHOLDER.sub(lambda found: (shown if plain else harmless)(values[found[1]]), word)
+
+    return [made(word) for word in words]
+
+
+def shown(value: str) -> str:
+    """A text as it is, but for control characters, and for a beginning that would make an option or a path of it."""
+    value = "".join(character if character.isprintable() else " " for character in value)
+    if ".." in value.split("/"):
+        value = value.replace("/", "_")
+    return re.sub(r"^[-+@<>~/.\s]+", "_", value)
 
 
 def harmless(value: str) -> str:

@@ -1,0 +1,78 @@
+"""What the four commands have in common in reading their command lines."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+_HINTS: Final = {
+    "source": "one edge-run live looks through one camera: start a second one for the other, as a service with --name",
+}
+
+
+class Commands(TyperGroup):
+    """A group of commands that takes `@FILE` for the options in a file, and refuses an option that is given twice."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, expanded(args) if ctx.parent is None else args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            refuse_repeated(command, name or "", rest)
+        return name, command, rest
+
+
+def expanded(words: Sequence[str]) -> list[str]:
+    """The words of a command line with `@FILE` replaced by what is in the file.
+
+    A file has options as a shell would read them, over any number of lines; `#` begins a comment.
+
+    Raises:
+        typer.BadParameter: a file cannot be read, or has a quotation without an end.
+    """
+    found: list[str] = []
+    for word in words:
+        if len(word) > 1 and word[0] == "@":
+            try:
+                found += shlex.split(Path(word[1:]).read_text("utf-8"), comments=True)
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise typer.BadParameter(
+                    f"{word} stands for the options in the file {word[1:]}, which cannot be read: {reason}; "
+                    f"a path that begins with @ is written ./{word}"
+                ) from None
+        else:
+            found.append(word)
+    return found
+
+
+def refuse_repeated(command: Any, name: str, words: Sequence[str]) -> None:
+    """Checks that no option that takes a single value has several.
+
+    Args:
+        command: the Click command that will parse `words`.
+        name: of the command, for its context.
+        words: its arguments.
+
+    Raises:
+        typer.BadParameter: an option is given more than once.
+    """
+    context = command.context_class(command, info_name=name, resilient_parsing=True)
+    context.allow_interspersed_args = command.allow_interspersed_args
+    context.ignore_unknown_options = command.ignore_unknown_options
+    try:
+        given = command.make_parser(context).parse_args(list(words))[2]
+    except Exception:  # noqa: BLE001 - whatever is wrong with the words, the command itself says it better
+        return
+    single = [
+        one for one in given if one.param_type_name == "option" and not (one.multiple or one.is_flag or one.count)
+    ]
+    for option, times in Counter(single).items():
+        if times > 1:
+            hint = _HINTS.get(option.name, "give it once")
+            raise typer.BadParameter(f"{option.opts[0]} is given {times} times and takes one value; {hint}")

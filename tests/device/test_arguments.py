@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edge_device.arguments import expanded
+from edge_device.cli import app
+from edge_device.cli.service import _parsed
+
+TINY = "MODEL.tflite"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [TINY, "--source", "0", "--web", "8080"],
+        ["--source", "0", TINY, "--web", "8080"],
+        ["--source", "0", "--web", "8080", TINY],
+    ],
+)
+def test_a_services_model_may_stand_anywhere(words: list[str]) -> None:
+    assert _parsed(words) == (Path(TINY), ["--source", "0", "--web", "8080"])
+
+
+def test_a_services_name_may_follow_the_model() -> None:
+    found = CliRunner().invoke(app, ["service", "show", "missing.tflite", "--name", "No Name", "--source", "0"])
+    assert "is no name for a service" in found.output
+
+
+@pytest.mark.parametrize("words", [["live"], ["service", "show"]])
+def test_a_second_camera_is_refused_and_not_taken_for_the_first(words: list[str]) -> None:
+    found = CliRunner().invoke(app, [*words, TINY, "--source", "0", "--source", "1"], terminal_width=200)
+    assert found.exit_code == 2
+    said = " ".join(found.output.replace("│", " ").split())
+    assert "--source is given 2 times" in said and "start a second one" in said
+
+
+def test_an_option_that_may_be_repeated_still_may_be() -> None:
+    found = CliRunner().invoke(app, ["live", TINY, "--zone", "a=0,0,1,1", "--zone", "b=0,0,1,1"], terminal_width=200)
+    assert "times" not in found.output
+
+
+def test_options_are_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "porch").write_text("--source picamera  # over the door\n--threshold 'black cat=0.8'\n")
+    assert expanded(["live", TINY, f"@{tmp_path}/porch", "--json"]) == [
+        "live",
+        TINY,
+        *("--source", "picamera", "--threshold", "black cat=0.8"),
+        "--json",
+    ]
+    with pytest.raises(typer.BadParameter, match="cannot be read"):
+        expanded(["live", f"@{tmp_path}/none"])
+    assert "stands for the options" in CliRunner().invoke(app, ["live", "@none.txt"], terminal_width=200).output
