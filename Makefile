@@ -63,6 +63,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@cd docs/examples && "$(CURDIR)/$(BIN)/mypy" --strict --config-file= --cache-dir "$(CURDIR)/.mypy_cache/examples" *.py  # as users see the packages
 	$(BIN)/lint-imports
 
 # Processes at once: as many as there are cores, but each may hold TensorFlow and takes up to 2 GB.

@@ -1,5 +1,19 @@
-"""Accuracy, latency and size against the full-size model; the `edge-bench` command.
+"""Accuracy, latency and size compared with the full-size model; the `edge-bench` command."""
 
-`edge_bench.measure.benchmark.run_benchmark` measures, `edge_bench.results.report.Report` is what it found. Nothing is imported here: a
-worker process, whose memory and start are measured, imports this package, too.
-"""
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_bench.measure.benchmark import run_benchmark
+    from edge_bench.results.report import Report
+
+__all__ = ["Report", "run_benchmark"]
+
+_MODULES = {"Report": "results.report", "run_benchmark": "measure.benchmark"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, and not before: worker processes, whose memory is measured, import this package, too."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"edge_bench.{_MODULES[name]}"), name)

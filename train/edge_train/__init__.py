@@ -1,1 +1,26 @@
 """From photos to a trained run; the `edge-train` command."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_train.data.dataset import open_photos
+    from edge_train.models.pretrained import find_weights
+    from edge_train.settings import Settings
+    from edge_train.training.fit import fit
+
+__all__ = ["Settings", "find_weights", "fit", "open_photos"]
+
+_MODULES = {
+    "Settings": "settings",
+    "find_weights": "models.pretrained",
+    "fit": "training.fit",
+    "open_photos": "data.dataset",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, and not before: `edge_train.doctor` runs where TensorFlow does not."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"edge_train.{_MODULES[name]}"), name)
