@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from edge_device.sources import SourceFrame
 
 UNKNOWN: Final = "unknown"
-"""Shown where no label reached its threshold."""
+"""Shown to people where no label reached its threshold; in JSON the label is null there."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FrameResult:
             fields["zone"] = self.zone
         fields["top"] = [{"label": best.label, "score": round(best.score, 6)} for best in self.top]
         if self.decision:
-            fields["decision"] = {"label": self.decision.label or UNKNOWN, "score": round(self.decision.score, 6)}
+            fields["decision"] = {"label": self.decision.label, "score": round(self.decision.score, 6)}
         took = self.latency
         fields["latency_ms"] = {
             "capture": round(took.capture_ms, 3),
@@ -94,7 +94,7 @@ class Event:
 
     Attributes:
         kind: which of both.
-        label: of the model; never "unknown".
+        label: of the model.
         zone: name of the zone, empty for the whole frame.
         time: seconds since the epoch, by the wall clock, which may jump.
         score: smoothed, 0..1, when it entered; the highest that it had meanwhile, when it left.
@@ -166,7 +166,7 @@ class Status:
         fps: frames classified a second, lately.
         latency: medians, lately. `age_p95_ms`: 95 % of the results were there that soon after the frame.
         source, source_mode: what was asked for, and what was granted ("1280x720 MJPG 30 fps").
-        source_state: "open", "waiting" (lost, being reopened) or "ended".
+        source_state: "open", "waiting" (lost, being reopened), "frozen" (it sends one and the same picture) or "ended".
         source_losses: how often it was lost.
         model, model_sha256: file name and digest of the model in use; `model_swaps`: how often it was replaced.
         runtime: name and version of the interpreter; `device`: "cpu", or "coral usb:0"; `threads`: of an inference.
@@ -186,7 +186,7 @@ class Status:
     age_p95_ms: float
     source: str
     source_mode: str
-    source_state: Literal["open", "waiting", "ended"]
+    source_state: Literal["open", "waiting", "frozen", "ended"]
     source_losses: int
     model: str
     model_sha256: str

@@ -98,6 +98,22 @@ def test_one_wrong_frame_changes_nothing() -> None:
         assert feed(it, [scores(0.9)] * 20, 2.1) == []
 
 
+@pytest.mark.parametrize("pause_s", [0.1, 0.3, 1.0, 4.9])
+def test_one_frame_makes_no_event_after_the_start_or_after_a_pause(pause_s: float) -> None:
+    it = decider(Rule())
+    wrong, right = scores(0.996), scores(0.0, 0.4)
+    assert it.update(wrong, 0, WALL)[1] == []
+    assert feed(it, [right] * 20, pause_s) == []
+    assert it.update(wrong, pause_s + 9, WALL)[1] == []  # seldom classified, as a scene that stands still
+    assert feed(it, [right] * 20, pause_s + 9 + pause_s) == []
+
+
+def test_a_label_that_is_there_from_the_start_enters_after_the_time_constant() -> None:
+    it = decider(Rule(Exponential(0.5)))
+    assert feed(it, [scores(0.9)] * 5) == []
+    assert shown(feed(it, [scores(0.9)], 0.5)) == [("entered", "cat")]
+
+
 def test_a_vote_takes_as_many_frames_as_it_needs_and_leaves_below_half_of_them() -> None:
     it = decider(Rule(Vote(3, 5), hold_s=0))
     yes, no = scores(0.9), scores(0.4, 0.4)
@@ -118,29 +134,31 @@ def test_a_vote_scores_the_mean_of_its_frames() -> None:
 
 def test_a_lost_source_makes_the_label_leave_after_a_while_and_begins_anew() -> None:
     it = decider(Rule(lost_s=5))
-    feed(it, [scores(0.9)] * 3)
+    feed(it, [scores(0.9)] * 9)
     assert it.lost(1.0, WALL) == []
     assert it.update(scores(0.9), 5.5, WALL)[1] == []  # back in time
     assert it.lost(8.0, WALL) == it.lost(12.9, WALL) == []
     (left,) = it.lost(13.0, WALL + 13)
-    assert (left.kind, left.label, left.duration_s) == ("left", "cat", 13.0)
+    assert (left.kind, left.label, left.duration_s) == ("left", "cat", 12.5)
     assert it.lost(99.0, WALL) == []
-    assert it.update(scores(0.0, 0.9), 100, WALL)[0].label == "dog"  # nothing of the cat is left in the average
+    assert it.update(scores(0.0, 0.9), 100, WALL)[0].score == pytest.approx(0.9)  # nothing of the cat is left
+    assert it.update(scores(0.0, 0.9), 100.5, WALL)[0].label == "dog"
 
 
 def test_frames_without_motion_in_between_change_nothing() -> None:
     it = decider(Rule())
-    feed(it, [scores(0.9)] * 3)
+    feed(it, [scores(0.9)] * 9)
     assert it.update(scores(0.9), 3600, WALL)[1] == []
 
 
 def test_a_replaced_model_with_other_labels_lets_leave_what_was_there() -> None:
     it = decider(Rule(thresholds={"cat": 0.7}))
-    feed(it, [scores(0.9)])
+    feed(it, [scores(0.9)] * 9)
     assert it.relabel(LABELS, 1, WALL) == []
     assert shown(it.relabel(("red", "cat"), 2, WALL)) == [("left", "cat")]
     assert it.relabel(("red", "blue"), 2, WALL) == []
-    assert it.update(np.array([0.1, 0.9], np.float32), 3, WALL)[0].label == "blue"
+    it.update(np.array([0.1, 0.9], np.float32), 3, WALL)
+    assert it.update(np.array([0.1, 0.9], np.float32), 4, WALL)[0].label == "blue"
     assert shown(it.leave(4, WALL)) == [("left", "blue")]
     assert it.leave(5, WALL) == []
 

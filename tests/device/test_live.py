@@ -10,14 +10,15 @@ import pytest
 from edge_core import Frame
 from edge_core.errors import SourceError
 from edge_core.preprocess import InputSpec, preprocess
+from edge_device.frames import frozen
 from edge_device.frames.motion import Motion, MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.threads import best_choice, choose_threads
 from edge_device.live.capture import AHEAD, Capture, Preparer
 from edge_device.live.decisions import Rule
-from edge_device.live.loop import Live, LiveSettings
-from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.live.loop import Live, LiveSettings, _Meter
+from edge_device.results import Event, FrameResult, Latency, Notice, Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.sink_queue import Outlets
 from edge_device.sources import FakeCamera, Reconnecting, Source, SourceFrame
@@ -188,6 +189,59 @@ def test_a_camera_that_is_lost_comes_back_and_what_was_there_leaves_meanwhile(
     assert status.source_state == "open"
 
 
+def test_a_picture_that_freezes_is_told_and_so_is_the_next_that_differs(
+    tiny_model: TinyModel, colour_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen, "LOOKED_AT_S", 0.0)
+    monkeypatch.setattr(frozen, "FROZEN_S", 0.5)
+    red, blue = colour_frames["red"], colour_frames["blue"]
+    camera = FakeCamera([*[red, blue] * 30, Show(red, 60), blue, Stall(60)], fps=60, stalled_s=60)
+    recorder = Recorder()
+    classifier = Classifier(tiny_model(), threads=1)
+    until = time.monotonic() + 30
+    Live(classifier, camera, Outlets([recorder], classifier.card), LiveSettings(), name="porch", model=Path("m")).run(
+        lambda: len(recorder.notices) > 1 or time.monotonic() > until
+    )
+    assert [(notice.level, notice.about) for notice in recorder.notices] == [("warning", "source"), ("info", "source")]
+    assert "frozen" in recorder.notices[0].text and "porch" in recorder.notices[0].text
+    states = [status.source_state for status in recorder.statuses]
+    assert "frozen" in states and states[-1] == "open"
+
+
+def test_a_film_may_stand_still(
+    tiny_model: TinyModel, colour_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen, "LOOKED_AT_S", 0.0)
+    monkeypatch.setattr(frozen, "FROZEN_S", 0.0)
+    recorder, _ = run(tiny_model(), Film([colour_frames["red"]] * 20))
+    assert recorder.notices == []
+
+
+def test_a_picture_counts_as_frozen_after_half_a_minute_and_not_before(colour_frames: dict[str, Frame]) -> None:
+    watch = frozen.FrozenPicture()
+    red, blue = colour_frames["red"], colour_frames["blue"]
+    changes = [time_s for time_s in range(100) if watch.look(blue if time_s in (20, 75) else red, time_s)]
+    assert changes == [51, 75]
+    almost = red.copy()
+    almost[0, 0, 0] ^= 1
+    assert watch.look(red[:, ::-1], 200) and watch.frozen  # a view of the same pixels
+    assert watch.look(almost, 231) and not watch.frozen
+
+
+def test_the_frame_rate_is_none_while_nothing_comes_and_forgets_a_pause() -> None:
+    meter, took = _Meter(), Latency(1, 1, 1, 3)
+    for number in range(50):
+        meter.add(number / 10, 1, took)
+    assert meter.fps(5.0) == pytest.approx(10)
+    assert meter.fps(7.0) == 0
+    for number in range(20):
+        meter.add(100 + number / 10, 1, took)
+    assert meter.fps(102) == pytest.approx(10)
+    meter.add(300, 1, took)
+    meter.add(400, 1, took)
+    assert meter.fps(500) == pytest.approx(0.01)  # no more are asked for
+
+
 def test_a_stalled_camera_does_not_delay_the_end(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
     camera = FakeCamera([Show(colour_frames["red"], 5), Stall(60)], fps=None, stalled_s=60)
     asked = threading.Event()
@@ -270,7 +324,7 @@ def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, col
     recorder = Recorder()
     classifier = Classifier(first, threads=1)
     outlets = Outlets([recorder], classifier.card, patience=lambda: True)
-    settings = LiveSettings(rule=Rule(threshold=0.3, smoothing=None, hold_s=0.0))
+    settings = LiveSettings(rule=Rule(threshold=0.3, thresholds={"red": 0.3, "r": 0.3}, smoothing=None, hold_s=0.0))
     film = Film([colour_frames["red"]] * 30)
     status = Live(classifier, film, outlets, settings, name="test", model=first, swap=Swap()).run(lambda: False)  # type: ignore[arg-type]
     labels = [result.top[0].label for result in recorder.frames_seen]
@@ -282,6 +336,9 @@ def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, col
         ("left", "r"),
     ]
     assert status.model_swaps == 1
+    (notice,) = recorder.notices
+    assert (notice.level, notice.about) == ("warning", "model")
+    assert "'red'" in notice.text
 
 
 def test_a_thread_more_must_be_worth_it() -> None:

@@ -765,7 +765,7 @@ def test_latest_tells_all_there_is(page: WebPage, colour_frames: dict[str, Frame
     told = json.loads(ask(page, "/api/latest")[2])
     assert [(one["zone"], one["frame"]) for one in told["results"]] == [("left", 2), ("right", 2)]
     assert told["results"][0]["top"] == [{"label": "red", "score": 0.75}, {"label": "green", "score": 0.125}]
-    assert told["results"][1]["decision"] == {"label": "unknown", "score": 0.3}
+    assert told["results"][1]["decision"] == {"label": None, "score": 0.3}
     assert told["events"] == [event.to_json()]
     assert told["notices"][0]["text"] == "replaced"
     assert told["status"]["fps"] == 10
@@ -860,6 +860,9 @@ def test_health_follows_frames_statistics_and_time(red: FrameResult) -> None:
     assert health(feed, 126) == (False, "late")
     feed.add_result(replace(red, frame=replace(red.frame, index=20)), 127)
     assert health(feed, 128) == (True, "live")
+    feed.set_status(replace(STATUS, source_state="frozen"), 128)
+    assert health(feed, 128) == (False, "frozen")
+    assert "frozen" in feed.health(128).reason
     feed.set_status(replace(STATUS, source_state="ended"), 129)
     assert health(feed, 129) == (False, "ended")
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -25,11 +25,13 @@ from edge_device.live.decisions import Rule, parse_smoothing, parse_thresholds
 from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.model_watcher import ModelSwap
 from edge_device.results import Notice
-from edge_device.sinks import Sink
 from edge_device.sinks.sink_queue import Outlets
 from edge_device.sinks.terminal import console, notice_line
 from edge_device.sinks.web.address import TOKEN_VARIABLE, read_token
 from edge_device.sources import CameraMode, Pictures, PixelFormat, open_source, redact
+
+if TYPE_CHECKING:
+    from edge_device.sinks.web import WebPage
 
 MQTT_PASSWORD: Final = "EDGE_RUN_MQTT_PASSWORD"
 WEBHOOK_TOKEN: Final = "EDGE_RUN_WEBHOOK_TOKEN"
@@ -41,7 +43,7 @@ _DECISIONS: Final = "Decisions"
 _SINKS: Final = "Where results go"
 
 PAGE_SIDE: Final = 360
-"""Of the live page's picture, the shorter side in pixels at least: half of 1280x720, which decodes in half the time."""
+"""Of the live page's and of Home Assistant's picture, the shorter side in pixels at least: half of 1280x720, which decodes in half the time."""
 
 
 def live(
@@ -121,11 +123,26 @@ def live(
     mqtt: Annotated[
         str | None,
         typer.Option(
-            help="mqtt://USER@HOST/PREFIX, mqtts:// with TLS; Home Assistant discovers it. The password is in "
-            f"{MQTT_PASSWORD}.",
+            help="mqtt://USER@HOST/PREFIX, mqtts:// with TLS, ws:// or wss:// for WebSockets; Home Assistant discovers "
+            f"it. The password is in {MQTT_PASSWORD}.",
             rich_help_panel=_SINKS,
         ),
     ] = None,
+    mqtt_ca: Annotated[
+        Path | None,
+        typer.Option(help="Certificate of the authority that signed the broker's, PEM.", rich_help_panel=_SINKS),
+    ] = None,
+    mqtt_cert: Annotated[
+        Path | None, typer.Option(help="Client certificate for the broker, PEM.", rich_help_panel=_SINKS)
+    ] = None,
+    mqtt_key: Annotated[
+        Path | None,
+        typer.Option(help="Private key of --mqtt-cert, unless it is in the same file.", rich_help_panel=_SINKS),
+    ] = None,
+    mqtt_picture: Annotated[
+        bool,
+        typer.Option(help="Send the picture of the last event to the broker, too.", rich_help_panel=_SINKS),
+    ] = True,
     web: Annotated[
         str | None,
         typer.Option(
@@ -182,12 +199,17 @@ def live(
             from edge_device.sinks.jsonl import JsonLines
 
             sinks.append(JsonLines(jsonl))
+        page = _web_page(web, token, regions) if web else None
+        if page:
+            sinks.append(page)
         if mqtt:
-            from edge_device.sinks.mqtt import Mqtt, parse_broker
+            from edge_device.sinks.broker import Certificates, parse_broker
+            from edge_device.sinks.mqtt import Mqtt, MqttSettings
 
-            sinks.append(Mqtt(parse_broker(mqtt, os.environ.get(MQTT_PASSWORD))))
-        if web:
-            sinks.append(_web_page(web, token, regions))
+            broker = parse_broker(mqtt, os.environ.get(MQTT_PASSWORD), about=redact(source))
+            certificates = Certificates(mqtt_ca, mqtt_cert, mqtt_key)
+            told = MqttSettings(certificates=certificates, picture=mqtt_picture, page=lambda: page.url if page else "")
+            sinks.append(Mqtt(broker, tuple(regions), told))
         if prometheus:
             from edge_device.sinks.prometheus import Prometheus, parse_listen
 
@@ -235,7 +257,7 @@ def live(
             source,
             mode,
             lambda path, error: say(f"warning: {error}"),
-            covering=None if whole else max(needed, PAGE_SIDE if web else 0),
+            covering=None if whole else max(needed, PAGE_SIDE if web or (mqtt and mqtt_picture) else 0),
             realtime=realtime,
             reconnect=True,
             wait=wait,
@@ -334,7 +356,7 @@ def _verified(model: Path, key: Path, runtime: RuntimeName) -> bytes:
     return public_key
 
 
-def _web_page(address: str, token: str | None, regions: Mapping[str, Region]) -> Sink:
+def _web_page(address: str, token: str | None, regions: Mapping[str, Region]) -> "WebPage":
     from edge_device.sinks.web import WebPage, parse_address
 
     return WebPage(

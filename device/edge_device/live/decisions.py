@@ -23,6 +23,9 @@ class Exponential:
 
     By time, not by count: a camera that slows down in the dark stays as quick to believe. Seen for the first time with
     0.95, a label passes a threshold of 0.6 after `seconds`; at 30 frames a second, 0.5 s take 82 % off the noise.
+
+    One frame alone makes no event: none weighs more than half, however long the pause before it, and nothing enters
+    before frames of `seconds` were seen since the start, the source's return, or a new model.
     """
 
     seconds: float
@@ -69,11 +72,14 @@ class Rule:
         Raises:
             SettingsError: one is not.
         """
+        for label in self.missing(labels):
+            few = ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
+            raise SettingsError(f"there is a threshold for {label!r}, but the model's labels are {few}")
+
+    def missing(self, labels: Sequence[str]) -> list[str]:
+        """The labels that have a threshold of their own and are not among `labels`."""
         composed = {nfc(label) for label in labels}
-        for label in self.thresholds:
-            if nfc(label) not in composed:
-                few = ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
-                raise SettingsError(f"there is a threshold for {label!r}, but the model's labels are {few}")
+        return [label for label in self.thresholds if nfc(label) not in composed]
 
 
 def parse_thresholds(texts: Sequence[str]) -> tuple[float | None, dict[str, float]]:
@@ -141,6 +147,7 @@ class Decider:
         self._numbers = numbers
         self._current: int | None = None
         self._entered_s = self._peak = 0.0
+        self._began_s: float | None = None
         self._updated_s: float | None = None
         self._lost_since: float | None = None
         self._begin(tuple(labels))
@@ -211,7 +218,7 @@ class Decider:
         self._enter = [thresholds.get(nfc(label), rule.threshold) for label in labels]
         self._smoothed = np.zeros(len(labels), np.float64)  # a float32 sum of a vote's frames would drift over months
         self._change = np.zeros(len(labels), np.float64)
-        self._current = self._updated_s = self._lost_since = None
+        self._current = self._began_s = self._updated_s = self._lost_since = None
         if isinstance(rule.smoothing, Vote):
             self._latest = np.zeros((rule.smoothing.frames, len(labels)), np.float32)
             self._votes = [-1] * rule.smoothing.frames
@@ -230,10 +237,12 @@ class Decider:
         elif smoothing is None or self._updated_s is None:
             smoothed[:] = scores
         else:
-            passed_s = max(0.0, now_s - self._updated_s)
+            passed_s = min(max(0.0, now_s - self._updated_s), math.log(2) * smoothing.seconds)
             np.subtract(scores, smoothed, out=change)
             np.multiply(change, -math.expm1(-passed_s / smoothing.seconds), out=change)
             smoothed += change
+        if self._began_s is None:
+            self._began_s = now_s
         self._updated_s = now_s
 
     def _vote(self, scores: Scores) -> int:
@@ -243,9 +252,18 @@ class Decider:
         return best if scores[best] >= needed else -1
 
     def _passes(self, label: int) -> bool:
-        if isinstance(self._rule.smoothing, Vote):
-            return self._votes.count(label) >= self._rule.smoothing.needed
+        smoothing = self._rule.smoothing
+        if isinstance(smoothing, Vote):
+            return self._votes.count(label) >= smoothing.needed
+        if isinstance(smoothing, Exponential) and self._seen_s() < smoothing.seconds:
+            return False
         return bool(self._smoothed[label] >= self._enter[label])
+
+    def _seen_s(self) -> float:
+        """Seconds of frames that the average is of; a clock's rounding is no reason to wait for one more frame."""
+        if self._began_s is None or self._updated_s is None:
+            return 0.0
+        return self._updated_s - self._began_s + 1e-6
 
     def _keeps(self, label: int) -> bool:
         if isinstance(self._rule.smoothing, Vote):

@@ -15,10 +15,11 @@ from itertools import count
 from math import inf
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, Literal
 
 from edge_core.errors import SourceError
 from edge_core.preprocess import preprocess
+from edge_device.frames.frozen import FROZEN_S, FrozenPicture
 from edge_device.frames.motion import Motion, MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
 from edge_device.inference.classifier import Classifier, top
@@ -45,6 +46,9 @@ CLOSE_S: Final = 0.5
 
 AWAY_S: Final = 1.0
 """Without a frame for so long, the source counts as away."""
+
+RATE_S: Final = 10.0
+"""The frame rate looks back so far; a longer pause is not part of it."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,15 @@ class _Meter:
             (now_s, age_ms, latency.capture_ms, latency.preprocess_ms, latency.invoke_ms, latency.total_ms)
         )
 
-    @property
-    def fps(self) -> float:
-        """Frames a second; 0 before the second frame."""
-        if len(self._times) < 2 or self._times[-1][0] <= self._times[0][0]:
+    def fps(self, now_s: float) -> float:
+        """Frames a second, over the last `RATE_S`; 0 before the second frame, and once no more come."""
+        times = [frame[0] for frame in self._times]
+        lately = [time_s for time_s in times if time_s > times[-1] - RATE_S]
+        lately = times[-2:] if len(lately) < 2 else lately
+        if len(lately) < 2 or lately[-1] <= lately[0]:
             return 0.0
-        return (len(self._times) - 1) / (self._times[-1][0] - self._times[0][0])
+        rate = (len(lately) - 1) / (lately[-1] - lately[0])
+        return rate if now_s - lately[-1] <= max(AWAY_S, 2 / rate) else 0.0
 
     def age_p95_ms(self) -> float:
         ages = sorted(times[1] for times in self._times)
@@ -133,6 +140,8 @@ class Live:
         self._motion = Motion(settings.motion) if settings.motion else None
         labels, rule, numbers = classifier.card.labels, settings.rule, count(1)
         self._deciders = [Decider(labels, rule, zone, numbers=numbers) for zone in settings.regions] if rule else []
+        self._frozen = FrozenPicture()
+        self._told_state = self._source.state
         self._seen_s = 0.0
         self._due_s = -inf
         self._meter = _Meter()
@@ -184,6 +193,8 @@ class Live:
         settings, frame = self._settings, prepared.frame
         self._frame_s = time.monotonic()
         self._seen_s = self._frame_s if self._source.live else frame.time_s  # a file has a time of its own
+        if self._source.live and self._frozen.look(frame.image, self._frame_s):
+            self._tell_frozen()
         spec, zones = self._classifier.card.input, prepared.pixels
         if prepared.spec != spec:  # it was prepared for the model before
             zones = tuple(preprocess(cut(frame.image, region), spec) for region in settings.regions.values())
@@ -223,6 +234,8 @@ class Live:
                 self._tell(decider.lost(now_s, time.time()))
         if self._swap and (replacement := self._swap.take()):
             self._adopt(replacement.model, capture)
+        if self._source.state != self._told_state:
+            self._told_state, self._status_due = self._source.state, now_s
         if now_s >= self._status_due:
             self._status_due = now_s + STATUS_S
             self._outlets.status(self._status(capture))
@@ -236,6 +249,28 @@ class Live:
         for decider in self._deciders:
             self._tell(decider.relabel(classifier.card.labels, self._seen_s, time.time()))
         self._outlets.swapped(classifier.card)
+        self._status_due = 0.0
+        rule = self._settings.rule
+        for label in rule.missing(classifier.card.labels) if rule else ():
+            self._warn("model", f"it has no label {label!r}: the threshold given for that has no effect")
+
+    def _tell_frozen(self) -> None:
+        frozen, self._status_due = self._frozen.frozen, self._frame_s
+        if frozen:
+            self._warn(
+                "source",
+                f"{self._name} has sent one and the same picture, byte for byte, for {FROZEN_S:.0f} s: it is frozen; "
+                "start the camera anew",
+            )
+        else:
+            self._outlets.notice(Notice("info", "source", f"{self._name} sends new pictures again", time.time()))
+
+    def _warn(self, about: str, text: str) -> None:
+        self._outlets.notice(Notice("warning", about, text, time.time()))
+
+    @property
+    def _state(self) -> Literal["open", "waiting", "frozen"]:
+        return "frozen" if self._frozen.frozen and self._source.state == "open" else self._source.state
 
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -251,12 +286,12 @@ class Live:
             frames_dropped=capture.dropped,
             frames_still=self._meter.still,
             frames_unreadable=self._source.unreadable,
-            fps=self._meter.fps,
+            fps=self._meter.fps(now_s),
             latency=self._meter.latency(),
             age_p95_ms=self._meter.age_p95_ms(),
             source=self._name,
             source_mode=self._source.mode,
-            source_state="ended" if capture.ended else self._source.state,
+            source_state="ended" if capture.ended else self._state,
             source_losses=self._source.losses,
             model=self._model.name,
             model_sha256=classifier.digest or "",

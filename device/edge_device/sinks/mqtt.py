@@ -1,212 +1,266 @@
 """Results to an MQTT broker, described for Home Assistant's discovery.
 
-    PREFIX/availability          online, offline (the last will)          retained
-    PREFIX/state                 what is there: label, score, best        retained, on a change and every 10 s
-    PREFIX/zones/ZONE/state      the same of a zone                       retained
-    PREFIX/status                statistics, `problems` among them        retained
-    PREFIX/event                 what entered or left                     QoS 1, the rest has QoS 0
+    PREFIX/availability          online, offline (the last will)                        retained
+    PREFIX/state                 what is there: label, score, state, zone, top          retained
+    PREFIX/zones/ZONE/state      the same of a zone                                     retained
+    PREFIX/status                statistics, `problems` and `notices` among them        retained
+    PREFIX/picture               JPEG of the moment when a label entered last           retained
+    PREFIX/event                 what entered or left                                   QoS 1, the rest has QoS 0
     PREFIX/notice                what a person should know
 
-Discovery: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery, one retained message per entity, sent at
-every connection and when Home Assistant announces its start.
+Everything retained stands in one table, `_Retained`: it is sent at every connection, and what the broker still holds of
+an earlier run and is not in the table is cleared.
 """
 
-import hashlib
 import json
-import re
-import socket
-import ssl
+import secrets
+import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
-from urllib.parse import unquote, urlsplit
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
+from edge_core.preprocess import Frame
 from edge_device.console import extra_needed
-from edge_device.results import UNKNOWN, Event, FrameResult, Notice, Status
+from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.sinks.broker import (
+    NO_CERTIFICATES,
+    Broker,
+    Certificates,
+    digest,
+    hung_up,
+    machine,
+    why_no_connection,
+    why_refused,
+)
+from edge_device.sinks.home_assistant import NOTHING, Camera, Topics, bundle, without, words
 from edge_device.sinks.sink import Sink
+from edge_device.sinks.web.picture import page_jpeg
 
 ACKNOWLEDGED_S: Final = 1.0
 """How long the broker's acknowledgement of an event is waited for before others have their turn."""
 
 CHANGED_S: Final = 0.5
 REFRESHED_S: Final = 10.0
-"""A state is sent at most so often when its label changes, and so often when only its score does."""
+"""A state is sent at most so often when its label or score changes, and so often when nothing does."""
+
+SCORE_STEP: Final = 0.05
+"""By how much a score must differ from the one that was sent to be sent before its time."""
+
+TOP: Final = 10
+"""Labels in a state: a thousand would be 70 kB, and Home Assistant's recorder keeps 16 kB."""
+
+NOTICES: Final = 5
+"""In the statistics, for who looks later."""
 
 PATIENCE_S: Final = 5.0
 """A connection may take so long before it counts as a failure."""
 
 
 @dataclass(frozen=True)
-class Broker:
-    """Where an MQTT broker is; as text without the password."""
+class MqttSettings:
+    """What is told, and to whom.
 
-    host: str
-    port: int
-    prefix: str
-    tls: bool = False
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        return f"mqtt{'s' * self.tls}://{self.host}:{self.port}/{self.prefix}"
-
-
-def parse_broker(text: str, password: str | None = None) -> Broker:
-    """Takes `mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/PREFIX]` apart.
-
-    Args:
-        text: the address; the prefix is `edge-mobilenet/` and the host's name unless given.
-        password: from a file or the environment, in place of one in the address.
-
-    Raises:
-        SettingsError: it is no such address; the message does not repeat it, for there may be a password in it.
+    Attributes:
+        discovery: topic prefix of Home Assistant; empty: it is told nothing.
+        certificates: for TLS.
+        picture: whether the picture of the last event is sent.
+        page: gives the address of the live page once there is one, else an empty text.
     """
-    form = "--mqtt takes mqtt://USER:PASSWORD@HOST:PORT/PREFIX, or mqtts:// with TLS"
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise SettingsError(f"{form}; this has no such port or host") from None
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == 0:
-        raise SettingsError(form)
-    prefix = unquote(parts.path).strip("/")
-    if "@" in prefix or parts.query or parts.fragment or "?" in text or "#" in text:
-        raise SettingsError(f"{form}; in a password / @ ? and # are written %2F %40 %3F and %23")
-    if re.search(r"[+\0]|//", prefix):
-        raise SettingsError(f"the topic prefix {prefix!r} has a +, or two / in a row")
-    tls = parts.scheme == "mqtts"
-    return Broker(
-        host=parts.hostname,
-        port=port or (8883 if tls else 1883),
-        prefix=prefix or f"edge-mobilenet/{_segment(socket.gethostname())}",
-        tls=tls,
-        user=unquote(parts.username) if parts.username else None,
-        password=password if password is not None else unquote(parts.password) if parts.password else None,
-    )
+
+    discovery: str = "homeassistant"
+    certificates: Certificates = NO_CERTIFICATES
+    picture: bool = True
+    page: Callable[[], str] = lambda: ""
+
+
+class _Retained:
+    """What the broker should hold, by topic."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, bytes] = {}
+
+    def set(self, topic: str, payload: bytes) -> None:
+        self._wanted[topic] = payload
+
+    def all(self) -> list[tuple[str, bytes]]:
+        return list(self._wanted.items())
+
+    def get(self, topic: str) -> bytes | None:
+        return self._wanted.get(topic)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A zone's state as it was sent, and when."""
+
+    label: str | None
+    score: float
+    at_s: float
 
 
 class Mqtt(Sink):
-    """A connection that comes back by itself. An event counts as delivered once the broker has acknowledged it."""
+    """A connection that comes back by itself. An event counts as delivered once the broker has acknowledged it.
+
+    Attributes:
+        identity: of the device, the same after a restart.
+        client_id: of this process alone: a broker throws out the older of two clients with one id.
+    """
 
     name = "mqtt"
     frames: ClassVar[Literal["all", "newest", "none"]] = "newest"
+    wants_image: ClassVar[bool] = True
 
-    def __init__(self, broker: Broker, discovery: str = "homeassistant", ca_file: Path | None = None) -> None:
+    def __init__(self, broker: Broker, zones: Sequence[str] = ("",), settings: MqttSettings = MqttSettings()) -> None:
         """Names the broker.
 
         Args:
             broker: see `parse_broker`.
-            discovery: topic prefix of Home Assistant; empty: it is told nothing.
-            ca_file: certificates that the broker's must be signed by; the system's unless given.
+            zones: names of the zones, one empty name for the whole frame.
+            settings: see there.
         """
         self._broker = broker
-        self._discovery = discovery.strip("/")
-        self._ca_file = ca_file
-        self.client_id = "edge-" + _digest(f"{_machine()} {broker.prefix}", 16)
+        self._zones = tuple(zones)
+        self._settings = settings
+        self._discovery = settings.discovery.strip("/")
+        self._topics = Topics(broker.prefix)
+        self.identity = "edge-" + digest(f"{machine()} {broker.prefix}", 16)
+        self.client_id = f"edge-{self.identity[5:13]}-{secrets.token_hex(4)}"
         self._client: Any = None
         self._acknowledged: deque[int] = deque(maxlen=4096)
         self._news = threading.Event()
-        self._sent: tuple[int, int] | None = None
+        self._in_flight: tuple[int, int] | None = None
         self._why = "no connection yet"
+        self._refused = False
         self._away_since = time.monotonic()
-        self._states: dict[str, tuple[str, float, str]] = {}
+        self._retained = _Retained()
+        self._sent: dict[str, _Sent] = {}
+        self._picture_of: str | None = None
+        self._notices: deque[str] = deque(maxlen=NOTICES)
+        self._card: ModelCard | None = None
+        self._words: dict[str, str] = {}
         self._status: Status | None = None
-        self._device: dict[str, Any] = {}
+        self._older_bundle = b"{}"
+        self._closing = False
 
     def open(self, card: ModelCard) -> None:
-        backbone = f"{card.backbone.name} {card.backbone.alpha}" if card.backbone else "classifier"
-        self._device = {
-            "identifiers": [self.client_id],
-            "name": self._broker.prefix.rpartition("/")[2],
-            "manufacturer": "edge-mobilenet",
-            "model": f"{backbone}, {len(card.labels)} labels",
-            "sw_version": version("edge-mobilenet"),
-        }
+        self._describe(card)
         if self._client is None:
             self._start()
+
+    def _describe(self, card: ModelCard) -> None:
+        self._card, self._words = card, words(card.labels)
+        for zone in self._zones:
+            self._reset(zone)
+        if self._status is None:
+            self._retain(self._topics.of("availability"), b"offline")
 
     def _start(self) -> None:
         with extra_needed("mqtt", "paho"):
             from paho.mqtt.client import Client
             from paho.mqtt.enums import CallbackAPIVersion
-        broker = self._broker
-        client = Client(CallbackAPIVersion.VERSION2, client_id=self.client_id)
+        broker, certificates = self._broker, self._settings.certificates
+        transport: Any = "websockets" if broker.websockets else "tcp"
+        client = Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, transport=transport)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_connect_fail, client.on_publish = self._on_connect_fail, self._on_publish
         client.on_message = self._on_message
+        if broker.websockets:
+            client.ws_set_options(path=broker.path)
         if broker.user is not None or broker.password is not None:
             client.username_pw_set(broker.user or "", broker.password)
         if broker.tls:
-            try:
-                client.tls_set_context(ssl.create_default_context(cafile=self._ca_file))
-            except OSError as error:
-                raise SettingsError(f"{self._ca_file} holds no certificates: {error}") from error
-        client.will_set(self._topic("availability"), "offline", qos=1, retain=True)
+            client.tls_set_context(certificates.context())
+        elif certificates != NO_CERTIFICATES:
+            raise SettingsError("--mqtt-ca, --mqtt-cert and --mqtt-key are for TLS: write mqtts:// or wss://")
+        client.will_set(self._topics.of("availability"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(1, 30)
         client.connect_async(broker.host, broker.port, keepalive=30)
         self._client = client
         client.loop_start()
 
     def frame(self, result: FrameResult) -> None:
-        best = result.top[0] if result.top else None
         if result.decision:
-            label, score = result.decision.label or UNKNOWN, result.decision.score
+            label, score = result.decision.label, result.decision.score
+        elif result.top:
+            label, score = result.top[0].label, result.top[0].score
         else:
-            label, score = (best.label, best.score) if best else (UNKNOWN, 0.0)
-        new = result.zone not in self._states
-        before, sent_s, _ = self._states.get(result.zone, ("", 0.0, ""))
-        now_s = time.monotonic()
-        if new or now_s - sent_s >= (CHANGED_S if label != before else REFRESHED_S):
-            state = {
-                "label": label,
-                "score": round(score, 4),
-                "zone": result.zone,
-                "top": [{"label": one.label, "score": round(one.score, 4)} for one in result.top],
-                "time": round(time.time(), 3),
-            }
-            self._states[result.zone] = label, now_s, json.dumps(state, ensure_ascii=False)
-            if new:
-                self._announce()
-            self._publish(self._state_topic(result.zone), self._states[result.zone][2])
+            label, score = None, 0.0
+        sent, now_s = self._sent.get(result.zone), time.monotonic()
+        changed = sent is None or label != sent.label or abs(score - sent.score) >= SCORE_STEP
+        if sent is None or now_s - sent.at_s >= (CHANGED_S if changed else REFRESHED_S):
+            top = [{"label": one.label, "score": round(one.score, 2)} for one in result.top[:TOP]]
+            self._set_state(result.zone, label, score, top)
+        if self._picture_of == result.zone:
+            self._picture_of = None
+            self._send_picture(result.frame.image)
 
     def event(self, event: Event) -> None:
-        if self._sent is None or self._sent[0] != event.number:
+        if self._in_flight is None or self._in_flight[0] != event.number:
+            self._take_in(event)
             self._check_connected()
             self._news.clear()
-            message = self._client.publish(self._topic("event"), _json(event.to_json()), qos=1)
-            self._sent = event.number, message.mid  # the client repeats it at the next connection: never send it again
+            message = self._client.publish(self._topics.of("event"), _json(event.to_json()), qos=1)
+            self._in_flight = event.number, message.mid  # repeated by the client at the next connection: never here
         deadline_s = time.monotonic() + ACKNOWLEDGED_S
-        while self._sent[1] not in self._acknowledged:
+        while self._in_flight[1] not in self._acknowledged:
             self._news.clear()
-            if self._sent[1] not in self._acknowledged and not self._news.wait(deadline_s - time.monotonic()):
+            if self._in_flight[1] not in self._acknowledged and not self._news.wait(deadline_s - time.monotonic()):
                 self._check_connected()
                 raise TimeoutError(f"{self._broker} has not acknowledged event {event.number} yet")
-        self._sent = None
+        self._in_flight = None
+
+    def _take_in(self, event: Event) -> None:
+        """What an event means for the rest: without a camera no frame would take back what has left."""
+        sent = self._sent.get(event.zone)
+        if event.kind == "left" and sent and sent.label == event.label:
+            self._reset(event.zone)
+        elif event.kind == "entered" and self._settings.picture:
+            self._picture_of = event.zone
 
     def notice(self, notice: Notice) -> None:
-        self._publish(self._topic("notice"), _json(notice.to_json()), retain=False)
+        self._notices.append(f"{notice.level}: {notice.about}: {notice.text}"[:300])
+        self._publish(self._topics.of("notice"), _json(notice.to_json()), retain=False)
 
     def status(self, status: Status) -> None:
-        first = self._status is None or self._status.model_sha256 != status.model_sha256
-        self._status = status
-        if first:
-            self._device |= {"model": status.model, "hw_version": status.model_sha256[:12] or "unknown"}
-            self._announce()
-        self._publish(self._topic("status"), _json(_with_problems(status)))
+        before, self._status = self._status, status
+        self._announce()
+        self._retain(self._topics.of("status"), _json(self._status_fields(status)))
+        if before is None:  # not before the source's own availability is known, or an old one would count
+            self._retain(self._topics.of("availability"), b"online")
+        for zone in self._zones:
+            sent = self._sent.get(zone)
+            if sent is None or time.monotonic() - sent.at_s >= REFRESHED_S:
+                self._send_again(self._topics.state(zone))
         if time.monotonic() - self._away_since > PATIENCE_S:
             self._check_connected()
+
+    def _status_fields(self, status: Status) -> dict[str, Any]:
+        problems = [f"sink {name}: {counts.error}" for name, counts in status.sinks.items() if counts.error]
+        if status.source_state == "waiting":
+            problems.append(f"{status.source} is away")
+        if status.source_state == "frozen":
+            problems.append(f"{status.source} sends one and the same picture")
+        if status.fallback:
+            problems.append(status.fallback)
+        return {
+            **status.to_json(),
+            "problems": [*(one[:300] for one in problems), *status.throttled],
+            "notices": list(self._notices),
+        }
 
     def close(self) -> None:
         client = self._client
         if client is None:
             return
-        self._publish(self._topic("availability"), "offline")
+        self._closing = True
+        for zone in self._zones:
+            self._reset(zone)
+        self._retain(self._topics.of("availability"), b"offline")
         client.disconnect()
         # While it connects or waits to, its thread ends when it likes; it is a daemon.
         stopping = threading.Thread(target=client.loop_stop, daemon=True)
@@ -217,123 +271,139 @@ class Mqtt(Sink):
         if not self._client.is_connected():
             raise ConnectionError(f"{self._broker}: {self._why}")
 
-    def _publish(self, topic: str, payload: str, retain: bool = True) -> None:
+    def _set_state(self, zone: str, label: str | None, score: float, top: list[dict[str, Any]]) -> None:
+        state = {
+            "label": label,
+            "score": round(score, 2),
+            "state": NOTHING if label is None else self._words.get(label, NOTHING),
+            "zone": zone,
+            "top": top,
+        }
+        self._sent[zone] = _Sent(label, score, time.monotonic())
+        self._retain(self._topics.state(zone), _json(state))
+
+    def _reset(self, zone: str) -> None:
+        """Nothing is there, as far as is known; the next frame is told at once."""
+        self._set_state(zone, None, 0.0, [])
+        del self._sent[zone]
+
+    def _send_picture(self, image: Frame) -> None:
+        if image.size:
+            self._retain(self._topics.of("picture"), page_jpeg(image))
+
+    def _announce(self) -> None:
+        """Not before the first statistics: what is known only then would be removed and added at every start."""
+        if self._discovery and self._card:
+            now = self.bundle()
+            before = self._retained.get(self._discovery_topic) or self._older_bundle
+            if _json(now) != before:
+                self._retain(self._discovery_topic, _json(now))
+                self._remove(before, now)
+            self._retained.set(self._discovery_topic, _json(now))
+
+    def bundle(self) -> dict[str, Any]:
+        """What Home Assistant is told."""
+        assert self._card
+        status = self._status
+        backbone = self._card.backbone
+        return bundle(
+            Camera(
+                identity=self.identity,
+                topics=self._topics,
+                zones=self._zones,
+                labels=self._card.labels,
+                model=status.model if status else backbone.name if backbone else "classifier",
+                model_sha256=status.model_sha256 if status else "",
+                page=self._settings.page(),
+                picture=self._settings.picture,
+                temperature=status is not None and status.temperature_c is not None,
+            )
+        )
+
+    def _remove(self, before: bytes, now: dict[str, Any]) -> None:
+        """Has Home Assistant remove the entities of an older bundle that are gone."""
+        try:
+            old = json.loads(before)
+        except ValueError:
+            return
+        if isinstance(old, dict) and (between := without(old, now)):
+            self._publish(self._discovery_topic, _json(between))
+            self._publish(self._discovery_topic, _json(now))
+
+    @property
+    def _discovery_topic(self) -> str:
+        return f"{self._discovery}/device/{self.identity}/config"
+
+    def _retain(self, topic: str, payload: bytes) -> None:
+        self._retained.set(topic, payload)
+        self._publish(topic, payload)
+
+    def _send_again(self, topic: str) -> None:
+        if (payload := self._retained.get(topic)) is not None:
+            self._publish(topic, payload)
+
+    def _publish(self, topic: str, payload: bytes, retain: bool = True) -> None:
         """With QoS 0, and only when connected: what is retained is sent anew at every connection."""
         if self._client is not None and self._client.is_connected():
             self._client.publish(topic, payload, retain=retain)
 
-    # What follows but `_announce` and the topics is called in the client's thread.
+    # What follows is called in the client's thread.
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         del userdata, flags, properties
-        if reason.is_failure:
-            self._why = f"the broker says: {reason}"
+        self._refused = reason.is_failure
+        if self._refused:
+            self._why = why_refused(reason)
             return
+        self._why = "connection lost"
+        # Before anything is sent: so the broker first gives what it holds of an earlier run.
+        ours = [self._topics.of("availability"), self._topics.of("picture"), self._topics.of("zones/+/state")]
         if self._discovery:
-            client.subscribe(f"{self._discovery}/status")
-        self._refresh()
+            ours += [
+                f"{self._discovery}/status",
+                f"{self._discovery}/+/{self.identity}/+/config",
+                self._discovery_topic,
+            ]
+        client.subscribe([(topic, 0) for topic in ours])
+        for topic, payload in self._retained.all():
+            self._publish(topic, payload)
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         del client, userdata
-        if message.payload == b"online" and not message.retain:
-            self._refresh()
+        topic, payload = message.topic, bytes(message.payload)
+        wanted = self._retained.get(topic)
+        if self._discovery and topic == f"{self._discovery}/status":
+            if payload == b"online" and not message.retain:
+                for retained in self._retained.all():
+                    self._publish(*retained)
+        elif topic == self._discovery_topic:
+            if wanted is None:
+                self._older_bundle = payload
+            elif message.retain and payload != wanted:
+                self._remove(payload, json.loads(wanted))
+        elif wanted is None:
+            if message.retain and payload:  # of an earlier run, with other zones, say
+                self._publish(topic, b"")
+        elif topic == self._topics.of("availability") and payload != wanted and not self._closing:
+            self._publish(topic, wanted)  # the last will of a connection before, or another process with this prefix
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        del client, userdata, flags, properties
+        del client, userdata, properties
         self._away_since = time.monotonic()
-        if not self._why.startswith("the broker says"):
+        if self._why == "connection lost":
             self._why = f"connection lost ({reason})"
+        elif not self._refused:
+            self._why = hung_up(self._broker)
 
     def _on_connect_fail(self, client: Any, userdata: Any) -> None:
         del client, userdata
-        self._why = "no connection; is the broker running, and the address right?"
+        self._why = why_no_connection(self._broker, sys.exc_info()[1])  # it is called where that is handled
 
     def _on_publish(self, client: Any, userdata: Any, number: int, reason: Any, properties: Any) -> None:
         del client, userdata, reason, properties
         self._acknowledged.append(number)
         self._news.set()
 
-    def _refresh(self) -> None:
-        """Sends all that is retained: the broker may have forgotten it."""
-        self._why = "connection lost"
-        self._publish(self._topic("availability"), "online")
-        self._announce()
-        for zone, (_, _, state) in list(self._states.items()):
-            self._publish(self._state_topic(zone), state)
-        if self._status:
-            self._publish(self._topic("status"), _json(_with_problems(self._status)))
 
-    def _announce(self) -> None:
-        if self._discovery:
-            for topic, entity in self.entities().items():
-                self._publish(topic, _json(entity))
-
-    def entities(self) -> dict[str, dict[str, Any]]:
-        """Discovery topics and what is told there, of the zones and readings seen so far."""
-        found: dict[str, dict[str, Any]] = {}
-
-        def entity(kind: str, key: str, name: str, topic: str, value: str, **fields: Any) -> None:
-            found[f"{self._discovery}/{kind}/{self.client_id}/{key}/config"] = {
-                "name": name,
-                "unique_id": f"{self.client_id}_{key}",
-                "state_topic": topic,
-                "value_template": "{{ " + value + " }}",
-                "availability_topic": self._topic("availability"),
-                "device": self._device,
-                **fields,
-            }
-
-        for zone in list(self._states) or [""]:
-            topic = self._state_topic(zone)
-            key, name = (f"zone_{_digest(zone, 8)}_", f"{zone} ") if zone else ("", "")
-            percent = {"unit_of_measurement": "%", "state_class": "measurement", "suggested_display_precision": 0}
-            entity("sensor", f"{key}label", f"{name}label", topic, "value_json.label", json_attributes_topic=topic)
-            entity("sensor", f"{key}score", f"{name}score", topic, "(value_json.score * 100) | round(1)", **percent)
-        status = self._topic("status")
-        of_device = {"entity_category": "diagnostic"}
-        measured = {**of_device, "state_class": "measurement"}
-        problem = "'ON' if value_json.problems else 'OFF'"
-        entity("binary_sensor", "problem", "problem", status, problem, device_class="problem", **of_device)
-        entity(
-            "sensor", "fps", "frame rate", status, "value_json.fps | round(1)", unit_of_measurement="fps", **measured
-        )
-        if self._status and self._status.temperature_c is not None:
-            heat = {"unit_of_measurement": "°C", "device_class": "temperature"}
-            entity("sensor", "temperature", "temperature", status, "value_json.temperature_c", **heat, **measured)
-        return found
-
-    def _topic(self, name: str) -> str:
-        return f"{self._broker.prefix}/{name}"
-
-    def _state_topic(self, zone: str) -> str:
-        return self._topic(f"zones/{_segment(zone)}/state" if zone else "state")
-
-
-def _with_problems(status: Status) -> dict[str, Any]:
-    problems = [f"sink {name}: {counts.error}" for name, counts in status.sinks.items() if counts.error]
-    if status.source_state == "waiting":
-        problems.append(f"{status.source} is away")
-    if status.fallback:
-        problems.append(status.fallback)
-    return {**status.to_json(), "problems": [*problems, *status.throttled]}
-
-
-def _json(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False)
-
-
-def _segment(name: str) -> str:
-    """A name as one level of a topic."""
-    return re.sub(r"[+#/\0]", "_", name)
-
-
-def _digest(text: str, digits: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:digits]
-
-
-def _machine() -> str:
-    """What tells this machine from others; the same after a restart. Never sent as it is: machine-id(5) forbids it."""
-    try:
-        return Path("/etc/machine-id").read_text().strip()
-    except OSError:
-        return socket.gethostname()
+def _json(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False).encode(errors="backslashreplace")

@@ -139,7 +139,7 @@ def _of_status(status: Status) -> Iterator[str]:
         ("frames_still_total", "counter", "Not classified because nothing moved.", status.frames_still),
         ("frames_unreadable_total", "counter", "Could not be decoded.", status.frames_unreadable),
         ("frames_per_second", "gauge", "Classified, lately.", status.fps),
-        ("source_open", "gauge", "1 unless the source is away.", status.source_state == "open"),
+        ("source_open", "gauge", "1 unless the source is away or its picture frozen.", status.source_state == "open"),
         ("source_losses_total", "counter", "How often the source was lost.", status.source_losses),
         ("model_swaps_total", "counter", "How often the model was replaced.", status.model_swaps),
         ("fallback", "gauge", "1 while the CPU stands in for the accelerator.", bool(status.fallback)),

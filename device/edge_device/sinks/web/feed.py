@@ -28,7 +28,7 @@ _STILL_S: Final = 12.0
 _PATIENCE_S: Final = (3.0, 120.0)
 """Without a frame for so long, at least and at most, it is late; between them it is thrice the longest wait so far."""
 
-State = Literal["starting", "live", "still", "late", "lost", "ended"]
+State = Literal["starting", "live", "still", "late", "lost", "frozen", "ended"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Health:
     Attributes:
         ok: what a monitor should make of it: true until nothing was classified for `Feed.health_s`.
         state: "starting" before the first frame, "live", "still" (nothing moves, so nothing is classified), "late" (no
-            frames, for no known reason), "lost" (the source is, and is being reopened) or "ended".
+            frames, for no known reason), "lost" (the source is, and is being reopened), "frozen" (the source sends one and
+            the same picture) or "ended".
         reason: one line; empty if "live".
     """
 
@@ -129,6 +130,8 @@ class Feed:
         status = self._status[1] if self._status else None
         if status and status.source_state == "ended":
             return Health(False, "ended", f"{status.source} has ended")
+        if status and status.source_state == "frozen":
+            return Health(False, "frozen", f"{status.source} sends one and the same picture: it is frozen")
         least_s, most_s = _PATIENCE_S
         if age_s is not None and age_s <= min(max(least_s, 3 * max(self._waits, default=0)), most_s):
             return Health(True, "live")

@@ -6,6 +6,7 @@ from typing import Final
 import cv2
 
 from edge_core.images import encode_jpeg
+from edge_core.preprocess import Frame
 from edge_device.sources import SourceFrame
 
 MAX_SIDE: Final = 960
@@ -42,11 +43,15 @@ class Camera:
             return None
         self.wanted, self._last = False, this
         self._due_s = max(self._due_s, now_s - self._pause_s) + self._pause_s
-        image = frame.image
-        height, width = image.shape[:2]
-        scale = MAX_SIDE / max(height, width)
-        if scale >= 1:
-            return Picture(encode_jpeg(image, QUALITY), frame.taken_s)
-        # INTER_AREA would look no better on a moving picture, and takes 12.6 ms in place of 0.7 by this factor.
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        return Picture(encode_jpeg(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), QUALITY), frame.taken_s)
+        return Picture(page_jpeg(frame.image), frame.taken_s)
+
+
+def page_jpeg(image: Frame) -> bytes:
+    """A frame as a JPEG of `MAX_SIDE` pixels at most."""
+    height, width = image.shape[:2]
+    scale = MAX_SIDE / max(height, width)
+    if scale >= 1:
+        return encode_jpeg(image, QUALITY)
+    # INTER_AREA would look no better on a moving picture, and takes 12.6 ms in place of 0.7 by this factor.
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return encode_jpeg(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), QUALITY)

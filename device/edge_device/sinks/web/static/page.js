@@ -129,7 +129,10 @@ function fillPairs(list, pairs) {
   }));
 }
 
-const says = (result) => result.decision ?? result.top[0] ?? { label: "–", score: null };
+const says = (result) => {
+  const best = result.decision ?? result.top[0] ?? { label: "–", score: null };
+  return best.label === null ? { ...best, label: "unknown" } : best;
+};
 
 // ---- health: a frozen picture must not look alive
 
@@ -140,7 +143,7 @@ function condition() {
   if (silent > SILENT_S) return { level: "bad", text: `No connection for ${duration(silent)}`, live: false };
   const health = told.results.health;
   const level = health.state === "live" ? "good" : health.ok ? "warn" : "bad";
-  const names = { live: "Live", still: "Nothing moves", late: "No frames", lost: "Source lost", ended: "Source ended", starting: "Starting" };
+  const names = { live: "Live", still: "Nothing moves", late: "No frames", lost: "Source lost", frozen: "Picture frozen", ended: "Source ended", starting: "Starting" };
   return { level, text: names[health.state], live: health.state === "live", reason: health.reason };
 }
 
@@ -373,7 +376,7 @@ function showState() {
     $("banners").replaceChildren(...banners.map((text) => make("p", text, { class: "banner" })));
   }
   const temperature = status.temperature_c === null ? "–" : `${number(status.temperature_c, 1)} °C`;
-  const states = { open: "open", waiting: "lost, being reopened", ended: "ended" };
+  const states = { open: "open", waiting: "lost, being reopened", frozen: "frozen", ended: "ended" };
   fillPairs($("figures"), [
     ["frames per second", number(status.fps, 1)],
     ["age at result, 95 %", `${number(status.age_p95_ms)} ms`],
