@@ -213,6 +213,7 @@ def zip_link(name: str) -> zipfile.ZipInfo:
         (b"no archive", "damaged or truncated"),
         (tar(("set/readme.txt", b"x")), "nothing that is wanted"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "archive",  # bytes with a time in them are no name
 )
 def test_an_archive_that_is_hostile_or_damaged_leaves_nothing(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, reason: str
