@@ -102,7 +102,7 @@ verify-pi-32: $(READY)
 # Exit status 1 if a cost has risen by over 2 %.
 verify-instructions: $(READY)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	models=$$($(BIN)/python benchmarks/instruction_models.py "$$folder") && \
+	models=$$($(BIN)/python benchmarks/experiments/instruction_models.py "$$folder") && \
 	$(BIN)/edge-bench instructions $$models --against benchmarks/reference/instructions.csv
 
 verify-gpu: $(READY)

@@ -343,7 +343,7 @@ def with_labels(kind: str, count: int) -> bytes:
     ],
 )
 def test_what_mediapipe_and_the_task_library_need(target: str, model: bytes, refused: str) -> None:
-    """As MediaPipe 1.2.2 does: see benchmarks/targets.py."""
+    """As MediaPipe 1.2.2 does: see benchmarks/experiments/targets.py."""
     verdict = check(model, [target])[target]
     assert verdict.ok == (not refused)
     assert refused in " ".join(verdict.reasons)

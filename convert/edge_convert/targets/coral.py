@@ -3,7 +3,7 @@
 The rules are those of Coral's page "TensorFlow models on the Edge TPU", https://coral.ai/docs/edgetpu/models-intro, as of
 compiler 16: its requirements of a model, its table of operators with their limits (`OPERATORS`, in its order), and that
 the file is cut in two where the first operator cannot be mapped. What the page leaves open is said where it is decided;
-`benchmarks/targets.py coral` holds the forecast against files that Google compiled.
+`benchmarks/experiments/targets.py coral` holds the forecast against files that Google compiled.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """MediaPipe's image classifier, and the Task Library on Android: what they need of a file and of its metadata.
 
 The rules are those of MediaPipe's `image_tensor_specs.cc` and `classification_postprocessing_graph.cc`, and of the Task
-Library's `image_classifier.cc`; `benchmarks/targets.py mediapipe` holds them against MediaPipe itself.
+Library's `image_classifier.cc`; `benchmarks/experiments/targets.py mediapipe` holds them against MediaPipe itself.
 """
 
 from collections.abc import Iterator

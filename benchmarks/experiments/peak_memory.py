@@ -1,6 +1,6 @@
 """Peak memory of `edge-train fit` on a folder of 2,000 photos and on one of 20,000, which it makes.
 
-    python benchmarks/peak_memory.py
+    python benchmarks/experiments/peak_memory.py
 
 A narrow network on small pictures, so that it takes minutes: what grows with the photos is what is measured, and that is the
 same for all networks. Prints the peak resident memory of each and their ratio.

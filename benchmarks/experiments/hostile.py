@@ -1,6 +1,6 @@
 """A copy of a run that computes the same in floats and that 8 bits ruin, to try `edge-convert export --recipe auto` on.
 
-    python benchmarks/hostile.py runs/flowers runs/hostile
+    python benchmarks/experiments/hostile.py runs/flowers runs/hostile
     edge-convert export runs/hostile --recipe int8    # refused
     edge-convert export runs/hostile --recipe auto    # int8-equalised
 

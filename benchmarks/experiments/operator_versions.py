@@ -1,7 +1,7 @@
 """Measures which operator versions a runtime registers: the table that `edge-convert check` reads.
 
-    python benchmarks/operator_versions.py tflite-runtime==2.14.0 ai-edge-litert==2.3.0
-    python benchmarks/operator_versions.py tflite-runtime==2.11.0 --python python3.9
+    python benchmarks/experiments/operator_versions.py tflite-runtime==2.14.0 ai-edge-litert==2.3.0
+    python benchmarks/experiments/operator_versions.py tflite-runtime==2.11.0 --python python3.9
 
 Each runtime gets a venv of its own, in which this script asks the interpreter to open one tiny file per operator and
 version: it refuses what its resolver does not know. The column is put into
@@ -25,7 +25,7 @@ HIGHEST_VERSION = 24
 CUSTOM = ("NumericVerify", "Mfcc", "AudioSpectrogram", "TFLite_Detection_PostProcess")
 """What TensorFlow's register.cc adds beyond the builtin operators."""
 CUSTOM_CODE = 32  # BuiltinOperator.CUSTOM
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "convert" / "edge_convert" / "targets" / "operator_versions.csv"
 
 

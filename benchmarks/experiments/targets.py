@@ -1,8 +1,8 @@
 """Whether what `edge-convert check` says of a file is what the target does with it: forecast against fact.
 
-    python benchmarks/targets.py coral compiled/
-    python benchmarks/targets.py tflite-runtime runs/*.tflite
-    python benchmarks/targets.py mediapipe runs/*.tflite --venv venvs/mediapipe
+    python benchmarks/experiments/targets.py coral compiled/
+    python benchmarks/experiments/targets.py tflite-runtime runs/*.tflite
+    python benchmarks/experiments/targets.py mediapipe runs/*.tflite --venv venvs/mediapipe
 
 `coral` takes a folder with files and what Google's compiler made of them (X.tflite, X_edgetpu.tflite). The other two try
 the files that are named and two dozen that are made here, in a venv (kept with --venv) of tflite-runtime 2.14.0, which has
@@ -145,7 +145,7 @@ def make_files(folder: Path) -> Iterator[Path]:
         yield _written(folder / f"{name}.tflite", flatbuffer)
 
     for kind in ("uint8", "float32"):
-        bare = (Path(__file__).parents[1] / "tests" / "models" / f"tiny-{kind}.tflite").read_bytes()
+        bare = (Path(__file__).parents[2] / "tests" / "models" / f"tiny-{kind}.tflite").read_bytes()
         yield _written(folder / f"tiny {kind} bare.tflite", bare)
         yield _written(folder / f"tiny {kind} no labels file.tflite", attach(bare, describe("tiny", "", "1")))
         for labels in (3, 4, 5):

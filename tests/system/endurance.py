@@ -1,6 +1,6 @@
 """Does the runner grow? A million frames through `FakeCamera` with faults, and every sink at once.
 
-    python benchmarks/endurance.py [--frames 1000000]
+    python -m tests.system.endurance [--frames 1000000]
 
 The loop runs in a process of its own, on the tests' tiny model and pictures of 160x120: console (JSON to nowhere), JSON lines
 with rotation, MQTT, Prometheus, webhook, a command for each event, recording, snapshots, live page with a client, window
@@ -27,6 +27,8 @@ from pathlib import Path
 from statistics import median
 from typing import ClassVar, Final, Literal
 
+from tests.doubles import LABELS, Broker, Receiver, free_port, picture, tiny
+
 from edge_device.inference.accelerator import open_classifier
 from edge_device.live.decisions import Rule
 from edge_device.live.loop import Live, LiveSettings
@@ -47,7 +49,6 @@ from edge_device.sinks.webhook import Webhook
 from edge_device.sinks.window import Window
 from edge_device.sources import FakeCamera, Reconnecting
 from edge_device.sources.fake import ChangedSize, Garbage, Show, Stall, Step, Unplugged
-from runner_parts import LABELS, Broker, Receiver, free_port, picture, tiny
 
 FIRST: Final = 10_000
 EVERY: Final = 100_000
@@ -62,8 +63,8 @@ class Measured(Sink):
     name = "measured"
     frames: ClassVar[Literal["all", "newest", "none"]] = "none"
 
-    def __init__(self, frames: int) -> None:
-        self._due = [1, FIRST, *range(EVERY, frames, EVERY)]
+    def __init__(self, frames: int, every: int) -> None:
+        self._due = [1, FIRST, *range(every, frames, every)]
 
     def status(self, status: Status) -> None:
         if self._due and status.frames >= self._due[0]:
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     folder: Path = options.folder
     model = folder / "model.tflite"
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open
-    measured = Measured(options.frames)
+    measured = Measured(options.frames, options.every)
     page = WebPage(Address(port=options.web))
     sinks: list[Sink] = [
         measured,
@@ -135,6 +136,7 @@ def watch(url: str, ended: threading.Event) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--every", type=int, default=EVERY, help="frames between two measurements")
     parser.add_argument("--fps", type=float, default=0, help="of the camera; 0: as fast as it goes")
     for name in ("--mqtt", "--webhook", "--folder", "--web", "--metrics"):
         kind = {"--folder": Path, "--web": int, "--metrics": int}.get(name, str)
@@ -144,11 +146,12 @@ def main() -> int:
         run(options)
         return 0
     with tempfile.TemporaryDirectory() as name, ExitStack() as parts:
-        return supervise(Path(name), options.frames, options.fps, parts)
+        return supervise(Path(name), options, parts)
 
 
-def supervise(folder: Path, frames: int, fps: float, parts: ExitStack) -> int:
+def supervise(folder: Path, asked: argparse.Namespace, parts: ExitStack) -> int:
     """Starts the measured process and the parts around it, prints what it tells, brings about what is outside of it."""
+    frames = asked.frames
     models = cycle([tiny(OTHER_LABELS), tiny()])
     (folder / "model.tflite").write_bytes(tiny())
     broker, receiver = Broker(folder), Receiver()
@@ -157,11 +160,24 @@ def supervise(folder: Path, frames: int, fps: float, parts: ExitStack) -> int:
     ended = threading.Event()
     web, metrics = free_port(), free_port()
     options = [
-        *("--folder", str(folder), "--frames", str(frames), "--fps", str(fps), "--mqtt", broker.address),
+        *(
+            "--folder",
+            str(folder),
+            "--frames",
+            str(frames),
+            "--fps",
+            str(asked.fps),
+            "--every",
+            str(asked.every),
+            "--mqtt",
+            broker.address,
+        ),
         *("--webhook", receiver.url, "--web", str(web), "--metrics", str(metrics)),
     ]
     start_s = time.monotonic()
-    with subprocess.Popen([sys.executable, __file__, *options], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.system.endurance", *options], stderr=subprocess.PIPE, text=True
+    ) as process:
         client = threading.Thread(target=watch, args=(f"http://127.0.0.1:{web}", ended))
         client.start()
         print(

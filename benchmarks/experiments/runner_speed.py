@@ -1,6 +1,6 @@
 """How near the runner comes to the chip, and how it compares with MediaPipe on the same file and frames.
 
-    python benchmarks/runner_speed.py flowers-int8.tflite photos/ [--venv FOLDER]
+    python benchmarks/experiments/runner_speed.py flowers-int8.tflite photos/ [--venv FOLDER]
 
 One inference thread, frames of 1280x720, everything in one process and in turns. One at a time: bare `invoke`,
 `Classifier.scores`, MediaPipe. Streaming: bare `invoke` in a loop, the JPEG decoder in a loop, the loop of `edge-run live` on
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import cv2
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 TURNS: Final = 15
 TURN_S: Final = 1.0
 SIZE: Final = (1280, 720)

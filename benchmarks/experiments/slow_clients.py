@@ -1,6 +1,6 @@
 """What 200 slow clients of the live page cost the loop: its rate with and without them, measured in turn.
 
-    python benchmarks/slow_clients.py flowers-int8.tflite
+    python benchmarks/experiments/slow_clients.py flowers-int8.tflite
 
 A loop classifies 1280x720 frames in memory with one thread as fast as it can and hands each to the live page. The clients
 are a process of their own; each asks for the pictures and takes 20 kB of them a second, a fifth of one. Once the page serves 20 of

@@ -1,15 +1,10 @@
-"""What becomes of `edge-run live` when something around it fails: a table of injected faults.
+"""What becomes of `edge-run live` when something around it fails: injected faults.
 
-    python benchmarks/faults.py [--only WORD] [--at-once 2]
-
-Every row is a process of its own, on the tests' tiny model and a camera on the network whose label changes every 1.3
-seconds, with console, JSON lines and webhook (and what else the row is about). A row holds its promise if the process
-lives and classifies frames afterwards, or ends as it should, and if every event that a sink counted as delivered is with its
-receiver, and every other is reported as lost. Prints the table, as Markdown; exit status 1 if a promise is broken. Rows whose parts are
-missing (mosquitto, gcc, root for a full disk) are skipped by name.
+Every test is a process of its own, on the tiny model and a camera on the network whose label changes every 1.3 seconds, with
+console, JSON lines and webhook (and what else it is about). The process lives and classifies frames afterwards, or ends
+as it should; every event that a sink counted as delivered is with its receiver, and every other is reported as lost.
 """
 
-import argparse
 import json
 import os
 import re
@@ -19,20 +14,19 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import cv2
+import pytest
 
-from runner_parts import (
+from ..doubles import (
     MOSQUITTO,
     TESTS,
     Broker,
@@ -44,12 +38,13 @@ from runner_parts import (
     tiny,
     until,
 )
+from ..programs import missing, program
 
 GERMAN: Final = ("rot", "grün", "blau", "dunkel")
 END_S: Final = 5.0
-"""Longer than SIGTERM may take, for a busy machine: `start_up.py` measures how long it does."""
+"""Longer than SIGTERM may take, for a busy machine: `benchmarks/experiments/start_up.py` measures how long it does."""
 
-GCC: Final = shutil.which("gcc") or shutil.which("cc")
+GCC: Final = program("gcc", "cc")
 
 CLOCK: Final = r"""
 #define _GNU_SOURCE
@@ -90,12 +85,8 @@ time_t time(time_t* out) {
 """
 
 
-class Broken(Exception):
+class Broken(AssertionError):
     """A promise was not kept."""
-
-
-class Skipped(Exception):
-    """A part is missing."""
 
 
 def hold(true: object, promise: str) -> None:
@@ -128,6 +119,10 @@ class Written:
                     self._begin()
                     self._take(self._file)
         return self._objects
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
 
     def _begin(self) -> None:
         with suppress(OSError):
@@ -172,7 +167,7 @@ class Trial:
 
     def with_broker(self) -> Broker:
         if MOSQUITTO is None:
-            raise Skipped("mosquitto is not installed")
+            pytest.skip(missing("mosquitto"))
         self.broker = Broker(self.folder)
         return self.broker
 
@@ -189,6 +184,8 @@ class Trial:
         self.errors = self.folder / "errors.txt"
         self.out = Written(self.folder / "out.jsonl")
         self.file = Written(self.jsonl)
+        self.parts.callback(self.out.close)
+        self.parts.callback(self.file.close)
         self.seen = self.file if out is not None else self.out
         command = [sys.executable, "-m", "edge_device", "live", str(self.model)]
         command += ["--source", source or self.camera.url, "--json", "--threads", "1", *rule]
@@ -303,9 +300,7 @@ class Trial:
                 continue
             delivered, lost = sinks[sink]["events"], sinks[sink]["events_lost"] + undelivered[sink]
             if sink == "mqtt" and self.broker:
-                with suppress(TimeoutError):
-                    until(lambda: len(set(self.broker.received)) >= delivered, "messages", 3)  # type: ignore[union-attr] # noqa: B023
-                got = set(self.broker.received)
+                got = _in_the_end(self.broker, delivered)
             self.counts[sink] = delivered, len(got), lost
             hold(delivered <= len(got), f"{sink} counted {delivered} events as delivered and {len(got)} are there")
             if not killed:
@@ -313,6 +308,13 @@ class Trial:
         if not self.happened:
             told = self.notices()[self._notices_before :]
             self.happened = "; ".join(dict.fromkeys(told)) or "nothing to be seen"
+
+
+def _in_the_end(broker: Broker, count: int) -> set[int]:
+    """The events that a broker has passed on, once there are so many, or after 3 s."""
+    with suppress(TimeoutError):
+        until(lambda: len(set(broker.received)) >= count, "messages", 3)
+    return set(broker.received)
 
 
 def numbers(told: list[dict[str, Any]]) -> list[int]:
@@ -756,7 +758,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "trial", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        raise Skipped("a small file system takes root")
+        pytest.skip("a small file system takes root")
     try:
         yield folder
     finally:
@@ -951,7 +953,7 @@ def suspended(trial: Trial) -> None:
 
 def clock_jumps(trial: Trial, seconds: int) -> None:
     if GCC is None:
-        raise Skipped("no C compiler")
+        pytest.skip(missing("gcc"))
     source, library, told = (trial.folder / name for name in ("clock.c", "clock.so", "shift"))
     source.write_text(CLOCK)
     subprocess.run([GCC, "-shared", "-fPIC", source, "-o", library], check=True)
@@ -1001,7 +1003,7 @@ def no_descriptors(trial: Trial) -> None:
 def accelerated(trial: Trial, *options: str) -> Callable[[str], None]:
     """Starts it on the double of libedgetpu; gives what tells that what is to happen."""
     if GCC is None:
-        raise Skipped("no C compiler")
+        pytest.skip(missing("gcc"))
     library, told = trial.folder / "double.so", trial.folder / "told"
     source = TESTS / "device" / "edgetpu_double.c"
     subprocess.run([GCC, "-O2", "-shared", "-fPIC", source, "-o", library, "-lm"], check=True)
@@ -1061,61 +1063,18 @@ def peak_mb(process: int) -> float:
     return int(text.partition("VmHWM:")[2].split()[0]) / 1e3
 
 
-@dataclass(frozen=True)
-class Row:
-    what: str
-    happened: str
-    frames: str
-    events: str
-    exit: str
-    verdict: str
+ENDS: Final = ("SIGTERM", "SIGINT", "accelerator: hangs, and SIGTERM")
+"""Faults after which there are no frames to wait for."""
 
 
-def row(one: Fault) -> Row:
-    """Runs one trial."""
-    verdict, happened = "held", ""
-    with tempfile.TemporaryDirectory(prefix="fault-") as name, ExitStack() as parts:
-        trial = Trial(Path(name), parts)
-        try:
-            one.inject(trial)
-            if not trial.ended_by_itself:
-                hold(
-                    trial.after > 0 or one.what in ("SIGTERM", "SIGINT", "accelerator: hangs, and SIGTERM"),
-                    "frames afterwards",
-                )
-        except Skipped as error:
-            verdict, happened = "skipped", str(error)
-        except Broken as error:
-            verdict, happened = "BROKEN", str(error)
-        except Exception as error:  # noqa: BLE001 - a row of its own is better than no table
-            verdict, happened = "BROKEN", f"{type(error).__name__}: {error}"
-        events = ", ".join(f"{sink} {'/'.join(map(str, counts))}" for sink, counts in trial.counts.items())
-        happened = happened or trial.happened
-    happened = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", happened.replace(name, "").replace("|", "/"))
-    print(f"{verdict}: {one.what}: {happened[:200]}", file=sys.stderr, flush=True)
-    return Row(one.what, happened, f"{trial.before} / {trial.after}", events, trial.exit, verdict)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="faults with this in their name")
-    parser.add_argument("--at-once", type=int, default=2)
-    options = parser.parse_args()
-    chosen = [one for one in FAULTS if options.only in one.what]
-    start_s = time.monotonic()
-    with ThreadPoolExecutor(options.at_once) as pool:
-        rows = list(pool.map(row, chosen))
-    print("| fault | what happened | frames before / after | events delivered/received/lost | end | |")
-    print("|---|---|---|---|---|---|")
-    for one in rows:
-        print(f"| {one.what} | {one.happened} | {one.frames} | {one.events} | {one.exit} | {one.verdict} |")
-    count = {verdict: sum(one.verdict == verdict for one in rows) for verdict in ("held", "BROKEN", "skipped")}
-    took_s = time.monotonic() - start_s
-    print(
-        f"\n{len(rows)} faults: {count['held']} held, {count['BROKEN']} broken, {count['skipped']} skipped; {took_s:.0f} s"
-    )
-    return 1 if count["BROKEN"] else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+@pytest.mark.slow
+@pytest.mark.parametrize("one", FAULTS, ids=lambda one: one.what)
+def test_it_goes_on_or_ends_as_it_should(
+    one: Fault, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    with ExitStack() as parts:
+        trial = Trial(tmp_path, parts)
+        one.inject(trial)
+        record_property("happened", trial.happened)  # for the table of a JUnit file
+        record_property("events", trial.counts)
+        assert trial.ended_by_itself or trial.after > 0 or one.what in ENDS, "no frames afterwards"

@@ -1,4 +1,4 @@
-"""What it costs that the Edge TPU has a process of its own, `python benchmarks/accelerator_round_trip.py`; needs gcc.
+"""What it costs that the Edge TPU has a process of its own, `python benchmarks/experiments/accelerator_round_trip.py`; needs gcc.
 
 The double of libedgetpu that the tests have, on an input of 224x224: write pixels, invoke, read scores, in this process
 and in the other, in turn.
@@ -19,7 +19,7 @@ from edge_device.inference.accelerator import AcceleratorProcess, Coral
 from edge_device.inference.accelerator.edgetpu import LIBRARY_VARIABLE, load
 from edge_device.inference.interpreter import Interpreter
 
-TESTS = Path(__file__).parents[1] / "tests"
+TESTS = Path(__file__).parents[2] / "tests"
 SIDE = 224
 ROUNDS = 3000
 

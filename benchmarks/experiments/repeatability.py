@@ -1,6 +1,6 @@
 """Whether `edge-bench run` says the same thrice, and once more while another process takes half of a core.
 
-    python benchmarks/repeatability.py runs/flowers flowers-float32.tflite flowers-int8.tflite --threads 1
+    python benchmarks/experiments/repeatability.py runs/flowers flowers-float32.tflite flowers-int8.tflite --threads 1
 
 What follows is passed on to `edge-bench run`. Prints the ratio to the first row, run by run, how far the three quiet ones lie
 apart (at most 5 %), and how far the loaded one lies from their median (at most 10 %, unless the row says itself that it is

@@ -1,6 +1,6 @@
 """Seconds until `edge-train fit` reaches the accuracy with which another recipe ends, on the same split and weights.
 
-    python benchmarks/time_to_accuracy.py PHOTOS --weights W.weights.h5 --baseline keras_tutorial.py
+    python benchmarks/experiments/time_to_accuracy.py PHOTOS --weights W.weights.h5 --baseline keras_tutorial.py
 
 The baseline is a script that takes `--train DIR --validation DIR --weights FILE` and prints a JSON line per epoch with
 `seconds` since its start and `validation_accuracy`. The two run one after the other, in the order given by --first, with

@@ -1,6 +1,6 @@
 """How soon `edge-run` answers and ends, and how much memory `edge-run live` takes at most.
 
-    python benchmarks/start_up.py flowers-int8.tflite photo.jpg [--frames 300] [--stops 20]
+    python -m benchmarks.experiments.start_up flowers-int8.tflite photo.jpg [--frames 300] [--stops 20]
 
 From the start of the process to its end of `edge-run images` on one picture, file caches warm: the median of 10. The peak
 resident memory (the kernel's VmHWM) of `edge-run live` on frames of 1280x720, 30 a second, from memory and as Motion JPEG over
@@ -26,9 +26,9 @@ from statistics import median
 from typing import Final
 
 import cv2
+from tests.doubles import MOSQUITTO, Broker, NetworkCamera, Receiver, free_port, until
 
 from edge_core.images import read_picture
-from runner_parts import MOSQUITTO, Broker, NetworkCamera, Receiver, free_port, until
 
 IMAGES_S: Final = 0.6
 MEMORY_MB: Final = 150

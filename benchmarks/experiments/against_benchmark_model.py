@@ -1,6 +1,6 @@
 """Whether our median of `invoke` is that of LiteRT's own benchmark tool, on the same file with as many threads.
 
-    python benchmarks/against_benchmark_model.py flowers-int8.tflite --threads 1
+    python benchmarks/experiments/against_benchmark_model.py flowers-int8.tflite --threads 1
 
 The tool is the one in the ai-edge-litert wheel, `litert-benchmark`; the compiled benchmark_model is not on PyPI, and litert-cli
 fetches it from the network. The two take turns. The tool fills its input once and then only invokes, so our worker is

@@ -1,7 +1,7 @@
 """Whether other runtimes say of a file's test photos what `edge-run images` says; each in a venv of its own.
 
-    python benchmarks/agreement.py flowers-int8.tflite --run runs/flowers --runtime mediapipe
-    python benchmarks/agreement.py flowers-int8.tflite --run runs/flowers --runtime tflite-runtime
+    python benchmarks/experiments/agreement.py flowers-int8.tflite --run runs/flowers --runtime mediapipe
+    python benchmarks/experiments/agreement.py flowers-int8.tflite --run runs/flowers --runtime tflite-runtime
 
 The run's test photos are cropped to squares first, since MediaPipe stretches what is not. The venv is kept (--venv) and
 made with the Python that runs this; tflite-runtime 2.14 has wheels up to Python 3.11.
@@ -22,7 +22,7 @@ from edge_core.images import read_picture
 from edge_core.run_folder import read_run
 from edge_core.statistics import accuracy
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 
 INSTALLED: Final = {
     "mediapipe": ["mediapipe==1.2.2"],

@@ -1,6 +1,6 @@
 """Two workers on loopback against one: the largest difference of a loss, with one of the two killed in epoch 2.
 
-    python benchmarks/two_workers.py PHOTOS [--epochs 3 ...]
+    python benchmarks/experiments/two_workers.py PHOTOS [--epochs 3 ...]
 
 What follows PHOTOS is passed on to `edge-train fit`. It runs in float32 and again in float64. Two workers add gradients
 in another order than one, and training amplifies what that rounds away: a difference that float64 takes with it is

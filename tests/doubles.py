@@ -1,10 +1,9 @@
-"""Real parts for trials of the runner: models to swap, a camera on the network, a broker, a web server."""
+"""What surrounds `edge-run live` in tests and experiments: models to swap, a camera, a real broker, a web server."""
 
 import getpass
 import json
 import os
 import random
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -28,10 +27,12 @@ from edge_core.artifact.seal import seal
 from edge_core.preprocess import Frame
 from edge_device.inference.verify import sealed
 
-TESTS: Final = Path(__file__).parents[1] / "tests"
+from .programs import program
+
+TESTS: Final = Path(__file__).parent
 LABELS: Final = ("red", "green", "blue", "dark")
 COLOURS: Final = {"red": (10, 20, 250), "green": (10, 250, 20), "blue": (250, 10, 20), "dark": (9, 9, 9)}
-MOSQUITTO: Final = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+MOSQUITTO: Final = program("mosquitto")
 PATIENCE_S: Final = 30.0
 
 
