@@ -33,7 +33,7 @@ from edge_core.artifact.golden import FRAMES
 from edge_core.artifact.seal import Signer
 from edge_core.data.photo_folder import Reading, find_all_photos, identify_photos, read_photos
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
-from edge_core.files import written_whole
+from edge_core.files import require_writable, written_whole
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
@@ -292,13 +292,14 @@ def export(
 
 
 def require_tflite(out: Path) -> None:
-    """Checks, before the work is done, that a file may be written at `out`.
+    """Checks, before the work is done, that a file and its reports can be written at `out`.
 
     Raises:
-        OutputError: it does not end in .tflite, or is a folder.
+        OutputError: it does not end in .tflite, is a folder, or cannot be written.
     """
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")
+    require_writable(out)
 
 
 def _refusal(bench: Workbench, candidate: Candidate, limits: Limits) -> str:

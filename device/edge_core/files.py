@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -77,7 +78,7 @@ def require_free(path: Path, *, folder: bool = True) -> None:
     """
     if path.exists() and not (folder and path.is_dir() and not any(path.iterdir())):
         raise OutputError(f"{path} is there already; choose another name or remove it")
-    require_writable(path)
+    require_writable(path, folder=folder)
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
@@ -86,15 +87,26 @@ def names_of(files: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
-def require_writable(path: Path) -> None:
-    """Checks, before the work is done, that something can be put at `path`, folders above it included.
+def require_writable(path: Path, *, folder: bool = False) -> None:
+    """Checks, before the work is done, that a file, or else a folder, can be put at `path`, folders above it included.
+
+    It is tried, with a file that has no name: rights do not tell of a read-only or full disk, nor what the kernel allows in
+    /proc.
 
     Raises:
-        OutputError: no right to write there.
+        OutputError: nothing can be written there, or a folder is in the place of the file.
     """
-    above = next(parent for parent in path.absolute().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise OutputError(f"{path} cannot be written: no right to write in {above}; choose another name")
+    if path.is_dir() and not folder:
+        raise OutputError(f"{path} is a folder; name the file to write")
+    above = next(
+        parent for parent in path.absolute().parents if parent.exists()
+    )  # what is there is replaced, not changed
+    try:
+        with tempfile.TemporaryFile(dir=above) as file:
+            file.write(b"\0")
+    except OSError as error:
+        reason = "it is no folder" if isinstance(error, NotADirectoryError) else error.strerror or error
+        raise OutputError(f"{path} cannot be written: {above}: {reason}; choose another place") from error
 
 
 def _beside(path: Path) -> Path:

@@ -189,12 +189,19 @@ def one(name: str, *inputs: Tensor, shape: tuple[int, ...] = (1, 8, 8, 4), **opt
     """A graph of one 8-bit operator with an output of `shape`."""
     tensors = (*inputs, eight_bit(shape))
     places = tuple(range(len(inputs)))
-    operator = Operator(0, name, False, 2 if name == "MEAN" else 1, places, (len(inputs),), options, "layer")
+    version = {"MEAN": 2, "UNIDIRECTIONAL_SEQUENCE_LSTM": 3}.get(name, 1)
+    operator = Operator(0, name, False, version, places, (len(inputs),), options, "layer")
     return Graph("", 1, tensors, (operator,), tensors[:1], tensors[-1:], ((name, 1),), frozenset(), {})
 
 
 def eight_bit(shape: tuple[int, ...] = (1, 8, 8, 4), size_bytes: int = 0) -> Tensor:
     return Tensor(0, "", "int8", shape, True, Quantization((0.1,), (0,), 0), size_bytes, None)
+
+
+def state(dtype: str) -> Tensor:
+    """What a recurrent layer keeps; an 8-bit LSTM's cell is of 16 bits."""
+    quantization = None if dtype == "float32" else Quantization((0.1,), (0,), 0)
+    return Tensor(0, "", dtype, (1, 20), True, quantization, 0, None, variable=True)
 
 
 def numbers(*values: int) -> Tensor:
@@ -223,6 +230,14 @@ def numbers(*values: int) -> Tensor:
         (one("MEAN", eight_bit(), eight_bit()), "axes that are computed"),
         (one("PAD", eight_bit(), numbers(0, 0, 1, 1, 1, 1, 0, 0)), ""),
         (one("PAD", eight_bit(), numbers(1, 0, 0, 0, 0, 0, 0, 0)), "pads the batch"),
+        (one("TILE", eight_bit((1, 1, 1, 4)), numbers(1, 8, 8, 1)), ""),
+        (one("TILE", eight_bit((1, 1, 1, 4)), numbers(2, 8, 8, 1)), "repeats the batch"),
+        (one("TILE", eight_bit((1, 1, 1, 4)), eight_bit()), "repetitions that are computed"),
+        (one("UNIDIRECTIONAL_SEQUENCE_LSTM", eight_bit((1, 28, 28)), state("int8"), state("int16")), ""),
+        (
+            one("UNIDIRECTIONAL_SEQUENCE_LSTM", eight_bit((1, 28, 28)), state("int8"), state("float32")),
+            "a state in float",
+        ),
         (one("PACK", eight_bit(), eight_bit(), axis=1), ""),
         (one("PACK", eight_bit(), eight_bit(), axis=0), "packs along the batch"),
         (one("SPLIT", numbers(3), eight_bit()), ""),

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edge_core.errors import CardError, OutputError
-from edge_core.files import folder_written_whole, names_of, require_free, written_whole
+from edge_core.files import folder_written_whole, names_of, require_free, require_writable, written_whole
 
 
 class Interrupted(BaseException):
@@ -99,9 +99,23 @@ def test_a_file_never_gives_way_to_a_folder(tmp_path: Path, replace: bool) -> No
 
 def test_a_place_that_cannot_be_written_is_told_of_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="no right to write in"):
+    with pytest.raises(OutputError, match="cannot be written"):
         require_free(tmp_path / "file" / "below")
     require_free(tmp_path / "new" / "deeper")
+
+
+def test_a_file_is_not_put_where_a_folder_is(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder; name the file"):
+        require_writable(tmp_path)
+    require_writable(tmp_path, folder=True)
+    require_writable(tmp_path / "new.tflite")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["/proc/model.tflite", "/sys/deeper/model.tflite", "/dev/null/model.tflite"])
+def test_a_place_where_only_trying_tells_is_refused_even_to_root(place: str) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        require_writable(Path(place))
 
 
 def test_an_empty_folder_is_free_for_a_folder_and_not_for_a_file(tmp_path: Path) -> None:

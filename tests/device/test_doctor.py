@@ -186,7 +186,7 @@ def test_a_runtime_that_crashes_and_one_that_was_built_for_another_numpy_are_tol
     crashed, mismatched = findings("runtimes", tree(broken, files), probe=with_broken)
     assert (crashed.id, crashed.level, crashed.details["kind"]) == ("ai-edge-litert", "problem", "SIGSEGV")
     assert (mismatched.id, mismatched.level) == ("tflite-runtime", "problem")
-    assert mismatched.fix.endswith("-m pip install 'numpy<2'")
+    assert mismatched.fix.endswith("-m pip install 'numpy<2' opencv-python")  # NumPy alone would break OpenCV 5
 
 
 def test_a_runtime_that_answers_wrongly_is_a_problem(with_broken: Prober, broken: Path) -> None:
@@ -506,6 +506,20 @@ def test_a_coral_on_pcie_without_a_driver_is_a_problem(tmp_path: Path) -> None:
     device = "sys/bus/pci/devices/0000:01:00.0"
     found = findings("coral", tree(tmp_path, {f"{device}/vendor": "0x1ac1", f"{device}/device": "0x089a"}))[0]
     assert (found.id, found.level) == ("coral-pci", "problem")
+    assert found.fix == "sudo apt install gasket-dkms && sudo modprobe apex"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "builds"), [("6.1.21-v8+", True), ("6.4.0-1", False), ("6.12.25+rpt-rpi-v8", False)]
+)
+def test_a_kernel_that_googles_gasket_does_not_build_for_is_sent_to_another(
+    tmp_path: Path, kernel: str, builds: bool
+) -> None:
+    device = "sys/bus/pci/devices/0000:01:00.0"
+    files = {f"{device}/vendor": "0x1ac1", f"{device}/device": "0x089a", "proc/sys/kernel/osrelease": kernel}
+    fix = findings("coral", tree(tmp_path, files))[0].fix
+    assert ("apt install gasket-dkms" in fix) == builds
+    assert ("apt install ./gasket-dkms_*.deb" in fix) != builds
 
 
 @pytest.mark.parametrize(("library", "word"), [("libc.so.6", "edgetpu_version"), (__file__, "invalid ELF header")])

@@ -346,3 +346,45 @@ def test_a_manager_that_does_not_read_does_not_hold_up_the_loop(tmp_path: Path) 
         to_systemd = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
         for number in range(5000):  # more than a queue of datagrams holds
             to_systemd.status(str(number))
+
+
+@pytest.mark.parametrize(
+    ("options", "obstacle"),
+    [
+        (["--jsonl", "events.jsonl", "--snapshots", "unsure/"], ""),
+        (["--jsonl", "/var/lib/edge-run/events.jsonl"], ""),
+        (["--jsonl", "/home/pi/events.jsonl"], "writes in /var/lib/edge-run only, not at /home/pi/events.jsonl"),
+        (["--record=../porch.mp4"], "not at ../porch.mp4"),
+        (["--snapshots", "/srv/unsure"], "not at /srv/unsure"),
+        (["--source", "/home/pi/pictures/*.jpg"], "does not see /home/pi/pictures"),
+        (["--on-event", "echo {label}"], ""),
+        (["--on-event", "no-such-program {label}"], "no command no-such-program"),
+        (["--token-file", "/home/pi/not-there-yet"], "not at /home/pi/not-there-yet"),
+    ],
+)
+def test_places_that_the_unit_cannot_reach_are_told_of_before_it_is_installed(
+    tiny_model: TinyModel, options: list[str], obstacle: str
+) -> None:
+    found = [one for one in service.plan(tiny_model(), options).obstacles if sys.prefix not in one]
+    assert [obstacle in one for one in found] == ([True] if obstacle else [])
+
+
+def test_a_program_in_a_home_is_not_run_for_events(
+    tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "notify"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(service, "HIDDEN", (str(tmp_path),))
+    monkeypatch.setattr(service, "PRIVATE", ())
+    found = service.plan(tiny_model(), ["--on-event", f"{program} {{label}}"]).obstacles
+    assert any(f"does not see {program}" in one for one in found)
+
+
+def test_a_token_in_a_home_is_handed_over_by_systemd(tiny_model: TinyModel, tmp_path: Path) -> None:
+    token = tmp_path / "100 % secret"
+    token.write_text("0123456789abcdef\n")
+    plan = service.plan(tiny_model(), ["--web", "0.0.0.0:8080", "--token-file", str(token)], name="porch")
+    assert f"LoadCredential=token:{tmp_path}/100 %% secret\n" in plan.unit
+    assert "--token-file /run/credentials/edge-run-porch.service/token" in plan.unit
+    assert token not in dict(plan.copies)  # a copy would be readable by everybody

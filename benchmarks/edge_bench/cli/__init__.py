@@ -18,7 +18,7 @@ from edge_bench.results.comparison import compare_reports
 from edge_bench.results.report import Report, Settings
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import CheckFailedError, ReportError
-from edge_core.files import written_whole
+from edge_core.files import require_writable, written_whole
 from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track
 
 T = TypeVar("T")
@@ -383,6 +383,8 @@ def instructions(
         from edge_bench.render.instructions_table import instruction_lines
 
         size, limit = _parse_size(frame_size), parse_share(max_increase, "--max-increase")
+        if out is not None:
+            require_writable(out)
         try:
             before = from_csv(_text(against)) if against else []
         except ReportError as error:

@@ -36,7 +36,7 @@ def check_out(folder: Path, files: Collection[str] = FILES, whole: str = JSON_FI
             raise OutputError(f"{folder} holds {foreign[0]}, which is no benchmark's; choose another folder with --out")
     elif folder.exists():
         raise OutputError(f"{folder} is not a folder; choose another name with --out")
-    require_writable(folder)
+    require_writable(folder, folder=True)
 
 
 def write_report(report: Report, folder: Path, photos: Sequence[Photo] = ()) -> None:

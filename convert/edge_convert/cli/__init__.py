@@ -10,6 +10,7 @@ import typer
 
 from edge_core.artifact.seal import Signer
 from edge_core.errors import CheckFailedError
+from edge_core.files import require_writable
 from edge_core.preprocess import ColorOrder, Crop
 from edge_core.run_folder import read_run
 from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, say_unusable, track
@@ -187,6 +188,8 @@ def debug_(
     """
     with one_line_errors(debug):
         opened = read_run(run)
+        if out is not None:
+            require_writable(out / "layers.json")
         with extra_needed("convert", *_NEEDS):
             from edge_convert.debug import layer_report, write_layer_report
             from edge_convert.report.console_tables import print_layers

@@ -30,6 +30,7 @@ WEIGHTED: Final = frozenset(
 )
 """Where the work is: one of these on the CPU, and the Edge TPU is not what computes the model."""
 
+_EIGHT_BITS: Final = ("uint8", "int8")
 _OLDEST: Final = "tflite-runtime-2.7"
 """Compiler 16, the last, is of 2021: it knows no operator version that this runtime of November 2021 does not."""
 _STRANDED: Final = "after an operator on the CPU; the compiler makes a single part for the Edge TPU"
@@ -106,6 +107,13 @@ def _depth_by_four(graph: Graph, operator: Operator) -> str:
     shape, axes = graph.tensors[operator.inputs[0]].shape, _axes(operator, graph, 1) or ()
     deep = len(shape) - 1 in axes and shape[-1] % 4
     return f"reduces a depth of {shape[-1]}, no multiple of 4" if deep else ""
+
+
+def _not_tiled_in_batch(graph: Graph, operator: Operator) -> str:
+    times = graph.input_of(operator, 1)
+    if times is None or times.values is None:
+        return "repetitions that are computed, not constant"
+    return "repeats the batch dimension" if len(times.values) > 3 and times.values[0] != 1 else ""
 
 
 def _batch_kept(graph: Graph, operator: Operator) -> str:
@@ -188,15 +196,25 @@ OPERATORS: Final[dict[str, tuple[Limit, ...]]] = {
     "SUM": (_not_over_batch,),
     "SQUARED_DIFFERENCE": (),
     "TANH": (),
+    "TILE": (_not_tiled_in_batch,),
     "TRANSPOSE": (),
     "TRANSPOSE_CONV": (_constant(1),),
 }
-"""Coral's table: the operators that can be mapped, each with its limits."""
+"""Coral's table: the operators that can be mapped, each with its limits; and TILE, which the table lacks and the compiler
+maps: Google's DeepLab on MobileNet-EdgeTPU spreads its pooled features with it."""
 
 
 def _computed(tensor: Tensor) -> str:
-    """The requirements of every tensor that is computed: 8-bit, one scale, static, three dimensions."""
-    if tensor.dtype not in ("uint8", "int8") or tensor.quantization is None:
+    """The requirements of every tensor that is computed: 8-bit, one scale, static, three dimensions.
+
+    The state of a recurrent layer, which it keeps from one step to the next, is part of the operator: an 8-bit LSTM's cell
+    has 16 bits by TensorFlow Lite's specification of quantisation, and the compiler maps Google's LSTM whole.
+    """
+    if tensor.variable:
+        return (
+            "" if tensor.dtype in (*_EIGHT_BITS, "int16") else f"a state in {tensor.dtype}; the Edge TPU wants integers"
+        )
+    if tensor.dtype not in _EIGHT_BITS or tensor.quantization is None:
         return f"computed in {tensor.dtype}; the Edge TPU computes with quantised 8-bit integers"
     if not tensor.static:
         return "a shape that is not fixed"
@@ -207,7 +225,7 @@ def _computed(tensor: Tensor) -> str:
 
 def _held_constant(tensor: Tensor) -> str:
     """Weights in 8 bits; biases, axes and shapes are int32."""
-    return "" if tensor.dtype in ("uint8", "int8", "int32") else f"{tensor.dtype} weights; the Edge TPU wants 8 bits"
+    return "" if tensor.dtype in (*_EIGHT_BITS, "int32") else f"{tensor.dtype} weights; the Edge TPU wants 8 bits"
 
 
 def obstacle(graph: Graph, operator: Operator) -> str:
@@ -282,7 +300,7 @@ def _refusal(graph: Graph) -> str:
     if not all(tensor.static for tensor in graph.tensors):
         return "shapes that are not fixed, for which the compiler refuses the file: convert with a batch of 1"
     computed = {tensor.dtype for tensor in graph.tensors if not tensor.constant}
-    if not computed & {"uint8", "int8"}:
+    if not computed & set(_EIGHT_BITS):
         return "nothing is computed in 8-bit integers, and the compiler refuses the file: export with --recipe int8"
     if graph.subgraphs > 1:
         return f"{graph.subgraphs} subgraphs; the compiler takes a file with one"

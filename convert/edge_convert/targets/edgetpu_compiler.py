@@ -20,7 +20,7 @@ from edge_core.artifact.container import CARD_FILE, complete, has_entry, read_ca
 from edge_core.artifact.golden import read_golden
 from edge_core.artifact.seal import check_seal, seal
 from edge_core.errors import CheckFailedError, OutputError, RuntimeMissingError
-from edge_core.files import written_whole
+from edge_core.files import require_writable, written_whole
 
 COMMAND: Final = "edgetpu_compiler"
 MAPPED: Final = "Mapped to Edge TPU"
@@ -89,6 +89,7 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
     was_sealed = check_seal(file) is not None
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")
+    require_writable(out)
     command = shutil.which(COMMAND)
     if command is None:
         raise RuntimeMissingError(

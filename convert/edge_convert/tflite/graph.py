@@ -60,6 +60,7 @@ class Tensor:
         quantization: None if it is not quantised.
         size_bytes: of a constant's data; 0 for what is computed.
         values: of a constant int32 tensor, flat, if they are few; else None.
+        variable: whether it keeps its values from one run to the next: the state of a recurrent layer.
     """
 
     index: int
@@ -70,6 +71,7 @@ class Tensor:
     quantization: Quantization | None
     size_bytes: int
     values: tuple[int, ...] | None
+    variable: bool = False
 
     @property
     def constant(self) -> bool:
@@ -287,6 +289,7 @@ class _Reader:
             quantization=self._quantization(tensor.Quantization()),
             size_bytes=size,
             values=struct.unpack_from(f"<{size // 4}i", self._bytes, start) if few else None,
+            variable=bool(tensor.IsVariable()),
         )
 
     def _quantization(self, parameters: Any) -> Quantization | None:

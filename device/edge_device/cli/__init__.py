@@ -1,16 +1,15 @@
 """The `edge-run` command."""
 
 import json
-import subprocess
-import sys
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import read_card
-from edge_core.errors import CheckFailedError, PictureError
+from edge_core.errors import CheckFailedError, PictureError, RuntimeMissingError
 from edge_device.cli import service as cli_service
 from edge_device.cli.live_options import live
 from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say
@@ -24,6 +23,9 @@ from edge_device.inference.verify import verify as verify_file
 from edge_device.results import FrameResult
 from edge_device.sinks.terminal import scores
 from edge_device.sources import Pictures
+
+COMMANDS: Final = "edge_mobilenet.run_commands"
+"""Group of entry points: commands of `edge-run` that packages above this one have, each a Typer application."""
 
 app = command_line(
     "Run a model on pictures, videos and cameras.\n\nExample: edge-run live flowers-int8.tflite --source 0"
@@ -139,10 +141,16 @@ def install_check(options: Annotated[list[str] | None, typer.Argument(hidden=Tru
 
     Example: edge-run install-check pi@raspberrypi.local flowers-int8.tflite --source 0
     """
-    # Here only to be found: boards over SSH are edge_bench's, which this package must not import, so a process does it.
-    program = "from edge_bench.cli import app; app(prog_name='edge-run')"
-    command = [sys.executable, "-P", "-c", program, "install-check", *(options or ["--help"])]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    # Here only to be found: boards over SSH are edge_bench's, which this package must not import; it registers itself.
+    with one_line_errors():
+        found = entry_points(group=COMMANDS, name="install-check")
+        if not found:
+            raise RuntimeMissingError(
+                "this installation has no install-check: its entry points are of another version; install it again with "
+                "pip install --force-reinstall --no-deps edge-mobilenet"
+            )
+        command = next(iter(found)).load()
+    command(["install-check", *(options or ["--help"])], prog_name="edge-run")
 
 
 def _json(result: FrameResult) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from edge_device.doctor.findings import Finding, Level
 from edge_device.doctor.machine_facts import Host
-from edge_device.doctor.software import RUNTIMES, installed, pip
+from edge_device.doctor.software import RUNTIMES, installed, older_numpy
 from edge_device.system.board import read_board
 
 CODECS: Final = ("bcm2835-isp", "bcm2835-codec", "bcm2835-codec-decode", "pispbe", "rpi-hevc-dec", "rpivid")
@@ -28,12 +28,21 @@ LIBEDGETPU: Final = (
 )
 """Not Google's own, which is reported to die by SIGSEGV with tflite-runtime 2.12 and newer."""
 
+GASKET: Final = "sudo apt install gasket-dkms && sudo modprobe apex"
+GASKET_ENDS: Final = (6, 4)
+"""Kernel from which on Google's gasket-dkms does not compile: `class_create` lost an argument (google/gasket-driver issue
+12)."""
+NEWER_GASKET: Final = (
+    "take gasket-dkms for newer kernels from github.com/feranick/gasket-driver/releases, then: "
+    "sudo apt install ./gasket-dkms_*.deb && sudo modprobe apex"
+)
+
 CORAL_PCI: Final = ("0x1ac1", "0x089a")
 HIGH_SPEED: Final = 480
+"""Megabits a second of USB 2."""
+
 FORMATS: Final = 6
 """Pixel formats of a camera that are told in words: webcams have two or three, kernel doubles fifty. JSON has all."""
-
-"""Megabits a second of USB 2."""
 
 
 def cameras(host: Host) -> Iterator[Finding]:
@@ -103,7 +112,7 @@ def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:
         fix = f"sed -i 's/^include-system-site-packages.*/include-system-site-packages = true/' {shlex.quote(str(configuration))}"
         fix = fix if attached else ""
     elif "numpy" in outcome.error.lower():
-        text, fix = f"picamera2 was built for another NumPy: {outcome.error}", pip("install", "numpy<2")
+        text, fix = f"picamera2 was built for another NumPy: {outcome.error}", older_numpy()
     else:
         text, fix = f"picamera2 does not load: {outcome.error}", "sudo apt install --reinstall python3-picamera2"
     yield Finding("picamera2", level, text, fix, details)
@@ -176,7 +185,7 @@ def _pci(host: Host, count: int) -> Iterator[Finding]:
         yield Finding("coral-pci", "problem", text, fix, details)
     elif not nodes:
         text = f"{count} Coral on PCIe, but there is no /dev/apex_0: its driver is not loaded"
-        yield Finding("coral-pci", "problem", text, "sudo apt install gasket-dkms && sudo modprobe apex", details)
+        yield Finding("coral-pci", "problem", text, _gasket(host), details)
     elif closed:
         fix = (
             """echo 'SUBSYSTEM=="apex", MODE="0660", GROUP="apex"' | sudo tee /etc/udev/rules.d/65-apex.rules && """
@@ -186,6 +195,12 @@ def _pci(host: Host, count: int) -> Iterator[Finding]:
         yield Finding("coral-pci", "problem", f"{', '.join(map(str, closed))} may not be used", fix, details)
     else:
         yield Finding("coral-pci", "ok", f"a Coral is on PCIe: {', '.join(map(str, nodes))}", details=details)
+
+
+def _gasket(host: Host) -> str:
+    """What brings the driver of a Coral on PCIe, for the kernel that runs."""
+    release = re.match(r"(\d+)\.(\d+)", host.text("/proc/sys/kernel/osrelease"))
+    return NEWER_GASKET if release and (int(release[1]), int(release[2])) >= GASKET_ENDS else GASKET
 
 
 def _libedgetpu(host: Host, attached: bool) -> Iterator[Finding]:

@@ -37,6 +37,14 @@ def installed(distribution: str) -> str | None:
         return None
 
 
+def older_numpy() -> str:
+    """A command that brings NumPy 1 for what was compiled for it.
+
+    OpenCV 5 and 4.12 want NumPy 2, so it is named, too: pip takes the newest release of it that bears NumPy 1, 4.11.
+    """
+    return pip("install", "numpy<2", *([name for name in OPENCVS if installed(name)] or OPENCVS[:1]))
+
+
 def numpy(host: Host) -> Iterator[Finding]:
     yield _importable(host, "numpy", "numpy", "NumPy")
 
@@ -69,7 +77,7 @@ def _runtime(host: Host, name: str, version: str) -> Finding:
     numpy_version = installed("numpy") or "0"
     if name == "tflite-runtime" and int(numpy_version.split(".")[0]) >= 2 and outcome.kind != "ModuleNotFoundError":
         text = f"{what} was built for NumPy 1 and does not work with {numpy_version}: {outcome.error}"
-        return Finding(name, "problem", text, pip("install", "numpy<2"), details)
+        return Finding(name, "problem", text, older_numpy(), details)
     return Finding(name, "problem", f"{what} does not run: {outcome.error}", _mend(name, outcome), details)
 
 
@@ -90,7 +98,7 @@ def model(host: Host, path: str) -> Iterator[Finding]:
             yield Finding("model", "ok", text, details=details)
         else:
             text = f"{path} runs with {name}; whether it is right is not known, as it was never sealed"
-            fix = "export it again, or: edge-convert adopt"
+            fix = shlex.join(["edge-convert", "adopt", path])
             yield Finding("model", "warning", text, fix, details)
 
 

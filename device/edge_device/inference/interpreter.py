@@ -14,6 +14,7 @@ from edge_core.artifact.container import CPU_MODEL_FILE, is_compiled, read_cpu_m
 from edge_core.artifact.metadata import is_tflite
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_device.doctor.software import older_numpy
 from edge_device.inference.native_stderr import silenced
 
 RuntimeName = Literal["auto", "ai-edge-litert", "tflite-runtime"]
@@ -186,7 +187,8 @@ def _load(runtime: RuntimeName) -> tuple[str, Any]:
                 raise
         except (ImportError, SystemError, AttributeError) as error:
             # tflite-runtime 2.14 was built for NumPy 1 and raises a bare SystemError under NumPy 2.
-            hint = "; it needs numpy<2" if name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2 else ""
+            mismatched = name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2
+            hint = f"; it needs NumPy 1: {older_numpy()}" if mismatched else ""
             raise RuntimeMissingError(f"{name} is installed but does not load: {error}{hint}") from error
         else:
             return f"{name} {metadata.version(name)}", module

@@ -17,8 +17,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +33,11 @@ SECRETS: Final = Path("/etc/edge-mobilenet")
 GROUPS: Final = ("video", "render", "plugdev", "apex")
 """Who may use cameras, a Coral on USB and a Coral on PCIe; a unit that names a group that is not there does not start."""
 
-COPIED: Final = ("--key", "--fallback")
+COPIED: Final = ("--key", "--fallback", "--tuning-file")
 """Options of `live` that name a file that must be there at every start."""
+
+WRITTEN: Final = ("--jsonl", "--record", "--snapshots")
+"""Options of `live` that name what it writes."""
 
 HIDDEN: Final = ("/home", "/root", "/run/user")
 PRIVATE: Final = ("/tmp", "/var/tmp")
@@ -141,6 +144,74 @@ def quoted(argument: str, variables: bool = True) -> str:
     return '"' + "".join(escaped) + '"'
 
 
+@dataclass
+class _Places:
+    """Places that options of `live` name, as a service can reach them: each method gives the word for the unit.
+
+    Attributes:
+        unit: of the service, without ".service".
+        visible: folders in a home that are mounted back.
+        copies: files, and where they are copied to.
+        credentials: files that systemd hands over, readable by this service alone, by name.
+        obstacles: why the service could not start, or would write nothing.
+    """
+
+    unit: str
+    visible: Sequence[Path]
+    copies: list[tuple[Path, Path]] = field(default_factory=list)
+    credentials: dict[str, Path] = field(default_factory=dict)
+    obstacles: list[str] = field(default_factory=list)
+
+    def copied(self, path: str, target: str) -> str:
+        source = Path(path).absolute()
+        if not source.is_file():
+            raise SettingsError(f"{path} is not a file")
+        copy = MODELS / self.unit / target
+        self.copies.append((source, copy))
+        return str(copy)
+
+    def source(self, text: str) -> str:
+        if not text.startswith("/") and (text == "-" or not Path(text).exists()):
+            return text  # a camera's number, an address
+        path = Path(text).absolute()
+        if self._hidden(path):
+            self.obstacles.append(f"a service does not see {path}; move it to /srv, say")
+        return str(path)
+
+    def token(self, text: str) -> str:
+        """A token that exists is handed over by systemd; one that does not is made where the service may write."""
+        if not Path(text).exists():
+            return self.written(text)
+        if not os.access(text, os.R_OK):
+            raise SettingsError(f"{text} cannot be read by this user; run the command with sudo")
+        self.credentials["token"] = Path(text).absolute()
+        return f"/run/credentials/{self.unit}.service/token"
+
+    def written(self, text: str) -> str:
+        state = Path("/var/lib") / self.unit
+        if not Path(os.path.normpath(state / text)).is_relative_to(state):
+            self.obstacles.append(
+                f"a service writes in {state} only, not at {text}; give a path relative to that folder"
+            )
+        return text
+
+    def program(self, text: str) -> str:
+        try:
+            word = next(iter(shlex.split(text)), "")
+        except ValueError:
+            return text  # `live` says what is wrong with it
+        found = shutil.which(word)
+        if found is None or (
+            self._hidden(Path(found)) and not any(Path(found).is_relative_to(at) for at in self.visible)
+        ):
+            where = f"a service does not see {found}" if found else f"there is no command {word}"
+            self.obstacles.append(f"{where}, which --on-event runs; put it into /usr/local/bin")
+        return text
+
+    def _hidden(self, path: Path) -> bool:
+        return _inside(path, HIDDEN + PRIVATE)
+
+
 def plan(model: Path, options: Sequence[str] = (), name: str = "") -> Plan:
     """What is to be done to run `edge-run live MODEL OPTIONS` as a service.
 
@@ -155,42 +226,25 @@ def plan(model: Path, options: Sequence[str] = (), name: str = "") -> Plan:
     """
     unit = unit_name(name)
     read_card(model)  # whether it is a model at all is better said now
-    home = MODELS / unit
-    copies: list[tuple[Path, Path]] = []
-    obstacles: list[str] = []
-
-    def copied(path: str, target: str) -> str:
-        source = Path(path).absolute()
-        if not source.is_file():
-            raise SettingsError(f"{path} is no file")
-        copies.append((source, home / target))
-        return str(home / target)
-
-    def seen(path: str) -> str:
-        if path == "-" or not Path(path).exists():
-            return path  # a camera's number, an address
-        source = Path(path).absolute()
-        if _inside(source, HIDDEN + PRIVATE):
-            obstacles.append(f"a service does not see {source}; move it to /srv, say")
-        return str(source)
-
-    # Always of the same name, so that another model is a new file in the old one's place.
-    command = ["live", copied(str(model), "model.tflite")]
+    folders = _python_folders()
+    places = _Places(unit, folders)
     takes: dict[str, Callable[[str], str]] = {
-        option: lambda path, option=option: copied(path, option[2:] + Path(path).suffix)  # type: ignore[misc]
+        option: lambda path, option=option: places.copied(path, option[2:] + Path(path).suffix)  # type: ignore[misc]
         for option in COPIED
     }
-    command += _rewritten(options, takes | {"--source": seen})
-    folders = _python_folders()
-    obstacles += _python_obstacles(folders)
+    takes |= dict.fromkeys(WRITTEN, places.written)
+    takes |= {"--source": places.source, "--token-file": places.token, "--on-event": places.program}
+    # Always of the same name, so that another model is a new file in the old one's place.
+    command = ["live", places.copied(str(model), "model.tflite"), *_rewritten(options, takes)]
+    obstacles = [*places.obstacles, *_python_obstacles(folders)]
     warnings = [
         f"any user of this board can read the password in {_CREDENTIALS.sub('://...@', word)}; what live takes from "
         f"the environment can be in {SECRETS / unit}.env instead, readable by root alone"
         for word in options
         if _CREDENTIALS.search(word)
     ]
-    text = _unit(unit, command, [folder for folder in folders if _inside(folder, HIDDEN)])
-    return Plan(unit, text, tuple(copies), tuple(obstacles), tuple(warnings))
+    text = _unit(unit, command, [folder for folder in folders if _inside(folder, HIDDEN)], places.credentials)
+    return Plan(unit, text, tuple(places.copies), tuple(obstacles), tuple(warnings))
 
 
 def install(plan: Plan) -> None:
@@ -266,13 +320,14 @@ def status(name: str = "") -> ServiceStatus:
     )
 
 
-def _unit(name: str, command: Sequence[str], folders: Sequence[Path]) -> str:
+def _unit(name: str, command: Sequence[str], folders: Sequence[Path], credentials: Mapping[str, Path]) -> str:
     """Text of a unit.
 
     Args:
         name: of it.
         command: of `edge-run`.
         folders: in a home, that it needs to see.
+        credentials: files that systemd reads as root and hands over, by name.
     """
     # -I: neither the environment nor the working folder, which the service can write to, decides what is imported.
     # faulthandler: what every thread was doing when the watchdog ended it goes to the journal.
@@ -281,6 +336,7 @@ def _unit(name: str, command: Sequence[str], folders: Sequence[Path]) -> str:
     lines = {
         "GROUPS": f"SupplementaryGroups={groups}" if groups else "",
         "FOLDERS": "\n".join(f'BindReadOnlyPaths="{_in_quotes(folder)}"' for folder in folders),
+        "CREDENTIALS": "\n".join(f"LoadCredential={key}:{_specified(path)}" for key, path in credentials.items()),
         "COMMAND": " ".join(quoted(word, variables=number > 0) for number, word in enumerate(words)),
         "SECRETS": str(SECRETS / f"{name}.env"),
         "NAME": name,
@@ -317,6 +373,7 @@ StandardOutput=null
 StandardError=journal
 # Passwords and tokens, NAME=VALUE, readable by root alone.
 EnvironmentFile=-@SECRETS@
+@CREDENTIALS@
 
 DynamicUser=yes
 @GROUPS@
@@ -417,6 +474,11 @@ def _inside(path: Path, folders: Sequence[str]) -> bool:
 def _in_quotes(path: Path) -> str:
     """A path between quotation marks, where systemd knows specifiers, but neither variables nor \\x41."""
     return re.sub(r'(["\\])', r"\\\1", str(path)).replace("%", "%%")
+
+
+def _specified(path: Path) -> str:
+    """A path as the rest of a line, where systemd knows specifiers alone."""
+    return str(path).replace("%", "%%")
 
 
 def _groups() -> list[str]:

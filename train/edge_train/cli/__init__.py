@@ -9,7 +9,7 @@ import typer
 
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import PictureError
-from edge_core.files import require_free
+from edge_core.files import require_free, require_writable
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
 from edge_device.console import (
@@ -345,6 +345,9 @@ def signs(
             from edge_train.data.signs import write_sheet, write_video
         if sheet is None and video is None:
             raise typer.BadParameter("say what to write: --sheet FILE.pdf, --video FILE.mp4 or both")
+        for place in (sheet, video, video and video.with_suffix(".csv")):
+            if place is not None:
+                require_writable(place)
         if sheet is not None:
             write_sheet(sheet)
             print(sheet)

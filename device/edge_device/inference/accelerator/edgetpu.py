@@ -100,5 +100,5 @@ def _advice(found: Iterable[str]) -> str:
         )
     return (
         f"lsusb shows neither {USB_IDS[0]} nor {USB_IDS[1]} and there is no /dev/apex_0; plug it in, a USB 3 port and "
-        "its own cable are best; PCIe takes gasket-dkms"
+        "its own cable are best; what one on PCIe lacks is told by: edge-run doctor"
     )
