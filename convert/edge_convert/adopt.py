@@ -2,29 +2,45 @@
 
 import hashlib
 import re
+import shlex
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from edge_convert.tflite.input_rewrite import take_raw_pixels
+from edge_convert.adopt_check import check_scores, gives_probabilities, noise
+from edge_convert.tflite.input_rewrite import InputRange, Levels, take_raw_pixels
 from edge_core.artifact.card import ModelCard
-from edge_core.artifact.container import complete, read_card, read_cpu_model, without_archive
+from edge_core.artifact.container import (
+    CARD_FILE,
+    complete,
+    has_entry,
+    is_compiled,
+    read_card,
+    read_cpu_model,
+    without_archive,
+)
 from edge_core.artifact.golden import FRAMES, read_golden
 from edge_core.artifact.seal import Signer, check_seal, seal
 from edge_core.data.photo_folder import pictures_below
-from edge_core.errors import CardError, DatasetError, InputSpecError, ModelFormatError, OutputError
-from edge_core.files import written_whole
+from edge_core.errors import (
+    CardError,
+    CheckFailedError,
+    DatasetError,
+    EdgeError,
+    InputSpecError,
+    ModelFormatError,
+    OutputError,
+)
+from edge_core.files import require_writable, written_whole
 from edge_core.images import read_picture
-from edge_core.preprocess import ColorOrder, Crop, Frame, InputSpec
+from edge_core.preprocess import ColorOrder, Crop, Frame, InputSpec, preprocess
 from edge_core.run_folder import spread
 from edge_device.inference.verify import sealed
-
-InputRange = tuple[float, float]
-"""What a black and a white pixel are to a model."""
 
 BACKGROUND: Final = "background"
 """What ImageNet models of TensorFlow have as their first class, before the thousand."""
@@ -39,69 +55,80 @@ class Adopted:
         size_bytes: of it.
         card: inside it.
         notes: what was changed, and what to know of it, in sentences.
+        largest_difference: of a score, between the file and the model that it was made of; None where nothing but a card or
+            a seal was added.
     """
 
     file: Path
     size_bytes: int
     card: ModelCard
     notes: tuple[str, ...]
+    largest_difference: float | None = None
+
+
+@dataclass(frozen=True)
+class Taking:
+    """What is to be known of a model that has no card.
+
+    Attributes:
+        labels: text file with a label per line, in the order of the model's outputs.
+        levels: what pixels are to it; nothing for a quantised model, which says so itself and is held to what is given.
+        crop: see `InputSpec`.
+        color_order: of the channels that the model takes.
+    """
+
+    labels: Path
+    levels: Levels = field(default_factory=Levels)
+    crop: Crop = "center"
+    color_order: ColorOrder = "RGB"
 
 
 def adopt(
     file: Path,
     out: Path,
+    taking: Taking | None = None,
     *,
-    labels: Path | None = None,
-    input_range: InputRange | None = None,
-    crop: Crop | None = None,
-    color_order: ColorOrder | None = None,
+    cpu: Path | None = None,
     golden: Path | None = None,
     signer: Signer | None = None,
 ) -> Adopted:
     """Makes a .tflite classifier complete, lets it take raw pixels, and seals it with golden vectors.
 
+    What it says of raw pixels is held against what the model says of its own kind of input, before anything is written.
+
     Args:
-        file: a .tflite with one image input and one score per label.
+        file: a .tflite with one image input and one score per label; or compiled for an Edge TPU.
         out: the file to write.
-        labels: text file with a label per line, in the order of the model's outputs; needed unless `file` carries a card.
-        input_range: what a black and a white pixel are to the model; needed if it takes floats. A quantised model
-            says so itself, and is held to it if this is given.
-        crop: see `InputSpec`; `center` unless told otherwise.
-        color_order: of the channels that the model takes; RGB unless told otherwise.
+        taking: what is to be known of it; needed unless `file` carries a card.
+        cpu: what `file` was compiled from; needed if it was compiled and does not carry it.
         golden: picture, or folder of pictures, to make golden vectors of; by default those in `file` stay, or else they
             are made of a drawn picture.
         signer: whose signature the file gets; none by default.
 
     Raises:
         CardError: the labels are no labels, or not as many as the model's outputs.
-        ModelFormatError: `file` is no classifier, takes another range than `input_range`, or needs one.
+        CheckFailedError: the changed model does not say what the original one does.
+        ModelFormatError: `file` is no classifier, takes another range than was given, or needs one; or was not compiled
+            from `cpu`.
         OutputError: `out` cannot be written, or is `file`.
         PictureError, DatasetError: `golden` is no picture, or has none.
     """
-    if out.is_dir() or out.suffix != ".tflite":
-        raise OutputError(f"{out}: the file to write ends in .tflite")
+    _check_out(out, (file, cpu))
     was_sealed = check_seal(file) is not None  # and if it is damaged, it is not sealed anew
-    if out.exists() and out.samefile(file):
-        raise OutputError(f"{out} would overwrite the file itself; choose another name")
-    content = file.read_bytes()
-    model = without_archive(content)
-    notes: list[str] = []
-    if labels is None:
-        if input_range or crop or color_order:
-            raise ModelFormatError(f"{file}: what it takes is told of a file without a card, which needs labels, too")
-        card = read_card(file)
-    else:
-        card, model, notes = _described(
-            file,
-            model,
-            labels,
-            input_range,
-            crop or "center",
-            color_order or "RGB",
-            hashlib.sha256(content).hexdigest(),
-        )
-    artifact = complete(model, card, file.stem, read_cpu_model(file))
-    if was_sealed and labels is None and golden is None:
+    try:
+        model, on_cpu = _models(file, cpu)
+        if taking is None:
+            card, notes, difference = read_card(file), [], None
+        else:
+            made = _described(file, on_cpu or model, model if on_cpu else None, taking)
+            card, notes, difference = made.card, made.notes, made.difference
+            model, on_cpu = (made.compiled, made.model) if made.compiled else (made.model, None)
+    except OSError as error:
+        if isinstance(error, EdgeError):
+            raise
+        raise ModelFormatError(f"{error.filename}: {error.strerror or error}") from error
+    artifact = complete(model, card, file.stem, on_cpu)
+    if was_sealed and taking is None and golden is None:
         artifact = seal(artifact, read_golden(file), signer)
     else:
         try:
@@ -110,13 +137,45 @@ def adopt(
             raise ModelFormatError(f"{file}: {error}") from error
     with written_whole(out) as beside:
         beside.write_bytes(artifact)
-    scores = np.array([frame.scores for frame in read_golden(out).frames])
-    if scores.min() < -0.01 or scores.max() > 1.01:
-        notes.append(
-            f"its scores go from {scores.min():.3g} to {scores.max():.3g}: the model ends before its softmax, so they order "
-            "the labels but are no probabilities"
+    return Adopted(out, len(artifact), card, tuple(notes), difference)
+
+
+def _check_out(out: Path, sources: Sequence[Path | None]) -> None:
+    if out.is_dir() or out.suffix != ".tflite":
+        raise OutputError(f"{out}: the file to write ends in .tflite")
+    if out.exists() and any(source and source.exists() and out.samefile(source) for source in sources):
+        raise OutputError(f"{out} would overwrite the file itself; choose another name")
+    require_writable(out)
+
+
+def _models(file: Path, cpu: Path | None) -> tuple[bytes, bytes | None]:
+    """The flatbuffer in a file and, of a compiled one, the one that it was compiled from.
+
+    Raises:
+        ModelFormatError: `cpu` is missing, or there is no use for it.
+        OSError: one of them cannot be read.
+    """
+    model = without_archive(file.read_bytes())
+    carried = read_cpu_model(file)
+    if not is_compiled(model):
+        if cpu is not None:
+            raise ModelFormatError(f"{file} is not compiled for an Edge TPU, so --cpu has no place; leave it out")
+        return model, None
+    if cpu is not None:
+        twin = without_archive(cpu.read_bytes())
+        if is_compiled(twin):
+            raise ModelFormatError(
+                f"{cpu} is compiled for an Edge TPU, too; --cpu is the file that {file} was compiled from"
+            )
+        return model, twin
+    if carried is None:
+        wanted = str(file.with_name(file.name.replace("_edgetpu", ""))) if "_edgetpu" in file.name else "MODEL.tflite"
+        card = "" if has_entry(file, CARD_FILE) else " --labels LABELS.txt"
+        raise ModelFormatError(
+            f"{file} is compiled for an Edge TPU, and runs nowhere else: give the file that it was compiled from, too: "
+            f"{shlex.join(['edge-convert', 'adopt', str(file), '--cpu', wanted])}{card}"
         )
-    return Adopted(out, len(artifact), card, tuple(notes))
+    return model, carried
 
 
 def parse_range(text: str) -> InputRange:
@@ -133,6 +192,20 @@ def parse_range(text: str) -> InputRange:
     if not -1e6 <= low < high <= 1e6:
         raise InputSpecError(f"an input range is two numbers, as in 0..255, 0..1 or -1..1, not {text!r}")
     return low, high
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Numbers from `0.485,0.456,0.406`.
+
+    Raises:
+        InputSpecError: one of them is not a number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputSpecError(
+            f"a mean or a standard deviation is one number or three, as in 0.485,0.456,0.406, not {text!r}"
+        ) from error
 
 
 def read_labels(path: Path) -> tuple[list[str], list[str]]:
@@ -164,39 +237,52 @@ def read_labels(path: Path) -> tuple[list[str], list[str]]:
     return labels, repeated
 
 
-def _described(
-    file: Path,
-    model: bytes,
-    labels_file: Path,
-    input_range: InputRange | None,
-    crop: Crop,
-    color_order: ColorOrder,
-    sha256: str,
-) -> tuple[ModelCard, bytes, list[str]]:
-    """The card of a model that has none, and the model as it takes raw pixels."""
+@dataclass(frozen=True)
+class _Described:
+    """The card of a model that had none, and the model as it takes raw pixels."""
+
+    card: ModelCard
+    model: bytes
+    compiled: bytes | None
+    notes: list[str]
+    difference: float
+
+
+def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) -> _Described:
+    levels, color_order = given.levels, given.color_order
+    labels, repeated = read_labels(given.labels)
     try:
-        taking = take_raw_pixels(model, input_range)
-    except ModelFormatError as error:
-        raise ModelFormatError(f"{file}: {error}") from error
-    labels, repeated = read_labels(labels_file)
-    if len(labels) != taking.outputs:
-        raise CardError(_wrong_count(labels_file, labels, taking.outputs))
+        taking = take_raw_pixels(model, levels, color_order, compiled=compiled)
+        if len(labels) != taking.outputs:
+            raise CardError(_wrong_count(given.labels, labels, taking.outputs))
+        entry = taking.entry
+        spec = InputSpec(entry.width, entry.height, given.crop, color_order)
+        pictures = [*noise(entry), preprocess(_drawn_picture(), spec)]
+        softmax = not (taking.gives_probabilities or gives_probabilities(taking, pictures))
+        if softmax:
+            taking = take_raw_pixels(model, levels, color_order, softmax=True, compiled=compiled)
+        difference = check_scores(model, taking, softmax, pictures)
+    except (ModelFormatError, CheckFailedError) as error:
+        raise type(error)(f"{file}: {error}") from error
     notes = list(taking.notes)
+    if taking.last_operator == "LOGISTIC":
+        notes.append("each label has a score of its own, as the model ends in a sigmoid: they need not add to 1")
+    if levels.normalized and levels.input_range is None:
+        notes.append(f"mean and standard deviation are taken to be of levels {levels.range[0]:g}..{levels.range[1]:g}")
     if repeated:
         notes.append(f"labels that were there before got a number: {', '.join(repeated[:5])}")
     low, high = taking.input_range
-    card = ModelCard(
-        tuple(labels),
-        InputSpec(taking.width, taking.height, crop, color_order),
-        conversion={
-            "recipe": "adopted",
-            "source": file.name,
-            "source_sha256": sha256,
-            "input_range": f"{low:g}..{high:g}",
-        },
-        versions={"edge-mobilenet": metadata.version("edge-mobilenet")},
-    )
-    return card, taking.model, notes
+    conversion: dict[str, Any] = {
+        "recipe": "adopted",
+        "source": file.name,
+        "source_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "input_range": f"{low:g}..{high:g}",
+    }
+    if levels.normalized:
+        conversion |= {"mean": list(levels.mean), "std": list(levels.std)}
+    versions = {"edge-mobilenet": metadata.version("edge-mobilenet")}
+    card = ModelCard(tuple(labels), spec, conversion=conversion, versions=versions)
+    return _Described(card, taking.model, taking.compiled, notes, difference)
 
 
 def _wrong_count(path: Path, labels: list[str], outputs: int) -> str:

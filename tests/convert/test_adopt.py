@@ -1,28 +1,43 @@
 """Models made by others, adopted: they say what they said, now of raw pixels."""
 
 import json
+import re
 import shutil
 import subprocess
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_convert.adopt import adopt, parse_range, read_labels
+from edge_convert.adopt import Levels, Taking, adopt, parse_numbers, parse_range, read_labels
+from edge_convert.tflite.graph import read_graph
 from edge_convert.tflite.input_rewrite import take_raw_pixels
 from edge_core import InputSpec, ModelCard, complete, read_card
+from edge_core.artifact.container import read_cpu_model
 from edge_core.artifact.golden import read_golden
-from edge_core.errors import CardError, DatasetError, InputSpecError, ModelFormatError, OutputError, PictureError
+from edge_core.errors import (
+    CardError,
+    CheckFailedError,
+    DatasetError,
+    InputSpecError,
+    ModelFormatError,
+    OutputError,
+    PictureError,
+)
 from edge_core.preprocess import Frame, preprocess
 from edge_device import Classifier
-from edge_device.inference.interpreter import Scores
+from edge_device.inference.interpreter import Interpreter, Scores
 from edge_device.inference.verify import verify
 from edge_keras.tf import keras, tf
 
@@ -73,7 +88,7 @@ def test_an_adopted_model_says_of_raw_pixels_what_it_said_of_its_own_range(
     foreign: dict[str, Path], tmp_path: Path, kind: str
 ) -> None:
     given_range = (-1.0, 1.0) if kind == "float32" else None
-    adopted = adopt(foreign[kind], tmp_path / "a.tflite", labels=foreign["labels"], input_range=given_range)
+    adopted = adopt(foreign[kind], tmp_path / "a.tflite", Taking(foreign["labels"], Levels(given_range)))
     classifier = Classifier(adopted.file)
     assert classifier.card.labels == LABELS
     assert classifier.card.input == InputSpec(SIDE, SIDE)
@@ -87,7 +102,7 @@ def test_an_adopted_model_says_of_raw_pixels_what_it_said_of_its_own_range(
 
 
 def test_an_adopted_model_keeps_its_signature_and_takes_one_picture(foreign: dict[str, Path], tmp_path: Path) -> None:
-    out = adopt(foreign["float32"], tmp_path / "a.tflite", labels=foreign["labels"], input_range=(-1, 1)).file
+    out = adopt(foreign["float32"], tmp_path / "a.tflite", Taking(foreign["labels"], Levels((-1, 1)))).file
     interpreter = LiteRT(str(out))
     assert list(interpreter.get_input_details()[0]["shape_signature"]) == [1, SIDE, SIDE, 3]
     run = interpreter.get_signature_runner()
@@ -101,23 +116,23 @@ def test_no_operator_is_spent_where_none_is_needed(
     foreign: dict[str, Path], input_range: tuple[float, float], operators: list[str]
 ) -> None:
     before = foreign["float32"].read_bytes()
-    taking = take_raw_pixels(before, input_range)
+    taking = take_raw_pixels(before, Levels(input_range))
     names = [operator["op_name"] for operator in LiteRT(model_content=taking.model)._get_ops_details()]
     assert [name for name in names if name in ("MUL", "ADD")] == operators
-    assert (taking.model == before) == (not operators)
+    assert [*LiteRT(model_content=taking.model).get_input_details()[0]["shape_signature"]] == [1, SIDE, SIDE, 3]
 
 
 def test_a_model_of_uint8_is_left_as_it_is() -> None:
-    taking = take_raw_pixels(TINY.read_bytes(), None)
+    taking = take_raw_pixels(TINY.read_bytes())
     assert taking.model == TINY.read_bytes()
-    assert (taking.width, taking.height, taking.outputs, taking.notes) == (32, 32, 4, ())
+    assert (taking.entry.width, taking.entry.height, taking.outputs, taking.notes) == (32, 32, 4, ())
 
 
 def test_weights_stay_aligned(foreign: dict[str, Path]) -> None:
     """The interpreter only asks for four bytes; the schema asks for sixteen, and some kernels rely on it."""
     from ai_edge_litert import schema_py_generated as schema
 
-    data = take_raw_pixels(foreign["int8"].read_bytes(), None).model
+    data = take_raw_pixels(foreign["int8"].read_bytes()).model
     model = schema.Model.GetRootAs(data)
     for index in range(model.BuffersLength()):
         buffer = model.Buffers(index)
@@ -137,7 +152,7 @@ def test_a_range_that_is_missing_or_contradicted_is_refused(
     foreign: dict[str, Path], tmp_path: Path, kind: str, input_range: tuple[float, float] | None, reason: str
 ) -> None:
     with pytest.raises(ModelFormatError, match=reason) as caught:
-        adopt(foreign[kind], tmp_path / "a.tflite", labels=foreign["labels"], input_range=input_range)
+        adopt(foreign[kind], tmp_path / "a.tflite", Taking(foreign["labels"], Levels(input_range)))
     assert str(foreign[kind]) in str(caught.value)
     assert not (tmp_path / "a.tflite").exists()
 
@@ -157,7 +172,7 @@ def test_labels_that_do_not_fit_are_refused_with_what_to_do(
 ) -> None:
     (tmp_path / "labels.txt").write_text(labels)
     with pytest.raises(CardError, match=reason):
-        adopt(foreign["int8"], tmp_path / "a.tflite", labels=tmp_path / "labels.txt")
+        adopt(foreign["int8"], tmp_path / "a.tflite", Taking(tmp_path / "labels.txt"))
 
 
 def test_label_files_of_several_kinds_are_read(tmp_path: Path) -> None:
@@ -199,7 +214,7 @@ def test_a_damaged_model_is_taken_or_refused(foreign: dict[str, Path], kind: str
         place = data.draw(st.integers(0, len(model) - 1))
         model[place] = data.draw(st.integers(0, 255))
     try:
-        take_raw_pixels(bytes(model), None if kind == "int8" else (-1, 1))
+        take_raw_pixels(bytes(model), Levels(None if kind == "int8" else (-1, 1)))
     except ModelFormatError as error:
         assert str(error)
 
@@ -209,7 +224,7 @@ def test_the_metadata_and_files_of_others_are_replaced(foreign: dict[str, Path],
     shutil.copy(foreign["int8"], theirs)
     with zipfile.ZipFile(theirs, "a") as archive:
         archive.writestr("labels.txt", "one\ntwo\nthree\n")
-    out = adopt(theirs, tmp_path / "a.tflite", labels=foreign["labels"]).file
+    out = adopt(theirs, tmp_path / "a.tflite", Taking(foreign["labels"])).file
     with zipfile.ZipFile(out) as archive:
         assert archive.namelist() == ["labels.txt", "card.json", "golden.json", "golden/0.jpg"]
     assert read_card(out).labels == LABELS
@@ -224,8 +239,6 @@ def test_an_older_file_of_ours_is_sealed_with_the_card_that_it_has(tmp_path: Pat
     assert verify(out).passed
     again = adopt(out, tmp_path / "again.tflite").file
     assert read_golden(again) == read_golden(out)
-    with pytest.raises(ModelFormatError, match="without a card"):
-        adopt(older, tmp_path / "b.tflite", crop="stretch")
     with pytest.raises(ModelFormatError, match="no model card"):
         adopt(TINY, tmp_path / "b.tflite")
 
@@ -236,28 +249,188 @@ def test_golden_vectors_are_made_of_the_pictures_given(foreign: dict[str, Path],
     for number in range(9):
         cv2.imwrite(str(pictures / f"{number}.png"), np.full((40, 60, 3), 20 * number, np.uint8))
     for golden, count in ((pictures, 4), (pictures / "3.png", 1), (None, 1)):
-        out = adopt(foreign["int8"], tmp_path / "a.tflite", labels=foreign["labels"], golden=golden).file
+        out = adopt(foreign["int8"], tmp_path / "a.tflite", Taking(foreign["labels"]), golden=golden).file
         assert len(read_golden(out).frames) == count
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no pictures"):
-        adopt(foreign["int8"], out, labels=foreign["labels"], golden=tmp_path / "empty")
+        adopt(foreign["int8"], out, Taking(foreign["labels"]), golden=tmp_path / "empty")
     with pytest.raises(PictureError):
-        adopt(foreign["int8"], out, labels=foreign["labels"], golden=foreign["labels"])
+        adopt(foreign["int8"], out, Taking(foreign["labels"]), golden=foreign["labels"])
 
 
 def test_the_file_itself_is_not_overwritten(foreign: dict[str, Path], tmp_path: Path) -> None:
     for out in (foreign["int8"], tmp_path, tmp_path / "model.bin"):
         with pytest.raises(OutputError):
-            adopt(foreign["int8"], out, labels=foreign["labels"])
+            adopt(foreign["int8"], out, Taking(foreign["labels"]))
 
 
-def test_scores_that_are_no_probabilities_are_told_of(foreign: dict[str, Path], tmp_path: Path) -> None:
-    levels = keras.Input((8, 8, 3))
-    model = keras.Model(levels, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(levels)))
-    model.layers[-1].set_weights([9 * np.eye(3), np.zeros(3)])
-    (tmp_path / "logits.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
-    done = adopt(tmp_path / "logits.tflite", tmp_path / "a.tflite", labels=foreign["labels"], input_range=(0, 255))
-    assert any("no probabilities" in note for note in done.notes)
+def exported(folder: Path, model: Any, kind: str) -> Path:
+    """A model as somebody else's converter leaves it, of floats or of int8 at both ends, calibrated on -2.5..2.5."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if kind == "int8":
+        shape = (1, *model.input_shape[1:])
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            [np.random.default_rng(seed).uniform(-2.5, 2.5, shape).astype(np.float32)] for seed in range(4)
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    path = folder / f"{kind}.tflite"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path.write_bytes(converter.convert())
+    return path
+
+
+def network(channels: int = 3, planes: bool = False, one_by_one: bool = False, logits: bool = False) -> Any:
+    """Four scores of a picture of 20x24, or of planes of its channels."""
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    given = keras.Input((channels, 20, 24) if planes else (20, 24, channels), batch_size=1)
+    pixels = layers.Permute((2, 3, 1))(given) if planes else given
+    pooled = layers.GlobalAveragePooling2D(keepdims=one_by_one)(layers.Conv2D(6, 3, activation="relu")(pixels))
+    scores = layers.Conv2D(4, 1)(pooled) if one_by_one else layers.Dense(4)(pooled)
+    return keras.Model(given, scores if logits else layers.Softmax()(scores))
+
+
+TORCH = Levels(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+ABOUT_ZERO = Levels((-2.5, 2.5))
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("shape", "levels", "told"),
+    [
+        ({"channels": 1}, ABOUT_ZERO, "grey of colours"),
+        ({"planes": True}, ABOUT_ZERO, "planes of channels"),
+        ({"channels": 1, "planes": True}, Levels((-2.5, 2.5)), "planes of channels"),
+        ({"one_by_one": True}, ABOUT_ZERO, r"shape \(1, 1, 1, 4\)"),
+        ({"logits": True}, ABOUT_ZERO, "ends in logits"),
+        ({"planes": True, "logits": True}, TORCH, r"-2\.118\.\.2\.249, -2\.036\.\.2\.429, -1\.804\.\.2\.64"),
+        ({"channels": 1}, Levels(mean=(120.0,), std=(60.0,)), r"of levels 0\.\.255"),
+    ],
+    ids=["grey", "planes", "grey planes", "1x1x1x4", "logits", "mean and std per channel", "grey mean and std"],
+)
+def test_what_others_export_says_of_raw_pixels_what_it_said(
+    tmp_path: Path, kind: str, shape: dict[str, bool], levels: Levels, told: str
+) -> None:
+    original = exported(tmp_path, network(**shape), kind)
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
+    given = Levels() if kind == "int8" and not levels.normalized else levels
+    adopted = adopt(original, tmp_path / "out.tflite", Taking(tmp_path / "labels.txt", given))
+    assert any(re.search(told, note) for note in adopted.notes), adopted.notes
+    assert verify(adopted.file).passed
+    interpreter = LiteRT(str(original))
+    interpreter.allocate_tensors()
+    (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    classifier = Classifier(adopted.file)
+    assert classifier.card.input == InputSpec(24, 20)
+    answers = []
+    for seed in range(4):
+        pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), np.uint8) // np.uint8(seed + 1)
+        numbers = pixels @ np.array([0.299, 0.587, 0.114]) if shape.get("channels") == 1 else pixels.astype(np.float64)
+        numbers = numbers.reshape(20, 24, -1) / 255
+        if levels is TORCH:
+            numbers = (numbers - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        elif levels.normalized:
+            numbers = (255 * numbers - 120) / 60
+        else:
+            numbers = 5 * numbers - 2.5
+        scale, zero_point = entry["quantization"]
+        if scale:
+            numbers = np.clip(np.round(numbers / scale + zero_point), -128, 127)
+        numbers = numbers.transpose(2, 0, 1) if shape.get("planes") else numbers
+        interpreter.set_tensor(entry["index"], numbers[None].astype(entry["dtype"]))
+        interpreter.invoke()
+        scores = interpreter.get_tensor(result["index"]).reshape(-1).astype(np.float64)
+        scale, zero_point = result["quantization"]
+        scores = (scores - zero_point) * (scale or 1)
+        if shape.get("logits"):
+            scores = np.exp(scores) / np.exp(scores).sum()
+        answers.append(classifier.pixel_scores(pixels))
+        assert answers[-1] == pytest.approx(scores, abs=0.01 if kind == "int8" else 1e-5)
+    assert np.ptp(answers, axis=0).max() > 0.02  # scores that do not change would agree, too
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [(((1.0, 2.0), ()), "one number, or three"), (((), (0.0,)), "above 0"), (((float("nan"),), ()), "finite")],
+)
+def test_a_mean_that_is_none_is_refused(numbers: tuple[tuple[float, ...], tuple[float, ...]], message: str) -> None:
+    with pytest.raises(InputSpecError, match=message):
+        Levels(None, *numbers)
+    with pytest.raises(InputSpecError, match="one number or three"):
+        parse_numbers("0.5;0.5")
+
+
+def test_a_softmax_that_the_graph_does_not_name_is_found_by_its_scores(tmp_path: Path) -> None:
+    levels = keras.Input((8, 8, 3), batch_size=1)
+    scores = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(levels))
+    apart = keras.layers.Lambda(lambda logits: tf.exp(logits) / tf.reduce_sum(tf.exp(logits), 1, keepdims=True))
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    path = exported(tmp_path, keras.Model(levels, apart(scores)), "float32")
+    adopted = adopt(path, tmp_path / "a.tflite", Taking(tmp_path / "labels.txt", Levels((-1, 1))))
+    assert not any("SOFTMAX" in note for note in adopted.notes)
+
+
+def test_a_model_that_would_say_something_else_is_not_written(
+    foreign: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_convert.tflite import input_rewrite
+
+    real = input_rewrite._floats_in_front
+    monkeypatch.setattr(
+        raw_pixels, "_floats_in_front", lambda *given: replace(real(*given), front=real(*given).front[:1])
+    )
+    with pytest.raises(CheckFailedError, match="scores differ by"):
+        adopt(foreign["float32"], tmp_path / "a.tflite", Taking(foreign["labels"], Levels((-1, 1))))
+    assert not (tmp_path / "a.tflite").exists()
+
+
+def compiled_of(model: Path, out: Path) -> Path:
+    """What Google's compiler makes of a model that it maps whole: one operator of its own, between the same ends."""
+    parsed = schema.ModelT.InitFromPackedBuf(model.read_bytes())
+    graph = parsed.subgraphs[0]
+    number = schema.BuiltinOperator.CUSTOM
+    parsed.operatorCodes = [schema.OperatorCodeT(number, b"edgetpu-custom-op", 1, number)]
+    graph.operators = [schema.OperatorT(0, graph.inputs, graph.outputs)]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(parsed.Pack(builder), b"TFL3")
+    out.write_bytes(bytes(builder.Output()))
+    return out
+
+
+def test_a_compiled_file_becomes_complete_with_its_twin(foreign: dict[str, Path], tmp_path: Path) -> None:
+    """Both take raw pixels then, by the same operators in front: the one for the Edge TPU and the one inside for the CPU."""
+    compiled = compiled_of(foreign["int8"], tmp_path / "net_edgetpu.tflite")
+    done = adopt(compiled, tmp_path / "a.tflite", Taking(foreign["labels"]), cpu=foreign["int8"])
+    assert verify(done.file).passed
+    plain = adopt(foreign["int8"], tmp_path / "b.tflite", Taking(foreign["labels"]))
+    assert read_cpu_model(done.file) == take_raw_pixels(foreign["int8"].read_bytes()).model
+    pixels = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    assert (Classifier(done.file).pixel_scores(pixels) == Classifier(plain.file).pixel_scores(pixels)).all()
+    names = [operator.name for operator in read_graph(done.file.read_bytes()).operators]
+    assert names == ["QUANTIZE", "edgetpu-custom-op", "QUANTIZE"]
+    again = adopt(done.file, tmp_path / "again.tflite")
+    assert read_cpu_model(again.file) == read_cpu_model(done.file)
+
+
+def test_a_compiled_file_without_its_twin_or_with_another_is_refused(
+    foreign: dict[str, Path], tmp_path: Path, command: Command
+) -> None:
+    compiled = compiled_of(foreign["int8"], tmp_path / "net_edgetpu.tflite")
+    taking = Taking(foreign["labels"])
+    for cpu, reason in (
+        (None, f"--cpu {tmp_path}/net.tflite --labels"),
+        (foreign["float32"], "not compiled from the file for the CPU"),
+        (compiled, "compiled for an Edge TPU, too"),
+    ):
+        with pytest.raises(ModelFormatError, match=reason):
+            adopt(compiled, tmp_path / "a.tflite", taking, cpu=cpu)
+    with pytest.raises(ModelFormatError, match="not compiled for an Edge TPU, so --cpu"):
+        adopt(foreign["int8"], tmp_path / "a.tflite", taking, cpu=foreign["int8"])
+    with pytest.raises(ModelFormatError, match="edge-convert adopt"):
+        Interpreter(compiled)
 
 
 def test_the_command_adopts_and_the_runner_runs(
@@ -279,7 +452,7 @@ def test_the_command_adopts_and_the_runner_runs(
 @pytest.mark.parametrize("name", ["mobilenet_v2_1.0_224_quant", "tf2_mobilenet_v2_1.0_224_ptq"])
 def test_googles_models_know_a_cat(tmp_path: Path, name: str) -> None:
     labels, cat = SHARED / "imagenet_labels.txt", SHARED / "cat.png"
-    adopted = adopt(SHARED / f"{name}.tflite", tmp_path / "a.tflite", labels=labels, golden=cat)
+    adopted = adopt(SHARED / f"{name}.tflite", tmp_path / "a.tflite", Taking(labels), golden=cat)
     frame: Frame = cv2.imread(str(cat))  # type: ignore[assignment]
     assert Classifier(adopted.file).classify(frame)[0].label == "Egyptian cat"
     assert verify(adopted.file).passed

@@ -211,14 +211,33 @@ def adopt(
         Path | None,
         typer.Option(help="Text file, a label per line in the order of the outputs. A file with a card has them."),
     ] = None,
+    cpu: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.tflite", help="What a FILE compiled for an Edge TPU was compiled from."),
+    ] = None,
     input_range: Annotated[
         str | None,
         typer.Option(
-            metavar="LOW..HIGH", help="What black and white are to a model that takes floats: 0..255, 0..1, -1..1."
+            metavar="LOW..HIGH",
+            help="What black and white pixels are to a model that takes floats: 0..255, 0..1, -1..1.",
         ),
     ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEAN",
+            help="Subtracted from the levels of each channel before the model: 127.5, or 0.485,0.456,0.406. Up to 1 it is of "
+            "levels 0..1, else of 0..255, unless --input-range says so.",
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="STD", help="What the levels of each channel are then divided by: 0.229,0.224,0.225."),
+    ] = None,
     crop: Annotated[Crop | None, typer.Option(help="How a frame is fitted to the input. Default: center.")] = None,
-    color_order: Annotated[ColorOrder | None, typer.Option(help="What the model takes. Default: RGB.")] = None,
+    color_order: Annotated[
+        ColorOrder | None, typer.Option(help="Order of the channels that the model takes. Default: RGB.")
+    ] = None,
     golden: Annotated[
         Path | None, typer.Option(help="Picture, or folder of pictures, to replay on the device. Default: a drawn one.")
     ] = None,
@@ -229,34 +248,45 @@ def adopt(
 ) -> None:
     """Make a classifier that others have trained complete: labels, card, raw pixels in, golden vectors, seal.
 
-    A model of floats gets its range as operators in front; a quantised one takes raw pixels as it is.
+    What it wants instead of raw pixels goes into its graph: a range, a mean and a standard deviation, grey, planes of
+    channels (NCHW); so does a softmax that is missing. Its scores are compared with the original's before it is written.
 
     Example: [bold]edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/[/bold]
+
+    Compiled for a Coral: [bold]edge-convert adopt net_edgetpu.tflite --cpu net.tflite --labels imagenet.txt[/bold]
     """
     with one_line_errors(debug):
+        from edge_convert.adopt import Levels, Taking, parse_numbers, parse_range
         from edge_convert.adopt import adopt as adopt_file
-        from edge_convert.adopt import parse_range
 
+        if labels is None and any((input_range, mean, std, crop, color_order)):
+            raise typer.BadParameter("what a model takes is told of a file without a card, which needs --labels, too")
+        levels = Levels(
+            None if input_range is None else parse_range(input_range),
+            () if mean is None else parse_numbers(mean),
+            () if std is None else parse_numbers(std),
+        )
         adopted = adopt_file(
             file,
             out or Path(f"{file.stem}-adopted.tflite"),
-            labels=labels,
-            input_range=None if input_range is None else parse_range(input_range),
-            crop=crop,
-            color_order=color_order,
+            None if labels is None else Taking(labels, levels, crop or "center", color_order or "RGB"),
+            cpu=cpu,
             golden=golden,
             signer=_signer(sign),
         )
         for note in adopted.notes:
             say(note)
         if as_json:
-            print(json.dumps({"file": str(adopted.file), "size_bytes": adopted.size_bytes, "notes": adopted.notes}))
+            shown = {"file": str(adopted.file), "size_bytes": adopted.size_bytes, "notes": adopted.notes}
+            print(json.dumps(shown | {"largest_difference": adopted.largest_difference}))
             return
         given = adopted.card.input
         print(f"{adopted.file}  {adopted.size_bytes / 1e3:.0f} kB")
         print(
             f"  {len(adopted.card.labels)} labels, {given.width}x{given.height} {given.color_order}, crop {given.crop}"
         )
+        if adopted.largest_difference is not None:
+            print(f"  scores differ from the original's by {adopted.largest_difference:.2g} at most")
 
 
 @app.command()

@@ -1,21 +1,130 @@
-"""A classifier's graph, changed where need be so that it takes raw pixels: uint8 as they are, or float32 0..255.
+"""A classifier's graph, changed where need be so that it takes raw pixels and gives a probability per label.
 
-What a model wants instead is put in front of it as operators, in the flatbuffer itself; scores in int8, which MediaPipe
-does not take, become uint8 in the same way.
+It takes uint8 as they are, or float32 0..255, in rows of R, G, B (or B, G, R) pixels. What a model wants instead - another
+range, a mean and a standard deviation per channel, grey, planes of channels - is put in front of it as operators, in the
+flatbuffer itself; a softmax that is missing, a shape other than (1, labels) and scores in int8, which MediaPipe does not
+take, are mended behind it in the same way.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-import flatbuffers
 import numpy as np
+import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
+from edge_convert.tflite.graph_edit import Constant, EditableGraph, Step, tensor
 from edge_core.artifact.metadata import is_tflite
-from edge_core.errors import ModelFormatError
+from edge_core.errors import InputSpecError, ModelFormatError
+from edge_core.preprocess import ColorOrder, Frame
 
-_ALIGNMENT = 16  # of buffer data, by the schema's force_align, which the generated code does not heed
+InputRange = tuple[float, float]
+"""What a black and a white pixel are to a model."""
+
+GREY: Final = (0.299, 0.587, 0.114)
+"""Shares of R, G and B in grey by ITU-R BT.601, as OpenCV, Pillow and TensorFlow have them."""
+
+GREY_EIGHT_BIT: Final = (58, 114, 22)
+"""The same in 194ths: of the sums that fit 8 bits, one that comes within 0.0006 of each share, 0.15 of a level."""
+
+PROBABILITIES: Final = frozenset({"SOFTMAX", "LOGISTIC"})
+"""Operators whose results are probabilities."""
+
+_MOVED: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "QUANTIZE", "DEQUANTIZE", "CAST"})
+"""Operators that leave values what they are."""
+
+_TYPES: Final = {
+    schema.TensorType.FLOAT32: np.dtype(np.float32),
+    schema.TensorType.UINT8: np.dtype(np.uint8),
+    schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.INT16: np.dtype(np.int16),
+}
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What a pixel's level, 0..255, is to a model: ((low..high) - mean) / std.
+
+    Attributes:
+        input_range: low and high; None if the quantisation of the model says so, or mean and std do.
+        mean, std: one for all channels, or one per channel in the model's order; empty for none.
+
+    Raises:
+        InputSpecError: mean and std are not one or three numbers each, or a std is not above 0.
+    """
+
+    input_range: InputRange | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(len(numbers) not in (0, 1, 3) for numbers in (self.mean, self.std)):
+            raise InputSpecError("a mean and a standard deviation are one number, or three, one per channel")
+        if not np.isfinite([*self.mean, *self.std]).all() or any(value <= 0 for value in self.std):
+            raise InputSpecError("a mean is a finite number, and a standard deviation is one above 0")
+
+    @property
+    def normalized(self) -> bool:
+        return bool(self.mean or self.std)
+
+    @property
+    def range(self) -> InputRange:
+        """Low and high; by mean and std where they are not given: up to 1 they are of levels 0..1, else of 0..255."""
+        if self.input_range is not None:
+            return self.input_range
+        return (0.0, 1.0) if max(map(abs, (*self.mean, *self.std)), default=0.0) <= 1 else (0.0, 255.0)
+
+    def gain_and_offset(self, channels: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """What a level is multiplied with, and what is added, each of shape (channels,)."""
+        low, high = self.range
+        mean, std = np.array(self.mean or (0.0,)), np.array(self.std or (1.0,))
+        if channels == 1 and max(len(mean), len(std)) > 1:
+            raise InputSpecError("the model takes grey pictures: give one mean and one standard deviation")
+        gain, offset = (high - low) / 255 / std, (low - mean) / std
+        return np.broadcast_to(gain, channels), np.broadcast_to(offset, channels)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a model takes a picture by itself.
+
+    Attributes:
+        width, height: in pixels.
+        channels: 3, or 1 for grey.
+        planes: whether it takes planes of channels, shape (1, channels, height, width), not pixels.
+        grey: shares of the three channels in grey.
+        gain, offset: what a level is multiplied with, and what is added, per channel; as the model's numbers, so of an 8-bit
+            model that takes raw pixels nothing is changed but the sign.
+        dtype: of the tensor.
+        scale, zero_point: of a quantised one that is to be given `gain * level + offset`; None where it takes numbers.
+    """
+
+    width: int
+    height: int
+    channels: int
+    planes: bool
+    grey: tuple[float, ...]
+    gain: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+    dtype: np.dtype[Any]
+    scale: float | None = None
+    zero_point: int = 0
+
+    def given(self, pixels: Frame) -> npt.NDArray[Any]:
+        """What the model by itself is given for raw pixels, uint8 of shape (height, width, 3)."""
+        levels = pixels.astype(np.float64)
+        if self.channels == 1:
+            levels = (levels @ np.array(self.grey))[..., None]
+        levels = levels * self.gain + self.offset
+        if self.scale is not None:
+            levels = levels / self.scale + self.zero_point
+        if self.planes:
+            levels = levels.transpose(2, 0, 1)
+        if self.dtype.kind != "f":
+            limits = np.iinfo(self.dtype)
+            levels = np.clip(np.round(levels), limits.min, limits.max)
+        return levels[None].astype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -24,175 +133,300 @@ class RawPixelModel:
 
     Attributes:
         model: the flatbuffer; the very one that was given if nothing had to be changed.
-        width, height: of its input.
+        compiled: the one for an Edge TPU, changed alike; None if there was none.
+        entry: how the model takes a picture without what was put in front.
         outputs: how many scores it gives.
-        input_range: what a black and a white pixel are to it inside.
+        input_range: what a black and a white pixel are to it inside, before a mean is taken off.
+        last_operator: name of the operator that computes its scores, what was put behind left out.
         notes: what was put in front and behind, in sentences; empty if nothing.
     """
 
     model: bytes
-    width: int
-    height: int
+    compiled: bytes | None
+    entry: Entry
     outputs: int
-    input_range: tuple[float, float]
+    input_range: InputRange
+    last_operator: str
     notes: tuple[str, ...]
 
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether its last operator says so; if not, it may still do."""
+        return self.last_operator in PROBABILITIES
 
-def take_raw_pixels(model: bytes, input_range: tuple[float, float] | None) -> RawPixelModel:
-    """Makes a classifier take raw pixels.
+
+@dataclass(frozen=True)
+class _Additions:
+    """What goes in front of a graph, with its new input, and what goes behind; and what is told of it."""
+
+    input: Any = None
+    front: tuple[Step, ...] = ()
+    behind: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def take_raw_pixels(
+    model: bytes,
+    levels: Levels = Levels(),
+    color_order: ColorOrder = "RGB",
+    *,
+    softmax: bool = False,
+    compiled: bytes | None = None,
+) -> RawPixelModel:
+    """Makes a classifier take raw pixels, and give scores of shape (1, labels).
 
     Args:
-        model: a flatbuffer with one input, shape (1, height, width, 3), of uint8, int8 or float32, and one output, shape
-            (1, labels).
-        input_range: what a black and a white pixel are to it; None if its quantisation says so.
+        model: a flatbuffer with one input of shape (1, height, width, channels) or (1, channels, height, width), of uint8,
+            int8, int16 or float32 and of three channels or one, and one output with one side longer than 1.
+        levels: what pixels are to it; nothing need be given if its quantisation says so.
+        color_order: of the channels that it takes.
+        softmax: whether to put one behind.
+        compiled: what Google's compiler made of `model`, to be changed alike.
 
     Raises:
-        ModelFormatError: it is none of these, needs a range, or its quantisation says another one.
+        ModelFormatError: it is none of these, needs a range, its quantisation says another one, or `compiled` is not of it.
+        InputSpecError: a mean per channel for a model that takes grey.
     """
-    if not is_tflite(model):
-        raise ModelFormatError("not a .tflite model")
+    for content in (model, compiled):
+        if content is not None and not is_tflite(content):
+            raise ModelFormatError("not a .tflite model")
     try:
-        return _changed(model, input_range)
-    except ModelFormatError:
+        return _changed(model, levels, color_order, softmax, compiled)
+    except (ModelFormatError, InputSpecError):
         raise
     except Exception as error:  # the generated code trusts its bytes: struct.error, IndexError, TypeError ...
         raise ModelFormatError(f"damaged, it cannot be parsed ({type(error).__name__}: {error})") from error
 
 
-def _changed(model: bytes, input_range: tuple[float, float] | None) -> RawPixelModel:
-    parsed = schema.ModelT.InitFromPackedBuf(model)
-    main = parsed.subgraphs[0]
-    if (len(main.inputs), len(main.outputs)) != (1, 1):
+def _changed(
+    model: bytes, levels: Levels, color_order: ColorOrder, softmax: bool, compiled: bytes | None
+) -> RawPixelModel:
+    graph = EditableGraph(model)
+    entry, input_range = _entry(graph.entry, levels, color_order)
+    outputs = _outputs(graph.result)
+    additions = [_in_front(graph.entry, entry), _behind(graph.result, outputs, softmax)]
+    notes = [note for added in additions for note in added.notes]
+    last = graph.last_operator(_MOVED)
+    if graph.fix_batch():
+        notes.append("a batch of any size became one picture")
+    twin = None
+    if compiled is not None:
+        twin = EditableGraph(compiled)
+        _check_twin(graph, twin)
+        twin.fix_batch()
+    for one in (graph, twin):
+        if one is not None:
+            if additions[0].front:
+                one.put_in_front(additions[0].input, additions[0].front)
+            one.put_behind(additions[1].behind)
+    if not notes:
+        return RawPixelModel(model, compiled, entry, outputs, input_range, last, ())
+    return RawPixelModel(graph.packed(), twin and twin.packed(), entry, outputs, input_range, last, tuple(notes))
+
+
+def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, InputRange]:
+    """How a model takes a picture, by its input tensor, and the range of it."""
+    shape = tuple(int(side) for side in given.shape)
+    planes = len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3)
+    if len(shape) != 4 or shape[0] != 1 or not (planes or shape[3] in (1, 3)):
         raise ModelFormatError(
-            f"not an image classifier: it has {len(main.inputs)} inputs and {len(main.outputs)} outputs, not one each"
+            f"not an image classifier: its input has the shape {shape}, not (1, height, width, 3): one picture at a time, of "
+            "colours or grey, as pixels or as planes"
         )
-    entry, result = main.tensors[main.inputs[0]], main.tensors[main.outputs[0]]
-    shapes = [tuple(int(side) for side in tensor.shape) for tensor in (entry, result)]
-    if [len(shape) for shape in shapes] != [4, 2] or shapes[0][::3] != (1, 3) or shapes[1][0] != 1:
-        raise ModelFormatError(
-            f"not an image classifier: its input and output have the shapes {shapes[0]} and {shapes[1]}, "
-            "not (1, height, width, 3) and (1, labels)"
-        )
-    if entry.shapeSignature is not None and min(entry.shapeSignature[1:]) < 1:
+    if given.shapeSignature is not None and len(given.shapeSignature) and min(given.shapeSignature[1:]) < 1:
         raise ModelFormatError("its input has no fixed size; convert it with one")
-    _, height, width, _ = shapes[0]
-    graph, notes = _Graph(parsed), []
-    darkest = {schema.TensorType.UINT8: 0, schema.TensorType.INT8: -128}.get(entry.type)
-    if darkest is not None:
-        scale, zero_point = _quantisation(entry)
+    if given.type not in _TYPES:
+        raise ModelFormatError("its input is neither uint8 nor int8 nor int16 nor float32")
+    dtype = _TYPES[given.type]
+    channels, height, width = shape[1:] if planes else (shape[3], *shape[1:3])
+    grey = GREY if color_order == "RGB" else GREY[::-1]
+    scale, zero_point = (None, 0) if dtype.kind == "f" else _quantization(given)
+    if scale is not None and dtype.itemsize == 1 and not levels.normalized:
+        darkest = int(np.iinfo(dtype).min)
         found = (scale * (darkest - zero_point), scale * (darkest + 255 - zero_point))
         # A black pixel's level is a whole number, so either end may be off by one; another range is off by dozens.
-        if input_range is not None and max(abs(np.subtract(found, input_range))) > 2 * scale:
+        if levels.input_range is not None and max(abs(np.subtract(found, levels.input_range))) > 2 * scale:
             raise ModelFormatError(
                 f"its quantisation says that it takes {found[0]:.3g}..{found[1]:.3g}, not "
-                f"{input_range[0]:g}..{input_range[1]:g}; leave the input range out"
+                f"{levels.input_range[0]:g}..{levels.input_range[1]:g}; leave the input range out"
             )
-        input_range = found
-        if entry.type == schema.TensorType.INT8:
-            graph.put_in_front([("QUANTIZE", None, None)], _as_uint8(entry, b"raw_pixels"))
-            notes.append("QUANTIZE put in front: the model takes int8, and pixels are uint8")
-    elif entry.type != schema.TensorType.FLOAT32:
-        raise ModelFormatError("its input is neither uint8 nor int8 nor float32")
-    elif input_range is None:
+        shares = tuple(share / sum(GREY_EIGHT_BIT) for share in GREY_EIGHT_BIT)
+        grey = shares if color_order == "RGB" else shares[::-1]
+        one = np.ones(channels)
+        return Entry(width, height, channels, planes, grey, one, darkest * one, dtype), found
+    if levels.input_range is None and not levels.normalized:
         raise ModelFormatError(
-            "it takes floats, and does not say of which range; give the range that it was trained on, such as -1..1, 0..1 "
-            "or 0..255"
+            f"it takes {'floats' if scale is None else dtype}, and does not say of which range; give the range that it was "
+            "trained on, such as -1..1, 0..1 or 0..255, or the mean and the standard deviation"
+        )
+    gain, offset = levels.gain_and_offset(channels)
+    return Entry(width, height, channels, planes, grey, gain, offset, dtype, scale, zero_point), levels.range
+
+
+def _outputs(result: Any) -> int:
+    """How many scores an output tensor holds."""
+    shape = [int(side) for side in result.shape]
+    count = max(shape, default=0)
+    if int(np.prod(shape)) != count or count < 2:
+        raise ModelFormatError(
+            f"not an image classifier: its output has the shape {tuple(shape)}, not one score per label, (1, labels)"
+        )
+    if result.type not in _TYPES:
+        raise ModelFormatError("its output is neither uint8 nor int8 nor int16 nor float32")
+    return count
+
+
+def _in_front(given: Any, entry: Entry) -> _Additions:
+    if entry.scale is None and entry.dtype.kind != "f":
+        return _integers_in_front(given, entry)
+    return _floats_in_front(given, entry)
+
+
+def _integers_in_front(given: Any, entry: Entry) -> _Additions:
+    """For an 8-bit model that takes raw pixels but for their layout, their sign, or their colours."""
+    scale, zero_point = _quantization(given)
+    signed = given.type == schema.TensorType.INT8
+    zeros = {
+        schema.TensorType.INT8: zero_point - 128 * (not signed),
+        schema.TensorType.UINT8: zero_point + 128 * signed,
+    }
+    size = (entry.height, entry.width)
+
+    def eight_bit(kind: int, *shape: int, name: str = "") -> Any:
+        return tensor((1, *shape), kind, name, scale, zeros[kind])
+
+    kind, shape = schema.TensorType.UINT8, (*size, 3)
+    steps: list[Step] = []
+    notes: list[str] = []
+    if entry.channels == 1:
+        steps.append(Step("QUANTIZE", eight_bit(schema.TensorType.INT8, *shape)))
+        shares = np.array([[[[round(share * sum(GREY_EIGHT_BIT)) for share in entry.grey]]]], np.int8)
+        weight = 1 / sum(GREY_EIGHT_BIT)
+        kind, shape = schema.TensorType.INT8, (*size, 1)
+        constants = (Constant(shares, weight), Constant(np.zeros(1, np.int32), scale * weight))
+        steps.append(Step("CONV_2D", eight_bit(kind, *shape), constants, _one_by_one(), version=3))
+        notes.append("a CONV_2D put in front makes grey of colours: the model takes one channel")
+    if entry.planes:
+        if signed and kind == schema.TensorType.UINT8:
+            kind = schema.TensorType.INT8
+            steps.append(Step("QUANTIZE", eight_bit(kind, *shape)))
+        steps.append(_to_planes(eight_bit(kind, shape[2], *size), 2))
+        notes.append(_PLANES)
+    if kind != given.type:
+        steps.append(Step("QUANTIZE"))
+    if signed:
+        notes.append("QUANTIZE put in front: the model takes int8, and pixels are uint8")
+    return _Additions(eight_bit(schema.TensorType.UINT8, *size, 3, name="raw_pixels"), tuple(steps), notes=tuple(notes))
+
+
+_PLANES: Final = "TRANSPOSE put in front: the model takes planes of channels, and pictures are rows of pixels"
+
+
+def _floats_in_front(given: Any, entry: Entry) -> _Additions:
+    """For a model of other numbers: they are computed as floats, and quantised if it wants integers."""
+    kind, size = schema.TensorType.FLOAT32, (entry.height, entry.width)
+    steps: list[Step] = []
+    notes: list[str] = []
+    if entry.channels == 1:
+        shares = (np.array(entry.grey) * entry.gain).astype(np.float32).reshape(1, 1, 1, 3)
+        constants = (Constant(shares), Constant(entry.offset.astype(np.float32)))
+        steps.append(Step("CONV_2D", tensor((1, *size, 1), kind), constants, _one_by_one()))
+        notes.append(
+            f"a CONV_2D put in front makes grey of colours, and of 0..255 {_spans(entry)}: the model takes one channel"
         )
     else:
-        low, high = input_range
-        steps = [("MUL", (high - low) / 255, schema.MulOptionsT())] if high - low != 255 else []
-        steps += [("ADD", low, schema.AddOptionsT())] if low else []
-        if steps:
-            graph.put_in_front(steps, schema.TensorT(entry.shape, entry.type, name=b"raw_pixels"))
-            names = " and ".join(f"{name} {value:.6g}" for name, value, _ in steps)
-            notes.append(f"{names} put in front: 0..255 becomes {low:g}..{high:g}")
-    if result.type == schema.TensorType.INT8:
-        graph.put_behind("QUANTIZE", _as_uint8(result, b"scores"))
+        names = []
+        for name, values, idle, options in (
+            ("MUL", entry.gain, 1.0, schema.MulOptionsT()),
+            ("ADD", entry.offset, 0.0, schema.AddOptionsT()),
+        ):
+            if not (values == idle).all():
+                alike = len(set(values.tolist())) == 1
+                constant = Constant(np.array(values[0] if alike else values, np.float32))
+                steps.append(Step(name, tensor((1, *size, 3), kind), (constant,), options))
+                names.append(f"{name} {', '.join(f'{value:.6g}' for value in values[: 1 if alike else None])}")
+        if names:
+            notes.append(f"{' and '.join(names)} put in front: 0..255 becomes {_spans(entry)}")
+    if entry.planes:
+        steps.append(_to_planes(tensor((1, entry.channels, *size), kind), 1))
+        notes.append(_PLANES)
+    if entry.scale is not None:
+        steps.append(Step("QUANTIZE", version=2 if entry.dtype.itemsize == 2 else 1))
+        notes.append(f"QUANTIZE put in front: the model takes {entry.dtype}")
+    return _Additions(tensor((1, *size, 3), kind, "raw_pixels"), tuple(steps), notes=tuple(notes))
+
+
+def _behind(given: Any, outputs: int, softmax: bool) -> _Additions:
+    kind = given.type
+    quantized = _TYPES[kind].kind != "f"
+    scale, zero_point = _quantization(given) if quantized else (None, 0)
+    steps: list[Step] = []
+    notes: list[str] = []
+    if len(given.shape) != 2 or given.shape[0] != 1:
+        shape = np.array([1, outputs], np.int32)
+        result = tensor((1, outputs), kind, "", scale, zero_point)
+        steps.append(Step("RESHAPE", result, (Constant(shape),), schema.ReshapeOptionsT(newShape=shape)))
+        notes.append(f"RESHAPE put behind: the model gives scores of shape {tuple(int(side) for side in given.shape)}")
+    if quantized and (softmax or kind == schema.TensorType.INT16):
+        version = {schema.TensorType.UINT8: 1, schema.TensorType.INT8: 2}.get(kind, 3)
+        steps.append(Step("DEQUANTIZE", tensor((1, outputs), schema.TensorType.FLOAT32, "scores"), version=version))
+        notes.append("DEQUANTIZE put behind: the scores are floats now")
+    elif kind == schema.TensorType.INT8:
+        as_uint8 = tensor((1, outputs), schema.TensorType.UINT8, "scores", scale, zero_point + 128)
+        steps.append(Step("QUANTIZE", as_uint8))
         notes.append("QUANTIZE put behind: the model gives int8, and MediaPipe takes scores as uint8 or float32")
-    return RawPixelModel(_packed(parsed) if notes else model, width, height, shapes[1][1], input_range, tuple(notes))
+    if softmax:
+        result = tensor((1, outputs), schema.TensorType.FLOAT32, "probabilities")
+        steps.append(Step("SOFTMAX", result, options=schema.SoftmaxOptionsT(beta=1.0)))
+        notes.append("SOFTMAX put behind: the model ends in logits, and scores are probabilities")
+    return _Additions(behind=tuple(steps), notes=tuple(notes))
 
 
-class _Graph:
-    """The main graph of a parsed model, open for additions at its two ends."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._graph = model.subgraphs[0]
-
-    def put_in_front(self, steps: Sequence[tuple[str, float | None, Any]], new_input: Any) -> None:
-        """Puts operators (name, float32 constant or None, options) between a new input and the one that was."""
-        old = last = int(self._graph.inputs[0])
-        operators: list[Any] = []
-        for position, (name, constant, options) in enumerate(reversed(steps)):
-            first = position == len(steps) - 1
-            before = self._tensor(new_input if first else schema.TensorT(shape=new_input.shape, type=new_input.type))
-            inputs = [before]
-            if constant is not None:
-                shape = np.array([], np.int32)  # a scalar
-                kind = schema.TensorType.FLOAT32
-                inputs.append(self._tensor(schema.TensorT(shape=shape, type=kind), np.float32(constant).tobytes()))
-            operators.insert(0, self._operator(name, inputs, last, options))
-            last = before
-        self._graph.operators[:0] = operators
-        self._graph.inputs = np.array([last], np.int32)
-        self._rename(old, last, "inputs")
-
-    def put_behind(self, name: str, new_output: Any) -> None:
-        """Puts an operator between the output that was and a new one."""
-        old, new = int(self._graph.outputs[0]), self._tensor(new_output)
-        self._graph.operators.append(self._operator(name, [old], new, None))
-        self._graph.outputs = np.array([new], np.int32)
-        self._rename(old, new, "outputs")
-
-    def _tensor(self, tensor: Any, data: bytes | None = None) -> int:
-        tensor.buffer, tensor.hasRank = len(self._model.buffers), True
-        tensor.name = tensor.name or f"edge_mobilenet_{len(self._graph.tensors)}".encode()
-        self._model.buffers.append(schema.BufferT(data=None if data is None else np.frombuffer(data, np.uint8)))
-        self._graph.tensors.append(tensor)
-        return len(self._graph.tensors) - 1
-
-    def _operator(self, name: str, inputs: list[int], output: int, options: Any) -> Any:
-        code = getattr(schema.BuiltinOperator, name)
-        self._model.operatorCodes.append(schema.OperatorCodeT(code, builtinCode=code, version=1))
-        return schema.OperatorT(
-            len(self._model.operatorCodes) - 1,
-            np.array(inputs, np.int32),
-            np.array([output], np.int32),
-            builtinOptionsType=getattr(schema.BuiltinOptions, type(options).__name__[:-1]) if options else 0,
-            builtinOptions=options,
-        )
-
-    def _rename(self, old: int, new: int, side: str) -> None:
-        for definition in self._model.signatureDefs or []:
-            for one in getattr(definition, side):
-                if definition.subgraphIndex == 0 and one.tensorIndex == old:
-                    one.tensorIndex = new
+def _spans(entry: Entry) -> str:
+    """What 0..255 becomes, "-1..1" or one of it per channel."""
+    low, high = entry.offset, entry.offset + 255 * entry.gain
+    spans = [f"{a:.4g}..{b:.4g}" for a, b in zip(low, high, strict=True)]
+    return spans[0] if len(set(spans)) == 1 else ", ".join(spans)
 
 
-def _as_uint8(tensor: Any, name: bytes) -> Any:
-    """A uint8 tensor whose levels stand for the same as those of an int8 one, 128 above them."""
-    scale, zero_point = _quantisation(tensor)
-    quantisation = schema.QuantizationParametersT(
-        scale=np.array([scale], np.float32), zeroPoint=np.array([zero_point + 128], np.int64)
+def _to_planes(result: Any, version: int) -> Step:
+    order = np.array([0, 3, 1, 2], np.int32)
+    return Step("TRANSPOSE", result, (Constant(order),), schema.TransposeOptionsT(), version)
+
+
+def _one_by_one() -> Any:
+    options = schema.Conv2DOptionsT()
+    options.padding, options.strideW, options.strideH = schema.Padding.VALID, 1, 1
+    options.dilationWFactor = options.dilationHFactor = 1
+    return options
+
+
+def _check_twin(graph: EditableGraph, compiled: EditableGraph) -> None:
+    for what, ours, theirs in (
+        ("input", graph.entry, compiled.entry),
+        ("output", graph.result, compiled.result),
+    ):
+        if _kind(ours) != _kind(theirs):
+            raise ModelFormatError(
+                f"it was not compiled from the file for the CPU: its {what} is {_kind(theirs)}, that one's {_kind(ours)}"
+            )
+
+
+def _kind(one: Any) -> str:
+    """Name, type, shape and quantisation of a tensor in words."""
+    name = (one.name or b"").decode("utf-8", "replace")
+    shape = "x".join(str(int(side)) for side in one.shape)
+    words = f"{name!r}, {np.dtype(_TYPES[one.type]) if one.type in _TYPES else one.type} {shape}"
+    parameters: Sequence[Any] = (
+        ()
+        if one.quantization is None or one.quantization.scale is None
+        else (*one.quantization.scale, *(one.quantization.zeroPoint if one.quantization.zeroPoint is not None else ()))
     )
-    return schema.TensorT(tensor.shape, schema.TensorType.UINT8, name=name, quantization=quantisation)
+    return words + "".join(f" {float(value):.6g}" for value in parameters)
 
 
-def _quantisation(tensor: Any) -> tuple[float, int]:
-    parameters = tensor.quantization
+def _quantization(given: Any) -> tuple[float, int]:
+    parameters = given.quantization
     if parameters is None or parameters.scale is None or len(parameters.scale) != 1:
         raise ModelFormatError("its input or output is of integers without a scale, so what they stand for is unknown")
     return float(parameters.scale[0]), int(parameters.zeroPoint[0]) if parameters.zeroPoint is not None else 0
-
-
-class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """Aligns vectors of bytes, which hold the weights, as an interpreter expects them."""
-
-    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
-        return super().StartVector(elemSize, numElems, _ALIGNMENT if elemSize == 1 else alignment)
-
-
-def _packed(model: Any) -> bytes:
-    builder = _AlignedBuilder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

@@ -1,6 +1,7 @@
 """One face for the TFLite interpreters of ai-edge-litert and tflite-runtime."""
 
 import os
+import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import import_module, metadata
@@ -169,8 +170,8 @@ def _for_cpu(path: Path) -> bytes:
     model = read_cpu_model(path)
     if model is None:
         raise ModelFormatError(
-            f"{path} is compiled for an Edge TPU and has no {CPU_MODEL_FILE} inside: run it with --device coral, or give "
-            "the file that it was compiled from with --fallback"
+            f"{path} is compiled for an Edge TPU and has no {CPU_MODEL_FILE} inside; put in what it was compiled from: "
+            f"{shlex.join(['edge-convert', 'adopt', str(path), '--cpu', 'MODEL.tflite'])}"
         )
     return model
 

@@ -1,0 +1,98 @@
+"""Whether an adopted file says of raw pixels what the model said of its own kind of input before."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_convert.tflite.input_rewrite import Entry, RawPixelModel
+from edge_core.artifact.golden import FLOAT, QUANTISED
+from edge_core.errors import CheckFailedError, ModelFormatError
+from edge_core.preprocess import Frame
+from edge_device.inference.interpreter import Interpreter, Scores
+from edge_device.inference.native_stderr import silenced
+
+
+def noise(entry: Entry) -> list[Frame]:
+    """Pictures of the model's size that no two models score alike: noise, bright and dark, and a black one."""
+    rng = np.random.default_rng(1)
+    shape = (entry.height, entry.width, 3)
+    return [rng.integers(0, 256, shape, np.uint8) // np.uint8(part) for part in (1, 2, 4)] + [np.zeros(shape, np.uint8)]
+
+
+def gives_probabilities(taking: RawPixelModel, pictures: Iterable[Frame]) -> bool:
+    """Whether the scores of a model whose graph does not say so are 0..1 and add to 1, on every picture.
+
+    Raises:
+        ModelFormatError: it does not run.
+    """
+    # Eight bits leave out what is below half a step of each label.
+    found = _scores(taking.model, pictures)
+    return all(scores.min() > -0.01 and abs(scores.sum() - 1) <= 0.02 for scores in found)
+
+
+def check_scores(original: bytes, taking: RawPixelModel, softmax: bool, pictures: list[Frame]) -> float:
+    """Holds the changed model against the original one, which is given its own kind of input and read by hand.
+
+    Args:
+        original: the flatbuffer as it was.
+        taking: what became of it.
+        softmax: whether one was put behind.
+        pictures: raw pixels of the model's size.
+
+    Returns:
+        The largest difference of a score.
+
+    Raises:
+        CheckFailedError: it is larger than two runs of the same arithmetic may differ by.
+    """
+    before = _Original(original)
+    largest = 0.0
+    for picture, scores in zip(pictures, _scores(taking.model, pictures), strict=True):
+        expected = before.scores(taking.entry.given(picture))
+        if softmax:
+            expected = np.exp(expected - expected.max())
+            expected /= expected.sum()
+        largest = max(largest, float(np.abs(scores - expected).max()))
+    tolerance = (QUANTISED if before.quantized else FLOAT).same_runtime
+    if not largest <= tolerance * max(1.0, float(np.abs(expected).max())):
+        raise CheckFailedError(
+            f"the changed model does not say what the original does: scores differ by {largest:.3g}; nothing was written; "
+            "report it, please, with the model"
+        )
+    return largest
+
+
+class _Original:
+    """A model as its maker runs it."""
+
+    def __init__(self, model: bytes) -> None:
+        from ai_edge_litert.interpreter import Interpreter as LiteRT
+
+        with silenced():
+            self._interpreter = LiteRT(model_content=model)
+            self._interpreter.allocate_tensors()
+        (self._input,), (self._output,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self.quantized = any(
+            one["dtype"] in (np.int8, np.uint8, np.int16) for one in self._interpreter.get_tensor_details()
+        )
+
+    def scores(self, given: "np.typing.NDArray[Any]") -> Scores:
+        self._interpreter.set_tensor(self._input["index"], given)
+        self._interpreter.invoke()
+        raw = self._interpreter.get_tensor(self._output["index"]).reshape(-1).astype(np.float32)
+        scale, zero_point = self._output["quantization"]
+        return (raw - np.float32(zero_point)) * np.float32(scale or 1)  # type: ignore[no-any-return]
+
+
+def _scores(model: bytes, pictures: Iterable[Frame]) -> list[Scores]:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.tflite"
+        path.write_bytes(model)
+        try:
+            interpreter = Interpreter(path)
+            return [interpreter.scores(picture) for picture in pictures]
+        except ModelFormatError as error:
+            raise ModelFormatError(str(error).replace(str(path), "it")) from error

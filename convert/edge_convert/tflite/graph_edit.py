@@ -1,0 +1,195 @@
+"""Additions at the two ends of a .tflite's main graph, made in the flatbuffer itself."""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Final
+
+import flatbuffers
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
+
+from edge_core.errors import ModelFormatError
+
+_ALIGNMENT: Final = 16
+"""Of buffer data, by the schema's force_align, which the generated code does not heed."""
+
+_TYPES: Final = {
+    np.dtype(np.float32): schema.TensorType.FLOAT32,
+    np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.int8): schema.TensorType.INT8,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operator to be added.
+
+    Attributes:
+        name: of the builtin operator.
+        result: tensor that it writes, of the generated schema; left out for the last step in front, which writes the
+            input that was.
+        constants: its inputs after the first one.
+        options: of the generated schema; None for an operator that has none.
+        version: of the operator that this use needs.
+    """
+
+    name: str
+    result: Any = None
+    constants: tuple[Any, ...] = ()
+    options: Any = None
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant input.
+
+    Attributes:
+        values: of float32, int32 or int8.
+        scale: of a quantised one; None where it is not.
+    """
+
+    values: npt.NDArray[Any]
+    scale: float | None = None
+
+
+class EditableGraph:
+    """The main graph of a model, open for additions at its two ends.
+
+    Attributes:
+        entry, result: the tensors of its one input and its one output, of the generated schema.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        """Parses a flatbuffer.
+
+        Raises:
+            ModelFormatError: it has not one input and one output.
+        """
+        self._model: Any = schema.ModelT.InitFromPackedBuf(model)
+        self._graph = self._model.subgraphs[0]
+        inputs, outputs = len(self._graph.inputs), len(self._graph.outputs)
+        if (inputs, outputs) != (1, 1):
+            raise ModelFormatError(
+                f"not an image classifier: it has {inputs} inputs and {outputs} outputs, not one each"
+            )
+
+    @property
+    def entry(self) -> Any:
+        return self._graph.tensors[int(self._graph.inputs[0])]
+
+    @property
+    def result(self) -> Any:
+        return self._graph.tensors[int(self._graph.outputs[0])]
+
+    def last_operator(self, passed_over: frozenset[str]) -> str:
+        """Name of the operator that computes the output, those in `passed_over` left out; empty if there is none."""
+        wanted = int(self._graph.outputs[0])
+        for operator in reversed(self._graph.operators):
+            if wanted in operator.outputs:
+                name = self._name(operator)
+                if name not in passed_over:
+                    return name
+                wanted = int(operator.inputs[0])
+        return ""
+
+    def fix_batch(self) -> bool:
+        """Makes a batch of any size one picture; returns whether it was of any size."""
+        entry = self.entry
+        if entry.shapeSignature is None or entry.shapeSignature[0] != -1 or entry.shape[0] != 1:
+            return False
+        for tensor in self._graph.tensors:
+            signature, shape = tensor.shapeSignature, tensor.shape
+            if signature is not None and len(signature) and signature[0] == -1 and len(shape) == len(signature):
+                tensor.shapeSignature = np.array([shape[0], *signature[1:]], np.int32)
+        return True
+
+    def put_in_front(self, entry: Any, steps: Sequence[Step]) -> None:
+        """Puts operators between a new input and the one that was."""
+        old = int(self._graph.inputs[0])
+        new = last = self._tensor(entry)
+        operators = []
+        for position, step in enumerate(steps):
+            goal = old if position == len(steps) - 1 else self._tensor(step.result)
+            operators.append(self._operator(step, last, goal))
+            last = goal
+        self._graph.operators[:0] = operators
+        self._graph.inputs = np.array([new], np.int32)
+        self._rename(old, new, "inputs")
+
+    def put_behind(self, steps: Sequence[Step]) -> None:
+        """Puts operators between the output that was and a new one."""
+        old = last = int(self._graph.outputs[0])
+        for step in steps:
+            goal = self._tensor(step.result)
+            self._graph.operators.append(self._operator(step, last, goal))
+            last = goal
+        self._graph.outputs = np.array([last], np.int32)
+        self._rename(old, last, "outputs")
+
+    def packed(self) -> bytes:
+        """The flatbuffer."""
+        builder = _AlignedBuilder(1 << 20)
+        builder.Finish(self._model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _name(self, operator: Any) -> str:
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+        return names.get(number, str(number))
+
+    def _tensor(self, tensor: Any, data: bytes | None = None) -> int:
+        tensor = copy(tensor)  # the same step may go into two graphs
+        tensor.buffer, tensor.hasRank = len(self._model.buffers), True
+        tensor.name = tensor.name or f"edge_mobilenet_{len(self._graph.tensors)}".encode()
+        self._model.buffers.append(schema.BufferT(data=None if data is None else np.frombuffer(data, np.uint8)))
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _constant(self, constant: Constant) -> int:
+        values = constant.values
+        tensor = schema.TensorT(shape=np.array(values.shape, np.int32), type=_TYPES[values.dtype])
+        if constant.scale is not None:
+            tensor.quantization = quantization(constant.scale, 0)
+        return self._tensor(tensor, np.ascontiguousarray(values).tobytes())
+
+    def _operator(self, step: Step, source: int, goal: int) -> Any:
+        code = getattr(schema.BuiltinOperator, step.name)
+        self._model.operatorCodes.append(schema.OperatorCodeT(min(code, 127), builtinCode=code, version=step.version))
+        options = step.options
+        return schema.OperatorT(
+            len(self._model.operatorCodes) - 1,
+            np.array([source, *map(self._constant, step.constants)], np.int32),
+            np.array([goal], np.int32),
+            builtinOptionsType=getattr(schema.BuiltinOptions, type(options).__name__[:-1]) if options else 0,
+            builtinOptions=options,
+        )
+
+    def _rename(self, old: int, new: int, side: str) -> None:
+        for definition in self._model.signatureDefs or []:
+            for one in getattr(definition, side):
+                if definition.subgraphIndex == 0 and one.tensorIndex == old:
+                    one.tensorIndex = new
+
+
+def tensor(shape: Sequence[int], kind: int, name: str = "", scale: float | None = None, zero_point: int = 0) -> Any:
+    """A tensor of the generated schema, quantised if it has a scale."""
+    parameters = None if scale is None else quantization(scale, zero_point)
+    return schema.TensorT(np.array(shape, np.int32), kind, name=name.encode() or None, quantization=parameters)
+
+
+def quantization(scale: float, zero_point: int) -> Any:
+    """Parameters of a tensor with one scale, of the generated schema."""
+    return schema.QuantizationParametersT(
+        scale=np.array([scale], np.float32), zeroPoint=np.array([zero_point], np.int64)
+    )
+
+
+class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    """Aligns vectors of bytes, which hold the weights, as an interpreter expects them."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
+        return super().StartVector(elemSize, numElems, _ALIGNMENT if elemSize == 1 else alignment)
