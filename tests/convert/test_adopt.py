@@ -20,9 +20,9 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_convert.adopt import Levels, Taking, adopt, parse_numbers, parse_range, read_labels
+from edge_convert.adopt import Taking, adopt, parse_numbers, parse_range, read_labels
 from edge_convert.tflite.graph import read_graph
-from edge_convert.tflite.input_rewrite import take_raw_pixels
+from edge_convert.tflite.input_rewrite import Levels, take_raw_pixels
 from edge_core import InputSpec, ModelCard, complete, read_card
 from edge_core.artifact.container import read_cpu_model
 from edge_core.artifact.golden import read_golden
@@ -380,7 +380,7 @@ def test_a_model_that_would_say_something_else_is_not_written(
 
     real = input_rewrite._floats_in_front
     monkeypatch.setattr(
-        raw_pixels, "_floats_in_front", lambda *given: replace(real(*given), front=real(*given).front[:1])
+        input_rewrite, "_floats_in_front", lambda *given: replace(real(*given), front=real(*given).front[:1])
     )
     with pytest.raises(CheckFailedError, match="scores differ by"):
         adopt(foreign["float32"], tmp_path / "a.tflite", Taking(foreign["labels"], Levels((-1, 1))))

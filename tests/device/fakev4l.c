@@ -201,6 +201,42 @@ static int answer(unsigned long request, void *argument)
         interval->discrete.denominator = rate;
         return interval->index ? EINVAL : 0;
     }
+    case VIDIOC_QUERYCTRL: {
+        struct v4l2_queryctrl *control = argument;
+        unsigned next = control->id & V4L2_CTRL_FLAG_NEXT_CTRL, number = control->id & ~V4L2_CTRL_FLAG_NEXT_CTRL;
+        unsigned known[] = {V4L2_CID_BRIGHTNESS, V4L2_CID_POWER_LINE_FREQUENCY};
+        for (int place = 0; place < 2; place++) {
+            if (next ? known[place] <= number : known[place] != number)
+                continue;
+            memset(control, 0, sizeof *control);
+            control->id = known[place];
+            control->type = place ? V4L2_CTRL_TYPE_MENU : V4L2_CTRL_TYPE_INTEGER;
+            strcpy((char *)control->name, place ? "Power Line Frequency" : "Brightness");
+            control->minimum = place ? 0 : -64;
+            control->maximum = place ? 2 : 64;
+            control->step = 1;
+            return 0;
+        }
+        return EINVAL;
+    }
+    case VIDIOC_QUERYMENU: {
+        struct v4l2_querymenu *entry = argument;
+        const char *names[] = {"Disabled", "50 Hz", "60 Hz"};
+        if (entry->id != V4L2_CID_POWER_LINE_FREQUENCY || entry->index > 2)
+            return EINVAL;
+        strcpy((char *)entry->name, names[entry->index]);
+        return 0;
+    }
+    case VIDIOC_S_CTRL: /* brightness in steps of ten: a driver rounds */
+    case VIDIOC_G_CTRL: {
+        struct v4l2_control *control = argument;
+        static int values[2];
+        int *value = values + (control->id == V4L2_CID_POWER_LINE_FREQUENCY);
+        if (request == VIDIOC_S_CTRL)
+            *value = control->id == V4L2_CID_BRIGHTNESS ? control->value / 10 * 10 : control->value;
+        control->value = *value;
+        return 0;
+    }
     case VIDIOC_G_FMT:
     case VIDIOC_S_FMT:
     case VIDIOC_TRY_FMT:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
-from types import ModuleType
-from typing import Any
+from enum import IntEnum
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from edge_core.errors import RuntimeMissingError, SourceError
-from edge_device.sources import CameraMode, open_source, picamera
+from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
+from edge_device.sources import CameraMode, open_source, parse_controls, picamera
 from edge_device.sources.picamera import PiCamera
 
 B, G, R = 10, 20, 250
@@ -26,8 +28,16 @@ class Picamera2:
     busy = False
     after = 10**9  # frames that it gives before it stalls
     latest: "Picamera2"
+    camera_controls: ClassVar[dict[str, tuple[Any, Any, Any]]] = {
+        "AwbEnable": (False, True, None),
+        "AwbMode": (0, 7, 0),
+        "ColourGains": (0.0, 32.0, None),
+        "ExposureTime": (1, 66666, None),
+        "FrameDurationLimits": (33333, 120000, None),
+    }
 
-    def __init__(self, camera_num: int = 0) -> None:
+    def __init__(self, camera_num: int = 0, tuning: str | None = None) -> None:
+        self.tuning = tuning
         if camera_num >= self.cameras:
             raise RuntimeError(f"No camera number {camera_num} found")
         if self.busy:
@@ -165,3 +175,78 @@ def test_without_picamera2_the_error_says_how_to_get_it(monkeypatch: pytest.Monk
     with pytest.raises(RuntimeMissingError, match=r"apt install python3-picamera2.*--system-site-packages") as caught:
         PiCamera()
     assert str(error) in str(caught.value)
+
+
+WITH_FOCUS = Picamera2.camera_controls | {"AfMode": (0, 2, 0), "LensPosition": (0.0, 32.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({}, {"AfMode": 2}),
+        ({"AfMode": "1"}, {"AfMode": 1}),
+        ({"LensPosition": "3.5"}, {"AfMode": 0, "LensPosition": 3.5}),
+        ({"AwbEnable": "false", "ColourGains": "1.5, 2"}, {"AfMode": 2, "AwbEnable": False, "ColourGains": (1.5, 2.0)}),
+        ({"AwbMode": "Daylight"}, {"AfMode": 2, "AwbMode": 5}),
+    ],
+)
+def test_a_camera_focuses_continuously_and_takes_controls_of_its_own_types(
+    hardware: type[Picamera2], monkeypatch: pytest.MonkeyPatch, given: dict[str, str], asked: dict[str, Any]
+) -> None:
+    libcamera = ModuleType("libcamera")
+    modes = IntEnum("AwbModeEnum", {"Auto": 0, "Daylight": 5})
+    libcamera.controls = SimpleNamespace(AwbModeEnum=modes)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "libcamera", libcamera)
+    monkeypatch.setattr(hardware, "camera_controls", WITH_FOCUS)
+    with open_source("picamera", CameraMode(controls=given)):
+        found = hardware.latest.configuration["controls"]
+    assert found == asked
+    assert [type(value) for value in found.values()] == [type(value) for value in asked.values()]
+
+
+def test_a_camera_without_a_motor_is_asked_for_no_focus(hardware: type[Picamera2]) -> None:
+    with open_source("picamera", CameraMode(controls={"ExposureTime": "1000"})):
+        assert hardware.latest.configuration["controls"] == {"ExposureTime": 1000}
+
+
+@pytest.mark.parametrize(
+    ("control", "message"),
+    [
+        (("Brightnes", "1"), "no control 'Brightnes'; its controls are AwbEnable, AwbMode"),
+        (("ExposureTime", "0"), "ExposureTime is from 1 to 66666, not '0'"),
+        (("ExposureTime", "long"), "ExposureTime is from 1 to 66666, not 'long'"),
+        (("AwbEnable", "2"), "AwbEnable is from False to True"),
+    ],
+)
+def test_a_control_that_the_camera_does_not_take_is_told_with_what_it_takes(
+    hardware: type[Picamera2], control: tuple[str, str], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message), open_source("picamera", CameraMode(controls=dict([control]))):
+        pass
+    assert hardware.latest.events == ["close"]
+
+
+def test_a_tuning_file_is_handed_over(hardware: type[Picamera2], tmp_path: Path) -> None:
+    tuning = tmp_path / "imx477_noir.json"
+    tuning.write_text("{}")
+    with open_source("picamera", CameraMode(tuning_file=tuning)):
+        assert hardware.latest.tuning == str(tuning)
+    with pytest.raises(SettingsError, match="is not a file"):
+        CameraMode(tuning_file=tmp_path / "none.json")
+    with (
+        pytest.raises(SettingsError, match="--tuning-file is for --source picamera"),
+        open_source("0", CameraMode(tuning_file=tuning)),
+    ):
+        pass
+
+
+def test_controls_are_names_and_values_and_for_cameras_alone() -> None:
+    assert parse_controls(["AfMode = 2", "ColourGains=1,2"]) == {"AfMode": "2", "ColourGains": "1,2"}
+    for wrong in (["AfMode"], ["=2"], ["AfMode="], ["AfMode=1", "AfMode=2"]):
+        with pytest.raises(SettingsError, match="control"):
+            parse_controls(wrong)
+    with (
+        pytest.raises(SettingsError, match="cameras at this machine"),
+        open_source("rtsp://camera/", CameraMode(controls={"brightness": "1"})),
+    ):
+        pass

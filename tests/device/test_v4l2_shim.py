@@ -173,3 +173,49 @@ def test_the_live_command_classifies_what_the_camera_sees(shimmed: Shimmed, tiny
     lines = shimmed(program, "live", tiny_model(), *options, pictures=[red], rate=30)
     frames = [line for line in lines if "type" not in line]
     assert [frame["top"][0]["label"] for frame in frames] == ["red"] * 3
+
+
+CONTROLS = """
+import json, sys
+from contextlib import closing
+from edge_core.errors import SettingsError
+from edge_device.doctor.v4l2_formats import describe
+from edge_device.sources import Camera, CameraMode
+told = []
+with closing(Camera(sys.argv[1], CameraMode(controls=json.loads(sys.argv[2])), told=lambda level, text: told.append(text))):
+    pass
+print(json.dumps(told))
+print(json.dumps({one["name"]: one["value"] for one in describe(sys.argv[1])["controls"]}))
+for wrong in ({"contrast": "1"}, {"brightness": "65"}, {"power_line_frequency": "55 Hz"}):
+    try:
+        Camera(sys.argv[1], CameraMode(controls=wrong))
+    except SettingsError as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def test_controls_are_set_by_name_and_read_back(shimmed: Shimmed) -> None:
+    """The driver rounds brightness to tens."""
+    asked = {"Brightness": "-37", "power_line_frequency": "50 Hz"}
+    told, values, *refused = shimmed(
+        CONTROLS, DEVICE, json.dumps(asked), pictures=[encode_jpeg(numbered(1), 90)], form="MJPG"
+    )
+    assert told == [f"{DEVICE}: brightness is -30, power_line_frequency is 1"]
+    assert values == {"brightness": -30, "power_line_frequency": 1}
+    offered = "brightness (-64 to 64), power_line_frequency (0 Disabled, 1 50 Hz, 2 60 Hz)"
+    assert refused[0] == f"{DEVICE} has no control 'contrast'; its controls are {offered}"
+    assert "brightness (-64 to 64) cannot be '65'" in refused[1]
+    assert "(0 Disabled, 1 50 Hz, 2 60 Hz) cannot be '55 Hz'" in refused[2]
+
+
+def test_the_camera_at_the_boards_connector_is_taken_through_picamera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_core.errors import SourceError
+    from edge_device.sources import v4l2
+
+    monkeypatch.setattr(v4l2, "driver_of", lambda device: "rp1-cfe")
+    node = tmp_path / "video0"
+    node.write_bytes(b"")
+    with pytest.raises(SourceError, match="--source picamera"):
+        v4l2.Camera(str(node))

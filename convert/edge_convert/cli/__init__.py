@@ -256,8 +256,9 @@ def adopt(
     Compiled for a Coral: [bold]edge-convert adopt net_edgetpu.tflite --cpu net.tflite --labels imagenet.txt[/bold]
     """
     with one_line_errors(debug):
-        from edge_convert.adopt import Levels, Taking, parse_numbers, parse_range
+        from edge_convert.adopt import Taking, parse_numbers, parse_range
         from edge_convert.adopt import adopt as adopt_file
+        from edge_convert.tflite.input_rewrite import Levels
 
         if labels is None and any((input_range, mean, std, crop, color_order)):
             raise typer.BadParameter("what a model takes is told of a file without a card, which needs --labels, too")

@@ -416,7 +416,7 @@ def _kind(one: Any) -> str:
     """Name, type, shape and quantisation of a tensor in words."""
     name = (one.name or b"").decode("utf-8", "replace")
     shape = "x".join(str(int(side)) for side in one.shape)
-    words = f"{name!r}, {np.dtype(_TYPES[one.type]) if one.type in _TYPES else one.type} {shape}"
+    words = f"{name!r}, {_TYPES.get(one.type, f'type {one.type}')} {shape}"
     parameters: Sequence[Any] = (
         ()
         if one.quantization is None or one.quantization.scale is None

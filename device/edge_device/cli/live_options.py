@@ -28,7 +28,7 @@ from edge_device.results import Notice
 from edge_device.sinks.sink_queue import Outlets
 from edge_device.sinks.terminal import console, notice_line
 from edge_device.sinks.web.address import TOKEN_VARIABLE, read_token
-from edge_device.sources import CameraMode, Pictures, PixelFormat, open_source, redact
+from edge_device.sources import CameraMode, Pictures, PixelFormat, open_source, parse_controls, redact
 
 if TYPE_CHECKING:
     from edge_device.sinks.web import WebPage
@@ -61,6 +61,22 @@ def live(
     fps: Annotated[float | None, typer.Option(min=0.1, help="Asked of a camera.", rich_help_panel=_SOURCE)] = None,
     pixel_format: Annotated[
         PixelFormat | None, typer.Option("--format", help="Asked of a USB camera.", rich_help_panel=_SOURCE)
+    ] = None,
+    controls: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control",
+            metavar="NAME=VALUE",
+            help="Setting of the camera, brightness=120 (USB) or AwbMode=Daylight (picamera). May be repeated; edge-run doctor "
+            "lists what each camera has.",
+            rich_help_panel=_SOURCE,
+        ),
+    ] = None,
+    tuning_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="libcamera's tuning file for a Raspberry Pi camera: imx477_noir.json.", rich_help_panel=_SOURCE
+        ),
     ] = None,
     rotate: Annotated[
         int, typer.Option(help="Clockwise: 0, 90, 180 or 270 degrees turn frames upright.", rich_help_panel=_SOURCE)
@@ -191,7 +207,7 @@ def live(
         regions = _regions(roi, zones or [])
         coral = parse_device(device)
         rule = _rule(thresholds or [], smoothing)
-        mode = CameraMode(width, height, fps or max_fps, pixel_format)
+        mode = CameraMode(width, height, fps or max_fps, pixel_format, parse_controls(controls or []), tuning_file)
         orientation = Orientation(rotate, mirror)  # type: ignore[arg-type]
         sinks = [console(as_json, done.set)]
         token = read_token(token_file)

@@ -11,13 +11,11 @@ from typing import Any, Final
 from edge_device.doctor.findings import Finding, Level
 from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.software import RUNTIMES, installed, older_numpy
+from edge_device.doctor.v4l2_formats import RAW
 from edge_device.system.board import read_board
 
 CODECS: Final = ("bcm2835-isp", "bcm2835-codec", "bcm2835-codec-decode", "pispbe", "rpi-hevc-dec", "rpivid")
 """Drivers of a Raspberry Pi that are no cameras though they give pictures."""
-
-RAW: Final = ("unicam", "rp1-cfe")
-"""Drivers of a Raspberry Pi's camera connector: they give raw sensor data, which libcamera makes pictures of."""
 
 CORAL_USB: Final = {("1a6e", "089a"): "before its first use", ("18d1", "9302"): "in use"}
 """Vendor and product of a Coral USB Accelerator, before and after its firmware is loaded: coral.ai/docs."""
@@ -67,6 +65,8 @@ def cameras(host: Host) -> Iterator[Finding]:
             count += 1
             details = {"device": str(node), **(outcome.value or {})}
             what = f"{node}: {outcome['card']} ({outcome['driver']}), {formats_in_words(outcome['formats'])}"
+            if outcome["controls"]:
+                what += f"; for --control: {', '.join(one['name'] for one in outcome['controls'])}"
             yield Finding("camera", "ok", what, details=details)
     yield from _picamera2(host, raw)
     if not (count or raw or closed):
@@ -93,9 +93,16 @@ def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:
         return
     outcome = host.probe("picamera2")
     if not outcome.error:
-        seen = outcome["cameras"]
+        seen = [one["model"] for one in outcome["cameras"]]
         text = f"picamera2 sees {', '.join(seen) or 'no camera'}"
-        yield Finding("picamera2", "ok", text, details={"cameras": seen})
+        for one in outcome["cameras"]:
+            text += f"; {one['model']} has for --control: {', '.join(one['controls'])}" if one["controls"] else ""
+        yield Finding(
+            "picamera2",
+            "ok",
+            text,
+            details={"cameras": seen, "controls": {one["model"]: one["controls"] for one in outcome["cameras"]}},
+        )
         return
     packaged = host.path("/usr/lib/python3/dist-packages/picamera2").is_dir()
     details: dict[str, Any] = {"error": outcome.error, "kind": outcome.kind, "packaged": packaged}

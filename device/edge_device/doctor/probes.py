@@ -76,8 +76,18 @@ def camera(path: str) -> dict[str, Any]:
 
 
 def picamera2() -> dict[str, Any]:
-    """Lists the cameras that libcamera sees."""
-    return {"cameras": [str(one.get("Model")) for one in import_module("picamera2").Picamera2.global_camera_info()]}
+    """Lists the cameras that libcamera sees, and what can be set of each that no other program has open."""
+    camera_class = import_module("picamera2").Picamera2
+    cameras: list[dict[str, Any]] = []
+    for number, about in enumerate(camera_class.global_camera_info()):
+        try:
+            camera = camera_class(number)
+            controls = sorted(camera.camera_controls)
+            camera.close()
+        except Exception:  # noqa: BLE001 - libcamera's own, where a service uses it
+            controls = []
+        cameras.append({"model": str(about.get("Model")), "controls": controls})
+    return {"cameras": cameras}
 
 
 PROBES = {probe.__name__: probe for probe in (imports, runtime, model, edgetpu, delegate, camera, picamera2)}

@@ -6,9 +6,16 @@ Structures and numbers: include/uapi/linux/videodev2.h of the Linux kernel.
 import errno
 import fcntl
 import os
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
+
+from edge_core.errors import SettingsError
+
+RAW: Final = ("unicam", "rp1-cfe")
+"""Drivers of a Raspberry Pi's camera connector: they give raw sensor data, which libcamera makes pictures of."""
 
 _VIDEO_CAPTURE: Final = 0x00000001
 _VIDEO_CAPTURE_MPLANE: Final = 0x00001000
@@ -28,6 +35,15 @@ def _request(direction: int, number: int, size: int) -> int:
 
 
 _QUERYCAP: Final = (_request(2, 0, 104), "16s32s32s3I12x")
+_QUERYCTRL: Final = (_request(3, 36, 68), "2I32s4iI8x")
+_QUERYMENU: Final = (_request(3, 37, 44), "2I32s4x")
+_G_CTRL: Final = (_request(3, 27, 8), "Ii")
+_S_CTRL: Final = (_request(3, 28, 8), "Ii")
+_NEXT_CONTROL: Final = 0x80000000
+_DISABLED: Final = 0x0001
+_READ_ONLY: Final = 0x0004
+_BOOLEAN, _MENU, _INTEGER_MENU = 2, 3, 9
+_SETTABLE: Final = {1: "integer", _BOOLEAN: "boolean", _MENU: "menu", 8: "bitmask", _INTEGER_MENU: "menu"}
 _ENUM_FMT: Final = (_request(3, 2, 64), "3I32s2I12x")
 _ENUM_FRAMESIZES: Final = (_request(3, 74, 44), "3I6I8x")
 _ENUM_FRAMEINTERVALS: Final = (_request(3, 75, 52), "5I6I8x")
@@ -36,7 +52,7 @@ _ENUM_FRAMEINTERVALS: Final = (_request(3, 75, 52), "5I6I8x")
 def describe(path: str) -> dict[str, Any]:
     """Card, driver and formats of a device.
 
-    Returns: {"card", "driver", "bus", "capture", "formats": [{"pixel_format", "compressed", "sizes": [{"width", "height",
+    Returns: {"card", "driver", "bus", "capture", "controls": see `Control`, "formats": [{"pixel_format", "compressed", "sizes": [{"width", "height",
         "fps"}]}]}; `fps` is the highest, None if the driver does not say; a stepwise size is given as its largest.
 
     Raises:
@@ -53,10 +69,132 @@ def describe(path: str) -> dict[str, Any]:
             "driver": _text(driver),
             "bus": _text(bus),
             "capture": bool(kinds),
+            "controls": [vars(one) for one in _controls(device)] if kinds else [],
             "formats": [one for kind in kinds for one in _formats(device, kind)],
         }
     finally:
         os.close(device)
+
+
+@dataclass(frozen=True)
+class Control:
+    """A setting of a camera.
+
+    Attributes:
+        name: as `v4l2-ctl --list-ctrls` has it: `focus_automatic_continuous`.
+        id: number of the control.
+        kind: "integer", "boolean", "menu" or "bitmask".
+        minimum, maximum, step, default: of its value.
+        value: that it has now; None if it does not say.
+        menu: names of a menu's values, by value.
+    """
+
+    name: str
+    id: int
+    kind: str
+    minimum: int
+    maximum: int
+    step: int
+    default: int
+    value: int | None
+    menu: dict[int, str]
+
+    def __str__(self) -> str:
+        entries = ", ".join(f"{value} {name}" for value, name in self.menu.items())
+        return f"{self.name} ({entries or f'{self.minimum} to {self.maximum}'})"
+
+
+def driver_of(path: str) -> str:
+    """Name of the driver of a device; empty if it does not say."""
+    try:
+        device = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return _text(_ask(device, _QUERYCAP)[0])
+    except OSError:
+        return ""
+    finally:
+        os.close(device)
+
+
+def set_controls(path: str, wanted: Mapping[str, str]) -> dict[str, int]:
+    """Sets controls by their names, in the order given, and reads back what they are then.
+
+    Args:
+        path: of the device; another program may have it open.
+        wanted: values by name: whole numbers, true or false, or a name from the control's menu.
+
+    Raises:
+        SettingsError: there is no such control, or it cannot have such a value.
+        OSError: the device cannot be opened.
+    """
+    device = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        known = {control.name: control for control in _controls(device)}
+        granted = {}
+        for name, text in wanted.items():
+            control = known.get(control_name(name))
+            if control is None:
+                has = ", ".join(map(str, known.values())) or "none"
+                raise SettingsError(f"{path} has no control {name!r}; its controls are {has}")
+            value = _value(control, text)
+            try:
+                _ask(device, _S_CTRL, control.id, value & 0xFFFFFFFF)
+            except OSError as error:  # an exposure time while exposure is automatic, say
+                raise SettingsError(
+                    f"{path} does not set {control.name} to {text}: {error.strerror or error}"
+                ) from error
+            granted[control.name] = int(_ask(device, _G_CTRL, control.id)[1])
+        return granted
+    finally:
+        os.close(device)
+
+
+def control_name(name: str) -> str:
+    """A control's name as `v4l2-ctl` writes it."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _value(control: Control, text: str) -> int:
+    by_name = {control_name(entry): value for value, entry in control.menu.items()}
+    if control.kind == "boolean":
+        by_name = {"true": 1, "false": 0, "on": 1, "off": 0, "yes": 1, "no": 0}
+    try:
+        value = by_name[control_name(text)] if control_name(text) in by_name else int(text)
+    except ValueError:
+        value = None
+    if value is None or not control.minimum <= value <= control.maximum or (control.menu and value not in control.menu):
+        raise SettingsError(f"the control {control} cannot be {text!r}")
+    return value
+
+
+def _controls(device: int) -> Iterator[Control]:
+    """What can be set, in the driver's order."""
+    number = 0
+    for _ in range(_MANY):
+        try:
+            found = _ask(device, _QUERYCTRL, number | _NEXT_CONTROL)
+        except OSError:  # the end, or a driver without controls
+            return
+        number, kind, name, minimum, maximum, step, default, flags = found
+        if kind not in _SETTABLE or flags & (_DISABLED | _READ_ONLY):
+            continue
+        try:
+            value = int(_ask(device, _G_CTRL, number)[1])
+        except OSError:
+            value = None
+        menu = dict(_menu(device, number, kind, range(minimum, maximum + 1))) if kind in (_MENU, _INTEGER_MENU) else {}
+        yield Control(control_name(_text(name)), number, _SETTABLE[kind], minimum, maximum, step, default, value, menu)
+
+
+def _menu(device: int, number: int, kind: int, values: range) -> Iterator[tuple[int, str]]:
+    for value in values[:_MANY]:
+        try:
+            _, _, entry = _ask(device, _QUERYMENU, number, value)
+        except OSError:  # menus may have gaps
+            continue
+        yield value, str(int.from_bytes(entry[:8], "little")) if kind == _INTEGER_MENU else _text(entry)
 
 
 def _formats(device: int, kind: int) -> Iterator[dict[str, Any]]:
@@ -105,9 +243,10 @@ def _listed(device: int, request: tuple[int, str], *about: int) -> Iterator[tupl
 
 def _ask(device: int, request: tuple[int, str], *given: int) -> tuple[Any, ...]:
     number, form = request
-    buffer = bytearray(struct.pack(f"<{len(given)}I", *given).ljust(struct.calcsize("<" + form), b"\0"))
+    form = "<" + form
+    buffer = bytearray(struct.pack(f"<{len(given)}I", *given).ljust(struct.calcsize(form), b"\0"))
     fcntl.ioctl(device, number, buffer)
-    return struct.unpack("<" + form, buffer)
+    return struct.unpack(form, buffer)
 
 
 def _text(field: bytes) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_core.data.photo_folder import HEAD_BYTES
-from edge_core.errors import SourceError
+from edge_core.errors import SettingsError, SourceError
 from edge_core.image_header import format_of
 from edge_device.interrupts import interruptible
 from edge_device.sources.fake import FakeCamera, fake_camera
@@ -20,7 +20,16 @@ from edge_device.sources.network.addresses import is_address, redact, split_addr
 from edge_device.sources.pictures import Pictures, Skipped, matching
 from edge_device.sources.plug import Plug
 from edge_device.sources.reconnecting import Reconnecting
-from edge_device.sources.source import ANY_MODE, CameraMode, PixelFormat, Source, SourceFrame, Told, ignore
+from edge_device.sources.source import (
+    ANY_MODE,
+    CameraMode,
+    PixelFormat,
+    Source,
+    SourceFrame,
+    Told,
+    ignore,
+    parse_controls,
+)
 from edge_device.sources.stdin import StandardInput
 from edge_device.sources.v4l2 import Camera
 from edge_device.sources.video import Video
@@ -39,6 +48,7 @@ __all__ = [
     "Told",
     "Video",
     "open_source",
+    "parse_controls",
     "redact",
 ]
 
@@ -71,10 +81,12 @@ def open_source(
         told: what a camera grants where it is not what was asked for, that it is lost, and that it is back.
 
     Raises:
+        SettingsError: a camera has no such control, or a source that is not a camera was given one.
         SourceError: there is no such source, or it gives no frames.
         RuntimeMissingError: picamera2 is not installed.
     """
     camera = _camera(text, mode, covering, told)
+    _check_settings(text, mode)
     if camera:
         source = interruptible(lambda: Reconnecting(camera, told, wait=wait) if reconnect else camera())
     else:
@@ -83,6 +95,16 @@ def open_source(
         yield source
     finally:
         source.close()
+
+
+def _check_settings(text: str, mode: CameraMode) -> None:
+    """Refuses settings where there is nobody to take them."""
+    own = text.isdecimal() or text.startswith("/dev/")
+    picamera = text.partition(":")[0] == "picamera"
+    if mode.controls and not (own or picamera):
+        raise SettingsError(f"--control is for cameras at this machine, not for {redact(text)}")
+    if mode.tuning_file and not picamera:
+        raise SettingsError(f"--tuning-file is for --source picamera, not for {redact(text)}")
 
 
 def _camera(text: str, mode: CameraMode, covering: int | None, told: Told) -> Callable[[], Source] | None:

@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_core.errors import RuntimeMissingError, SourceError
+from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
 from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame, Told, ignore
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ STALLED_S: Final = 3.0
 
 DEFAULT_SIZE: Final = (1280, 720)
 """What picamera2 gives for video; the image processor scales it down from the whole sensor for nothing."""
+
+MANUAL, CONTINUOUS = 0, 2
+"""Of AfMode: the lens goes where LensPosition says, or follows the scene (libcamera, control_ids_core.yaml)."""
 
 _FORMAT: Final = "RGB888"
 """Named by the bits of a word as libcamera does: in memory its bytes are B, G, R (Picamera2 manual, 4.2.2)."""
@@ -31,10 +34,12 @@ class PiCamera(Source):
 
         Args:
             number: as `rpicam-hello --list-cameras` counts, from 0.
-            mode: asked for; its pixel format does not apply.
+            mode: asked for; its pixel format does not apply. A camera with a motor focuses continuously unless a control of
+                its focus is given.
             told: what was granted, where it is not what was asked for.
 
         Raises:
+            SettingsError: it has no such control, or the control cannot have such a value.
             SourceError: it is not there, or another program uses it.
             RuntimeMissingError: picamera2 cannot be imported.
         """
@@ -47,13 +52,20 @@ class PiCamera(Source):
         if height and not width:
             width = round(height * DEFAULT_SIZE[0] / DEFAULT_SIZE[1])
         size = (width, height) if width and height else DEFAULT_SIZE
-        controls = {"FrameDurationLimits": (round(1e6 / mode.fps),) * 2} if mode.fps else {}
         camera = None
         try:
-            camera = camera_class(number)
+            camera = camera_class(number, **({"tuning": str(mode.tuning_file.absolute())} if mode.tuning_file else {}))
+            offered = camera.camera_controls
+            controls: dict[str, Any] = {"FrameDurationLimits": (round(1e6 / mode.fps),) * 2} if mode.fps else {}
+            controls |= _focus(offered, mode.controls)
+            controls |= {name: typed(name, text, offered) for name, text in mode.controls.items()}
             camera.configure(camera.create_video_configuration({"size": size, "format": _FORMAT}, controls=controls))
             granted = camera.camera_configuration()["main"]
             camera.start()
+        except SettingsError:
+            if camera is not None:
+                camera.close()
+            raise
         except Exception as error:  # RuntimeError, IndexError, and what libcamera raises
             if camera is not None:
                 camera.close()
@@ -109,6 +121,75 @@ class PiCamera(Source):
     def _release(self) -> None:
         self._camera.cancel_all_and_flush()  # a job that still waits would keep `close` waiting
         self._camera.close()
+
+
+def typed(name: str, text: str, offered: Mapping[str, tuple[Any, Any, Any]]) -> Any:
+    """The value of a control, of the type that the camera has for it.
+
+    Args:
+        name: of the control.
+        text: a number, true or false, the name of one of libcamera's values ("Continuous"), or several with commas.
+        offered: lowest, highest and usual value of each control, as picamera2's `camera_controls` has them.
+
+    Raises:
+        SettingsError: there is no such control, or it cannot have such a value.
+    """
+    if name not in offered:
+        raise SettingsError(f"the camera has no control {name!r}; its controls are {', '.join(sorted(offered))}")
+    low, high, usual = offered[name]
+    limits = [_items(limit) for limit in (low, high, usual) if limit is not None]
+    example = limits[-1][0] if limits else 0
+    words = [word.strip() for word in text.split(",")]
+    try:
+        values = tuple(_one(name, word, example) for word in words)
+    except ValueError:
+        values = ()
+    inside = (
+        values
+        and (low is None or min(values) >= min(_items(low)))
+        and (high is None or max(values) <= max(_items(high)))
+    )
+    if not inside:
+        raise SettingsError(f"the control {name} is from {low} to {high}, not {text!r}")
+    return values if len(values) > 1 else values[0]
+
+
+def _items(limit: Any) -> tuple[Any, ...]:
+    return tuple(limit) if isinstance(limit, (tuple, list)) else (limit,)
+
+
+def _one(name: str, word: str, example: Any) -> Any:
+    if isinstance(example, bool):
+        by_word = {"true": True, "1": True, "false": False, "0": False}
+        if word.lower() not in by_word:
+            raise ValueError
+        return by_word[word.lower()]
+    if isinstance(example, float):
+        return float(word)
+    try:
+        return int(word)
+    except ValueError:
+        return _named(name, word)
+
+
+def _named(name: str, word: str) -> int:
+    """A value of one of libcamera's enumerations: `Continuous` of AfMode."""
+    try:
+        from libcamera import controls
+    except ImportError as error:
+        raise ValueError from error
+    values = getattr(getattr(controls, f"{name}Enum", None), "__members__", {})
+    found = {key.lower(): value for key, value in values.items()}.get(word.lower())
+    if found is None:
+        raise ValueError
+    return int(found)
+
+
+def _focus(offered: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, int]:
+    """What a camera with a motor needs, which stays at its default distance otherwise."""
+    if "AfMode" not in offered or "AfMode" in given:
+        return {}
+    return {"AfMode": MANUAL if "LensPosition" in given else CONTINUOUS}
 
 
 def _picamera2() -> Any:

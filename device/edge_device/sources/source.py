@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal, get_args
 
 from edge_core.errors import SettingsError
@@ -52,20 +53,45 @@ class CameraMode:
         width, height: in pixels.
         fps: frames a second.
         pixel_format: a USB camera is asked for MJPG where None: uncompressed, USB 2 carries 1280x720 ten times a second.
+        controls: values by name of the camera's own settings, as text: `{"brightness": "120"}`, `{"AfMode": "2"}`.
+        tuning_file: with what a Raspberry Pi camera's pictures are made of its raw data; its sensor's own by default.
 
     Raises:
-        SettingsError: OpenCV cannot read `pixel_format`.
+        SettingsError: OpenCV cannot read `pixel_format`, or `tuning_file` is not there.
     """
 
     width: int | None = None
     height: int | None = None
     fps: float | None = None
     pixel_format: PixelFormat | None = None
+    controls: Mapping[str, str] = field(default_factory=dict)
+    tuning_file: Path | None = None
 
     def __post_init__(self) -> None:
         if self.pixel_format is not None and self.pixel_format not in get_args(PixelFormat):
             known = ", ".join(get_args(PixelFormat))
             raise SettingsError(f"pixel format {self.pixel_format!r} is not one of {known}")
+        if self.tuning_file is not None and not self.tuning_file.is_file():
+            raise SettingsError(
+                f"{self.tuning_file} is not a file; Raspberry Pi OS has them in /usr/share/libcamera/ipa/rpi"
+            )
+
+
+def parse_controls(texts: Sequence[str]) -> dict[str, str]:
+    """Controls from `NAME=VALUE`, in their order.
+
+    Raises:
+        SettingsError: one is not of this form, or named twice.
+    """
+    controls: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise SettingsError(f"a control is NAME=VALUE, as in brightness=120 or AfMode=2, not {text!r}")
+        if name in controls:
+            raise SettingsError(f"the control {name} is given twice")
+        controls[name] = value
+    return controls
 
 
 ANY_MODE: Final = CameraMode()

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,8 @@ from typing import Final
 import cv2
 from cv2.typing import MatLike
 
-from edge_core.errors import SourceError
+from edge_core.errors import EdgeError, SourceError
+from edge_device.doctor.v4l2_formats import RAW, driver_of, set_controls
 from edge_device.sources.jpegs import JpegDecoder
 from edge_device.sources.opencv import Retriever
 from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame, Told, ignore
@@ -44,6 +45,7 @@ class Camera(Source):
             told: what was granted, where it is not what was asked for.
 
         Raises:
+            SettingsError: it has no such control, or the control cannot have such a value.
             SourceError: it is not there, not permitted, or no camera.
         """
         self._device = device
@@ -51,6 +53,13 @@ class Camera(Source):
             raise SourceError(f"there is no camera {device}; {_cameras()}")
         if not os.access(device, os.R_OK | os.W_OK):
             raise SourceError(f"{device} is not permitted; join its group with: sudo usermod -aG video $USER")
+        if driver_of(device) in RAW:
+            raise SourceError(
+                f"{device} is the camera at the board's connector, and gives raw data; let libcamera make pictures of it: "
+                "--source picamera"
+            )
+        if mode.controls:
+            _set_controls(device, mode.controls, told)
         # Only the first frame is waited for inside of OpenCV, for 10 s by default.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(STALLED_S))
         self._opened = time.monotonic()
@@ -137,6 +146,17 @@ class Camera(Source):
             return None
         self._decoder.intact()
         return image
+
+
+def _set_controls(device: str, wanted: Mapping[str, str], told: Told) -> None:
+    """Sets controls, which a driver keeps from one opening to the next, and tells what they are then."""
+    try:
+        granted = set_controls(device, wanted)
+    except OSError as error:
+        if isinstance(error, EdgeError):
+            raise
+        raise SourceError(f"{device} does not open as a camera: {error.strerror or error}; {_cameras()}") from error
+    told("info", f"{device}: {', '.join(f'{name} is {value}' for name, value in granted.items())}")
 
 
 @dataclass(frozen=True)
