@@ -232,7 +232,7 @@ def test_without_an_accelerator_it_says_what_to_look_for(happens: Happens, alone
 
 def test_without_the_library_it_says_how_to_get_it(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGETPU_LIBRARY", "libnowhere.so.1")
-    with pytest.raises(AcceleratorError, match=r"libnowhere\.so\.1.*apt install libedgetpu1-std.*EDGETPU_LIBRARY"):
+    with pytest.raises(AcceleratorError, match=r"libnowhere\.so\.1.*apt install ./libedgetpu1-std.*EDGETPU_LIBRARY"):
         open_classifier(alone, CORAL)
 
 

@@ -194,8 +194,8 @@ def test_a_camera_focuses_continuously_and_takes_controls_of_its_own_types(
     hardware: type[Picamera2], monkeypatch: pytest.MonkeyPatch, given: dict[str, str], asked: dict[str, Any]
 ) -> None:
     libcamera = ModuleType("libcamera")
-    modes = IntEnum("AwbModeEnum", {"Auto": 0, "Daylight": 5})
-    libcamera.controls = SimpleNamespace(AwbModeEnum=modes)  # type: ignore[attr-defined]
+    AwbModeEnum = IntEnum("AwbModeEnum", {"Auto": 0, "Daylight": 5})
+    libcamera.controls = SimpleNamespace(AwbModeEnum=AwbModeEnum)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "libcamera", libcamera)
     monkeypatch.setattr(hardware, "camera_controls", WITH_FOCUS)
     with open_source("picamera", CameraMode(controls=given)):

@@ -139,7 +139,7 @@ class EditableGraph:
         code = self._model.operatorCodes[operator.opcodeIndex]
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
         names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-        return names.get(number, str(number))
+        return str(names.get(number, number))
 
     def _tensor(self, tensor: Any, data: bytes | None = None) -> int:
         tensor = copy(tensor)  # the same step may go into two graphs

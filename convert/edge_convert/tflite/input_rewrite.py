@@ -34,7 +34,7 @@ PROBABILITIES: Final = frozenset({"SOFTMAX", "LOGISTIC"})
 _MOVED: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "QUANTIZE", "DEQUANTIZE", "CAST"})
 """Operators that leave values what they are."""
 
-_TYPES: Final = {
+_TYPES: Final[dict[int, np.dtype[Any]]] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.UINT8: np.dtype(np.uint8),
     schema.TensorType.INT8: np.dtype(np.int8),
@@ -201,7 +201,10 @@ def take_raw_pixels(
 def _changed(
     model: bytes, levels: Levels, color_order: ColorOrder, softmax: bool, compiled: bytes | None
 ) -> RawPixelModel:
-    graph = EditableGraph(model)
+    graph, twin = EditableGraph(model), None
+    if compiled is not None:
+        twin = EditableGraph(compiled)
+        _check_twin(graph, twin)
     entry, input_range = _entry(graph.entry, levels, color_order)
     outputs = _outputs(graph.result)
     additions = [_in_front(graph.entry, entry), _behind(graph.result, outputs, softmax)]
@@ -209,19 +212,15 @@ def _changed(
     last = graph.last_operator(_MOVED)
     if graph.fix_batch():
         notes.append("a batch of any size became one picture")
-    twin = None
-    if compiled is not None:
-        twin = EditableGraph(compiled)
-        _check_twin(graph, twin)
-        twin.fix_batch()
     for one in (graph, twin):
         if one is not None:
+            one.fix_batch()
             if additions[0].front:
                 one.put_in_front(additions[0].input, additions[0].front)
             one.put_behind(additions[1].behind)
     if not notes:
         return RawPixelModel(model, compiled, entry, outputs, input_range, last, ())
-    return RawPixelModel(graph.packed(), twin and twin.packed(), entry, outputs, input_range, last, tuple(notes))
+    return RawPixelModel(graph.packed(), twin.packed() if twin else None, entry, outputs, input_range, last, tuple(notes))
 
 
 def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, InputRange]:
@@ -239,7 +238,7 @@ def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, 
         raise ModelFormatError("its input is neither uint8 nor int8 nor int16 nor float32")
     dtype = _TYPES[given.type]
     channels, height, width = shape[1:] if planes else (shape[3], *shape[1:3])
-    grey = GREY if color_order == "RGB" else GREY[::-1]
+    grey: tuple[float, ...] = GREY if color_order == "RGB" else GREY[::-1]
     scale, zero_point = (None, 0) if dtype.kind == "f" else _quantization(given)
     if scale is not None and dtype.itemsize == 1 and not levels.normalized:
         darkest = int(np.iinfo(dtype).min)

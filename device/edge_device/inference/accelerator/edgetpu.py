@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_core.errors import AcceleratorError, SettingsError
+from edge_device.doctor.hardware import LIBEDGETPU
 
 LIBRARY: Final = "libedgetpu.so.1"
 LIBRARY_VARIABLE: Final = "EDGETPU_LIBRARY"
@@ -70,9 +71,7 @@ def load(tflite: Any, coral: Coral) -> Any:
         return tflite.load_delegate(library(), coral.options)
     except OSError as error:
         raise AcceleratorError(
-            f"{library()} cannot be loaded ({error}); after adding Coral's apt repository: sudo apt install "
-            "libedgetpu1-std; with ai-edge-litert it takes a build for it, see github.com/feranick/libedgetpu; "
-            f"{LIBRARY_VARIABLE} names another file"
+            f"{library()} cannot be loaded ({error}); {LIBEDGETPU}; {LIBRARY_VARIABLE} names another file"
         ) from error
     except (ValueError, AttributeError) as error:  # libedgetpu gives no reason; no library of that kind at all
         reason = " ".join(str(error).split())
