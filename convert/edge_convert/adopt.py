@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_convert.adopt_check import check_scores, gives_probabilities, noise
+from edge_convert.tflite.equivalence import check_scores, gives_probabilities, noise
 from edge_convert.tflite.input_rewrite import InputRange, Levels, take_raw_pixels
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import (

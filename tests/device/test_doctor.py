@@ -21,8 +21,8 @@ from edge_device.doctor.examine import EXAMINATIONS
 from edge_device.doctor.hardware import formats_in_words
 from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Prober, read_outcome
-from edge_device.doctor.v4l2_formats import describe
 from edge_device.inference.verify import sealed
+from edge_device.system.v4l2 import describe
 
 from ..programs import needs
 
@@ -415,6 +415,8 @@ def webcam(device: int, request: int, buffer: bytearray) -> int:
         answer.driver, answer.card, answer.bus_info = b"uvcvideo", b"HD Webcam", b"usb-1.2"
         answer.capabilities, answer.device_caps = 0x84A00001, 0x04200001
         return 0
+    if request == 0xC0445624:  # VIDIOC_QUERYCTRL
+        raise OSError(errno.EINVAL, "no controls")
     entry: Any = {0xC0405602: Format, 0xC02C564A: FrameSize, 0xC034564B: FrameInterval}[request].from_buffer(buffer)
     try:
         if request == 0xC0405602:
@@ -441,6 +443,7 @@ def test_a_camera_is_described_from_the_kernels_structures(monkeypatch: pytest.M
         "usb-1.2",
         True,
     )
+    assert found["controls"] == []
     mjpg, yuyv, swapped = found["formats"]
     assert swapped["pixel_format"] == "XR12-BE"
     assert (mjpg["pixel_format"], mjpg["compressed"], yuyv["compressed"]) == ("MJPG", True, False)

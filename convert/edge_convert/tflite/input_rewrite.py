@@ -220,7 +220,9 @@ def _changed(
             one.put_behind(additions[1].behind)
     if not notes:
         return RawPixelModel(model, compiled, entry, outputs, input_range, last, ())
-    return RawPixelModel(graph.packed(), twin.packed() if twin else None, entry, outputs, input_range, last, tuple(notes))
+    return RawPixelModel(
+        graph.packed(), twin.packed() if twin else None, entry, outputs, input_range, last, tuple(notes)
+    )
 
 
 def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, InputRange]:

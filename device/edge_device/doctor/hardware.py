@@ -10,21 +10,16 @@ from typing import Any, Final
 
 from edge_device.doctor.findings import Finding, Level
 from edge_device.doctor.machine_facts import Host
-from edge_device.doctor.software import RUNTIMES, installed, older_numpy
-from edge_device.doctor.v4l2_formats import RAW
+from edge_device.doctor.software import RUNTIMES
 from edge_device.system.board import read_board
+from edge_device.system.packages import LIBEDGETPU, installed, older_numpy
+from edge_device.system.v4l2 import RAW
 
 CODECS: Final = ("bcm2835-isp", "bcm2835-codec", "bcm2835-codec-decode", "pispbe", "rpi-hevc-dec", "rpivid")
 """Drivers of a Raspberry Pi that are no cameras though they give pictures."""
 
 CORAL_USB: Final = {("1a6e", "089a"): "before its first use", ("18d1", "9302"): "in use"}
 """Vendor and product of a Coral USB Accelerator, before and after its firmware is loaded: coral.ai/docs."""
-
-LIBEDGETPU: Final = (
-    "take libedgetpu1-std for this system from github.com/feranick/libedgetpu/releases, then: "
-    "sudo apt install ./libedgetpu1-std_*.deb"
-)
-"""Not Google's own, which is reported to die by SIGSEGV with tflite-runtime 2.12 and newer."""
 
 GASKET: Final = "sudo apt install gasket-dkms && sudo modprobe apex"
 GASKET_ENDS: Final = (6, 4)

@@ -1,20 +1,16 @@
 """Packages: whether each can be imported and does its work, found out in processes that may die of it."""
 
 import shlex
-import sys
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Final
 
 from edge_device.doctor.findings import Finding
 from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Probed
+from edge_device.system.packages import OPENCVS, installed, older_numpy, pip
 
 RUNTIMES: Final = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 """Distribution and import names, as `edge_device.inference.interpreter` has them, which imports NumPy."""
-
-OPENCVS: Final = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-"""All of them are a package cv2, in one and the same folder: the last one installed wins, in part."""
 
 SYSTEM_LIBRARIES: Final = {
     "libGL.so.1": "libgl1",
@@ -22,27 +18,6 @@ SYSTEM_LIBRARIES: Final = {
     "libatomic.so.1": "libatomic1",
 }
 """What wheels want of Debian, and the package that has it."""
-
-
-def pip(*arguments: str) -> str:
-    """A command that installs into this very Python."""
-    return shlex.join([sys.executable, "-m", "pip", *arguments])
-
-
-def installed(distribution: str) -> str | None:
-    """Version of an installed distribution; None if it is not."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def older_numpy() -> str:
-    """A command that brings NumPy 1 for what was compiled for it.
-
-    OpenCV 5 and 4.12 want NumPy 2, so it is named, too: pip takes the newest release of it that bears NumPy 1, 4.11.
-    """
-    return pip("install", "numpy<2", *([name for name in OPENCVS if installed(name)] or OPENCVS[:1]))
 
 
 def numpy(host: Host) -> Iterator[Finding]:

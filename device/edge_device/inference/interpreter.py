@@ -15,8 +15,8 @@ from edge_core.artifact.container import CPU_MODEL_FILE, is_compiled, read_cpu_m
 from edge_core.artifact.metadata import is_tflite
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame, InputSpec, preprocess
-from edge_device.doctor.software import older_numpy
 from edge_device.inference.native_stderr import silenced
+from edge_device.system.packages import older_numpy
 
 RuntimeName = Literal["auto", "ai-edge-litert", "tflite-runtime"]
 RUNTIMES: Final = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}

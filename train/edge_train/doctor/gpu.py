@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from edge_device.doctor.findings import Finding
 from edge_device.doctor.machine_facts import Host
-from edge_device.doctor.software import installed, pip
+from edge_device.system.packages import installed, pip
 from edge_train.doctor.nvidia import NEEDED, Driver, find_driver
 
 LIBRARIES: Final = ("nvidia-cuda-runtime-cu12", "nvidia-cudnn-cu12", "nvidia-cublas-cu12", "nvidia-cuda-nvcc-cu12")

@@ -5,7 +5,7 @@ from typing import Final
 
 from edge_device.doctor.findings import Finding
 from edge_device.doctor.machine_facts import Host
-from edge_device.doctor.software import installed, pip
+from edge_device.system.packages import installed, pip
 from edge_train.doctor import workstation as system
 
 SAME: Final = ("tensorflow", "tf-keras")

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.errors import SettingsError, WorkerLostError
-from edge_device.doctor.software import installed, pip
+from edge_device.system.packages import installed, pip
 from edge_keras.tf import keras, tf
 from edge_train.doctor.gpu import LIBRARIES
 from edge_train.doctor.nvidia import find_driver

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_core.errors import AcceleratorError, SettingsError
-from edge_device.doctor.hardware import LIBEDGETPU
+from edge_device.system.packages import LIBEDGETPU
 
 LIBRARY: Final = "libedgetpu.so.1"
 LIBRARY_VARIABLE: Final = "EDGETPU_LIBRARY"

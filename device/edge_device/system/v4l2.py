@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge_core.errors import SettingsError
-
 RAW: Final = ("unicam", "rp1-cfe")
 """Drivers of a Raspberry Pi's camera connector: they give raw sensor data, which libcamera makes pictures of."""
 
@@ -137,18 +135,22 @@ def set_controls(path: str, wanted: Mapping[str, str]) -> dict[str, int]:
             control = known.get(control_name(name))
             if control is None:
                 has = ", ".join(map(str, known.values())) or "none"
-                raise SettingsError(f"{path} has no control {name!r}; its controls are {has}")
+                raise _refused(f"{path} has no control {name!r}; its controls are {has}")
             value = _value(control, text)
             try:
                 _ask(device, _S_CTRL, control.id, value & 0xFFFFFFFF)
             except OSError as error:  # an exposure time while exposure is automatic, say
-                raise SettingsError(
-                    f"{path} does not set {control.name} to {text}: {error.strerror or error}"
-                ) from error
+                raise _refused(f"{path} does not set {control.name} to {text}: {error.strerror or error}") from error
             granted[control.name] = int(_ask(device, _G_CTRL, control.id)[1])
         return granted
     finally:
         os.close(device)
+
+
+def _refused(reason: str) -> Exception:
+    from edge_core.errors import SettingsError  # its package imports NumPy, and the doctor comes without
+
+    return SettingsError(reason)
 
 
 def control_name(name: str) -> str:
@@ -165,7 +167,7 @@ def _value(control: Control, text: str) -> int:
     except ValueError:
         value = None
     if value is None or not control.minimum <= value <= control.maximum or (control.menu and value not in control.menu):
-        raise SettingsError(f"the control {control} cannot be {text!r}")
+        raise _refused(f"the control {control} cannot be {text!r}")
     return value
 
 
