@@ -18,7 +18,10 @@ ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("device", "convert", "train", "benchmarks/edge_bench")
 APPS: Final = {"edge-run": edge_run, "edge-convert": edge_convert, "edge-train": edge_train, "edge-bench": edge_bench}
 
-OWN_PARSER: Final = {("edge-run", "doctor"): {"--json", "--model"}, ("edge-train", "doctor"): {"--json"}}
+OWN_PARSER: Final[dict[tuple[str, ...], set[str]]] = {
+    ("edge-run", "doctor"): {"--json", "--model"},
+    ("edge-train", "doctor"): {"--json"},
+}
 """Commands that Typer only lists: which options they have."""
 
 HANDED_ON: Final = {("edge-run", "service", "install"), ("edge-run", "service", "show")}
@@ -41,7 +44,7 @@ APT: Final = {
     ),
     *("qemu-user", "qemu-user-static", "qemu-system-arm", "linux-perf", "python3-venv", "v4l-utils"),
 }
-_COMMAND: Final = re.compile(r"\b(edge-(?:run|convert|train|bench)) ([^\n`;]*)")
+_COMMAND: Final = re.compile(r"\b(edge-(?:run|convert|train|bench)) ((?:(?!: )[^\n`;])*)")
 _INSTALL: Final = re.compile(r"\b(?:(pip) install|(apt) install) ((?:\S+ ?)+)")
 
 
@@ -91,7 +94,7 @@ def wrong_options(line: str) -> list[str]:
         # A sentence about the command, "edge-run tells …": only what has options is surely meant to be typed.
         return [f"{' '.join(path)} is not a command"] if options else []
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    known |= {"--help", *OWN_PARSER.get(path[:2], ())}  # type: ignore[call-overload]
+    known |= {"--help", *OWN_PARSER.get(path[:2], ())}
     if path == ("edge-run", "install-check"):
         _, elsewhere = command_of(edge_bench, name, ["install-check"])
         known |= {option for parameter in elsewhere.params for option in parameter.opts}
