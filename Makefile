@@ -10,7 +10,8 @@
 # make verify-pi-32  what there is for 32-bit Raspberry Pi OS
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
-# make clean  removes .venv, the demo and dist/
+# make docs   the documentation as a site, in site/
+# make clean  removes .venv, the demo, the documentation and dist/
 
 DATA ?= signs
 DEMO ?= demo
@@ -31,7 +32,7 @@ $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .v
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
 
-.PHONY: help demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu
+.PHONY: help docs demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu
 
 venv: $(READY)
 
@@ -109,4 +110,9 @@ verify-gpu: $(READY)
 	$(BIN)/python -m tests.gpu.verify "$(DATA)" $(OPTIONS)
 
 clean:
-	rm -rf .venv $(DEMO) dist
+	rm -rf .venv $(DEMO) dist site
+
+# The documentation as a site, in site/; a link that leads nowhere or a name that is gone is an error.
+docs: $(READY)
+	@$(BIN)/python -m pip install --quiet --group docs
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet
