@@ -29,6 +29,8 @@ from edge_device.sinks.sink_queue import Outlets
 from edge_device.sinks.snapshots import Snapshots, folder_name
 from edge_device.sources import SourceFrame
 
+from ..browser import Browser
+
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
 TOOK = Latency(1, 1, 1, 3)
 STATUS = Status(0, 0, 0, 0, 0, 0, TOOK, 0, "0", "", "open", 0, "m", "", 0, "r", "cpu", 1)
@@ -234,14 +236,14 @@ def recording(path: Path, **settings: float) -> Recording:
 
 
 def test_a_recording_lasts_as_long_as_what_it_shows(tmp_path: Path) -> None:
-    sink = recording(tmp_path / "a.mp4", minutes=0, fps=10)
+    sink = recording(tmp_path / "a.webm", minutes=0, fps=10)
     for index in range(31):
         sink.frame(result(index, time_s=100 + index / 30))  # a second at 30 frames a second
     sink.frame(result(31, time_s=102))  # and a pause of one
-    assert not (tmp_path / "a.mp4").exists()
+    assert not (tmp_path / "a.webm").exists()
     sink.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-    assert len(frames_of(tmp_path / "a.mp4")) == 21
+    assert [path.name for path in tmp_path.iterdir()] == ["a.webm"]
+    assert len(frames_of(tmp_path / "a.webm")) == 21
 
 
 def test_the_labels_are_in_the_picture(tmp_path: Path) -> None:
@@ -259,7 +261,7 @@ def test_the_labels_are_in_the_picture(tmp_path: Path) -> None:
 
 def test_zones_of_a_frame_make_one_picture(tmp_path: Path) -> None:
     halves = {"left": Region(0, 0, 0.5, 1), "right": Region(0.5, 0, 0.5, 1)}
-    sink = Recording(tmp_path / "a.mp4", halves, minutes=0)
+    sink = Recording(tmp_path / "a.webm", halves, minutes=0)
     sink.open(CARD)
     for index in range(5):
         whole = result(index)
@@ -271,11 +273,11 @@ def test_zones_of_a_frame_make_one_picture(tmp_path: Path) -> None:
     for zone in halves:
         sink.frame(FrameResult(whole.frame, whole.top, TOOK, zone))
     sink.close()
-    assert len(frames_of(tmp_path / "a.mp4")) == 7
+    assert len(frames_of(tmp_path / "a.webm")) == 7
 
 
 def test_a_file_ends_after_its_minutes_at_another_size_and_at_a_gap(tmp_path: Path) -> None:
-    sink = recording(tmp_path / "porch.mp4", minutes=0.05)
+    sink = recording(tmp_path / "porch.webm", minutes=0.05)
     for index in range(50):  # five seconds of three each
         sink.frame(result(index))
     large = np.zeros((96, 128, 3), np.uint8)
@@ -285,42 +287,42 @@ def test_a_file_ends_after_its_minutes_at_another_size_and_at_a_gap(tmp_path: Pa
     sink.close()
     videos = sorted(tmp_path.iterdir())
     assert len(videos) == 5
-    assert all(path.name.startswith("porch-20") and path.suffix == ".mp4" for path in videos)
+    assert all(path.name.startswith("porch-20") and path.suffix == ".webm" for path in videos)
     shapes = sorted((len(frames), frames[0].shape) for frames in map(frames_of, videos))
     assert shapes == [*[(1, (96, 128, 3))] * 3, (20, (48, 64, 3)), (30, (48, 64, 3))]
 
 
 def test_the_oldest_recordings_go_and_other_files_stay(tmp_path: Path) -> None:
     for name in (
-        "porch-20200101-000000.mp4",
-        "porch-20200101-000001-2.mp4",
-        "porch-party.mp4",
-        "yard-20200101-000000.mp4",
+        "porch-20200101-000000.webm",
+        "porch-20200101-000001-2.webm",
+        "porch-party.webm",
+        "yard-20200101-000000.webm",
     ):
         (tmp_path / name).touch()
-    sink = recording(tmp_path / "porch.mp4", keep=2)
+    sink = recording(tmp_path / "porch.webm", keep=2)
     sink.frame(result())
     sink.close()
     left = {path.name for path in tmp_path.iterdir()}
     assert len(left) == 4
-    assert "porch-20200101-000000.mp4" not in left
-    assert {"porch-20200101-000001-2.mp4", "porch-party.mp4", "yard-20200101-000000.mp4"} <= left
+    assert "porch-20200101-000000.webm" not in left
+    assert {"porch-20200101-000001-2.webm", "porch-party.webm", "yard-20200101-000000.webm"} <= left
 
 
 def test_nothing_is_written_over_and_what_the_power_cut_off_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("mine")
-    (tmp_path / ".a-999999999.tmp.mp4").write_text("cut off")
-    (tmp_path / ".a-1.tmp.mp4").write_text("another process writes it")
-    sink = recording(tmp_path / "a.mp4", minutes=0)
+    (tmp_path / "a.webm").write_text("mine")
+    (tmp_path / ".a-999999999.tmp.webm").write_text("cut off")
+    (tmp_path / ".a-1.tmp.webm").write_text("another process writes it")
+    sink = recording(tmp_path / "a.webm", minutes=0)
     sink.frame(result())
     sink.close()
-    assert (tmp_path / "a.mp4").read_text() == "mine"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".a-1.tmp.mp4", "a-2.mp4", "a.mp4"]
+    assert (tmp_path / "a.webm").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a-1.tmp.webm", "a-2.webm", "a.webm"]
 
 
 def test_a_recording_stops_while_the_disk_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_module, "CHECKED_S", 0.0)
-    sink = recording(tmp_path / "a.mp4")
+    sink = recording(tmp_path / "a.webm")
     sink.frame(result(0))
     monkeypatch.setattr(video_module, "FREE_BYTES", 10**18)
     with pytest.raises(OutputError, match="MB are free"):
@@ -339,7 +341,7 @@ def test_a_recording_whose_folder_was_removed_is_told_of_and_begun_anew(
 ) -> None:
     monkeypatch.setattr(video_module, "CHECKED_S", 0.0)
     monkeypatch.setattr(video_module, "FREE_BYTES", 0)
-    sink = recording(tmp_path / "videos" / "a.mp4")
+    sink = recording(tmp_path / "videos" / "a.webm")
     sink.frame(result(0))
     shutil.rmtree(tmp_path / "videos")
     with pytest.raises(OutputError, match="could not be written"):
@@ -351,12 +353,35 @@ def test_a_recording_whose_folder_was_removed_is_told_of_and_begun_anew(
 
 def test_a_disk_that_is_full_at_once_is_told(small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_module, "FREE_BYTES", 0)
-    sink = recording(small_disk.folder / "a.mp4", minutes=0)
+    sink = recording(small_disk.folder / "a.webm", minutes=0)
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8)
     for index in range(5):
         sink.frame(result(index, noise))
     with pytest.raises(OutputError, match="could not be written"):
         sink.close()
+
+
+def test_a_recording_plays_in_a_browser_whatever_suffix_was_asked_for(
+    browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.mp4", "b.webm", "c.mkv"):
+        sink = recording(tmp_path / name, minutes=0)
+        for index in range(20):
+            sink.frame(result(index, np.full((720, 1280, 3), 10 * index, np.uint8)))
+        sink.close()
+    said = capsys.readouterr().err
+    videos = sorted(tmp_path.iterdir())
+    assert [path.stem for path in videos] == ["a", "b", "c"]
+    assert videos[0].suffix == ".mp4" or "a.webm is written in place of a.mp4" in said
+    (tmp_path / "page.html").write_text("<body></body>")
+    browser.open((tmp_path / "page.html").as_uri())
+    for path in videos:
+        played = browser.ask(
+            "new Promise(done => { const video = document.createElement('video'); video.muted = true;"
+            "video.onended = () => done('to its end'); video.onerror = () => done(video.error.message);"
+            f"video.src = '{path.name}'; video.play().catch(done); setTimeout(() => done('not in 20 s'), 20000); }})"
+        )
+        assert (path.name, played) == (path.name, "to its end")
 
 
 def test_what_is_no_place_for_a_video_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import math
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,22 +12,40 @@ from pathlib import Path
 from typing import Final
 
 import cv2
+import numpy as np
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError, SettingsError
 from edge_core.preprocess import Frame
+from edge_device.console import say
 from edge_device.frames.regions import Region
+from edge_device.inference.native_stderr import silenced
 from edge_device.sinks.drawing import DrawingSink
 from edge_device.sources import SourceFrame
 
-CODECS: Final = {".mp4": ("mp4v", "avc1"), ".mkv": ("mp4v", "MJPG"), ".avi": ("MJPG",)}
-"""By suffix, tried in turn. MPEG-4 part 2 is built into OpenCV's FFmpeg; H.264 takes an encoder that most lack."""
+CODECS: Final = {
+    ".mp4": (("avc1", ".mp4"), ("VP80", ".webm")),
+    ".webm": (("VP80", ".webm"),),
+    ".mkv": (("avc1", ".mkv"), ("VP80", ".mkv")),
+    ".avi": (("MJPG", ".avi"),),
+}
+"""By suffix: codec and suffix of the file, tried in turn. All but .avi play in a browser.
+
+H.264 takes an encoder that OpenCV's wheels have only where the kernel has one (a Raspberry Pi 4). VP8 is built in: 30 ms
+of a PC's core for a frame of 640x480, where VP9 takes 250 ms and MPEG-4 part 2, which no browser plays, 2 ms.
+"""
+
+VP8_SIDE: Final = 640
+"""Pixels of the longer side in VP8, whose encoder would fall behind the camera with more."""
 
 GAP_S: Final = 2.0
 """After a longer pause of the source a new file is begun; a shorter one is filled with the frame before it."""
 
 FREE_BYTES: Final = 200_000_000
 """Left on the disk for everything else; the video writer does not tell when a disk is full."""
+
+FULL_BYTES: Final = 65_536
+"""With less than this left at its end, a file is not whole."""
 
 CHECKED_S: Final = 5.0
 """Between two looks at the free space: 3 MB of video."""
@@ -70,6 +89,10 @@ class Recording(DrawingSink):
         self._keep = keep
         self._fps = fps
         self._writer: cv2.VideoWriter | None = None
+        self._codec, suffix = _first_codec(path)
+        if suffix != path.suffix.lower():
+            say(f"recording: there is no H.264 encoder here; {path.stem}{suffix} is written in place of {path.name}")
+            self._path = path = path.with_suffix(suffix)
         self._beside = path.with_name(f".{path.stem}-{os.getpid()}.tmp{path.suffix}")
         self._shape: tuple[int, ...] = ()
         self._began_s = self._last_s = self._checked_s = 0.0
@@ -91,6 +114,9 @@ class Recording(DrawingSink):
 
     def drawn(self, picture: Frame, frame: SourceFrame) -> None:
         now_s = frame.time_s
+        if self._codec == "VP80" and max(picture.shape) > VP8_SIDE:
+            scale = VP8_SIDE / max(picture.shape)
+            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
         picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # the codec's colours are per 2x2
         if self._writer and (
             picture.shape != self._shape
@@ -125,11 +151,10 @@ class Recording(DrawingSink):
 
     def _begin(self, picture: Frame, now_s: float) -> None:
         height, width = picture.shape[:2]
-        for codec in CODECS[self._path.suffix.lower()]:
-            writer = cv2.VideoWriter(str(self._beside), cv2.VideoWriter.fourcc(*codec), self._fps, (width, height))
-            if writer.isOpened():
-                break
-        else:
+        writer = cv2.VideoWriter(
+            str(self._beside), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*self._codec), self._fps, (width, height)
+        )
+        if not writer.isOpened():
             raise OutputError(f"{self._path} cannot be written: OpenCV opens no video of {width}x{height} there")
         self._writer, self._shape = writer, picture.shape
         self._began_s = self._last_s = now_s
@@ -140,9 +165,9 @@ class Recording(DrawingSink):
             return
         self._writer.release()
         self._writer = None
-        if not cv2.VideoCapture(
-            str(self._beside), cv2.CAP_FFMPEG
-        ).isOpened():  # the writer does not tell of a full disk
+        # The writer does not tell of a full disk, and half a WebM file can be opened.
+        free = shutil.disk_usage(self._path.parent).free if self._path.parent.exists() else 0
+        if free < FULL_BYTES or not cv2.VideoCapture(str(self._beside), cv2.CAP_FFMPEG).isOpened():
             self._beside.unlink(missing_ok=True)
             raise OutputError(f"{self._path}: a video of {self._written} frames could not be written")
         os.replace(self._beside, self._free_name())
@@ -164,3 +189,22 @@ class Recording(DrawingSink):
         """The files of this and other runs with the name and what these patterns add to it, oldest first."""
         name = re.compile(before + re.escape(self._path.stem) + after + re.escape(self._path.suffix))
         return sorted(path for path in self._path.parent.iterdir() if name.fullmatch(path.name))
+
+
+def _first_codec(path: Path) -> tuple[str, str]:
+    """The first codec for a suffix that OpenCV can write here, and the suffix of its file.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    tried = CODECS[path.suffix.lower()]
+    with tempfile.TemporaryDirectory() as folder, silenced():
+        for codec, suffix in tried:
+            probe = cv2.VideoWriter(
+                f"{folder}/probe{suffix}", cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10.0, (64, 48)
+            )
+            opened = probe.isOpened()
+            probe.release()
+            if opened:
+                return codec, suffix
+    raise SettingsError(f"OpenCV has no encoder here for {path.name} that a browser plays; record to {path.stem}.avi")
