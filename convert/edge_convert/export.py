@@ -67,7 +67,13 @@ def read_calibration(run: Run, folder: Path | None, track: Track = silently) -> 
     listing = find_all_photos(folder)
     photos, unusable = identify_photos(listing.files, track=track)
     files = [(photo.path, photo.label) for photo in photos if photo.sha256 not in tested_on]
-    reading = read_photos(spread(files, CALIBRATION_PHOTOS), visit, track=track, label="Reading calibration photos")
+    reading = read_photos(
+        spread(files, CALIBRATION_PHOTOS),
+        visit,
+        levels=run.card.input.levels,
+        track=track,
+        label="Reading calibration photos",
+    )
     if not reading.values:
         raise DatasetError(f"{folder}: none of its pictures can be decoded, or all are among the run's test photos")
     return Reading(reading.photos, reading.values, (*listing.dropped, *unusable, *reading.unusable))
@@ -137,7 +143,10 @@ class Workbench:
 
     @cached_property
     def _golden(self) -> list[Frame]:
-        return [read_picture(photo.path) for photo in spread(self.held_out.photos, FRAMES)]
+        return [
+            read_picture(photo.path, levels=self.run.card.input.levels)
+            for photo in spread(self.held_out.photos, FRAMES)
+        ]
 
     def try_recipe(self, recipe: str, limits: Limits, spared: int | None = None) -> Candidate:
         """Converts and compares, and writes nothing.

@@ -22,6 +22,9 @@ MISSING_SHARE: Final = 1 / 16
 """Share of a JPEG's rows that may be missing at its end. It is decoded as far as it goes; a file that lacks more is taken
 for one whose copying broke off."""
 
+Levels = tuple[float, float] | None
+"""As in `InputSpec`."""
+
 _REDUCED: Final = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -33,12 +36,12 @@ _GREY_EIGHTH: Final = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTA
 _END: Final = b"\xff\xd9"
 
 
-def read_picture(path: Path, covering: int | None = None) -> Frame:
+def read_picture(path: Path, covering: int | None = None, levels: Levels = None) -> Frame:
     """Reads a picture file into a frame.
 
     Args:
         path: of the file.
-        covering: see `decode_picture`.
+        covering, levels: see `decode_picture`.
 
     Raises:
         PictureError: the file cannot be read or decoded, or holds only a part of its picture.
@@ -48,12 +51,12 @@ def read_picture(path: Path, covering: int | None = None) -> Frame:
     except OSError as error:
         raise PictureError(f"{path}: {error.strerror or error}") from error
     try:
-        return decode_picture(data, covering)
+        return decode_picture(data, covering, levels)
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from None
 
 
-def decode_picture(data: bytes, covering: int | None = None) -> Frame:
+def decode_picture(data: bytes, covering: int | None = None, levels: Levels = None) -> Frame:
     """Decodes the bytes of a picture file to a frame: uint8, shape (height, width, 3), B, G, R.
 
     Turned upright by its EXIF orientation; grey, CMYK and 16-bit pictures become 8-bit colour, transparency is
@@ -65,6 +68,7 @@ def decode_picture(data: bytes, covering: int | None = None) -> Frame:
             that many pixels or more. Its pixels differ from those of a full decode by a few levels, so this is for
             pictures that are distorted anyway, never for what is to be as the device sees it. 12 megapixels at an
             eighth: 15 ms against 64.
+        levels: of a model's `InputSpec`: which levels of a picture with more than 8 bits become 0 and 255.
 
     Raises:
         PictureError: the bytes are no picture that OpenCV decodes, or hold only a part of one.
@@ -84,13 +88,43 @@ def decode_picture(data: bytes, covering: int | None = None) -> Frame:
     mode = _REDUCED[factor]
     if header.kind == "AVIF":
         mode |= cv2.IMREAD_IGNORE_ORIENTATION  # the format's own turns count, not those in its EXIF
+    if header.deep and levels is not None:
+        mode |= cv2.IMREAD_ANYDEPTH
     try:
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error as error:
         raise PictureError(f"not decodable: {error.err}") from error
     if frame is None:
         raise PictureError(f"not a whole {header.kind} picture, or one of a kind that OpenCV does not decode")
+    if levels is not None and frame.dtype != np.uint8:
+        frame = _in_8_bits(frame, levels)
     return _turned(frame, header.turns)  # type: ignore[arg-type]
+
+
+def deep_levels(data: bytes) -> tuple[float, float] | None:
+    """Least and largest level of a picture with more than 8 bits a level; None for other pictures.
+
+    Raises:
+        PictureError: see `decode_picture`.
+    """
+    header = read_header(data)
+    if header is None or not header.deep:
+        return None
+    _shrink(header, None)
+    try:
+        levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise PictureError(f"not decodable: {error.err}") from error
+    if levels is None or levels.dtype == np.uint8 or not np.isfinite(levels).any():
+        return None
+    return float(np.nanmin(levels)), float(np.nanmax(levels))
+
+
+def _in_8_bits(picture: cv2.typing.MatLike, levels: tuple[float, float]) -> Frame:
+    """Brings `levels` to 0 and 255, linearly, in single precision; what lies outside is clipped, what is no number is 0."""
+    low, high = levels
+    scaled = (picture.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    return np.asarray(np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)), np.uint8)
 
 
 def is_cut(data: bytes) -> bool:

@@ -38,6 +38,8 @@ class InputSpec:
             price of its proportions, `pad` uses the whole frame and fills the rest with grey.
         color_order: of the channels the model takes.
         resampling: the shrink of this module, by name, so that a later one cannot be mistaken for it.
+        levels: of pictures with more than 8 bits a level, thermal ones, say: the level that becomes 0 and the one that
+            becomes 255, linearly; `images.decode_picture` applies it. None: all 16 bits are brought to 8.
     """
 
     width: int = 160
@@ -45,6 +47,7 @@ class InputSpec:
     crop: Crop = "center"
     color_order: ColorOrder = "RGB"
     resampling: Resampling = "halve-linear-exact"
+    levels: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name, side in (("width", self.width), ("height", self.height)):
@@ -57,6 +60,8 @@ class InputSpec:
         ):
             if value not in known:
                 raise InputSpecError(f"input {name} must be one of {', '.join(known)}, not {value!r}")
+        if self.levels is not None:
+            object.__setattr__(self, "levels", _checked_levels(self.levels))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -64,7 +69,11 @@ class InputSpec:
         return (self.height, self.width, 3)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The fields; without `levels` where there are none, as before there were any."""
+        fields = asdict(self)
+        if self.levels is None:
+            del fields["levels"]
+        return fields
 
     @classmethod
     def from_json(cls, fields: object) -> Self:
@@ -73,9 +82,31 @@ class InputSpec:
         Raises:
             InputSpecError: a field is missing, unknown or out of range.
         """
-        if not isinstance(fields, dict) or set(fields) != set(cls.__dataclass_fields__):
+        if not isinstance(fields, dict) or {"levels": None, **fields}.keys() != cls.__dataclass_fields__.keys():
             raise InputSpecError(f"an input specification has the fields {', '.join(cls.__dataclass_fields__)}")
         return cls(**fields)
+
+
+def parse_levels(text: str) -> tuple[float, float]:
+    """Reads `7300..8300`.
+
+    Raises:
+        InputSpecError: it is not two numbers, the lower one first.
+    """
+    low, _, high = text.partition("..")
+    try:
+        return _checked_levels((float(low), float(high)))
+    except ValueError:
+        raise InputSpecError(f"levels are two numbers, the lower one first: 7300..8300, not {text!r}") from None
+
+
+def _checked_levels(levels: object) -> tuple[float, float]:
+    if not isinstance(levels, tuple | list) or len(levels) != 2 or not all(type(one) in (int, float) for one in levels):
+        raise InputSpecError(f"input levels must be two numbers, not {levels!r}")
+    low, high = map(float, levels)
+    if not -1e9 < low < high < 1e9:
+        raise InputSpecError(f"input levels must be two numbers, the lower one first, not {levels!r}")
+    return low, high
 
 
 def preprocess(frame: Frame, spec: InputSpec, out: Frame | None = None) -> Frame:

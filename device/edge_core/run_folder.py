@@ -180,7 +180,7 @@ def read_held_out(
         left_out = len(distinct.photos) - len(photos)
         advice = f"the run was trained or validated on every usable photo of {data}"
     files = [(photo.path, photo.label) for photo in photos]
-    reading = read_photos(files, visit, track=track, label="Reading test photos")
+    reading = read_photos(files, visit, track=track, levels=run.card.input.levels, label="Reading test photos")
     if not reading.photos:
         raise RunFolderError(f"{run.folder}: {advice}")
     return HeldOut(reading.photos, reading.values, (*unusable, *reading.unusable), left_out)
@@ -196,7 +196,14 @@ def read_training_photos(
     """
     found = spread([(photo.path, photo.label) for photo in run.splits["train"] if photo.path.is_file()], count)
     known = {photo.sha256 for photo in run.splits["train"]}
-    reading = read_photos(found, visit, wanted=known.__contains__, track=track, label="Reading calibration photos")
+    reading = read_photos(
+        found,
+        visit,
+        wanted=known.__contains__,
+        levels=run.card.input.levels,
+        track=track,
+        label="Reading calibration photos",
+    )
     if not reading.photos:
         raise RunFolderError(
             f"{run.folder}: its training photos are no longer where they were; give photos with --calibration PHOTOS"

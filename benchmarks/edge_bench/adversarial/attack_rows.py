@@ -189,7 +189,7 @@ def _pictures(
     track: Track,
 ) -> Mapping[str, list[list[Names]]]:
     """What is shown to all rows: the originals, noise, and what an attack makes, picture by picture for each epsilon."""
-    pixels = np.stack([preprocess(read_picture(path), spec) for path in originals])
+    pixels = np.stack([preprocess(read_picture(path, levels=spec.levels), spec) for path in originals])
     shown = {ORIGINAL: [[save_for(specs, read_picture(path), folder, path.stem) for path in originals]], NOISE: []}
     attacks = [name for name in settings.attacks if name != SQUARE]
     for epsilon in settings.epsilons:

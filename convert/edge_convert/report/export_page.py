@@ -100,7 +100,7 @@ def _changed(comparison: Comparison, spec: InputSpec) -> Html:
 def _pictures(changed: Sequence[Changed], spec: InputSpec) -> Iterator[page.Picture]:
     for item in changed:
         try:
-            pixels = preprocess(read_picture(item.path), replace(spec, color_order="BGR"))
+            pixels = preprocess(read_picture(item.path, levels=spec.levels), replace(spec, color_order="BGR"))
         except PictureError:  # gone since it was scored
             continue
         yield page.Picture(

@@ -101,7 +101,10 @@ class ModelCard:
 
     def to_text(self) -> str:
         """The JSON of `card.json`: the same card gives the same bytes."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+        return (
+            json.dumps({"schema": SCHEMA, **asdict(self), "input": self.input.to_json()}, indent=2, ensure_ascii=False)
+            + "\n"
+        )
 
     @classmethod
     def from_text(cls, text: str) -> Self:

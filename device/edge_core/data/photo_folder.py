@@ -19,7 +19,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 from edge_core.errors import DatasetError, PictureError
 from edge_core.image_header import format_of
-from edge_core.images import decode_picture
+from edge_core.images import Levels, decode_picture
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 
@@ -332,6 +332,7 @@ def read_photos(
     visit: Callable[[int, Frame], T],
     *,
     wanted: Callable[[str], bool] = lambda sha256: True,
+    levels: Levels = None,
     track: Track = silently,
     label: str = "Reading photos",
 ) -> Reading[T]:
@@ -340,6 +341,7 @@ def read_photos(
     Args:
         found: (path, label) pairs.
         visit: called from several threads with the photo's position in `found` and its frame.
+        levels: as in `images.decode_picture`.
         wanted: asked with the SHA-256 before decoding; photos it turns down appear nowhere in the result.
         track: shows progress.
         label: of the progress.
@@ -349,7 +351,11 @@ def read_photos(
         try:
             data = path.read_bytes()
             sha256 = hashlib.sha256(data).hexdigest()
-            return (Photo(path, label, sha256), visit(position, decode_picture(data))) if wanted(sha256) else None
+            return (
+                (Photo(path, label, sha256), visit(position, decode_picture(data, levels=levels)))
+                if wanted(sha256)
+                else None
+            )
         except PictureError as error:
             return Unusable(path, str(error))
         except OSError as error:

@@ -68,7 +68,7 @@ def images(
             unusable |= named
             say(f"{'error' if named else 'warning'}: {error}")
 
-        for result in classify_stream(classifier, Pictures(pictures, skipped), top):
+        for result in classify_stream(classifier, Pictures(pictures, skipped, classifier.card.input.levels), top):
             shown = True
             print(_json(result) if as_json else f"{result.frame.source}  {scores(result.top)}", flush=True)
         if unusable or not shown:

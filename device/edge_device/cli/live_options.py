@@ -274,6 +274,7 @@ def live(
             mode,
             lambda path, error: say(f"warning: {error}"),
             covering=None if whole else max(needed, PAGE_SIDE if web or (mqtt and mqtt_picture) else 0),
+            levels=classifier.card.input.levels,
             realtime=realtime,
             reconnect=True,
             wait=wait,

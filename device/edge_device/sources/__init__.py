@@ -14,6 +14,7 @@ from pathlib import Path
 from edge_core.data.photo_folder import HEAD_BYTES
 from edge_core.errors import SettingsError, SourceError
 from edge_core.image_header import format_of
+from edge_core.images import Levels
 from edge_device.interrupts import interruptible
 from edge_device.sources.fake import FakeCamera, fake_camera
 from edge_device.sources.network.addresses import is_address, redact, split_address
@@ -60,6 +61,7 @@ def open_source(
     skipped: Skipped | None = None,
     *,
     covering: int | None = None,
+    levels: Levels = None,
     realtime: bool = False,
     reconnect: bool = False,
     wait: bool = False,
@@ -75,6 +77,7 @@ def open_source(
         skipped: as in `Pictures`.
         covering: the shorter side in pixels that frames must keep at least, where they can be decoded at a part of their
             size: JPEGs of cameras and of standard input. Pictures in files are always decoded whole.
+        levels: of the model's `InputSpec`, for picture files with more than 8 bits a level.
         realtime: plays a video as if it were a camera.
         reconnect: opens a camera that is lost again, for as long as it takes.
         wait: for a camera that is not there at first, as well; with `reconnect`.
@@ -90,7 +93,7 @@ def open_source(
     if camera:
         source = interruptible(lambda: Reconnecting(camera, told, wait=wait) if reconnect else camera())
     else:
-        source = interruptible(lambda: _file(text, skipped, covering, realtime))
+        source = interruptible(lambda: _file(text, skipped, covering, realtime, levels))
     try:
         yield source
     finally:
@@ -131,19 +134,19 @@ def _camera(text: str, mode: CameraMode, covering: int | None, told: Told) -> Ca
     return None
 
 
-def _file(text: str, skipped: Skipped | None, covering: int | None, realtime: bool) -> Source:
+def _file(text: str, skipped: Skipped | None, covering: int | None, realtime: bool, levels: Levels) -> Source:
     path = Path(text)
     if text == "-":
         return StandardInput(covering)
     if text and not path.exists() and any(mark in text for mark in "*?["):
-        return Pictures(matching(text), skipped)
+        return Pictures(matching(text), skipped, levels)
     if not text or not path.exists():
         raise SourceError(
             f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera, and rtsp:// or "
             "http:// begins the address of one on the network"
         )
     if path.is_dir() or _is_picture(path):
-        return Pictures([path], skipped)
+        return Pictures([path], skipped, levels)
     return Video(path, realtime)
 
 

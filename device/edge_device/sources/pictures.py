@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_core.data.photo_folder import is_litter, natural_key, walk, why_no_picture
 from edge_core.errors import PictureError, SourceError
-from edge_core.images import read_picture
+from edge_core.images import Levels, read_picture
 from edge_device.sources.source import Source, SourceFrame
 
 Skipped = Callable[[Path, PictureError], None]
@@ -17,15 +17,17 @@ Skipped = Callable[[Path, PictureError], None]
 class Pictures(Source):
     """Picture files, and those below folders in natural order: `2.jpg` before `10.jpg`."""
 
-    def __init__(self, paths: Sequence[Path], skipped: Skipped | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], skipped: Skipped | None = None, levels: Levels = None) -> None:
         """Takes files, which must be pictures, and folders, of which only the pictures count.
 
         Args:
             paths: given in this order.
             skipped: told of a picture that cannot be read and of a folder without one; these raise PictureError
                 otherwise.
+            levels: of the model's `InputSpec`.
         """
         self._paths = paths
+        self._levels = levels
         self._skipped = skipped
         self._closed = False
         self._unreadable = 0
@@ -45,7 +47,7 @@ class Pictures(Source):
                 try:
                     if path.is_dir():
                         raise PictureError(f"{path}: the folder holds no pictures")
-                    image = read_picture(path)
+                    image = read_picture(path, levels=self._levels)
                 except PictureError as error:
                     if self._skipped is None:
                         raise

@@ -1,16 +1,17 @@
 """The `edge-train` command."""
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import PictureError
 from edge_core.files import require_free, require_writable
-from edge_core.preprocess import InputSpec
+from edge_core.preprocess import InputSpec, parse_levels
 from edge_core.run_folder import read_run
 from edge_device.console import (
     Debug,
@@ -28,6 +29,9 @@ from edge_train.cli.explain import app as explain
 from edge_train.doctor.training_doctor import main as examine_computer
 from edge_train.doctor.workstation import cache_folder
 from edge_train.training.workers import read_worker, restarted_when_lost
+
+if TYPE_CHECKING:
+    from edge_train.data.dataset import PhotoSet
 
 app = command_line("Train MobileNet on your photos.")
 app.add_typer(explain, name="explain")
@@ -94,6 +98,13 @@ def fit(
     crop: Annotated[
         str, typer.Option(help="center, stretch or pad: what becomes of photos that are not square.")
     ] = "center",
+    levels: Annotated[
+        str,
+        typer.Option(
+            help="Of 16-bit and thermal photos: the levels that become black and white, 7300..8300, or auto for the least and the largest of the training photos. Recorded in the model. Default: 0..65535.",
+            show_default=False,
+        ),
+    ] = "",
     alpha: Annotated[
         float, typer.Option(help="Width of a MobileNet; of V2 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4)
     ] = 1.0,
@@ -160,6 +171,8 @@ def fit(
             from edge_train.training.checkpoints import check_out
         if out is not None:
             check_out(out)
+        if levels not in ("", "auto"):
+            parse_levels(levels)
         settings = Settings(
             seed=seed,
             augment=augment.value,
@@ -197,7 +210,7 @@ def fit(
             from edge_train.training.fit import fit as fit_photos
         architecture = ARCHITECTURES[backbone.value]
         side = image_size or architecture.size
-        spec = InputSpec(side, side, crop)  # type: ignore[arg-type]
+        spec = InputSpec(side, side, crop, levels=_levels(levels, photos, say))  # type: ignore[arg-type]
         found = find_weights(weights, alpha=alpha, size=side, cache=cache_folder(), architecture=architecture)
         say(f"weights: {found.source}")
         fitted = fit_photos(
@@ -368,3 +381,20 @@ def doctor(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = N
 
 def _say_groups(what: str, groups: list[list[Photo]]) -> None:
     say_first(what, [", ".join(str(photo.path) for photo in group) for group in groups])
+
+
+def _levels(text: str, photos: "PhotoSet", say: Callable[[str], None]) -> tuple[float, float] | None:
+    """The range that `--levels` states; warns if there is none and the photos would lose most of their levels."""
+    from edge_train.data.deep import find_deep_photos
+
+    if text not in ("", "auto"):
+        return parse_levels(text)
+    deep = find_deep_photos([photo.path for photo in photos.splits["train"]])
+    if deep is None:
+        return None
+    if text == "auto":
+        say(f"levels: {deep.levels[0]:g} becomes black, {deep.levels[1]:g} white, in {deep.count} photos")
+        return deep.levels
+    if deep.warning():
+        say(f"warning: {deep.warning()}")
+    return None

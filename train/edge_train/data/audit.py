@@ -10,9 +10,11 @@ from typing import Any, Final
 from edge_core.data.photo_folder import HEAD_BYTES, LITTER_REASON, Photo, Unusable, read_photos, without_copies
 from edge_core.errors import DatasetError
 from edge_core.image_header import format_of
+from edge_core.images import is_cut
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_train.data.dataset import Found, divide
+from edge_train.data.deep import DeepPhotos, find_deep_photos
 from edge_train.data.near_duplicates import Sketch, look_alike_groups, sketch
 
 IMBALANCE: Final = 3.0
@@ -54,6 +56,8 @@ class Inspection:
         unusable: files that cannot be read or decoded.
         passed_over: what else lies in the folder, and why it is not used.
         notes: what was decided about the folder, in whole sentences.
+        deep: the photos with more than 8 bits a level.
+        cut: number of JPEGs that lack their end, and are decoded as far as they go.
         repeated: groups of files with the same content, of which one is used.
         contradicted: groups of files with the same content in two classes, of which none is used.
         near: groups of photos that look alike, those across classes and splits first.
@@ -71,6 +75,8 @@ class Inspection:
     near: list[NearDuplicates]
     passed_over: tuple[Unusable, ...] = ()
     notes: tuple[str, ...] = ()
+    deep: DeepPhotos | None = None
+    cut: int = 0
 
     @property
     def photos(self) -> int:
@@ -79,6 +85,7 @@ class Inspection:
     def warnings(self) -> list[str]:
         """What to look at before training, in words."""
         found = [f"fit would refuse it: {self.refusal}"] if self.refusal else []
+        found += [self.deep.warning()] if self.deep and self.deep.warning() else []
         least, most = (choose(self.counts, key=lambda label: self.counts[label]) for choose in (min, max))
         if self.counts[most] >= IMBALANCE * self.counts[least]:
             found.append(
@@ -87,6 +94,7 @@ class Inspection:
             )
         for count, what in (
             (len(self.unusable), "cannot be read"),
+            (self.cut, "are JPEGs that lack their end, and are used as far as they go"),
             (
                 sum(item.reason != LITTER_REASON for item in self.passed_over),
                 "are not pictures, or not in a class, and passed over",
@@ -163,8 +171,9 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
         DatasetError: not a single photo can be read.
     """
 
-    def visit(position: int, frame: Frame) -> tuple[int, int, str, Sketch]:
-        return frame.shape[1], frame.shape[0], _format(found.files[position][0]), sketch(frame)
+    def visit(position: int, frame: Frame) -> tuple[int, int, str, Sketch, bool]:
+        data = found.files[position][0].read_bytes()
+        return frame.shape[1], frame.shape[0], format_of(data[:HEAD_BYTES]), sketch(frame), is_cut(data)
 
     reading = read_photos(found.files, visit, track=track, label="Inspecting photos")
     if not reading.photos:
@@ -206,6 +215,8 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
         near=sorted(near, key=lambda group: (not group.across_classes, not group.across_splits)),
         passed_over=found.passed_over,
         notes=found.notes,
+        deep=find_deep_photos([photo.path for photo in photos]),
+        cut=sum(value[4] for value in reading.values),
     )
 
 
@@ -223,9 +234,3 @@ def spread(photos: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, s
 
 def _members(groups: Sequence[NearDuplicates], kind: str) -> int:
     return sum(len(group.photos) for group in groups if getattr(group, kind))
-
-
-def _format(path: Path) -> str:
-    """The format by the file's first bytes; its name need not tell the truth."""
-    with path.open("rb") as file:
-        return format_of(file.read(HEAD_BYTES))

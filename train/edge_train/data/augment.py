@@ -62,7 +62,7 @@ class ViewMaker:
         drawn = not any(self._as_seen(number) for number in self.numbers)
         # The smallest window of what was decoded still covers the input.
         covering = ceil(max(self.spec.shape) / SMALLEST_WINDOW) if drawn else None
-        frame = read_picture(photo.path, covering)
+        frame = read_picture(photo.path, covering, self.spec.levels)
         views = np.empty((len(self.numbers), *self.spec.shape), np.uint8)
         for number, out in zip(self.numbers, views, strict=True):
             self._make(frame, number, zlib.crc32(f"{photo.sha256}:{number}".encode()), out)
@@ -70,9 +70,10 @@ class ViewMaker:
 
     def name(self, number: int) -> str:
         """Of a view, the same for the same pixels."""
+        levels = f" {self.spec.levels[0]:g}..{self.spec.levels[1]:g}" if self.spec.levels else ""
         if self._as_seen(number):
-            return f"{VERSION} mirrored" if number else f"{VERSION} as seen"
-        more = "" if self.augment == "camera" else f" {self.augment}"
+            return f"{VERSION} mirrored{levels}" if number else f"{VERSION} as seen{levels}"
+        more = levels if self.augment == "camera" else f" {self.augment}{levels}"
         return f"{DRAWN_VERSION} drawn {number} {self.seed} {self.mirror}{more}"
 
     def _as_seen(self, number: int) -> bool:

@@ -49,5 +49,5 @@ def predict(run: Run, picture: Path, model: "keras.Model", count: int = 3) -> li
     Raises:
         PictureError: it cannot be decoded.
     """
-    pixels = preprocess(read_picture(picture), run.card.input)
+    pixels = preprocess(read_picture(picture, levels=run.card.input.levels), run.card.input)
     return top(model.predict_on_batch(pixels[None].astype(np.float32))[0], run.card.labels, count)

@@ -327,7 +327,7 @@ THUMBNAIL: Final = InputSpec(192, 192)
 def _seen(path: Path, spec: InputSpec) -> Frame | None:
     """A photo as the model sees it, uint8 RGB; None if it is no longer there."""
     try:
-        return preprocess(read_picture(path), replace(spec, color_order="RGB"))
+        return preprocess(read_picture(path, levels=spec.levels), replace(spec, color_order="RGB"))
     except PictureError:
         return None
 

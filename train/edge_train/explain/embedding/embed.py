@@ -124,7 +124,7 @@ class Embedder:
         Raises:
             PictureError: it cannot be decoded.
         """
-        return self(preprocess(read_picture(path), self.run.card.input)[None])[0]
+        return self(preprocess(read_picture(path, levels=self.run.card.input.levels), self.run.card.input)[None])[0]
 
 
 def embed(

@@ -204,7 +204,7 @@ def explain_pictures(
         SettingsError: no such label or layer.
         ModelFormatError: a .tflite that cannot be run, or is of another run.
     """
-    pixels = [preprocess(read_picture(path), run.card.input) for path in pictures]
+    pixels = [preprocess(read_picture(path, levels=run.card.input.levels), run.card.input) for path in pictures]
     return _explain(run, list(pictures), pixels, files, label, layer, patches, False, track)
 
 

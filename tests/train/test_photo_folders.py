@@ -1,0 +1,139 @@
+"""Folders as phones, network storage and thermal cameras make them."""
+
+import io
+import unicodedata
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_core.artifact.card import ModelCard
+from edge_core.errors import InputSpecError
+from edge_core.images import decode_picture
+from edge_core.preprocess import InputSpec, parse_levels, preprocess
+from edge_train.data.audit import Inspection, inspect
+from edge_train.data.dataset import find_dataset
+from edge_train.data.deep import find_deep_photos
+
+
+def picture(seed: int) -> Image.Image:
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return Image.fromarray(small).resize((64, 48), Image.Resampling.BICUBIC)
+
+
+def saved(seed: int, kind: str) -> bytes:
+    file = io.BytesIO()
+    picture(seed).save(file, kind)
+    return file.getvalue()
+
+
+def inspected(folder: Path) -> Inspection:
+    return inspect(find_dataset(str(folder), cache=folder))
+
+
+NAMES = {
+    **dict.fromkeys(
+        ("p.jpg", "s.jfif", "t.jpe", "u.jif", "noextension", "w.jpg.tmp", "af.jpg_large", "ai.jpg~"), "JPEG"
+    ),
+    "x.bmp": "BMP",
+    "ac.dib": "BMP",
+    "y.tif": "TIFF",
+    "z.gif": "GIF",
+    "aa.png": "PNG",
+    "ad.apng": "PNG",
+    "ab.webp": "WEBP",
+    "ae.jp2": "JPEG2000",
+    "ag.mpo": "MPO",
+    "ak.avif": "AVIF",
+    "am.ppm": "PPM",
+    "h.heic": "HEIF",
+}
+
+
+def test_a_photo_counts_whatever_its_name_is_and_what_does_not_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    for number, label in enumerate(("a", "b")):
+        (tmp_path / label / "@eaDir" / "p.jpg").mkdir(parents=True)
+        (tmp_path / label / "@eaDir" / "p.jpg" / "SYNOPHOTO_THUMB_M.jpg").write_bytes(saved(0, "JPEG"))
+        for seed, (name, kind) in enumerate(NAMES.items()):
+            (tmp_path / label / name).write_bytes(saved(100 * number + seed, kind))
+        (tmp_path / label / "cut.jpg").write_bytes(saved(900 + number, "JPEG")[:-2])
+        (tmp_path / label / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(99))
+        (tmp_path / label / "notes.txt").write_text("no picture")
+    found = inspected(tmp_path)
+    assert found.counts == {"a": len(NAMES) + 1, "b": len(NAMES) + 1}
+    assert found.unusable == ()
+    assert sorted((item.path.name, item.reason) for item in found.passed_over)[::2] == [
+        ("@eaDir", "litter of an operating system or of network storage"),
+        ("IMG_1.MOV", "a video"),
+        ("notes.txt", "not a picture"),
+    ]
+    warnings = " ".join(found.warnings())
+    assert "2 files are JPEGs that lack their end" in warnings
+    assert "4 files are not pictures" in warnings
+
+
+def test_classes_that_differ_in_normalization_alone_are_one(tmp_path: Path) -> None:
+    names = (unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café"), "tea")
+    for number, label in enumerate(names):
+        (tmp_path / label).mkdir()
+        for seed in range(4):
+            (tmp_path / label / f"{seed}").write_bytes(saved(10 * number + seed, "PNG"))
+    found = inspected(tmp_path)
+    assert found.counts == {names[0]: 8, "tea": 4}
+    assert "one class" in found.to_text()
+
+
+@pytest.fixture
+def thermal(tmp_path: Path) -> list[Path]:
+    """Ramps from 7300 to 8300 in 16 bits."""
+    ramp = np.tile(np.linspace(7300, 8300, 256).round().astype(np.uint16), (64, 1))
+    paths = []
+    for label in ("cold", "warm"):
+        (tmp_path / label).mkdir()
+        for suffix in (".png", ".tif"):
+            paths.append(tmp_path / label / f"1{suffix}")
+            assert cv2.imwrite(str(paths[-1]), ramp if label == "cold" else ramp[:, ::-1])
+    return paths
+
+
+def test_thermal_photos_are_warned_of_and_a_stated_range_uses_all_levels(thermal: list[Path]) -> None:
+    deep = find_deep_photos(thermal)
+    assert deep is not None
+    assert (deep.count, deep.low, deep.high, deep.used) == (4, 7300, 8300, 5)
+    (warning,) = [line for line in inspected(thermal[0].parents[1]).warnings() if "16 bits" in line]
+    assert "use 5 of the 256" in warning
+    assert "--levels 7300..8300" in warning
+    data = thermal[0].read_bytes()
+    assert len(np.unique(decode_picture(data))) == 5
+    stretched = decode_picture(data, levels=deep.levels)
+    assert np.array_equal(stretched[0, :, 0], np.arange(256))
+    assert (decode_picture(data, levels=(7800, 8300))[:, :128] == 0).all()
+
+
+def test_photos_of_8_bits_and_of_all_16_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "8.jpg").write_bytes(saved(1, "JPEG"))
+    assert find_deep_photos([tmp_path / "8.jpg"]) is None
+    assert np.array_equal(decode_picture(saved(1, "JPEG"), levels=(7300, 8300)), decode_picture(saved(1, "JPEG")))
+    cv2.imwrite(str(tmp_path / "16.png"), np.tile((np.arange(256) * 257).astype(np.uint16), (64, 1)))
+    full = find_deep_photos([tmp_path / "16.png"])
+    assert full is not None
+    assert full.warning() == ""
+
+
+def test_the_range_is_in_the_card_and_cards_without_one_are_read_and_written_as_before() -> None:
+    old = {"width": 32, "height": 32, "crop": "center", "color_order": "RGB", "resampling": "halve-linear-exact"}
+    assert InputSpec.from_json(old).levels is None
+    assert InputSpec.from_json(old).to_json() == old
+    spec = InputSpec(32, 32, levels=parse_levels("7300..8300"))
+    card = ModelCard(labels=("cold", "warm"), input=spec)
+    assert ModelCard.from_text(card.to_text()).input == spec
+    assert preprocess(np.zeros((9, 9, 3), np.uint8), spec).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("text", ["", "7300", "8300..7300", "a..b", "1..1", "nan..3", "0..inf"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(InputSpecError, match="level"):
+        parse_levels(text)
