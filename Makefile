@@ -10,6 +10,7 @@
 # make verify-pi-32  what there is for 32-bit Raspberry Pi OS
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
+# make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract
 # make docs   the documentation as a site, in site/
 # make clean  removes .venv, the demo, the documentation and dist/
 
@@ -108,6 +109,10 @@ verify-instructions: $(READY)
 
 verify-gpu: $(READY)
 	$(BIN)/python -m tests.gpu.verify "$(DATA)" $(OPTIONS)
+
+# Exit status 1 if a mutant survives that is not known to do what the original does.
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants $(if $(EACH),--each $(EACH)) $(if $(CONTRACTS),$(CONTRACTS))
 
 clean:
 	rm -rf .venv $(DEMO) dist site

@@ -2,10 +2,12 @@
 
 import gzip
 import importlib.metadata
+import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -17,15 +19,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tests.emulated.artifacts import PHOTOS, ROOT, pictures_of
 from tests.emulated.guest.main import STAGES, Outcome
-from tests.emulated.guest.measured import Arrays
+from tests.emulated.guest.measured import Arrays, measured
+from tests.emulated.guest.pictures import evenly
 from tests.emulated.pins import lines, pinned
-from tests.emulated.tables import STEP, compared, faults_table, rows_table, stages_table
-from tests.emulated.verify import ALL_TESTS, LEFT_OUT, MACHINES, TESTS, dated_by_content, plan
+from tests.emulated.tables import STEP, compared, faults_table, rows_table, spread, spread_table, stages_table
+from tests.emulated.verify import ALL_TESTS, LEFT_OUT, MACHINES, TESTS, dated_by_content, plan, seen, shown_scores
 
 from edge_bench.arm.initrd import Kernel, initrd, load_order
 from edge_bench.arm.machine import Machine, Running, command
 from edge_bench.arm.user_mode import CORES, Counts, parse_counts, write_system
+from edge_core import Frame, InputSpec, preprocess
 from edge_core.errors import HostError, RuntimeMissingError
+from edge_core.images import encode_jpeg
 
 from ..programs import needs
 
@@ -144,10 +149,11 @@ def test_the_pinned_wheels_are_all_that_the_product_requires() -> None:
     pinned = dict(line.split()[0].split("==") for line in text.splitlines())
     assert all(re.fullmatch(r"\S+==\S+( --hash=sha256:[0-9a-f]{64})+", line) for line in text.splitlines())
     environment = {"platform_machine": "aarch64", "extra": ""}
-    for line in importlib.metadata.requires("edge-mobilenet") or ():
-        wanted = Requirement(line)
-        if wanted.marker is None or wanted.marker.evaluate(environment):
-            assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), line
+    required = [Requirement(line) for line in importlib.metadata.requires("edge-mobilenet") or ()]
+    light = [wanted for wanted in required if wanted.marker is None or wanted.marker.evaluate(environment)]
+    assert {"numpy", "opencv-python", "ai-edge-litert"} <= {wanted.name for wanted in light}
+    for wanted in light:
+        assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), wanted
 
 
 def test_bytes_are_compared_photo_by_photo() -> None:
@@ -175,6 +181,60 @@ def test_bytes_are_compared_photo_by_photo() -> None:
     table = rows_table(list(rows.values())).splitlines()
     assert table[1].split() == ["board", "preprocess", "2x2", "2", "of", "3", "2", "DIFFERS"]
     assert table[3].endswith("1e-07               sums in another order")
+
+
+def test_scores_of_few_labels_prove_nothing() -> None:
+    rng = np.random.default_rng(0)
+    sure = np.full((100, 13), 0.01, np.float32)
+    sure[:, 1] = 0.9
+    for scores, named, different, reason in (
+        (sure, 1, 1, "names 1 of 10 labels"),
+        (sure + rng.random((100, 13)).astype(np.float32) / 100, 1, 100, "names 1 of 10 labels"),
+        (np.eye(13, dtype=np.float32)[np.arange(100) % 13], 13, 13, "gives 13 different scores of 100 photos"),
+        (rng.random((100, 13)).astype(np.float32), 13, 100, ""),
+    ):
+        one = spread("a", scores, needed=10)
+        assert (one.named, one.scores, one.photos) == (named, different, 100)
+        assert one.wrong.startswith(reason) and bool(one.wrong) == bool(reason)
+    assert [spread("a", sure[:photos], 10).needed for photos in (100, 20, 4)] == [10, 5, 2]
+    assert spread("a", sure, 2).needed == 2
+    assert "FAILED: names 1 of 10 labels" in spread_table([spread("a", sure, 10)]).splitlines()[1]
+
+
+def test_photos_are_taken_at_equal_distances() -> None:
+    assert evenly("aabbcc", 3) == ["a", "b", "c"]
+    assert evenly("ab", 3) == ["a", "b"]
+    assert evenly("", 3) == []
+
+
+def test_what_machines_are_held_to_is_not_the_code_that_is_tried(
+    tiny_model: Callable[..., Path], colour_frames: dict[str, Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for label, frame in colour_frames.items():
+        (photos / f"{label}.jpg").write_bytes(encode_jpeg(frame, 90))
+    models = [tiny_model("uint8"), tiny_model("float32")]
+    wanted = measured(photos, models, by_the_product=False)
+    found = measured(photos, models)
+    assert sorted(wanted) == sorted(found)
+    assert all(wanted[what].tobytes() == found[what].tobytes() for what in wanted)
+    assert len(set(wanted["scores tiny-uint8"].argmax(1).tolist())) == 4
+
+    def swapped(frame: Frame, spec: InputSpec, out: Frame | None = None) -> Frame:
+        return preprocess(frame[..., ::-1], spec, out)
+
+    monkeypatch.setattr("edge_device.inference.interpreter.preprocess", swapped)
+    rows = {row.what: row.right for row in compared("board", measured(photos, models), wanted, ["tiny-uint8"])}
+    assert {what for what, right in rows.items() if not right} == {"scores tiny-uint8", "scores tiny-float32"}
+
+    shown = shown_scores(photos, models[0])
+    said = [{"photo": f"{label}.jpg", "label": label, "score": 1.0} for label in colour_frames]
+    for label, equal in (("red", 4), ("blue", 3)):
+        said[0]["label"] = label
+        (tmp_path / "live.json").write_text(json.dumps(said))
+        row = seen("board", tmp_path, models[0], shown)
+        assert (row.equal, row.count, row.right) == (equal, 4, equal == 4)
 
 
 def test_scores_that_are_no_numbers_are_not_right() -> None:
@@ -238,7 +298,7 @@ def test_photos_of_another_folder_are_taken_evenly(tmp_path: Path) -> None:
     (tmp_path / "given" / "notes.txt").touch()
     found = sorted(path.name for path in pictures_of(tmp_path / "given", tmp_path / "taken").iterdir())
     assert len(found) == PHOTOS
-    assert [sum(name.endswith(f"-{label}.jpg") for name in found) for label in range(3)] == [75, 75, 50]
+    assert [sum(name.endswith(f"-{label}.jpg") for name in found) for label in range(3)] == [67, 67, 66]
 
 
 def test_a_forked_command_is_piped_and_its_exit_status_is_known() -> None:

@@ -158,6 +158,7 @@ def test_the_table_has_a_line_for_each_step(
     profiled: Profile = profile(tiny_model(), xnnpack=False, runs=4)
     print_profile(profiled)
     output = capsys.readouterr().out
+    assert {"MEAN", "FULLY_CONNECTED", "SOFTMAX"} <= {step.operator for step in profiled.steps}
     assert all(step.operator in output for step in profiled.steps)
     assert f"{len(profiled.steps)} steps take {profiled.steps_ms:.3f} ms" in output
     assert max(map(len, output.splitlines()[:-3])) <= 100

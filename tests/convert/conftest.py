@@ -8,13 +8,14 @@ import pytest
 from edge_core import InputSpec, ModelCard
 from edge_core.data.photo_folder import find_photos, identify_photos, labels_of, split_photos
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, Run, read_run, write_photos
-from edge_keras.tf import keras
 
 SIDE = 48
 
 
 @pytest.fixture(scope="session")
 def small_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    from edge_keras.tf import keras  # not by tests that need none
+
     pixels = keras.Input((SIDE, SIDE, 3))
     blur = keras.layers.Conv2D(3, 3, padding="same", activation="relu6")
     dense = keras.layers.Dense(3, activation="softmax")

@@ -12,11 +12,10 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 from edge_convert import export as export_module
 from edge_convert.export import export, read_calibration
 from edge_convert.gate.candidate import Exported
-from edge_convert.gate.gate_comparison import Comparison, Scored, compare
+from edge_convert.gate.gate_comparison import Scored
 from edge_convert.gate.limits import Limits
 from edge_convert.quantize.recipes import RECIPES
 from edge_core.artifact.container import read_card
-from edge_core.data.photo_folder import Photo
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame
@@ -133,42 +132,6 @@ def test_weights_trained_to_be_rounded_are_converted_and_the_full_size_model_is_
     assert read_card(done.file).conversion["recipe"] == "int8-qat"
     assert (done.comparison.full_size.value, done.comparison.converted.value) == (1.0, 0.0)
     assert export(read_run(folder), "float16", tmp_path / "b.tflite").comparison.agreement.value == 1.0
-
-
-def test_comparison_counts_pairs() -> None:
-    photos = [Photo(Path(f"{row}.jpg"), "ab"[row % 2], "") for row in range(100)]
-    full, converted = np.zeros((100, 2), np.float32), np.zeros((100, 2), np.float32)
-    full[np.arange(100), np.arange(100) % 2] = 1  # right about all
-    converted[:] = full
-    converted[:10] = 1 - full[:10]  # wrong about ten
-    result = compare(full, converted, photos, ["a", "b"])
-    assert (result.full_size.value, result.converted.value, result.agreement.value) == (1.0, 0.9, 0.9)
-    assert result.drop_points == pytest.approx(10)
-    assert result.difference.low < -0.1 < result.difference.high < 0
-    assert [item.path.stem for item in result.changed] == [str(row) for row in range(10)]
-    assert (result.won, result.lost, result.p_value) == (0, 10, 2 / 1024)
-    assert result.score_difference == pytest.approx(0.1)
-    assert result.worst_class.photos == 50
-    assert result.worst_class.difference.value == pytest.approx(-0.1)
-    assert (result.changed[1].full_size_score, result.changed[1].converted_score) == (1.0, 1.0)
-
-
-def test_too_few_photos_are_said_to_be_too_few() -> None:
-    labels = ["a", "b"]
-
-    def lost(photos: int, wrong: int) -> Comparison:
-        truth = np.eye(2, dtype=np.float32)[np.zeros(photos, int)]
-        said = truth.copy()
-        said[:wrong] = 1 - said[:wrong]
-        return compare(truth, said, [Photo(Path(f"{row}.jpg"), "a", "") for row in range(photos)], labels)
-
-    few = lost(photos=40, wrong=1)
-    enough = few.photos_to_tell(max_drop=1.0)
-    assert enough is not None and enough > 400
-    assert (few.judge(1.0), few.passes(1.0), few.passes(3.0)) == ("too few photos to tell", False, True)
-    many = lost(photos=4000, wrong=100)
-    assert (many.photos_to_tell(1.0), many.judge(1.0), many.passes(1.0)) == (None, "over the limit", False)
-    assert (lost(photos=4000, wrong=8).judge(1.0), lost(photos=4000, wrong=8).passes(1.0)) == ("within the limit", True)
 
 
 def test_other_calibration_photos_are_taken(small_run: Run, colour_photos: Path, tmp_path: Path) -> None:

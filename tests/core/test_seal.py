@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core import InputSpec, ModelCard, complete, decode_picture, read_card
-from edge_core.artifact.golden import FLOAT, MAX_JPEG_BYTES, GoldenFrame, GoldenVectors, read_golden, to_jpeg
+from edge_core import Frame, InputSpec, ModelCard, complete, decode_picture, read_card
+from edge_core.artifact.golden import FLOAT, MAX_JPEG_BYTES, GoldenFrame, GoldenVectors, Tolerance, read_golden, to_jpeg
 from edge_core.artifact.seal import check_seal, read_seal, seal
 from edge_core.errors import ModelFormatError, SealError
 
@@ -91,6 +91,7 @@ def test_a_changed_bit_of_the_seal_or_of_the_directory_before_it_is_noticed(
 ) -> None:
     """Where a flip could hide the seal itself; `tests/device/test_verify.py` flips bits anywhere."""
     data = bytearray(SEALED[kind])
+    assert len(data) > 380
     for place in range(len(data) - 380, len(data)):
         for bit in range(8):
             data[place] ^= 1 << bit
@@ -183,6 +184,57 @@ def test_a_golden_frame_is_small_even_of_noise(height: int, width: int) -> None:
     jpeg = to_jpeg(noise, InputSpec(160, 160))
     assert len(jpeg) <= MAX_JPEG_BYTES
     assert decode_picture(jpeg).shape[2] == 3
+
+
+def test_a_golden_frame_is_compressed_more_then_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[int, int, int]] = []
+
+    def encode(frame: Frame, quality: int) -> bytes:
+        tried.append((*frame.shape[:2], quality))
+        return bytes(MAX_JPEG_BYTES if len(tried) == 7 else MAX_JPEG_BYTES + 1)
+
+    monkeypatch.setattr("edge_core.artifact.golden.encode_jpeg", encode)
+    assert len(to_jpeg(np.zeros((100, 200, 3), np.uint8), InputSpec(20, 40))) == MAX_JPEG_BYTES
+    assert tried == [
+        *((90, 180, 85), (90, 180, 70), (90, 180, 50), (90, 180, 30)),  # 2.25 times the longer side of the input
+        *((72, 144, 85), (72, 144, 70), (72, 144, 50)),
+    ]
+    tried[:] = [(0, 0, 0)] * 6
+    to_jpeg(np.zeros((50, 60, 3), np.uint8), InputSpec(40, 20))  # smaller than that: as it is
+    assert tried[6:] == [(50, 60, 85)]
+
+
+def test_a_golden_frame_is_never_without_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    def encode(frame: Frame, quality: int) -> bytes:
+        sizes.append(frame.shape[:2])
+        return bytes(MAX_JPEG_BYTES + (len(sizes) < 60))
+
+    monkeypatch.setattr("edge_core.artifact.golden.encode_jpeg", encode)
+    to_jpeg(np.zeros((2, 9, 3), np.uint8), InputSpec(20, 40))
+    assert sizes[-1] == (1, 1)
+
+
+def test_the_tolerance_is_that_of_the_runtime(written: Callable[[bytes], Path]) -> None:
+    golden = replace(GOLDEN, tolerance=Tolerance(0.1, 0.2))
+    assert (golden.tolerance_on("none 1.0"), golden.tolerance_on("none 1.1")) == (0.1, 0.2)
+    assert read_golden(written(seal(COMPLETE, golden))).tolerance == Tolerance(0.1, 0.2)
+    assert replace(golden, made_with={}).tolerance_on("none 1.0") == 0.2
+
+
+def test_golden_vectors_of_a_later_minor_schema_are_read(written: Callable[[bytes], Path]) -> None:
+    archive = io.BytesIO(COMPLETE)
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("golden.json", json.dumps({**TABLE, "schema": "1.7", "new": 3}))
+        opened.writestr("golden/0.jpg", JPEG)
+    assert len(read_golden(written(archive.getvalue())).frames) == 1
+
+
+def test_frames_come_back_each_with_its_own_picture(written: Callable[[bytes], Path]) -> None:
+    frames = tuple(replace(GOLDEN.frames[0], jpeg=bytes([255, 216, number]), scores=(number,)) for number in range(3))
+    read = read_golden(written(seal(COMPLETE, replace(GOLDEN, frames=frames)))).frames
+    assert [(frame.jpeg[2], frame.scores) for frame in read] == [(0, (0.0,)), (1, (1.0,)), (2, (2.0,))]
 
 
 def test_a_golden_frame_keeps_what_preprocess_has_to_do() -> None:

@@ -1,9 +1,13 @@
+import hashlib
 import io
 import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import flatbuffers
+import flatbuffers.number_types
+import flatbuffers.table
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -76,6 +80,100 @@ def test_attached_metadata_is_aligned_and_replaces_what_was_attached(kind: str) 
     assert bytes(model.buffers[entry.buffer].data) == METADATA
     assert once.find(METADATA) % 16 == 0
     Interpreter(model_content=once, num_threads=1).allocate_tensors()
+
+
+class Table:
+    """A flatbuffer's table, read by the numbers that the schema gives its fields."""
+
+    def __init__(self, data: bytes, place: int) -> None:
+        self._table = flatbuffers.table.Table(bytearray(data), place)
+
+    def _place(self, field: int) -> int:
+        return int(self._table.Offset(4 + 2 * field))
+
+    def there(self) -> list[int]:
+        return [field for field in range(12) if self._place(field)]
+
+    def text(self, field: int) -> str:
+        return bytes(self._table.String(self._table.Pos + self._place(field))).decode()
+
+    def byte(self, field: int) -> int:
+        return int(self._table.Get(flatbuffers.number_types.Uint8Flags, self._table.Pos + self._place(field)))
+
+    def table(self, field: int) -> "Table":
+        return Table(self._table.Bytes, self._table.Indirect(self._table.Pos + self._place(field)))
+
+    def tables(self, field: int) -> list["Table"]:
+        start, count = self._table.Vector(self._place(field)), self._table.VectorLen(self._place(field))
+        return [Table(self._table.Bytes, self._table.Indirect(start + 4 * index)) for index in range(count)]
+
+    def floats(self, field: int) -> list[float]:
+        start, count = self._table.Vector(self._place(field)), self._table.VectorLen(self._place(field))
+        kind = flatbuffers.number_types.Float32Flags
+        return [float(self._table.Get(kind, start + 4 * index)) for index in range(count)]
+
+
+def test_the_metadata_say_raw_rgb_pixels_in_and_a_score_per_label_out() -> None:
+    """Field numbers and enumerations of metadata_schema.fbs, tensorflow/lite-support."""
+    data = describe("tiny", "Colors", "7")
+    assert data[4:8] == b"M001"
+    model = Table(data, int.from_bytes(data[:4], "little"))
+    assert model.there() == [0, 1, 2, 3, 7]
+    assert [model.text(field) for field in (0, 1, 2, 7)] == ["tiny", "Colors", "7", "1.0.0"]
+    (graph,) = model.tables(3)
+    assert graph.there() == [2, 3]
+    ((pixels,), (scores,)) = graph.tables(2), graph.tables(3)
+
+    assert pixels.there() == [0, 1, 3, 4, 5]
+    assert pixels.text(0) == "image"
+    assert pixels.table(3).byte(0) == 2  # ImageProperties
+    assert pixels.table(3).table(1).byte(0) == 1  # ColorSpaceType RGB
+    (unit,) = pixels.tables(4)
+    assert unit.byte(0) == 1  # NormalizationOptions
+    assert (unit.table(1).floats(0), unit.table(1).floats(1)) == ([0.0], [1.0])  # mean, std: raw pixels
+    assert (pixels.table(5).floats(0), pixels.table(5).floats(1)) == ([255.0], [0.0])  # max, min
+
+    assert scores.there() == [0, 1, 3, 5, 6]
+    assert scores.text(0) == "scores"
+    assert scores.table(3).byte(0) == 1  # FeatureProperties
+    assert scores.table(3).table(1).there() == []
+    assert (scores.table(5).floats(0), scores.table(5).floats(1)) == ([1.0], [0.0])
+    (labels,) = scores.tables(6)
+    assert (labels.text(0), labels.byte(2)) == ("labels.txt", 2)  # TENSOR_AXIS_LABELS
+
+
+@kinds
+def test_a_complete_model_carries_its_metadata_and_names_what_it_tells_apart(kind: str) -> None:
+    made = complete(BARE[kind], CARD, "tiny")
+    model = schema.ModelT.InitFromPackedBuf(made)
+    (entry,) = [one for one in model.metadata if one.name == METADATA_NAME]
+    data = bytes(model.buffers[entry.buffer].data)
+    assert data == describe("tiny", "Image classifier: red, grün, blue, dark", "1")
+
+
+@kinds
+def test_the_same_metadata_are_attached_by_the_same_bytes_in_every_version(kind: str) -> None:
+    """Not a byte more than its tables need, or the digests of all artifacts would change."""
+    made = attach(BARE[kind], bytes(range(100)))
+    front = len(made) - len(BARE[kind])
+    assert (front, hashlib.sha256(made[:front]).hexdigest()[:16]) == FRONTS[kind]
+
+
+FRONTS = {"uint8": (320, "f0b69f392a0c5a22"), "float32": (304, "0d66088e3a85c196")}
+
+
+def test_the_front_is_laid_out_as_flatbuffers_ask() -> None:
+    """Every table of the front stands at a multiple of 4, the metadata and the old model at one of 16."""
+    for size in range(1, 20):
+        made = attach(BARE["uint8"], bytes([255] * size))
+        start = len(made) - len(BARE["uint8"])
+        assert made[start:] == BARE["uint8"] and start % 16 == 0
+        assert made.find(b"\xff" * size) % 16 == 0
+        assert start < 1024  # small beside any model
+        root = int.from_bytes(made[:4], "little")
+        vtable = root - int.from_bytes(made[root : root + 4], "little", signed=True)
+        assert root % 4 == vtable % 4 == 0 and 8 <= vtable < root < start
+        assert made[4:8] == b"TFL3"
 
 
 def test_a_complete_model_is_a_zip_archive_of_its_labels_and_its_card() -> None:

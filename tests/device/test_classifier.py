@@ -1,5 +1,7 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ def test_a_frame_gets_the_label_of_its_colour(
 ) -> None:
     """Right labels mean that the channels are in order, the levels in scale and the scores dequantised."""
     classifier = Classifier(tiny_model(kind))
+    assert classifier.digest is None  # it was never sealed
     for label, frame in colour_frames.items():
         best = classifier.classify(frame, 4)
         assert best[0].label == label
@@ -53,9 +56,15 @@ def test_scores_are_the_same_from_a_frame_and_from_its_pixels(tiny_model: TinyMo
 
 
 def test_the_two_tiny_models_agree(tiny_model: TinyModel) -> None:
-    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    quantised, full = (Classifier(tiny_model(kind)).scores(frame)[0] for kind in ("uint8", "float32"))
-    assert quantised == pytest.approx(full, abs=0.05)
+    """On frames whose scores lie far apart: a mean of two colors on grey, so that no label is certain."""
+    quantised, full = (Classifier(tiny_model(kind)) for kind in ("uint8", "float32"))
+    spread = []
+    for color in ((110, 110, 150), (110, 150, 120), (150, 120, 130)):
+        frame = np.full((64, 64, 3), color, np.uint8)
+        scores = full.scores(frame)[0]
+        spread.append(float(scores.max() - scores.min()))
+        assert quantised.scores(frame)[0] == pytest.approx(scores, abs=0.05)
+    assert min(spread) > 0.5
 
 
 def test_results_do_not_change_with_later_frames(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
@@ -125,6 +134,126 @@ def test_a_model_that_does_not_take_pixels_is_refused_with_what_it_takes(tiny_mo
     path.write_bytes(complete(bytes(builder.Output()), read_card(path), "tiny"))
     with pytest.raises(ModelFormatError, match=r"int8 \(1, 32, 32, 3\)"):
         Classifier(path)
+
+
+class FakeRuntime:
+    """An interpreter's module whose one model has inputs and outputs as given; pixels come back as scores."""
+
+    def __init__(self, inputs: list[tuple[int, ...]], outputs: list[tuple[int, ...]], **details: Any) -> None:
+        self.inputs, self.outputs, self.details = inputs, outputs, details
+        self.asked: dict[str, Any] = {}
+
+    def Interpreter(self, **asked: Any) -> "FakeRuntime":
+        self.asked = asked
+        return self
+
+    def allocate_tensors(self) -> None:
+        self.pixels = np.zeros(self.inputs[0], self.details.get("dtype", np.uint8))
+
+    def _described(self, shapes: list[tuple[int, ...]], first: int) -> list[dict[str, Any]]:
+        dtype, quantization = self.details.get("dtype", np.uint8), self.details.get("quantization", (0.0, 0))
+        return [
+            {"shape": np.array(shape), "dtype": dtype, "index": first + number, "quantization": quantization}
+            for number, shape in enumerate(shapes)
+        ]
+
+    def get_input_details(self) -> list[dict[str, Any]]:
+        return self._described(self.inputs, 0)
+
+    def get_output_details(self) -> list[dict[str, Any]]:
+        return self._described(self.outputs, 10)
+
+    def get_tensor_details(self) -> list[dict[str, Any]]:
+        return [{"dtype": dtype} for dtype in self.details.get("tensors", [np.float32])]
+
+    def tensor(self, index: int) -> Callable[[], np.ndarray]:
+        assert index == 0
+        return lambda: self.pixels
+
+    def invoke(self) -> None:
+        pass
+
+    def get_tensor(self, index: int) -> np.ndarray:
+        assert index == 10
+        return self.pixels[:, 0, 0, :]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Interpreter, FakeRuntime]]:
+    def opened(*shapes: Any, threads: int | None = None, **details: Any) -> tuple[Interpreter, FakeRuntime]:
+        runtime = FakeRuntime(*shapes, **details)
+        monkeypatch.setattr("edge_device.inference.interpreter._load", lambda name: ("fake 1", runtime))
+        path = tmp_path / "fake.tflite"
+        path.write_bytes((MODELS / "tiny-uint8.tflite").read_bytes())
+        return Interpreter(path, threads=threads), runtime
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "dtype"),
+    [
+        ([(2, 8, 9, 3)], [(1, 3)], np.uint8),
+        ([(1, 8, 9, 4)], [(1, 3)], np.uint8),
+        ([(1, 8, 9)], [(1, 3)], np.uint8),
+        ([(1, 8, 9, 3)], [(2, 3)], np.uint8),
+        ([(1, 8, 9, 3)], [(1, 1, 3)], np.uint8),
+        ([(1, 8, 9, 3)], [(1, 3), (1, 3)], np.uint8),
+        ([(1, 8, 9, 3), (1, 3)], [(1, 3)], np.uint8),
+        ([(1, 8, 9, 3)], [(1, 3)], np.int8),
+        ([(1, 8, 9, 3)], [(1, 3)], np.float16),
+    ],
+)
+def test_anything_but_one_picture_in_and_one_row_of_scores_out_is_refused(
+    opened: Callable[..., tuple[Interpreter, FakeRuntime]], inputs: Any, outputs: Any, dtype: Any
+) -> None:
+    with pytest.raises(ModelFormatError, match=r"not an image classifier .* are .*\(1, 3\)|\(2, 3\)|\(1, 1, 3\)"):
+        opened(inputs, outputs, dtype=dtype)
+
+
+def test_an_interpreter_knows_its_shapes_and_undoes_the_quantisation_of_scores(
+    opened: Callable[..., tuple[Interpreter, FakeRuntime]],
+) -> None:
+    interpreter, runtime = opened([(1, 8, 9, 3)], [(1, 3)], quantization=(0.5, 3), threads=7)
+    assert (interpreter.input_shape, interpreter.outputs, interpreter.runtime) == ((8, 9, 3), 3, "fake 1")
+    assert runtime.asked["num_threads"] == 7
+    pixels = np.zeros((8, 9, 3), np.uint8)
+    pixels[0, 0] = (3, 13, 255)
+    assert interpreter.scores(pixels).tolist() == [0.0, 5.0, 126.0]
+    unquantised, runtime = opened([(1, 8, 9, 3)], [(1, 3)], dtype=np.float32)
+    assert unquantised.scores(pixels).tolist() == [3.0, 13.0, 255.0]
+    assert runtime.asked["num_threads"] == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "quantised"),
+    [([np.float32], False), ([np.float32, np.int32], False)]
+    + [([np.float32, dtype], True) for dtype in (np.int8, np.uint8, np.int16)],
+)
+def test_any_tensor_in_8_or_16_bits_makes_a_model_quantised(
+    opened: Callable[..., tuple[Interpreter, FakeRuntime]], tensors: Any, quantised: bool
+) -> None:
+    assert opened([(1, 8, 9, 3)], [(1, 3)], tensors=tensors)[0].quantised is quantised
+
+
+def test_a_runner_that_contradicts_the_card_is_closed(tiny_model: TinyModel) -> None:
+    closed: list[bool] = []
+
+    class Runner(Interpreter):
+        def close(self) -> None:
+            closed.append(True)
+
+    with pytest.raises(ModelFormatError, match="3 labels, 4 outputs"):
+        Classifier(tiny_model(labels=("red", "green", "blue")), runner=Runner)
+    assert closed == [True]
+    assert Classifier(tiny_model(), runner=Runner).quantised
+    assert not Classifier(tiny_model("float32"), runner=Runner).quantised
+    assert closed == [True]
+
+
+def test_threads_are_all_cores_unless_told_otherwise(tiny_model: TinyModel) -> None:
+    assert Classifier(tiny_model()).threads == os.cpu_count()
+    assert Classifier(tiny_model(), threads=3).threads == 3
 
 
 def test_a_runtime_that_is_not_there_is_named_with_how_to_get_it(tiny_model: TinyModel) -> None:

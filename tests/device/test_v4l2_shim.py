@@ -107,7 +107,7 @@ with closing(Camera('/dev/video63')) as camera:
         tell([*looked_at(frame), list(frame.image.shape), len(set(frame.image[:, :48].ravel().tolist()))])
 """
     mode, *frames = shimmed(CAMERA + program, pictures=RAW, rate=20)
-    assert mode == "96x64 BGR3 20 fps"
+    assert (mode, len(frames)) == ("96x64 BGR3 20 fps", 5)
     for left, right, shape, levels in frames:
         assert (shape, levels) == ([HEIGHT, WIDTH, 3], 1)
         assert left[0] % 10 == 0 and right == [level + 100 for level in left]
@@ -127,6 +127,7 @@ with closing(Camera('/dev/video63')) as camera:
     assert mode.startswith("96x64 MJPG")
     decoded = [decode_picture(jpeg) for jpeg in jpegs]
     possible = [[image[0, 0].tolist(), image[-1, -1].tolist()] for image in decoded]
+    assert len(frames) == 4
     assert all(frame in possible for frame in frames)
 
 

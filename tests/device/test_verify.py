@@ -190,6 +190,71 @@ def test_another_runtime_may_round_elsewhere(good: dict[str, Path]) -> None:
     assert elsewhere.largest_difference == here.largest_difference == pytest.approx(0.1, abs=1e-6)
 
 
+def test_a_verification_reads_as_json(good: dict[str, Path], tmp_path: Path) -> None:
+    passed = verify(good["uint8"])
+    assert passed.seal is not None and passed.golden is not None
+    assert passed.to_json() == {
+        "file": str(good["uint8"]),
+        "passed": True,
+        "stage": None,
+        "reason": None,
+        "digest": passed.seal.digest,
+        "signed_by": None,
+        "signature_checked": False,
+        "runtime": Classifier(good["uint8"]).runtime,
+        "made_with": dict(passed.golden.made_with),
+        "frames": 4,
+        "largest_difference": 0.0,
+        "tolerance": QUANTISED.same_runtime,
+    }
+    other = verify(resealed(good["uint8"], tmp_path / "other.tflite", other_scores)).to_json()
+    assert (other["passed"], other["stage"], other["frames"]) == (False, "invoke", 4)
+    assert other["largest_difference"] == pytest.approx(0.1, abs=1e-6)
+    (tmp_path / "cut.tflite").write_bytes(good["uint8"].read_bytes()[:-1])
+    cut = verify(tmp_path / "cut.tflite").to_json()
+    assert (cut["passed"], cut["stage"]) == (False, "digest")
+    assert not cut["reason"].startswith(str(tmp_path))
+    assert {name for name, value in cut.items() if value is None} == {
+        *("digest", "signed_by", "runtime", "made_with", "frames", "largest_difference", "tolerance")
+    }
+    assert cut["signature_checked"] is False
+
+
+def test_tolerances_are_those_that_were_measured() -> None:
+    assert (QUANTISED.same_runtime, QUANTISED.other_runtime) == (10 / 255, 40 / 255)
+    assert (FLOAT.same_runtime, FLOAT.other_runtime) == (1e-4, 1e-4)
+
+
+def test_a_difference_up_to_the_tolerance_is_right_and_the_largest_of_all_frames_is_told(good: dict[str, Path]) -> None:
+    classifier, golden = Classifier(good["uint8"]), read_golden(good["uint8"])
+
+    def off_by(*differences: float) -> GoldenVectors:
+        frames = [
+            replace(frame, scores=(*frame.scores[:3], frame.scores[3] + difference))
+            for frame, difference in zip(golden.frames, differences, strict=True)
+        ]
+        return replace(golden, frames=tuple(frames))
+
+    within = replay(classifier, off_by(0.0, 0.03, 0.01, -0.02))
+    assert within.divergence is None and within.frames == 4
+    assert within.largest_difference == pytest.approx(0.03, abs=1e-6)
+    beyond = replay(classifier, off_by(0.0, 0.05, 0.2, 0.0))
+    assert beyond.divergence is not None and "golden/1.jpg" in beyond.divergence.reason  # the first of them
+    assert beyond.largest_difference == pytest.approx(0.2, abs=1e-6)
+    below = replay(classifier, off_by(0.0, 0.0, -0.05, 0.0))
+    assert below.divergence is not None and "golden/2.jpg" in below.divergence.reason
+
+
+def test_a_picture_that_does_not_decode_leaves_the_others_to_be_looked_at(good: dict[str, Path]) -> None:
+    golden = read_golden(good["uint8"])
+    first, *rest = other_scores(golden).frames
+    broken = replace(golden, frames=(replace(golden.frames[3], jpeg=b"no picture"), first, *rest))
+    found = replay(Classifier(good["uint8"]), broken)
+    assert found.divergence is not None and found.divergence.stage == "decode"
+    assert found.largest_difference == pytest.approx(0.1, abs=1e-6)
+    assert replay(Classifier(good["uint8"]), one_score_less(golden)).largest_difference is None
+
+
 def test_a_model_that_gives_no_numbers_is_not_sealed(frames: list[Frame], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Classifier, "pixel_scores", lambda self, pixels: np.full(4, np.nan, np.float32))
     with pytest.raises(CheckFailedError, match="no numbers"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from tests.emulated.guest.main import Outcome
 from tests.emulated.guest.measured import Arrays
 
@@ -35,6 +36,63 @@ class Row:
     def right(self) -> bool:
         within = self.allowed is not None and self.largest is not None and self.largest <= self.allowed
         return self.equal == self.count or within
+
+
+LABELS_NAMED: Final = 10
+"""How many labels the models that are made here must name among the photos, each at least once: files that say one thing of
+every picture are equal on any machine, whatever is wrong with it."""
+
+LABELS_NAMED_BY_OTHERS: Final = 2
+"""The same of models that were given, whose photos may show few of their labels."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much a model's scores tell photos apart, on this machine.
+
+    Attributes:
+        what: model, and what it looked at.
+        photos: number of photos.
+        named: number of labels that were the best one of a photo.
+        scores: number of different score vectors.
+        needed: number of labels that had to be named.
+    """
+
+    what: str
+    photos: int
+    named: int
+    scores: int
+    needed: int
+
+    @property
+    def wrong(self) -> str:
+        """Why equal scores would prove nothing; empty if they do."""
+        if self.named < self.needed:
+            return f"names {self.named} of {self.needed} labels: whatever machines differ in, scores would be the same"
+        if 2 * self.scores < self.photos:
+            return f"gives {self.scores} different scores of {self.photos} photos: equal ones prove too little"
+        return ""
+
+
+def spread(what: str, scores: npt.NDArray[np.generic], needed: int) -> Spread:
+    """How much scores of shape (photos, labels) differ between the photos.
+
+    Args:
+        what: model, and what it looked at.
+        scores: of the photos.
+        needed: labels to be named among 40 photos or more; of fewer photos one for four, but two at least.
+    """
+    photos = len(scores)
+    few = max(LABELS_NAMED_BY_OTHERS, min(needed, photos // 4))
+    return Spread(what, photos, len(set(scores.argmax(1).tolist())), len({one.tobytes() for one in scores}), few)
+
+
+def spread_table(spreads: Sequence[Spread]) -> str:
+    lines = [("scores that are compared", "photos", "labels named", "different scores", "")]
+    for one in spreads:
+        numbers = str(one.photos), f"{one.named}, {one.needed} needed", str(one.scores)
+        lines.append((one.what, *numbers, f"FAILED: {one.wrong}" if one.wrong else ""))
+    return _aligned(lines)
 
 
 STEP: Final = 1 / 256

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -22,16 +22,28 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from tests.emulated.artifacts import ROOT, models, photos, pictures_of
 from tests.emulated.guest.main import STAGES, Outcome, Plan
-from tests.emulated.guest.measured import SHOWN, Arrays, measured
+from tests.emulated.guest.measured import SHOWN, Arrays, bare_scores, measured
 from tests.emulated.guest.pictures import framed, read
-from tests.emulated.tables import Row, compared, faults_table, rows_table, stages_table
+from tests.emulated.tables import (
+    LABELS_NAMED,
+    LABELS_NAMED_BY_OTHERS,
+    Row,
+    compared,
+    faults_table,
+    rows_table,
+    spread,
+    spread_table,
+    stages_table,
+)
 
 from edge_bench.arm.guest import KERNEL_SUITE, SUITES, files
 from edge_bench.arm.initrd import kernel
 from edge_bench.arm.machine import Cpu, Machine, booted
 from edge_bench.arm.programs import cache_folder, run, tool
+from edge_core.artifact.container import read_card
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import EdgeError, HostError
 from edge_device import Classifier
@@ -91,12 +103,14 @@ class Work:
         wheel: of the product.
         models: sealed .tflite files.
         photos: a folder of them.
+        labels_named: number of labels that the models must name among the photos.
     """
 
     plans: dict[Cpu, Plan]
     wheel: Path
     models: list[Path]
     photos: Path
+    labels_named: int
 
 
 def plan(
@@ -166,17 +180,21 @@ def dated_by_content(source: Path) -> None:
     os.utime(source, (date, date))
 
 
-def seen(machine: str, folder: Path, photo_folder: Path, model: Path) -> Row:
-    """What the live loop said of each picture before the camera, against a classification of that picture here."""
-    classifier = Classifier(model, threads=1)
-    frames = dict(read(photo_folder, SHOWN))
+def shown_scores(photo_folder: Path, model: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """The bare interpreter's scores here of each picture that is put before the camera, by the photo's name."""
+    names, frames = zip(*read(photo_folder, SHOWN), strict=True)
+    return dict(zip(names, bare_scores(model, map(framed, frames)), strict=True))
+
+
+def seen(machine: str, folder: Path, model: Path, wanted: Mapping[str, npt.NDArray[np.float32]]) -> Row:
+    """What the live loop said of each picture before the camera, against the scores of that picture here."""
+    labels = read_card(model).labels
     same, largest = 0, 0.0
-    said = json.loads((folder / "live.json").read_text())
-    for one in said:
-        best = classifier.classify(framed(frames[one["photo"]]))[0]
-        same += best.label == one["label"]
-        largest = max(largest, abs(best.score - one["score"]))
-    return Row(machine, f"live, top-1 through the camera, {model.stem}", same, len(frames), largest)
+    for one in json.loads((folder / "live.json").read_text()):
+        scores = wanted[one["photo"]]
+        same += labels[int(scores.argmax())] == one["label"]
+        largest = max(largest, abs(float(scores.max()) - one["score"]))
+    return Row(machine, f"live, top-1 through the camera, {model.stem}", same, len(wanted), largest)
 
 
 def timed(what: str, do: Callable[[], T]) -> T:
@@ -246,9 +264,11 @@ def _verify(cpus: list[Cpu], given: list[Path], own_photos: Path | None, planned
         # A float model takes an emulated processor three times as long.
         exact = [model for model, classifier in opened.items() if classifier.quantised]
         camera_model = (exact or found)[0].name
-        work = Work({cpu: planned(cpu, camera_model=camera_model) for cpu in cpus}, wheel, found, folder)
+        plans = {cpu: planned(cpu, camera_model=camera_model) for cpu in cpus}
+        named = LABELS_NAMED_BY_OTHERS if given or own_photos else LABELS_NAMED
+        work = Work(plans, wheel, found, folder, named)
         has_bytes = any("bytes" in lane for plan in work.plans.values() for lane in plan.lanes)
-        here = pool.submit(lambda: measured(work.photos, work.models) if has_bytes else {})
+        here = pool.submit(lambda: measured(folder, found, by_the_product=False) if has_bytes else {})
         wrong = dict(zip(cpus, pool.map(lambda cpu: verify_on(cpu, work, folders[cpu]), cpus), strict=True))
         return _report(
             work,
@@ -281,26 +301,37 @@ def _report(work: Work, folders: dict[Cpu, Path], here: Arrays, exact: list[str]
     }
     rows: list[Row] = []
     transcripts: list[str] = []
+    spreads = [
+        spread(what.removeprefix("scores "), scores, work.labels_named)
+        for what, scores in here.items()
+        if what.startswith("scores ")
+    ]
     for cpu, folder in folders.items():
         if (folder / "measured.npz").exists():
             with np.load(folder / "measured.npz") as there:
                 rows += compared(cpu, dict(there), here, exact)
         if (folder / "live.json").exists():
             (model,) = (model for model in work.models if model.name == work.plans[cpu].camera_model)
-            rows.append(seen(cpu, folder, work.photos, model))
+            shown = shown_scores(work.photos, model)
+            spreads.append(
+                spread(f"{model.stem}, through the camera", np.stack(list(shown.values())), work.labels_named)
+            )
+            rows.append(seen(cpu, folder, model, shown))
         if (folder / "faults.json").exists():
             said = json.loads((folder / "faults.json").read_text())
             transcripts.append(faults_table(cpu, said))
             rows.append(
                 Row(cpu, "camera faults recovered from", sum(one["recovered"] for one in said), len(said), None)
             )
-    for table in (stages_table(outcomes), *transcripts, *([rows_table(rows)] if rows else [])):
+    tables = [*transcripts, *([rows_table(rows)] if rows else []), *([spread_table(spreads)] if spreads else [])]
+    for table in (stages_table(outcomes), *tables):
         print(f"\n{table}")
     for cpu, text in wrong.items():
         if text:
             print(f"\n{cpu}: {text}")
     passed = all(outcome and not outcome.failed for stages in outcomes.values() for outcome in stages.values())
-    return 0 if passed and not any(wrong.values()) and all(row.right for row in rows) else 1
+    told_apart = not any(one.wrong for one in spreads)
+    return 0 if passed and not any(wrong.values()) and all(row.right for row in rows) and told_apart else 1
 
 
 def _outcome(folder: Path, stage: str) -> Outcome | None:

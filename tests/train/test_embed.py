@@ -140,7 +140,7 @@ def test_a_folder_may_have_labels_that_the_run_does_not_know_or_none(
     (tmp_path / "violet" / "broken.png").write_bytes(b"no picture")
     labelled = embed(embedder, tmp_path)
     assert [photo.label for photo in labelled.photos] == ["violet"] * 3
-    assert all(labelled.splits)  # by what they show, not by where they lie
+    assert len(labelled.splits) == 3 and all(labelled.splits)  # by what they show, not by where they lie
     assert [item.path.name for item in labelled.unusable] == ["broken.png"]
     assert make_map(labelled, lay_out(labelled.vectors)).labels == ("blue", "green", "red", "violet")
     for unlabelled in (embed(embedder, tmp_path, labelled=False), embed(embedder, tmp_path / "violet")):

@@ -63,7 +63,9 @@ def test_shown_is_the_last_layer_of_each_resolution(name: str) -> None:
     last = "block5_conv3" if name == "vgg16" else STAGES[name][-1][0]
     assert last_maps(layers).name == last
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    for found in strongest(model, pixels, stages(layers), 5):
+    shown = strongest(model, pixels, stages(layers), 5)
+    assert len(shown) == len(STAGES[name])
+    for found in shown:
         assert [channel.map.shape for channel in found.channels] == [(found.layer.height, found.layer.width)] * 5
 
 

@@ -81,6 +81,7 @@ def test_steps_and_sizes_that_make_no_sense_are_refused() -> None:
 def test_scores_are_those_of_the_saved_file(colour_run: Run, tmp_path: Path) -> None:
     found = explain_ideal(colour_run, "red", tmp_path, seeds=(0, 1), search=Search(steps=6))
     model = open_model(colour_run)
+    assert len(found.pictures) == 2
     for one in found.pictures:
         pixels = preprocess(read_picture(one.file), colour_run.card.input)
         np.testing.assert_array_equal(pixels, one.pixels)

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from tests.emulated.guest.pictures import read
+from tests.emulated.guest.pictures import evenly, read
 
 from edge_core import Frame, InputSpec, preprocess
+from edge_core.artifact.container import read_card
 from edge_core.artifact.golden import sha256_of
 from edge_device import Classifier
 
@@ -26,28 +27,50 @@ SHOWN: Final = 20
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
-def measured(photos: Path, models: list[Path]) -> Arrays:
+def measured(photos: Path, models: list[Path], *, by_the_product: bool = True) -> Arrays:
     """Pixels and scores of photos, by what they are of: `decode`, and `preprocess`, `scores` or `tensor` with of what.
 
     Args:
-        photos: a folder of them.
+        photos: folder of the photos.
         models: complete .tflite files.
+        by_the_product: whether scores are those of `Classifier`, as on the board, or of the bare interpreter: what both
+            machines are to agree with must not come from the code that is being tried.
     """
     frames = [frame for _, frame in read(photos)]
-    digests = [np.frombuffer(bytes.fromhex(sha256_of(frame)), np.uint8) for frame in frames[:SHOWN]]
+    digests = [np.frombuffer(bytes.fromhex(sha256_of(frame)), np.uint8) for frame in evenly(frames, SHOWN)]
     found: Arrays = {"decode, SHA-256": np.stack(digests)}
     for spec in SPECS:
         pixels = np.stack([preprocess(frame, spec) for frame in frames])
         found[f"preprocess {spec.width}x{spec.height} {spec.crop} {spec.color_order}"] = pixels
     for path in models:
         classifier = Classifier(path, threads=1)
-        scored = frames[: SCORED if classifier.quantised else SCORED_IN_FLOAT]
-        found[f"scores {path.stem}"] = np.stack([classifier.scores(frame)[0] for frame in scored])
+        scored = evenly(frames, SCORED if classifier.quantised else SCORED_IN_FLOAT)
+        if by_the_product:
+            scores = [classifier.scores(frame)[0] for frame in scored]
+        else:
+            scores = list(bare_scores(path, scored))
+        found[f"scores {path.stem}"] = np.stack(scores)
         if classifier.quantised:
             pictures = [preprocess(frame, classifier.card.input) for frame in scored]
             if tensors := list(before_softmax(path, pictures)):
                 found[f"tensor before SOFTMAX {path.stem}"] = np.stack(tensors)
     return found
+
+
+def bare_scores(model: Path, frames: Iterable[Frame]) -> Iterator[npt.NDArray[np.float32]]:
+    """A model's scores of frames, shape (labels,) each, from `preprocess` and the interpreter alone."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    spec = read_card(model).input
+    interpreter = Interpreter(str(model), num_threads=1)
+    interpreter.allocate_tensors()
+    (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero_point = wanted["quantization"]
+    for frame in frames:
+        interpreter.set_tensor(given["index"], preprocess(frame, spec)[None].astype(given["dtype"]))
+        interpreter.invoke()
+        raw = interpreter.get_tensor(wanted["index"])[0].astype(np.float32)
+        yield (raw - np.float32(zero_point)) * np.float32(scale or 1)  # scale 0: not quantised
 
 
 def before_softmax(model: Path, pictures: Iterable[Frame]) -> Iterator[npt.NDArray[np.generic]]:
