@@ -38,19 +38,16 @@ def record(parameter: Any, context: Any) -> str:
     """One row of the table: the names of a parameter, its help text and its default; empty for a hidden one."""
     if getattr(parameter, "hidden", False):
         return ""
-    if parameter.param_type_name == "argument":
-        names, text = parameter.make_metavar(context), parameter.help or ""
-    else:
-        found = parameter.get_help_record(context)
-        if not found:
-            return ""
-        names, text = found
-    return f"| `{cell(names)}` | {cell(text)} |"
+    found = parameter.get_help_record(context)
+    if not found:
+        return ""
+    names, text = found
+    return f"| `{cell(names)}` | {cell(text).replace('<', '&lt;')} |"
 
 
 def cell(text: str) -> str:
-    """Text that stays inside a cell of a table and is shown as it stands."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text that stays inside one cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 with mkdocs_gen_files.open("reference/commands.md", "w") as page:
