@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from edge_bench.cli import app
 
+from ..programs import Started
 from .conftest import SPLITS, MakeReport, Tiny
 
 COMMAND = [sys.executable, "-c", "from edge_bench.cli import app; app()", "run"]
@@ -45,7 +46,7 @@ def test_the_command_measures_the_runs_own_test_photos(tiny: Tiny, tmp_path: Pat
 
 def test_ctrl_c_leaves_neither_workers_nor_files(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
-    process = subprocess.Popen(
+    process = Started(
         [*COMMAND, tiny.run, tiny.same, *FAST, "--out", tmp_path / "bench"],
         stderr=subprocess.PIPE,
         text=True,

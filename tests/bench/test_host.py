@@ -32,7 +32,7 @@ from edge_bench.results.report import Settings
 from edge_core import Frame, InputSpec
 from edge_core.errors import HostError, ModelFormatError
 
-from ..programs import needs, program
+from ..programs import Started, needs, program
 
 pytest.importorskip("asyncssh", reason="asyncssh is not installed: pip install 'edge-mobilenet[ssh]'")
 
@@ -311,7 +311,7 @@ def test_a_connection_that_breaks_half_way_is_one_line_and_the_board_cleans_up_a
 
 def python(program: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True)
+    return Started([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def test_ctrl_c_ends_the_work_on_all_boards(sshd: Sshd, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
