@@ -36,7 +36,7 @@ from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFol
 from edge_core.files import require_writable, written_whole
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
-from edge_core.progress import Track, silently
+from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import HeldOut, Run, load_model, read_held_out, read_training_photos, spread
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Scores
@@ -118,7 +118,7 @@ class Workbench:
         """
         self.run = run
         self._calibration, self._signer, self._say, self._track = calibration, signer, say, track
-        self.model = load_model(run, keras.models.load_model)
+        self.model = tracked(track, "Opening the full-size model", lambda: load_model(run, keras.models.load_model))
         self.held_out: HeldOut[Pixels] = read_held_out(
             run, lambda _, frame: preprocess(frame, run.card.input), data, track=track
         )
@@ -163,16 +163,8 @@ class Workbench:
         qat = recipe in ON_QUANTISED and self.run.quantised_file is not None
         model = self._trained_to_be_rounded if qat else self.model
         pixels = self._calibration_pixels if recipe in CALIBRATED else None
-        self._say(f"converting with the recipe {recipe}{f', {spared} layers spared' if spared else ''} ...")
-        layers: tuple[LayerNoise, ...] = ()
-        if recipe in CALIBRATED_GRAPHS and pixels is not None:
-            graph = CALIBRATED_GRAPHS[recipe](model, pixels)
-            flatbuffer, layers = quantise(graph), noise_of(graph, model, pixels)
-        elif recipe == "int8-selective" and spared:
-            flatbuffer = int8_selective(model, pixels, spared)
-        else:
-            flatbuffer = RECIPES[recipe](model, pixels)
-
+        label = f"Converting with the recipe {recipe}" + (f", {spared} layers left in floats" if spared else "")
+        flatbuffer, layers = tracked(self._track, label, lambda: self._converted(recipe, model, pixels, spared))
         name = self.run.folder.resolve().name
         with tempfile.TemporaryDirectory() as scratch:  # what is proven is a whole file, opened as on the device
             file = Path(scratch) / "candidate.tflite"
@@ -180,10 +172,27 @@ class Workbench:
             scored = artifact_scores(Classifier(file), self._pixels, self._track)
         comparison = compare(self._full_size, scored.scores, self.held_out.photos, self.run.card.labels)
         card = self._card(recipe, comparison, limits)
-        artifact = sealed(complete(flatbuffer, card, name), self._golden, self._signer)
-        verdicts = check(artifact, list(dict.fromkeys((*limits.checks(), *USUAL_TARGETS))))
+        artifact = tracked(
+            self._track,
+            "Sealing the file",
+            lambda: sealed(complete(flatbuffer, card, name), self._golden, self._signer),
+        )
+        targets = list(dict.fromkeys((*limits.checks(), *USUAL_TARGETS)))
+        verdicts = tracked(self._track, "Asking what targets make of the file", lambda: check(artifact, targets))
         missed = limits.missed(comparison, len(artifact), scored.latency_ms, verdicts)
         return Candidate(recipe, spared, artifact, card, comparison, scored.latency_ms, verdicts, missed, layers)
+
+    @staticmethod
+    def _converted(
+        recipe: str, model: "keras.Model", pixels: Pixels | None, spared: int | None
+    ) -> tuple[bytes, tuple[LayerNoise, ...]]:
+        """The flatbuffer by a recipe, and what 8 bits do to its layers where the recipe tells."""
+        if recipe in CALIBRATED_GRAPHS and pixels is not None:
+            graph = CALIBRATED_GRAPHS[recipe](model, pixels)
+            return quantise(graph), noise_of(graph, model, pixels)
+        if recipe == "int8-selective" and spared:
+            return int8_selective(model, pixels, spared), ()
+        return RECIPES[recipe](model, pixels), ()
 
     def _card(self, recipe: str, comparison: Comparison, limits: Limits) -> ModelCard:
         calibration = self._calibration.name if self._calibration else "training photos"

@@ -4,6 +4,7 @@ import json
 from enum import StrEnum
 from math import inf
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,7 +14,18 @@ from edge_core.errors import CheckFailedError
 from edge_core.files import require_writable
 from edge_core.preprocess import ColorOrder, Crop
 from edge_core.run_folder import read_run
-from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, say_unusable, track
+from edge_device.console import (
+    Debug,
+    Json,
+    command_line,
+    extra_needed,
+    one_line_errors,
+    say,
+    say_next,
+    say_unusable,
+    track,
+    working,
+)
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
 _NEEDS: Final = ("tensorflow", "tf_keras", "matplotlib")
@@ -132,7 +144,7 @@ def export(
     with one_line_errors(debug):
         signer = _signer(sign)
         opened = read_run(run)
-        with extra_needed("convert", *_NEEDS):
+        with extra_needed("convert", *_NEEDS), working("Loading TensorFlow"):
             from edge_convert.export import export as export_run
             from edge_convert.gate.limits import Limits, doubt_of, first_reason
             from edge_convert.report.console_tables import print_exported, print_tried
@@ -171,6 +183,7 @@ def export(
             print(json.dumps(tried or exported.to_json()))
         else:
             print_exported(exported)
+            say_next(f"edge-run live {quote(str(exported.file))} --source 0")
 
 
 @app.command("debug")
@@ -190,7 +203,7 @@ def debug_(
         opened = read_run(run)
         if out is not None:
             require_writable(out / "layers.json")
-        with extra_needed("convert", *_NEEDS):
+        with extra_needed("convert", *_NEEDS), working("Loading TensorFlow"):
             from edge_convert.debug import layer_report, write_layer_report
             from edge_convert.report.console_tables import print_layers
         report = layer_report(opened, recipe.value, calibration, track)
@@ -202,6 +215,7 @@ def debug_(
             return
         print_layers(report.layers)
         print(f"int8-selective would leave in floats: {', '.join(report.spared)}")
+        say_next(f"edge-convert export {quote(str(run))} --recipe int8-selective")
 
 
 @app.command()
@@ -305,6 +319,7 @@ def keygen(
         public_key = write_key_pair(out)
         print(f"{out}  private: keep it to yourself")
         print(f"{out}.pub  ed25519:{public_key.hex()}")
+        say_next(f"edge-convert export runs/NAME --sign {quote(str(out))}")
 
 
 TfliteFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite, anybody's.", show_default=False)]
@@ -338,6 +353,7 @@ def check(
             from edge_convert.report.console_tables import print_verdicts
 
             print_verdicts(verdicts.values())
+            say_next(f"edge-run verify {quote(str(file))}")
         if target and not all(verdict.ok for verdict in verdicts.values()):
             raise typer.Exit(1)
 
@@ -363,6 +379,7 @@ def compile_(
             from edge_convert.report.console_tables import print_compiled
 
             print_compiled(compiled)
+            say_next(f"edge-run verify {quote(str(compiled.file))} --device coral")
 
 
 @app.command()
@@ -383,3 +400,4 @@ def inspect(file: TfliteFile, as_json: Json = False, debug: Debug = False) -> No
             from edge_convert.report.console_tables import print_inspection
 
             print_inspection(found)
+            say_next(f"edge-convert check {quote(str(file))}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_convert.gate.gate_comparison import Comparison
-from edge_convert.gate.limits import Limits
+from edge_convert.gate.limits import Limits, doubt_of, first_reason
 from edge_convert.quantize.sqnr import LayerNoise
 from edge_convert.targets import Verdict
 from edge_core.artifact.card import ModelCard
@@ -103,3 +103,22 @@ class Exported:
             "comparison": self.comparison.to_json(),
             "targets": {name: verdict.to_json() for name, verdict in self.candidate.verdicts.items()},
         }
+
+
+def pi_verdict(candidate: Candidate, limits: Limits) -> str:
+    """Whether a file is good to use on a Raspberry Pi, in one sentence: yes, or what stands against it."""
+    comparison = candidate.comparison
+    against = list(candidate.missed.values())
+    runtime = candidate.verdicts.get("litert-2.x")
+    if runtime is not None and not runtime.ok and "litert-2.x" not in candidate.missed:
+        against.insert(0, f"the runtime of the Pi does not take it: {first_reason(runtime)}")
+    if against:
+        return f"Not good to use on a Pi: {'; '.join(against)}."
+    right = (
+        f"right on {100 * comparison.converted.value:.1f} % of {comparison.photos} photos that training has never seen"
+    )
+    if comparison.photos_to_tell(limits.max_drop):
+        return f"Good to use on a Pi as far as these photos tell, {right}: {doubt_of(comparison, limits.max_drop)}."
+    return (
+        f"Good to use on a Pi: {right}, and at most {limits.max_drop:g} below the full-size model in percentage points."
+    )

@@ -60,9 +60,13 @@ class Limits:
         found = {}
         if not self.keeps_drop(comparison):
             doubt = f"; {doubt_of(comparison, self.max_drop)}" if comparison.photos_to_tell(self.max_drop) else ""
+            lost = (
+                f"may lose up to {0.0 - 100 * comparison.difference.low:.1f} points"
+                if comparison.passes(self.max_drop)
+                else f"loses {comparison.drop_points:.1f} points"
+            )
             found["max_drop"] = (
-                f"loses {comparison.drop_points:.1f} points on {comparison.photos} held-out photos, where --max-drop is "
-                f"{self.max_drop:g}{doubt}"
+                f"{lost} on {comparison.photos} held-out photos, where --max-drop is {self.max_drop:g}{doubt}"
             )
         if size_bytes > 1e3 * self.max_size_kb:
             found["max_size_kb"] = f"has {size_bytes / 1e3:.0f} kB, where --max-size-kb is {self.max_size_kb:g}"
@@ -81,7 +85,8 @@ def doubt_of(comparison: Comparison, max_drop: float) -> str:
     low, high = 100 * comparison.difference.low, 100 * comparison.difference.high
     return (
         f"{comparison.photos} photos are too few to be sure ({low:+.1f} to {high:+.1f} points): "
-        f"about {comparison.photos_to_tell(max_drop)} would tell whether {max_drop:g} is kept to, --data takes more"
+        f"about {comparison.photos_to_tell(max_drop)} would tell whether it loses more than {max_drop:g}; "
+        "--data FOLDER tests on more photos"
     )
 
 

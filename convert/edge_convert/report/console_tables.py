@@ -34,15 +34,19 @@ def print_verdicts(verdicts: Iterable[Verdict]) -> None:
 
 def print_exported(exported: "Exported") -> None:
     """What was written, and what proves it."""
+    from edge_convert.gate.candidate import pi_verdict  # late: it needs TensorFlow, which to inspect a file does not
+
     comparison, limit = exported.comparison, exported.limits.max_drop
     low, high = 100 * comparison.difference.low, 100 * comparison.difference.high
     worst = comparison.worst_class
+    print(pi_verdict(exported.candidate, exported.limits))
     print(f"{exported.file}  {exported.size_bytes / 1e3:.0f} kB, {exported.candidate.name}")
     print(f"  full-size     {comparison.full_size.percent()} on {comparison.photos} held-out photos")
     print(f"  converted     {comparison.converted.percent()}")
     print(f"  difference    {0.0 - comparison.drop_points:+.1f} points ({low:+.1f} to {high:+.1f})")
     print(f"  limit         {limit:g} points: {comparison.judge(limit)}")
-    print(f"  McNemar       {comparison.won} won, {comparison.lost} lost, p = {comparison.p_value:.2g}")
+    print(f"  changed       {comparison.won} photos became right, {comparison.lost} became wrong")
+    print(f"  chance        p = {comparison.p_value:.2g} that these changes are chance (McNemar's test)")
     print(
         f"  worst class   {_printable(worst.label)} {100 * worst.difference.value:+.1f} points of {worst.photos} photos"
     )

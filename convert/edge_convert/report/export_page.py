@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from edge_convert.gate.candidate import Candidate
+from edge_convert.gate.candidate import Candidate, pi_verdict
 from edge_convert.gate.gate_comparison import Changed, Comparison
 from edge_convert.gate.limits import Limits, doubt_of
 from edge_convert.quantize.sqnr import LayerNoise
@@ -42,6 +42,7 @@ def write_report(
     """
     comparison, spec = candidate.comparison, candidate.card.input
     sections = [
+        page.section("Is it good to use?", page.paragraph(pi_verdict(candidate, limits))),
         page.section("At a glance", _summary(candidate, limits, full_size), _judgement(candidate, limits)),
         page.section("Photos whose label changed", _changed(comparison, spec)),
     ]
@@ -68,7 +69,8 @@ def _summary(candidate: Candidate, limits: Limits, full_size: Path) -> Html:
             ("Difference, points", f"{0.0 - comparison.drop_points:+.1f} ({low:+.1f} to {high:+.1f})"),
             (f"Limit of {limits.max_drop:g} points", comparison.judge(limits.max_drop)),
             ("Same label", comparison.agreement.percent()),
-            ("Won and lost", f"{comparison.won} and {comparison.lost}, p = {comparison.p_value:.2g} (McNemar)"),
+            ("Became right, became wrong", f"{comparison.won} and {comparison.lost} photos"),
+            ("That this is chance (McNemar's test)", f"p = {comparison.p_value:.2g}"),
             ("Worst class", f"{worst.label}, {100 * worst.difference.value:+.1f} points of {worst.photos} photos"),
             ("Mean score difference", f"{comparison.score_difference:.4f}"),
             ("Size before, Keras", f"{before / 1e3:,.0f} kB"),

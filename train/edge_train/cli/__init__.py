@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -21,9 +22,11 @@ from edge_device.console import (
     one_line_errors,
     say,
     say_first,
+    say_next,
     say_passed_over,
     say_unusable,
     track,
+    working,
 )
 from edge_train.cli.explain import app as explain
 from edge_train.doctor.training_doctor import main as examine_computer
@@ -204,7 +207,8 @@ def fit(
         _say_groups("in several classes, left out", photos.contradicted)
         out = out or Path("runs") / photos.name
         check_out(out)
-        with extra_needed("train", *_NEEDS):  # TensorFlow takes seconds: after all that can be wrong with the photos
+        # TensorFlow takes seconds: after all that can be wrong with the photos
+        with extra_needed("train", *_NEEDS), working("Loading TensorFlow"):
             from edge_train.models.architectures import ARCHITECTURES
             from edge_train.models.pretrained import find_weights
             from edge_train.training.fit import fit as fit_photos
@@ -232,10 +236,13 @@ def fit(
             print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
         else:
             where = f" where {fitted.written_by} is" if fitted.written_by else ""
+            if fitted.verdict:
+                print(fitted.verdict)
             print(
                 f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}; "
                 f"look at {fitted.folder}/report.html{where}"
             )
+            say_next(f"edge-convert export {quote(str(fitted.folder))}")
 
 
 @app.command()
@@ -269,6 +276,7 @@ def inspect(
             print(json.dumps(inspection.to_json()))
         else:
             print(inspection.to_text())
+            say_next(f"edge-train fit {quote(data)}")
 
 
 @app.command()
@@ -289,7 +297,9 @@ def evaluate(
     """
     with one_line_errors(debug):
         with extra_needed("train", *_NEEDS):
-            from edge_train.evaluation.evaluate import evaluate as evaluate_run
+            with working("Loading TensorFlow"):
+                from edge_train.evaluation.evaluate import evaluate as evaluate_run
+            from edge_train.evaluation.verdict import verdict
         result = evaluate_run(read_run(run), data, track=track)
         say_unusable(result.unusable)
         if result.left_out:
@@ -302,6 +312,8 @@ def evaluate(
         for label, share in result.recall().items():
             print(f"  {label:{width}}  {share.percent()}")
         print(f"expected calibration error {100 * result.reliability()[1]:.1f} %")
+        print(verdict(result))
+        say_next(f"edge-convert export {quote(str(run))}")
 
 
 @app.command()
@@ -318,7 +330,8 @@ def predict(
     """
     with one_line_errors(debug):
         with extra_needed("train", *_NEEDS):
-            from edge_train.evaluation.evaluate import open_model
+            with working("Loading TensorFlow"):
+                from edge_train.evaluation.evaluate import open_model
             from edge_train.evaluation.evaluate import predict as predict_picture
         opened = read_run(run)
         model = open_model(opened)
@@ -340,6 +353,8 @@ def predict(
                 )
         if failed:
             raise SystemExit(PictureError.exit_status)
+        if not as_json:
+            say_next(f"edge-convert export {quote(str(run))}")
 
 
 @app.command()
@@ -367,6 +382,7 @@ def signs(
         if video is not None:
             write_video(video, seed, track=track)
             print(video)
+        say_next("edge-train fit signs")
 
 
 # Takes what it is given as it is; `__main__` hands it on before anything of this is imported.

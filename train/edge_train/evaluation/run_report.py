@@ -24,6 +24,7 @@ from edge_train.data.dataset import Found
 from edge_train.evaluation import training_plots as plots
 from edge_train.evaluation.history import Epoch
 from edge_train.evaluation.metrics import BINS, Evaluation, Judged
+from edge_train.evaluation.verdict import verdict
 
 REPORT_FILE: Final = "report.html"
 EVALUATION_FILE: Final = "evaluation.json"
@@ -84,6 +85,7 @@ def write_run_report(
     many = len(card.labels) > MANY_LABELS
     title = f"{name}: {100 * evaluation.accuracy.value:.1f} % right"
     sections = [
+        page.section("Is it good to use?", page.paragraph(verdict(evaluation))),
         _summary(card, evaluation),
         page.section(
             "Each class",

@@ -15,7 +15,7 @@ from edge_core.data.photo_folder import Photo, Split, Unusable, fingerprint, lab
 from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole, require_free
 from edge_core.preprocess import InputSpec
-from edge_core.progress import Track, silently
+from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTISED_FILE, Run, read_run, write_photos
 from edge_core.statistics import accuracy
 from edge_keras.tf import keras, tf
@@ -26,6 +26,7 @@ from edge_train.evaluation.history import Epoch, write_history
 from edge_train.evaluation.metrics import Evaluation, evaluate_scores
 from edge_train.evaluation.run_report import write_run_report
 from edge_train.evaluation.tensorboard import write_scalars
+from edge_train.evaluation.verdict import verdict
 from edge_train.models.architectures import DEFAULT, Architecture
 from edge_train.models.backbone import Parts, build, cut, set_head, zero_share
 from edge_train.models.pretrained import Weights
@@ -111,6 +112,7 @@ class Fitted:
         card: that is in it.
         history: of training.
         unusable: photos that could not be decoded.
+        verdict: whether it is good to use, in one sentence; empty where another process wrote the folder.
         written_by: address of the worker that wrote the folder, if that is not this process.
     """
 
@@ -119,6 +121,7 @@ class Fitted:
     history: list[Epoch]
     unusable: list[Unusable]
     written_by: str = ""
+    verdict: str = ""
 
 
 def fit(
@@ -204,7 +207,11 @@ def _prepare(
     """Network, maps and head: what is there before the first phase, or was there before the one that `state` is of."""
     photos, settings, views = request.photos, request.settings, request.views
     keras.utils.set_random_seed(settings.seed)
-    model = build(request.spec, len(photos.labels), request.alpha, request.weights, request.architecture)
+    model = tracked(
+        track,
+        "Building the network",
+        lambda: build(request.spec, len(photos.labels), request.alpha, request.weights, request.architecture),
+    )
     parts = cut(model, request.architecture)
     maps = extractor.through(parts.lower)
     val = maps("the validation photos", photos.splits["val"], views[:1])
@@ -219,7 +226,7 @@ def _prepare(
         with np.load(state / BASE_FILE, allow_pickle=False) as base:
             model.set_weights([base[name] for name in base.files])
     if all_views and views[HEAD_VIEWS:]:
-        train = train.with_views(maps("more views of the training photos", train.photos, views[HEAD_VIEWS:]))
+        train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
     return Material(model, parts, request.architecture, settings, devices, extractor, Lessons(train, importance), val)
 
 
@@ -257,7 +264,7 @@ def _train(
             tuner.restore(state)
             state = None
         elif phase.start:
-            tuner.start()
+            tracked(track, "Scoring the validation photos", tuner.start)
             _save(workshop, tuner, history, base)
         while not tuner.done:
             tuner.train_epoch(track)
@@ -306,7 +313,8 @@ def _test_and_write(
     """Reads the test photos for the first time, and writes the run folder."""
     photos, model, parts = request.photos, material.model, material.parts
     train, val, as_seen = material.lessons.maps, material.val, request.as_seen
-    val_accuracy = accuracy(map_scores(compiled(parts.upper, tf.float16), val).argmax(axis=1) == val.targets)
+    scored = tracked(track, "Scoring the validation photos", lambda: map_scores(compiled(parts.upper, tf.float16), val))
+    val_accuracy = accuracy(scored.argmax(axis=1) == val.targets)
     scores, tested, unusable = predict_photos(model, photos.splits["test"], as_seen, "test", track)
     splits: dict[Split, list[Photo]] = {"train": train.photos, "val": val.photos, "test": tested}
     evaluation = evaluate_scores(scores, tested, photos.labels)
@@ -330,7 +338,8 @@ def _test_and_write(
         },
         versions={name: metadata.version(name) for name in ("edge-mobilenet", "tensorflow", "tf-keras", "numpy")},
     )
-    with folder_written_whole(out) as beside:
+
+    def write(beside: Path) -> None:
         model.save(beside / MODEL_FILE)
         if quantised is not None:
             quantised.save(beside / QUANTISED_FILE)
@@ -345,7 +354,10 @@ def _test_and_write(
         shown = train.photos[:: max(1, len(train.photos) // SAMPLES)][:SAMPLES]
         as_trained = view_photos(shown, replace(as_seen, numbers=request.views))
         write_run_report(beside, card, history.epochs, evaluation, as_trained, [photo.label for photo in shown])
-    return Fitted(out, card, history.epochs, [*material.unusable, *unusable])
+
+    with folder_written_whole(out) as beside:
+        tracked(track, "Writing the run folder and its report", lambda: write(beside))
+    return Fitted(out, card, history.epochs, [*material.unusable, *unusable], verdict=verdict(evaluation))
 
 
 def _devices(worker: Worker | None, workshop: Workshop, request: Request) -> tuple[Devices, bool]:
@@ -391,8 +403,16 @@ def _solved_head(
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, HEAD_ROWS, replace=False))
     run = compiled(parts.pooled, tf.float16)
     rows = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
-    read = (run(train.read(part // views, part % views)).numpy() for part in track(rows, "Solving the head", len(rows)))
-    return solve_head(np.concatenate(list(read)), train.targets[chosen // views], labels, weights[chosen // views])
+    read = (
+        run(train.read(part // views, part % views)).numpy()
+        for part in track(rows, "Computing the features of the last layer", len(rows))
+    )
+    features = np.concatenate(list(read))
+    return tracked(
+        track,
+        "Fitting the last layer to the features",
+        lambda: solve_head(features, train.targets[chosen // views], labels, weights[chosen // views]),
+    )
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:
