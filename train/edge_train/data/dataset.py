@@ -24,6 +24,7 @@ from edge_core.data.photo_folder import (
 from edge_core.errors import CardError, DatasetError
 from edge_core.progress import Track, silently
 from edge_train.data import signs, tfds
+from edge_train.data.archives import is_archive, unpack
 from edge_train.data.catalog import NAMED_SETS, Say, obtain
 
 SIGNS: Final = "signs"
@@ -102,7 +103,7 @@ def find_dataset(
     """Finds the photos of a folder or of a set that has a name.
 
     Args:
-        data: a folder with one subfolder per class; a folder with `train/`, `val/` and `test/` of that form; or, unless
+        data: a folder with one subfolder per class, or a .zip or .tar of one; a folder with `train/`, `val/` and `test/` of that form; or, unless
             a folder has that name, `signs`, a name of `NAMED_SETS`, or `tfds:NAME`.
         cache: where sets with a name are kept.
         data_dir: has the sets of `NAMED_SETS` already, see `named.obtain`.
@@ -124,6 +125,8 @@ def find_dataset(
             folder = obtain(NAMED_SETS[data], cache, data_dir, track=track, say=say)
         elif data.startswith(tfds.PREFIX):
             folder, name = tfds.export(data.removeprefix(tfds.PREFIX), cache, track=track), data.replace(":", "-")
+        elif is_archive(folder):
+            name, folder = folder.name.split(".")[0] or folder.name, unpack(folder, cache)
         elif not folder.exists():
             raise DatasetError(f"{data}: no such folder, nor one of the sets {', '.join((SIGNS, *NAMED_SETS))}")
     folder = folder.absolute()  # the run's list of photos must hold wherever it is read
