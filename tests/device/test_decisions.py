@@ -139,8 +139,8 @@ def test_the_first_frame_counts_in_full_and_a_clock_that_runs_back_changes_nothi
     it = decider(Rule(Exponential(1.0), threshold=0.1, hold_s=0))
     assert it.update(scores(0.8), 5.0, WALL)[0].score == pytest.approx(0.8)
     assert it.update(scores(0.2), 4.0, WALL)[0].score == pytest.approx(0.8)
-    it.update(scores(0.2), 5.0, WALL)
-    assert it._smoothed[0] == pytest.approx(0.2 + 0.6 * np.exp(-1))  # one second after 4.0
+    it.update(scores(0.2), 4.5, WALL)
+    assert it._smoothed[0] == pytest.approx(0.2 + 0.6 * np.exp(-0.5))  # half a second after 4.0
 
 
 def test_exponential_smoothing_forgets_by_e_in_its_time() -> None:
