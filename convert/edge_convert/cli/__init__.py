@@ -144,13 +144,14 @@ def export(
     with one_line_errors(debug):
         signer = _signer(sign)
         opened = read_run(run)
+        file = out or Path(f"{run.resolve().name}-{recipe.value}.tflite")
+        require_writable(file)  # before TensorFlow, which takes seconds to import
         with extra_needed("convert", *_NEEDS), working("Loading TensorFlow"):
             from edge_convert.export import export as export_run
             from edge_convert.gate.limits import Limits, doubt_of, first_reason
             from edge_convert.report.console_tables import print_exported, print_tried
             from edge_convert.search import search
         limits = Limits(max_drop, max_size_kb or inf, max_latency_ms or inf, tuple(target or ()), strict)
-        file = out or Path(f"{run.resolve().name}-{recipe.value}.tflite")
         given: dict[str, Any] = {"calibration": calibration, "data": data, "signer": signer, "say": say, "track": track}
         tried: dict[str, Any] = {}
         if recipe is Recipe.auto:
