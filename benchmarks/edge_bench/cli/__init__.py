@@ -58,17 +58,19 @@ def run(
         ),
     ] = None,
     threads: Annotated[
-        str | None, typer.Option(metavar="N[,N...]", help="For one inference; all cores by default.")
+        str | None, typer.Option(metavar="N[,N...]", help="Number of threads for one inference. Default: all cores.")
     ] = None,
     delegate: Annotated[
         list[str] | None,
         typer.Option(help=f"{', '.join(DELEGATES)}, or coral:usb:0; XNNPACK by default. May be repeated."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.25, help="How long each row is timed for at most.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.25, help="Longest time that each row is measured for, in seconds.")
+    ] = 10.0,
     precision: Annotated[
         str, typer.Option(metavar="SHARE", help="Stop earlier, once all medians and ratios are known this well.")
     ] = "2%",
-    frame_size: Annotated[str, typer.Option(help="Of the camera frames that are timed.")] = "1280x720",
+    frame_size: Annotated[str, typer.Option(help="Size of the camera frames that are timed.")] = "1280x720",
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Accuracy under 15 corruptions at 5 severities, too; takes long.")
     ] = False,
@@ -83,7 +85,7 @@ def run(
         ),
     ] = None,
     cold_starts: Annotated[int, typer.Option(min=1, help="Processes started for each row to time the start.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the order of turns.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the benchmark order.")] = 0,
     host: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,7 +97,10 @@ def run(
     ask_password: Annotated[bool, typer.Option("--ask-password", help="Ask for the boards' SSH passwords.")] = False,
     wheel: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.whl", help="Of edge-mobilenet, for boards; as it is installed here else."),
+        typer.Option(
+            metavar="FILE.whl",
+            help="Wheel of edge-mobilenet to install on boards. Default: the version that is installed here.",
+        ),
     ] = None,
     wheels: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="All wheels that a board without internet installs.")
@@ -192,9 +197,11 @@ def robustness(
         str, typer.Option(metavar="N[,N...]", help="Grey levels that any channel of any pixel may change by.")
     ] = "1,2,4,8",
     photos: Annotated[int, typer.Option(min=1, help="Held-out photos to attack, at most.")] = 200,
-    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Of pgd.")] = 10,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Number of PGD steps.")] = 10,
     square_photos: Annotated[int, typer.Option(min=1, help="Photos for square, of those above, at most.")] = 50,
-    queries: Annotated[int, typer.Option(min=1, max=100_000, help="Of square, for a photo and an epsilon.")] = 500,
+    queries: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Number of Square Attack queries for each photo and epsilon.")
+    ] = 500,
     surrogate: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Make the pictures against this run: then no row is at a disadvantage."),
@@ -210,7 +217,9 @@ def robustness(
         list[Path] | None,
         typer.Option(metavar="RUN", help="Only photos that this run, too, has never seen; its model gets no row."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of starts, squares and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Random seed of the starting points, the squares and the noise.")
+    ] = 0,
     out: Annotated[Path, typer.Option(help="Folder for robustness.json, .csv, .png and .html.")] = Path("robustness"),
     as_json: Json = False,
     debug: Debug = False,
@@ -261,12 +270,12 @@ def robustness(
 
 @app.command()
 def compare(
-    old: Annotated[Path, typer.Argument(metavar="OLD.json", help="bench.json of before.", show_default=False)],
-    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="bench.json of now.", show_default=False)],
-    max_slowdown: Annotated[
-        str, typer.Option(metavar="SHARE", help="By how much a row may have become slower.")
-    ] = "5%",
-    max_drop: Annotated[float, typer.Option(min=0, help="How many points of accuracy a row may have lost.")] = 0.5,
+    old: Annotated[Path, typer.Argument(metavar="OLD.json", help="The earlier bench.json.", show_default=False)],
+    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="The later bench.json.", show_default=False)],
+    max_slowdown: Annotated[str, typer.Option(metavar="SHARE", help="Largest slowdown of a row that passes.")] = "5%",
+    max_drop: Annotated[
+        float, typer.Option(min=0, help="Largest loss of accuracy of a row that passes, in percentage points.")
+    ] = 0.5,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -292,7 +301,7 @@ def compare(
 @app.command()
 def profile(
     file: Annotated[Path, typer.Argument(metavar="FILE.tflite", show_default=False)],
-    threads: Annotated[int, typer.Option(min=1, help="For one inference.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads for one inference.")] = 1,
     xnnpack: Annotated[bool, typer.Option(help="Let XNNPACK take what it can.")] = True,
     runs: Annotated[int, typer.Option(min=4, help="Inferences to profile.")] = 50,
     as_json: Json = False,
@@ -317,7 +326,8 @@ def profile(
 @app.command()
 def reference(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORD]...", help="Only figures with these words: pi 4, v2, coral.")
+        list[str] | None,
+        typer.Argument(metavar="[WORD]...", help="Words that a figure must contain to be shown: pi 4, v2, coral."),
     ] = None,
     with_: Annotated[
         Path | None, typer.Option("--with", metavar="bench.json", help="Show these rows beside them.")
@@ -352,12 +362,14 @@ def instructions(
         list[str] | None,
         typer.Option(help="cortex-a72 (Raspberry Pi 4) or cortex-a76 (5). May be repeated; both by default."),
     ] = None,
-    frame_size: Annotated[str, typer.Option(metavar="WxH", help="Of the frames that are preprocessed.")] = "1280x720",
+    frame_size: Annotated[
+        str, typer.Option(metavar="WxH", help="Size of the frames that are preprocessed.")
+    ] = "1280x720",
     out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table there.")] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="A table of before; exit status 1 if a cost has risen.")
     ] = None,
-    max_increase: Annotated[str, typer.Option(metavar="SHARE", help="By how much a cost may have risen.")] = "2%",
+    max_increase: Annotated[str, typer.Option(metavar="SHARE", help="Largest increase of a cost that passes.")] = "2%",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -413,7 +425,10 @@ def install_check(
     source: Annotated[str | None, typer.Option(help="The board's camera, 0 or /dev/video0, to look through.")] = None,
     ask_password: Annotated[bool, typer.Option("--ask-password", help="Ask for the board's SSH password.")] = False,
     wheel: Annotated[
-        Path | None, typer.Option(metavar="FILE.whl", help="Of edge-mobilenet; as it is installed here else.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.whl", help="Wheel of edge-mobilenet to install. Default: the version that is installed here."
+        ),
     ] = None,
     wheels: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="All wheels that a board without internet installs.")

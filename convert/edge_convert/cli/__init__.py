@@ -101,7 +101,7 @@ Calibration = Annotated[
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
     recipe: Annotated[
-        Recipe, typer.Option(help="How to shrink it; auto finds the cheapest that keeps to all limits.")
+        Recipe, typer.Option(help="Quantization recipe; auto finds the cheapest one that stays within all limits.")
     ] = Recipe.int8,
     out: Annotated[Path | None, typer.Option(help="File to write. Default: RUN-RECIPE.tflite.")] = None,
     calibration: Calibration = None,
@@ -111,19 +111,28 @@ def export(
             help="Photo folder to prove it on; photos that the run was trained or validated on are left out. Default: the run's test photos."
         ),
     ] = None,
-    max_drop: Annotated[float, typer.Option(help="Accuracy that may go, in percentage points.", min=0, max=100)] = 1.0,
+    max_drop: Annotated[
+        float, typer.Option(help="Largest loss of accuracy that is accepted, in percentage points.", min=0, max=100)
+    ] = 1.0,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse, too, where the photos are too few to tell whether it went.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Also refuse the file if there are too few photos to prove that it stays within --max-drop.",
+        ),
     ] = False,
-    max_size_kb: Annotated[float | None, typer.Option(help="Of the file, in units of 1,000 bytes.", min=1)] = None,
+    max_size_kb: Annotated[
+        float | None, typer.Option(help="Largest file size, in units of 1,000 bytes.", min=1)
+    ] = None,
     max_latency_ms: Annotated[
-        float | None, typer.Option(help="Median time of one inference on this machine.", min=0.001)
+        float | None,
+        typer.Option(help="Largest median time of one inference on this machine, in milliseconds.", min=0.001),
     ] = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
             callback=_known_boards,
-            help="What has to take the file: pi, coral, any, or what `check` knows. May be given more than once.",
+            help="Target that must accept the file: pi, coral, any, or a name that `check` knows. May be given more than once.",
         ),
     ] = None,
     force: Annotated[
@@ -190,7 +199,7 @@ def export(
 @app.command("debug")
 def debug_(
     run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
-    recipe: Annotated[WholeRecipe, typer.Option(help="Whose 8 bits to look at.")] = WholeRecipe.int8,
+    recipe: Annotated[WholeRecipe, typer.Option(help="Recipe to analyze.")] = WholeRecipe.int8,
     out: Annotated[Path | None, typer.Option(help="Folder for layers.png and layers.json. Default: none.")] = None,
     calibration: Calibration = None,
     as_json: Json = False,
@@ -228,7 +237,7 @@ def adopt(
     ] = None,
     cpu: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.tflite", help="What a FILE compiled for an Edge TPU was compiled from."),
+        typer.Option(metavar="FILE.tflite", help="The uncompiled .tflite from which an Edge TPU FILE was made."),
     ] = None,
     input_range: Annotated[
         str | None,
@@ -323,7 +332,7 @@ def keygen(
         say_next(f"edge-convert export runs/NAME --sign {quote(str(out))}")
 
 
-TfliteFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite, anybody's.", show_default=False)]
+TfliteFile = Annotated[Path, typer.Argument(metavar="FILE", help="Any .tflite file.", show_default=False)]
 
 
 @app.command()

@@ -32,17 +32,17 @@ app = command_line(
 )
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite that edge-convert wrote.", show_default=False)]
-Top = Annotated[int, typer.Option(min=1, help="How many labels to show.")]
+Top = Annotated[int, typer.Option(min=1, help="Number of labels to show, best first.")]
 Runtime = Annotated[RuntimeName, typer.Option(help="Which interpreter runs the model.")]
 Device = Annotated[str, typer.Option(help="cpu, coral, coral:usb or coral:pci; coral:usb:1 is the second of several.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="For one inference; all cores by default.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Number of threads for one inference. Default: all cores.")]
 
 
 @app.command()
 def images(
     model: Model,
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURE", help="Files, or folders of them.", show_default=False)
+        list[Path], typer.Argument(metavar="PICTURE", help="Picture files, or folders of pictures.", show_default=False)
     ],
     top: Top = 3,
     as_json: Json = False,

@@ -56,11 +56,19 @@ def live(
             rich_help_panel=_SOURCE,
         ),
     ] = "0",
-    width: Annotated[int | None, typer.Option(min=1, help="Asked of a camera.", rich_help_panel=_SOURCE)] = None,
-    height: Annotated[int | None, typer.Option(min=1, help="Asked of a camera.", rich_help_panel=_SOURCE)] = None,
-    fps: Annotated[float | None, typer.Option(min=0.1, help="Asked of a camera.", rich_help_panel=_SOURCE)] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Requested capture width in pixels.", rich_help_panel=_SOURCE)
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(min=1, help="Requested capture height in pixels.", rich_help_panel=_SOURCE)
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Requested capture rate in frames per second.", rich_help_panel=_SOURCE),
+    ] = None,
     pixel_format: Annotated[
-        PixelFormat | None, typer.Option("--format", help="Asked of a USB camera.", rich_help_panel=_SOURCE)
+        PixelFormat | None,
+        typer.Option("--format", help="Requested pixel format of a USB camera.", rich_help_panel=_SOURCE),
     ] = None,
     controls: Annotated[
         list[str] | None,
@@ -81,25 +89,34 @@ def live(
     rotate: Annotated[
         int, typer.Option(help="Clockwise: 0, 90, 180 or 270 degrees turn frames upright.", rich_help_panel=_SOURCE)
     ] = 0,
-    mirror: Annotated[bool, typer.Option("--mirror", help="Exchange left and right.", rich_help_panel=_SOURCE)] = False,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Mirror frames left to right.", rich_help_panel=_SOURCE)
+    ] = False,
     roi: Annotated[
         str | None,
         typer.Option(help="Look at x,y,width,height only: 0.5,0,0.5,1 is the right half.", rich_help_panel=_SOURCE),
     ] = None,
     zones: Annotated[
         list[str] | None,
-        typer.Option("--zone", help="A part by name, door=0,0,0.5,1; again for another.", rich_help_panel=_SOURCE),
+        typer.Option(
+            "--zone",
+            help="Classify this named part of the frame, door=0,0,0.5,1. May be given more than once.",
+            rich_help_panel=_SOURCE,
+        ),
     ] = None,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Play a video as if it were a camera.", rich_help_panel=_SOURCE)
     ] = False,
     wait: Annotated[
         bool,
-        typer.Option("--wait-for-source", help="For a camera that is not there yet.", rich_help_panel=_SOURCE),
+        typer.Option("--wait-for-source", help="Wait for a camera that is not connected yet.", rich_help_panel=_SOURCE),
     ] = False,
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.", rich_help_panel=_SOURCE)] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this number of frames.", rich_help_panel=_SOURCE)
+    ] = None,
     max_fps: Annotated[
-        float | None, typer.Option(min=0.01, help="Classify no more a second.", rich_help_panel=_SOURCE)
+        float | None,
+        typer.Option(min=0.01, help="Largest number of frames to classify in a second.", rich_help_panel=_SOURCE),
     ] = None,
     on_motion: Annotated[
         bool,
@@ -111,10 +128,17 @@ def live(
         RuntimeName, typer.Option(help="Which interpreter runs the model.", rich_help_panel=_MODEL)
     ] = "auto",
     threads: Annotated[
-        str, typer.Option(help="Of an inference; auto measures for a moment what pays.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(
+            help="Number of threads for one inference; auto measures at the start which number is fastest.",
+            rich_help_panel=_MODEL,
+        ),
     ] = "auto",
     device: Annotated[
-        str, typer.Option(help="cpu, coral, coral:usb:0 or coral:pci:0.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(
+            help="Device that runs the model: cpu, coral, coral:usb:0 or coral:pci:0.", rich_help_panel=_MODEL
+        ),
     ] = "cpu",
     fallback: Annotated[
         Path | None,
@@ -124,13 +148,22 @@ def live(
         Path | None,
         typer.Option(help="Public key that must have signed MODEL and what replaces it.", rich_help_panel=_MODEL),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many labels to show.", rich_help_panel=_DECISIONS)] = 3,
+    top: Annotated[
+        int, typer.Option(min=1, help="Number of labels to show, best first.", rich_help_panel=_DECISIONS)
+    ] = 3,
     thresholds: Annotated[
         list[str] | None,
-        typer.Option("--threshold", help="0.6 for all labels, cat=0.8 for one.", rich_help_panel=_DECISIONS),
+        typer.Option(
+            "--threshold",
+            help="Score from which a label is reported: 0.6 for all labels, cat=0.8 for one.",
+            rich_help_panel=_DECISIONS,
+        ),
     ] = None,
     smoothing: Annotated[
-        str, typer.Option(help="Over 0.5s, a vote of 3/5 frames, or none.", rich_help_panel=_DECISIONS)
+        str,
+        typer.Option(
+            help="Smoothing of the scores: over 0.5s, by a vote of 3/5 frames, or none.", rich_help_panel=_DECISIONS
+        ),
     ] = "0.5s",
     as_json: Json = False,
     jsonl: Annotated[
@@ -184,7 +217,9 @@ def live(
     snapshots: Annotated[
         Path | None, typer.Option(help="Keep unsure frames here, to be labelled.", rich_help_panel=_SINKS)
     ] = None,
-    window: Annotated[bool, typer.Option("--window", help="Show a window.", rich_help_panel=_SINKS)] = False,
+    window: Annotated[
+        bool, typer.Option("--window", help="Show the frames with their labels in a window.", rich_help_panel=_SINKS)
+    ] = False,
     token_file: Annotated[
         Path | None,
         typer.Option(

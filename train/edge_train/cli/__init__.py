@@ -89,7 +89,7 @@ def fit(
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Run folder to write. Default: runs/NAME-OF-DATA.")] = None,
     data_dir: DataDir = None,
-    backbone: Annotated[BackboneName, typer.Option(help="The network.")] = BackboneName.mobilenet_v2,
+    backbone: Annotated[BackboneName, typer.Option(help="Network architecture to train.")] = BackboneName.mobilenet_v2,
     image_size: Annotated[
         int | None,
         typer.Option(
@@ -99,21 +99,27 @@ def fit(
         ),
     ] = None,
     crop: Annotated[
-        str, typer.Option(help="center, stretch or pad: what becomes of photos that are not square.")
+        str, typer.Option(help="How a photo that is not square becomes square: center, stretch or pad.")
     ] = "center",
     levels: Annotated[
         str,
         typer.Option(
-            help="Of 16-bit and thermal photos: the levels that become black and white, 7300..8300, or auto for the least and the largest of the training photos. Recorded in the model. Default: 0..65535.",
+            help="Levels of 16-bit and thermal photos that become black and white: 7300..8300, or auto for the smallest and largest of the training photos. Recorded in the model. Default: 0..65535.",
             show_default=False,
         ),
     ] = "",
     alpha: Annotated[
         float, typer.Option(help="Width of a MobileNet; of V2 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4)
     ] = 1.0,
-    weights: Annotated[str, typer.Option(help="imagenet, none, or the path of a weights file.")] = "imagenet",
-    epochs: Annotated[int, typer.Option(help="Of fine-tuning, at most; 0 for none.", min=0)] = 8,
-    seed: Annotated[int, typer.Option(help="Of the split, the views and the training.", min=0, max=2**32 - 1)] = 1,
+    weights: Annotated[
+        str, typer.Option(help="Weights to start from: imagenet, none, or the path of a weights file.")
+    ] = "imagenet",
+    epochs: Annotated[
+        int, typer.Option(help="Largest number of fine-tuning epochs; 0 trains the last layer alone.", min=0)
+    ] = 8,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of the split, the augmentation and the training.", min=0, max=2**32 - 1)
+    ] = 1,
     mirror: Annotated[
         bool | None,
         typer.Option(
@@ -150,7 +156,8 @@ def fit(
         ),
     ] = None,
     adversarial_epsilon: Annotated[
-        float, typer.Option(help="How far those may be from the photo, in grey levels of 255.", min=1, max=64)
+        float,
+        typer.Option(help="Largest change of a pixel in adversarial training, in gray levels of 255.", min=1, max=64),
     ] = 1.0,
     float32: Annotated[
         bool,
@@ -252,7 +259,7 @@ def inspect(
         Path | None, typer.Option(help="Folder to write with report.html, inspection.json and samples.png.")
     ] = None,
     data_dir: DataDir = None,
-    seed: Annotated[int, typer.Option(help="Of the split.", min=0)] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed of the split.", min=0)] = 1,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -319,8 +326,8 @@ def evaluate(
 @app.command()
 def predict(
     run: RunFolder,
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
-    top: Annotated[int, typer.Option(help="Labels to print, best first.", min=1)] = 3,
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files to classify.")],
+    top: Annotated[int, typer.Option(help="Number of labels to print, best first.", min=1)] = 3,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -361,7 +368,7 @@ def predict(
 def signs(
     sheet: Annotated[Path | None, typer.Option(help="Write a printable PDF of the signs, A4.")] = None,
     video: Annotated[Path | None, typer.Option(help="Write a drive-by video (.mp4) and what it shows (.csv).")] = None,
-    seed: Annotated[int, typer.Option(help="Of the video.", min=0)] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed of the video.", min=0)] = 1,
     debug: Debug = False,
 ) -> None:
     """Print the signs of the built-in dataset, or drive past them.

@@ -57,10 +57,11 @@ def adversarial(
         ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Only pictures of this class; IMAGEs else show what the model says.")
+        str | None,
+        typer.Option(help="Class that the pictures show. Default: the label that the model gives each picture."),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="What they shall be taken for. Default: anything but what they show.")
+        str | None, typer.Option(help="Label that the pictures shall be mistaken for. Default: any wrong label.")
     ] = None,
     attack: Annotated[AttackName, typer.Option(help="fgsm: one step. pgd: many small ones.")] = AttackName.pgd,
     epsilon: Annotated[
@@ -69,7 +70,7 @@ def adversarial(
     norm: Annotated[
         NormName, typer.Option(help="linf: what any channel of a pixel may change by. l2: length of the whole change.")
     ] = NormName.linf,
-    steps: Annotated[int | None, typer.Option(help="Of pgd. Default: 20.", min=1, max=10_000)] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of PGD steps. Default: 20.", min=1, max=10_000)] = None,
     restarts: Annotated[int, typer.Option(help="Random starts of pgd; the best result counts.", min=1, max=100)] = 1,
     with_: Annotated[
         list[Path] | None,
@@ -79,7 +80,7 @@ def adversarial(
         Path | None, typer.Option(help="Photo folder to take instead of the run's own test photos.")
     ] = None,
     photos: Annotated[int | None, typer.Option(help="Pictures to attack, at most.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of the random starts.", min=0, max=2**31 - 1)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the starting points.", min=0, max=2**31 - 1)] = 0,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("adversarial"),
     as_json: Json = False,
     debug: Debug = False,
@@ -144,7 +145,9 @@ def features(
         list[str] | None,
         typer.Option(help="Layer to show; more than once for several. Default: the last of each resolution."),
     ] = None,
-    channels: Annotated[int, typer.Option(help="Of each layer, those of most contrast.", min=1, max=64)] = 8,
+    channels: Annotated[
+        int, typer.Option(help="Number of maps to show for each layer, those of most contrast.", min=1, max=64)
+    ] = 8,
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: IMAGE-features.png here.")] = None,
     list_layers: Annotated[
         bool, typer.Option("--list", help="List the layers instead; those shown by default have a star.")
@@ -193,7 +196,7 @@ def embed(
             help="Photo folder, with one subfolder per class or without labels. Default: all photos of the run."
         ),
     ] = None,
-    which: Annotated[WhichName, typer.Option("--split", help="Of the run's own photos.")] = WhichName.all,
+    which: Annotated[WhichName, typer.Option("--split", help="Split of the run's own photos to use.")] = WhichName.all,
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Whether the subfolders of DATA are classes.")
     ] = True,
@@ -204,9 +207,9 @@ def embed(
         list[Path] | None,
         typer.Option(metavar="PHOTO", help="Print what lies nearest to a picture, and write nothing. May be repeated."),
     ] = None,
-    count: Annotated[int, typer.Option(help="Of the nearest photos to print.", min=1)] = 10,
+    count: Annotated[int, typer.Option(help="Number of nearest photos to print.", min=1)] = 10,
     out: Annotated[Path, typer.Option(help="Folder to write with embedding.html and photos.csv.")] = Path("embedding"),
-    seed: Annotated[int, typer.Option(help="Of umap and the clusters.", min=0, max=2**32 - 1)] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed of UMAP and of the clusters.", min=0, max=2**32 - 1)] = 1,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -270,8 +273,12 @@ def heatmap(
     label: Annotated[
         str | None, typer.Option(help="Label to look for. Default: what the full-size model says.")
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Of Grad-CAM. Default: the last convolution's maps.")] = None,
-    cells: Annotated[int, typer.Option(help="Of the occlusion map, across the picture's shorter side.", min=2)] = 10,
+    layer: Annotated[
+        str | None, typer.Option(help="Layer whose maps Grad-CAM uses. Default: the last convolution.")
+    ] = None,
+    cells: Annotated[
+        int, typer.Option(help="Number of occlusion map cells across the picture's shorter side.", min=2)
+    ] = 10,
     patch: Annotated[int, typer.Option(help="Side of what is hidden at a time, in cells.", min=1)] = 4,
     out: Annotated[
         Path | None, typer.Option(help="PNG to write. Default: IMAGE-heatmap.png or RUN-heatmap.png here.")
@@ -318,10 +325,13 @@ def heatmap(
 @app.command()
 def ideal(
     run: RunFolder,
-    label: Annotated[str, typer.Option(help="What to draw.")],
+    label: Annotated[str, typer.Option(help="Label of the run to draw an ideal picture of.")],
     seeds: Annotated[int, typer.Option(help="Pictures to draw, each from a start of its own.", min=1, max=16)] = 4,
-    seed: Annotated[int, typer.Option(help="Of the first one; the next ones count up.", min=0, max=2**31 - 1)] = 0,
-    steps: Annotated[int, typer.Option(help="Of gradient ascent.", min=1, max=100_000)] = 200,
+    seed: Annotated[
+        int,
+        typer.Option(help="Random seed of the first picture; the next ones count up from it.", min=0, max=2**31 - 1),
+    ] = 0,
+    steps: Annotated[int, typer.Option(help="Number of gradient ascent steps.", min=1, max=100_000)] = 200,
     with_: Annotated[
         list[Path] | None,
         typer.Option("--with", metavar="FILE.tflite", help="Show it the pictures, too. May be repeated."),
