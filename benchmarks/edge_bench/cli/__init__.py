@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from getpass import getpass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, TypeVar
 
 import typer
@@ -19,7 +20,7 @@ from edge_bench.results.report import Report, Settings
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import CheckFailedError, ReportError
 from edge_core.files import require_writable, written_whole
-from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track
+from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_next, say_unusable, track
 
 T = TypeVar("T")
 
@@ -481,6 +482,8 @@ def _show(benchmark: Benchmark, out: Path, as_json: bool) -> None:
 
         print_report(report)
     say(f"wrote bench.json, bench.csv, bench.png and bench.html to {out}")
+    if not as_json:
+        say_next(f"edge-bench reference --with {quote(str(out / 'bench.json'))}")
 
 
 def _folders(out: Path, hosts: list[str]) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 import json
 from importlib.metadata import entry_points
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Final
 
 import typer
@@ -12,7 +13,7 @@ from edge_core.artifact.container import read_card
 from edge_core.errors import CheckFailedError, PictureError, RuntimeMissingError
 from edge_device.cli import service as cli_service
 from edge_device.cli.live_options import live
-from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say
+from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, say_next
 from edge_device.doctor.command import main as examine_board
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.card_rows import card_rows
@@ -73,6 +74,8 @@ def images(
             print(_json(result) if as_json else f"{result.frame.source}  {scores(result.top)}", flush=True)
         if unusable or not shown:
             raise typer.Exit(2)
+        if not as_json:
+            say_next(f"edge-run live {quote(str(model))} --source 0")
 
 
 app.command()(live)
@@ -86,7 +89,9 @@ def show(model: Model, as_json: Json = False, debug: Debug = False) -> None:
     """
     with one_line_errors(debug):
         card = read_card(model)
-        print(card.to_text() if as_json else _card_lines(model, card), end="")
+        print(card.to_text() if as_json else _card_lines(model, card), end="", flush=True)
+        if not as_json:
+            say_next(f"edge-run verify {quote(str(model))}")
 
 
 @app.command()
@@ -120,6 +125,8 @@ def verify(
         print(json.dumps(found.to_json()) if as_json else _verification_lines(found), flush=True)
         if found.divergence:
             raise CheckFailedError(f"{model} diverges at {found.divergence.stage}: {found.divergence.reason}")
+        if not as_json:
+            say_next(f"edge-run live {quote(str(model))} --source 0")
 
 
 app.add_typer(cli_service.app, name="service")
