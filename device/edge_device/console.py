@@ -153,8 +153,9 @@ def extra_needed(extra: str, *modules: str) -> Iterator[None]:
 
 
 def say_next(command: str) -> None:
-    """The last line of a command on standard error: what to do next, to be pasted."""
-    print(f"next: {command}", file=sys.stderr, flush=True)
+    """The last line of a command on a terminal: what to do next, to be pasted. A script and a log do without it."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"next: {command}", file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Generator[T, None, None]:
