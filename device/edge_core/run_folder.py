@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,7 +28,7 @@ MODEL_FILE: Final = "model.keras"
 QUANTISED_FILE: Final = "quantised.keras"
 CARD_FILE: Final = "card.json"
 PHOTOS_FILE: Final = "photos.csv"
-_COLUMNS: Final = ("split", "label", "sha256", "path")
+_COLUMNS: Final = ("split", "label", "sha256", "path", "group")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ def read_run(folder: Path) -> Run:
         splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
         with (folder / PHOTOS_FILE).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             for row in csv.DictReader(file):
-                splits[row["split"]].append(Photo(Path(row["path"]), row["label"], row["sha256"]))  # type: ignore[index]
+                group = row.get("group") or ""  # runs of older versions have none
+                photo = Photo(Path(row["path"]), row["label"], row["sha256"], group)
+                splits[row["split"]].append(photo)  # type: ignore[index]
     except (CardError, OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{folder}: {error}") from error
     except (KeyError, TypeError, csv.Error) as error:
@@ -122,7 +124,7 @@ def write_photos(folder: Path, splits: dict[Split, list[Photo]]) -> None:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for split in SPLITS:
-            writer.writerows((split, photo.label, photo.sha256, photo.path) for photo in splits[split])
+            writer.writerows((split, photo.label, photo.sha256, photo.path, photo.group) for photo in splits[split])
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,10 @@ class HeldOut(Reading[T]):
 def own_photos(run: Run, splits: Sequence[Split], *, track: Track = silently) -> tuple[list[Photo], list[Unusable]]:
     """The photos of a run that are still what they were, and those that are not there or have changed."""
     listed = [photo for split in splits for photo in run.splits[split]]
-    known = {photo.sha256 for photo in listed}
+    known = {photo.sha256: photo.group for photo in listed}
     photos, unusable = identify_photos([(photo.path, photo.label) for photo in listed], track=track)
     unusable += [Unusable(photo.path, "changed since the training") for photo in photos if photo.sha256 not in known]
-    return [photo for photo in photos if photo.sha256 in known], unusable
+    return [replace(photo, group=known[photo.sha256]) for photo in photos if photo.sha256 in known], unusable
 
 
 def read_held_out(
@@ -183,7 +185,9 @@ def read_held_out(
     reading = read_photos(files, visit, track=track, levels=run.card.input.levels, label="Reading test photos")
     if not reading.photos:
         raise RunFolderError(f"{run.folder}: {advice}")
-    return HeldOut(reading.photos, reading.values, (*unusable, *reading.unusable), left_out)
+    groups = {photo.sha256: photo.group for members in run.splits.values() for photo in members}
+    read_ones = tuple(replace(photo, group=groups.get(photo.sha256, "")) for photo in reading.photos)
+    return HeldOut(read_ones, reading.values, (*unusable, *reading.unusable), left_out)
 
 
 def read_training_photos(

@@ -1,5 +1,7 @@
 """95 % intervals, so that no accuracy stands alone."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb, sqrt
@@ -25,19 +27,55 @@ class Estimate:
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
-def accuracy(correct: npt.NDArray[np.bool_] | npt.NDArray[np.float64]) -> Estimate:
+def accuracy(correct: npt.NDArray[np.bool_] | npt.NDArray[np.float64], groups: Sequence[str] | None = None) -> Estimate:
     """Share of true values with Wilson's score interval (E. B. Wilson, JASA 22, 1927), which holds near 0 and 1, too.
 
     Args:
         correct: shape (photos,), at least one. May be shares 0..1 of several answers about a photo: these vary less than
             ones and zeros of the same mean, so the interval is rather too wide for them.
+        groups: for each photo what it has in common with others that show the same, empty for one by itself; see
+            `effective_count`.
     """
     if not correct.size:
         raise ValueError("an accuracy needs at least one photo")
-    count, share = correct.size, float(correct.mean())
+    return proportion(float(correct.mean()), correct.size if groups is None else effective_count(groups))
+
+
+def proportion(share: float, count: float) -> Estimate:
+    """Wilson's interval around a share of `count` photos, more than 0, which need not be a whole number."""
     middle = (share + Z_95**2 / (2 * count)) / (1 + Z_95**2 / count)
     half = Z_95 / (1 + Z_95**2 / count) * sqrt(share * (1 - share) / count + Z_95**2 / (4 * count**2))
     return Estimate(share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))  # but for rounding
+
+
+def effective_count(groups: Sequence[str]) -> float:
+    """How many photos that have nothing in common tell as much as these, of which some belong together.
+
+    (sum of n)^2 / sum of n^2 over the groups (L. Kish, Survey Sampling, 1965), with all photos of a group right or all
+    wrong: thirty frames of a clip tell as much as one photo. Frames do differ, so this is the cautious end.
+
+    Args:
+        groups: of each photo, empty for one by itself; at least one.
+    """
+    sizes = Counter(group for group in groups if group)
+    return len(groups) ** 2 / (sum(not group for group in groups) + sum(size**2 for size in sizes.values()))
+
+
+def mean_share(shares: Sequence[Estimate]) -> Estimate:
+    """Mean of shares that were estimated on different photos, each of them counting the same: balanced accuracy, say.
+
+    The interval is made of theirs by the method of variance estimates recovery (Zou and Donner, Statistics in Medicine
+    27, 2008), so a class with a single photo widens it as it should.
+
+    Args:
+        shares: each with its 95 % interval, at least one.
+    """
+    if not shares:
+        raise ValueError("a mean needs at least one share")
+    count, value = len(shares), sum(share.value for share in shares) / len(shares)
+    below = sqrt(sum((share.value - share.low) ** 2 for share in shares)) / count
+    above = sqrt(sum((share.high - share.value) ** 2 for share in shares)) / count
+    return Estimate(value, max(0.0, value - below), min(1.0, value + above))
 
 
 def paired_difference(correct: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]) -> Estimate:

@@ -26,7 +26,7 @@ from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings, check_settings, phases
 from edge_train.training.distillation import check_teacher
 from edge_train.training.fit import fit
-from edge_train.training.head import photo_weights, solve_head
+from edge_train.training.head import MOST_WEIGHT, photo_weights, solve_head
 
 SMALL = Settings(epochs=1, views=2, batch=8, compression_epochs=2)
 
@@ -132,6 +132,14 @@ def test_a_teacher_must_not_know_the_test_photos_and_must_know_the_labels(colour
         check_teacher(colour_run, colour_run.card.labels, [*colour_run.splits["test"], *colour_run.splits["train"][:2]])
     with pytest.raises(RunFolderError, match="other labels"):
         check_teacher(colour_run, ("blue", "green"), [])
+
+
+def test_class_weights_are_bounded() -> None:
+    targets = np.array([0] * 1000 + [1] * 100 + [2] * 3)
+    weights = photo_weights(targets, balanced=True)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[1000] / weights[0] == pytest.approx(10)
+    assert weights[-1] / weights[0] == pytest.approx(MOST_WEIGHT)
 
 
 def test_class_weights_make_classes_count_the_same() -> None:

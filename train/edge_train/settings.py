@@ -27,7 +27,7 @@ class Settings:
         mixup: two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all.
             Zhang et al., "mixup" (2018), here on the maps at the seam (Verma et al., "Manifold Mixup", 2019).
         label_smoothing: share of each target that is spread over all labels.
-        class_weights: whether a photo counts in inverse proportion to the photos of its class.
+        class_weights: whether a photo counts in inverse proportion to the photos of its class, up to `head.MOST_WEIGHT`.
         teacher_weight: share of the loss that is the teacher's, if there is one.
         temperature: at which student and teacher are compared (Hinton et al., "Distilling the Knowledge", 2015).
         prune: share of the fine-tuned convolutions' weights that becomes zero; 0 for none.

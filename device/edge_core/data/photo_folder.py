@@ -9,10 +9,10 @@ import os
 import re
 import stat
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final, Generic, Literal, TypeVar
@@ -38,11 +38,14 @@ class Photo:
         path: of the file.
         label: name of its class.
         sha256: of the file's content, hexadecimal.
+        group: what it has in common with photos that show the same, frames of one clip, say, so that no split may part
+            them; empty for a photo by itself.
     """
 
     path: Path
     label: str
     sha256: str
+    group: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -371,36 +374,115 @@ def read_photos(
     return Reading(tuple(photo for photo, _ in good), tuple(value for _, value in good), tuple(unusable))
 
 
+LARGEST_HELD_OUT: Final = 0.3
+"""Share of a class's photos beyond which a group is trained on rather than held out, where there is a choice."""
+
+
+@dataclass
+class _Unit:
+    """Photos that stay together, and the number that is drawn for them: that of the first of their contents."""
+
+    photos: list[Photo]
+    draw: float
+    split: Split = "train"
+
+    @property
+    def labels(self) -> set[str]:
+        return {photo.label for photo in self.photos}
+
+
 def split_photos(
     photos: Sequence[Photo], seed: int, val_share: float = 0.15, test_share: float = 0.15
 ) -> dict[Split, list[Photo]]:
-    """Splits photos by a number drawn from each one's content hash and the seed, class by class.
+    """Splits photos by a number drawn from each one's content hash and the seed; those of a group stay together.
 
-    A photo keeps its split whatever else is added or removed. Only a class too small to have a photo in every split
-    by chance is ranked by that number instead, so that none comes out empty.
+    A photo keeps its split whatever else is added or removed. Only where a class would lack a split, because it is small
+    or its groups are large, another photo or group is moved there. A class that is a single group, or two, cannot be
+    split without parting one: it is cut where it is ordered by name, so that frames far apart in time are held out.
 
     Raises:
         DatasetError: a class with fewer than three photos.
     """
-    by_label: defaultdict[str, list[Photo]] = defaultdict(list)
-    for photo in photos:
-        by_label[photo.label].append(photo)
-    splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
-    for label, members in by_label.items():
-        if len(members) < 3:
+    counts = Counter(photo.label for photo in photos)
+    for label, count in counts.items():
+        if count < 3:
             raise DatasetError(
-                f"class {label!r} has {len(members)} usable photo{'s' * (len(members) > 1)}; it takes three, "
+                f"class {label!r} has {count} usable photo{'s' * (count > 1)}; it takes three, "
                 "one each to train, to validate and to test on, and better a hundred"
             )
-        members.sort(key=lambda photo: _draw(photo, seed))
-        test = sum(_draw(photo, seed) < test_share for photo in members)
-        val = sum(_draw(photo, seed) < test_share + val_share for photo in members) - test
-        test = min(max(test, 1), len(members) - 2)
-        val = min(max(val, 1), len(members) - test - 1)
-        splits["test"] += members[:test]
-        splits["val"] += members[test : test + val]
-        splits["train"] += members[test + val :]
+    units = _units(photos, seed)
+    while lacking := _place(units, counts, test_share, val_share):
+        units = _cut(units, lacking, seed)
+    splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
+    for label in counts:
+        for unit in sorted(units, key=lambda unit: unit.draw):
+            splits[unit.split] += [photo for photo in unit.photos if photo.label == label]
     return splits
+
+
+def _units(photos: Sequence[Photo], seed: int) -> list[_Unit]:
+    groups: defaultdict[str, list[Photo]] = defaultdict(list)
+    for photo in photos:
+        groups[photo.group or photo.sha256].append(photo)
+    return [_unit(members, seed) for members in groups.values()]
+
+
+def _unit(members: list[Photo], seed: int) -> _Unit:
+    return _Unit(members, _draw(min(members, key=lambda photo: photo.sha256), seed))
+
+
+def _place(units: Sequence[_Unit], counts: Mapping[str, int], test_share: float, val_share: float) -> str:
+    """Gives each unit its split; returns a label that cannot be in all three, or empty."""
+    by_label: defaultdict[str, list[_Unit]] = defaultdict(list)
+    large = set()
+    for unit in units:
+        for label, count in Counter(photo.label for photo in unit.photos).items():
+            by_label[label].append(unit)
+            if len(unit.photos) > 1 and count > LARGEST_HELD_OUT * counts[label]:
+                large.add(id(unit))
+        held_out = "test" if unit.draw < test_share else "val" if unit.draw < test_share + val_share else "train"
+        unit.split = "train" if id(unit) in large else held_out  # type: ignore[assignment]
+    for label, members in by_label.items():
+        for split in ("test", "val", "train"):
+            if any(unit.split == split for unit in members):
+                continue
+            movable = [unit for unit in members if _is_spare(unit, by_label)]
+            if not movable:
+                return label
+            # From the training photos the one whose draw is the least, else from the test photos the one whose is the most.
+            chosen = min(movable, key=lambda unit: (id(unit) in large, _distance(unit, split)))
+            if split == "train":
+                chosen = max(movable, key=lambda unit: (len(unit.photos), unit.draw))
+            chosen.split = split
+    return ""
+
+
+def _is_spare(unit: _Unit, by_label: Mapping[str, Sequence[_Unit]]) -> bool:
+    """Whether none of its classes would be without a photo in its split if it were moved."""
+    return all(sum(other.split == unit.split for other in by_label[label]) > 1 for label in unit.labels)
+
+
+def _distance(unit: _Unit, split: Split) -> float:
+    """How far a draw is from those that belong to a split."""
+    return 1 - unit.draw if split == "val" and unit.split == "test" else unit.draw
+
+
+def _cut(units: Sequence[_Unit], label: str, seed: int) -> list[_Unit]:
+    """Cuts the unit with the most photos of a label into most of them, a sixth and a sixth, by name, and its others."""
+
+    def photos_of(unit: _Unit) -> tuple[bool, int]:
+        count = sum(photo.label == label for photo in unit.photos)
+        return bool(count) and len(unit.labels) > 1, count  # what ties classes together first
+
+    largest = max(units, key=photos_of)
+    mine = sorted(
+        (photo for photo in largest.photos if photo.label == label), key=lambda photo: natural_key(str(photo.path))
+    )
+    others = [photo for photo in largest.photos if photo.label != label]
+    held = max(1, len(mine) // 6)
+    first = max(1, len(mine) - 2 * held)
+    pieces = [piece for piece in (mine[:first], mine[first : first + held], mine[first + held :], others) if piece]
+    return [*(unit for unit in units if unit is not largest), *(_unit(piece, seed) for piece in pieces)]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from edge_device.console import (
     working,
 )
 from edge_train.cli.explain import app as explain
+from edge_train.data.class_balance import headline
 from edge_train.doctor.training_doctor import main as examine_computer
 from edge_train.doctor.workstation import cache_folder
 from edge_train.training.workers import read_worker, restarted_when_lost
@@ -128,6 +129,15 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            metavar="folder|REGEX",
+            help="Photos that must stay on one side of the split: those in one folder inside that of their class, or those "
+            "in whose paths a regular expression finds the same. Copies, bursts and clips are found anyway.",
+            show_default=False,
+        ),
+    ] = "",
     augment: Annotated[
         AugmentName, typer.Option(help="camera: moved, another light. randaugment: distorted in two more ways.")
     ] = AugmentName.camera,
@@ -135,7 +145,10 @@ def fit(
         float, typer.Option(help="Mix photos by a share drawn from Beta(a, a); 0 for not at all.", min=0, max=10)
     ] = 0.2,
     class_weights: Annotated[
-        bool, typer.Option("--class-weights", help="Let all classes count the same, however many photos they have.")
+        bool,
+        typer.Option(
+            "--class-weights", help="Let a photo count the more the fewer its class has, up to 20 times as much."
+        ),
     ] = False,
     teacher: Annotated[
         Path | None, typer.Option(help="Run folder of a bigger network, with the same labels, to learn from, too.")
@@ -202,8 +215,17 @@ def fit(
             check_settings(settings, ARCHITECTURES[backbone.value])
         taught_by = read_run(teacher) if teacher else None
         photos = open_photos(
-            data, seed=seed, mirror=mirror, cache=cache_folder(), data_dir=data_dir, track=track, say=say
+            data,
+            seed=seed,
+            mirror=mirror,
+            cache=cache_folder(),
+            data_dir=data_dir,
+            group_by=group_by,
+            track=track,
+            say=say,
         )
+        for line in photos.grouped:
+            say(f"kept together: {line}")
         say(
             f"{photos.name}: {len(photos.labels)} classes, "
             + ", ".join(f"{len(members)} photos to {split}" for split, members in photos.splits.items())
@@ -212,6 +234,8 @@ def fit(
         say_unusable(photos.unusable, "unreadable")
         _say_groups("there more than once, used once", photos.repeated)
         _say_groups("in several classes, left out", photos.contradicted)
+        for warning in photos.warnings():
+            say(f"warning: {warning}")
         out = out or Path("runs") / photos.name
         check_out(out)
         # TensorFlow takes seconds: after all that can be wrong with the photos
@@ -245,10 +269,7 @@ def fit(
             where = f" where {fitted.written_by} is" if fitted.written_by else ""
             if fitted.verdict:
                 print(fitted.verdict)
-            print(
-                f"test accuracy {fitted.card.metrics['test_accuracy'].percent()}; "
-                f"look at {fitted.folder}/report.html{where}"
-            )
+            print(f"{headline(fitted.card)}; look at {fitted.folder}/report.html{where}")
             say_next(f"edge-convert export {quote(str(fitted.folder))}")
 
 
@@ -315,6 +336,11 @@ def evaluate(
             print(json.dumps(result.to_json()))
             return
         print(f"{len(result.judged)} photos, accuracy {result.accuracy.percent()}")
+        majority, part = result.majority
+        print(
+            f"each class counting the same: {result.balanced_accuracy.percent()}; always saying {majority!r} would be right "
+            f"in {100 * part:.1f} %"
+        )
         width = max(map(len, result.labels))
         for label, share in result.recall().items():
             print(f"  {label:{width}}  {share.percent()}")

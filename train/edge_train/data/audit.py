@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any
 
 from edge_core.data.photo_folder import HEAD_BYTES, LITTER_REASON, Photo, Unusable, read_photos, without_copies
 from edge_core.errors import DatasetError
@@ -13,12 +13,10 @@ from edge_core.image_header import format_of
 from edge_core.images import is_cut
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
+from edge_train.data.class_balance import imbalance_warning
 from edge_train.data.dataset import Found, divide
 from edge_train.data.deep import DeepPhotos, find_deep_photos
 from edge_train.data.near_duplicates import Sketch, look_alike_groups, sketch
-
-IMBALANCE: Final = 3.0
-"""Photos of the largest class for one of the smallest, from which on it is worth a word."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,8 @@ class Inspection:
         """What to look at before training, in words."""
         found = [f"fit would refuse it: {self.refusal}"] if self.refusal else []
         found += [self.deep.warning()] if self.deep and self.deep.warning() else []
-        least, most = (choose(self.counts, key=lambda label: self.counts[label]) for choose in (min, max))
-        if self.counts[most] >= IMBALANCE * self.counts[least]:
-            found.append(
-                f"{most!r} has {self.counts[most]} photos, {least!r} {self.counts[least]}: the rare class will be "
-                "recognised less well than the accuracy over all suggests"
-            )
+        if unequal := imbalance_warning(self.counts):
+            found.append(unequal)
         for count, what in (
             (len(self.unusable), "cannot be read"),
             (self.cut, "are JPEGs that lack their end, and are used as far as they go"),
@@ -179,11 +173,12 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
     if not reading.photos:
         raise DatasetError(f"{found.folder}: none of its {len(found.files)} pictures can be read")
     photos = list(reading.photos)
+    sketches = {photo.sha256: value[3] for photo, value in zip(photos, reading.values, strict=True)}
     split_of: dict[Path, str] = {}
     split_counts: dict[str, dict[str, int]] = {}
     refusal = ""
     try:
-        photo_set = divide(found, photos, list(reading.unusable), seed=seed)
+        photo_set = divide(found, photos, list(reading.unusable), seed=seed, sketches=sketches)
         split_of = {photo.path: split for split, members in photo_set.splits.items() for photo in members}
         split_counts = photo_set.counts
     except DatasetError as error:
@@ -192,7 +187,6 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
     for photo in photos:
         by_content.setdefault(photo.sha256, []).append(photo)
     distinct = without_copies(photos)
-    sketches = {photo.sha256: value[3] for photo, value in zip(photos, reading.values, strict=True)}
     alike = [[photo for content in group for photo in by_content[content]] for group in look_alike_groups(sketches)]
     near = [NearDuplicates(tuple(group), tuple(split_of.get(photo.path, "") for photo in group)) for group in alike]
     labels = dict.fromkeys(label for _, label in found.files)

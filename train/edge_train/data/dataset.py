@@ -1,6 +1,7 @@
 """Photo folders, and sets that have a name, as something to train on."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,15 +18,19 @@ from edge_core.data.photo_folder import (
     identify_photos,
     label_counts,
     labels_of,
+    read_photos,
     split_folders,
     split_photos,
     without_copies,
 )
 from edge_core.errors import CardError, DatasetError
 from edge_core.progress import Track, silently
+from edge_core.statistics import effective_count
 from edge_train.data import signs, tfds
 from edge_train.data.archives import is_archive, unpack
 from edge_train.data.catalog import NAMED_SETS, Say, obtain
+from edge_train.data.groups import Grouped, group_photos, leaks, taken_at
+from edge_train.data.near_duplicates import Sketch, sketch
 
 SIGNS: Final = "signs"
 """Name of the built-in dataset."""
@@ -50,6 +55,7 @@ class PhotoSet:
         contradicted: groups of files with the same content in two classes, of which none is used.
         passed_over: what else lies in the folder, and why it is not used.
         notes: what was decided about the folder, in whole sentences.
+        grouped: why which photos belong together, so that the split does not part them; a line each.
     """
 
     name: str
@@ -62,11 +68,36 @@ class PhotoSet:
     contradicted: list[list[Photo]]
     passed_over: tuple[Unusable, ...] = ()
     notes: tuple[str, ...] = ()
+    grouped: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Photos per split and label."""
         return {split: label_counts(photos, self.labels) for split, photos in self.splits.items()}
+
+    def warnings(self) -> list[str]:
+        """What makes a test easier than the camera will be, and how little the test photos tell, in words."""
+        found = []
+        for split in HELD_OUT:
+            if leaked := leaks(self.splits, split):
+                found.append(
+                    f"{leaked} of {len(self.splits[split])} photos to {_PURPOSE[split]} on belong together with training photos "
+                    "(copies, bursts, frames of a clip): accuracy will come out too high; photograph each class at three "
+                    "times or places, and let fit draw the split"
+                )
+        tested = self.splits["test"]
+        told = effective_count([photo.group for photo in tested])
+        if told < INDEPENDENT * len(tested):
+            found.append(
+                f"{len(tested)} test photos tell as much as {told:.0f} that have nothing in common; intervals are as wide"
+            )
+        return found
+
+
+HELD_OUT: Final[tuple[Split, ...]] = ("test", "val")
+
+INDEPENDENT: Final = 0.9
+"""Share of the test photos that groups of them must be worth, or it is said."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +112,7 @@ class Found:
         mirror: whether a mirrored photo still shows its label.
         passed_over: what else lies in the folder, and why it is not used.
         notes: what was decided about the folder, in whole sentences.
+        drawn: whether each picture was drawn by itself, so that none belongs together with another.
     """
 
     name: str
@@ -90,6 +122,7 @@ class Found:
     mirror: bool
     passed_over: tuple[Unusable, ...] = ()
     notes: tuple[str, ...] = ()
+    drawn: bool = False
 
 
 def find_dataset(
@@ -141,6 +174,7 @@ def find_dataset(
         list(listing.files),
         split_of,
         mirror=name != SIGNS,
+        drawn=name == SIGNS,
         passed_over=listing.dropped,
         notes=listing.notes,
     )
@@ -153,19 +187,22 @@ def open_photos(
     mirror: bool | None = None,
     cache: Path,
     data_dir: Path | None = None,
+    group_by: str = "",
     track: Track = silently,
     say: Say = lambda line: None,
 ) -> PhotoSet:
-    """Finds, hashes and splits the photos to train on.
+    """Finds, hashes, groups and splits the photos to train on.
 
     Args:
         data, cache, data_dir, say: see `find_dataset`; a split that the folder does not have is drawn from `train/`.
         seed: of the split.
         mirror: whether mirrored photos may be trained on; by default they may, but for `signs`.
+        group_by: which photos belong together, besides those that are found to; see `groups.group_photos`.
         track: shows progress.
 
     Raises:
         DatasetError: see `find_dataset`; a single class, or a class with fewer than three photos.
+        SettingsError: `group_by` cannot be understood, or finds nothing.
         RuntimeMissingError: see `find_dataset`.
     """
     found = find_dataset(data, cache=cache, data_dir=data_dir, track=track, say=say)
@@ -174,13 +211,25 @@ def open_photos(
     except CardError as error:  # a folder name with a line break, say
         raise DatasetError(f"{found.folder}: {error}") from error
     photos, unusable = identify_photos(found.files, track=track)
-    return divide(found, photos, unusable, seed=seed, mirror=mirror)
+    files = [] if found.drawn else [(photo.path, photo.label) for photo in photos]
+    seen = read_photos(
+        files, lambda _, frame: sketch(frame), track=track, label="Looking for photos that belong together"
+    )
+    sketches = {photo.sha256: value for photo, value in zip(seen.photos, seen.values, strict=True)}
+    return divide(found, photos, unusable, seed=seed, sketches=sketches, mirror=mirror, group_by=group_by)
 
 
 def divide(
-    found: Found, photos: list[Photo], unusable: list[Unusable], *, seed: int, mirror: bool | None = None
+    found: Found,
+    photos: list[Photo],
+    unusable: list[Unusable],
+    *,
+    seed: int,
+    sketches: Mapping[str, Sketch],
+    mirror: bool | None = None,
+    group_by: str = "",
 ) -> PhotoSet:
-    """Splits photos that have been read; see `open_photos`.
+    """Splits photos that have been read; see `open_photos`. `sketches` are those of the photos, by content.
 
     Raises:
         DatasetError: a single class, a class with fewer than three photos, or one that is missing from a split.
@@ -193,7 +242,10 @@ def divide(
             f"{found.folder}: the class {min(lost)!r} has no photo that can be used: none can be read, or all are in "
             "another class, too"
         )
-    photos = distinct.photos
+    grouped = Grouped(distinct.photos, {})
+    if not found.drawn:
+        grouped = group_photos(distinct.photos, sketches, found.folder, group_by, taken_at)
+    photos = grouped.photos
     labels = labels_of([(photo.path, photo.label) for photo in photos])
     splits = _complete_splits(photos, found.split_of, seed) if found.split_of else split_photos(photos, seed)
     for split, members in splits.items():
@@ -211,6 +263,7 @@ def divide(
         contradicted=distinct.contradicted,
         passed_over=found.passed_over,
         notes=found.notes,
+        grouped=tuple(grouped.describe()),
     )
 
 

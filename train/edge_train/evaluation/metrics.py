@@ -1,5 +1,6 @@
 """What scores for photos with known labels tell: accuracy, each class by itself, whether the scores can be believed."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.errors import RunFolderError
-from edge_core.statistics import Estimate, accuracy
+from edge_core.statistics import Estimate, accuracy, effective_count, mean_share, proportion
 
 BINS: Final = 15
 """Of equal width, as in Guo et al., On Calibration of Modern Neural Networks, ICML 2017."""
@@ -57,13 +58,14 @@ class Bin:
 
 @dataclass(frozen=True)
 class Judged:
-    """A photo, its label, and what the model said of it."""
+    """A photo, its label, what the model said of it, and `Photo.group`."""
 
     path: Path
     label: str
     label_score: float
     predicted: str
     predicted_score: float
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,26 @@ class Evaluation:
 
     def classes(self) -> list[ClassScore]:
         """Precision, recall and F1 of each class."""
-        return class_scores(self.confusion, self.labels)
+        weights = []
+        for label in self.labels:
+            groups = [item.group for item in self.judged if item.label == label]
+            weights.append(effective_count(groups) / len(groups) if groups else 1.0)
+        return class_scores(self.confusion, self.labels, weights)
 
     def recall(self) -> dict[str, Estimate]:
         """Accuracy within each class that has photos."""
         return {one.label: one.recall for one in self.classes() if one.recall}
+
+    @property
+    def balanced_accuracy(self) -> Estimate:
+        """Mean of the classes' recalls, so that a rare class counts as much as a large one (Brodersen et al., 2010)."""
+        return mean_share(list(self.recall().values()))
+
+    @property
+    def majority(self) -> tuple[str, float]:
+        """The label with the most photos and its share of them: what a model that always says it would score."""
+        label, count = Counter(item.label for item in self.judged).most_common(1)[0]
+        return label, count / len(self.judged)
 
     def reliability(self) -> tuple[list[Bin], float]:
         """Score against accuracy, bin by bin, and the expected calibration error."""
@@ -122,6 +139,8 @@ class Evaluation:
         return {
             "photos": len(self.judged),
             "accuracy": vars(self.accuracy),
+            "balanced_accuracy": vars(self.balanced_accuracy),
+            "majority": dict(zip(("label", "share"), self.majority, strict=True)),
             "recall": {label: vars(share) for label, share in self.recall().items()},
             "classes": [asdict(one) for one in self.classes()],
             "expected_calibration_error": error,
@@ -143,33 +162,43 @@ def evaluate_scores(scores: npt.NDArray[np.float32], photos: Sequence[Photo], la
         raise RunFolderError("there is no photo to test on")
     numbers = {label: number for number, label in enumerate(labels)}
     judged = [
-        Judged(photo.path, photo.label, float(row[numbers[photo.label]]), labels[int(row.argmax())], float(row.max()))
+        Judged(
+            photo.path,
+            photo.label,
+            float(row[numbers[photo.label]]),
+            labels[int(row.argmax())],
+            float(row.max()),
+            photo.group,
+        )
         for photo, row in zip(photos, scores, strict=True)
     ]
-    return Evaluation(
-        tuple(labels), tuple(judged), accuracy(np.array([item.predicted == item.label for item in judged]))
-    )
+    correct = np.array([item.predicted == item.label for item in judged])
+    return Evaluation(tuple(labels), tuple(judged), accuracy(correct, [item.group for item in judged]))
 
 
-def class_scores(confusion: npt.NDArray[np.int64], labels: Sequence[str]) -> list[ClassScore]:
+def class_scores(
+    confusion: npt.NDArray[np.int64], labels: Sequence[str], weights: Sequence[float] | None = None
+) -> list[ClassScore]:
     """Precision, recall and F1 of each class with 95 % intervals.
 
     Args:
         confusion: counts, shape (true label, predicted label).
         labels: in that order.
+        weights: for each label, what one of its photos tells as a share of what one that has nothing in common with others
+            does, see `intervals.effective_count`; 1 by default.
     """
     scores = []
     for number, label in enumerate(labels):
-        right = int(confusion[number, number])
+        right, weight = int(confusion[number, number]), weights[number] if weights else 1.0
         photos, predicted = int(confusion[number].sum()), int(confusion[:, number].sum())
         scores.append(
             ClassScore(
                 label,
                 photos,
                 predicted,
-                _share(right, predicted),
-                _share(right, photos),
-                _f1(_share(right, photos + predicted - right)),
+                _share(right, predicted, weight),
+                _share(right, photos, weight),
+                _f1(_share(right, photos + predicted - right, weight)),
             )
         )
     return scores
@@ -199,8 +228,8 @@ def reliability(
     return filled, sum(one.photos * abs(one.score - one.accuracy.value) for one in filled) / len(scores)
 
 
-def _share(count: int, total: int) -> Estimate | None:
-    return accuracy(np.arange(total) < count) if total else None
+def _share(count: int, total: int, weight: float) -> Estimate | None:
+    return proportion(count / total, weight * total) if total else None
 
 
 def _f1(overlap: Estimate | None) -> Estimate | None:

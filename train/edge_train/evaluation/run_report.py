@@ -20,6 +20,7 @@ from edge_core.images import encode_jpeg, read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.statistics import Estimate
 from edge_train.data.audit import Inspection, NearDuplicates, spread
+from edge_train.data.class_balance import imbalance_warning, photos_per_class
 from edge_train.data.dataset import Found
 from edge_train.evaluation import training_plots as plots
 from edge_train.evaluation.history import Epoch
@@ -194,8 +195,11 @@ def _write_inspection(inspection: Inspection, found: Found, folder: Path) -> Non
 
 
 def _summary(card: ModelCard, evaluation: Evaluation) -> Html:
+    majority, share = evaluation.majority
     pairs: list[tuple[str, page.Text]] = [
         ("Test accuracy, 95 % interval", evaluation.accuracy.percent()),
+        ("Each class counting the same", evaluation.balanced_accuracy.percent()),
+        (f"Always saying {majority!r} would be right in", f"{100 * share:.1f} %"),
         ("Mistakes", f"{len(evaluation.mistakes())} of {len(evaluation.judged)}"),
         ("Expected calibration error", f"{100 * evaluation.reliability()[1]:.1f} %"),
         ("Input", f"{card.input.width} × {card.input.height}, {card.input.crop}"),
@@ -205,7 +209,10 @@ def _summary(card: ModelCard, evaluation: Evaluation) -> Html:
         pairs.append(("Started from", card.backbone.weights))
     if "seconds" in card.training:
         pairs.append(("Training took", f"{float(card.training['seconds']):.0f} s"))
-    return page.section("At a glance", page.facts(pairs))
+    counts = photos_per_class(card)
+    unequal = imbalance_warning(counts) if counts else ""
+    warned = [page.paragraph(f"Warning: {unequal}.")] if unequal else []
+    return page.section("At a glance", page.facts(pairs), *warned)
 
 
 def _class_table(evaluation: Evaluation) -> Html:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_core.artifact.card import Backbone, Dataset, ModelCard
-from edge_core.data.photo_folder import Photo, Split, Unusable, fingerprint, label_counts
+from edge_core.data.photo_folder import SPLITS, Photo, Split, Unusable, fingerprint, label_counts
 from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole, require_free
 from edge_core.preprocess import InputSpec
@@ -21,6 +21,7 @@ from edge_core.statistics import accuracy
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker, view_photos
 from edge_train.data.catalog import Say
+from edge_train.data.class_balance import imbalance_warning
 from edge_train.data.dataset import PhotoSet
 from edge_train.evaluation.history import Epoch, write_history
 from edge_train.evaluation.metrics import Evaluation, evaluate_scores
@@ -180,7 +181,9 @@ def fit(
             opened.enter_context(lost_workers())
         devices, alone = _devices(worker, workshop, request)
         say(in_words(devices))
-        if warning := unused_gpu():
+        counts = [photos.counts[split] for split in SPLITS]
+        unequal = imbalance_warning({label: sum(part[label] for part in counts) for label in photos.labels})
+        for warning in filter(None, (unused_gpu(), unequal)):
             say(f"warning: {warning}")
         if alone and not devices.chief:
             return _written_elsewhere(out, devices, [], [])
@@ -328,7 +331,11 @@ def _test_and_write(
             fingerprint([photo for members in splits.values() for photo in members]),
             photos.split_seed,
         ),
-        metrics={"test_accuracy": evaluation.accuracy, "val_accuracy": val_accuracy},
+        metrics={
+            "test_accuracy": evaluation.accuracy,
+            "test_balanced_accuracy": evaluation.balanced_accuracy,
+            "val_accuracy": val_accuracy,
+        },
         training={
             **asdict(request.settings),
             "mirror": photos.mirror,
