@@ -9,6 +9,7 @@
 #                 OPTIONS=--help tells more
 # make verify-pi-32  what there is for 32-bit Raspberry Pi OS
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
+# make verify-home-assistant  a real Home Assistant with the MQTT sink; needs mosquitto and Python 3.13, HA_PYTHON=... names one
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
 # make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract
 # make docs   the documentation as a site, in site/
@@ -33,7 +34,7 @@ $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .v
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
 
-.PHONY: help docs demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu
+.PHONY: help docs demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-home-assistant
 
 venv: $(READY)
 
@@ -94,6 +95,16 @@ verify-pi: $(READY)
 # What emulated boards install, resolved anew. Instruction counts are of these versions.
 verify-pi-pins: $(READY)
 	$(BIN)/python -m tests.emulated.pins
+
+# Home Assistant in an environment of its own; what its integrations need it installs by itself when it starts.
+HA_PYTHON ?= python3.13
+HA_VENV ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/edge-mobilenet/home-assistant
+HASS ?= $(HA_VENV)/bin/hass
+$(HA_VENV)/bin/hass:
+	$(HA_PYTHON) -m venv "$(HA_VENV)" && "$(HA_VENV)/bin/pip" install --quiet --prefer-binary homeassistant
+
+verify-home-assistant: $(READY) $(filter $(HA_VENV)/bin/hass,$(HASS))
+	$(BIN)/python -m tests.home_assistant.verify --hass "$(HASS)"
 
 verify-pi-ssh: $(READY)
 	$(BIN)/python -m tests.emulated.ssh $(MODELS)

@@ -3,11 +3,15 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 import pytest
 
 from edge_core import Frame, InputSpec, ModelCard
+from edge_core.errors import SettingsError
 from edge_device.frames.regions import Region
 from edge_device.results import Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
 from edge_device.sinks.web import Address, WebPage
@@ -201,3 +205,97 @@ def test_the_token_opens_the_page_and_leaves_the_address(
             assert browser.complaints == []
     finally:
         page.close()
+
+
+class Proxy:
+    """A web server that shows another under a path, with or without taking the path off, and a page with a frame."""
+
+    def __init__(self, target: str, path: str, strip: bool) -> None:
+        self.target = target
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                if not self.path.startswith(path):
+                    body = f'<iframe id="cam" src="{proxy.target}{path}" width="900" height="700"></iframe>'.encode()
+                    self.send_response(200)
+                    self.send_header("Content-Type", "text/html")
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                    return
+                asked = self.path[len(path) - 1 :] if strip else self.path
+                host, _, port = proxy.target.removeprefix("http://").partition(":")
+                upstream = HTTPConnection(host, int(port), timeout=20)
+                upstream.request("GET", asked, headers={k: v for k, v in self.headers.items() if k.lower() != "host"})
+                answer = upstream.getresponse()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                self.end_headers()
+                with suppress(OSError):
+                    while data := answer.read1(65536):
+                        self.wfile.write(data)
+                upstream.close()
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.mark.parametrize("strip", [True, False])
+def test_the_page_works_under_the_path_of_a_proxy(
+    browser: Browser, colour_frames: dict[str, Frame], strip: bool
+) -> None:
+    page = WebPage(Address(port=0), root="/cam/")
+    page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))
+    proxy = Proxy(page.url, "/cam/", strip)
+    try:
+        with Feeder(page, colour_frames["red"]):
+            browser.complaints.clear()
+            browser.open(f"{proxy.url}/cam/")
+            browser.wait(f"location.pathname === '/cam/' && {STATE} === 'Live'")
+            browser.wait("!document.getElementById('view').classList.contains('empty')")
+            assert browser.complaints == []
+    finally:
+        page.close()
+        proxy.close()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_page_is_in_a_frame_of_those_who_were_allowed_alone(
+    browser: Browser, colour_frames: dict[str, Frame], allowed: bool, watchers: Callable[[WebPage], int]
+) -> None:
+    around = Proxy("", "/cam/", True)
+    page = WebPage(Address(port=0), root="/cam/", frame=around.url if allowed else "https://home.example")
+    page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))
+    around.target = page.url
+    try:
+        with Feeder(page, colour_frames["red"]):
+            browser.open(around.url)
+            browser.wait("document.getElementById('cam') !== null")
+            until = time.monotonic() + (20 if allowed else 3)
+            while watchers(page) < 2 and time.monotonic() < until:
+                time.sleep(0.1)
+            assert watchers(page) == (2 if allowed else 0)  # the frame's script runs, or does not
+    finally:
+        page.close()
+        around.close()
+
+
+@pytest.mark.parametrize(
+    "place", [("cam", ""), ("/cam", ""), ("/../", "x"), ("/", "home.example"), ("/", "https://h/;x")]
+)
+def test_what_is_no_path_or_origin_is_refused(place: tuple[str, str]) -> None:
+    page = WebPage(Address(port=0), root=place[0], frame=place[1])
+    with pytest.raises(SettingsError, match="--web-"):
+        page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))

@@ -52,7 +52,7 @@ class HomeAssistant:
         self._log = folder / "output.log"
         with self._log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*shlex.split(command), "--config", str(folder), "--skip-pip"], stdout=out, stderr=subprocess.STDOUT
+                [*shlex.split(command), "--config", str(folder)], stdout=out, stderr=subprocess.STDOUT
             )
 
     @staticmethod

@@ -199,6 +199,16 @@ def live(
             rich_help_panel=_SINKS,
         ),
     ] = None,
+    web_root: Annotated[
+        str, typer.Option(help="Path under which a proxy shows the live page, /cam/.", rich_help_panel=_SINKS)
+    ] = "/",
+    web_frame: Annotated[
+        str,
+        typer.Option(
+            help="Origin whose pages may show the live page in a frame, https://home.example:8123.",
+            rich_help_panel=_SINKS,
+        ),
+    ] = "",
     prometheus: Annotated[str | None, typer.Option(help="[HOST:]PORT of /metrics.", rich_help_panel=_SINKS)] = None,
     webhook: Annotated[
         str | None,
@@ -250,7 +260,7 @@ def live(
             from edge_device.sinks.jsonl import JsonLines
 
             sinks.append(JsonLines(jsonl))
-        page = _web_page(web, token, regions) if web else None
+        page = _web_page(web, token, regions, (web_root, web_frame)) if web else None
         if page:
             sinks.append(page)
         if mqtt:
@@ -259,7 +269,9 @@ def live(
 
             broker = parse_broker(mqtt, os.environ.get(MQTT_PASSWORD), about=redact(source))
             certificates = Certificates(mqtt_ca, mqtt_cert, mqtt_key)
-            told = MqttSettings(certificates=certificates, picture=mqtt_picture, page=lambda: page.url if page else "")
+            told = MqttSettings(
+                certificates=certificates, picture=mqtt_picture, page=lambda: page.url + web_root if page else ""
+            )
             sinks.append(Mqtt(broker, tuple(regions), told))
         if prometheus:
             from edge_device.sinks.prometheus import Prometheus, parse_listen
@@ -408,9 +420,13 @@ def _verified(model: Path, key: Path, runtime: RuntimeName) -> bytes:
     return public_key
 
 
-def _web_page(address: str, token: str | None, regions: Mapping[str, Region]) -> "WebPage":
+def _web_page(address: str, token: str | None, regions: Mapping[str, Region], place: tuple[str, str]) -> "WebPage":
     from edge_device.sinks.web import WebPage, parse_address
 
     return WebPage(
-        parse_address(address), token=token, zones={name: region for name, region in regions.items() if name}
+        parse_address(address),
+        token=token,
+        zones={name: region for name, region in regions.items() if name},
+        root=place[0],
+        frame=place[1],
     )

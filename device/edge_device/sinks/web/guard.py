@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import hmac
+import re
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -12,6 +14,8 @@ from urllib.parse import parse_qs
 
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge_core.errors import SettingsError
 
 LOGIN: Final = "/login"
 
@@ -58,12 +62,40 @@ _LOGIN_PAGE: Final = f"""\
 <body>
 <h1>Token needed</h1>
 <p>This page belongs to a running edge-run, which has printed its address with a token or was given one.</p>
-<form action="{LOGIN}"><label>Token <input name="token" type="password" autocomplete="off" required></label>
+<form action="login"><label>Token <input name="token" type="password" autocomplete="off" required></label>
 <button>Open</button></form>
-<p>Just logged in? <a href="/">Open the page</a>.</p>
+<p>Just logged in? <a href="./">Open the page</a>.</p>
 </body>
 </html>
 """
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where browsers see the page.
+
+    Attributes:
+        root: path under which a proxy shows it, `/cam/`; the proxy may take it off or leave it on.
+        frame: origin whose pages may show it in a frame, `https://home.example`; empty: none may.
+    """
+
+    root: str = "/"
+    frame: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*", self.root):
+            raise SettingsError(f"--web-root {self.root!r} is not a path such as /cam/")
+        if self.frame and not re.fullmatch(
+            r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", self.frame
+        ):
+            raise SettingsError(f"--web-frame {self.frame!r} is not an origin such as https://home.example:8123")
+
+    def inner(self, path: str) -> str:
+        """A path as the routes know it."""
+        return path.removeprefix(self.root[:-1]) if path.startswith(self.root) else path
+
+
+AT_THE_ROOT: Final = Place()
 
 
 class Guesses:
@@ -102,16 +134,32 @@ class Guard:
     tokens, no token, another method than GET and HEAD, a body. Every answer gets the security headers.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, hosts: frozenset[str] | None, port: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        hosts: frozenset[str] | None,
+        port: int,
+        place: Place = AT_THE_ROOT,
+    ) -> None:
         """Stands before `app`.
 
         Args:
             app: the routes.
             token: what is asked for; None: nothing is.
             hosts: names that this machine may be called by, lower case; None: all. Loopback addresses always may.
+            place: where a proxy shows the page, and in whose frames it may be.
             port: of the server. Cookies are shared by all ports of a machine, so its name tells.
         """
         self._app = app
+        self._place = place
+        self._headers = dict(_HEADERS)
+        if place.frame:
+            self._headers["content-security-policy"] = _POLICY.replace(
+                "frame-ancestors 'none'", f"frame-ancestors {place.frame}"
+            )
+            del self._headers["x-frame-options"]  # it knows no origins, and browsers that know the policy ignore it
         self._hosts = hosts
         self._token = token
         # Derived, not drawn: a cookie stays good over a restart with the same token, and does not give the token away.
@@ -127,10 +175,12 @@ class Guard:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 names = {name for name, _ in message["headers"]}
-                guards = ((name.encode(), value.encode()) for name, value in _HEADERS.items())
+                guards = ((name.encode(), value.encode()) for name, value in self._headers.items())
                 message["headers"] = [*message["headers"], *(one for one in guards if one[0] not in names)]
             await send(message)
 
+        if (path := self._place.inner(scope["path"])) != scope["path"]:
+            scope = {**scope, "path": path, "raw_path": path.encode()}
         answer = self._answer(scope, time.monotonic()) or self._app
         await answer(scope, receive, send_guarded)
 
@@ -149,7 +199,9 @@ class Guard:
         if self._hosts is not None and not self._is_ours(headers.get("host", "")):
             return _error(421, "this machine is not called that; ask for 127.0.0.1 or localhost")
         # Browsers tell whose page asks. Another site may link here, but not embed, load or read.
-        followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") in (
+            ("document", "iframe") if self._place.frame else ("document",)
+        )
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not followed:
             return _error(403, "another site may not ask")
         if self._token is not None:
@@ -188,10 +240,15 @@ class Guard:
 
     def _logged_in(self) -> Response:
         """Takes the token out of the address: a cookie in its place, and on to the page."""
-        answer = RedirectResponse("/", 303)
+        answer = RedirectResponse(self._place.root, 303)
         if self._cookie:
             answer.set_cookie(
-                self._cookie_name, self._cookie, max_age=_COOKIE_S, path="/", httponly=True, samesite="strict"
+                self._cookie_name,
+                self._cookie,
+                max_age=_COOKIE_S,
+                path=self._place.root,
+                httponly=True,
+                samesite="strict",
             )
         return answer
 

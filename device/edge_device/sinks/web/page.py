@@ -39,6 +39,8 @@ class WebPage(Sink):
         clients: int = 20,
         stream_fps: float = 10.0,
         health_s: float = 10.0,
+        root: str = "/",
+        frame: str = "",
     ) -> None:
         """Describes a page; `open` serves it.
 
@@ -51,6 +53,9 @@ class WebPage(Sink):
             stream_fps: pictures a second, at most.
             health_s: without a frame for so long, `/healthz` answers 503.
 
+            root: path under which a proxy shows it, `/cam/`.
+            frame: origin whose pages may show it in a frame; empty: none may.
+
         Raises:
             SettingsError: the token is too easily guessed, or no text for a header.
         """
@@ -60,6 +65,7 @@ class WebPage(Sink):
         boxes = {name: (zone.x, zone.y, zone.width, zone.height) for name, zone in zones.items() if zone != WHOLE}
         self._feed = Feed(boxes, health_s)
         self._camera = Camera(stream_fps)
+        self._root, self._frame = root, frame
         self._site: Site | None = None
 
     def open(self, card: ModelCard) -> None:
@@ -106,12 +112,20 @@ class WebPage(Sink):
 
     def _serve(self) -> None:
         with extra_needed("web", "starlette", "uvicorn"):
+            from edge_device.sinks.web.guard import Place
             from edge_device.sinks.web.site import Site
+        place = Place(self._root, self._frame)
         listener = listen(self._address)
         self._address = Address(self._address.host, listener.getsockname()[1])
         if self._token is None and not is_loopback(listener):
             self._token = new_token()
         self.url = f"http://{reachable_host(listener)}:{self._address.port}"
         self._site = Site(
-            listener, self._address.host, self._feed, self._camera, token=self._token, clients=self._clients
+            listener,
+            self._address.host,
+            self._feed,
+            self._camera,
+            token=self._token,
+            clients=self._clients,
+            place=place,
         )

@@ -4,7 +4,7 @@ import socket
 
 from edge_device.sinks.web.address import is_loopback
 from edge_device.sinks.web.feed import Feed
-from edge_device.sinks.web.guard import Guard
+from edge_device.sinks.web.guard import AT_THE_ROOT, Guard, Place
 from edge_device.sinks.web.picture import Camera, Picture
 from edge_device.sinks.web.routes import Streams, build_app
 from edge_device.sinks.web.server import Server
@@ -14,7 +14,15 @@ class Site:
     """Serves a feed and the pictures of a camera on a socket."""
 
     def __init__(
-        self, listener: socket.socket, host: str, feed: Feed, camera: Camera, *, token: str | None, clients: int
+        self,
+        listener: socket.socket,
+        host: str,
+        feed: Feed,
+        camera: Camera,
+        *,
+        token: str | None,
+        clients: int,
+        place: Place = AT_THE_ROOT,
     ) -> None:
         """Starts to serve.
 
@@ -23,13 +31,14 @@ class Site:
             host: what the address was called.
             feed, camera: what is shown.
             token: that is asked for; None: none is, which is for loopback alone.
+            place: where browsers see it.
             clients: of each stream, at most.
         """
         self._streams = Streams(feed, camera, clients)
         self.app = build_app(feed, self._streams)
         # Beyond loopback the token keeps other sites out, and nobody knows all names of this machine.
         hosts = frozenset({"localhost", host.lower()}) if is_loopback(listener) else None
-        guard = Guard(self.app, token=token, hosts=hosts, port=listener.getsockname()[1])
+        guard = Guard(self.app, token=token, hosts=hosts, port=listener.getsockname()[1], place=place)
         self._server = Server(listener, guard, 2 * clients, self._streams.keep_updating)
 
     @property

@@ -19,7 +19,7 @@ let watching = null; // aborts what is open
 // ---- connection
 
 function listen(signal) {
-  const source = new EventSource("/api/events");
+  const source = new EventSource("api/events");
   signal.addEventListener("abort", () => source.close());
   const on = (name, take) => source.addEventListener(name, (message) => take(JSON.parse(message.data)));
   on("history", (zones) => {
@@ -44,7 +44,7 @@ function listen(signal) {
   source.onerror = async () => {
     if (source.readyState !== EventSource.CLOSED || signal.aborted) return; // else it tries again by itself
     try {
-      const answer = await fetch("/healthz", { signal });
+      const answer = await fetch("healthz", { signal });
       told.refused = answer.status === 401 ? "the token is no longer valid: open the address that edge-run printed"
         : answer.status === 429 ? "too many wrong tokens" : "too many clients, or it is starting";
     } catch { /* unreachable: the age says it */ }
@@ -55,7 +55,7 @@ function listen(signal) {
 async function watch(signal) {
   while (!signal.aborted) {
     try {
-      const answer = await fetch("/stream.mjpg", { signal });
+      const answer = await fetch("stream.mjpg", { signal });
       if (answer.ok) await readParts(answer.body.getReader());
     } catch { /* tried again below; the age of the picture tells */ }
     await new Promise((resume) => setTimeout(resume, 2000));
