@@ -1,8 +1,12 @@
 """The public names of each package: what a user's script may import, and what it gets."""
 
+import sys
+import warnings
 from importlib import import_module, resources
 
 import pytest
+
+from edge_device.moved import MOVED
 
 PUBLIC = {
     "edge_core": {
@@ -35,3 +39,16 @@ def test_a_name_that_a_package_does_not_have_is_an_attribute_error(package: str)
 @pytest.mark.parametrize("package", [*PUBLIC, "edge_keras"])
 def test_a_package_ships_its_types(package: str) -> None:
     assert resources.files(package).joinpath("py.typed").is_file()
+
+
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_an_import_path_of_version_0_1_gives_the_very_module_that_has_moved(
+    old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in MOVED:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        module = import_module(old)
+    assert f"{old} has moved to {MOVED[old]}" in [str(one.message) for one in told]
+    assert module is import_module(MOVED[old])

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from edge_device.moved import keep_old_paths
+
 if TYPE_CHECKING:
     from edge_device.inference.classifier import Classifier
     from edge_device.inference.streaming import classify_stream
@@ -17,6 +19,8 @@ _MODULES = {
     "classify_stream": "inference.streaming",
     "open_source": "sources",
 }
+
+keep_old_paths()
 
 
 def __getattr__(name: str) -> Any:
