@@ -36,7 +36,7 @@ MOVED: Final = {
     "edge_device.decisions": "edge_device.live.decisions",
     "edge_device.doctor.devices": "edge_device.doctor.hardware",
     "edge_device.doctor.host": "edge_device.doctor.machine_facts",
-    "edge_device.doctor.v4l2": "edge_device.doctor.v4l2_formats",
+    "edge_device.doctor.v4l2": "edge_device.system.v4l2_device",
     "edge_device.install_check": "edge_device.doctor.install_check",
     "edge_device.interpreter": "edge_device.inference.interpreter",
     "edge_device.live_command": "edge_device.cli.live_options",

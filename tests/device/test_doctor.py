@@ -22,7 +22,7 @@ from edge_device.doctor.hardware import formats_in_words
 from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Prober, read_outcome
 from edge_device.inference.verify import sealed
-from edge_device.system.v4l2 import describe
+from edge_device.system.v4l2_device import describe
 
 from ..programs import needs
 

@@ -26,12 +26,12 @@ from hypothesis import strategies as st
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import SettingsError
 from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, Status
-from edge_device.sinks import broker as broker_module
-from edge_device.sinks import mqtt as module
 from edge_device.sinks import sink_queue as outlet_module
-from edge_device.sinks.broker import NO_CERTIFICATES, Broker, Certificates, parse_broker
-from edge_device.sinks.home_assistant import words
-from edge_device.sinks.mqtt import Mqtt, MqttSettings
+from edge_device.sinks.mqtt import broker as broker_module
+from edge_device.sinks.mqtt import publisher as module
+from edge_device.sinks.mqtt.broker import NO_CERTIFICATES, Broker, Certificates, parse_broker
+from edge_device.sinks.mqtt.home_assistant import words
+from edge_device.sinks.mqtt.publisher import Mqtt, MqttSettings
 from edge_device.sinks.sink_queue import Outlets
 from edge_device.sources import SourceFrame
 

@@ -157,7 +157,9 @@ def test_cut_jpegs_are_counted(shimmed: Shimmed) -> None:
 
 
 def test_the_doctor_reads_what_the_driver_says(shimmed: Shimmed) -> None:
-    program = "import json; from edge_device.system.v4l2 import describe; print(json.dumps(describe('/dev/video63')))"
+    program = (
+        "import json; from edge_device.system.v4l2_device import describe; print(json.dumps(describe('/dev/video63')))"
+    )
     (about,) = shimmed(program, pictures=RAW, rate=25)
     assert (about["card"], about["driver"], about["capture"]) == ("fake camera", "fakev4l", True)
     assert about["formats"] == [
@@ -178,7 +180,7 @@ CONTROLS = """
 import json, sys
 from contextlib import closing
 from edge_core.errors import SettingsError
-from edge_device.system.v4l2 import describe
+from edge_device.system.v4l2_device import describe
 from edge_device.sources import Camera, CameraMode
 told = []
 with closing(Camera(sys.argv[1], CameraMode(controls=json.loads(sys.argv[2])), told=lambda level, text: told.append(text))):

@@ -35,10 +35,10 @@ from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.model_watcher import ModelSwap
 from edge_device.results import Notice, Status
 from edge_device.sinks import Sink
-from edge_device.sinks.broker import parse_broker
 from edge_device.sinks.exec import Command
 from edge_device.sinks.jsonl import JsonLines
-from edge_device.sinks.mqtt import Mqtt
+from edge_device.sinks.mqtt.broker import parse_broker
+from edge_device.sinks.mqtt.publisher import Mqtt
 from edge_device.sinks.prometheus import Prometheus
 from edge_device.sinks.recording import Recording
 from edge_device.sinks.sink_queue import Outlets

@@ -264,8 +264,8 @@ def live(
         if page:
             sinks.append(page)
         if mqtt:
-            from edge_device.sinks.broker import Certificates, parse_broker
-            from edge_device.sinks.mqtt import Mqtt, MqttSettings
+            from edge_device.sinks.mqtt.broker import Certificates, parse_broker
+            from edge_device.sinks.mqtt.publisher import Mqtt, MqttSettings
 
             broker = parse_broker(mqtt, os.environ.get(MQTT_PASSWORD), about=redact(source))
             certificates = Certificates(mqtt_ca, mqtt_cert, mqtt_key)

@@ -13,7 +13,7 @@ from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.software import RUNTIMES
 from edge_device.system.board import read_board
 from edge_device.system.packages import LIBEDGETPU, installed, older_numpy
-from edge_device.system.v4l2 import RAW
+from edge_device.system.v4l2_device import RAW
 
 CODECS: Final = ("bcm2835-isp", "bcm2835-codec", "bcm2835-codec-decode", "pispbe", "rpi-hevc-dec", "rpivid")
 """Drivers of a Raspberry Pi that are no cameras though they give pictures."""

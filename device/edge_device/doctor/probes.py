@@ -9,7 +9,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from edge_device.system import v4l2
+from edge_device.system import v4l2_device as v4l2
 
 TINY = Path(__file__).with_name("tiny.tflite")
 """Names the colour of a 32x32 picture: red, green, blue, dark; made by tests/models/make_tiny_models.py."""

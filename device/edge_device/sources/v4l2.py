@@ -15,7 +15,7 @@ from edge_core.errors import EdgeError, SourceError
 from edge_device.sources.jpegs import JpegDecoder
 from edge_device.sources.opencv import Retriever
 from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame, Told, ignore
-from edge_device.system.v4l2 import RAW, driver_of, set_controls
+from edge_device.system.v4l2_device import RAW, driver_of, set_controls
 
 STALLED_S: Final = 3
 """A camera that gives nothing for so long is lost. In the dark some take a second for a frame."""

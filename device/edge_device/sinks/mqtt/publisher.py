@@ -27,7 +27,7 @@ from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
 from edge_device.console import extra_needed
 from edge_device.results import Event, FrameResult, Notice, Status
-from edge_device.sinks.broker import (
+from edge_device.sinks.mqtt.broker import (
     NO_CERTIFICATES,
     Broker,
     Certificates,
@@ -37,7 +37,7 @@ from edge_device.sinks.broker import (
     why_no_connection,
     why_refused,
 )
-from edge_device.sinks.home_assistant import NOTHING, Camera, Topics, bundle, without, words
+from edge_device.sinks.mqtt.home_assistant import NOTHING, Camera, Topics, bundle, without, words
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.picture import page_jpeg
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
-from edge_device.sinks.broker import digest, segment
+from edge_device.sinks.mqtt.broker import digest, segment
 
 Component = dict[str, Any]
 
