@@ -238,7 +238,7 @@ def test_doubt_is_told_in_numbers() -> None:
     doubtful = lost(40, 1)
     low, high = 100 * doubtful.difference.low, 100 * doubtful.difference.high
     assert f"40 photos are too few to be sure ({low:+.1f} to {high:+.1f} points): " in doubt_of(doubtful, 1.0)
-    assert f"about {doubtful.photos_to_tell(1.0)} would tell" in doubt_of(doubtful, 1.0)
+    assert f"about {doubtful.photos_to_tell(1.0)} would tell whether it loses more than 1" in doubt_of(doubtful, 1.0)
     assert -20 < low < -2 < high < 10
 
 
