@@ -140,7 +140,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(colour_photos: Path, tmp_
     settings = Settings(epochs=3, views=3, batch=8)
     straight = train(colour_photos, tmp_path / "a" / "run", settings)
     interruptions = 0
-    for at in (9, 4, 10_000):  # steps and batches, counted by hand: in epoch 2, then in epoch 3, then never
+    for at in (15, 4, 10_000):  # steps and batches, counted by hand: in epoch 2, then in epoch 3, then never
         try:
             again = train(colour_photos, tmp_path / "b" / "run", settings, track=Interrupter(at))
         except KeyboardInterrupt:
@@ -156,7 +156,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(colour_photos: Path, tmp_
 def test_what_another_request_left_is_not_taken_up(colour_photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(colour_photos, out, Settings(epochs=3, views=1, batch=8), track=Interrupter(12))
+        train(colour_photos, out, Settings(epochs=3, views=1, batch=8), track=Interrupter(18))
     assert (out.parent / ".run.training").is_dir()
     fitted = train(colour_photos, out, Settings(epochs=1, views=1, batch=8))
     assert len(fitted.history) == 2

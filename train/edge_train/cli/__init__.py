@@ -350,6 +350,35 @@ def evaluate(
 
 
 @app.command()
+def curve(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option(help="Plot to write, .png.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say whether more photos would help: accuracy of the solved head for 5, 10, 20, 50 and more photos a class.
+
+    Example: [bold]edge-train curve runs/flowers --out curve.png[/bold]
+    """
+    with one_line_errors(debug):
+        with extra_needed("train", *_NEEDS):
+            from edge_train.training.run_curve import curve_of, write_plot
+        if out is not None:
+            require_free(out)
+        found = curve_of(read_run(run), cache_folder(), track=track)
+        if out is not None:
+            write_plot(found, out)
+        if as_json:
+            print(json.dumps(found.to_json()))
+            return
+        for point in found.points:
+            print(f"{point.photos:6.0f} photos a class: {point.accuracy.percent()}")
+        print(found.sentence())
+        if found.cross_validated is not None:
+            print(found.validation_sentence())
+
+
+@app.command()
 def predict(
     run: RunFolder,
     pictures: Annotated[list[Path], typer.Argument(help="Picture files to classify.")],

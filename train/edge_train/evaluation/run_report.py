@@ -24,6 +24,7 @@ from edge_train.data.class_balance import imbalance_warning, photos_per_class
 from edge_train.data.dataset import Found
 from edge_train.evaluation import training_plots as plots
 from edge_train.evaluation.history import Epoch
+from edge_train.evaluation.learning_curve import CURVE_FILE, LearningCurve
 from edge_train.evaluation.metrics import BINS, Evaluation, Judged
 from edge_train.evaluation.verdict import verdict
 
@@ -45,6 +46,7 @@ def write_run_report(
     evaluation: Evaluation,
     samples: Sequence[Frame],
     sample_labels: Sequence[str],
+    curve: LearningCurve | None = None,
 ) -> None:
     """Writes `report.html`, its pictures as PNG files and its figures as `evaluation.json` into a run folder.
 
@@ -55,6 +57,7 @@ def write_run_report(
         evaluation: on the test photos.
         samples: what training saw, uint8 RGB, one shape.
         sample_labels: of the samples.
+        curve: whether more photos would help, if that is known; its figures become `learning_curve.json`.
 
     Raises:
         OutputError: a file cannot be written.
@@ -77,6 +80,9 @@ def write_run_report(
             for item, _ in wrong
         ]
         figures["mistakes"] = plots.pictures([pixels for _, pixels in wrong], captions)
+    if curve is not None:
+        figures["learning_curve"] = plots.learning_curve(curve)
+        (folder / CURVE_FILE).write_text(json.dumps(curve.to_json(), indent=2) + "\n", "utf-8")
     drawn = {name: _png(figure) for name, figure in figures.items()}
     for name, data in drawn.items():
         (folder / f"{name}.png").write_bytes(data)
@@ -122,6 +128,8 @@ def write_run_report(
             ),
         ),
     ]
+    if curve is not None:
+        sections.append(page.section("Would more photos help?", *_would_more_help(curve, drawn["learning_curve"])))
     if card.dataset:
         sections.append(page.section("Photos", _counts(card.dataset.counts, card.labels)))
     subtitle = f"{len(evaluation.judged)} test photos that training has never seen, {len(card.labels)} classes"
@@ -213,6 +221,16 @@ def _summary(card: ModelCard, evaluation: Evaluation) -> Html:
     unequal = imbalance_warning(counts) if counts else ""
     warned = [page.paragraph(f"Warning: {unequal}.")] if unequal else []
     return page.section("At a glance", page.facts(pairs), *warned)
+
+
+def _would_more_help(curve: LearningCurve, drawn: bytes) -> list[Html]:
+    """The learning curve as a sentence, a plot and a table; what cross-validation says, if it was asked."""
+    rows = ((f"{point.photos:.0f}", str(len(point.draws)), _percent(point.accuracy)) for point in curve.points)
+    parts = [page.paragraph(curve.sentence())]
+    if curve.cross_validated is not None:
+        parts.append(page.paragraph(curve.validation_sentence()))
+    figure = page.figure(drawn, "Accuracy of the solved head against photos a class")
+    return [*parts, page.beside(figure, page.table(("photos a class", "draws", "right %"), rows))]
 
 
 def _class_table(evaluation: Evaluation) -> Html:

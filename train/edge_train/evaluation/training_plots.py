@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from edge_core.preprocess import Frame
 from edge_train.evaluation.history import Epoch
+from edge_train.evaluation.learning_curve import LearningCurve
 from edge_train.evaluation.metrics import Evaluation
 
 INK: Final = "#262626"
@@ -150,6 +151,31 @@ def reliability(evaluation: Evaluation) -> Figure:
     counts.set_xlabel(
         "Score of the predicted label; on the dashed line scores are what they promise", color=QUIET, fontsize=9
     )
+    return figure
+
+
+def learning_curve(curve: LearningCurve) -> Figure:
+    """Accuracy of the solved head against photos a class, and what is expected of twice as many."""
+    figure = Figure(figsize=(WIDTH, 4.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    photos = [point.photos for point in curve.points]
+    for point in curve.points:
+        axes.vlines(point.photos, point.accuracy.low, point.accuracy.high, color=TRAIN, lw=1.6, alpha=0.45)
+    axes.plot(photos, [point.accuracy.value for point in curve.points], color=TRAIN, marker="o", ms=5.5, lw=1)
+    if curve.gain is not None:
+        now, then = curve.points[-1].accuracy.value, 2 * photos[-1]
+        axes.plot(
+            [photos[-1], then], [now, now + curve.gain.value], color=VAL, marker="D", ms=5.5, lw=1, ls=(0, (4, 4))
+        )
+        axes.vlines(then, now + curve.gain.low, now + curve.gain.high, color=VAL, lw=1.6, alpha=0.45)
+        photos.append(then)
+    axes.set_xscale("log")
+    axes.set_xticks(photos, [f"{count:.0f}" for count in photos])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(PERCENT)
+    quiet(axes)
+    axes.set_xlabel("Photos a class to solve the head on; dashed: twice as many as there are", color=QUIET, fontsize=9)
+    title(axes, f"Would more photos help? Judged by {curve.judged} validation photos")
     return figure
 
 

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.errors import PictureError
-from edge_core.preprocess import Frame
+from edge_core.preprocess import Frame, InputSpec
 from edge_core.progress import Track, silently
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
+from edge_train.models.architectures import Architecture
 from edge_train.training.feature_cache import FeatureCache, row_name
 
 EVALUATION_BATCH: Final = 128
@@ -132,6 +133,17 @@ def extract_maps(
         kept,
         [unusable[position] for position in sorted(unusable)],
     )
+
+
+def backbone_key(architecture: Architecture, alpha: float, weights_sha256: str, spec: InputSpec) -> dict[str, Any]:
+    """What the maps of a frozen part depend on, besides photo and view; JSON."""
+    return {
+        "architecture": architecture.name,
+        "seam": architecture.seam,
+        "alpha": alpha,
+        "weights": weights_sha256,
+        "input": spec.to_json(),
+    }
 
 
 class Extractor:

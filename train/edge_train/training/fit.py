@@ -1,6 +1,7 @@
 """The recipe: backbone run once, head solved on its features, top layers fine-tuned, test photos touched at the end."""
 
 import csv
+import json
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,7 @@ from edge_train.data.catalog import Say
 from edge_train.data.class_balance import imbalance_warning
 from edge_train.data.dataset import PhotoSet
 from edge_train.evaluation.history import Epoch, write_history
+from edge_train.evaluation.learning_curve import CURVE_FILE, LearningCurve
 from edge_train.evaluation.metrics import Evaluation, evaluate_scores
 from edge_train.evaluation.run_report import write_run_report
 from edge_train.evaluation.tensorboard import write_scalars
@@ -35,9 +37,10 @@ from edge_train.settings import Phase, Settings, check_settings, phases
 from edge_train.training.checkpoints import Workshop
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
-from edge_train.training.features import Extractor, Maps, compiled, map_scores, predict_photos
-from edge_train.training.fine_tune import FineTuner, History, Lessons, Teach, read_history
+from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores, predict_photos
+from edge_train.training.fine_tune import FineTuner, History, Lessons, Positions, Teach, read_history
 from edge_train.training.head import Array, photo_weights, solve_head
+from edge_train.training.head_curve import FEW_TESTED, Features, learning_curve
 from edge_train.training.phases import Material, plan
 from edge_train.training.workers import Worker, ended_at_once, meet, read_worker
 
@@ -82,13 +85,7 @@ class Request:
 
     def backbone(self) -> dict[str, Any]:
         """What the frozen part's maps depend on; JSON."""
-        return {
-            "architecture": self.architecture.name,
-            "seam": self.architecture.seam,
-            "alpha": self.alpha,
-            "weights": self.weights.sha256,
-            "input": self.spec.to_json(),
-        }
+        return backbone_key(self.architecture, self.alpha, self.weights.sha256, self.spec)
 
     def to_json(self) -> dict[str, Any]:
         """A call with an equal one may go on with what another left."""
@@ -194,6 +191,9 @@ def fit(
         folder = (cache if weights.sha256 else workshop.folder) / "features"
         extractor = opened.enter_context(Extractor(folder, request.backbone(), photos.labels, request.as_seen, track))
         material = _prepare(request, devices, extractor, state, any(phase.epochs for phase in todo), track)
+        material = replace(material, curve=_kept_curve(workshop, material.curve))
+        if material.curve is not None:
+            say(material.curve.sentence())
         if teacher is not None:
             material = _with_teacher(material, request, teacher, cache / "features", opened, track)
         material, quantised = _train(todo, material, history, workshop, state, track)
@@ -224,13 +224,19 @@ def _prepare(
     _require_same_photos(devices, train, val)
     importance = photo_weights(train.targets, settings.class_weights)
     if state is None:
-        set_head(model, *_solved_head(parts, train, len(photos.labels), importance, settings.seed, track))
+        features, rows = _head_features(parts, train, settings.seed, track)
+        shown = rows // train.rows.shape[1]
+        set_head(model, *solve_head(features, train.targets[shown], len(photos.labels), importance[shown]))
+        known = _features(train, shown, features).take(np.flatnonzero(rows % train.rows.shape[1] == 0))
+        curve = _learning_curve(parts, known, val, request, track)
     else:
+        curve = None
         with np.load(state / BASE_FILE, allow_pickle=False) as base:
             model.set_weights([base[name] for name in base.files])
     if all_views and views[HEAD_VIEWS:]:
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
-    return Material(model, parts, request.architecture, settings, devices, extractor, Lessons(train, importance), val)
+    lessons = Lessons(train, importance)
+    return Material(model, parts, request.architecture, settings, devices, extractor, lessons, val, curve)
 
 
 def _with_teacher(
@@ -360,7 +366,9 @@ def _test_and_write(
             write_scalars(beside / "tensorboard", history.epochs)
         shown = train.photos[:: max(1, len(train.photos) // SAMPLES)][:SAMPLES]
         as_trained = view_photos(shown, replace(as_seen, numbers=request.views))
-        write_run_report(beside, card, history.epochs, evaluation, as_trained, [photo.label for photo in shown])
+        write_run_report(
+            beside, card, history.epochs, evaluation, as_trained, [photo.label for photo in shown], material.curve
+        )
 
     with folder_written_whole(out) as beside:
         tracked(track, "Writing the run folder and its report", lambda: write(beside))
@@ -401,25 +409,38 @@ def _require_every_label(labels: tuple[str, ...], maps: Maps, purpose: str) -> N
         raise DatasetError(f"of the class {min(missing)!r} no photo to {purpose} on can be decoded{first}")
 
 
-def _solved_head(
-    parts: Parts, train: Maps, labels: int, weights: Array, seed: int, track: Track
-) -> tuple[Array, Array]:
+def _head_features(parts: Parts, train: Maps, seed: int, track: Track) -> tuple[Array, Positions]:
+    """Features of training views, and the number of each: photo times the number of views, plus view."""
     photos, views = train.rows.shape
     chosen = np.arange(photos * views)
     if len(chosen) > HEAD_ROWS:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, HEAD_ROWS, replace=False))
     run = compiled(parts.pooled, tf.float16)
     rows = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
-    read = (
-        run(train.read(part // views, part % views)).numpy()
-        for part in track(rows, "Computing the features of the last layer", len(rows))
-    )
-    features = np.concatenate(list(read))
-    return tracked(
-        track,
-        "Fitting the last layer to the features",
-        lambda: solve_head(features, train.targets[chosen // views], labels, weights[chosen // views]),
-    )
+    read = (run(train.read(part // views, part % views)).numpy() for part in track(rows, "Solving the head", len(rows)))
+    return np.concatenate(list(read)), chosen
+
+
+def _features(maps: Maps, photos: Positions, values: Array) -> Features:
+    """Features of photos by position."""
+    return Features(values, maps.targets[photos], tuple(maps.photos[photo].group for photo in photos.tolist()))
+
+
+def _learning_curve(parts: Parts, known: Features, val: Maps, request: Request, track: Track) -> LearningCurve:
+    """Whether more photos would help, judged on the validation photos; cross-validated where few are there to test on."""
+    judged = _features(val, np.arange(len(val.photos)), map_scores(compiled(parts.pooled, tf.float16), val))
+    few = len(request.photos.splits["test"]) < FEW_TESTED
+    labels = len(request.photos.labels)
+    return learning_curve(known, judged, labels, request.settings.seed, cross_validate=few, track=track)
+
+
+def _kept_curve(workshop: Workshop, curve: LearningCurve | None) -> LearningCurve | None:
+    """Keeps a curve for a training that is interrupted; what was kept if there is none, since the head is trained by now."""
+    file = workshop.folder / CURVE_FILE
+    if curve is not None:
+        file.write_text(json.dumps(curve.to_json()), "utf-8")
+        return curve
+    return LearningCurve.from_json(json.loads(file.read_text("utf-8"))) if file.is_file() else None
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:

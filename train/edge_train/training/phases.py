@@ -11,6 +11,7 @@ from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.run_folder import spread
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
+from edge_train.evaluation.learning_curve import LearningCurve
 from edge_train.models.architectures import Architecture
 from edge_train.models.backbone import Parts, uncut
 from edge_train.settings import Phase, Settings
@@ -42,6 +43,7 @@ class Material:
         extractor: of maps.
         lessons: maps of the training photos in all views, and what is to be said of them.
         val: maps of the validation photos.
+        curve: whether more photos would help.
     """
 
     model: "keras.Model"
@@ -52,6 +54,7 @@ class Material:
     extractor: Extractor
     lessons: Lessons
     val: Maps
+    curve: LearningCurve | None = None
 
     @property
     def unusable(self) -> list[Unusable]:
