@@ -52,11 +52,11 @@ class Adopted:
 
     Attributes:
         file: the complete, sealed .tflite.
-        size_bytes: of it.
-        card: inside it.
+        size_bytes: Size of the written file in bytes.
+        card: Model card inside the file.
         notes: what was changed, and what to know of it, in sentences.
-        largest_difference: of a score, between the file and the model that it was made of; None where nothing but a card or
-            a seal was added.
+        largest_difference: Largest difference of a score between the file and the original model; None where
+            nothing but a card or a seal was added.
     """
 
     file: Path
@@ -73,8 +73,8 @@ class Taking:
     Attributes:
         labels: text file with a label per line, in the order of the model's outputs.
         levels: what pixels are to it; nothing for a quantised model, which says so itself and is held to what is given.
-        crop: see `InputSpec`.
-        color_order: of the channels that the model takes.
+        crop: Crop policy, as `InputSpec.crop`.
+        color_order: Order of the channels that the model takes.
     """
 
     labels: Path
@@ -103,7 +103,7 @@ def adopt(
         cpu: what `file` was compiled from; needed if it was compiled and does not carry it.
         golden: picture, or folder of pictures, to make golden vectors of; by default those in `file` stay, or else they
             are made of a drawn picture.
-        signer: whose signature the file gets; none by default.
+        signer: Private key that signs the file; without one the file is sealed but not signed.
 
     Raises:
         CardError: the labels are no labels, or not as many as the model's outputs.

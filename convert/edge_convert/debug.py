@@ -26,7 +26,7 @@ class LayerReport:
     """What 8 bits do to a run, layer by layer.
 
     Attributes:
-        recipe: by which they are chosen.
+        recipe: Name of the recipe that chose the ranges.
         layers: the noisiest first.
         spared: Keras layers that int8-selective would leave in floats: the noisiest, and those that read them.
         unusable: photos to calibrate on that could not be used.
@@ -54,7 +54,7 @@ def layer_report(
         run: the trained run.
         recipe: one of `CALIBRATED_GRAPHS`.
         calibration: photo folder to calibrate on and to look at instead of the run's training photos.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Raises:
         DatasetError, RunFolderError: there are no photos to calibrate on, or no weights trained for int8-qat.

@@ -109,9 +109,9 @@ class Workbench:
             run: the trained run.
             calibration: photo folder to calibrate on instead of the run's training photos.
             data: photo folder to prove it on instead of the run's test photos, see `read_held_out`.
-            signer: whose signature the files get; none by default.
+            signer: Private key that signs each file; without one files are sealed but not signed.
             say: is told what goes on.
-            track: shows progress.
+            track: Receives the progress of each step.
 
         Raises:
             DatasetError, RunFolderError: there are no photos to prove it with.
@@ -153,7 +153,7 @@ class Workbench:
 
         Args:
             recipe: one of `RECIPES`.
-            limits: to hold it to.
+            limits: Limits that the candidate is compared with.
             spared: how many layers int8-selective leaves in floats.
 
         Raises:
@@ -290,9 +290,9 @@ def export(
         max_drop: the loss of top-1 accuracy, in points, up to which the file is written.
         limits: all that it is held to, `max_drop` among it; none but `max_drop` by default.
         force: write it whatever it lost; the card says so.
-        signer: whose signature the file gets; none by default.
+        signer: Private key that signs the file; without one the file is sealed but not signed.
         say: is told what goes on.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Raises:
         CheckFailedError: it does not keep to a limit; nothing is written.

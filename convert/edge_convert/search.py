@@ -24,7 +24,7 @@ class Searched:
     """What a search found.
 
     Attributes:
-        tried: in order; the last one is what was written, if any was.
+        tried: Candidates in the order of trying; the last one is what was written, if any was.
         exported: None if none keeps to all limits.
     """
 
@@ -52,9 +52,9 @@ def search(
     Every recipe that is tried is one more chance for these photos to let one through; the report tells how many it were.
 
     Args:
-        run, calibration, data, signer, say, track: as for `Workbench`.
+        run, calibration, data, signer, say, track: The arguments of `Workbench`.
         out: the .tflite to write.
-        limits: to keep to.
+        limits: Limits that the written file must keep.
 
     Raises:
         DatasetError, RunFolderError: there are no photos to calibrate on or to prove it with.

@@ -34,7 +34,7 @@ class Point:
     Attributes:
         epsilon: grey levels that a channel of a pixel may change by; 0 for the photos as they are.
         accuracy: top-1 with Wilson's interval.
-        difference: to the first row's, paired by photo; None for the first row.
+        difference: Difference to the first row, paired by photo; None for the first row itself.
     """
 
     epsilon: int
@@ -47,10 +47,11 @@ class Curve:
     """A row under one attack.
 
     Attributes:
-        photos: attacked.
-        points: by epsilon, 0 first.
+        photos: Number of photos that were attacked.
+        points: One point for each epsilon, ascending from 0.
         mean: accuracy in the mean over all epsilons but 0.
-        difference: of `mean` to the first row's, paired by photo, see `mean_gain`; None for the first row.
+        difference: Difference of `mean` to the first row, paired by photo, by `mean_gain`; None for the first row
+            itself.
         queries: what it took in the median to fool a row, for each epsilon but 0, where the row is asked; None where none was
             fooled.
     """
@@ -78,7 +79,7 @@ class AttackedRow:
     Attributes:
         name: unique in the report.
         runtime: name and version of what ran it.
-        curves: by the name of the attack.
+        curves: One curve for each attack, by the attack's name.
     """
 
     name: str
@@ -91,13 +92,13 @@ class AttackSettings:
     """How the pictures were made.
 
     Attributes:
-        attacks: of `ATTACKS`.
-        epsilons: in grey levels, ascending.
-        photos: at most.
-        steps: of PGD.
-        square_photos: at most, of those.
+        attacks: Names out of `ATTACKS`.
+        epsilons: Largest changes of a pixel in gray levels, ascending.
+        photos: Largest number of photos to attack.
+        steps: Number of PGD steps.
+        square_photos: Largest number of those photos that Square Attack is run on.
         queries: that Square Attack may make for a photo and an epsilon.
-        seed: of everything that is random.
+        seed: Random seed for the choice of photos and for every attack.
     """
 
     attacks: tuple[str, ...] = ("pgd", SQUARE)
@@ -114,12 +115,12 @@ class AdversarialReport:
     """What was found.
 
     Attributes:
-        rows: in the order given; the others are compared with the first.
+        rows: Rows in the order of the command line; the others are compared with the first.
         failed: rows that could not be attacked.
         made_against: the network that the transferred pictures were made against.
         white_box: whether that is the first row itself.
         photos_sha256: fingerprint of the photos and their labels.
-        left_out: number of photos passed over because a run was trained or validated on them.
+        left_out: Number of photos passed over because a run had been trained or validated on them.
         unusable: number of files that could not be decoded.
         unknown: files of which no run tells which photos they were trained on.
         environment, settings: where and how.
@@ -188,8 +189,8 @@ def mean_gain(gained: npt.NDArray[np.float64]) -> Estimate:
     interval of width zero, as a bootstrap would give them.
 
     Args:
-        gained: from -1 to 1, shape (photos,): the share of epsilons at which only this row is right, less that at which only the
-            other is.
+        gained: Float array of shape (photos,), values -1 to 1: the share of epsilons at which only this row is
+            right, less the share at which only the other row is.
     """
     total = len(gained) + 2
     middle = gained.sum() / total

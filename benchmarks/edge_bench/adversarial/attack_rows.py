@@ -74,8 +74,8 @@ def attack_models(
             otherwise. With one that is no row, all rows are in the same position.
         quantised: whether to make them against the weights that this run has for 8 bits, see `Run.quantised_file`, which are
             a quantisation-aware file's own but for the rounding.
-        data, held_out_by: as in `edge_bench.measure.benchmark.run_benchmark`.
-        track: shows progress.
+        data, held_out_by: The arguments of `edge_bench.measure.benchmark.run_benchmark`.
+        track: Receives the progress of each step.
 
     Raises:
         RunFolderError, DatasetError: a run or the photos cannot be used, or there is none to make pictures against.
@@ -262,12 +262,13 @@ def _ask(
 
     Args:
         row: that is asked.
-        originals: photos.
+        originals: Photos as uint8 pixels of the model's input.
         truth: what they show.
-        clean: whether the row is right about them.
+        clean: Whether the row is right about each photo without an attack.
         settings: how many of them, and for how long.
-        track: shows progress.
-        steps: for `edge_bench.perturb.square_attack.in_steps`; None for the scores as they are.
+        track: Receives the progress of each step.
+        steps: Number of score levels for `edge_bench.perturb.square_attack.in_steps`; None keeps the scores as they
+            are.
     """
     chosen = spread(range(len(truth)), settings.square_photos)
     spent = np.full((len(chosen), len(settings.epsilons)), np.inf)

@@ -31,10 +31,10 @@ def root_folder(suite: str, packages: Sequence[str], cache: Path, machine: str =
     """Packages and what they depend on, unpacked as the root of a file system; no script of theirs was run.
 
     Args:
-        suite: of Debian, `bookworm` for one.
-        packages: by name.
+        suite: Name of the Debian suite, such as `bookworm`.
+        packages: Names of the packages to unpack.
         cache: where it is kept. Once it is there, nothing is downloaded again.
-        machine: as Debian calls it.
+        machine: Debian's name of the architecture, such as `arm64`.
 
     Raises:
         RuntimeMissingError: apt or Debian's keys are not installed.

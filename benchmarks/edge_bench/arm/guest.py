@@ -41,7 +41,7 @@ def files(python: str, more: tuple[Path, ...] = ()) -> Files:
 
     Args:
         python: a key of `SUITES`.
-        more: see `edge_bench.arm.wheels.site_folder`.
+        more: Further packages for `edge_bench.arm.wheels.site_folder`.
 
     Raises:
         RuntimeMissingError: a program for it is not installed.

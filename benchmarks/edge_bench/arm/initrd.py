@@ -48,7 +48,7 @@ def load_order(folder: Path, names: Iterable[str]) -> list[Path]:
     """Files of modules and of all that they depend on, each after what it depends on; those built in need no file.
 
     Args:
-        folder: of one kernel's modules, with `modules.builtin`.
+        folder: Folder of one kernel's modules; it holds `modules.builtin`.
         names: hyphens and underscores are the same.
 
     Raises:

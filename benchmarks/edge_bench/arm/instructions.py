@@ -40,11 +40,12 @@ class Cost:
 
     Attributes:
         model: name of the file, without its extension.
-        cpu: of which core.
+        cpu: Name of the emulated core.
         stage: what was counted.
-        size: in pixels, of the frame and of the model's input, "1280x720 to 160x160".
-        instructions, dot_product, float_multiply, integer_multiply, memory: see `edge_bench.arm.user_mode.Counts`.
-        versions: of the packages that executed them, "ai-edge-litert 2.3.0, ...".
+        size: Sizes of the frame and of the model's input in pixels, such as "1280x720 to 160x160".
+        instructions, dot_product, float_multiply, integer_multiply, memory: Numbers of instructions, as in
+            `edge_bench.arm.user_mode.Counts`.
+        versions: Versions of the packages that executed them, such as "ai-edge-litert 2.3.0, ...".
     """
 
     model: str
@@ -93,7 +94,7 @@ def count_instructions(
         models: complete .tflite files, no two of the same name.
         cpus: kinds of cores.
         frame_size: width and height of the camera's frame.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Raises:
         ModelFormatError: not a complete .tflite.

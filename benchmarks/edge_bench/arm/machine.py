@@ -41,14 +41,15 @@ class Machine:
     """What is booted.
 
     Attributes:
-        cpu: its kind.
+        cpu: QEMU's name of the emulated core.
         kernel: that it runs.
-        root: of its file system, read-only there.
+        root: Folder that becomes the root file system, read-only in the machine.
         site: Python packages, /srv/site there, read-only.
         pycache: what Python has compiled, /srv/pycache there: that takes long, so it is kept.
         work: /srv/work there, to be written by both. `run` is its script; `product` in it is on Python's path, too.
-        memory_mb: of it.
-        ports: of it (values) that can be reached at 127.0.0.1 here (keys). Without any it has no network.
+        memory_mb: Main memory of the machine in MB.
+        ports: Ports of the machine (values) that are reachable at 127.0.0.1 here (keys). Without any the machine
+            has no network.
     """
 
     cpu: Cpu

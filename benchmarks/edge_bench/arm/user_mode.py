@@ -19,9 +19,9 @@ class Core:
     """What /proc/cpuinfo and /sys say of a board's cores. ai-edge-litert crashes on what they say of a PC's.
 
     Attributes:
-        part, variant, revision: of the Arm core.
-        features: as Linux names them.
-        fastest_khz: its clock.
+        part, variant, revision: Arm's numbers for the core, as /proc/cpuinfo has them.
+        features: Linux names of the instruction set extensions.
+        fastest_khz: Highest clock frequency in kHz.
     """
 
     part: str
@@ -55,8 +55,8 @@ class Counts:
     """Instructions executed, by kind; one may be of none.
 
     Attributes:
-        all: of every kind.
-        dot_product: of vectors of 8-bit numbers (SDOT, UDOT); the Cortex-A72 has none.
+        all: Instructions of every kind.
+        dot_product: Dot products of 8-bit vectors (SDOT, UDOT); the Cortex-A72 has none.
         float_multiply: multiplication with addition, of vectors of floats (FMLA).
         integer_multiply: widening multiplication, with addition or without, of vectors of whole numbers (SMULL, SMLAL).
         memory: loads and stores.
@@ -73,9 +73,9 @@ def counted(cpu: Cpu, guest: Files, arguments: Sequence[str], path: Sequence[Pat
     """Runs Python with `arguments` on one emulated core, and counts between its calls of `os.getsid(mark)`.
 
     Args:
-        cpu: its kind.
-        guest: its Python.
-        arguments: of Python.
+        cpu: QEMU's name of the emulated core.
+        guest: Files of the guest, with its Python.
+        arguments: Command line arguments for Python.
         path: where it finds packages, after those of `guest`.
 
     Returns:

@@ -28,10 +28,10 @@ class Source:
     """A model as the command names it: a run folder, whose full-size model is meant, or a complete .tflite.
 
     Attributes:
-        path: as given.
+        path: Path as the command line gave it.
         file: the model itself.
         run: None for a .tflite.
-        labels, input, dataset: of its card.
+        labels, input, dataset: The fields of that name in the model's card.
     """
 
     path: Path
@@ -47,11 +47,11 @@ class Candidate:
     """A row in the making: what a worker has to open.
 
     Attributes:
-        name: of the row.
-        file: the model.
+        name: Name of the row.
+        file: Path of the model.
         runtime: `keras`, one of `INTERPRETERS`, or one of `PEERS`.
-        input, labels: of its card.
-        threads: for one inference; None where the runtime cannot be told.
+        input, labels: The fields of that name in the model's card.
+        threads: Number of threads for one inference; None where the runtime cannot be told.
         delegate: one of `DELEGATES`; None where that makes no sense.
         python: the interpreter that the worker runs in.
     """
@@ -86,9 +86,9 @@ class Variants:
     """What every model is measured with.
 
     Attributes:
-        runtimes: for .tflite files, each with the Python that has it.
-        threads: for one inference.
-        delegates: of the interpreters.
+        runtimes: Runtimes for .tflite files, each with the Python that has it installed.
+        threads: Numbers of threads for one inference.
+        delegates: Delegates that the interpreters are opened with.
     """
 
     runtimes: tuple[tuple[str, str], ...] = (("auto", sys.executable),)

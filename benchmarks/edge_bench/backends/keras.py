@@ -28,7 +28,7 @@ class KerasModel:
         """Loads a model; to be called before anything else imports TensorFlow.
 
         Args:
-            candidate: whose file takes float32 of shape (batch, height, width, 3), raw pixels 0..255.
+            candidate: Row whose model takes float32 of shape (batch, height, width, 3), raw pixels 0..255.
 
         Raises:
             RuntimeMissingError: TensorFlow is not installed.

@@ -62,12 +62,12 @@ def run_benchmark(
         models: run folders, whose full-size model is meant, and complete .tflite files, all with the same labels. The
             first one is what the others are compared with.
         variants: runtimes, threads and delegates that each is measured with.
-        settings: for how long, on which frames, and what else.
+        settings: Duration, frames, seed and which optional measurements are made.
         data: a photo folder to test on instead of the photos that all runs hold out; photos that a run knows are left out.
         held_out_by: runs whose photos count, and whose models do not.
-        power_log: of a meter, see `edge_bench.measure.power.Log`.
+        power_log: Log file of a power meter, as `edge_bench.measure.power.Log` reads it.
         start: gives a candidate its worker, where that shall not be a process on this machine.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Raises:
         RunFolderError, DatasetError: a run or the photos cannot be used.

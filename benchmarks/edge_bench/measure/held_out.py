@@ -36,7 +36,7 @@ def pool(sources: Sequence[Source], others: Sequence[Run], data: Path | None) ->
     """Puts together what all models know.
 
     Args:
-        sources: all models.
+        sources: All models of the benchmark.
         others: runs that are not measured, but whose files are.
         data: a folder of photos to test on, if there is one.
 

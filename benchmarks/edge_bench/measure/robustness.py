@@ -53,7 +53,7 @@ def sum_up(right: Right, first: Right | None) -> Robustness:
 
     Args:
         right: what it is right about, one photo at least.
-        first: of the first row; None for itself.
+        first: Results of the first row; None when this is the first row.
     """
     weights = resampled(len(right))
 

@@ -55,7 +55,7 @@ class Contender:
     """A candidate with its process and what was measured of it so far.
 
     Attributes:
-        first: whether the others are compared with it.
+        first: Whether this is the row that the others are compared with.
         failure: why it is out; empty while it is in.
     """
 
@@ -101,8 +101,8 @@ class Clock:
 
         Args:
             frames: names of .npy files, which each turn sees in an order of its own.
-            order: of the frames.
-            log: of a power meter, believed rather than the board's own.
+            order: Random generator for the order of the frames.
+            log: Log of a power meter, preferred to the board's own sensor.
         """
         self._frames, self._order, self._log = frames, order, log
         self._start = time.perf_counter()

@@ -54,7 +54,7 @@ class WorkerProcess:
         Args:
             file: the model that it is for.
             python: that runs it.
-            packages: as `link_packages` made it; needed where `python` is another than this one.
+            packages: Folder that `link_packages` made; needed where `python` is another interpreter than this one.
         """
         self.file = file
         self._command = [python, *COMMAND]

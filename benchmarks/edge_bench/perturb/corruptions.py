@@ -42,7 +42,7 @@ def corrupt(frame: Frame, name: str, severity: int, sha256: str) -> Frame:
         frame: uint8, shape (SIDE, SIDE, 3).
         name: one of `CORRUPTIONS`.
         severity: 1 to 5.
-        sha256: of the photo's file, the seed of all that is random.
+        sha256: SHA-256 of the photo's file, used as the random seed.
     """
     kind = list(CORRUPTIONS).index(name)
     random = np.random.default_rng([int(sha256[:16], 16), kind, severity])

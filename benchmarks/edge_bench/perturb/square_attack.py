@@ -49,12 +49,12 @@ def square_attack(
     """Looks for a picture that a model takes for something else.
 
     Args:
-        scores: of the model, for pixels like `pixels`.
+        scores: Function that returns the model's scores for an array like `pixels`.
         pixels: uint8, shape (height, width, 3), which the model takes for `label`.
         label: index of what it shows.
         epsilon: grey levels that a channel of a pixel may change by.
-        queries: at most, one at least.
-        random: of the squares.
+        queries: Largest number of queries, at least 1.
+        random: Random generator for the squares.
     """
     height, width, channels = pixels.shape
     low = np.maximum(pixels, epsilon) - epsilon
@@ -91,9 +91,9 @@ def queries_to_fool(
     tries the same squares whatever the model.
 
     Args:
-        scores, pixels, label, queries: see `square_attack`.
-        epsilons: ascending.
-        seed: of the squares.
+        scores, pixels, label, queries: The arguments of `square_attack`.
+        epsilons: Largest changes of a pixel in gray levels, ascending.
+        seed: Random seed for the squares.
     """
     found: list[int | None] = []
     for epsilon in reversed(epsilons):

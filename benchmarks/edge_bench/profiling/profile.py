@@ -26,14 +26,14 @@ class Step:
     """What ran as one.
 
     Attributes:
-        index: of the operator in the graph; None for a delegate's kernel that cannot be told to be one.
+        index: Index of the operator in the graph; None for a delegate's kernel that matches no single operator.
         operator: its name in the graph, `CONV_2D`; empty where `index` is None.
         layer: the Keras layer that it came from, as far as its tensors' names tell.
         output: name of its first output tensor; empty where `index` is None.
-        shape: of that.
+        shape: Shape of the step's output.
         kernel: what the delegate ran for it, in its words; empty if the interpreter ran it.
         ms: mean of the middle half of the runs: the profiler counts whole microseconds, and some runs are disturbed.
-        share: of all steps together, 0..1.
+        share: Share of the time of all steps, 0..1.
     """
 
     index: int | None
@@ -56,9 +56,9 @@ class Profile:
 
     Attributes:
         runtime: name and version.
-        threads: for one inference.
+        threads: Number of threads for one inference.
         runs: how many were profiled, and as many not.
-        steps: in order of execution.
+        steps: Steps in the order of execution.
         partitions: how many parts of the graph the delegate took; between them tensors change hands.
         steps_ms: all steps together.
         profiled_ms: an inference while it was profiled, as the runtime measured it.
@@ -97,7 +97,7 @@ def profile(file: Path, *, threads: int = 1, xnnpack: bool = True, runs: int = 5
 
     Args:
         file: a .tflite, complete or bare.
-        threads: for one inference.
+        threads: Number of threads for one inference.
         xnnpack: whether that delegate takes what it can.
         runs: how many inferences.
 

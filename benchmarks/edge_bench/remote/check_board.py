@@ -28,8 +28,8 @@ def check_board(
         models: complete .tflite files, here.
         source: the board's camera; none is looked through if None.
         setup: how the board is made ready.
-        password: to be used besides keys.
-        track: shows progress.
+        password: Password that is tried besides the user's keys.
+        track: Receives the progress of each step.
 
     Raises:
         HostError: the board cannot be reached, not be made ready, or breaks off; or a model cannot be read.

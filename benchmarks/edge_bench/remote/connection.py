@@ -75,11 +75,11 @@ class Connection:
     the user's agent and the files that ~/.ssh/config names.
 
     Args:
-        address: of the board.
-        command: for the user's shell there.
+        address: User, host name and port of the board.
+        command: Command line for the user's shell on the board.
         received: called with each line that the command writes, from another thread.
         ended: called from another thread, with the reason why no more lines will come.
-        password: to be used besides keys.
+        password: Password that is tried besides the user's keys.
 
     Raises:
         HostError: on entering, one line that says why there is no connection.

@@ -26,13 +26,13 @@ class Host:
     Args:
         address: `user@board` or `user@board:port`; the rest is the user's own ~/.ssh/config, keys and known_hosts.
         setup: how to make it ready.
-        password: to be used besides keys.
-        track: shows progress.
+        password: Password that is tried besides the user's keys.
+        track: Receives the progress of each step.
 
     Attributes:
         name: the address, as it names rows.
         board: where it is.
-        track: as given.
+        track: Receives the progress of each step.
 
     Raises:
         HostError: on entering or later, one line.

@@ -23,7 +23,7 @@ class Setup:
     """How a board is made ready.
 
     Attributes:
-        wheel: of the product; packed from what is installed here if None.
+        wheel: Wheel of the product; None packs one from the packages that are installed here.
         wheels: a folder of wheels for a board without internet: everything that the product's wheel requires.
         keep_env: leave the installed packages in ~/.cache/edge-mobilenet on the board, for the next time.
     """

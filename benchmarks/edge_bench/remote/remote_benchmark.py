@@ -23,7 +23,7 @@ class HostBenchmark:
     """What became of one board.
 
     Attributes:
-        host: as it was given.
+        host: Address as the command line gave it.
         benchmark: its rows on the board have the board in their names; None if it failed.
         error: why it failed; None if it did not.
     """
@@ -52,13 +52,13 @@ def run_on_hosts(
     So a ratio to such a row is one between machines.
 
     Args:
-        models: see `run_benchmark`.
+        models: Models as `run_benchmark` takes them.
         hosts: `user@board` or `user@board:port`.
         setup: how boards are made ready.
         passwords: one for each host, to be used besides keys.
-        variants: see `run_benchmark`.
-        all_cores: of each board, whatever `variants` says of threads.
-        settings, data, held_out_by: see `run_benchmark`.
+        variants: Variants as `run_benchmark` takes them.
+        all_cores: Whether one inference uses all cores of each board, whatever `variants` says about threads.
+        settings, data, held_out_by: The arguments of `run_benchmark`.
         track: gives a host its progress.
 
     Raises:

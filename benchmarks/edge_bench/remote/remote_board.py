@@ -24,7 +24,7 @@ class Board:
 
     Args:
         address: where it is.
-        password: to be used besides keys.
+        password: Password that is tried besides the user's keys.
 
     Attributes:
         about: `folder`, `python` (a list), `machine`, `cores`, `free_bytes` in the folder, and whether it has `venv`.

@@ -22,7 +22,7 @@ def check_out(folder: Path, files: Collection[str] = FILES, whole: str = JSON_FI
     """Whether `write_report` will be able to write there, asked before the work is done.
 
     Args:
-        folder: to write.
+        folder: Folder that will be written.
         files: that an earlier report may have left there.
         whole: one of them, without which it is no report.
 
@@ -44,7 +44,7 @@ def write_report(report: Report, folder: Path, photos: Sequence[Photo] = ()) -> 
 
     Args:
         report: what was found.
-        folder: to write.
+        folder: Folder to write into.
         photos: that the accuracies are of, in the report's order; without them the page shows none.
 
     Raises:

@@ -35,7 +35,7 @@ def write_page(report: Report, path: Path, photos: Sequence[Photo] = ()) -> None
 
     Args:
         report: that it is about.
-        path: of the HTML file.
+        path: Path of the HTML file to write.
         photos: that the accuracies are of, in the report's order; without them none is shown.
 
     Raises:

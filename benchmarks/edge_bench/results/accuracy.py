@@ -43,7 +43,7 @@ class Difference:
     Attributes:
         top1: accuracy minus the first row's, paired, 95 % interval of Agresti and Min.
         won, lost: photos that only this row, and only the first row, is right about.
-        mcnemar_p: of McNemar's exact test, that neither is better.
+        mcnemar_p: p-value of McNemar's exact test for the hypothesis that neither row is better.
         agreement: share of photos that get the first row's label, right or wrong.
     """
 
@@ -115,8 +115,8 @@ def bootstrap(measure: Callable[[Weights], Values], weights: Weights) -> Estimat
     """A measure with the percentile bootstrap's 95 % interval (Efron 1979), widened where it misses the value itself.
 
     Args:
-        measure: of photos that count as often as the weights say.
-        weights: as `resampled` makes them.
+        measure: Function that computes the measure when each photo counts as often as the weights say.
+        weights: Weights of the photos, as `resampled` makes them.
     """
     value, *values = measure(weights)
     low, high = np.percentile(values, (2.5, 97.5))

@@ -24,12 +24,12 @@ class Change:
     """What became of one figure of one row.
 
     Attributes:
-        row: its name.
+        row: Name of the row.
         figure: `latency`, `ratio`, `accuracy` or `row`.
         change: newer against older: a share for latency and ratio, positive is slower; points for accuracy, negative is
             worse. None where the row is gone.
         verdict: `broke` beyond the limit for certain, `not sure` where the limit lies within the interval.
-        why: in words.
+        why: The reason for the verdict in words.
     """
 
     row: str
@@ -57,8 +57,8 @@ def compare_reports(old: Report, new: Report, max_slowdown: float = 0.05, max_dr
     """Compares the rows of two reports that have the same name.
 
     Args:
-        old, new: the reports.
-        max_slowdown: by how much a row may have become slower, as a share.
+        old, new: The earlier and the later report.
+        max_slowdown: Largest permitted slowdown of a row, as a share of its latency.
         max_drop: how many points of accuracy it may have lost.
 
     Raises:

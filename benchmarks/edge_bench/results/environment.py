@@ -32,7 +32,7 @@ class Environment:
         date: when it began, ISO 8601 with the time zone.
         machine: board or CPU model.
         cores: that this process may use.
-        governor: of the CPU's frequency; None where the system does not tell.
+        governor: Name of the CPU's frequency governor; None where the system does not tell.
         load: average number of busy processes in the minute before; more than a few tenths spoils the latencies.
         system, distribution, python: name and version.
         packages: versions of those that matter here.

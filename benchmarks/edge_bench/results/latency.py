@@ -74,7 +74,8 @@ def ratio(turns: Sequence[Milliseconds], reference: Sequence[Milliseconds]) -> E
     What slows the machine for a while slows both turns of a round, so this repeats where milliseconds do not.
 
     Args:
-        turns, reference: of the row and of the first row, one a round, the same number of rounds.
+        turns, reference: Latencies of the row and of the first row, one entry for each round, the same number of
+            rounds.
     """
     return median_interval(medians(turns) / medians(reference))
 

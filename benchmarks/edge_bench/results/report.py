@@ -25,7 +25,7 @@ class Turn:
         time_s: when it ended, from the first turn of all.
         total_ms: median of its frames.
         frames: how many those were.
-        readings: of the board at its end.
+        readings: Sensor readings of the board at the end of the turn.
     """
 
     time_s: float
@@ -56,10 +56,11 @@ class Robustness:
     Attributes:
         clean: top-1 accuracy on the same photos, square and small but not corrupted.
         mean: mean accuracy under corruption, bootstrap over photos.
-        difference: of `mean` to the first row's, paired by photo, the same bootstrap; None for the first row.
+        difference: Difference of `mean` to the first row, paired by photo, by the same bootstrap; None for the
+            first row itself.
         drop: accuracy lost to corruption as a share of `clean`, the same bootstrap.
         relative_drop: `drop` less the first row's: more than 0 says that this row breaks earlier; None for the first row.
-        accuracy: of each kind, at each severity from 1 to 5.
+        accuracy: Accuracy of each kind of corruption at each severity from 1 to 5.
     """
 
     clean: Estimate
@@ -77,23 +78,23 @@ class Row:
     Attributes:
         name: unique in the report.
         runtime: name and version of what ran it.
-        threads: for one inference; None where the runtime decides.
-        delegate: see `edge_bench.backends.contenders.DELEGATES`; None where that makes no sense.
-        accuracy: on the held-out photos.
-        difference: to the first row; None for the first row.
-        preprocess_ms: from the camera's frame to the input tensor.
-        invoke_ms: from there to the scores.
+        threads: Number of threads for one inference; None where the runtime decides.
+        delegate: Name out of `edge_bench.backends.contenders.DELEGATES`; None where no delegate can be used.
+        accuracy: Accuracy on the held-out photos.
+        difference: Difference to the first row; None for the first row itself.
+        preprocess_ms: Time from the camera's frame to the input tensor.
+        invoke_ms: Time from the input tensor to the scores.
         total_ms: both, frame by frame.
         ratio: `total_ms` as a multiple of the first row's, by round, see `edge_bench.results.latency.ratio`.
         invoke_ratio: the same of `invoke_ms`.
-        cold_start_ms: from the start of a process to its first scores: Python, libraries, model, one frame; the median
-            of a few starts with warm file caches.
+        cold_start_ms: Time from the start of a process to its first scores, which covers Python, libraries, model
+            and one frame; the median of a few starts with warm file caches.
         first_ms: what the first frame of such a process took; the median of the same starts.
-        turns: in the order in which they were timed, one a round.
+        turns: Turns in the order in which they were timed, one for each round.
         unstable: why the latencies are not to be believed; empty if they are.
         sustained: None unless it was asked for.
         robustness: None unless it was asked for.
-        joules: of the whole board for one frame; None where nothing measures power.
+        joules: Energy of the whole board for one frame; None where nothing measures power.
         file_bytes: size of the model file.
         peak_memory_mb: resident memory, 1e6 bytes, of a process that runs this model and holds one frame.
     """
@@ -144,12 +145,12 @@ class Settings:
 
     Attributes:
         frame_size: (width, height) of the frames that are timed: a camera's, since preprocessing is part of the cost.
-        seconds: to time each row for at most, in turns.
+        seconds: Largest total time to time each row for, in turns.
         precision: timing ends earlier once every median and every ratio is known to this share of it, either side.
         cold_starts: processes started for each row, of which one stays.
         robustness_photos: photos to corrupt; 0 for none.
         sustained_s: how long each row runs alone afterwards; 0 for not at all.
-        seed: of the order of turns and frames.
+        seed: Random seed for the order of turns and frames.
     """
 
     frame_size: tuple[int, int] = (1280, 720)
@@ -166,12 +167,12 @@ class Report:
     """A benchmark.
 
     Attributes:
-        rows: in the order given; the others are compared with the first one.
+        rows: Rows in the order of the command line; the others are compared with the first.
         failed: rows that could not be measured.
-        labels: in the order of the models' outputs.
+        labels: Labels in the order of the models' outputs.
         truth: index of the right label of each held-out photo.
         photos_sha256: fingerprint of those photos and their labels: accuracies compare where it is the same.
-        left_out: number of photos passed over because a run was trained or validated on them.
+        left_out: Number of photos passed over because a run had been trained or validated on them.
         unusable: number of files that could not be decoded.
         unknown: files of which no run tells which photos they were trained on.
         environment, settings: where and how.

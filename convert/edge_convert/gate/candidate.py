@@ -19,13 +19,13 @@ class Candidate:
     """A converted file that was held against the full-size model and is not written yet.
 
     Attributes:
-        recipe: by which it was made.
+        recipe: Name of the recipe that made the file.
         spared: how many layers int8-selective left in floats; None for the other recipes.
         artifact: the complete, sealed .tflite.
-        card: inside it.
-        comparison: with the full-size model.
+        card: Model card inside the file.
+        comparison: Comparison with the full-size model on held-out photos.
         latency_ms: median of one inference on this machine.
-        verdicts: of the usual targets and those asked for.
+        verdicts: Verdicts of the usual targets and of those that were asked for.
         missed: the limits that it does not keep to, by name, each in words; empty if it may be written.
         layers: what 8 bits do to each layer, the worst first; empty where that is not known.
     """

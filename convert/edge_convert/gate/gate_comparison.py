@@ -24,7 +24,7 @@ class Changed:
     """A photo of which the converted file says something else than the full-size model.
 
     Attributes:
-        path, label: of the photo.
+        path, label: Path and true label of the photo.
         full_size, converted: what each says.
         full_size_score, converted_score: how sure it is of that, 0..1.
     """
@@ -42,9 +42,9 @@ class ClassDrop:
     """What one class lost.
 
     Attributes:
-        label: of the class.
+        label: Label of the class.
         photos: that show it.
-        difference: of the share that is recognised, converted minus full-size, paired, 95 % interval.
+        difference: Change of the class's recall, converted minus full-size, paired by photo, with a 95 % interval.
     """
 
     label: str
@@ -57,7 +57,7 @@ class Comparison:
     """A converted file against the full-size model on the same held-out photos.
 
     Attributes:
-        photos: how many.
+        photos: Number of held-out photos that both models classified.
         full_size, converted: top-1 accuracy of each, 95 % interval.
         difference: converted minus full-size, paired, 95 % interval; negative is a loss.
         won, lost: photos that only the converted file, and only the full-size model, is right about.

@@ -23,7 +23,7 @@ class Limits:
 
     Attributes:
         max_drop: loss of top-1 accuracy, in points, see `Comparison.passes`.
-        max_size_kb: of the file, 1,000 bytes.
+        max_size_kb: Largest permitted file size in units of 1,000 bytes.
         max_latency_ms: median of one inference on this machine.
         targets: that have to take it, of `BOARDS` and `targets.target_names()`.
         strict: whether photos that are too few to tell are no pass.

@@ -135,7 +135,8 @@ def choose_ranges(calibrated: bytes, inputs: Floats, choose: Callable[[npt.NDArr
     Args:
         calibrated: what `calibrate` returned.
         inputs: what `model_input` gave, shape (photos, height, width, 3).
-        choose: of a histogram with `BINS` equal bins and the range that it covers makes another range.
+        choose: Function that turns a histogram of `BINS` equal bins and the range that it covers into another
+            range.
     """
     changed = bytearray(calibrated)
     graph = schema.Model.GetRootAs(changed, 0).Subgraphs(0)

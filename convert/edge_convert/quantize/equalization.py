@@ -221,7 +221,7 @@ def groups(model: "keras.Model", layers: Sequence[Affine]) -> list[Group]:
     """The groups of a flat network whose channels can be scaled: what else takes part in them lets scales pass.
 
     Args:
-        model, layers: as `folded` gives them.
+        model, layers: Model and layers as `folded` returns them.
     """
     parent: dict[Any, Any] = {}
 

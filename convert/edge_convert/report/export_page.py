@@ -30,8 +30,8 @@ def write_report(
     """Writes the page.
 
     Args:
-        path: of the HTML file.
-        name: of the .tflite that it is about.
+        path: Path of the HTML file to write.
+        name: File name of the .tflite that the page is about.
         candidate: what was written.
         limits: that it was held to.
         full_size: file of the full-size model.

@@ -27,7 +27,7 @@ def check(model: bytes, targets: Sequence[str]) -> dict[str, Verdict]:
 
     Args:
         model: a .tflite; for `mediapipe` and `android` with its metadata and the files behind it.
-        targets: of `target_names()`.
+        targets: Names out of `target_names()`.
 
     Raises:
         ModelFormatError: it is no TFLite model, or a damaged one.

@@ -45,7 +45,7 @@ class Compiled:
 
     Attributes:
         file: written, for the Edge TPU.
-        size_bytes: of the file.
+        size_bytes: Size of the compiled file in bytes.
         log: the compiler's table.
         forecast: what `check` says of the file that was compiled.
         differences: where the log is not what was forecast, a line each.

@@ -49,7 +49,7 @@ def check_runtime(graph: Graph, target: str) -> Verdict:
     """Whether a runtime opens a file; a family must open it in every release.
 
     Args:
-        graph: of the file.
+        graph: Graph of the file, as `read_graph` returns it.
         target: one of `releases()`, or of `families()`.
     """
     members = [releases()[member] for member in families().get(target, (target,))]

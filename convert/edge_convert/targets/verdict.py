@@ -13,7 +13,7 @@ class Placement:
     """Where an operator will run.
 
     Attributes:
-        operator: of the graph.
+        operator: The operator whose place is told.
         why: what keeps it on the CPU; empty for one that is mapped to the accelerator.
     """
 
@@ -30,7 +30,7 @@ class Verdict:
     """What a target will do with a file.
 
     Attributes:
-        target: by name.
+        target: Name of the target.
         ok: whether the file does there what it is for.
         reasons: what stands in the way, and what to do, a line each; notes may stand here when it is ok, too.
         placements: where every operator will run, for a target with an accelerator; None for the others.

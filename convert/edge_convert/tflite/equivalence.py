@@ -38,7 +38,7 @@ def check_scores(original: bytes, taking: RawPixelModel, softmax: bool, pictures
 
     Args:
         original: the flatbuffer as it was.
-        taking: what became of it.
+        taking: What the changed model takes as its input.
         softmax: whether one was put behind.
         pictures: raw pixels of the model's size.
 

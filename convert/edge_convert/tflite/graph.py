@@ -34,8 +34,8 @@ class Quantization:
 
     Attributes:
         scales: one, or one per channel.
-        zero_points: as many.
-        axis: of the channels, where there is more than one scale.
+        zero_points: One zero point for each scale.
+        axis: Index of the channel dimension, where there is more than one scale.
     """
 
     scales: tuple[float, ...]
@@ -52,14 +52,14 @@ class Tensor:
     """A tensor of the graph.
 
     Attributes:
-        index: in the graph.
-        name: as the converter wrote it.
-        dtype: in lower case, `uint8`, say.
-        shape: in elements; empty for a scalar, or where it is unknown.
+        index: Index of the tensor in its subgraph.
+        name: Name that the converter gave the tensor.
+        dtype: Name of the data type in lower case, such as `uint8`.
+        shape: Length of each dimension in elements; empty for a scalar and for an unknown shape.
         static: whether no side may change.
         quantization: None if it is not quantised.
-        size_bytes: of a constant's data; 0 for what is computed.
-        values: of a constant int32 tensor, flat, if they are few; else None.
+        size_bytes: Size of a constant's data in bytes; 0 for a computed tensor.
+        values: Elements of a short constant int32 tensor, flattened; None for every other tensor.
         variable: whether it keeps its values from one run to the next: the state of a recurrent layer.
     """
 
@@ -83,8 +83,8 @@ class Operator:
     """A step of the graph.
 
     Attributes:
-        index: in order of execution.
-        name: of the builtin operator (`CONV_2D`), or the custom code.
+        index: Position in the order of execution.
+        name: Name of the builtin operator (`CONV_2D`), or the custom operator's code.
         custom: whether it is no builtin operator.
         version: the lowest that has what this use of it needs.
         inputs, outputs: indices of tensors; -1 for an optional input that is left out.
@@ -109,8 +109,8 @@ class Graph:
     Attributes:
         description: who made it, in the maker's words.
         subgraphs: how many there are.
-        tensors, operators: by index, and in order of execution.
-        inputs, outputs: of the whole.
+        tensors, operators: Tensors by index, and operators in the order of execution.
+        inputs, outputs: Tensor indices of the model's inputs and outputs.
         opcodes: every (operator, version) that a runtime must know to open the file, of all subgraphs.
         custom_opcodes: the names among them that are no builtin operators.
         metadata: named buffers, `TFLITE_METADATA` among them.

@@ -27,12 +27,12 @@ class Step:
     """An operator to be added.
 
     Attributes:
-        name: of the builtin operator.
+        name: Name of the builtin operator.
         result: tensor that it writes, of the generated schema; left out for the last step in front, which writes the
             input that was.
         constants: its inputs after the first one.
-        options: of the generated schema; None for an operator that has none.
-        version: of the operator that this use needs.
+        options: Options object of the generated schema; None for an operator that has none.
+        version: Operator version that this use needs.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Constant:
     """A constant input.
 
     Attributes:
-        values: of float32, int32 or int8.
-        scale: of a quantised one; None where it is not.
+        values: Array of dtype float32, int32 or int8.
+        scale: Quantization scale of an int8 constant; None for a constant that is not quantized.
     """
 
     values: npt.NDArray[Any]

@@ -90,14 +90,15 @@ class Entry:
     """How a model takes a picture by itself.
 
     Attributes:
-        width, height: in pixels.
+        width, height: Size of the input in pixels.
         channels: 3, or 1 for grey.
         planes: whether it takes planes of channels, shape (1, channels, height, width), not pixels.
         grey: shares of the three channels in grey.
         gain, offset: what a level is multiplied with, and what is added, per channel; as the model's numbers, so of an 8-bit
             model that takes raw pixels nothing is changed but the sign.
-        dtype: of the tensor.
-        scale, zero_point: of a quantised one that is to be given `gain * level + offset`; None where it takes numbers.
+        dtype: Data type of the input tensor.
+        scale, zero_point: Parameters of a quantized input that receives `gain * level + offset`; None where the
+            input takes plain numbers.
     """
 
     width: int
@@ -179,7 +180,7 @@ def take_raw_pixels(
         model: a flatbuffer with one input of shape (1, height, width, channels) or (1, channels, height, width), of uint8,
             int8, int16 or float32 and of three channels or one, and one output with one side longer than 1.
         levels: what pixels are to it; nothing need be given if its quantisation says so.
-        color_order: of the channels that it takes.
+        color_order: Order of the channels that the model takes.
         softmax: whether to put one behind.
         compiled: what Google's compiler made of `model`, to be changed alike.
 

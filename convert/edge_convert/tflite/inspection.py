@@ -27,7 +27,7 @@ class Inspection:
         graph: what it computes.
         description: its TFLite Metadata; None if it has none.
         files: zipped behind the model, by name: bytes.
-        card: of a file that edge-convert wrote; else None.
+        card: Model card of a file that edge-convert wrote; None for any other file.
         sealed: the digest in its seal; empty if it has none.
         problems: parts that are there and cannot be read, a line each.
     """

@@ -39,9 +39,9 @@ class TensorDescription:
     """What is said of an input or an output.
 
     Attributes:
-        name, description: for people.
+        name, description: Name and description as people read them.
         content: `image`, `feature`, `bounding box`, `audio`, or empty.
-        color_space: of an image: `RGB`, `grayscale` or `unknown`; else empty.
+        color_space: Color space of an image, `RGB`, `grayscale` or `unknown`; empty for a tensor that is no image.
         normalization: (means, standard deviations), one or one per channel, to apply to pixels; None if not said.
         files: what belongs to it, by type: `{"TENSOR_AXIS_LABELS": "labels.txt"}`.
     """
@@ -59,8 +59,9 @@ class Description:
     """TFLite Metadata, read.
 
     Attributes:
-        name, description, version, author, license: of the model; empty where not said.
-        inputs, outputs: in the order of the tensors.
+        name, description, version, author, license: What the metadata says about the model; empty where it says
+            nothing.
+        inputs, outputs: Descriptions in the order of the tensors.
     """
 
     name: str
