@@ -38,7 +38,7 @@ class Picture:
 
     Attributes:
         data: content of a PNG or JPEG file.
-        caption: beneath it.
+        caption: Caption beneath the picture.
         alt: what it shows, for those who cannot see it.
     """
 
@@ -100,8 +100,8 @@ def figure(data: bytes, alt: str, caption: Text = "", min_width: int = 0) -> Htm
     Args:
         data: content of a PNG or JPEG file.
         alt: what it shows, for those who cannot see it.
-        caption: beneath it.
-        min_width: in CSS pixels.
+        caption: Caption beneath the picture.
+        min_width: Smallest width in CSS pixels.
     """
     note = f"<figcaption>{_markup(caption)}</figcaption>" if caption else ""
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"

@@ -40,8 +40,8 @@ def read_picture(path: Path, covering: int | None = None, levels: Levels = None)
     """Reads a picture file into a frame.
 
     Args:
-        path: of the file.
-        covering, levels: see `decode_picture`.
+        path: Path of the picture file.
+        covering, levels: The arguments of `decode_picture`.
 
     Raises:
         PictureError: the file cannot be read or decoded, or holds only a part of its picture.
@@ -68,7 +68,8 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels = No
             that many pixels or more. Its pixels differ from those of a full decode by a few levels, so this is for
             pictures that are distorted anyway, never for what is to be as the device sees it. 12 megapixels at an
             eighth: 15 ms against 64.
-        levels: of a model's `InputSpec`: which levels of a picture with more than 8 bits become 0 and 255.
+        levels: The `levels` of a model's `InputSpec`: which levels of a picture with more than 8 bits become 0 and
+            255.
 
     Raises:
         PictureError: the bytes are no picture that OpenCV decodes, or hold only a part of one.

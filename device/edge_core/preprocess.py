@@ -33,13 +33,13 @@ class InputSpec:
     """What a model expects of its input; recorded in the model card and read back on the device.
 
     Attributes:
-        width, height: of the model's input, in pixels.
+        width, height: Size of the model's input in pixels.
         crop: `center` cuts the largest centred window of the input's shape, `stretch` uses the whole frame at the
             price of its proportions, `pad` uses the whole frame and fills the rest with grey.
-        color_order: of the channels the model takes.
+        color_order: Order of the channels that the model takes.
         resampling: the shrink of this module, by name, so that a later one cannot be mistaken for it.
-        levels: of pictures with more than 8 bits a level, thermal ones, say: the level that becomes 0 and the one that
-            becomes 255, linearly; `images.decode_picture` applies it. None: all 16 bits are brought to 8.
+        levels: Linear range of pictures with more than 8 bits a level, such as thermal ones: the level that becomes
+            0 and the one that becomes 255; `images.decode_picture` applies it. None: all 16 bits are brought to 8.
     """
 
     width: int = 160

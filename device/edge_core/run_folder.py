@@ -97,7 +97,7 @@ def load_model(run: Run, load: Callable[..., Any], file: Path | None = None) -> 
     """The full-size model of a run.
 
     Args:
-        run: whose model.
+        run: Run whose full-size model is loaded.
         load: `tf_keras.models.load_model`, which this package does not import; its safe mode runs no code from the file.
         file: `run.quantised_file`, say; `run.model_file` unless told otherwise.
 
@@ -149,11 +149,11 @@ def read_held_out(
     """Reads photos to test a model on, none of which it was trained or validated on.
 
     Args:
-        run: whose test photos to take, or whose other photos to avoid.
-        visit: as in `read_photos`.
+        run: Run whose test photos to take, or whose other photos to avoid.
+        visit: Function that gets each photo, as in `read_photos`.
         data: a photo folder to test on instead of the run's own test photos. Photos of it that the run was trained or
             validated on, by their content, are left out, so the dataset folder itself will do.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Raises:
         DatasetError: `data` is no photo folder.

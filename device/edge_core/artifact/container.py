@@ -40,7 +40,7 @@ def complete(model: bytes, card: ModelCard, name: str, cpu_model: bytes | None =
     Args:
         model: what the converter returned.
         card: goes in as `card.json`, its labels also as `labels.txt`, one per line.
-        name: of the model, for those who show metadata.
+        name: Name of the model, shown by tools that read TFLite Metadata.
         cpu_model: goes in as `cpu.tflite`: the flatbuffer that `model` was compiled from, if it was.
 
     Raises:
@@ -111,7 +111,7 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
     """The archive behind a .tflite; what goes wrong within is an error that names the file.
 
     Args:
-        path: of the .tflite.
+        path: Path of the .tflite.
         missing: what it has not, if there is no archive or not the entry that is read.
 
     Raises:

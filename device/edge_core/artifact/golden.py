@@ -29,8 +29,8 @@ class Tolerance:
     """By how much a score, 0..1, may differ between machines that are both right.
 
     Attributes:
-        same_runtime: on the very runtime, by name and version, that made the golden vectors.
-        other_runtime: on any other, whose kernels may round elsewhere.
+        same_runtime: Tolerance on the very runtime, by name and version, that made the golden vectors.
+        other_runtime: Tolerance on any other runtime, whose kernels may round differently.
     """
 
     same_runtime: float
@@ -52,8 +52,8 @@ class GoldenFrame:
 
     Attributes:
         jpeg: the picture file: only pixels, nothing of what a camera writes beside them.
-        decoded_sha256: of the decoded picture, R, G, B, row by row.
-        pixels_sha256: of what `preprocess` makes of it for the model.
+        decoded_sha256: SHA-256 of the decoded picture, channels R, G, B, row by row.
+        pixels_sha256: SHA-256 of the pixels that `preprocess` makes for the model.
         scores: one per label, as float32 holds them.
     """
 
@@ -69,7 +69,7 @@ class GoldenVectors:
 
     Attributes:
         frames: one or more.
-        tolerance: by how much a score may differ elsewhere.
+        tolerance: Largest permitted difference of a score on another machine.
         made_with: runtime, OpenCV and machine that made them, by name.
     """
 

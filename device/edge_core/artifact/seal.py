@@ -45,7 +45,7 @@ class Signature:
 
     Attributes:
         public_key: Ed25519, 32 bytes; anybody's.
-        value: 64 bytes.
+        value: The signature, 64 bytes.
         message: what it should be of.
     """
 
@@ -73,7 +73,7 @@ def seal(artifact: bytes, golden: GoldenVectors, signer: Signer | None = None) -
     Args:
         artifact: what `complete` returned.
         golden: what its model has to give, see `edge_device.inference.verify.record`.
-        signer: whose signature it gets; none by default.
+        signer: Private key that signs the file; without one the file is sealed but not signed.
     """
     file = io.BytesIO(artifact)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:

@@ -35,9 +35,9 @@ class Photo:
     """A photo that can be used.
 
     Attributes:
-        path: of the file.
+        path: Path of the file.
         label: name of its class.
-        sha256: of the file's content, hexadecimal.
+        sha256: SHA-256 of the file's content, hexadecimal.
         group: what it has in common with photos that show the same, frames of one clip, say, so that no split may part
             them; empty for a photo by itself.
     """
@@ -344,10 +344,10 @@ def read_photos(
     Args:
         found: (path, label) pairs.
         visit: called from several threads with the photo's position in `found` and its frame.
-        levels: as in `images.decode_picture`.
-        wanted: asked with the SHA-256 before decoding; photos it turns down appear nowhere in the result.
-        track: shows progress.
-        label: of the progress.
+        levels: Levels as `images.decode_picture` takes them.
+        wanted: Function that gets the SHA-256 before decoding; photos it turns down appear nowhere in the result.
+        track: Receives the progress of each step.
+        label: Label of the progress bar.
     """
 
     def read(position: int, path: Path, label: str) -> tuple[Photo, T] | Unusable | None:

@@ -45,7 +45,7 @@ class Inspection:
     """What was found in a dataset.
 
     Attributes:
-        name: of the dataset.
+        name: Name of the dataset.
         counts: readable photos per class, copies included.
         split_counts: photos per split and class as `fit` would have them; empty if it would refuse.
         refusal: why it would.
@@ -158,8 +158,8 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
 
     Args:
         found: the dataset, as `dataset.find_dataset` finds it.
-        seed: of the split that is shown.
-        track: shows progress.
+        seed: Random seed of the split that is shown.
+        track: Receives the progress of each step.
 
     Raises:
         DatasetError: not a single photo can be read.

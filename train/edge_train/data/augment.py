@@ -41,7 +41,7 @@ class ViewMaker:
         numbers: which views. 0 is the photo as the device sees it, 1 its mirror image where that is allowed, all others
             are drawn.
         mirror: whether a mirrored photo still shows its label.
-        seed: of what is drawn.
+        seed: Random seed for the augmentations.
         augment: `camera` moves it and changes the light; `randaugment` does two more things, see `randaugment`.
     """
 

@@ -23,11 +23,11 @@ class NamedSet:
 
     Attributes:
         name: that `edge-train fit` takes.
-        url: of its archive.
-        sha256: of the archive, hexadecimal.
+        url: Address of the archive.
+        sha256: SHA-256 of the archive, hexadecimal.
         hash_source: who published that hash.
         mib: size of the archive, for the one who waits.
-        licence: in words, with a link; it is shown whenever the set is used.
+        licence: License in words, with a link; it is shown whenever the set is used.
         place: where in the folder a member of the archive belongs, `CLASS/photo.jpg` or `LICENSE.txt`.
     """
 
@@ -100,10 +100,10 @@ def obtain(
     """The folder of a named set, with one subfolder per class.
 
     Args:
-        known: the set.
+        known: The set to obtain.
         cache: where it is kept from the first use on, as `datasets/NAME`.
         data_dir: a folder that has the set already, as `NAME/CLASS/photo.jpg`; then nothing is downloaded.
-        track: shows progress.
+        track: Receives the progress of each step.
         say: is told of the licence.
 
     Raises:

@@ -45,8 +45,8 @@ class PhotoSet:
     """Photos to train, validate and test on.
 
     Attributes:
-        name: of the folder or the set.
-        labels: in natural order, which is the order of the model's outputs.
+        name: Name of the folder or the set.
+        labels: Labels in natural order, which is the order of the model's outputs.
         splits: the photos of each split, no content twice.
         split_seed: that the split was drawn with.
         mirror: whether a mirrored photo still shows its label; a road sign does not.
@@ -105,7 +105,7 @@ class Found:
     """The files of a dataset, not yet read.
 
     Attributes:
-        name: of the folder or the set.
+        name: Name of the folder or the set.
         folder: where they lie.
         files: (path, label) of each.
         split_of: the split of each file, where the dataset has split folders; else empty.
@@ -140,7 +140,7 @@ def find_dataset(
             a folder has that name, `signs`, a name of `NAMED_SETS`, or `tfds:NAME`.
         cache: where sets with a name are kept.
         data_dir: has the sets of `NAMED_SETS` already, see `named.obtain`.
-        track: shows progress.
+        track: Receives the progress of each step.
         say: is told of a set's licence.
 
     Raises:
@@ -194,11 +194,12 @@ def open_photos(
     """Finds, hashes, groups and splits the photos to train on.
 
     Args:
-        data, cache, data_dir, say: see `find_dataset`; a split that the folder does not have is drawn from `train/`.
-        seed: of the split.
+        data, cache, data_dir, say: The arguments of `find_dataset`; a split that the folder does not have is drawn
+            from `train/`.
+        seed: Random seed of the split.
         mirror: whether mirrored photos may be trained on; by default they may, but for `signs`.
         group_by: which photos belong together, besides those that are found to; see `groups.group_photos`.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Raises:
         DatasetError: see `find_dataset`; a single class, or a class with fewer than three photos.

@@ -21,7 +21,7 @@ class DeepPhotos:
     """The photos of a set that have more than 8 bits a level.
 
     Attributes:
-        count: number of them.
+        count: Number of photos with more than 8 bits a level.
         low, high: least and largest level that any of them has.
     """
 

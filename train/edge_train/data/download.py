@@ -32,9 +32,9 @@ def fetch(url: str, path: Path, sha256: str, *, track: Track = silently) -> None
     """Downloads a file; what an earlier attempt brought, in `path` with `.part` behind it, is not asked for again.
 
     Args:
-        url: where from.
-        path: of the file to write; it is there whole and with the right content, or not at all.
-        sha256: of the content, hexadecimal.
+        url: Address of the file.
+        path: Path of the file to write; it is there whole and with the right content, or not at all.
+        sha256: Expected SHA-256 of the content, hexadecimal.
         track: shows progress, in MiB.
 
     Raises:
@@ -111,11 +111,11 @@ def unpack(archive: Path, folder: Path, place: Place, *, label: str, track: Trac
     """Writes the wanted files of a .zip or .tar(.gz) under a folder.
 
     Args:
-        archive: the file.
+        archive: Path of the archive.
         folder: where to, an existing folder.
         place: which members, and what they are called there.
-        label: of the progress.
-        track: shows progress.
+        label: Label of the progress bar.
+        track: Receives the progress of each step.
 
     Raises:
         DatasetError: it is damaged or truncated, has a name that leads out of the folder, has a link or a device where

@@ -51,8 +51,9 @@ class Grouped:
     """Photos with the group that each belongs to.
 
     Attributes:
-        photos: in the order that they came in, with `Photo.group` set.
-        reasons: for each kind of link, in words, how many groups it holds together and how many photos these have.
+        photos: Photos in their original order, each with `Photo.group` set.
+        reasons: Kinds of links in words, each with the number of groups that it holds together and the number of
+            their photos.
     """
 
     photos: list[Photo]
@@ -77,8 +78,8 @@ def group_photos(
 
     Args:
         photos: no content twice.
-        sketches: by `Photo.sha256`; photos without one are linked by their names alone.
-        folder: of the set.
+        sketches: Sketches by `Photo.sha256`; photos without one are linked by their names alone.
+        folder: Folder of the set.
         group_by: `folder`: those in the same folder below that of their class; else a regular expression that is searched for
             in the path below `folder`: those for which it finds the same, its groups if it has any. Empty: neither.
         taken: when a photo was taken, in seconds; None if that is not known.

@@ -71,7 +71,7 @@ def look_alike_groups(sketches: Mapping[str, Sketch]) -> list[list[str]]:
     all look alike.
 
     Args:
-        sketches: from `sketch`, by content: `Photo.sha256`, say.
+        sketches: Sketches that `sketch` made, by a key of the content such as `Photo.sha256`.
 
     Returns:
         The keys of each group, in the order of `sketches`; a photo is in one group at most.

@@ -14,7 +14,7 @@ def export(name: str, cache: Path, *, track: Track = silently) -> Path:
     """Writes the pictures of a dataset into the cache as `SPLIT/CLASS/NUMBER.jpg`, as they were encoded, once.
 
     Args:
-        name: as `tensorflow_datasets.builder` takes it: `beans`, or `cifar10:3.0.2`.
+        name: Name for `tensorflow_datasets.builder`, such as `beans` or `cifar10:3.0.2`.
 
     Raises:
         RuntimeMissingError: tensorflow-datasets is not installed.

@@ -33,7 +33,7 @@ class LearningCurve:
 
     Attributes:
         points: fewest photos first; the last one has all.
-        judged: validation photos.
+        judged: Number of validation photos that judge each head.
         gain: what twice as many photos would add to the accuracy, with the interval that three laws and the draws leave; None if there
             are too few points to tell.
         cross_validated: accuracy of the head on all photos that are not test photos, each judged by a head that was solved

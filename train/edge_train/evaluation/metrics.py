@@ -22,7 +22,7 @@ class ClassScore:
     """How well one class is told from the others; None where there is nothing to count.
 
     Attributes:
-        label: of the class.
+        label: Label of the class.
         photos: that show it.
         predicted: photos that were taken for it.
         precision: share of those taken for it that show it.
@@ -44,7 +44,7 @@ class Bin:
 
     Attributes:
         low, high: bounds of the score.
-        photos: how many.
+        photos: Number of photos in the bin.
         score: their mean best score.
         accuracy: the share that is right; a model whose scores can be believed has both the same.
     """
@@ -73,11 +73,11 @@ class Evaluation:
     """Predictions for photos whose labels are known.
 
     Attributes:
-        labels: in the order of the model's outputs.
+        labels: Labels in the order of the model's outputs.
         judged: one entry a photo.
         accuracy: top-1, 95 % interval.
         unusable: photos that could not be decoded.
-        left_out: photos passed over because the run was trained or validated on them.
+        left_out: Number of photos passed over because the run was trained or validated on them.
     """
 
     labels: tuple[str, ...]
@@ -183,9 +183,9 @@ def class_scores(
 
     Args:
         confusion: counts, shape (true label, predicted label).
-        labels: in that order.
-        weights: for each label, what one of its photos tells as a share of what one that has nothing in common with others
-            does, see `intervals.effective_count`; 1 by default.
+        labels: Labels in the order of the result.
+        weights: One weight for each label: what one of its photos tells as a share of what an independent photo
+            tells, see `statistics.effective_count`; 1 by default.
     """
     scores = []
     for number, label in enumerate(labels):
@@ -212,7 +212,7 @@ def reliability(
     Args:
         scores: the best score of each photo, 0..1, shape (photos,).
         correct: whether the label with that score was right, shape (photos,), at least one.
-        bins: of equal width.
+        bins: Number of bins of equal width.
     """
     place = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)
     filled = [

@@ -52,11 +52,11 @@ def write_run_report(
 
     Args:
         folder: the run folder.
-        card: of the model.
-        history: of its training.
-        evaluation: on the test photos.
+        card: Model card of the run.
+        history: Training history, epoch by epoch.
+        evaluation: Evaluation on the test photos.
         samples: what training saw, uint8 RGB, one shape.
-        sample_labels: of the samples.
+        sample_labels: True labels of the samples.
         curve: whether more photos would help, if that is known; its figures become `learning_curve.json`.
 
     Raises:

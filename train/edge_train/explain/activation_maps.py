@@ -26,7 +26,7 @@ class Channel:
     """A channel of a layer and its map of a picture.
 
     Attributes:
-        number: in the layer, from 0.
+        number: Index of the channel in its layer, from 0.
         map: activations, float32, shape (height, width).
     """
 
@@ -74,7 +74,7 @@ class Features:
         source: the picture's file.
         pixels: what the model saw, uint8 RGB, shape (height, width, 3).
         top: its best labels.
-        layers: in the order asked for.
+        layers: Layers in the order in which they were asked for.
     """
 
     source: Path
@@ -101,10 +101,10 @@ def explain_features(run: Run, picture: Path, names: Sequence[str] = (), channel
     """The activation maps of a picture in the full-size model of a run.
 
     Args:
-        run: whose model.
-        picture: file.
-        names: of layers; the last one of each resolution, early to late, unless told otherwise.
-        channels: of each layer, at most.
+        run: Run whose full-size model is explained.
+        picture: Path of the picture file.
+        names: Names of layers; without them the last layer of each resolution, early to late.
+        channels: Largest number of channels for each layer.
 
     Raises:
         PictureError: the file cannot be decoded.

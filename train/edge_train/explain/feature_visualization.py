@@ -54,14 +54,14 @@ class Search:
     """How an ideal picture is searched.
 
     Attributes:
-        steps: of gradient ascent.
-        rate: of Adam, which falls to zero.
+        steps: Number of gradient ascent steps.
+        rate: Learning rate of Adam at the start; it falls to zero.
         lead: logit of the label over the best other one, up to which it counts.
         variation: weight of the total variation: of the mean of absolute differences, in grey levels.
         octaves: how many times coarser the first steps are.
-        shift: of a view, in shares of the side.
-        turn: of a view, degrees.
-        magnify: of a view, least and most; under 1 there is grey around the picture.
+        shift: Largest shift of a view as a share of the side.
+        turn: Largest rotation of a view in degrees.
+        magnify: Smallest and largest magnification of a view; under 1 there is gray around the picture.
     """
 
     steps: int = 200
@@ -86,7 +86,7 @@ class Drawn:
         file: it was saved to.
         seed: that it began with.
         pixels: uint8 RGB, shape (height, width, 3), as read from the file.
-        score: of the label, by the full-size model, of what was read from the file.
+        score: Score of the label that the full-size model gives the picture read from its file.
         moved: the lowest score when it is shifted by up to 8 pixels, and the mean.
         others: score of the label by each .tflite, by name.
     """
@@ -146,13 +146,13 @@ def explain_ideal(
     """Draws the ideal pictures of a label, saves them, and reads them again as a device would.
 
     Args:
-        run: whose full-size model.
-        label: of the run.
+        run: Run whose full-size model is explained.
+        label: One of the run's labels.
         folder: exists; the pictures go there as LABEL-SEED.png, at the size of the model's input.
         files: .tflite that are shown them, too.
         seeds: each begins a picture.
-        search: how.
-        track: shows progress.
+        search: Settings of the search.
+        track: Receives the progress of each step.
 
     Raises:
         SettingsError: no such label.
@@ -217,14 +217,14 @@ def draw(
     """Pictures that a classifier is sure of.
 
     Args:
-        model: with its softmax.
-        label: number.
+        model: Classifier with its softmax layer.
+        label: Index of the label.
         seeds: each begins a picture; pictures do not depend on each other.
-        search: how.
+        search: Settings of the search.
         bgr: whether the model takes B, G, R.
         mirror: whether every other view is mirrored.
         watch: is shown the pictures of up to `FRAMES` of the steps, and the finished ones.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Returns:
         Uint8, shape (seeds, height, width, 3), in the model's color order.

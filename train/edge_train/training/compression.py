@@ -21,7 +21,7 @@ def pruned(upper: "keras.Model", sparsity: float, steps: int) -> tuple[Student, 
     Args:
         upper: maps to scores; stays as it is until the second result is called, which moves the trained weights into it.
         sparsity: share of each convolution's kernel that is zero in the end.
-        steps: of training.
+        steps: Number of training steps.
     """
     end = max(1, round(steps * RAMP))
     schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, sparsity, 0, end, frequency=max(1, end // 50))

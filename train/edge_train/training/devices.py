@@ -101,8 +101,9 @@ class Devices:
         """A training step as a graph on all devices.
 
         Args:
-            step: from the parts of a batch, the seeds of the step and the rows that it gets, None for all, to the
-                loss: its rows' share in the mean over the batch, so that the sum is that of one device.
+            step: Function from the parts of a batch, the seeds of the step and the rows that it gets (None for all)
+                to the loss: its rows' share in the mean over the batch, so that the sum over devices is that of one
+                device.
             batch: rows of a whole batch. Each replica is given all of it and takes its rows; what does not divide
                 evenly is filled up with rows of weight zero.
 

@@ -38,7 +38,7 @@ class FeatureCache:
     """Rows of float16, shape `shape` each, found by name. One process at a time writes to a folder.
 
     Attributes:
-        shape: of a row.
+        shape: Shape of one row.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any], shape: tuple[int, ...]) -> None:
@@ -47,9 +47,9 @@ class FeatureCache:
         If another process has it open, a folder of this process' own is used and removed in the end.
 
         Args:
-            folder: of all caches.
+            folder: Folder that holds all caches.
             key: all that the maps depend on besides photo and view; JSON.
-            shape: of a row.
+            shape: Shape of one row.
 
         Raises:
             OutputError: it cannot be written.

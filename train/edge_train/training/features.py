@@ -31,10 +31,10 @@ class Maps:
 
     Attributes:
         cache: that holds them.
-        rows: in the cache, shape (photos, views).
+        rows: Row numbers in the cache, shape (photos, views).
         targets: label number of each photo, shape (photos,).
         photos: those that could be decoded, in order.
-        unusable: the others.
+        unusable: Photos that could not be used.
     """
 
     cache: FeatureCache
@@ -95,12 +95,12 @@ def extract_maps(
 
     Args:
         lower: pixels to maps, see `backbone.cut`.
-        photos: to run it over.
+        photos: Photos to run the frozen part over.
         labels: all labels, in order.
-        maker: of the views.
-        cache: of `lower`'s maps.
-        name: of the split, for the progress bar.
-        track: shows progress.
+        maker: Maker of the augmented views.
+        cache: Cache of the maps that `lower` returns.
+        name: Name of the split for the progress bar.
+        track: Receives the progress of each step.
     """
 
     def names(photo: Photo) -> list[bytes]:
@@ -150,7 +150,7 @@ class Extractor:
     """Runs frozen networks over photos; the caches that it opens stay open until it is closed.
 
     Attributes:
-        maker: of the first view.
+        maker: Maker of the first view.
     """
 
     def __init__(
@@ -159,11 +159,11 @@ class Extractor:
         """Prepares; nothing is run yet.
 
         Args:
-            folder: of the caches.
+            folder: Folder that holds the caches.
             key: all that the maps of every network here depend on, besides photo and view; JSON.
             labels: all, in order.
-            maker: of views; the numbers do not count.
-            track: shows progress.
+            maker: Maker of augmented views; the number of views does not matter.
+            track: Receives the progress of each step.
         """
         self.maker = maker
         self._folder, self._key, self._labels, self._track = folder, key, labels, track

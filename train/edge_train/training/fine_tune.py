@@ -34,7 +34,7 @@ class Student:
 
     Attributes:
         model: maps at the seam to scores, as it predicts.
-        forward: from maps, float32, and a pair of seeds to scores, as in training.
+        forward: Function from maps, float32, and a pair of seeds to scores, as computed in training.
         copied: the same for a copy of `model`: from it and the rows of a batch to a `forward` that also takes the
             numbers of its rows, so that what is random does not depend on which device has them; None: not for copies.
         before_step: is told the number of each step of the phase.
@@ -75,11 +75,11 @@ class Lessons:
     """What is learned from: maps of the training photos, and what to say of them.
 
     Attributes:
-        maps: of the training photos, one or more views each.
-        weights: of each photo in the loss, float32, shape (photos,).
+        maps: Maps of the training photos, one or more views of each.
+        weights: Weight of each photo in the loss, float32, shape (photos,).
         teach: a teacher, if there is one.
-        share: of the teacher in the loss.
-        temperature: at which student and teacher are compared.
+        share: Share of the teacher's scores in the loss.
+        temperature: Softmax temperature at which student and teacher are compared.
         reference: scores of the validation photos that the student should come near, shape (photos, labels), instead of
             being right.
         look: makes the maps of a batch, if they are not those on disk.
@@ -128,13 +128,13 @@ class FineTuner:
         """Prepares training; nothing is trained yet.
 
         Args:
-            student: to train.
-            phase: of which training.
-            lessons: to learn from.
+            student: Network that is trained.
+            phase: Phase that this training belongs to.
+            lessons: Maps and targets to learn from.
             val: maps to validate on; the first view counts.
-            settings: of the recipe.
+            settings: Settings of the recipe.
             history: that the epochs are added to.
-            devices: to train on.
+            devices: Devices to train on.
         """
         self.student, self.phase = student, phase
         self._lessons, self._val, self._settings, self._history = lessons, val, settings, history

@@ -107,8 +107,8 @@ class Fitted:
 
     Attributes:
         folder: the run folder.
-        card: that is in it.
-        history: of training.
+        card: Model card in the run folder.
+        history: Training history, epoch by epoch.
         unusable: photos that could not be decoded.
         verdict: whether it is good to use, in one sentence; empty where another process wrote the folder.
         written_by: address of the worker that wrote the folder, if that is not this process.
@@ -143,17 +143,17 @@ def fit(
     if `TF_CONFIG` names them: each makes the same call, and the first of them writes the run folder.
 
     Args:
-        photos: to train, validate and test on.
+        photos: Photos to train, validate and test on.
         out: the run folder to write; must not exist.
         spec: what the model shall take.
-        weights: to start from, as `weights.find_weights` finds them.
+        weights: Weights to start from, as `pretrained.find_weights` returns them.
         cache: where feature maps are kept for other runs.
         alpha: width multiplier, which the weights must have been trained with.
         architecture: one of `architectures.ARCHITECTURES`.
-        settings: of the recipe; the defaults unless given.
+        settings: Settings of the recipe; the defaults unless given.
         teacher: a trained run with the same labels to learn from, too.
         tensorboard: whether the run folder gets what TensorBoard shows.
-        track: shows progress.
+        track: Receives the progress of each step.
         say: is told, a line each, what it runs on and what to look at.
 
     Raises:

@@ -26,7 +26,7 @@ def solve_head(
         features: shape (photos, features).
         targets: label numbers, shape (photos,).
         labels: how many there are.
-        weights: of each photo in the loss, shape (photos,), 1 in the mean; all the same by default.
+        weights: Weight of each photo in the loss, shape (photos,), mean 1; equal weights by default.
         l2: weight of the penalty.
 
     Returns:

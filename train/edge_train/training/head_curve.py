@@ -61,12 +61,12 @@ def learning_curve(
     """Solves heads on more and more photos.
 
     Args:
-        known: to solve heads on.
-        judged: to judge them by; none of them belongs together with one of `known`.
+        known: Features and labels to solve heads on.
+        judged: Features and labels that judge the heads; none of their photos belongs together with one of `known`.
         labels: how many there are.
-        seed: of the draws.
+        seed: Random seed for the draws.
         cross_validate: whether the head is cross-validated on both together, too.
-        track: shows progress.
+        track: Receives the progress of each step.
     """
     rng = np.random.default_rng(seed)
     counts = np.bincount(known.targets, minlength=labels)

@@ -37,11 +37,11 @@ class Material:
     Attributes:
         model: the network that is trained.
         parts: the same network, cut at the seam.
-        architecture: of the network.
-        settings: of the recipe.
+        architecture: Architecture of the network.
+        settings: Settings of the recipe.
         devices: all that there are.
-        extractor: of maps.
-        lessons: maps of the training photos in all views, and what is to be said of them.
+        extractor: Extractor of feature maps.
+        lessons: Maps of the training photos in all views, with their targets.
         val: maps of the validation photos.
         curve: whether more photos would help.
     """
@@ -73,7 +73,7 @@ class Plan:
         devices: what it is trained on.
         finish: moves what the student has learned into the network.
         quantised: the network for 8 bits, if the phase makes one.
-        parts: the network as it is cut from now on, if otherwise than before; `val` is then of these.
+        parts: The network with its new split layer, if this phase changes it; `val` then holds maps of these parts.
     """
 
     student: Student

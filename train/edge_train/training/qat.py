@@ -78,8 +78,8 @@ class Rounding:
 
     Attributes:
         plain: the model with batch normalisation folded in; takes raw pixels.
-        lower: from raw pixels to rounded maps at the seam; frozen.
-        upper: from there to scores; what is trained.
+        lower: Frozen part from raw pixels to rounded maps at the split layer.
+        upper: Trained part from those maps to scores.
     """
 
     def __init__(self, model: "keras.Model", seam: str, batches: Iterable["Frame"]) -> None:
@@ -123,7 +123,7 @@ def quantise(folded: "keras.Model", low: float, high: float) -> "keras.Model":
     """A network that rounds as the 8-bit file of `folded` will; layers are called `quant_NAME`.
 
     Args:
-        folded: see `folded.fold`.
+        folded: Network as `bn_folding.fold` returns it.
         low, high: range of its input.
     """
 

@@ -37,7 +37,7 @@ class Worker:
     """One of several processes that train together.
 
     Attributes:
-        addresses: of all of them, "host:port"; the first, the chief, writes the run folder.
+        addresses: Addresses "host:port" of all workers; the first, the chief, writes the run folder.
         number: which of them this process is.
     """
 
@@ -140,7 +140,7 @@ def meet(
         worker: which of them this is.
         request: all that the result depends on; JSON.
         states: numbers of the states that this one has kept, of what all train together.
-        alone: of the chief, see `agree`.
+        alone: Function of the chief, see `agree`.
         wait_s: how long, in seconds.
 
     Raises:

@@ -25,11 +25,12 @@ class Light:
     Attributes:
         exposure: Mean level after automatic exposure, 1 being saturation.
         slope_x: Change of light from the left edge to the right, as a share of the mean; `slope_y` from top to bottom.
-        gains: Of blue, green and red: the light's colour as far as the white balance leaves it.
+        gains: Gains of blue, green and red: the light's color as far as the white balance leaves it.
         shadow: Share of light taken where a shadow falls; 0 for none.
         shadow_angle: Direction of the shadow's edges, radians.
-        shadow_width: Of the shadow band, as a fraction of the frame height; `shadow_softness` of its edges.
-        shadow_offset: Of the band from the frame's centre, as a fraction of the frame height.
+        shadow_width: Width of the shadow band as a fraction of the frame height; `shadow_softness` is that of its
+            edges.
+        shadow_offset: Distance of the shadow band from the frame's center as a fraction of the frame height.
     """
 
     exposure: float
@@ -55,7 +56,7 @@ class Camera:
         read_noise: Standard deviation in electrons.
         mosaic: Whether each pixel sees only one colour of a Bayer pattern, the others interpolated.
         sharpening: Weight of the unsharp mask.
-        jpeg_quality: 1..100.
+        jpeg_quality: JPEG quality from 1 to 100.
     """
 
     defocus: float

@@ -31,9 +31,9 @@ class Pose:
     """Where a sign stands before the camera.
 
     Attributes:
-        x: Of its centre, to the right of the frame's centre, in frame heights.
-        y: Of its centre, below the frame's centre, in frame heights.
-        height: Of the sign when it faces the camera, in frame heights.
+        x: Distance of the sign's center to the right of the frame's center, in frame heights.
+        y: Distance of the sign's center below the frame's center, in frame heights.
+        height: Height of the sign when it faces the camera, in frame heights.
         yaw: Turn about the upright axis, radians; `pitch` about the level axis, `roll` in the plane of the frame.
         perspective: Half the sign's size over its distance: how strongly its far side shrinks.
     """

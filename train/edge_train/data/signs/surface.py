@@ -25,7 +25,7 @@ class Surface:
     """What carries a sign.
 
     Attributes:
-        key: Seeds everything random about it.
+        key: Random seed for everything that is random about the surface.
         paper: Whether it is a printed sheet, held by hand, rather than a plate on a pole.
         support: Colour of the pole or sleeve behind it, None where nothing shows.
     """

@@ -79,11 +79,11 @@ def write_outcome(outcome: Outcome, run: Run, folder: Path, most: int = FIGURES,
     """Writes side-by-side figures of the first examples, `adversarial.json` and `adversarial.html` beside the pictures.
 
     Args:
-        outcome: of one example at least.
+        outcome: Outcome with at least one example.
         run: that was attacked.
-        folder: exists.
+        folder: Existing folder to write into.
         most: figures at most.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Raises:
         OutputError: they cannot be written.

@@ -35,9 +35,9 @@ class Subject:
     """A picture that is to be taken for something else.
 
     Attributes:
-        source: its file.
+        source: Path of the picture file.
         label: what it shows, as the full-size model says, too.
-        pixels: uint8, what the model sees of it.
+        pixels: Pixels that the model sees, uint8, shape (height, width, 3).
     """
 
     source: Path
@@ -51,8 +51,8 @@ class Said:
 
     Attributes:
         model: name of the run or of the .tflite.
-        before: of the original.
-        after: of the adversarial picture, read from its file.
+        before: Predictions for the original.
+        after: Predictions for the adversarial picture, read from its file.
     """
 
     model: str
@@ -70,7 +70,7 @@ class Example:
         file: name of the adversarial picture's file.
         original, changed: uint8, shape (height, width, 3), in the model's color order; `changed` as read from the file.
         fooled_as_made: whether the full-size model was fooled before the picture was a file.
-        said: by the full-size model, then by each .tflite.
+        said: What the full-size model says, then what each .tflite says.
     """
 
     source: Path
@@ -182,18 +182,18 @@ def make_adversarial(
     """Attacks the full-size model of a run with pictures that it has right, and saves what comes out as PNG.
 
     Args:
-        run: whose model.
+        run: Run whose full-size model is attacked.
         attack: what may be changed, and how it is searched.
         folder: exists; the pictures go into its subfolder `PICTURES`.
         pictures: files and folders. They show what `label` or else the model says. Without any, the photos that the run
             has never seen.
         label: only pictures of this class.
         target: what they shall be taken for; anything else than what they show if it is None.
-        data: see `read_held_out`.
+        data: Photo folder as `read_held_out` takes it.
         most: pictures at most, at even distances.
         files: .tflite that are shown the same pictures.
-        seed: of the random starts.
-        track: shows progress.
+        seed: Random seed for the starts.
+        track: Receives the progress of each step.
 
     Raises:
         SettingsError: no such label, or the target is the label.

@@ -55,7 +55,7 @@ class Embedding:
         splits: that the run had each photo in; None for those that it has never seen.
         vectors: what the last layer sees of each, scaled to unit length: float32, shape (photos, features).
         scores: float32, shape (photos, labels).
-        labels: of the scores.
+        labels: Labels in the order of the scores.
         thumbnails: uint8, R, G, B, shape (photos, side, side, 3).
         unusable: files that could not be decoded.
         left_out: photos beyond `MOST_PHOTOS`.
@@ -78,7 +78,7 @@ class Layout:
     Attributes:
         method: that it was made with.
         places: float32, shape (photos, axes).
-        shares: of the variance that each axis has, if the method is principal component analysis.
+        shares: Share of the variance that each axis has under principal component analysis; None for other methods.
     """
 
     method: Method
@@ -138,12 +138,12 @@ def embed(
     """Runs the full-size model of a run over photos.
 
     Args:
-        embedder: of the run.
+        embedder: Embedder of the run.
         data: a photo folder, of labels that the run need not know; or one without subfolders, whose photos have no label.
             The run's own photos by default.
-        which: of the run's own photos.
+        which: Which of the run's own photos to embed.
         labelled: whether subfolders of `data` are labels.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Raises:
         DatasetError: there are no pictures in `data`, or fewer than two can be decoded.
@@ -177,9 +177,9 @@ def nearest_photos(embedding: Embedding, picture: Path, vector: Vectors, count: 
     """The photos of an embedding that the network takes to be most like a picture, which need not be one of them.
 
     Args:
-        embedding: the photos.
-        picture: its file, which is passed over if it is one of them.
-        vector: of the picture, see `Embedder.picture`.
+        embedding: Embedding whose photos are searched.
+        picture: Path of the picture; it is passed over if the embedding contains it.
+        vector: Feature vector of the picture, as `Embedder.picture` returns it.
         count: how many, at most.
     """
     positions, distances = nearest(vector, embedding.vectors, count + 1)
@@ -196,9 +196,9 @@ def lay_out(vectors: Vectors, method: Method = "pca", seed: int = 1) -> Layout:
     """Flattens an embedding.
 
     Args:
-        vectors: of unit length, shape (photos, features).
+        vectors: Vectors of unit length, shape (photos, features).
         method: `pca`, or `umap` (McInnes et al., "UMAP", 2018; the package umap-learn must be there).
-        seed: of UMAP.
+        seed: Random seed of UMAP.
 
     Raises:
         ModuleNotFoundError: umap-learn is not there.

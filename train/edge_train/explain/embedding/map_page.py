@@ -33,10 +33,10 @@ class Map:
     """An embedding and all that is found in it.
 
     Attributes:
-        embedding: the photos.
+        embedding: The photos with their feature vectors.
         layout: where they lie on the map.
         neighbours: positions of the nearest ones of each photo, shape (photos, count).
-        distances: to them.
+        distances: Distances to the nearest photos.
         clusters: number of the cluster of each photo, 0 the largest.
         suspects: photos that are probably mislabelled.
         labels: those of the scores, and others that the photos have.

@@ -26,9 +26,9 @@ class Suspect:
     """A photo that is probably mislabelled.
 
     Attributes:
-        photo: its position.
+        photo: Position of the photo in the embedding.
         label: number of the label that most of its neighbours have.
-        share: of the neighbours that have it.
+        share: Share of the neighbors that carry the suggested label.
     """
 
     photo: int
@@ -42,11 +42,11 @@ def nearest(
     """The nearest of `vectors` to each of `queries`, nearest first.
 
     Args:
-        queries: of unit length, shape (queries, features).
-        vectors: of unit length, shape (photos, features).
-        count: of neighbours, at most as many as there are.
+        queries: Vectors of unit length, shape (queries, features).
+        vectors: Vectors of unit length, shape (photos, features).
+        count: Number of neighbors, limited to the number of vectors.
         same: whether both are the same photos, of which none is its own neighbour.
-        track: shows progress.
+        track: Receives the progress of each step.
 
     Returns:
         Positions and distances, both of shape (queries, count).

@@ -111,8 +111,8 @@ class Agreement:
 
     Attributes:
         first, second: names of the maps.
-        mean: of the rank correlation, with its 95 % interval over photos; None if no photo has one.
-        photos: with a rank correlation.
+        mean: Mean rank correlation with its 95 % interval over photos; None if no photo has one.
+        photos: Number of photos with a rank correlation.
         flat: photos without one, since a map is the same everywhere.
     """
 
@@ -131,7 +131,7 @@ class Heatmaps:
     """Where networks look in some pictures.
 
     Attributes:
-        looked: in order.
+        looked: Pictures with their maps, in the order given.
         layer: that Grad-CAM was computed at.
         patches: that were hidden.
         unusable: files that could not be decoded.
@@ -191,13 +191,13 @@ def explain_pictures(
     """Where the full-size model of a run, and .tflite of it, look in pictures.
 
     Args:
-        run: whose model.
-        pictures: files.
+        run: Run whose full-size model is explained.
+        pictures: Paths of picture files.
         files: .tflite of the run.
-        label: to look for; what the full-size model says of each picture, unless told otherwise.
-        layer: to compute Grad-CAM at; see `last_maps`.
-        patches: to hide.
-        track: shows progress.
+        label: Label to look for; by default the full-size model's top-1 label of each picture.
+        layer: Layer to compute Grad-CAM at; `last_maps` finds the default.
+        patches: Patches that occlusion hides.
+        track: Receives the progress of each step.
 
     Raises:
         PictureError: a picture cannot be decoded.
@@ -281,10 +281,10 @@ def grad_cam(model: "keras.Model", pixels: Frame, labels: npt.NDArray[np.int64],
     Compared with occlusion, 24 photos of cats and dogs, the rank correlation was 0.64 so and 0.59 when cut.
 
     Args:
-        model: a classifier.
+        model: A Keras classifier.
         pixels: uint8, shape (pictures, height, width, 3).
         labels: number of the label of each picture.
-        layer: name.
+        layer: Name of the layer.
 
     Returns:
         Float32, shape (pictures, rows, columns), at the resolution of the layer.

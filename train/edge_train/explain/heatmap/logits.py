@@ -40,8 +40,9 @@ class Network:
     """Something that says how sure it is of what it sees.
 
     Attributes:
-        name: for people.
-        logits: from pixels, uint8, shape (pictures, height, width, 3), to logits, shape (pictures, labels).
+        name: Name of the network as people read it.
+        logits: Function from pixels, uint8, shape (pictures, height, width, 3), to logits, shape (pictures,
+            labels).
     """
 
     name: str
@@ -65,7 +66,7 @@ def from_file(path: Path, run: Run, name: str = "") -> Network:
     """A .tflite of a run, as the device runs it, but for its last softmax; with logarithms of its scores if it ends otherwise.
 
     Args:
-        path: of the file.
+        path: Path of the .tflite.
         run: that it was made of.
         name: the file's own unless told otherwise.
 

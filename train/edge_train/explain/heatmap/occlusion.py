@@ -80,10 +80,10 @@ def occlusion_map(network: Network, pixels: Frame, label: int, patches: Patches 
     """How much surer a network is of a label for what lies at each place, in log-odds.
 
     Args:
-        network: to ask; once for the picture and once for each patch.
+        network: Network that is queried once for the picture and once for each patch.
         pixels: uint8, shape (height, width, 3), as `preprocess` makes them.
         label: number of the label.
-        patches: to hide.
+        patches: Patches to hide.
 
     Returns:
         Float32, shape `patches.grid(height, width)`; negative where something speaks against the label.
