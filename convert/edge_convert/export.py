@@ -31,7 +31,8 @@ from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import complete
 from edge_core.artifact.golden import FRAMES
 from edge_core.artifact.seal import Signer
-from edge_core.data.photo_folder import Reading, find_all_photos, identify_photos, read_photos
+from edge_core.data.photo_folder import Reading, identify_photos, read_photos
+from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.files import require_writable, written_whole
 from edge_core.images import read_picture

@@ -13,11 +13,11 @@ from edge_core.data.photo_folder import (
     Reading,
     Split,
     Unusable,
-    find_all_photos,
     identify_photos,
     read_photos,
     without_copies,
 )
+from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import CardError, RunFolderError, SettingsError
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently

@@ -15,7 +15,6 @@ from edge_core.data.photo_folder import (
     LITTER_REASON,
     SPLITS,
     Photo,
-    find_all_photos,
     find_photos,
     fingerprint,
     identify_photos,
@@ -27,6 +26,7 @@ from edge_core.data.photo_folder import (
     split_photos,
     without_copies,
 )
+from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import DatasetError
 from edge_core.preprocess import Frame
 

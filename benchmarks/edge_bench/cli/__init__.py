@@ -43,7 +43,10 @@ def run(
     ],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="PHOTOS", help="Test on this photo folder, less what the runs were trained on."),
+        typer.Option(
+            metavar="PHOTOS",
+            help="Test on this photo folder, or CSV of path,label, less what the runs were trained on.",
+        ),
     ] = None,
     held_out_by: Annotated[
         list[Path] | None,

@@ -108,7 +108,7 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Photo folder to prove it on; photos that the run was trained or validated on are left out. Default: the run's test photos."
+            help="Photo folder, or CSV of path,label, to prove it on; photos that the run was trained or validated on are left out. Default: the run's test photos."
         ),
     ] = None,
     max_drop: Annotated[

@@ -134,6 +134,8 @@ def why_no_picture(path: Path) -> str:
         return "a link that leads nowhere" if path.is_symlink() else "no such file"
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError:
+        return "no such file: its name has a zero byte"
     kind = format_of(head)
     return "the file is empty" if not head else "a video" if kind == "video" else "" if kind else "not a picture"
 
@@ -287,14 +289,6 @@ def beside_splits(folder: Path) -> tuple[Unusable, ...]:
         Unusable(child, LITTER_REASON if is_litter(child.name) else why_no_picture(child) or "beside the split folders")
         for child in others
     )
-
-
-def find_all_photos(folder: Path) -> Listing:
-    """What `find_photos` lists, of a folder or of all the split folders in it."""
-    parts = split_folders(folder)
-    if not parts:
-        return find_photos(folder)
-    return sum((find_photos(part) for part in parts.values()), Listing((), beside_splits(folder)))
 
 
 def labels_of(found: Sequence[tuple[Path, str]]) -> tuple[str, ...]:

@@ -75,8 +75,8 @@ RunFolder = Annotated[Path, typer.Argument(help="Run folder that `edge-train fit
 Data = Annotated[
     str,
     typer.Argument(
-        help="Folder with one subfolder per class (or train/, val/ and test/ of that form), or a set by its name: "
-        "signs, flowers, cats_dogs, oxford_pets, tfds:NAME."
+        help="Folder with one subfolder per class (or train/, val/ and test/ of that form), a .zip or .tar of one, a CSV of "
+        "path,label, or a set by its name: signs, flowers, cats_dogs, oxford_pets, tfds:NAME."
     ),
 ]
 DataDir = Annotated[
@@ -313,7 +313,7 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Photo folder to test on; photos that the run was trained or validated on are left out. Default: the run's own test photos."
+            help="Photo folder, or CSV of path,label, to test on; photos that the run was trained or validated on are left out. Default: the run's own test photos."
         ),
     ] = None,
     as_json: Json = False,

@@ -193,7 +193,7 @@ def embed(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="Photo folder, with one subfolder per class or without labels. Default: all photos of the run."
+            help="Photo folder, with one subfolder per class or without labels, or CSV of path,label. Default: all photos of the run."
         ),
     ] = None,
     which: Annotated[WhichName, typer.Option("--split", help="Split of the run's own photos to use.")] = WhichName.all,

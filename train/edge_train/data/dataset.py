@@ -23,6 +23,7 @@ from edge_core.data.photo_folder import (
     split_photos,
     without_copies,
 )
+from edge_core.data.photo_list import read_list
 from edge_core.errors import CardError, DatasetError
 from edge_core.progress import Track, silently
 from edge_core.statistics import effective_count
@@ -136,7 +137,7 @@ def find_dataset(
     """Finds the photos of a folder or of a set that has a name.
 
     Args:
-        data: a folder with one subfolder per class, or a .zip or .tar of one; a folder with `train/`, `val/` and `test/` of that form; or, unless
+        data: a folder with one subfolder per class, or a .zip or .tar of one; a CSV file, see `read_list`; a folder with `train/`, `val/` and `test/` of that form; or, unless
             a folder has that name, `signs`, a name of `NAMED_SETS`, or `tfds:NAME`.
         cache: where sets with a name are kept.
         data_dir: has the sets of `NAMED_SETS` already, see `named.obtain`.
@@ -160,6 +161,17 @@ def find_dataset(
             folder, name = tfds.export(data.removeprefix(tfds.PREFIX), cache, track=track), data.replace(":", "-")
         elif is_archive(folder):
             name, folder = folder.name.split(".")[0] or folder.name, unpack(folder, cache)
+        elif folder.is_file():
+            listing = read_list(folder)
+            return Found(
+                folder.stem,
+                folder.parent.absolute(),
+                [(path.absolute(), label) for path, label in listing.files],
+                {},
+                True,
+                listing.dropped,
+                listing.notes,
+            )
         elif not folder.exists():
             raise DatasetError(f"{data}: no such folder, nor one of the sets {', '.join((SIGNS, *NAMED_SETS))}")
     folder = folder.absolute()  # the run's list of photos must hold wherever it is read

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster.vq import kmeans2
 
-from edge_core.data.photo_folder import SPLITS, Photo, Split, Unusable, find_all_photos, identify_photos, pictures_below
+from edge_core.data.photo_folder import SPLITS, Photo, Split, Unusable, identify_photos, walk
+from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import DatasetError, RunFolderError
 from edge_core.images import read_picture
 from edge_core.preprocess import preprocess
@@ -270,14 +271,20 @@ def _find_photos(
                 f"{run.folder}: its photos are no longer where they were; name a photo folder after the run"
             )
         return photos, unusable
-    if not data.is_dir():
-        raise DatasetError(f"{data}: no such folder" if not data.exists() else f"{data} is not a folder")
-    files = [(path, "") for path in pictures_below(data)]
-    if labelled and any(path.parent != data for path, _ in files):
-        files = list(find_all_photos(data).files)
+    if not data.exists():
+        raise DatasetError(f"{data}: no such folder")
+    files: list[tuple[Path, str]] = []
+    dropped: tuple[Unusable, ...] = ()
+    if data.is_dir():
+        below = walk(data)
+        files, dropped = [(path, "") for path in below.pictures], below.dropped
+    if not data.is_dir() or (labelled and any(path.parent != data for path, _ in files)):
+        listing = find_all_photos(data)
+        files, dropped = list(listing.files), listing.dropped
     if not files:
         raise DatasetError(f"{data}: it holds no pictures")
-    return identify_photos(files, track=track)
+    photos, unusable = identify_photos(files, track=track)
+    return photos, [*unusable, *dropped]
 
 
 def _run(
