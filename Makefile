@@ -11,7 +11,8 @@
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
 # make verify-home-assistant  a real Home Assistant with the MQTT sink; needs mosquitto and Python 3.13, HA_PYTHON=... names one
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
-# make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract
+# make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract,
+#                 CONTRACTS="seal, label order" these only
 # make docs   the documentation as a site, in site/
 # make clean  removes .venv, the demo, the documentation and dist/
 
@@ -34,7 +35,7 @@ $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .v
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
 
-.PHONY: help docs demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-home-assistant
+.PHONY: help docs demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-home-assistant mutants
 
 venv: $(READY)
 
@@ -123,7 +124,7 @@ verify-gpu: $(READY)
 
 # Exit status 1 if a mutant survives that is not known to do what the original does.
 mutants: $(READY)
-	$(BIN)/python -m tests.mutants $(if $(EACH),--each $(EACH)) $(if $(CONTRACTS),$(CONTRACTS))
+	$(BIN)/python -m tests.mutants $(if $(EACH),--each $(EACH)) $(if $(CONTRACTS),"$(CONTRACTS)")
 
 clean:
 	rm -rf .venv $(DEMO) dist site

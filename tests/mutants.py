@@ -277,10 +277,16 @@ class Site:
 
 
 def sites(tree: ast.Module, names: Sequence[str]) -> Iterator[Site]:
-    """Every change of the named definitions, in the order of the source."""
-    for path, definition in _definitions(tree, ""):
-        if path in names:
-            yield from _below(definition)
+    """Every change of the named definitions, in the order of the source.
+
+    Raises:
+        LookupError: a definition is not there: renamed, and no longer broken.
+    """
+    found = [(path, definition) for path, definition in _definitions(tree, "") if path in names]
+    if missing := set(names) - {path for path, _ in found}:
+        raise LookupError(f"not defined: {', '.join(sorted(missing))}")
+    for _, definition in found:
+        yield from _below(definition)
 
 
 def _definitions(parent: ast.Module | ast.ClassDef, prefix: str) -> Iterator[tuple[str, ast.stmt]]:
@@ -371,19 +377,23 @@ class _Hypothesis:
 
 
 def run_tests(contract: Contract, mutant: Mutant | None) -> int:
-    """Starts the tests of a contract in a copy of this process; its process id. Its exit status is pytest's."""
+    """Starts the tests of a contract in a copy of this process; its process id. Its exit status is pytest's.
+
+    The unchanged code is held to the same limits, so that no mutant counts as killed for what the tests need anyway.
+    """
+    importer = None
+    if mutant is not None:
+        importer = _Importer(mutant.part.module, compile(mutated(mutant), mutant.part.module, "exec"))
     if child := os.fork():
         return child
     status = 3
     try:
-        if mutant is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        if importer is not None:
             for stream in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-            resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        if mutant is not None:
-            code = compile(mutated(mutant), mutant.part.module, "exec")
-            sys.meta_path.insert(0, _Importer(mutant.part.module, code))
+            sys.meta_path.insert(0, importer)
         import pytest
 
         options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
@@ -426,18 +436,20 @@ def judged(contract: Contract, chosen: Sequence[Mutant], at_once: int, tell: Cal
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.split("\n")[0])
-    parser.add_argument("contracts", nargs="*", metavar="CONTRACT", help=f"of {', '.join(CONTRACTS)}; all by default")
+    known = ", ".join(CONTRACTS)
+    parser.add_argument("contracts", nargs="*", help=f"contracts between commas, of {known}; all by default")
     parser.add_argument("--each", type=int, default=0, help="mutants of each contract, evenly spread; all by default")
     parser.add_argument(
         "--at-once", type=int, default=os.cpu_count() or 1, help="processes; as many as cores by default"
     )
     parser.add_argument("--list", action="store_true", help="list the mutants and run nothing")
     options = parser.parse_args(arguments)
-    if unknown := set(options.contracts) - set(CONTRACTS):
+    wanted = [name.strip() for names in options.contracts for name in names.split(",")]
+    if unknown := set(wanted) - set(CONTRACTS):
         parser.error(f"no such contract: {', '.join(sorted(unknown))}")
     os.chdir(ROOT)
     counts = {}
-    for name in options.contracts or CONTRACTS:
+    for name in wanted or CONTRACTS:
         contract = CONTRACTS[name]
         found = list(chain(*map(mutants, contract.parts)))
         chosen = found[:: max(1, len(found) // options.each)][: options.each] if options.each else found
