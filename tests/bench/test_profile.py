@@ -72,7 +72,7 @@ def test_a_runtime_without_the_profiler_is_told(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[..., Path], version: str
 ) -> None:
     code = f"""
-from edge_bench import lite_profiler
+from edge_bench.profiling import lite_profiler
 lite_profiler.metadata.version = lambda name: {version!r}
 lite_profiler.main()
 """
