@@ -15,6 +15,7 @@ import typer
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import EdgeError, RuntimeMissingError
 from edge_device.arguments import Commands
+from edge_device.elapsed_line import elapsed_line
 from edge_device.interrupts import end_on_signals
 
 T = TypeVar("T")
@@ -161,10 +162,14 @@ def say_next(command: str) -> None:
 def track(items: Iterable[T], label: str, total: int | None = None) -> Generator[T, None, None]:
     """The `edge_core.progress.Track` of the commands, on standard error.
 
-    Draws a bar with throughput and remaining time on a terminal, for a single step a spinner with the time that has
+    Draws a bar with throughput and remaining time on a terminal, for a single step a line with the time that has
     passed; elsewhere one line at the end, if it took long.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        if total == 1:
+            with elapsed_line(label):
+                yield from items
+            return
         yield from _with_bar(items, label, total)
         return
     start, count = time.perf_counter(), 0
@@ -180,7 +185,7 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Generator
 
 @contextmanager
 def working(label: str) -> Iterator[None]:
-    """Shows that work without steps goes on: a spinner with the time that has passed, as `track` draws it."""
+    """Shows that work without steps goes on: a line with the time that has passed, as `track` draws it."""
     with ExitStack() as shown:
         step = track([None], label, 1)
         shown.callback(step.close)
@@ -194,20 +199,18 @@ def _with_bar(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
     from rich.progress import Progress
 
     terminal = Console(stderr=True)
-    with Progress(*progress_columns(terminal.width, total), console=terminal, transient=total == 1) as progress:
+    with Progress(*progress_columns(terminal.width), console=terminal) as progress:
         yield from progress.track(items, total=total, description=label)
 
 
-def progress_columns(width: int, total: int | None) -> tuple[Any, ...]:
+def progress_columns(width: int) -> tuple[Any, ...]:
     """The columns of a `rich.progress.Progress` on a terminal of `width` columns: words fold, figures never do."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         ProgressColumn,
-        SpinnerColumn,
         Task,
         TextColumn,
-        TimeElapsedColumn,
         TimeRemainingColumn,
     )
     from rich.table import Column
@@ -219,8 +222,6 @@ def progress_columns(width: int, total: int | None) -> tuple[Any, ...]:
             return Text(f"{speed:.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "")
 
     words = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
-    if total == 1:
-        return SpinnerColumn(), words, TimeElapsedColumn(table_column=Column(no_wrap=True))
     return (
         words,
         BarColumn(min(40, max(6, width - 60)), table_column=Column(no_wrap=True)),

@@ -50,21 +50,20 @@ def test_a_number_that_stands_in_text_is_never_cut(rows: list[tuple[str, float, 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("total", [1, 26_000])
-def test_a_bar_fits_and_shows_count_and_time_whole(width: int, total: int) -> None:
+def test_a_bar_fits_and_shows_count_and_time_whole(width: int) -> None:
     from rich.progress import Progress
 
     text = io.StringIO()
     terminal = Console(file=text, width=width, force_terminal=True, color_system=None)
     label = "Running the backbone over more views of the training photos, 16 photos a step"
-    with Progress(*progress_columns(width, total), console=terminal, auto_refresh=False) as progress:
-        task = progress.add_task(label, total=total, completed=12_345 if total > 1 else 0)
+    with Progress(*progress_columns(width), console=terminal, auto_refresh=False) as progress:
+        task = progress.add_task(label, total=26_000, completed=12_345)
         progress.refresh()
         drawn = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.getvalue())
-        progress.update(task, completed=total)
+        progress.update(task, completed=26_000)
     lines = drawn.splitlines()
     assert max(map(len, lines)) <= width
     words = drawn.split()
-    assert "12345/26000" in words if total > 1 else "0:00:00" in words
+    assert "12345/26000" in words
     assert "-:--:--" in words or "0:00:00" in words
     assert all(word in words for word in label.split())
