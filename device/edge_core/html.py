@@ -208,7 +208,12 @@ td { white-space: nowrap; }
 th, td { padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400; }
 th:first-child { text-align: left; }
 tbody th { min-width: 6rem; overflow-wrap: anywhere; }
-@media (max-width: 30rem) { th, td { padding-right: .4rem; } }
+@media (max-width: 30rem) {
+  table { font-size: .85rem; }
+  th, td { padding-right: .4rem; }
+  td { white-space: normal; }
+  tbody th { min-width: 4rem; }
+}
 thead th { color: var(--quiet); font-size: .85rem; }
 """.strip()
 

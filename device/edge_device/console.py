@@ -153,12 +153,6 @@ def extra_needed(extra: str, *modules: str) -> Iterator[None]:
         ) from error
 
 
-def say_next(command: str) -> None:
-    """The last line of a command on a terminal: what to do next, to be pasted. A script and a log do without it."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        print(f"next: {command}", file=sys.stderr, flush=True)
-
-
 def track(items: Iterable[T], label: str, total: int | None = None) -> Generator[T, None, None]:
     """The `edge_core.progress.Track` of the commands, on standard error.
 

@@ -74,7 +74,12 @@ def test_ctrl_c_reaches_the_program_and_leaves_no_trace_of_the_line() -> None:
 
 def test_a_log_gets_no_line(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HOLDS_THE_LOCK, "10"], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True
+        [sys.executable, "-c", HOLDS_THE_LOCK, "10"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        check=True,
     )
     assert (done.stdout, done.stderr) == ("", "done\n")
 

@@ -92,7 +92,7 @@ def test_lines_are_plain_text_and_notices_go_to_standard_error(capsys: pytest.Ca
     )
     assert "door" in lines[31] and "-> unknown 40.0 %" in lines[31]
     assert "\x1b" not in output
-    assert re.fullmatch(r"\d\d:\d\d:\d\d  cat left door after 12\.3 s  90 %", lines[32])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  cat left zone door after 12\.3 s  90 %", lines[32])
     assert len(lines) == 33
     assert errors == "warning: source: lost\n"
 
@@ -138,7 +138,12 @@ def test_a_dashboard_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     for part in (
         *("m.tflite on cpu, 2 threads", "/dev/video0 1280x720 open", "door", "yard", "cat", "93.1 %", "80.0 %", "━"),
         *("30.0 fps", "capture 8.1", "total 10.8 ms", "age 21 ms", "3 dropped", "1 d 1:01:01", "51 °C"),
-        *("mqtt: no connection, 2 events lost", "on the CPU: no accelerator", "was lost", "left door after 12.3 s"),
+        *(
+            "mqtt: no connection, 2 events lost",
+            "on the CPU: no accelerator",
+            "was lost",
+            "left zone door after 12.3 s",
+        ),
     ):
         assert part in text
     assert "\x1b[2J" not in shown

@@ -16,7 +16,7 @@ from edge_train.evaluation.history import Epoch
 from edge_train.evaluation.metrics import evaluate_scores
 from edge_train.evaluation.run_report import write_run_report
 
-HOSTILE = ("<script>alert(1)</script>", 'a"b & $x_1$', "日本 $")
+HOSTILE = ("<script>alert(1)</script>", 'a"b & $x_1$', "日本 $", "😀", "x" * 200, "tab\there")
 
 
 def test_a_run_has_its_report(colour_run: Run) -> None:
@@ -28,7 +28,6 @@ def test_a_run_has_its_report(colour_run: Run) -> None:
     assert [one["label"] for one in figures["classes"]] == list(colour_run.card.labels)
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")  # the font of the plots has no Japanese
 @pytest.mark.parametrize("right", [True, False])
 def test_any_label_and_any_result_can_be_shown(tmp_path: Path, right: bool) -> None:
     """Labels that are markup or formulas, a class without photos, no mistakes or nothing but mistakes."""
@@ -36,12 +35,12 @@ def test_any_label_and_any_result_can_be_shown(tmp_path: Path, right: bool) -> N
     for photo in photos:
         cv2.imwrite(str(photo.path), np.full((20, 30, 3), 99, np.uint8))
     photos[3] = replace(photos[3], path=Path("gone\udc80.png"))
-    own = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]] * 2, np.float32)
-    evaluation = evaluate_scores(own if right else own[:, [1, 0, 2]], photos, HOSTILE)
+    own = np.array([[0.8, 0.1, 0.1, 0, 0, 0], [0.1, 0.8, 0.1, 0, 0, 0]] * 2, np.float32)
+    evaluation = evaluate_scores(own if right else own[:, [1, 0, 2, 3, 4, 5]], photos, HOSTILE)
     dataset = Dataset("<i>", {split: dict.fromkeys(HOSTILE, 1) for split in ("train", "val", "test")}, "", 1)
     card = ModelCard(labels=HOSTILE, input=InputSpec(16, 16), dataset=dataset, training={"label_smoothing": 0.1})
     history = [Epoch("head", 0, 1.0, float("nan"), 0.5, 0.5, True)]
-    write_run_report(tmp_path, card, history, evaluation, [np.zeros((16, 16, 3), np.uint8)] * 3, HOSTILE)
+    write_run_report(tmp_path, card, history, evaluation, [np.zeros((16, 16, 3), np.uint8)] * 6, HOSTILE)
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text

@@ -2,8 +2,9 @@
 
 from edge_bench.adversarial.attack_report import NOISE, SQUARE, AdversarialReport
 from edge_bench.render.bench_plots import COLORS, DPI, PERCENT, STYLES, png, quiet, title
-from edge_bench.render.chart import QUIET, plain
+from edge_bench.render.chart import QUIET
 from edge_device.console import extra_needed
+from edge_keras.plot_text import plain
 
 with extra_needed("bench", "matplotlib"):
     from matplotlib.figure import Figure

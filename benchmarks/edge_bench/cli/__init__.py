@@ -20,7 +20,8 @@ from edge_bench.results.report import Report, Settings
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import CheckFailedError, ReportError
 from edge_core.files import require_writable, written_whole
-from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_next, say_unusable, track
+from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track
+from edge_device.next_step import say_next, say_next_live
 
 T = TypeVar("T")
 
@@ -270,6 +271,7 @@ def robustness(
             print(to_json(report))
         else:
             print_report(report)
+            say_next(f"edge-train explain adversarial {quote(str(models[0]))}")
 
 
 @app.command()
@@ -300,6 +302,8 @@ def compare(
         if comparison.broken:
             rows = ", ".join(dict.fromkeys(change.row for change in comparison.broken))
             raise CheckFailedError(f"worse than {old}: {rows}")
+        if not as_json:
+            say_next(f"edge-bench reference --with {quote(str(new))}")
 
 
 @app.command()
@@ -325,6 +329,7 @@ def profile(
             from edge_bench.render.profile_table import print_profile
 
             print_profile(profiled)
+            say_next(f"edge-bench run {quote(str(file))} --data PHOTOS")
 
 
 @app.command()
@@ -354,6 +359,11 @@ def reference(
             from edge_bench.render.reference_table import print_reference
 
             print_reference(figures, rows)
+            say_next(
+                "edge-bench run RUN FILE.tflite"
+                if not with_
+                else "edge-bench run RUN FILE.tflite --host pi@raspberrypi.local"
+            )
 
 
 @app.command()
@@ -413,6 +423,9 @@ def instructions(
                 path.write_text(to_csv(costs), "utf-8")
         if dearer := risen(changed, limit):
             raise CheckFailedError(f"dearer than in {against}: {', '.join(map(str, dearer))}")
+        if not as_json:
+            table = f" --against {quote(str(out))}" if out else " --out costs.csv"
+            say_next(f"edge-bench instructions {' '.join(quote(str(file)) for file in files)}{table}")
 
 
 @app.command()
@@ -464,6 +477,8 @@ def install_check(
         print(json.dumps(report.to_json(), indent=2) if as_json else report_text(report), end="", flush=True)
         if report.failed:
             raise CheckFailedError(f"failed on {host}: {', '.join(report.failed)}")
+        if not as_json and models:
+            say_next_live(models[0])
 
 
 def _text(path: Path) -> str:

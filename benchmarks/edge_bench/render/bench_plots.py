@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from edge_bench.perturb.corruptions import SEVERITIES
-from edge_bench.render.chart import FULL_SIZE, GRID, QUIET, TFLITE, plain
+from edge_bench.render.chart import FULL_SIZE, GRID, QUIET, TFLITE
 from edge_bench.results.latency import QUANTILES
 from edge_bench.results.report import Row, Turn
+from edge_keras.plot_text import LABEL, plain
 
 WIDTH: Final = 5.4
 """Inches: half a desk's page, and on a phone the letters of a plot this wide can still be read."""
@@ -124,7 +125,7 @@ def confusion_change(row: Row, first: Row, labels: Sequence[str]) -> bytes:
     axes = figure.subplots()
     most = max(3, int(np.abs(change).max()))  # one photo is not to look like a disaster
     axes.imshow(change, cmap="PuOr_r", vmin=-most, vmax=most)
-    names = [plain(label) for label in labels]
+    names = [plain(label, LABEL) for label in labels]
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("taken for", color=QUIET, fontsize=9)
@@ -150,7 +151,7 @@ def _rows_figure(rows: Sequence[Row]) -> tuple[Figure, Axes]:
 
 
 def _short(name: str, longest: int = 34) -> str:
-    return plain(name if len(name) <= longest else f"{name[: longest // 2]}…{name[-longest // 2 + 1 :]}")
+    return plain(name, longest)
 
 
 def _millisecond_ticks(axis: Axis, values: Sequence[float]) -> None:

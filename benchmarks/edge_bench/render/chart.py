@@ -15,6 +15,8 @@ with extra_needed("bench", "matplotlib"):
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
     from matplotlib.transforms import Bbox
 
+    from edge_keras.plot_text import plain
+
 FULL_SIZE: Final = "#262626"
 TFLITE: Final = "#0072b2"  # Okabe and Ito's blue; labels and shapes tell the rows apart, colour need not
 FRONT: Final = "#d55e00"
@@ -113,7 +115,7 @@ def _label(axes: Axes, rows: tuple[Row, ...]) -> None:
             if label:
                 label.remove()  # it did not fit
             label = axes.annotate(
-                plain(row.name),
+                plain(row.name, 40),
                 (row.total_ms.median.value, 100 * share),
                 (0, points),
                 textcoords="offset points",
@@ -147,8 +149,3 @@ def _places(row: Row) -> Iterator[tuple[float, float, str]]:
         away = LABEL_SIZE * (0.9 + 1.3 * line)
         for align in ("center", "left", "right"):
             yield from ((row.accuracy.top1.high, away, align), (row.accuracy.top1.low, -away, align))
-
-
-def plain(text: str) -> str:
-    """Text as it is: a dollar sign would begin a formula, and half a formula is an error."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

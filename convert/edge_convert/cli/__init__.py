@@ -21,11 +21,11 @@ from edge_device.console import (
     extra_needed,
     one_line_errors,
     say,
-    say_next,
     say_unusable,
     track,
     working,
 )
+from edge_device.next_step import say_next, say_next_live
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
 _NEEDS: Final = ("tensorflow", "tf_keras", "matplotlib")
@@ -185,7 +185,7 @@ def export(
             say(f"calibrated on {exported.calibrated_on} photos")
         say_unusable(exported.unusable)
         for name, verdict in exported.candidate.verdicts.items():
-            if not verdict.ok:
+            if not verdict.ok and exported.concerns(name):
                 say(f"{name} does not take it: {first_reason(verdict)}")
         if exported.comparison.photos_to_tell(max_drop):
             say(doubt_of(exported.comparison, max_drop))
@@ -193,7 +193,7 @@ def export(
             print(json.dumps(tried or exported.to_json()))
         else:
             print_exported(exported)
-            say_next(f"edge-run live {quote(str(exported.file))} --source 0")
+            say_next_live(exported.file)
 
 
 @app.command("debug")
@@ -312,6 +312,7 @@ def adopt(
         )
         if adopted.largest_difference is not None:
             print(f"  scores differ from the original's by {adopted.largest_difference:.2g} at most")
+        say_next_live(adopted.file)
 
 
 @app.command()

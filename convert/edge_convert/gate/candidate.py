@@ -93,6 +93,14 @@ class Exported:
     def comparison(self) -> Comparison:
         return self.candidate.comparison
 
+    def concerns(self, target: str) -> bool:
+        """Whether a target's refusal is worth a word: it was asked for, or the file is of the kind that it is for.
+
+        An Edge TPU computes in 8 bits alone: who exports floats for a Pi need not hear of it.
+        """
+        floats = not self.candidate.recipe.startswith("int8")
+        return target in self.limits.checks() or not (target == "coral" and floats)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "file": str(self.file),

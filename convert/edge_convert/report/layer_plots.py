@@ -7,6 +7,7 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from edge_convert.quantize.sqnr import LayerNoise
+from edge_keras.plot_text import plain
 
 INK: Final = "#262626"
 QUIET: Final = "#6a6a6a"
@@ -29,7 +30,7 @@ def draw_layers(layers: Sequence[LayerNoise], shown: int) -> bytes:
         ("all values", COMMON, "s", [one.sqnr_db for one in layers]),
     ):
         axes.scatter(values, places, s=22, color=color, marker=marker, edgecolor="white", lw=0.6, zorder=3, label=name)
-    axes.set_yticks(places, [_plain(one.layer) for one in layers], fontsize=8.5)
+    axes.set_yticks(places, [plain(one.layer, 40) for one in layers], fontsize=8.5)
     axes.set_ylim(len(layers) - 0.4, -0.6)
     axes.set_xlim(left=min(0, *(one.channel_sqnr_db for one in layers)))
     axes.grid(color=GRID, lw=0.8)
@@ -43,9 +44,3 @@ def draw_layers(layers: Sequence[LayerNoise], shown: int) -> bytes:
     data = BytesIO()
     figure.savefig(data, format="png")
     return data.getvalue()
-
-
-def _plain(text: str) -> str:
-    """A layer's name as it is, cut to what fits: a dollar sign would begin a formula."""
-    short = text if len(text) <= 40 else f"{text[:18]}…{text[-21:]}"
-    return short.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

@@ -13,7 +13,7 @@ from edge_core.artifact.container import read_card
 from edge_core.errors import CheckFailedError, PictureError, RuntimeMissingError
 from edge_device.cli import service as cli_service
 from edge_device.cli.live_options import live
-from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, say_next
+from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say
 from edge_device.doctor.command import main as examine_board
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.card_rows import card_rows
@@ -21,6 +21,7 @@ from edge_device.inference.interpreter import RuntimeName
 from edge_device.inference.streaming import classify_stream
 from edge_device.inference.verify import Verification
 from edge_device.inference.verify import verify as verify_file
+from edge_device.next_step import say_next, say_next_live
 from edge_device.results import FrameResult
 from edge_device.sinks.terminal import scores
 from edge_device.sources import Pictures
@@ -75,7 +76,7 @@ def images(
         if unusable or not shown:
             raise typer.Exit(2)
         if not as_json:
-            say_next(f"edge-run live {quote(str(model))} --source 0")
+            say_next_live(model)
 
 
 app.command()(live)
@@ -126,7 +127,7 @@ def verify(
         if found.divergence:
             raise CheckFailedError(f"{model} diverges at {found.divergence.stage}: {found.divergence.reason}")
         if not as_json:
-            say_next(f"edge-run live {quote(str(model))} --source 0")
+            say_next_live(model)
 
 
 app.add_typer(cli_service.app, name="service")

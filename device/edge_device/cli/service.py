@@ -11,6 +11,7 @@ from edge_core.errors import CheckFailedError
 from edge_device.arguments import Commands, refuse_repeated
 from edge_device.cli.live_options import live
 from edge_device.console import Debug, Json, one_line_errors, say
+from edge_device.next_step import as_root, say_next
 from edge_device.system import unit_file as service
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ def install(words: Words, name: Name = "", debug: Debug = False) -> None:
         print(
             f"{plan.name} runs, now and after every boot; see: systemctl status {plan.name}; journalctl -u {plan.name}"
         )
+        say_next(f"edge-run service status{_named(name)}")
 
 
 @app.command(context_settings=_PASSED_ON)
@@ -68,7 +70,8 @@ def show(words: Words, name: Name = "", debug: Debug = False) -> None:
         plan = service.plan(model, options, name)
         for warning in (*plan.warnings, *plan.obstacles):
             say(f"warning: {warning}")
-        print(plan.unit, end="")
+        print(plan.unit, end="", flush=True)
+        say_next(as_root("service", "install", *(["--name", name] if name else []), *words))
 
 
 @app.command()
@@ -80,6 +83,7 @@ def uninstall(name: Name = "", debug: Debug = False) -> None:
     with one_line_errors(debug):
         kept = service.uninstall(name)
         print(f"removed; what it wrote, if anything, is in {kept}")
+        say_next(as_root("service", "install", "MODEL", *(["--name", name] if name else []), "--source", "0"))
 
 
 @app.command()
@@ -101,6 +105,12 @@ def status(name: Name = "", as_json: Json = False, debug: Debug = False) -> None
         if not found.running:
             what = "does not run" if found.installed else "is not installed"
             raise CheckFailedError(f"{found.name} {what}; see: journalctl -u {found.name} -n 30")
+        if not as_json:
+            say_next(f"journalctl -u {found.name} --follow")
+
+
+def _named(name: str) -> str:
+    return f" --name {name}" if name else ""
 
 
 def _parsed(words: Sequence[str]) -> tuple[Path, list[str]]:

@@ -7,10 +7,12 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from shlex import quote
 
 from edge_device.doctor.examine import EXAMINATIONS, examine
 from edge_device.doctor.findings import Report
 from edge_device.interrupts import end_on_signals
+from edge_device.next_step import say_next
 
 QUIET_S = 2.0
 """What is done sooner needs no progress."""
@@ -27,16 +29,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="Print JSON, for scripts.")
     parser.add_argument("--model", metavar="FILE", help="A .tflite to be run, too, with every interpreter.")
     options = parser.parse_args(arguments)
-    return present(lambda tell: examine(model=options.model, tell=tell), [*EXAMINATIONS, "model"], options.json)
+    return present(
+        lambda tell: examine(model=options.model, tell=tell),
+        [*EXAMINATIONS, "model"],
+        options.json,
+        f"edge-run verify {quote(options.model)}" if options.model else "edge-run doctor --model FILE.tflite",
+    )
 
 
-def present(look: Callable[[Callable[[str], None]], Report], names: Sequence[str], as_json: bool) -> int:
+def present(
+    look: Callable[[Callable[[str], None]], Report], names: Sequence[str], as_json: bool, next_command: str
+) -> int:
     """Examines and prints what was found, showing what is looked at while it takes long; returns the exit status.
 
     Args:
         look: examines; is given what wants the name of each examination before it begins.
         names: of all examinations that there may be, in order.
         as_json: whether JSON is printed.
+        next_command: what to do next if there is no problem.
     """
     end_on_signals()
     began, width = time.monotonic(), shutil.get_terminal_size().columns
@@ -55,6 +65,8 @@ def present(look: Callable[[Callable[[str], None]], Report], names: Sequence[str
     text = json.dumps(report.to_json(), indent=2) + "\n" if as_json else rendered(report, width)
     sys.stdout.write(text)
     sys.stdout.flush()
+    if not as_json and report.verdict != "problem":
+        say_next(next_command)
     return 1 if report.verdict == "problem" else 0
 
 

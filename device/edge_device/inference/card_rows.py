@@ -32,4 +32,17 @@ def _few(values: Iterable[str], limit: int = 12) -> str:
 
 
 def _settings(fields: Mapping[str, Any]) -> str:
-    return _few(f"{name} {value}" for name, value in fields.items() if not isinstance(value, dict | list))
+    return _few(
+        f"{name} {in_words(value)}"
+        for name, value in fields.items()
+        if not isinstance(value, dict | list) and value not in (None, "")
+    )
+
+
+def in_words(value: Any) -> str:
+    """A setting or a figure for a person: yes and no, four digits of what is not whole."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return str(value)

@@ -130,7 +130,7 @@ def scores(best: tuple[Prediction, ...]) -> str:
 def event_line(event: Event) -> str:
     """For people, on one line."""
     after = f" after {event.duration_s:.1f} s" if event.kind == "left" else ""
-    zone = f" {event.zone}" if event.zone else ""
+    zone = f" zone {event.zone}" if event.zone else ""
     return printable(f"{_clock(event.time)}  {event.label} {event.kind}{zone}{after}  {100 * event.score:.0f} %")
 
 

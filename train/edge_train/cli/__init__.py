@@ -22,12 +22,12 @@ from edge_device.console import (
     one_line_errors,
     say,
     say_first,
-    say_next,
     say_passed_over,
     say_unusable,
     track,
     working,
 )
+from edge_device.next_step import say_next
 from edge_train.cli.explain import app as explain
 from edge_train.data.class_balance import headline
 from edge_train.doctor.training_doctor import main as examine_computer
@@ -361,7 +361,7 @@ def curve(
     Example: [bold]edge-train curve runs/flowers --out curve.png[/bold]
     """
     with one_line_errors(debug):
-        with extra_needed("train", *_NEEDS):
+        with extra_needed("train", *_NEEDS), working("Loading TensorFlow"):
             from edge_train.training.run_curve import curve_of, write_plot
         if out is not None:
             require_free(out)
@@ -376,6 +376,7 @@ def curve(
         print(found.sentence())
         if found.cross_validated is not None:
             print(found.validation_sentence())
+        say_next(f"edge-convert export {quote(str(run))}")
 
 
 @app.command()

@@ -3,13 +3,25 @@
 import json
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Final
 
 import typer
 
 from edge_core.files import folder_written_whole, require_free, written_whole
 from edge_core.run_folder import read_run
-from edge_device.console import Debug, Json, command_line, extra_needed, one_line_errors, say, say_unusable, track
+from edge_device.console import (
+    Debug,
+    Json,
+    command_line,
+    extra_needed,
+    one_line_errors,
+    say,
+    say_unusable,
+    track,
+    working,
+)
+from edge_device.next_step import say_next
 
 app = command_line("Show what a trained network looks at.")
 NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")
@@ -102,7 +114,7 @@ def adversarial(
                 "photos are those that are named, or those of --data, not both", param_hint="--data"
             )
         require_free(out)
-        with extra_needed("train", *NEEDS):
+        with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_train.explain.adversarial.adversarial_page import outcome_lines, write_outcome
             from edge_train.explain.adversarial.find import make_adversarial
             from edge_train.training.attacks import STEPS, fgsm, pgd
@@ -134,7 +146,9 @@ def adversarial(
                 f"{outcome.passed_over} pictures passed over: the model has them wrong, or takes them for the target as they are"
             )
         say(f"written: {out / 'adversarial.html'}")
-        print(json.dumps(outcome.to_json()) if as_json else outcome_lines(outcome))
+        print(json.dumps(outcome.to_json()) if as_json else outcome_lines(outcome), flush=True)
+        if not as_json:
+            say_next(f"edge-bench robustness {quote(str(run))} FILE.tflite")
 
 
 @app.command()
@@ -162,7 +176,7 @@ def features(
     if image is None and not list_layers:
         raise typer.BadParameter("name a picture, or ask for --list")
     with one_line_errors(debug):
-        with extra_needed("train", *NEEDS):
+        with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_train.explain.activation_maps import explain_features
             from edge_train.explain.activation_maps import list_layers as layers_of_run
             from edge_train.explain.explain_plots import feature_grid
@@ -175,6 +189,7 @@ def features(
             width = max(len(one.name) for one, _ in layers)
             for one, shown in layers:
                 print(f"{'*' if shown else ' '} {one.name:{width}}  {one.shape:>16}  {one.kind}")
+            say_next(f"edge-train explain features {quote(str(run))} PICTURE --layer {layers[-1][0].name}")
             return
         out = out or Path(f"{image.stem}-features.png")
         require_free(out, folder=False)
@@ -184,7 +199,8 @@ def features(
         if as_json:
             print(json.dumps({"run": str(run), **found.to_json(), "out": str(out)}))
         else:
-            print(out)
+            print(out, flush=True)
+            say_next(f"edge-train explain heatmap {quote(str(run))} {quote(str(image))}")
 
 
 @app.command()
@@ -224,7 +240,7 @@ def embed(
     with one_line_errors(debug):
         if not nearest:
             require_free(out)
-        with extra_needed("train", *NEEDS):
+        with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_train.explain.embedding.embed import Embedder, lay_out, nearest_photos
             from edge_train.explain.embedding.embed import embed as embed_photos
             from edge_train.explain.embedding.map_page import PAGE_FILE, make_map, map_lines, nearest_lines, write_map
@@ -245,13 +261,17 @@ def embed(
                     if as_json
                     else nearest_lines(picture, near)
                 )
+            if not as_json:
+                say_next(f"edge-train explain embed {quote(str(run))}")
             return
         if method is MethodName.umap:
             say(f"UMAP of {len(embedding.photos)} photos ...")  # does not tell how far it is
         found = make_map(embedding, lay_out(embedding.vectors, method.value, seed), seed, track=track)
         size = write_map(found, f"{run.resolve().name}: what is alike", out)
         say(f"written: {out / PAGE_FILE}, {size / 1e6:.1f} MB")
-        print(json.dumps(found.to_json()) if as_json else map_lines(found))
+        print(json.dumps(found.to_json()) if as_json else map_lines(found), flush=True)
+        if not as_json:
+            say_next(f"edge-train explain heatmap {quote(str(run))} --photos 20")
 
 
 @app.command()
@@ -300,7 +320,7 @@ def heatmap(
     if images and data:
         raise typer.BadParameter("photos are those that are named, or those of --data, not both", param_hint="--data")
     with one_line_errors(debug):
-        with extra_needed("train", *NEEDS):
+        with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_train.explain.explain_plots import heat_rows
             from edge_train.explain.heatmap.grad_cam import explain_held_out, explain_pictures
             from edge_train.explain.heatmap.occlusion import Patches
@@ -320,6 +340,8 @@ def heatmap(
             beside.write_bytes(heat_rows(found))
         say(f"written: {out}")
         print(json.dumps({"run": str(run), **found.to_json(), "out": str(out)}) if as_json else found.to_text())
+        if not as_json:
+            say_next(f"edge-train explain embed {quote(str(run))}")
 
 
 @app.command()
@@ -349,7 +371,7 @@ def ideal(
     Example: [bold]edge-train explain ideal runs/cats_dogs --label cat --with cats_dogs-int8.tflite[/bold]
     """
     with one_line_errors(debug):
-        with extra_needed("train", *NEEDS):
+        with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_train.explain.explain_plots import ideal_gif, ideal_sheet
             from edge_train.explain.feature_visualization import GOOD, Search, explain_ideal
         out = out or Path(f"{label.replace('/', '_')}-ideal")
@@ -383,3 +405,4 @@ def ideal(
                 *(f"{name} {100 * score:.1f} %" for name, score in one.others.items()),
                 sep=", ",
             )
+        say_next(f"edge-train explain heatmap {quote(str(run))} --photos 20")

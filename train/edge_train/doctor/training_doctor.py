@@ -17,4 +17,4 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="Print JSON, for scripts.")
     options = parser.parse_args(arguments)
-    return present(lambda tell: examine(tell=tell), list(EXAMINATIONS), options.json)
+    return present(lambda tell: examine(tell=tell), list(EXAMINATIONS), options.json, "edge-train fit photos/")

@@ -19,6 +19,7 @@ from edge_core.html import Html
 from edge_core.images import encode_jpeg, read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.statistics import Estimate
+from edge_device.inference.card_rows import in_words
 from edge_train.data.audit import Inspection, NearDuplicates, spread
 from edge_train.data.class_balance import imbalance_warning, photos_per_class
 from edge_train.data.dataset import Found
@@ -68,7 +69,7 @@ def write_run_report(
         if (pixels := _seen(item.path, card.input)) is not None
     ]
     figures = {
-        "curves": plots.curves(history),
+        "curves": plots.curves(history, float(card.training.get("label_smoothing") or 0)),
         "classes": plots.classes(evaluation),
         "confusion": plots.confusion(evaluation),
         "reliability": plots.reliability(evaluation),
@@ -313,7 +314,7 @@ def _belief(card: ModelCard, evaluation: Evaluation) -> Html:
 
 def _settings(card: ModelCard) -> Html:
     rows: list[tuple[str, Any]] = [*card.training.items(), *card.versions.items()]
-    return page.table(("setting", "value"), ((name.replace("_", " "), str(value)) for name, value in rows))
+    return page.table(("setting", "value"), ((name.replace("_", " "), in_words(value)) for name, value in rows))
 
 
 def _counts(counts: Any, labels: Sequence[str]) -> Html:

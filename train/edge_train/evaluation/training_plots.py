@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from edge_core.preprocess import Frame
+from edge_keras.plot_text import LABEL, plain
 from edge_train.evaluation.history import Epoch
 from edge_train.evaluation.learning_curve import LearningCurve
 from edge_train.evaluation.metrics import Evaluation
@@ -24,17 +25,28 @@ WIDTH: Final = 5.4
 LONGEST: Final = 24.0
 """Inches: a plot of hundreds of classes is no longer read, and without a bound takes gigabytes to draw."""
 DPI: Final = 160
+CAPTION: Final = 30
+"""Characters above a picture of 1.6 inches."""
 PERCENT: Final = FuncFormatter(lambda share, _: f"{100 * share:g} %")
 
 
-def curves(history: Sequence[Epoch]) -> Figure:
-    """Loss and validation accuracy over the epochs; epoch 0 is the solved head."""
+def curves(history: Sequence[Epoch], label_smoothing: float = 0.0) -> Figure:
+    """Loss and validation accuracy over the epochs; epoch 0 is the solved head.
+
+    Args:
+        history: the epochs.
+        label_smoothing: with which the training loss, not the validation loss, was computed; told in the legend unless 0.
+    """
     figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
     loss, share = figure.subplots(2, 1, sharex=True)
     epochs = [epoch.epoch for epoch in history]
     kept = next(epoch for epoch in reversed(history) if epoch.kept)
     for name, color, values in (
-        ("training, labels smoothed", TRAIN, [epoch.train_loss for epoch in history]),
+        (
+            "training, labels smoothed" if label_smoothing else "training",
+            TRAIN,
+            [epoch.train_loss for epoch in history],
+        ),
         ("validation", VAL, [epoch.val_loss for epoch in history]),
     ):
         loss.plot(epochs, values, color=color, marker="o", ms=4.5, label=name)
@@ -62,13 +74,13 @@ def pictures(pixels: Sequence[Frame], captions: Sequence[str], columns: int = 6)
         axes.axis("off")
     for axes, picture, caption in zip(grid, pixels, captions, strict=False):
         axes.imshow(picture)
-        axes.set_title(plain(caption), fontsize=7.5, color=INK, pad=3)
+        axes.set_title("\n".join(plain(line, CAPTION) for line in caption.split("\n")), fontsize=7.5, color=INK, pad=3)
     return figure
 
 
 def confusion(evaluation: Evaluation) -> Figure:
     """Test photos by true and predicted label, shaded by the share of the true label."""
-    counts, labels = evaluation.confusion, [plain(label) for label in evaluation.labels]
+    counts, labels = evaluation.confusion, [plain(label, LABEL) for label in evaluation.labels]
     side = min(LONGEST, max(WIDTH, 0.32 * len(labels) + 2.2))
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
@@ -111,7 +123,7 @@ def classes(evaluation: Evaluation) -> Figure:
                 axes.hlines(height, estimate.low, estimate.high, color=color, lw=1.6, alpha=0.45)
                 axes.scatter(estimate.value, height, s=32, color=color, marker=marker, edgecolor="white", zorder=3)
         axes.scatter([], [], s=32, color=color, marker=marker, label=name)
-    axes.set_yticks(range(len(scores)), [plain(score.label) for score in scores])
+    axes.set_yticks(range(len(scores)), [plain(score.label, LABEL) for score in scores])
     axes.set_ylim(len(scores) - 0.5, -0.5)
     axes.set_xlim(right=1.005)
     axes.xaxis.set_major_formatter(PERCENT)
@@ -191,8 +203,3 @@ def quiet(axes: Axes) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(QUIET)
     axes.tick_params(length=0, labelcolor=QUIET, labelsize=9)
-
-
-def plain(text: str) -> str:
-    """Text as it is: a dollar sign would begin a formula, and half a formula is an error."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")

@@ -14,7 +14,8 @@ from PIL import Image
 from edge_core.preprocess import Frame
 from edge_core.run_folder import spread
 from edge_device.results import Prediction
-from edge_train.evaluation.training_plots import DPI, INK, QUIET, plain
+from edge_keras.plot_text import plain
+from edge_train.evaluation.training_plots import DPI, INK, QUIET
 from edge_train.explain.activation_maps import Features
 from edge_train.explain.feature_visualization import Ideal
 from edge_train.explain.heatmap.grad_cam import Heat, Heatmaps, Looked

@@ -15,7 +15,8 @@ from edge_core import html as page
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run
 from edge_device.results import Prediction
-from edge_train.evaluation.training_plots import DPI, INK, PERCENT, QUIET, THIRD, TRAIN, VAL, plain, quiet
+from edge_keras.plot_text import LABEL, plain
+from edge_train.evaluation.training_plots import DPI, INK, PERCENT, QUIET, THIRD, TRAIN, VAL, quiet
 from edge_train.explain.adversarial.find import PICTURES, TOP, Example, Outcome, Said, Share
 from edge_train.training.attacks import Attack, Pixels, largest_change
 
@@ -67,7 +68,8 @@ def side_by_side(example: Example, outcome: Outcome, color_order: str) -> bytes:
     charts[1].text(0.5, 0.95, "\n".join(told), ha="center", va="top", fontsize=8.5, color=QUIET, linespacing=1.5)
     if models > 1:
         patches = [
-            Patch(color=color, label=plain(said.model)) for said, color in zip(example.said, COLORS, strict=False)
+            Patch(color=color, label=plain(said.model, LABEL))
+            for said, color in zip(example.said, COLORS, strict=False)
         ]
         below.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=8, labelcolor=QUIET)
     data = BytesIO()
@@ -208,7 +210,7 @@ def _bars(axes: Axes, said: Sequence[tuple[str, Sequence[Prediction]]]) -> None:
                 axes.text(
                     scores[label] + 0.02, height, f"{100 * scores[label]:.1f} %", va="center", fontsize=7, color=QUIET
                 )
-    axes.set_yticks(range(len(labels)), [plain(label) for label in labels])
+    axes.set_yticks(range(len(labels)), [plain(label, LABEL) for label in labels])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, 1.25)
     axes.set_xticks([0, 0.5, 1])
