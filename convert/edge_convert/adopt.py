@@ -24,6 +24,7 @@ from edge_core.artifact.container import (
     read_cpu_model,
     without_archive,
 )
+from edge_core.artifact.familiarity import read_detector
 from edge_core.artifact.golden import FRAMES, read_golden
 from edge_core.artifact.seal import Signer, check_seal, seal
 from edge_core.data.photo_folder import pictures_below
@@ -127,7 +128,9 @@ def adopt(
         if isinstance(error, EdgeError):
             raise
         raise ModelFormatError(f"{error.filename}: {error.strerror or error}") from error
-    artifact = complete(model, card, file.stem, on_cpu)
+    # other operators in front give tensors other numbers
+    detector = read_detector(file) if taking is None else None
+    artifact = complete(model, card, file.stem, on_cpu, detector.to_bytes() if detector else None)
     if was_sealed and taking is None and golden is None:
         artifact = seal(artifact, read_golden(file), signer)
     else:

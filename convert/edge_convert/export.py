@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge_convert.foreign.extraction import DetectorFitter
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.gate_comparison import Comparison, artifact_scores, compare, full_size_scores
 from edge_convert.gate.limits import MAX_DROP_POINTS, USUAL_TARGETS, Limits
@@ -124,6 +125,7 @@ class Workbench:
             run, lambda _, frame: preprocess(frame, run.card.input), data, track=track
         )
         self._pixels = np.stack(self.held_out.values)
+        self._detectors = DetectorFitter(run, say, track)
 
     @cached_property
     def calibrated_on(self) -> Reading[Pixels]:
@@ -168,15 +170,17 @@ class Workbench:
         flatbuffer, layers = tracked(self._track, label, lambda: self._converted(recipe, model, pixels, spared))
         name = self.run.folder.resolve().name
         with tempfile.TemporaryDirectory() as scratch:  # what is proven is a whole file, opened as on the device
+            detector = self._detectors.fit(flatbuffer, Path(scratch))
+            told = detector.to_bytes() if detector else None
             file = Path(scratch) / "candidate.tflite"
-            file.write_bytes(complete(flatbuffer, self.run.card, name))
+            file.write_bytes(complete(flatbuffer, self.run.card, name, detector=told))
             scored = artifact_scores(Classifier(file), self._pixels, self._track)
         comparison = compare(self._full_size, scored.scores, self.held_out.photos, self.run.card.labels)
         card = self._card(recipe, comparison, limits)
         artifact = tracked(
             self._track,
             "Sealing the file",
-            lambda: sealed(complete(flatbuffer, card, name), self._golden, self._signer),
+            lambda: sealed(complete(flatbuffer, card, name, detector=told), self._golden, self._signer),
         )
         targets = list(dict.fromkeys((*limits.checks(), *USUAL_TARGETS)))
         verdicts = tracked(self._track, "Asking what targets make of the file", lambda: check(artifact, targets))

@@ -57,6 +57,8 @@ class FrameResult:
         zone: name of the zone, empty for the whole frame.
         decision: what is believed, where there is smoothing or a threshold.
         age_ms: of the frame when its result was there, since it was captured.
+        familiarity: p-value, 0..1, that the zone shows what the model was trained on; None of a model that cannot tell.
+        known: whether that is enough; None of a model that cannot tell.
     """
 
     frame: SourceFrame
@@ -65,6 +67,8 @@ class FrameResult:
     zone: str = ""
     decision: Decision | None = None
     age_ms: float = 0.0
+    familiarity: float | None = None
+    known: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints for a frame."""
@@ -76,6 +80,8 @@ class FrameResult:
         if self.zone:
             fields["zone"] = self.zone
         fields["top"] = [{"label": best.label, "score": round(best.score, 6)} for best in self.top]
+        if self.familiarity is not None:
+            fields |= {"familiarity": round(self.familiarity, 6), "known": self.known}
         if self.decision:
             fields["decision"] = {"label": self.decision.label, "score": round(self.decision.score, 6)}
         took = self.latency

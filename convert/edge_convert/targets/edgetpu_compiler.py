@@ -17,7 +17,9 @@ from edge_convert.targets.coral import check_coral
 from edge_convert.targets.verdict import Placement, Verdict
 from edge_convert.tflite.graph import naming, read_graph
 from edge_core.artifact.container import CARD_FILE, complete, has_entry, read_card, without_archive
+from edge_core.artifact.familiarity import read_detector
 from edge_core.artifact.golden import read_golden
+from edge_core.artifact.model_outputs import with_outputs
 from edge_core.artifact.seal import check_seal, seal
 from edge_core.errors import CheckFailedError, OutputError, RuntimeMissingError
 from edge_core.files import require_writable, written_whole
@@ -70,7 +72,7 @@ class Compiled:
 def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
     """Compiles a .tflite for the Edge TPU; of a complete file card and labels come along.
 
-    So does what was compiled, for when there is no Edge TPU; and of a sealed file the golden vectors, under a new seal
+    So does the detector of what is foreign, whose features become outputs of what is compiled; so does what was compiled, for when there is no Edge TPU; and of a sealed file the golden vectors, under a new seal
     that is not signed: `edge-convert adopt --sign` signs it.
 
     Args:
@@ -87,6 +89,7 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
         model = without_archive(file.read_bytes())
         forecast = check_coral(read_graph(model))
     was_sealed = check_seal(file) is not None
+    detector = read_detector(file)
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")
     require_writable(out)
@@ -98,7 +101,7 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
         )
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "model.tflite"  # its name goes into a command line
-        source.write_bytes(model)
+        source.write_bytes(with_outputs(model, detector.tensors) if detector else model)
         said = _run(command, source)
         made, log = source.with_name("model_edgetpu.tflite"), source.with_name("model_edgetpu.log")
         if not made.exists():
@@ -107,7 +110,7 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
         compiled = without_archive(made.read_bytes())
         rows = read_log(log.read_text("utf-8", "replace") if log.exists() else said)
     if has_entry(file, CARD_FILE):  # somebody else's file has no card to take along
-        compiled = complete(compiled, read_card(file), file.stem, model)
+        compiled = complete(compiled, read_card(file), file.stem, model, detector.to_bytes() if detector else None)
     if was_sealed:
         compiled = seal(compiled, read_golden(file))
     with written_whole(out) as beside:

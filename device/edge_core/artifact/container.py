@@ -20,6 +20,9 @@ CARD_FILE: Final = "card.json"
 CPU_MODEL_FILE: Final = "cpu.tflite"
 """Inside a file that was compiled for an Edge TPU: the flatbuffer that it was compiled from, for when there is none."""
 
+FAMILIARITY_FILE: Final = "familiarity.bin"
+"""Inside a file that can tell what is foreign to it: see `edge_core.artifact.familiarity`."""
+
 EDGETPU_OPERATOR: Final = b"edgetpu-custom-op"
 """What Google's compiler leaves of the operators that an Edge TPU computes."""
 
@@ -34,7 +37,9 @@ DAMAGED_ARCHIVE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, E
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the ZIP format's first moment: the same input gives the same bytes
 
 
-def complete(model: bytes, card: ModelCard, name: str, cpu_model: bytes | None = None) -> bytes:
+def complete(
+    model: bytes, card: ModelCard, name: str, cpu_model: bytes | None = None, detector: bytes | None = None
+) -> bytes:
     """A bare .tflite flatbuffer made complete with its card.
 
     Args:
@@ -42,6 +47,7 @@ def complete(model: bytes, card: ModelCard, name: str, cpu_model: bytes | None =
         card: goes in as `card.json`, its labels also as `labels.txt`, one per line.
         name: Name of the model, shown by tools that read TFLite Metadata.
         cpu_model: goes in as `cpu.tflite`: the flatbuffer that `model` was compiled from, if it was.
+        detector: goes in as `familiarity.bin`: what `Detector.to_bytes` returned.
 
     Raises:
         ModelFormatError: `model` is no TFLite flatbuffer.
@@ -54,6 +60,8 @@ def complete(model: bytes, card: ModelCard, name: str, cpu_model: bytes | None =
             files.writestr(zipfile.ZipInfo(file, _EPOCH), text)
         if cpu_model is not None:
             files.writestr(zipfile.ZipInfo(CPU_MODEL_FILE, _EPOCH), cpu_model)
+        if detector is not None:
+            files.writestr(zipfile.ZipInfo(FAMILIARITY_FILE, _EPOCH), detector)
     return archive.getvalue()
 
 

@@ -10,6 +10,7 @@ import typer
 
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import read_card
+from edge_core.artifact.familiarity import FAMILIAR
 from edge_core.errors import CheckFailedError, PictureError, RuntimeMissingError
 from edge_device.cli import service as cli_service
 from edge_device.cli.live_options import live
@@ -17,13 +18,14 @@ from edge_device.console import Debug, Json, command_line, extra_needed, one_lin
 from edge_device.doctor.command import main as examine_board
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.card_rows import card_rows
+from edge_device.inference.classifier import SOFTMAX_ONLY
 from edge_device.inference.interpreter import RuntimeName
 from edge_device.inference.streaming import classify_stream
 from edge_device.inference.verify import Verification
 from edge_device.inference.verify import verify as verify_file
 from edge_device.next_step import say_next, say_next_live
 from edge_device.results import FrameResult
-from edge_device.sinks.terminal import scores
+from edge_device.sinks.terminal import said
 from edge_device.sources import Pictures
 
 COMMANDS: Final = "edge_mobilenet.run_commands"
@@ -37,6 +39,14 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite that edg
 Top = Annotated[int, typer.Option(min=1, help="Number of labels to show, best first.")]
 Runtime = Annotated[RuntimeName, typer.Option(help="Which interpreter runs the model.")]
 Device = Annotated[str, typer.Option(help="cpu, coral, coral:usb or coral:pci; coral:usb:1 is the second of several.")]
+Familiar = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Familiarity below which a frame is unknown: 0.05 turns away one in twenty of those that the model knows, 0 none.",
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Number of threads for one inference. Default: all cores.")]
 
 
@@ -51,6 +61,7 @@ def images(
     runtime: Runtime = "auto",
     threads: Threads = None,
     device: Device = "cpu",
+    familiar: Familiar = FAMILIAR,
     debug: Debug = False,
 ) -> None:
     """Classify picture files.
@@ -60,7 +71,9 @@ def images(
     Example: edge-run images flowers-int8.tflite tulip.jpg holiday/ --top 1
     """
     with one_line_errors(debug):
-        classifier = open_classifier(model, parse_device(device), runtime=runtime, threads=threads)
+        classifier = open_classifier(model, parse_device(device), runtime=runtime, threads=threads, familiar=familiar)
+        if classifier.softmax_only:
+            say(f"{model}: {SOFTMAX_ONLY}")
         unusable = False
         shown = False
 
@@ -72,7 +85,7 @@ def images(
 
         for result in classify_stream(classifier, Pictures(pictures, skipped, classifier.card.input.levels), top):
             shown = True
-            print(_json(result) if as_json else f"{result.frame.source}  {scores(result.top)}", flush=True)
+            print(_json(result) if as_json else f"{result.frame.source}  {said(result)}", flush=True)
         if unusable or not shown:
             raise typer.Exit(2)
         if not as_json:

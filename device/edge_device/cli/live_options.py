@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from edge_core.artifact.familiarity import FAMILIAR
 from edge_core.errors import CheckFailedError, ModelFormatError, SettingsError
 from edge_device.console import Debug, Json, extra_needed, one_line_errors, say
 from edge_device.frames.motion import MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, covering, parse_region, parse_zones
 from edge_device.inference.accelerator import open_classifier, parse_device
-from edge_device.inference.classifier import Classifier
+from edge_device.inference.classifier import SOFTMAX_ONLY, Classifier
 from edge_device.inference.interpreter import RuntimeName
 from edge_device.inference.threads import choose_threads
 from edge_device.inference.verify import verify
@@ -165,6 +166,15 @@ def live(
             help="Smoothing of the scores: over 0.5s, by a vote of 3/5 frames, or none.", rich_help_panel=_DECISIONS
         ),
     ] = "0.5s",
+    familiar: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Familiarity below which a frame is unknown: 0.05 turns away one in twenty that the model knows, 0 none.",
+            rich_help_panel=_DECISIONS,
+        ),
+    ] = FAMILIAR,
     as_json: Json = False,
     jsonl: Annotated[
         Path | None, typer.Option(help="Append JSON lines to this file; it is rotated.", rich_help_panel=_SINKS)
@@ -227,6 +237,12 @@ def live(
     snapshots: Annotated[
         Path | None, typer.Option(help="Keep unsure frames here, to be labelled.", rich_help_panel=_SINKS)
     ] = None,
+    snapshots_foreign: Annotated[
+        bool,
+        typer.Option(
+            "--snapshots-foreign", help="Keep only frames that are foreign to the model.", rich_help_panel=_SINKS
+        ),
+    ] = False,
     window: Annotated[
         bool, typer.Option("--window", help="Show the frames with their labels in a window.", rich_help_panel=_SINKS)
     ] = False,
@@ -292,7 +308,7 @@ def live(
         if snapshots:
             from edge_device.sinks.snapshots import Snapshots
 
-            sinks.append(Snapshots(snapshots, regions))
+            sinks.append(Snapshots(snapshots, regions, foreign_only=snapshots_foreign))
         if window:
             from edge_device.sinks.window import Window
 
@@ -310,9 +326,12 @@ def live(
                 notify=teller,
                 at_once=at_once,
                 stopped=asked,
+                familiar=familiar,
             )
 
         classifier = open_model()
+        if classifier.softmax_only:
+            teller(Notice("info", "model", f"{model.name}: {SOFTMAX_ONLY}", time.time()))
         rule.check(classifier.card.labels)
         needed = covering(classifier.card.input, list(regions.values()))
         whole = bool(record or snapshots or window)  # for people, and for training: not a part of the size

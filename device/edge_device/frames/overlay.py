@@ -56,6 +56,8 @@ def annotated(
 
 def _lines(result: FrameResult) -> list[tuple[str, Colour]]:
     zone = f"{result.zone}: " if result.zone else ""
+    if result.decision is None and result.known is False:
+        return [(f"{zone}{UNKNOWN}", WHITE)]
     if result.decision is None:
         return [(f"{zone}{best.label} {100 * best.score:.0f} %", WHITE) for best in result.top]
     label, score = result.decision.label, result.decision.score

@@ -5,15 +5,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from edge_core.artifact.container import read_card
+from edge_core.artifact.familiarity import FAMILIAR, Detector, Features, read_detector
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import ModelFormatError
 from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Interpreter, Runner, RuntimeName, Scores
 from edge_device.results import Prediction
+
+SOFTMAX_ONLY: Final = "it cannot tell what is foreign to it, so everything is one of its labels; a file that edge-convert exports anew can"
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,26 @@ class Timing:
 
     preprocess_ms: float
     invoke_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """All that a frame gives.
+
+    Attributes:
+        predictions: best labels, best first. What the frame is, if it is known; else what it is most like.
+        familiarity: p-value, 0..1, that the frame is of the kind that the model was trained on: of such frames, one in
+            twenty has less than 0.05. None of a model without a detector.
+        known: whether the familiarity is as much as was asked for; None of a model without a detector.
+        features: of the layers that the detector looks at, float64, shape (width,) each.
+        timing: what it took.
+    """
+
+    predictions: list[Prediction]
+    familiarity: float | None
+    known: bool | None
+    features: tuple[Features, ...]
+    timing: Timing
 
 
 def top(scores: Scores, labels: Sequence[str], count: int) -> list[Prediction]:
@@ -42,6 +66,8 @@ class Classifier:
         quantised: whether any of its arithmetic is in integers.
         threads: of an inference.
         digest: SHA-256 of the file as its seal has it, hexadecimal; None if it was never sealed.
+        detector: tells what is foreign to the model; None if the file has none.
+        familiar: familiarity from which on a frame is known.
     """
 
     def __init__(
@@ -51,6 +77,7 @@ class Classifier:
         runtime: RuntimeName = "auto",
         threads: int | None = None,
         runner: Callable[[Path], Runner] | None = None,
+        familiar: float = FAMILIAR,
     ) -> None:
         """Opens a file.
 
@@ -59,6 +86,7 @@ class Classifier:
             runtime: which interpreter, see `Interpreter`.
             threads: for one inference; all cores unless told otherwise.
             runner: opens the file, once its seal was checked; an `Interpreter` on the CPU unless told otherwise.
+            familiar: familiarity from which on a frame is known, 0..1.
 
         Raises:
             ModelFormatError: not a .tflite, without a card, or with a card that contradicts the model.
@@ -76,9 +104,21 @@ class Classifier:
         else:
             self._interpreter = Interpreter(path, runtime=runtime, threads=self.threads)
         self.quantised = self._interpreter.quantised
+        self.familiar = familiar
+        self.detector: Detector | None = read_detector(path)
         if wrong := self._contradiction():
             self.close()
             raise ModelFormatError(f"{path} contradicts itself: {wrong}")
+
+    @property
+    def tells_foreign(self) -> bool:
+        """Whether it can tell what is foreign to the model: the file has a detector, and its features are to be had."""
+        return self.detector is not None and bool(self._interpreter.read_features())
+
+    @property
+    def softmax_only(self) -> bool:
+        """Whether it is a file that an older version exported, or of too few photos: worth a word to the user."""
+        return bool(self.card.conversion) and not self.tells_foreign
 
     @property
     def runtime(self) -> str:
@@ -104,6 +144,32 @@ class Classifier:
         """
         return top(self.scores(frame)[0], self.card.labels, count)
 
+    def look(self, frame: Frame, count: int = 5) -> Look:
+        """The `count` best labels of a frame, and whether it is of the kind that the model knows.
+
+        Args:
+            frame: as for `classify`.
+            count: how many labels, at most.
+        """
+        scores, timing = self.scores(frame)
+        familiarity = self.familiarity()
+        return Look(
+            top(scores, self.card.labels, count),
+            familiarity,
+            self.knows(familiarity),
+            self._interpreter.read_features(),
+            timing,
+        )
+
+    def familiarity(self) -> float | None:
+        """Of the frame that was scored last, see `Look`."""
+        features = self._interpreter.read_features() if self.detector else ()
+        return self.detector.familiarity(features) if self.detector and features else None
+
+    def knows(self, familiarity: float | None) -> bool | None:
+        """Whether a familiarity is enough; None if there is none."""
+        return None if familiarity is None else familiarity >= self.familiar
+
     def scores(self, frame: Frame) -> tuple[Scores, Timing]:
         """All scores of a frame, in the order of `card.labels`, and what they took."""
         start = time.perf_counter()
@@ -128,4 +194,8 @@ class Classifier:
             return (
                 f"its card says the input is {self.card.input.shape}, the model takes {self._interpreter.input_shape}"
             )
+        if self.detector and (features := self._interpreter.read_features()):
+            widths, found = [layer.width for layer in self.detector.header.layers], [len(layer) for layer in features]
+            if found != widths:
+                return f"its detector looks at layers of {widths} channels, the model's have {found}"
         return ""

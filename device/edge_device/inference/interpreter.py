@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module, metadata
 from pathlib import Path
@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.artifact.container import CPU_MODEL_FILE, is_compiled, read_cpu_model
+from edge_core.artifact.familiarity import Features, read_detector
 from edge_core.artifact.metadata import is_tflite
+from edge_core.artifact.model_outputs import with_outputs
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_device.inference.native_stderr import silenced
@@ -49,6 +51,9 @@ class Runner(Protocol):
     def write_pixels(self, pixels: Frame) -> None: ...
     def invoke(self) -> None: ...
     def read_scores(self) -> Scores: ...
+    def read_features(self) -> tuple[Features, ...]:
+        """Of the last run, of each layer that the detector in the file looks at; empty where they are not to be had."""
+
     def scores(self, pixels: Frame) -> Scores: ...
     def close(self) -> None: ...
 
@@ -75,6 +80,7 @@ class Interpreter:
         runtime: RuntimeName = "auto",
         threads: int | None = None,
         delegate: Callable[[Any], Any] | None = None,
+        tensors: Sequence[int] | None = None,
     ) -> None:
         """Opens a file; of one compiled for an Edge TPU the model for the CPU that it carries.
 
@@ -83,6 +89,8 @@ class Interpreter:
             runtime: which interpreter; `auto` takes the first of `RUNTIMES` that is installed.
             threads: for one inference; all cores unless told otherwise.
             delegate: makes a delegate for an interpreter of the runtime's module; the file's own model is run with it.
+            tensors: whose values `read_features` gives; by default those that the detector in the file looks at. With a
+                delegate, they are the file's own outputs after the first.
 
         Raises:
             ModelFormatError: no such file, not a .tflite, not a classifier, or not loadable by this runtime.
@@ -94,8 +102,11 @@ class Interpreter:
             raise ModelFormatError(f"{path}: {error.strerror or error}") from error
         if not is_tflite(data):
             raise ModelFormatError(f"{path} is not a .tflite model")
-        if delegate is None and is_compiled(data):
-            data = _for_cpu(path)
+        if tensors is None:
+            detector = read_detector(path)
+            tensors = detector.tensors if detector else ()
+        if delegate is None:
+            data = with_outputs(_for_cpu(path) if is_compiled(data) else data, tensors)
         self.runtime, module = _load(runtime)
         delegates = [delegate(module)] if delegate else None
         try:
@@ -107,6 +118,9 @@ class Interpreter:
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:  # an operator version that it does not know, or a damaged file
             raise ModelFormatError(f"{path} cannot be loaded by {self.runtime}: {error}") from error
+        self._features = [(detail["index"], int(detail["quantization"][1])) for detail in outputs[1:]]
+        if len(outputs) == 1 + len(tensors) and all(_holds_features(detail) for detail in outputs[1:]):
+            outputs = outputs[:1]
         shapes = [tuple(int(side) for side in detail["shape"]) for detail in (*inputs, *outputs)]
         if (
             [len(shape) for shape in shapes] != [4, 2]
@@ -155,6 +169,12 @@ class Interpreter:
         raw: Scores = self._interpreter.get_tensor(self._output)[0].astype(np.float32)
         return (raw - self._zero_point) * self._scale
 
+    def read_features(self) -> tuple[Features, ...]:
+        """The tensors of the last run that it was opened to give: without zero point, summed over the picture."""
+        return tuple(
+            _pooled(self._interpreter.get_tensor(index)[0], zero_point) for index, zero_point in self._features
+        )
+
     def scores(self, pixels: Frame) -> Scores:
         """Scores for preprocessed pixels, uint8 of shape `input_shape`."""
         self.write_pixels(pixels)
@@ -164,6 +184,20 @@ class Interpreter:
     def close(self) -> None:
         """Frees the model; nothing can be run after."""
         del self._interpreter
+
+
+def _holds_features(detail: dict[str, Any]) -> bool:
+    return len(detail["shape"]) in (2, 4) and detail["shape"][0] == 1 and detail["dtype"] != np.bool_
+
+
+def _pooled(values: npt.NDArray[Any], zero_point: int) -> Features:
+    """Sums over height and width, of integers in integers: shape (width,)."""
+    count = values.size // values.shape[-1]
+    if count > 1:
+        whole = np.issubdtype(values.dtype, np.integer)
+        values = values.sum(axis=(0, 1), dtype=np.int64 if whole else np.float64)
+    features: Features = values.astype(np.float64) - zero_point * count
+    return features
 
 
 def _for_cpu(path: Path) -> bytes:

@@ -20,7 +20,12 @@ def classify_stream(classifier: Classifier, source: Source, count: int = 3) -> I
         start = time.perf_counter()
         scores, timing = classifier.scores(frame.image)
         best = tuple(top(scores, classifier.card.labels, count))
+        familiarity = classifier.familiarity()
         total_ms = frame.capture_ms + 1e3 * (time.perf_counter() - start)
         yield FrameResult(
-            frame, best, Latency(frame.capture_ms, timing.preprocess_ms, timing.invoke_ms, total_ms)
-        )  # fmt: skip
+            frame,
+            best,
+            Latency(frame.capture_ms, timing.preprocess_ms, timing.invoke_ms, total_ms),
+            familiarity=familiarity,
+            known=classifier.knows(familiarity),
+        )

@@ -152,19 +152,23 @@ class Decider:
         self._lost_since: float | None = None
         self._begin(tuple(labels))
 
-    def update(self, scores: Scores, now_s: float, wall_s: float) -> tuple[Decision, list[Event]]:
+    def update(
+        self, scores: Scores, now_s: float, wall_s: float, *, known: bool = True
+    ) -> tuple[Decision, list[Event]]:
         """Takes a frame's scores in.
 
         Args:
             scores: float32, shape (labels,), 0..1. A frame with a NaN or infinity among them counts as not seen.
             now_s, wall_s: when the frame was there.
+            known: whether the frame is of the kind that the model was trained on; one that is not speaks for no label,
+                whatever its scores are.
 
         Returns:
             What is believed now, and the events that this made, in order.
         """
         self._lost_since = None
         if math.isfinite(scores.dot(scores)):
-            self._smooth(scores, now_s)
+            self._smooth(scores if known else np.zeros_like(scores), now_s)
         if self._updated_s is None:
             return Decision(None, 0.0), []
         best = int(self._smoothed.argmax())

@@ -202,7 +202,10 @@ class Live:
             self._meter.still += 1
             return
         start = time.perf_counter()
-        scores = [self._classifier.pixel_scores(pixels) for pixels in zones]
+        scores, familiarities = [], []
+        for pixels in zones:
+            scores.append(self._classifier.pixel_scores(pixels))
+            familiarities.append(self._classifier.familiarity())
         invoke_ms = 1e3 * (time.perf_counter() - start)
         labels = self._classifier.card.labels
         now_s, wall_s = time.monotonic(), time.time()
@@ -214,14 +217,18 @@ class Live:
             frame.capture_ms + prepared.preprocess_ms + 1e3 * (time.perf_counter() - start),
         )
         self._meter.add(now_s, age_ms, took)
-        for number, (zone, of_zone) in enumerate(zip(settings.regions, scores, strict=True)):
+        for number, (zone, of_zone, familiarity) in enumerate(
+            zip(settings.regions, scores, familiarities, strict=True)
+        ):
+            known = self._classifier.knows(familiarity)
             decision: Decision | None = None
             events: list[Event] = []
             if self._deciders:
-                decision, events = self._deciders[number].update(of_zone, self._seen_s, wall_s)
-            self._outlets.frame(
-                FrameResult(frame, tuple(top(of_zone, labels, settings.count)), took, zone, decision, age_ms)
-            )
+                decision, events = self._deciders[number].update(
+                    of_zone, self._seen_s, wall_s, known=known is not False
+                )
+            best = tuple(top(of_zone, labels, settings.count))
+            self._outlets.frame(FrameResult(frame, best, took, zone, decision, age_ms, familiarity, known))
             self._tell(events)
         if settings.max_fps:
             self._due_s = self._frame_s + 1 / settings.max_fps

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -388,4 +389,4 @@ def without_image(result: FrameResult) -> FrameResult:
     """The same without pixels, so that a queue that holds it does not hold their memory. 2 microseconds."""
     frame = result.frame
     bare = SourceFrame(NO_IMAGE, frame.source, frame.index, frame.time_s, frame.capture_ms, frame.taken_s)
-    return FrameResult(bare, result.top, result.latency, result.zone, result.decision, result.age_ms)
+    return replace(result, frame=bare)

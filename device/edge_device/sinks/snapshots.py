@@ -20,6 +20,8 @@ from edge_device.frames.regions import WHOLE, Region, cut
 from edge_device.results import UNKNOWN, FrameResult
 from edge_device.sinks.sink import Sink
 
+NOTHING_FOLDER: Final = "_nothing"
+
 QUALITY: Final = 95
 """Of the JPEG: these pictures are for training."""
 
@@ -35,7 +37,8 @@ class Kept:
 class Snapshots(Sink):
     """Writes FOLDER/LABEL/TIME.jpg, and what the model said of it beside it as TIME.json.
 
-    LABEL is the model's best, right or wrong. Move the pictures to where they belong, and `edge-train fit FOLDER` reads
+    LABEL is the model's best, right or wrong, or `_nothing` of a frame that is foreign to it: `edge-train fit` learns from
+    that folder what is none of the classes. Move the pictures to where they belong, and `edge-train fit FOLDER` reads
     them. A picture that was moved, or whose .json was removed, is never removed by this sink; of the others the oldest
     are, beyond `max_files` and `max_bytes`.
     """
@@ -51,6 +54,7 @@ class Snapshots(Sink):
         below: float = 0.6,
         margin: float = 0.2,
         every_s: float = 10.0,
+        foreign_only: bool = False,
         max_files: int = 1000,
         max_bytes: int = 500_000_000,
     ) -> None:
@@ -62,6 +66,7 @@ class Snapshots(Sink):
             below: a best score under this is unsure.
             margin: a lead of the best over the next under this is, too.
             every_s: between two pictures of a zone, at least.
+            foreign_only: whether only frames that are foreign to the model are kept.
             max_files: pictures in the folder.
             max_bytes: of these pictures and their .json.
         """
@@ -70,6 +75,7 @@ class Snapshots(Sink):
         self._below = below
         self._margin = margin
         self._every_s = every_s
+        self._foreign_only = foreign_only
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._kept: deque[Kept] = deque()
@@ -106,7 +112,9 @@ class Snapshots(Sink):
             changed = self._decided.get(result.zone, label) != label
             self._decided[result.zone] = label
         best = [one.score for one in result.top[:2]]
-        if not best:
+        if result.known is False:
+            return "foreign to the model"
+        if not best or self._foreign_only:
             return ""
         if best[0] < self._below:
             return f"score below {self._below:g}"
@@ -115,7 +123,7 @@ class Snapshots(Sink):
         return "decision changed" if changed else ""
 
     def _write(self, result: FrameResult, reason: str) -> None:
-        label = folder_name(result.top[0].label)
+        label = NOTHING_FOLDER if result.known is False else folder_name(result.top[0].label)
         taken = datetime.now(UTC)
         zone = f"-{result.zone}" if result.zone else ""
         name = self._folder / label / f"{taken:%Y%m%dT%H%M%S.%f}Z{zone}"

@@ -107,7 +107,7 @@ class Lines(_Printing):
 
     def frame(self, result: FrameResult) -> None:
         took, fps = result.latency, self._rate.add(result)
-        parts = [f"{result.frame.source}  {result.frame.time_s:.2f} s", result.zone, scores(result.top)]
+        parts = [f"{result.frame.source}  {result.frame.time_s:.2f} s", result.zone, said(result)]
         if result.decision:
             parts.append(f"-> {result.decision.label or UNKNOWN} {100 * result.decision.score:.1f} %")
         parts.append(f"{fps:.1f} fps")
@@ -125,6 +125,13 @@ class Lines(_Printing):
 
 def scores(best: tuple[Prediction, ...]) -> str:
     return "  ".join(f"{one.label} {100 * one.score:.1f} %" for one in best)
+
+
+def said(result: FrameResult) -> str:
+    """The labels of a frame with their scores; of one that is foreign to the model, that, and what it is most like."""
+    if result.known is not False:
+        return scores(result.top)
+    return f"{UNKNOWN} (familiarity {result.familiarity or 0.0:.3f}), most like {scores(result.top)}"
 
 
 def event_line(event: Event) -> str:
@@ -206,7 +213,7 @@ class Dashboard(Sink):
             parts.append(Text(_title(status), style="bold", no_wrap=True, overflow="ellipsis"))
         grid = Table.grid(padding=(0, 2))
         for result in list(self._results.values()):
-            if result.zone or result.decision:
+            if result.zone or result.decision or result.known is False:
                 grid.add_row(Text(printable(result.zone), "bold cyan"), *_decided(result))
             for best in result.top:
                 grid.add_row("", _label(best.label), _bar(best.score), Text(f"{100 * best.score:5.1f} %"))
@@ -238,7 +245,7 @@ def _bar(score: float, cells: int = 24) -> "Text":
 
 def _decided(result: FrameResult) -> tuple[Any, ...]:
     if result.decision is None:
-        return ()
+        return (_label(UNKNOWN, "bold yellow"), "", "") if result.known is False else ()
     label, score = result.decision.label, result.decision.score
     style = "bold green" if label else "bold yellow"
     return _label(label or UNKNOWN, style), _bar(score), f"{100 * score:5.1f} %"

@@ -39,8 +39,10 @@ def main() -> None:
     channel = socket.socket(fileno=asked["channel"])
     try:
         interpreter = _open(asked)
-        memory = shared.create(interpreter.input_shape, interpreter.outputs)
-        pixels, scores = shared.arrays(memory, interpreter.input_shape, interpreter.outputs)
+        widths = [len(layer) for layer in interpreter.read_features()]
+        sizes = interpreter.input_shape, interpreter.outputs, widths
+        memory = shared.create(*sizes)
+        pixels, scores, features = shared.arrays(memory, *sizes)
         try:
             usual_s = _usual_s(interpreter)
         except RuntimeError as error:
@@ -52,6 +54,7 @@ def main() -> None:
         "runtime": interpreter.runtime,
         "input_shape": interpreter.input_shape,
         "outputs": interpreter.outputs,
+        "widths": widths,
         "quantised": interpreter.quantised,
         "usual_s": usual_s,
     }
@@ -62,6 +65,8 @@ def main() -> None:
             interpreter.write_pixels(pixels)
             interpreter.invoke()
             scores[:] = interpreter.read_scores()
+            for shown, layer in zip(features, interpreter.read_features(), strict=True):
+                shown[:] = layer
         except (RuntimeError, ValueError) as error:
             reason = _one_line(error) or "the inference failed"
         channel.send(message + reason.encode("utf-8", "replace"))

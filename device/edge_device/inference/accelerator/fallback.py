@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from edge_core.artifact.container import CPU_MODEL_FILE, has_entry, is_compiled, read_card
+from edge_core.artifact.familiarity import FAMILIAR, Features
 from edge_core.artifact.golden import QUANTISED, read_golden
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import AcceleratorError, ModelFormatError
@@ -36,6 +37,7 @@ def open_classifier(
     notify: Callable[[Notice], None] = lambda notice: None,
     at_once: bool = True,
     stopped: Callable[[], bool] = lambda: False,
+    familiar: float = FAMILIAR,
 ) -> Classifier:
     """Opens a model on the device that was asked for.
 
@@ -52,6 +54,7 @@ def open_classifier(
         at_once: whether to open the accelerator before returning; else the CPU begins, and it is opened `RETRY_S` later:
             for a model that replaces one, which has the accelerator until it is closed.
         stopped: whether the run is to end: an accelerator that hangs is not waited for then.
+        familiar: see `Classifier`.
 
     Raises:
         AcceleratorError: it cannot be used, and there is nothing to stand in.
@@ -77,8 +80,8 @@ def open_classifier(
         )
 
     if coral is None and fallback is None:
-        return Classifier(path, runtime=runtime, threads=threads)
-    return Classifier(path, runtime=runtime, threads=threads, runner=run)
+        return Classifier(path, runtime=runtime, threads=threads, familiar=familiar)
+    return Classifier(path, runtime=runtime, threads=threads, runner=run, familiar=familiar)
 
 
 def on_accelerator(
@@ -214,6 +217,10 @@ class WithFallback:
     def read_scores(self) -> Scores:
         """The scores of the last run."""
         return self._active.read_scores()
+
+    def read_features(self) -> tuple[Features, ...]:
+        """Of the last run; empty while an accelerator computes whose file has no features among its outputs."""
+        return self._active.read_features()
 
     def scores(self, pixels: Frame) -> Scores:
         """Scores for preprocessed pixels, uint8 of shape `input_shape`."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
+from edge_core.artifact.familiarity import Features
 from edge_core.errors import AcceleratorError
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_device.inference.accelerator import shared_memory as shared
@@ -152,6 +153,10 @@ class AcceleratorProcess:
         """The scores of the last run."""
         return self._scores.copy()
 
+    def read_features(self) -> tuple[Features, ...]:
+        """Those of the last run that the compiled file has among its outputs."""
+        return tuple(layer.copy() for layer in self._features)
+
     def scores(self, pixels: Frame) -> Scores:
         """Scores for preprocessed pixels, uint8 of shape `input_shape`.
 
@@ -196,7 +201,9 @@ class AcceleratorProcess:
             opened: dict[str, Any] = json.loads(answer)
             if "error" in opened:
                 raise AcceleratorError(opened["error"])
-            self.pixels, self._scores = shared.arrays(descriptors[0], opened["input_shape"], opened["outputs"])
+            self.pixels, self._scores, self._features = shared.arrays(
+                descriptors[0], opened["input_shape"], opened["outputs"], opened["widths"]
+            )
         except TimeoutError:
             raise self._failed(f"was not ready within {start_s:.0f} s") from None
         finally:

@@ -186,7 +186,7 @@ class Mqtt(Sink):
     def frame(self, result: FrameResult) -> None:
         if result.decision:
             label, score = result.decision.label, result.decision.score
-        elif result.top:
+        elif result.top and result.known is not False:
             label, score = result.top[0].label, result.top[0].score
         else:
             label, score = None, 0.0
@@ -194,7 +194,7 @@ class Mqtt(Sink):
         changed = sent is None or label != sent.label or abs(score - sent.score) >= SCORE_STEP
         if sent is None or now_s - sent.at_s >= (CHANGED_S if changed else REFRESHED_S):
             top = [{"label": one.label, "score": round(one.score, 2)} for one in result.top[:TOP]]
-            self._set_state(result.zone, label, score, top)
+            self._set_state(result.zone, label, score, top, result.known)
         if self._picture_of == result.zone:
             self._picture_of = None
             self._send_picture(result.frame.image)
@@ -271,13 +271,16 @@ class Mqtt(Sink):
         if not self._client.is_connected():
             raise ConnectionError(f"{self._broker}: {self._why}")
 
-    def _set_state(self, zone: str, label: str | None, score: float, top: list[dict[str, Any]]) -> None:
+    def _set_state(
+        self, zone: str, label: str | None, score: float, top: list[dict[str, Any]], known: bool | None = None
+    ) -> None:
         state = {
             "label": label,
             "score": round(score, 2),
             "state": NOTHING if label is None else self._words.get(label, NOTHING),
             "zone": zone,
             "top": top,
+            **({} if known is None else {"known": known}),
         }
         self._sent[zone] = _Sent(label, score, time.monotonic())
         self._retain(self._topics.state(zone), _json(state))

@@ -130,7 +130,8 @@ function fillPairs(list, pairs) {
 }
 
 const says = (result) => {
-  const best = result.decision ?? result.top[0] ?? { label: "–", score: null };
+  const foreign = result.known === false ? { label: null, score: null } : null;
+  const best = result.decision ?? foreign ?? result.top[0] ?? { label: "–", score: null };
   return best.label === null ? { ...best, label: "unknown" } : best;
 };
 

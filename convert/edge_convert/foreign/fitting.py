@@ -1,0 +1,143 @@
+"""Fits the detector of what is foreign to a model on the features of its training photos."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.artifact.familiarity import Detector, Features, Header, Layer, Term, TermShape
+
+FEWEST_TRAINING: Final = 20
+FEWEST_VALIDATION: Final = 19
+"""With 19 photos, the familiarity of what is less usual than all of them begins at 0.05."""
+
+COMPONENTS: Final = 64
+ROOT_COMPONENTS: Final = 16
+DIRECTIONS: Final = 96
+CLASS_CENTERS: Final = 20
+"""Classes up to which each has a center of its own; beyond, all have one."""
+
+_BYTES: Final = {"residual": 82_000, "root": 21_000, "mahalanobis": 18_000}
+"""Of the matrices: with more channels than a MobileNetV2 has, there are fewer directions."""
+
+CALIBRATION_POINTS: Final = 256
+
+Rows = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """Features of several pictures.
+
+    Attributes:
+        layers: float64, shape (pictures, width) for each layer.
+        labels: number of each picture's label, shape (pictures,).
+    """
+
+    layers: tuple[Rows, ...]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def picture(self, number: int) -> tuple[Features, ...]:
+        """The features of one picture."""
+        return tuple(rows[number] for rows in self.layers)
+
+
+def fit_detector(layers: Sequence[Layer], train: FeatureSet, validation: FeatureSet) -> Detector | None:
+    """Fits the distances on training photos, and the familiarity on validation photos.
+
+    Distances, chosen by the figures in convert/README.md: what 64 principal components leave of the last layer's features
+    (Wang et al., "ViM", 2022, without the logit); what 16 leave of their square roots, which makes small features count;
+    and of each map before the Mahalanobis distance to the nearest class mean (Lee et al., 2018), its covariance shrunk by half.
+
+    Args:
+        layers: that the features are of.
+        train: of training photos, at least `FEWEST_TRAINING`.
+        validation: of photos that were not trained on, at least `FEWEST_VALIDATION`.
+
+    Returns:
+        None if fewer than `FEWEST_VALIDATION` of the validation photos have features that are not all zero.
+    """
+    usable = np.array([all(np.any(rows[number]) for rows in validation.layers) for number in range(len(validation))])
+    if usable.sum() < FEWEST_VALIDATION:
+        return None
+    terms = [_residual(0, train.layers[0], root=False), _residual(0, train.layers[0], root=True)]
+    terms += [_mahalanobis(number, train) for number in range(1, len(layers))]
+    terms = [_calibrated(term, validation) for term in terms]
+    anomalies = np.sort(
+        [
+            sum(term.anomaly(validation.layers[term.shape.layer][row]) for term in terms)
+            for row in range(len(validation))
+        ]
+    )
+    points, familiarities, tail = _familiarities(anomalies[np.isfinite(anomalies)])
+    header = Header(
+        layers=tuple(layers),
+        terms=tuple(term.shape for term in terms),
+        anomalies=points,
+        familiarities=familiarities,
+        tail=tail,
+        photos=(len(train), len(validation)),
+    )
+    return Detector(header, tuple(terms))
+
+
+def _residual(layer: int, rows: Rows, *, root: bool) -> Term:
+    """The length of what the principal components leave."""
+    unit = _unit(np.sign(rows) * np.sqrt(np.abs(rows)) if root else rows)
+    count = min(ROOT_COMPONENTS if root else COMPONENTS, _BYTES["root" if root else "residual"] // rows.shape[1])
+    mean = unit.mean(axis=0)
+    components = np.linalg.svd(unit - mean, full_matrices=False)[2][: min(count, len(rows) - 1)]
+    return _term("residual", layer, root, components, mean[None])
+
+
+def _mahalanobis(layer: int, train: FeatureSet) -> Term:
+    """The distance to the nearest class mean in units of the spread within classes."""
+    unit = _unit(train.layers[layer])
+    classes = np.unique(train.labels)
+    groups = (
+        [train.labels == label for label in classes] if len(classes) <= CLASS_CENTERS else [np.ones(len(unit), bool)]
+    )
+    means = np.stack([unit[group].mean(axis=0) for group in groups])
+    within = np.concatenate([unit[group] - mean for group, mean in zip(groups, means, strict=True)])
+    values, vectors = np.linalg.eigh(within.T @ within / len(within))
+    count = min(DIRECTIONS, len(values), _BYTES["mahalanobis"] // unit.shape[1])
+    scaled = (vectors / np.sqrt(np.maximum(values, 0) + values.mean() + 1e-12)).T[::-1][:count]
+    term = _term("mahalanobis", layer, False, scaled, np.zeros((1, count)))
+    centers = means @ (term.matrix.astype(np.float64) * term.shape.scale).T
+    return replace(term, shape=replace(term.shape, centers=len(means)), centers=centers.astype(np.float32))
+
+
+def _term(kind: str, layer: int, root: bool, directions: Rows, centers: npt.NDArray[Any]) -> Term:
+    scale = float(np.abs(directions).max(initial=0.0) / 127) or 1.0
+    matrix = np.rint(directions / scale).astype(np.int8)
+    shape = TermShape(kind, layer, root, len(matrix), len(centers), scale, 0.0, 1.0)
+    return Term(shape, matrix, centers.astype(np.float32))
+
+
+def _calibrated(term: Term, validation: FeatureSet) -> Term:
+    distances = np.array([term.distance(row) for row in validation.layers[term.shape.layer]])
+    distances = distances[np.isfinite(distances)]  # features that are all zero have none
+    median, spread = float(np.median(distances)), float(distances.std())
+    return replace(term, shape=replace(term.shape, median=median, spread=max(spread, 1e-6)))
+
+
+def _familiarities(anomalies: Rows) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Points of the conformal p-value, and how it goes on beyond them: as an exponential tail of the rarest tenth."""
+    count = len(anomalies)
+    places = np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_POINTS)).round().astype(int))
+    # the share of the photos, the new one among them, that are at least as unusual
+    familiarities = (count - places + 1) / (count + 1)
+    rarest = anomalies[-max(5, count // 10) :]
+    tail = float(rarest.mean() - rarest[0])
+    return tuple(anomalies[places].tolist()), tuple(familiarities.tolist()), max(tail, 1e-3)
+
+
+def _unit(rows: Rows) -> Rows:
+    """Each row at length one; rows of zeros stay so."""
+    unit: Rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return unit
