@@ -14,10 +14,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -36,17 +36,8 @@ MEMORY_BYTES: Final = 6 << 30
 EXAMPLES: Final = 25
 """Number of hypothesis examples for each property."""
 
-LOADED_ONCE: Final = (
-    "pytest",
-    "hypothesis",
-    "numpy",
-    "cv2",
-    "flatbuffers",
-    "rich",
-    "typer",
-    "ai_edge_litert.interpreter",
-)
-"""Libraries that every copy of this process finds loaded."""
+OWN: Final = ("edge_", "tests", "test_", "conftest")
+"""How the names of modules begin that every copy of this process imports itself; all others it finds loaded."""
 
 
 @dataclass(frozen=True)
@@ -394,16 +385,28 @@ def run_tests(contract: Contract, mutant: Mutant | None) -> int:
             for stream in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             sys.meta_path.insert(0, importer)
-        import pytest
-
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
-        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is loaded already
-        status = int(pytest.main([*options, *contract.tests], plugins=[_Hypothesis()]))
+        status = _pytest(contract.tests)
     except BaseException:  # noqa: BLE001 - whatever it is, this copy of the process ends here
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(status)
+
+
+def _pytest(tests: Sequence[str], *options: str) -> int:
+    import pytest
+
+    fixed = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
+    fixed += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is loaded already
+    return int(pytest.main([*fixed, *options, *tests], plugins=[_Hypothesis()]))
+
+
+def load_libraries(contract: Contract) -> None:
+    """Loads what the tests of a contract import, but for what is tested: it would take seconds for each mutant."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        _pytest(contract.tests, "--collect-only")
+    for name in [name for name in sys.modules if name.startswith(OWN)]:
+        del sys.modules[name]
 
 
 @dataclass(frozen=True)
@@ -457,8 +460,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             print("\n".join(f"  {mutant}" for mutant in chosen))
             continue
-        for library in LOADED_ONCE:
-            import_module(library)
+        load_libraries(contract)
         if status := os.waitpid(run_tests(contract, None), 0)[1]:
             print(f"error: the tests fail without any change (status {status}): pytest {' '.join(contract.tests)}")
             return 1
