@@ -71,7 +71,11 @@ CONTRACTS: Final[dict[str, Contract]] = {
         (
             Part(
                 "edge_core.preprocess",
-                ("PAD_LEVEL", "InputSpec", "preprocess", "_CONVERSIONS", "_largest_inside", "_centered", "_shrink"),
+                (
+                    *("PAD_LEVEL", "InputSpec", "preprocess", "_CONVERSIONS", "_largest_inside"),
+                    *("_centered", "_shrink"),
+                    *("parse_levels", "_checked_levels"),
+                ),
             ),
         ),
         ("tests/core/test_preprocess.py",),

@@ -1,4 +1,5 @@
 import hashlib
+import json
 from typing import get_args
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.errors import InputSpecError
-from edge_core.preprocess import MAX_SIDE, PAD_LEVEL, ColorOrder, Crop, Frame, InputSpec, preprocess
+from edge_core.preprocess import MAX_SIDE, PAD_LEVEL, ColorOrder, Crop, Frame, InputSpec, parse_levels, preprocess
 
 crops = st.sampled_from(get_args(Crop))
 specs = st.builds(
@@ -210,9 +211,32 @@ def test_a_specification_survives_json(spec: InputSpec) -> None:
         {"color_order": "rgb"},
         {"resampling": "area"},
         {"resampling": None},
+        {"levels": 7300},
+        {"levels": [7300]},
+        {"levels": [7300, 8000, 8300]},
+        {"levels": ["7300", "8300"]},
+        {"levels": [False, 8300]},
+        {"levels": [8300, 7300]},
+        {"levels": [7300, 7300]},
+        {"levels": [-1e9, 0]},
+        {"levels": [0, 1e9]},
         {"newer": 1},
     ],
 )
 def test_a_specification_that_is_not_understood_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputSpecError):
         InputSpec.from_json(InputSpec().to_json() | change)
+
+
+def test_levels_come_back_from_json_as_they_were_given() -> None:
+    spec = InputSpec(levels=(7300, 8300))
+    read = InputSpec.from_json(json.loads(json.dumps(spec.to_json())))
+    assert read.levels == (7300.0, 8300.0)
+    assert {read: "usable as a key"}[spec]
+    assert parse_levels("-40..8300.5") == (-40.0, 8300.5)
+
+
+@pytest.mark.parametrize("text", ["", "7300", "7300.8300", "8300..7300", "low..high"])
+def test_a_range_of_levels_that_is_not_understood_is_refused(text: str) -> None:
+    with pytest.raises(InputSpecError, match="levels"):
+        parse_levels(text)
