@@ -43,6 +43,7 @@ def search(
     *,
     calibration: Path | None = None,
     data: Path | None = None,
+    unknown: Path | None = None,
     signer: Signer | None = None,
     say: Callable[[str], None] = lambda line: None,
     track: Track = silently,
@@ -52,7 +53,7 @@ def search(
     Every recipe that is tried is one more chance for these photos to let one through; the report tells how many it were.
 
     Args:
-        run, calibration, data, signer, say, track: The arguments of `Workbench`.
+        run, calibration, data, unknown, signer, say, track: The arguments of `Workbench`.
         out: the .tflite to write.
         limits: Limits that the written file must keep.
 
@@ -61,7 +62,7 @@ def search(
         OutputError: `out` cannot be written.
     """
     require_tflite(out)
-    bench = Workbench(run, calibration=calibration, data=data, signer=signer, say=say, track=track)
+    bench = Workbench(run, calibration=calibration, data=data, unknown=unknown, signer=signer, say=say, track=track)
     tried: list[Candidate] = []
     for recipe, spared in _in_order("coral" in limits.checks()):
         candidate = bench.try_recipe(recipe, limits, spared)

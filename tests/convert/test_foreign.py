@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,11 +13,13 @@ from edge_convert.export import export
 from edge_convert.foreign import extraction
 from edge_convert.foreign.fitting import FeatureSet, fit_detector
 from edge_convert.foreign.layers import feature_layers
+from edge_convert.foreign.measure import auroc, judge_foreign, read_foreign
 from edge_convert.tflite.graph import read_graph
 from edge_core.artifact.container import read_card
 from edge_core.artifact.familiarity import MAX_BYTES, Layer, parse_detector, read_detector
 from edge_core.errors import ModelFormatError
 from edge_core.images import read_picture
+from edge_core.preprocess import preprocess
 from edge_core.run_folder import Run
 from edge_device import Classifier
 from edge_device.inference.verify import verify
@@ -164,3 +167,19 @@ def test_photos_that_are_gone_are_too_few(small_run: Run, tmp_path: Path) -> Non
     shutil.copy(Path(__file__).parents[1] / "models" / "tiny-float32.tflite", model)
     assert fitter.fit(model.read_bytes(), tmp_path) is None
     assert said
+
+
+def test_the_export_tells_what_it_keeps_and_what_it_lets_in(file: Path, run: Run, tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (60, 60, 3), np.uint8)
+    (tmp_path / "noise.png").write_bytes(cv2.imencode(".png", noise)[1].tobytes())
+    foreign = read_foreign(tmp_path, run.card.input)
+    known = [preprocess(read_picture(photo.path), run.card.input) for photo in run.splits["test"]]
+    told = judge_foreign(Classifier(file), known, foreign)
+    assert told is not None and told.let_in is not None
+    assert told.kept.value >= 0.8
+    assert told.foreign == 1
+    assert len(told.worst) == round(told.let_in.value * told.foreign)
+
+
+def test_auroc_counts_ties_as_half() -> None:
+    assert auroc(np.array([0.9, 0.5]), np.array([0.5, 0.1])) == pytest.approx(0.875)

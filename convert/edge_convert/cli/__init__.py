@@ -124,6 +124,14 @@ def export(
     max_size_kb: Annotated[
         float | None, typer.Option(help="Largest file size, in units of 1,000 bytes.", min=1)
     ] = None,
+    unknown: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures that show none of the labels, to tell how many of them count as known."),
+    ] = None,
+    max_unknown: Annotated[
+        float | None,
+        typer.Option(help="Share of the pictures of --unknown that may count as known, in percent.", min=0, max=100),
+    ] = None,
     max_latency_ms: Annotated[
         float | None,
         typer.Option(help="Largest median time of one inference on this machine, in milliseconds.", min=0.001),
@@ -150,6 +158,8 @@ def export(
     """
     if force and recipe is Recipe.auto:
         raise typer.BadParameter("--recipe auto keeps to its limits; --force has no place there")
+    if max_unknown is not None and unknown is None:
+        raise typer.BadParameter("--max-unknown needs foreign pictures: give their folder with --unknown")
     with one_line_errors(debug):
         signer = _signer(sign)
         opened = read_run(run)
@@ -160,8 +170,22 @@ def export(
             from edge_convert.gate.limits import Limits, doubt_of, first_reason
             from edge_convert.report.console_tables import print_exported, print_tried
             from edge_convert.search import search
-        limits = Limits(max_drop, max_size_kb or inf, max_latency_ms or inf, tuple(target or ()), strict)
-        given: dict[str, Any] = {"calibration": calibration, "data": data, "signer": signer, "say": say, "track": track}
+        limits = Limits(
+            max_drop,
+            max_size_kb or inf,
+            max_latency_ms or inf,
+            tuple(target or ()),
+            strict,
+            100.0 if max_unknown is None else max_unknown,
+        )
+        given: dict[str, Any] = {
+            "calibration": calibration,
+            "data": data,
+            "unknown": unknown,
+            "signer": signer,
+            "say": say,
+            "track": track,
+        }
         tried: dict[str, Any] = {}
         if recipe is Recipe.auto:
             searched = search(opened, file, limits, **given)

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edge_convert.foreign.measure import ForeignTest
 from edge_convert.gate.gate_comparison import Comparison
 from edge_convert.gate.limits import Limits, doubt_of, first_reason
 from edge_convert.quantize.sqnr import LayerNoise
@@ -28,6 +29,7 @@ class Candidate:
         verdicts: Verdicts of the usual targets and of those that were asked for.
         missed: the limits that it does not keep to, by name, each in words; empty if it may be written.
         layers: what 8 bits do to each layer, the worst first; empty where that is not known.
+        foreign: How it tells the known from the foreign; None if it cannot.
     """
 
     recipe: str
@@ -39,6 +41,7 @@ class Candidate:
     verdicts: dict[str, Verdict]
     missed: dict[str, str]
     layers: tuple[LayerNoise, ...]
+    foreign: ForeignTest | None = None
 
     @property
     def name(self) -> str:
@@ -58,6 +61,7 @@ class Candidate:
             "compressed_bytes": self.compressed_bytes,
             "latency_ms": self.latency_ms,
             "missed": self.missed,
+            "foreign": self.foreign and self.foreign.to_json(),
         }
 
 

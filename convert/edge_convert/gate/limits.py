@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from edge_convert.foreign.measure import ForeignTest
 from edge_convert.gate.gate_comparison import Comparison
 from edge_convert.targets import Verdict
 
@@ -37,6 +38,7 @@ class Limits:
     max_latency_ms: float = inf
     targets: tuple[str, ...] = ()
     strict: bool = False
+    max_unknown: float = 100.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop <= 100:
@@ -54,7 +56,12 @@ class Limits:
         return told if self.strict else comparison.passes(self.max_drop)
 
     def missed(
-        self, comparison: Comparison, size_bytes: int, latency_ms: float, verdicts: Mapping[str, Verdict]
+        self,
+        comparison: Comparison,
+        size_bytes: int,
+        latency_ms: float,
+        verdicts: Mapping[str, Verdict],
+        foreign: ForeignTest | None = None,
     ) -> dict[str, str]:
         """The limits that a file does not keep to, by name, each in words."""
         found = {}
@@ -73,6 +80,12 @@ class Limits:
         if latency_ms > self.max_latency_ms:
             found["max_latency_ms"] = (
                 f"takes {latency_ms:.1f} ms on this machine, where --max-latency-ms is {self.max_latency_ms:g}"
+            )
+        let_in = 100 * foreign.let_in.value if foreign and foreign.let_in else 100.0
+        if let_in > self.max_unknown:
+            found["max_unknown"] = (
+                f"takes {let_in:.1f} % of foreign pictures for something it knows, where --max-unknown is "
+                f"{self.max_unknown:g}"
             )
         for name in self.checks():
             if not verdicts[name].ok:

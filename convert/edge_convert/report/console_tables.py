@@ -52,6 +52,10 @@ def print_exported(exported: "Exported") -> None:
     )
     print(f"  agreement     {comparison.agreement.percent()}")
     print(f"  scores        {comparison.score_difference:.4f} apart on average")
+    if foreign := exported.candidate.foreign:
+        print(f"  known         {foreign.kept.percent()} of the held-out photos count as known")
+        if foreign.let_in and foreign.auroc is not None:
+            print(f"  foreign       {foreign.let_in.percent()} of {foreign.foreign} do, too; AUROC {foreign.auroc:.3f}")
     print(f"  latency       {exported.candidate.latency_ms:.1f} ms an inference on this machine")
     print(f"  report        {exported.page}")
 

@@ -1,0 +1,110 @@
+"""How well a file tells the known from the foreign: held-out photos against pictures of something else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.data.photo_folder import pictures_below, read_photos
+from edge_core.errors import DatasetError
+from edge_core.preprocess import InputSpec, preprocess
+from edge_core.progress import Track, silently
+from edge_core.statistics import Estimate, accuracy
+from edge_device.inference.classifier import Classifier
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class LetIn:
+    """A foreign picture that counts as known, and what it is taken for."""
+
+    path: Path
+    label: str
+    score: float
+    familiarity: float
+
+
+@dataclass(frozen=True)
+class ForeignTest:
+    """What a file's detector makes of held-out photos and of foreign pictures.
+
+    Attributes:
+        kept: Share of the held-out photos that are known, 95 % interval.
+        foreign: Number of foreign pictures; 0 where none were given.
+        let_in: Share of them that counts as known, 95 % interval; None where none were given.
+        auroc: Probability that a held-out photo is more familiar than a foreign picture; None where none were given.
+        worst: Foreign pictures that count as known, the most familiar first.
+    """
+
+    kept: Estimate
+    foreign: int
+    let_in: Estimate | None
+    auroc: float | None
+    worst: tuple[LetIn, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kept": vars(self.kept),
+            "foreign": self.foreign,
+            "let_in": self.let_in and vars(self.let_in),
+            "auroc": self.auroc,
+            "worst": [{**vars(one), "path": str(one.path)} for one in self.worst],
+        }
+
+
+def read_foreign(folder: Path, spec: InputSpec, track: Track = silently) -> list[tuple[Path, Pixels]]:
+    """Pixels of all pictures below a folder that can be decoded.
+
+    Raises:
+        DatasetError: there are none.
+    """
+    reading = read_photos(
+        [(path, "") for path in pictures_below(folder)],
+        lambda _, frame: preprocess(frame, spec),
+        track=track,
+        label="Reading foreign pictures",
+    )
+    if not reading.values:
+        raise DatasetError(f"{folder}: none of its files is a picture that can be decoded; give foreign pictures")
+    return [(photo.path, pixels) for photo, pixels in zip(reading.photos, reading.values, strict=True)]
+
+
+def judge_foreign(
+    classifier: Classifier, known: Sequence[Pixels], foreign: Sequence[tuple[Path, Pixels]], track: Track = silently
+) -> ForeignTest | None:
+    """Runs a file over held-out photos and foreign pictures; None if it has no detector."""
+    if not classifier.tells_foreign:
+        return None
+    familiar = np.array([_familiarity(classifier, pixels) for pixels in track(known, "Looking at known", len(known))])
+    kept = accuracy(familiar >= classifier.familiar)
+    if not foreign:
+        return ForeignTest(kept, 0, None, None, ())
+    strange, worst = [], []
+    for path, pixels in track(foreign, "Looking at foreign pictures", len(foreign)):
+        scores = classifier.pixel_scores(pixels)
+        strange.append(classifier.familiarity() or 0.0)
+        best = int(scores.argmax())
+        worst.append(LetIn(path, classifier.card.labels[best], float(scores[best]), strange[-1]))
+    admitted = sorted(
+        (one for one in worst if one.familiarity >= classifier.familiar), key=lambda one: -one.familiarity
+    )
+    shares = np.array(strange)
+    return ForeignTest(
+        kept, len(foreign), accuracy(shares >= classifier.familiar), auroc(familiar, shares), tuple(admitted)
+    )
+
+
+def auroc(known: npt.NDArray[np.float64], foreign: npt.NDArray[np.float64]) -> float:
+    """Probability that one of the first is larger than one of the second; equal ones count as half."""
+    order = np.sort(foreign)
+    below, upto = np.searchsorted(order, known, "left"), np.searchsorted(order, known, "right")
+    return float((below + upto).mean() / 2 / len(foreign))
+
+
+def _familiarity(classifier: Classifier, pixels: Pixels) -> float:
+    classifier.pixel_scores(pixels)
+    return classifier.familiarity() or 0.0
