@@ -14,6 +14,8 @@ import pytest
 
 from edge_core import Frame, ModelCard, read_card
 
+from ..programs import Started
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 TinyModel = Callable[..., Path]
@@ -192,10 +194,9 @@ def test_live_draws_a_dashboard_on_a_terminal(tiny_model: TinyModel, video: Path
         "TERM": "xterm",
     }
     program = [sys.executable, "-c", f"from {CLI} import app; app()", "live", str(tiny_model()), "--source", str(video)]
-    process = subprocess.Popen(
-        [*program, "--frames", "5"], stdout=theirs, stderr=subprocess.DEVNULL, env=environment
-    )  # fmt: skip
-    assert process.wait(timeout=60) == 0
+    command = [*program, "--frames", "5"]
+    with Started(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
+        assert process.wait(timeout=60) == 0
     os.close(theirs)
     shown = os.read(ours, 1 << 20).decode()
     os.close(ours)

@@ -174,6 +174,7 @@ class Dashboard(Sink):
     def open(self, card: ModelCard) -> None:
         self._results.clear()
         if not self._live.is_started:
+            self.picture()  # imports what drawing takes: a busy machine may need longer than the sinks have at the end
             self._live.start()
 
     def frame(self, result: FrameResult) -> None:
