@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from types import TracebackType
+from typing import AnyStr
 
 import pytest
 
@@ -28,7 +29,7 @@ def needs(name: str, *others: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(program(name, *others) is None, reason=missing(name))
 
 
-class Started(subprocess.Popen[str]):
+class Started(subprocess.Popen[AnyStr]):
     """A process that does not outlive the `with` block that it is used in, whatever ends that: a failed test, a time limit."""
 
     def __exit__(

@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge_device.inference.accelerator import AcceleratorProcess, Coral
 from edge_device.inference.accelerator.edgetpu import LIBRARY_VARIABLE, load
-from edge_device.inference.interpreter import Interpreter
+from edge_device.inference.interpreter import Interpreter, Runner
 
 TESTS = Path(__file__).parents[2] / "tests"
 SIDE = 224
@@ -52,9 +52,10 @@ def main() -> None:
         with model.open("rb") as file:
             there = AcceleratorProcess(file, Coral())
         pixels = np.random.default_rng(0).integers(0, 256, here.input_shape, np.uint8)
+        runners: tuple[Runner, Runner] = (here, there)
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(ROUNDS):
-            for runner, taken in zip((here, there), times, strict=True):
+            for runner, taken in zip(runners, times, strict=True):
                 start = time.perf_counter()
                 runner.scores(pixels)
                 taken.append(1e3 * (time.perf_counter() - start))

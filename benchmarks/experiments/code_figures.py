@@ -35,6 +35,7 @@ LEANING: Final = re.compile(
 ENTRY: Final = re.compile(r"^    (\*{0,2}\w[\w, *]*?)(?: \([^)]*\))?: (.*)$")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def modules() -> list[Path]:
@@ -91,7 +92,7 @@ def figures() -> dict[str, float | int | list[str]]:
         comments += sum(token.type == tokenize.COMMENT for token in tokens)
         anys += sum(token.type == tokenize.NAME and token.string == "Any" for token in tokens)
         all_functions += functions(tree)
-        for node in (tree, *(one for one in ast.walk(tree) if isinstance(one, (ast.ClassDef, *Function.__args__)))):
+        for node in (one for one in ast.walk(tree) if isinstance(one, DOCUMENTED)):
             if isinstance(node, ast.Module) or node.name[0] != "_":
                 documentable += 1
                 documented += ast.get_docstring(node) is not None
@@ -133,7 +134,7 @@ if __name__ == "__main__":
     if options.fragments:
         for file in modules():
             for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-                if isinstance(node, (ast.Module, ast.ClassDef, *Function.__args__)) and options.fragments in str(file):
+                if isinstance(node, DOCUMENTED) and options.fragments in str(file):
                     for entry in entries(ast.get_docstring(node) or ""):
                         if is_fragment(entry):
                             print(f"{file.relative_to(ROOT)}: {entry}")

@@ -38,7 +38,7 @@ def tiny_model(code: int, version: int, custom: bytes = b"") -> bytes:
         words.extend(values)
         return len(words) - len(values)
 
-    def table(*fields: object) -> int:
+    def table(*fields: "int | tuple[str]") -> int:
         """Fields are numbers, or (place,) for what lies at a word further on; its vtable goes in front."""
         slots = [4 + 4 * index for index in range(len(fields))]
         entries = [4 + 2 * len(fields), 4 + 4 * len(fields), *slots] + [0] * (len(fields) % 2)

@@ -72,7 +72,7 @@ def be_slow_clients(port: int) -> None:
 def smooth_noise(count: int) -> list[Frame]:
     """Frames whose JPEGs are as large as a detailed photo's, 110 kB at the size of the page."""
     small = np.random.default_rng(0).integers(0, 256, (count, 72, 128, 3), np.uint8)
-    return [cv2.resize(one, (1280, 720), interpolation=cv2.INTER_CUBIC) for one in small]  # type: ignore[misc]
+    return [cv2.resize(one, (1280, 720), interpolation=cv2.INTER_CUBIC) for one in small]
 
 
 def run(classifier: Classifier, outlets: Outlets, frames: list[Frame], seconds: float) -> tuple[float, float]:

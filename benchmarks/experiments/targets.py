@@ -160,7 +160,7 @@ def _written(path: Path, data: bytes) -> Path:
 
 def errors_of(python: Path, runtime: str, files: Sequence[Path]) -> list[str]:
     """What a runtime says of each file, empty if it takes it."""
-    command = [python, "-c", LOADS[runtime] + TRY_EACH, *files]
+    command: list[str | Path] = [python, "-c", LOADS[runtime] + TRY_EACH, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"error: {python} ended with status {done.returncode}: {done.stderr[-500:]}")

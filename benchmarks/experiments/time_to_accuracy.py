@@ -30,7 +30,7 @@ def lay_out(data: Path, folder: Path, seed: int) -> None:
 
 
 def baseline(script: Path, folder: Path, weights: Path) -> list[tuple[float, float]]:
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         script,
         "--train",
@@ -48,8 +48,7 @@ def baseline(script: Path, folder: Path, weights: Path) -> list[tuple[float, flo
 def ours(folder: Path, weights: Path) -> list[tuple[float, float]]:
     run = folder.parent / "run"
     program = "from edge_train.cli import app; app()"
-    options = ["--out", run, "--weights", weights]
-    command = [sys.executable, "-c", program, "fit", folder, *options]
+    command: list[str | Path] = [sys.executable, "-c", program, "fit", folder, "--out", run, "--weights", weights]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder.parent / "cache")}
     subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
     with (run / "history.csv").open(newline="") as file:

@@ -32,7 +32,7 @@ from edge_core import Frame, InputSpec, preprocess
 from edge_core.errors import HostError, RuntimeMissingError
 from edge_core.images import encode_jpeg
 
-from ..programs import needs
+from ..programs import Started, needs
 
 
 def module(folder: Path, name: str, *depends: str) -> None:
@@ -112,7 +112,7 @@ def test_a_program_that_is_missing_is_named_with_its_package(tmp_path: Path, mon
     ],
 )
 def test_how_a_machine_ended_is_told(says: str, error: str | None) -> None:
-    with subprocess.Popen(["sh", "-c", says], stdout=subprocess.PIPE, text=True) as process:
+    with Started(["sh", "-c", says], stdout=subprocess.PIPE, text=True) as process:
         running = Running(process, timeout_s=1)
         if error is None:
             assert list(running.lines()) == ["hello"]

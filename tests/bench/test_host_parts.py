@@ -19,6 +19,8 @@ from edge_bench.remote.install import explain, read_wheels
 from edge_bench.remote.wheel import installed_wheel
 from edge_core.errors import HostError
 
+from ..programs import Started
+
 
 @pytest.mark.parametrize(
     "text", ["", "@board", "pi@", "board:", "board:0", "board:65536", "-oProxyCommand=x", "a b", "a@-b", "a@b@c"]
@@ -115,7 +117,7 @@ def test_what_an_installation_failed_of_is_one_line(lines: list[str], said: str)
 def running(tmp_path: Path) -> subprocess.Popen[bytes]:
     """The far end, impatient, with a folder of its own below `tmp_path`."""
     program = Path(far_end.__file__).read_text().replace("PATIENCE_S = 90.0", "PATIENCE_S = 0.5")
-    return subprocess.Popen(
+    return Started(
         [sys.executable, "-c", program],
         env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
         stdin=subprocess.PIPE,

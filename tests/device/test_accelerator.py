@@ -36,7 +36,7 @@ from edge_device.inference.interpreter import Interpreter
 from edge_device.inference.verify import record, verify
 from edge_device.results import Notice
 
-from ..programs import missing, program
+from ..programs import Started, missing, program
 
 HERE = Path(__file__).parent
 PLAIN = (HERE.parent / "models" / "tiny-uint8.tflite").read_bytes()
@@ -355,7 +355,7 @@ process.scores(process.pixels)
     pipe = subprocess.PIPE
     if word == "create-hang":
         happens(word)
-    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, env=environment) as parent:
+    with Started[bytes]([sys.executable, "-c", program], stdin=pipe, stdout=pipe, env=environment) as parent:
         assert parent.stdin and parent.stdout
         if word != "create-hang":
             parent.stdout.readline()

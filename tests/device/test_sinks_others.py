@@ -36,7 +36,7 @@ from edge_device.sinks.webhook import Webhook
 from edge_device.sinks.window import Window
 from edge_device.sources import SourceFrame
 
-from ..programs import needs
+from ..programs import Started, needs
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
 TOOK = Latency(8.1, 0.4, 2.3, 10.8)
@@ -636,7 +636,7 @@ window.close()
 """
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-noreset", "-screen", "0", "320x240x24"]
-    with subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as desktop:
+    with Started(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as desktop:
         os.close(writer)
         try:
             with os.fdopen(reader) as display:

@@ -20,6 +20,8 @@ from edge_core.errors import SourceError
 from edge_device.sources import StandardInput, open_source
 from edge_device.sources.jpegs import MAX_BYTES, UNREADABLE_IN_A_ROW, JpegDecoder, JpegSplitter
 
+from ..programs import Started
+
 
 def jpeg(level: int = 99, height: int = 48, width: int = 64, *flags: int) -> bytes:
     """Of one grey level, with noise in the lower half."""
@@ -213,7 +215,7 @@ def test_standard_input_is_read_where_a_source_is_named() -> None:
     )
     command = [sys.executable, "-c", program]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+    with Started[bytes](command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdin
         assert process.stdout
         for number in range(3):

@@ -28,6 +28,7 @@ from statistics import median
 from typing import ClassVar, Final, Literal
 
 from tests.doubles import LABELS, Broker, Receiver, free_port, picture, tiny
+from tests.programs import Started
 
 from edge_device.inference.accelerator import open_classifier
 from edge_device.live.decisions import Rule
@@ -175,7 +176,7 @@ def supervise(folder: Path, asked: argparse.Namespace, parts: ExitStack) -> int:
         *("--webhook", receiver.url, "--web", str(web), "--metrics", str(metrics)),
     ]
     start_s = time.monotonic()
-    with subprocess.Popen(
+    with Started(
         [sys.executable, "-m", "tests.system.endurance", *options], stderr=subprocess.PIPE, text=True
     ) as process:
         client = threading.Thread(target=watch, args=(f"http://127.0.0.1:{web}", ended))
