@@ -155,8 +155,9 @@ def _whole_jpeg(data: bytes) -> bytes:
     if _jpeg_ends(data):
         return data
     data = data.removesuffix(b"\xff")
-    ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GREY_EIGHTH)
-    if ended is None or not _last_scan(data):
+    whole = _last_scan(data)  # first, as the decoder prints what it thinks of a header without a scan
+    ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GREY_EIGHTH) if whole else None
+    if ended is None:
         raise PictureError("the file is truncated")
     flat = (
         len(ended) - int((ended != ended[-1, -1]).any(axis=1)[::-1].argmax()) if (ended != ended[-1, -1]).any() else 0
