@@ -15,8 +15,8 @@ import numpy as np
 
 from edge_convert.export import export, read_calibration
 from edge_convert.quantize.calibration import representative
+from edge_core.native_stderr import silenced
 from edge_core.run_folder import load_model, read_run
-from edge_device.inference.native_stderr import silenced
 from edge_keras.tf import keras, tf
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_core.errors import PictureError
 from edge_core.image_header import SCAN, Header, format_of, jpeg_segments, read_header
+from edge_core.native_stderr import without_lines
 from edge_core.preprocess import Frame
 
 MAX_PIXELS: Final = 1 << 27
@@ -34,6 +35,8 @@ _REDUCED: Final = {
 
 _GREY_EIGHTH: Final = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 _END: Final = b"\xff\xd9"
+_COMPLAINTS: Final = re.compile(rb"Corrupt JPEG data|Premature end of JPEG file")
+"""What libjpeg writes to standard error of a JPEG that it decodes all the same."""
 
 
 def read_picture(path: Path, covering: int | None = None, levels: Levels = None) -> Frame:
@@ -81,10 +84,15 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels = No
         raise PictureError("a video, not a picture" if format_of(data[:64]) == "video" else "not a picture")
     if header.kind in ("HEIC", "JPEG XL"):
         return _decode_by_pillow(data, header)
-    if header.kind == "JPEG":
-        data = _whole_jpeg(data)
-    elif header.kind == "PNG" and not _png_ends(data):  # OpenCV 5 asks for as much memory as a wrong length says
+    if is_cut(data):
+        with without_lines(_COMPLAINTS):
+            return _decode_by_opencv(_whole_jpeg(data), header, covering, levels)
+    if header.kind == "PNG" and not _png_ends(data):  # OpenCV 5 asks for as much memory as a wrong length says
         raise PictureError("the file is truncated or damaged")
+    return _decode_by_opencv(data, header, covering, levels)
+
+
+def _decode_by_opencv(data: bytes, header: Header, covering: int | None, levels: Levels) -> Frame:
     factor = _shrink(header, covering)
     mode = _REDUCED[factor]
     if header.kind == "AVIF":
@@ -144,7 +152,7 @@ def _jpeg_ends(data: bytes) -> bool:
 
 
 def _whole_jpeg(data: bytes) -> bytes:
-    """The JPEG with an end, where it lacks one but hardly any rows.
+    """A JPEG that lacks its end, with one, if hardly any rows are missing.
 
     Rows that are missing come out of the decoder with one level, that of the last block before them. Where so many rows
     have, the bytes are decoded once more with others behind them: rows that come out the same were there.
@@ -152,8 +160,6 @@ def _whole_jpeg(data: bytes) -> bytes:
     Raises:
         PictureError: more is missing.
     """
-    if _jpeg_ends(data):
-        return data
     data = data.removesuffix(b"\xff")
     whole = _last_scan(data)  # first, as the decoder prints what it thinks of a header without a scan
     ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GREY_EIGHTH) if whole else None
@@ -239,7 +245,7 @@ def _decode_by_pillow(data: bytes, header: Header) -> Frame:
     except PictureError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever the plug-in raises, the file is at fault
-        raise PictureError(f"not a whole {header.kind} picture: {error}") from None
+        raise PictureError(f"not a whole {header.kind} picture: {' '.join(str(error).split())}") from None
     return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
 
 

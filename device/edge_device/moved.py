@@ -42,7 +42,7 @@ MOVED: Final = {
     "edge_device.live_command": "edge_device.cli.live_options",
     "edge_device.motion": "edge_device.frames.motion",
     "edge_device.overlay": "edge_device.frames.overlay",
-    "edge_device.quiet": "edge_device.inference.native_stderr",
+    "edge_device.quiet": "edge_core.native_stderr",
     "edge_device.regions": "edge_device.frames.regions",
     "edge_device.run": "edge_device.inference.streaming",
     "edge_device.service": "edge_device.system.unit_file",

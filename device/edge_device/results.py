@@ -169,6 +169,7 @@ class Status:
         time: seconds since the epoch; `uptime_s` by a clock that does not jump.
         frames: classified. `frames_dropped`: superseded by a newer one before they were looked at. `frames_still`: not
             classified because nothing moved. `frames_unreadable`: could not be decoded.
+            `frames_cut`: JPEGs that lacked their end, and were decoded as far as they go.
         fps: frames classified a second, lately.
         latency: medians, lately. `age_p95_ms`: 95 % of the results were there that soon after the frame.
         source, source_mode: what was asked for, and what was granted ("1280x720 MJPG 30 fps").
@@ -201,6 +202,7 @@ class Status:
     device: str
     threads: int
     frames_unreadable: int = 0
+    frames_cut: int = 0
     fallback: str = ""
     temperature_c: float | None = None
     throttled: tuple[str, ...] = ()

@@ -1,3 +1,5 @@
+import os
+import re
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +14,7 @@ from PIL import Image, ImageOps
 from edge_core.errors import PictureError
 from edge_core.image_header import read_header
 from edge_core.images import decode_picture, is_cut, read_picture
+from edge_core.native_stderr import without_lines
 from edge_core.preprocess import Frame
 
 CORNERS = {(0, 0): (200, 30, 30), (0, 1): (30, 200, 30), (1, 0): (30, 30, 200), (1, 1): (180, 180, 180)}
@@ -143,6 +146,19 @@ def test_a_jpeg_without_its_last_rows_is_decoded_as_far_as_it_goes(progressive: 
     for share in (0.2, 0.5, 0.7, *(() if progressive else (0.9,))):
         with pytest.raises(PictureError, match="truncated"):
             decode_picture(data[: int(share * len(data))])
+
+
+def test_what_is_decoded_as_far_as_it_goes_costs_no_line_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    noise = cv2.resize(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
+    data = cv2.imencode(".jpg", noise)[1].tobytes()
+    cv2.imdecode(np.frombuffer(data[: int(0.985 * len(data))] + b"\xff\xd9", np.uint8), cv2.IMREAD_COLOR)
+    assert "Corrupt JPEG data" in capfd.readouterr().err  # or the test would say nothing
+    decode_picture(data[: int(0.985 * len(data))])
+    with pytest.raises(PictureError, match="truncated"):
+        decode_picture(data[: len(data) // 2])
+    with without_lines(re.compile(b"noise")):
+        os.write(2, b"noise: 1\nanother thread's line\n")
+    assert capfd.readouterr().err == "another thread's line\n"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])

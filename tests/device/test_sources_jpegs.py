@@ -151,6 +151,14 @@ def test_damaged_pictures_are_passed_over_until_there_are_too_many() -> None:
     assert decoder.unreadable == 4 * UNREADABLE_IN_A_ROW - 3
 
 
+def test_pictures_that_lack_their_end_are_counted_and_no_reason_to_drop_a_camera() -> None:
+    decoder = JpegDecoder("camera")
+    for missing in range(2 * UNREADABLE_IN_A_ROW):
+        assert decoder.decode(PICTURES[missing % 3][: -2 - missing % 5]) is not None
+    assert decoder.decode(PICTURES[0]) is not None
+    assert (decoder.cut, decoder.unreadable) == (2 * UNREADABLE_IN_A_ROW, 0)
+
+
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
     """Both ends; the test closes the one that is written to."""

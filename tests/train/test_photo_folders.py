@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 from edge_core.artifact.card import ModelCard
+from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import InputSpecError
 from edge_core.images import decode_picture
 from edge_core.preprocess import InputSpec, parse_levels, preprocess
+from edge_device.sources.pictures import Pictures
 from edge_train.data.audit import Inspection, inspect
-from edge_train.data.dataset import find_dataset
+from edge_train.data.dataset import find_dataset, open_photos
 from edge_train.data.deep import find_deep_photos
 
 
@@ -73,6 +75,57 @@ def test_a_photo_counts_whatever_its_name_is_and_what_does_not_is_named(tmp_path
     warnings = " ".join(found.warnings())
     assert "2 files are JPEGs that lack their end" in warnings
     assert "4 files are not pictures" in warnings
+
+
+DAMAGED = {f"truncated.{kind.lower()}": saved(8, kind)[:500] for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")}
+NO_PHOTOS = {
+    "empty.jpg": b"",
+    "notes.txt": b"words",
+    "clip.mov": b"\0\0\0\x14ftypqt  \0\0\0\0qt  ",
+    "Thumbs.db": b"\xd0\xcf\x11\xe0",
+    "._1.jpg": b"\0\5\x16\7",
+    "@eaDir/thumb.jpg": saved(0, "JPEG"),
+}
+
+
+@pytest.fixture
+def from_phone_and_nas(tmp_path: Path) -> Path:
+    """A folder with photos in many formats, one of them without its end, and with all that is no photo."""
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    folder = tmp_path / "photos"
+    for number, label in enumerate(("cat", "cafe\u0301")):
+        files = {f"2024/{name}": saved(100 * number + seed, kind) for seed, (name, kind) in enumerate(NAMES.items())}
+        files |= DAMAGED | NO_PHOTOS | {"no end": saved(100 * number + 99, "JPEG")[:-2]}
+        for name, data in files.items():
+            (folder / label / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / label / name).write_bytes(data)
+        (folder / label / "broken.jpg").symlink_to("gone.jpg")
+        (folder / label / "circle").symlink_to(".")
+    (folder / "#recycle").mkdir()
+    (folder / "stray.jpg").write_bytes(saved(99, "JPEG"))
+    return folder
+
+
+def test_every_command_uses_the_same_photos_and_names_the_others(from_phone_and_nas: Path) -> None:
+    each = len(NAMES) + 1
+    found = inspected(from_phone_and_nas)
+    trained_on = open_photos(str(from_phone_and_nas), cache=from_phone_and_nas)
+    assert found.counts == {"caf\u00e9": each, "cat": each}
+    assert found.split_counts == trained_on.counts
+    assert found.cut == trained_on.cut == 2
+    assert any("lack their end" in warning for warning in trained_on.warnings())
+    assert {item.path.name for item in found.unusable} == set(DAMAGED)
+    assert sorted(found.unusable, key=str) == sorted(trained_on.unusable, key=str)
+    assert found.passed_over == trained_on.passed_over == find_all_photos(from_phone_and_nas).dropped
+    used = {photo.path for members in trained_on.splits.values() for photo in members}
+    left = {item.path for item in (*found.unusable, *found.passed_over)}
+    whole_folders = {path for path in left if path.is_dir()}
+    everything = {path for path in from_phone_and_nas.rglob("*") if path.is_symlink() or path.is_file()}
+    assert {path for path in everything - used - left if not whole_folders & set(path.parents)} == set()
+    shown: list[Path] = []
+    pictures = Pictures([from_phone_and_nas], lambda path, error: shown.append(path))
+    assert {Path(frame.source) for frame in pictures} == used | {from_phone_and_nas / "stray.jpg"}
+    assert set(shown) >= {item.path for item in found.unusable}
 
 
 def test_classes_that_differ_in_normalization_alone_are_one(tmp_path: Path) -> None:

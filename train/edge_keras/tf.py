@@ -2,7 +2,7 @@
 
 import os
 
-from edge_device.inference.native_stderr import silenced
+from edge_core.native_stderr import silenced
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -10,12 +10,12 @@ from edge_bench.backends import Model, check_shapes
 from edge_bench.backends.contenders import Candidate
 from edge_bench.backends.pixels import PixelModel, dequantised
 from edge_core.errors import ModelFormatError, RuntimeMissingError
+from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
 from edge_device.console import extra_needed
 from edge_device.inference.accelerator import on_accelerator, parse_device
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import RUNTIMES, RuntimeName, Scores
-from edge_device.inference.native_stderr import silenced
 
 NO_DELEGATE: Final = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 

@@ -7,9 +7,9 @@ import numpy as np
 from edge_bench.backends.contenders import Candidate
 from edge_bench.backends.pixels import PixelModel
 from edge_core.errors import ModelFormatError, RuntimeMissingError
+from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Scores
-from edge_device.inference.native_stderr import silenced
 
 
 def open_model(candidate: Candidate) -> PixelModel:

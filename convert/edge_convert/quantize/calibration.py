@@ -15,8 +15,8 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
-from edge_device.inference.native_stderr import silenced
 from edge_keras.tf import keras, tf
 
 Floats = npt.NDArray[np.float32]

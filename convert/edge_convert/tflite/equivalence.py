@@ -10,9 +10,9 @@ import numpy as np
 from edge_convert.tflite.input_rewrite import Entry, RawPixelModel
 from edge_core.artifact.golden import FLOAT, QUANTISED
 from edge_core.errors import CheckFailedError, ModelFormatError
+from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Interpreter, Scores
-from edge_device.inference.native_stderr import silenced
 
 
 def noise(entry: Entry) -> list[Frame]:

@@ -16,8 +16,8 @@ from edge_core.artifact.familiarity import Features, read_detector
 from edge_core.artifact.metadata import is_tflite
 from edge_core.artifact.model_outputs import with_outputs
 from edge_core.errors import ModelFormatError, RuntimeMissingError
+from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame, InputSpec, preprocess
-from edge_device.inference.native_stderr import silenced
 from edge_device.system.packages import older_numpy
 
 RuntimeName = Literal["auto", "ai-edge-litert", "tflite-runtime"]

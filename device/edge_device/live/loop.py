@@ -293,6 +293,7 @@ class Live:
             frames_dropped=capture.dropped,
             frames_still=self._meter.still,
             frames_unreadable=self._source.unreadable,
+            frames_cut=self._source.cut,
             fps=self._meter.fps(now_s),
             latency=self._meter.latency(),
             age_p95_ms=self._meter.age_p95_ms(),

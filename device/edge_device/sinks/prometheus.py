@@ -138,6 +138,7 @@ def _of_status(status: Status) -> Iterator[str]:
         ("frames_dropped_total", "counter", "Superseded before they were looked at.", status.frames_dropped),
         ("frames_still_total", "counter", "Not classified because nothing moved.", status.frames_still),
         ("frames_unreadable_total", "counter", "Could not be decoded.", status.frames_unreadable),
+        ("frames_cut_total", "counter", "Lacked their end, and were decoded as far as they go.", status.frames_cut),
         ("frames_per_second", "gauge", "Classified, lately.", status.fps),
         ("source_open", "gauge", "1 unless the source is away or its picture frozen.", status.source_state == "open"),
         ("source_losses_total", "counter", "How often the source was lost.", status.source_losses),

@@ -138,6 +138,10 @@ class FakeCamera(Source):
     def unreadable(self) -> int:
         return self._decoder.unreadable
 
+    @property
+    def cut(self) -> int:
+        return self._decoder.cut
+
     def open(self) -> Self:
         """Connects to it (again).
 

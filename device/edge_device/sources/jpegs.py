@@ -5,7 +5,7 @@ from typing import Final
 
 from edge_core.errors import PictureError, SourceError
 from edge_core.image_header import SCAN
-from edge_core.images import decode_picture
+from edge_core.images import decode_picture, is_cut
 from edge_core.preprocess import Frame
 
 UNREADABLE_IN_A_ROW: Final = 50
@@ -98,11 +98,13 @@ class JpegDecoder:
 
     Attributes:
         unreadable: how many were damaged.
+        cut: how many lacked their end, and were decoded as far as they go.
     """
 
     def __init__(self, source: str, covering: int | None = None) -> None:
         """`source` is named in errors; `covering` as in `edge_core.images.decode_picture`."""
         self.unreadable = 0
+        self.cut = 0
         self._in_a_row = 0
         self._source = source
         self._covering = covering
@@ -118,6 +120,7 @@ class JpegDecoder:
         except PictureError as error:
             self.damaged(str(error))
             return None
+        self.cut += is_cut(data)
         self.intact()
         return frame
 

@@ -57,6 +57,7 @@ class Reconnecting(Source):
         self._closed = threading.Event()
         self._source: Source | None = None
         self._unreadable_before = 0
+        self._cut_before = 0
         self._said = set[str]()
         try:
             self._opened()
@@ -69,6 +70,11 @@ class Reconnecting(Source):
     def unreadable(self) -> int:
         source = self._source  # another thread may lose it meanwhile
         return self._unreadable_before + (source.unreadable if source else 0)
+
+    @property
+    def cut(self) -> int:
+        source = self._source
+        return self._cut_before + (source.cut if source else 0)
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """Gives frames; raises nothing of its own."""
@@ -121,5 +127,6 @@ class Reconnecting(Source):
     def _release(self) -> None:
         if source := self._source:
             self._unreadable_before += source.unreadable
+            self._cut_before += source.cut
             self._source = None
             source.close()

@@ -107,6 +107,7 @@ class Source:
         state: "waiting" while it is lost and not yet opened again.
         losses: how often it was lost.
         unreadable: pictures so far that could not be decoded, and were passed over.
+        cut: JPEGs so far that lacked their end, and were decoded as far as they go.
     """
 
     live: bool = False
@@ -116,6 +117,10 @@ class Source:
 
     @property
     def unreadable(self) -> int:
+        return 0
+
+    @property
+    def cut(self) -> int:
         return 0
 
     def __iter__(self) -> Iterator[SourceFrame]:

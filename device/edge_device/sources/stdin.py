@@ -49,6 +49,10 @@ class StandardInput(Source):
     def unreadable(self) -> int:
         return self._decoder.unreadable + self._splitter.damaged
 
+    @property
+    def cut(self) -> int:
+        return self._decoder.cut
+
     def __iter__(self) -> Iterator[SourceFrame]:
         """Gives the pictures until the stream ends.
 

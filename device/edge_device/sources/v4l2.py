@@ -79,6 +79,10 @@ class Camera(Source):
     def unreadable(self) -> int:
         return self._decoder.unreadable
 
+    @property
+    def cut(self) -> int:
+        return self._decoder.cut
+
     def __iter__(self) -> Iterator[SourceFrame]:
         """Gives frames without end.
 

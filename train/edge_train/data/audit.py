@@ -14,7 +14,7 @@ from edge_core.images import is_cut
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_train.data.class_balance import imbalance_warning
-from edge_train.data.dataset import Found, divide
+from edge_train.data.dataset import CUT_JPEGS, Found, divide
 from edge_train.data.deep import DeepPhotos, find_deep_photos
 from edge_train.data.near_duplicates import Sketch, look_alike_groups, sketch
 
@@ -88,7 +88,7 @@ class Inspection:
             found.append(unequal)
         for count, what in (
             (len(self.unusable), "cannot be read"),
-            (self.cut, "are JPEGs that lack their end, and are used as far as they go"),
+            (self.cut, f"are {CUT_JPEGS}"),
             (
                 sum(item.reason != LITTER_REASON for item in self.passed_over),
                 "are not pictures, or not in a class, and passed over",

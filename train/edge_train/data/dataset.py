@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ from edge_core.data.photo_folder import (
 )
 from edge_core.data.photo_list import read_list
 from edge_core.errors import CardError, DatasetError
+from edge_core.images import is_cut
+from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_core.statistics import effective_count
 from edge_train.data import signs, tfds
@@ -57,6 +59,7 @@ class PhotoSet:
         passed_over: what else lies in the folder, and why it is not used.
         notes: what was decided about the folder, in whole sentences.
         grouped: why which photos belong together, so that the split does not part them; a line each.
+        cut: number of JPEGs that lack their end, and are decoded as far as they go.
     """
 
     name: str
@@ -70,6 +73,7 @@ class PhotoSet:
     passed_over: tuple[Unusable, ...] = ()
     notes: tuple[str, ...] = ()
     grouped: tuple[str, ...] = ()
+    cut: int = 0
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -78,7 +82,7 @@ class PhotoSet:
 
     def warnings(self) -> list[str]:
         """What makes a test easier than the camera will be, and how little the test photos tell, in words."""
-        found = []
+        found = [f"{self.cut} photos are {CUT_JPEGS}"] if self.cut else []
         for split in HELD_OUT:
             if leaked := leaks(self.splits, split):
                 found.append(
@@ -94,6 +98,8 @@ class PhotoSet:
             )
         return found
 
+
+CUT_JPEGS: Final = "JPEGs that lack their end, and are used as far as they go"
 
 HELD_OUT: Final[tuple[Split, ...]] = ("test", "val")
 
@@ -223,13 +229,19 @@ def open_photos(
         check_labels(labels_of(found.files))
     except CardError as error:  # a folder name with a line break, say
         raise DatasetError(f"{found.folder}: {error}") from error
-    photos, unusable = identify_photos(found.files, track=track)
-    files = [] if found.drawn else [(photo.path, photo.label) for photo in photos]
-    seen = read_photos(
-        files, lambda _, frame: sketch(frame), track=track, label="Looking for photos that belong together"
+    if found.drawn:
+        photos, unusable = identify_photos(found.files, track=track)
+        return divide(found, photos, unusable, seed=seed, sketches={}, mirror=mirror, group_by=group_by)
+
+    def visit(position: int, frame: Frame) -> tuple[Sketch, bool]:
+        return sketch(frame), is_cut(found.files[position][0].read_bytes())
+
+    seen = read_photos(found.files, visit, track=track, label="Looking for photos that belong together")
+    sketches = {photo.sha256: value[0] for photo, value in zip(seen.photos, seen.values, strict=True)}
+    photo_set = divide(
+        found, list(seen.photos), list(seen.unusable), seed=seed, sketches=sketches, mirror=mirror, group_by=group_by
     )
-    sketches = {photo.sha256: value for photo, value in zip(seen.photos, seen.values, strict=True)}
-    return divide(found, photos, unusable, seed=seed, sketches=sketches, mirror=mirror, group_by=group_by)
+    return replace(photo_set, cut=sum(value[1] for value in seen.values))
 
 
 def divide(

@@ -22,7 +22,7 @@ from edge_core.statistics import Estimate
 from edge_device.inference.card_rows import in_words
 from edge_train.data.audit import Inspection, NearDuplicates, spread
 from edge_train.data.class_balance import imbalance_warning, photos_per_class
-from edge_train.data.dataset import Found
+from edge_train.data.dataset import Found, PhotoSet
 from edge_train.evaluation import training_plots as plots
 from edge_train.evaluation.history import Epoch
 from edge_train.evaluation.learning_curve import CURVE_FILE, LearningCurve
@@ -48,6 +48,7 @@ def write_run_report(
     samples: Sequence[Frame],
     sample_labels: Sequence[str],
     curve: LearningCurve | None = None,
+    photos: PhotoSet | None = None,
 ) -> None:
     """Writes `report.html`, its pictures as PNG files and its figures as `evaluation.json` into a run folder.
 
@@ -59,6 +60,7 @@ def write_run_report(
         samples: what training saw, uint8 RGB, one shape.
         sample_labels: True labels of the samples.
         curve: whether more photos would help, if that is known; its figures become `learning_curve.json`.
+        photos: the dataset, whose files that were left out are listed.
 
     Raises:
         OutputError: a file cannot be written.
@@ -133,6 +135,7 @@ def write_run_report(
         sections.append(page.section("Would more photos help?", *_would_more_help(curve, drawn["learning_curve"])))
     if card.dataset:
         sections.append(page.section("Photos", _counts(card.dataset.counts, card.labels)))
+    sections += _left_out(photos) if photos else []
     subtitle = f"{len(evaluation.judged)} test photos that training has never seen, {len(card.labels)} classes"
     page.write_page(folder / REPORT_FILE, page.page(title, subtitle, *sections))
 
@@ -187,20 +190,22 @@ def _write_inspection(inspection: Inspection, found: Found, folder: Path) -> Non
     ]
     if inspection.near:
         sections.append(page.section("Near-duplicates", *_near(inspection.near)))
-    for title, groups in (
-        ("The same content in several classes", inspection.contradicted),
-        ("The same content more than once", inspection.repeated),
-    ):
-        if groups:
-            sections.append(
-                page.section(title, page.listing(", ".join(str(photo.path) for photo in group) for group in groups))
-            )
-    if inspection.unusable:
-        sections.append(
-            page.section("Unreadable", page.listing(f"{item.path}: {item.reason}" for item in inspection.unusable))
-        )
+    sections += _left_out(inspection)
     subtitle = f"{inspection.photos} photos of {len(inspection.counts)} classes"
     page.write_page(folder / REPORT_FILE, page.page(inspection.name, subtitle, *sections))
+
+
+def _left_out(found: Inspection | PhotoSet) -> list[Html]:
+    """Sections on what of a folder is not used, or used once; none where there is nothing of the kind."""
+    copies = (
+        ("The same content in several classes, left out", found.contradicted),
+        ("The same content more than once, used once", found.repeated),
+    )
+    lines = {title: [", ".join(str(photo.path) for photo in group) for group in groups] for title, groups in copies}
+    lines["Unreadable"] = [f"{item.path}: {item.reason}" for item in found.unusable]
+    lines["Passed over"] = [f"{item.path}: {item.reason}" for item in found.passed_over]
+    lines["How the folder was read"] = list(found.notes)
+    return [page.section(title, page.listing(part)) for title, part in lines.items() if part]
 
 
 def _summary(card: ModelCard, evaluation: Evaluation) -> Html:

@@ -366,8 +366,9 @@ def _test_and_write(
             write_scalars(beside / "tensorboard", history.epochs)
         shown = train.photos[:: max(1, len(train.photos) // SAMPLES)][:SAMPLES]
         as_trained = view_photos(shown, replace(as_seen, numbers=request.views))
+        shown_labels = [photo.label for photo in shown]
         write_run_report(
-            beside, card, history.epochs, evaluation, as_trained, [photo.label for photo in shown], material.curve
+            beside, card, history.epochs, evaluation, as_trained, shown_labels, material.curve, request.photos
         )
 
     with folder_written_whole(out) as beside:

@@ -87,6 +87,10 @@ class HttpCamera(Source):
     def unreadable(self) -> int:
         return self._decoder.unreadable + self._damaged
 
+    @property
+    def cut(self) -> int:
+        return self._decoder.cut
+
     def __iter__(self) -> Iterator[SourceFrame]:
         """Gives pictures without end.
 
