@@ -50,7 +50,7 @@ class FeatureSet:
 def fit_detector(layers: Sequence[Layer], train: FeatureSet, validation: FeatureSet) -> Detector | None:
     """Fits the distances on training photos, and the familiarity on validation photos.
 
-    Distances, chosen by the figures in convert/README.md: what 64 principal components leave of the last layer's features
+    Distances, chosen by the figures in docs/reference/foreign.md: what 64 principal components leave of the last layer's features
     (Wang et al., "ViM", 2022, without the logit); what 16 leave of their square roots, which makes small features count;
     and of each map before the Mahalanobis distance to the nearest class mean (Lee et al., 2018), its covariance shrunk by half.
 

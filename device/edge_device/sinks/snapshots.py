@@ -37,8 +37,7 @@ class Kept:
 class Snapshots(Sink):
     """Writes FOLDER/LABEL/TIME.jpg, and what the model said of it beside it as TIME.json.
 
-    LABEL is the model's best, right or wrong, or `_nothing` of a frame that is foreign to it: `edge-train fit` learns from
-    that folder what is none of the classes. Move the pictures to where they belong, and `edge-train fit FOLDER` reads
+    LABEL is the model's best, right or wrong, or `_nothing` of a frame that is foreign to it. Move the pictures to where they belong, and `edge-train fit FOLDER` reads
     them. A picture that was moved, or whose .json was removed, is never removed by this sink; of the others the oldest
     are, beyond `max_files` and `max_bytes`.
     """
