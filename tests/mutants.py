@@ -161,6 +161,15 @@ CONTRACTS: Final[dict[str, Contract]] = {
         ),
         ("tests/core/test_tflite_file.py",),
     ),
+    "familiarity": Contract(
+        (
+            Part(
+                "edge_core.artifact.familiarity",
+                ("STRANGE", "STRANGE_WEIGHT", "Term", "Detector", "parse_detector", "_check", "_terms"),
+            ),
+        ),
+        ("tests/core/test_familiarity.py",),
+    ),
 }
 
 EQUIVALENT: Final[dict[tuple[str, str], str]] = {

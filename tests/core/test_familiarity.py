@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_core.artifact.familiarity import (
+    MAX_BYTES,
     Detector,
     Header,
     Layer,
@@ -120,3 +121,92 @@ def test_a_newer_format_is_told_as_such() -> None:
     newer = detector().to_bytes().replace(b"familiarity 1", b"familiarity 2", 1)
     with pytest.raises(ModelFormatError, match="newer edge-mobilenet"):
         parse_detector(newer)
+
+
+def test_the_distance_from_a_class_center_is_that_of_unit_vectors() -> None:
+    nearest = detector().terms[1]
+    assert nearest.distance(features(30, 40)) == pytest.approx(math.sqrt(0.4))  # (0.6, 0.8) from (0, 1)
+    assert nearest.distance(features(40, 30)) == pytest.approx(math.sqrt(0.4))
+    assert nearest.distance(features(-1)) == pytest.approx(math.sqrt(2))
+
+
+def test_a_residual_is_what_the_directions_leave_of_the_way_from_the_mean() -> None:
+    residual = detector().terms[0]
+    assert residual.distance(features(9, 16)) == pytest.approx(0.8)  # of the roots: 3, 4
+    mean = np.array([[0.2, 0.3, -0.1, 0.05, 0, 0]], np.float32)
+    moved = Term(replace(residual.shape, root=False), residual.matrix, mean)
+    for values in ([3, -4, 0, 0, 0, 0], [1, 2, 3, -4, 5, 6]):
+        apart = np.array(values) / np.linalg.norm(values) - mean[0]
+        assert moved.distance(np.array(values, float)) == pytest.approx(np.linalg.norm(apart[1:]), abs=1e-7)
+    rooted = Term(residual.shape, residual.matrix, mean)
+    assert rooted.distance(features(9, -16)) == pytest.approx(moved.distance(features(3, -4)))
+
+
+def test_an_anomaly_counts_three_times_from_two_spreads_on() -> None:
+    one = detector().terms[0]
+    for spreads, anomaly in ((-1, -1), (1, 1), (2, 2), (3, 5), (10, 26)):
+        distance = one.shape.median + spreads * one.shape.spread
+        other = math.sqrt(1 - distance**2)
+        assert one.anomaly(features(other**2, distance**2)) == pytest.approx(anomaly, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "familiarity"),
+    [(-9, 1), (-4, 1), (-2, 0.75), (1, 0.3), (2, 0.1), (2.5, 0.1 / math.e), (3, 0.1 / math.e**2)],
+)
+def test_a_familiarity_lies_between_those_of_photos_and_falls_beyond_them(anomaly: float, familiarity: float) -> None:
+    good = detector()
+    flat = [replace(term.shape, median=-anomaly / 2 * 1e9, spread=1e9) for term in good.terms]
+    terms = tuple(Term(shape, term.matrix, term.centers) for shape, term in zip(flat, good.terms, strict=True))
+    found = Detector(replace(good.header, terms=tuple(flat)), terms).familiarity([features(3), features(7)])
+    assert found == pytest.approx(familiarity, abs=1e-6)
+
+
+def with_terms(**change: object) -> Detector:
+    """The detector of above, of whose first distance something else is told."""
+    good = detector()
+    first = replace(good.header.terms[0], **change)  # type: ignore[arg-type]
+    return Detector(replace(good.header, terms=(first, good.header.terms[1])), good.terms)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"kind": "other"}, {"layer": 2}, {"layer": -1}, {"spread": 0.0}, {"directions": -1}, {"centers": 0}),
+        *({"directions": 0}, {"directions": 2}, {"directions": MAX_BYTES + 1}, {"centers": MAX_BYTES + 1}),
+    ],
+)
+def test_a_distance_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ModelFormatError, match=r"familiarity\.bin is damaged"):
+        parse_detector(with_terms(**change).to_bytes())
+
+
+def repeated(layers: int, terms: int) -> Detector:
+    good = detector()
+    own = (good.terms[0],) * terms
+    header = replace(good.header, layers=good.header.layers[:1] * layers, terms=tuple(one.shape for one in own))
+    return Detector(header, own)
+
+
+def test_the_number_of_layers_and_of_distances_is_bounded() -> None:
+    assert len(parse_detector(repeated(8, 16).to_bytes()).terms) == 16
+    for layers, terms in ((9, 16), (8, 17)):
+        with pytest.raises(ModelFormatError, match="layers and"):
+            parse_detector(repeated(layers, terms).to_bytes())
+
+
+def test_too_few_bytes_and_too_many_are_told() -> None:
+    good = detector().to_bytes()
+    for data, told in (
+        (good[:-1], "cut off"),
+        (good + b"\0", "1 bytes are left over"),
+        (good + bytes(400_000), "newer"),
+    ):
+        with pytest.raises(ModelFormatError, match=told):
+            parse_detector(data)
+
+
+def test_a_center_that_is_no_number_is_refused() -> None:
+    data = detector().to_bytes()
+    with pytest.raises(ModelFormatError, match="not finite"):
+        parse_detector(data[:-4] + np.float32(math.nan).tobytes())
