@@ -155,3 +155,8 @@ def test_labels_that_cannot_name_outputs_are_refused(labels: list[str]) -> None:
         check_labels(labels)
     with pytest.raises(CardError):
         ModelCard(labels=tuple(labels), input=InputSpec())
+
+
+def test_the_label_that_is_there_twice_is_named() -> None:
+    with pytest.raises(CardError, match="the label 'caf\u00e9' is there more than once"):
+        check_labels(["daisy", "caf\u00e9", "cafe\u0301"])
