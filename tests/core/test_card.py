@@ -160,3 +160,9 @@ def test_labels_that_cannot_name_outputs_are_refused(labels: list[str]) -> None:
 def test_the_label_that_is_there_twice_is_named() -> None:
     with pytest.raises(CardError, match="the label 'caf\u00e9' is there more than once"):
         check_labels(["daisy", "caf\u00e9", "cafe\u0301"])
+
+
+@pytest.mark.parametrize("label", ["\ud800", "caf\udce9", "\udfffa"])
+def test_a_folder_name_that_is_not_utf8_is_no_label(label: str) -> None:
+    with pytest.raises(CardError, match="one line of text"):
+        check_labels(["daisy", label])
