@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_core.artifact.card import Backbone, Dataset, ModelCard, check_labels
+from edge_core.artifact.card import SCHEMA, Backbone, Dataset, ModelCard, check_labels
 from edge_core.errors import CardError
 from edge_core.preprocess import InputSpec
 from edge_core.statistics import Estimate
@@ -71,6 +71,11 @@ def test_any_card_survives_its_text(labels: list[str], spec: InputSpec, training
 
 def test_the_same_card_gives_the_same_text() -> None:
     assert ModelCard.from_text(CARD.to_text()).to_text() == CARD.to_text()
+
+
+def test_the_text_is_for_people_too() -> None:
+    text = ModelCard(("café", "daisy"), InputSpec()).to_text()
+    assert text.startswith(f'{{\n  "schema": "{SCHEMA}",\n  "labels": [\n    "café",\n    "daisy"\n  ],\n')
 
 
 @given(st.sampled_from(PATHS), json_values | st.just(...))
