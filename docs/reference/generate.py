@@ -3,6 +3,7 @@
 MkDocs runs it (plugin gen-files); the page exists only in the built site, so it cannot differ from the code.
 """
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -22,7 +23,7 @@ def pages(name: str, command: Any, level: int) -> Iterator[str]:
     """A command and all commands below it, as Markdown."""
     context = command.context_class(command, info_name=name)
     yield f"{'#' * level} {name}\n"
-    yield f"{(command.help or '').strip()}\n"
+    yield re.sub(r"\[/?bold\]", "`", command.help or "").strip() + "\n"
     if hasattr(command, "list_commands"):
         for child in command.list_commands(context):
             below = command.get_command(context, child)
@@ -42,7 +43,7 @@ def record(parameter: Any, context: Any) -> str:
     if not found:
         return ""
     names, text = found
-    return f"| `{cell(names)}` | {cell(text).replace('<', '&lt;')} |"
+    return f"| `{names}` | {cell(text).replace('<', '&lt;')} |"
 
 
 def cell(text: str) -> str:

@@ -14,7 +14,7 @@ Adversarial = Literal["", "fgsm", "pgd"]
 
 @dataclass(frozen=True)
 class Settings:
-    """The defaults were chosen on flowers and on cats and dogs (train/README.md has the figures).
+    """The defaults were chosen on flowers and on cats and dogs (docs/results/training.md has the figures).
 
     Attributes:
         seed: Random seed for weights, augmentations and order of photos; the split has a seed of its own.
@@ -41,7 +41,7 @@ class Settings:
         adversarial: attack whose pictures all layers are trained on after fine-tuning; empty for none. At the learning
             rate of pruning and clustering.
         adversarial_epsilon: how far those may be from the photo, in grey levels of any channel of a pixel. With 2, all
-            that the network knew was lost in the two trainings that were tried (train/README.md).
+            that the network knew was lost in the two trainings that were tried (docs/results/training.md).
         adversarial_epochs: Number of epochs of training on adversarial pictures.
         float32: whether a GPU computes in float32 even where float16 is faster, so that losses are those of a processor.
     """

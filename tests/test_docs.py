@@ -1,0 +1,122 @@
+"""Every command in the Markdown files parses against the commands there are, and every link within them leads somewhere."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import typer
+
+from .test_advice import APPS, HANDED_ON, OWN_PARSER, command_of
+
+ROOT: Final = Path(__file__).parents[1]
+PAGES: Final = sorted({*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *(ROOT / "docs").rglob("*.md")})
+GENERATED: Final = {"commands.md"}
+"""Pages that exist only in the built site."""
+
+_CODE: Final = re.compile(r"(?:^ {4,}(\S[^\n]*)$)|(?:^```[^\n]*\n(.*?)^```)", re.MULTILINE | re.DOTALL)
+_LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def code_lines(text: str) -> Iterator[str]:
+    """Lines of the indented and fenced blocks of a page; a line that ends in a backslash is joined with the next one."""
+    for match in _CODE.finditer(text.replace("\\\n", " ")):
+        yield from (match[1] or match[2]).splitlines()
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Words of each command of ours in a page's code, from its name on."""
+    for line in code_lines(text):
+        found = re.match(r"(?:sudo )?(?:pi/bin/)?(edge-(?:run|convert|train|bench)\s.*)", line)
+        if found:
+            plain = re.sub(r"\$\(.*?\)", "FILE", found[1])
+            yield shlex.split(plain.partition(" | ")[0].partition(" > ")[0], comments=True)
+
+
+def faults(words: list[str]) -> list[str]:
+    """What keeps a command from being parsed: a command, an option, a value or an argument that it does not take."""
+    name, *rest = words
+    path, command = command_of(APPS[name], name, [word for word in rest if not word.startswith("-")])
+    if command is None or hasattr(command, "commands"):
+        return [f"{' '.join(path)} is not a command"]
+    given = [word for word in rest[len(path) - 1 :] if not word.startswith("@")]
+    if path[:2] in OWN_PARSER:
+        options = {word for word in given if word.startswith("-")}
+        return [f"no option {word}" for word in sorted(options - OWN_PARSER[path[:2]])]
+    if path in HANDED_ON:
+        own = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+        while at := [index for index, word in enumerate(given) if word in own]:
+            del given[at[0] : at[0] + 2]
+        command = typer.main.get_command(APPS["edge-run"]).commands["live"]  # type: ignore[attr-defined]
+    try:
+        command.make_context(path[-1], given)
+    except Exception as error:  # noqa: BLE001 - whatever the parser says, of whichever click Typer brings
+        return [getattr(error, "message", None) or repr(error)]
+    return []
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of a page's headings, as Python-Markdown and GitHub make them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_parse(page: Path) -> None:
+    wrong = [f"{shlex.join(words)}: {why}" for words in commands(page.read_text("utf-8")) for why in faults(words)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_there_are_commands_to_parse() -> None:
+    assert sum(1 for page in PAGES for _ in commands(page.read_text("utf-8"))) > 100
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    wrong = []
+    for link in _LINK.findall(text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        if target.name in GENERATED:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
+            wrong.append(link)
+    assert not wrong, wrong
+
+
+def test_targets_of_make_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z][\w-]*)(?=[^=\n]*:(?!=))", makefile, re.MULTILINE))
+    named = {
+        (str(page.relative_to(ROOT)), target)
+        for page in PAGES
+        for target in re.findall(r"(?:^ {4,}|`)make\s+([a-z][\w-]*)", page.read_text("utf-8"), re.MULTILINE)
+    }
+    assert len(named) > 20
+    assert not {where for where in named if where[1] not in targets}
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("edge-train fit photos/ --out runs/x", False),
+        ("edge-train fit --out runs/x", True),
+        ("edge-train fit photos/ more/", True),
+        ("edge-train fit photos/ --backbone resnet51", True),
+        ("edge-train fit photos/ --epochs many", True),
+        ("edge-train fit photos/ --epoch", True),
+        ("edge-train explain heatmap run a.jpg --photos 3", False),
+        ("edge-train explain", True),
+        ("edge-train doctor --fix", True),
+        ("edge-run live m.tflite @porch.txt", False),
+        ("sudo pi/bin/edge-run service install m.tflite --name x --source 0", False),
+        ("sudo pi/bin/edge-run service install m.tflite --sauce 0", True),
+    ],
+)
+def test_a_wrong_command_would_be_found(line: str, wrong: bool) -> None:
+    assert bool([why for words in commands(f"\n    {line}\n") for why in faults(words)]) is wrong
