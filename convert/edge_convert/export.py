@@ -344,11 +344,13 @@ def _refusal(bench: Workbench, candidate: Candidate, limits: Limits) -> str:
                 f" {item.path} ({item.full_size} became {item.converted})" for item in comparison.changed[:3]
             )
             parts.append(f"Changed:{changed}, {len(comparison.changed)} in all.")
-        parts.append("Nothing was written; try --recipe auto, or allow it with --max-drop or --force")
+        parts.append("Nothing was written, nor a report; try --recipe auto, or write both with --max-drop or --force")
     elif refused := [name for name in limits.checks() if not candidate.verdicts[name].ok]:
         other = bench.that_would(limits)
         able = f"--recipe {other} gives a file that it takes" if other else "so is what int8, float16 and float32 give"
-        parts.append(f"Nothing was written; {', '.join(refused)}: {able}")
+        parts.append(f"Nothing was written, nor a report; {', '.join(refused)}: {able}")
     else:
-        parts.append("Nothing was written; --recipe auto looks for one that keeps to it, --force allows it")
+        parts.append(
+            "Nothing was written, nor a report; --recipe auto looks for one that keeps to it, --force writes both"
+        )
     return " ".join(parts)

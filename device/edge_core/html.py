@@ -202,7 +202,9 @@ small { color: var(--quiet); font-size: .78rem; line-height: 1.3; }
 .gallery figure { margin: 0; }
 figure img { padding: .4rem; }
 .gallery img { width: 100%; padding: 0; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; background: /* a shadow at the right edge while there is more to scroll to */
+  linear-gradient(to left, var(--ground) 30%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to left, #0005, transparent) right / .8rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 td { white-space: nowrap; }
 th, td { padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400; }
@@ -211,7 +213,6 @@ tbody th { min-width: 6rem; overflow-wrap: anywhere; }
 @media (max-width: 30rem) {
   table { font-size: .85rem; }
   th, td { padding-right: .4rem; }
-  td { white-space: normal; }
   tbody th { min-width: 4rem; }
 }
 thead th { color: var(--quiet); font-size: .85rem; }

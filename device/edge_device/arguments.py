@@ -1,5 +1,6 @@
 """What the four commands have in common in reading their command lines."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,16 @@ _HINTS: Final = {
 
 
 class Commands(TyperGroup):
-    """A group of commands that takes `@FILE` for the options in a file, and refuses an option that is given twice."""
+    """A group of commands that takes `@FILE` for the options in a file, and refuses an option that is given twice.
+
+    Its help texts are wrapped by the terminal's width, wherever a docstring has its line ends.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for command in self.commands.values():
+            if command.help:
+                command.help = unwrapped(command.help)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, expanded(args) if ctx.parent is None else args)
@@ -25,6 +35,11 @@ class Commands(TyperGroup):
         if command is not None:
             refuse_repeated(command, name or "", rest)
         return name, command, rest
+
+
+def unwrapped(text: str) -> str:
+    """Paragraphs, a line each, with an empty line between them."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text))
 
 
 def expanded(words: Sequence[str]) -> list[str]:

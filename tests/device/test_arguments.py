@@ -4,7 +4,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edge_device.arguments import expanded
+from edge_device.arguments import expanded, unwrapped
 from edge_device.cli import app
 from edge_device.cli.service import _parsed
 
@@ -52,3 +52,8 @@ def test_options_are_read_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(typer.BadParameter, match="cannot be read"):
         expanded(["live", f"@{tmp_path}/none"])
     assert "stands for the options" in CliRunner().invoke(app, ["live", "@none.txt"], terminal_width=200).output
+
+
+def test_a_help_text_breaks_where_its_paragraphs_end_and_nowhere_else() -> None:
+    assert unwrapped("Show it.\n\n  The first\n  half.\n\nExample: x") == "Show it.\n\nThe first half.\n\nExample: x"
+    assert "verified and taken up" in CliRunner().invoke(app, ["live", "--help"]).output  # in one line of the terminal

@@ -1,6 +1,7 @@
 """What training writes, how it recovers, and what it never does."""
 
 import csv
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -139,14 +140,19 @@ def weights_of(run: Path) -> list[np.ndarray]:
 def test_an_interrupted_run_goes_on_to_the_same_result(colour_photos: Path, tmp_path: Path) -> None:
     settings = Settings(epochs=3, views=3, batch=8)
     straight = train(colour_photos, tmp_path / "a" / "run", settings)
-    interruptions = 0
+    interruptions, said = 0, list[str]()
     for at in (15, 4, 10_000):  # steps and batches, counted by hand: in epoch 2, then in epoch 3, then never
         try:
-            again = train(colour_photos, tmp_path / "b" / "run", settings, track=Interrupter(at))
+            again = train(colour_photos, tmp_path / "b" / "run", settings, track=Interrupter(at), say=said.append)
         except KeyboardInterrupt:
             interruptions += 1
             assert not (tmp_path / "b" / "run").exists()
     assert interruptions == 2
+    assert [re.sub(" after epoch.*", "", line) for line in said if " on after " in line] == [
+        *("the same command goes on", "going on") * 2
+    ]
+    told = [int(epoch) for line in said for epoch in re.findall(r"on after epoch (\d+)", line)]
+    assert told == [1, 1, 2, 2]
     assert [epoch.val_accuracy for epoch in again.history] == [epoch.val_accuracy for epoch in straight.history]
     for one, other in zip(weights_of(straight.folder), weights_of(again.folder), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)

@@ -8,7 +8,7 @@ from edge_keras.plot_text import LABEL, plain
     [
         ("Glas & Flaschen", "Glas & Flaschen"),
         ("$x_1$", r"\$x_1\$"),
-        ("cat \U0001faaf\ufe0f", "cat [khanda]"),
+        ("cat \U0001f408", "cat [cat]"),
         ("tab\there", "tab here"),
         ("gone\udc80", r"gone\udc80"),
     ],

@@ -41,9 +41,9 @@ def plain(text: str, longest: int | None = None) -> str:
 
 def _described(character: str) -> str:
     category = unicodedata.category(character)
-    if category[0] in "CZ":  # control characters, and those that join others to one emoji
-        return " " if category in ("Cc", "Zs") else ""
-    if category[0] == "M":
+    if category in ("Cc", "Zs"):
+        return " "
+    if category == "Cf" or category[0] == "M":  # what joins others to one emoji, or colors it
         return ""
     name = unicodedata.name(character, "").lower()
     return f"[{name}]" if name and category[0] == "S" else f"U+{ord(character):04X}"

@@ -20,7 +20,7 @@ from edge_bench.results.report import Report, Settings
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import CheckFailedError, ReportError
 from edge_core.files import require_writable, written_whole
-from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track
+from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track, working
 from edge_device.next_step import say_next, say_next_live
 
 T = TypeVar("T")
@@ -51,9 +51,14 @@ def run(
     ] = None,
     held_out_by: Annotated[
         list[Path] | None,
-        typer.Option(metavar="RUN", help="Test on photos that this run, too, has never seen; its model gets no row."),
+        typer.Option(
+            metavar="RUN",
+            help="Another run whose training photos are left out of the test, too. Its model is not measured. May be repeated.",
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for bench.json, .csv, .png and .html.")] = Path("bench"),
+    out: Annotated[
+        Path, typer.Option(help="Folder to write, with bench.json, bench.csv, bench.png and bench.html.")
+    ] = Path("bench"),
     runtime: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,21 +72,27 @@ def run(
     ] = None,
     delegate: Annotated[
         list[str] | None,
-        typer.Option(help=f"{', '.join(DELEGATES)}, or coral:usb:0; XNNPACK by default. May be repeated."),
+        typer.Option(
+            help=f"Delegate that computes the .tflite files: {', '.join(DELEGATES)}, or coral:usb:0. Default: XNNPACK. May be repeated: a row each."
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.25, help="Longest time that each row is measured for, in seconds.")
     ] = 10.0,
     precision: Annotated[
-        str, typer.Option(metavar="SHARE", help="Stop earlier, once all medians and ratios are known this well.")
+        str, typer.Option(metavar="SHARE", help="Precision of all medians and ratios at which measuring stops earlier.")
     ] = "2%",
-    frame_size: Annotated[str, typer.Option(help="Size of the camera frames that are timed.")] = "1280x720",
+    frame_size: Annotated[str, typer.Option(help="Width and height of the camera frames that are timed.")] = "1280x720",
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Accuracy under 15 corruptions at 5 severities, too; takes long.")
+        bool,
+        typer.Option(
+            "--robustness", help="Also measure accuracy under 15 corruptions at 5 severities, which takes long."
+        ),
     ] = False,
-    robustness_photos: Annotated[int, typer.Option(min=1, help="Photos to corrupt, at most.")] = 200,
+    robustness_photos: Annotated[int, typer.Option(min=1, help="Largest number of photos to corrupt.")] = 200,
     sustained: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Let each row run alone for so long afterwards: 90s, 10m.")
+        str | None,
+        typer.Option(metavar="TIME", help="Time for which each row runs alone afterwards: 90s, 10m. Default: none."),
     ] = None,
     power_csv: Annotated[
         Path | None,
@@ -89,7 +100,9 @@ def run(
             metavar="FILE", help="Log of a power meter, with the columns time (seconds since 1970) and watts."
         ),
     ] = None,
-    cold_starts: Annotated[int, typer.Option(min=1, help="Processes started for each row to time the start.")] = 3,
+    cold_starts: Annotated[
+        int, typer.Option(min=1, help="Number of processes started for each row to time the start.")
+    ] = 3,
     seed: Annotated[int, typer.Option(help="Random seed of the benchmark order.")] = 0,
     host: Annotated[
         list[str] | None,
@@ -108,17 +121,21 @@ def run(
         ),
     ] = None,
     wheels: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="All wheels that a board without internet installs.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder with all wheels that a board without internet installs."),
     ] = None,
     keep_env: Annotated[
-        bool, typer.Option("--keep-env", help="Leave the installed packages on boards: the next run begins sooner.")
+        bool,
+        typer.Option(
+            "--keep-env", help="Leave the installed packages on the boards, so that the next run begins sooner."
+        ),
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Accuracy, latency, size and memory of models beside the first one.
+    """Measure accuracy, latency, size and memory of models, and compare them with the first one.
 
-    Accuracy is on photos that none of the runs has ever seen. Every row runs in a process of its own, and they take turns.
+    Accuracy is measured on photos that none of the runs has ever seen. Every row runs in a process of its own, and they take turns.
 
     Example: edge-bench run runs/flowers flowers-int8.tflite --threads 1,4 --out bench/pi4
 
@@ -141,7 +158,8 @@ def run(
         folders = _folders(out, host or [])
         for folder in folders.values():
             check_out(folder)
-        import edge_bench.render.chart  # noqa: F401 - or a missing matplotlib would be told of after all the work
+        with working("Loading what draws the report"):
+            import edge_bench.render.chart  # noqa: F401 - or a missing matplotlib would be told of after all the work
 
         if host:
             from edge_bench.remote import Setup, run_on_hosts
@@ -195,44 +213,60 @@ def robustness(
         str,
         typer.Option(
             metavar="NAME[,NAME...]",
-            help="pgd, fgsm: pictures made against RUN and shown to all. square: each row asked for its scores.",
+            help="Attacks to try. pgd and fgsm make pictures against RUN and show them to all rows; square asks each row for its scores.",
         ),
     ] = "pgd,square",
     epsilon: Annotated[
-        str, typer.Option(metavar="N[,N...]", help="Grey levels that any channel of any pixel may change by.")
+        str,
+        typer.Option(metavar="N[,N...]", help="Largest changes of any channel of any pixel, in gray levels of 255."),
     ] = "1,2,4,8",
-    photos: Annotated[int, typer.Option(min=1, help="Held-out photos to attack, at most.")] = 200,
+    photos: Annotated[int, typer.Option(min=1, help="Largest number of held-out photos to attack.")] = 200,
     steps: Annotated[int, typer.Option(min=1, max=10_000, help="Number of PGD steps.")] = 10,
-    square_photos: Annotated[int, typer.Option(min=1, help="Photos for square, of those above, at most.")] = 50,
+    square_photos: Annotated[int, typer.Option(min=1, help="Largest number of these photos that square attacks.")] = 50,
     queries: Annotated[
         int, typer.Option(min=1, max=100_000, help="Number of Square Attack queries for each photo and epsilon.")
     ] = 500,
     surrogate: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Make the pictures against this run: then no row is at a disadvantage."),
+        typer.Option(
+            metavar="RUN",
+            help="Run against which the pictures are made instead of RUN, so that no row is at a disadvantage.",
+        ),
     ] = None,
     quantised: Annotated[
-        bool, typer.Option("--quantised", help="Make them against the weights that it has for 8 bits, by fit --qat.")
+        bool,
+        typer.Option(
+            "--quantised", help="Make the pictures against the run's weights for 8 bits, which fit --qat has trained."
+        ),
     ] = False,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="PHOTOS", help="Attack photos of this folder, less what the runs were trained on."),
+        typer.Option(
+            metavar="PHOTOS",
+            help="Photo folder to attack; photos that the runs were trained on are left out. Default: the runs' test photos.",
+        ),
     ] = None,
     held_out_by: Annotated[
         list[Path] | None,
-        typer.Option(metavar="RUN", help="Only photos that this run, too, has never seen; its model gets no row."),
+        typer.Option(
+            metavar="RUN",
+            help="Another run whose training photos are left out, too. Its model is not attacked. May be repeated.",
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Random seed of the starting points, the squares and the noise.")
     ] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for robustness.json, .csv, .png and .html.")] = Path("robustness"),
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder to write, with robustness.json, robustness.csv, robustness.png and robustness.html."),
+    ] = Path("robustness"),
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Accuracy on adversarial pictures: is the quantised model easier to fool than the full-size one?
+    """Measure accuracy on adversarial pictures: is the quantised model easier to fool than the full-size one?
 
-    Pictures hold whole grey levels, are saved as PNG and read again. Beside them random noise of the same size, which tells
-    what an attack has to beat. 200 photos of 160 pixels take about ten minutes on two cores.
+    Pictures hold whole grey levels, are saved as PNG and read again. Random noise of the same size is shown, too, which
+    tells what an attack has to beat. 200 photos of 160 pixels take about ten minutes on two cores.
 
     Example: edge-bench robustness runs/flowers flowers-float16.tflite flowers-int8.tflite --out robustness
     """
@@ -310,12 +344,12 @@ def compare(
 def profile(
     file: Annotated[Path, typer.Argument(metavar="FILE.tflite", show_default=False)],
     threads: Annotated[int, typer.Option(min=1, help="Number of threads for one inference.")] = 1,
-    xnnpack: Annotated[bool, typer.Option(help="Let XNNPACK take what it can.")] = True,
-    runs: Annotated[int, typer.Option(min=4, help="Inferences to profile.")] = 50,
+    xnnpack: Annotated[bool, typer.Option(help="Whether XNNPACK computes the operators that it can.")] = True,
+    runs: Annotated[int, typer.Option(min=4, help="Number of inferences to profile.")] = 50,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Where a model's time goes, operator by operator, and what fell out of the delegate.
+    """Show where a model's time goes, operator by operator, and which operators fell out of the delegate.
 
     Example: edge-bench profile flowers-int8.tflite --threads 1
     """
@@ -339,12 +373,15 @@ def reference(
         typer.Argument(metavar="[WORD]...", help="Words that a figure must contain to be shown: pi 4, v2, coral."),
     ] = None,
     with_: Annotated[
-        Path | None, typer.Option("--with", metavar="bench.json", help="Show these rows beside them.")
+        Path | None,
+        typer.Option(
+            "--with", metavar="bench.json", help="The bench.json whose rows are shown beside the published ones."
+        ),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Published figures of MobileNets on boards, with their sources, beside your own.
+    """Show published figures of MobileNets on boards, with their sources, beside your own.
 
     Example: edge-bench reference "raspberry pi" --with bench/bench.json
     """
@@ -370,18 +407,29 @@ def reference(
 def instructions(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE.tflite...", help="Complete .tflite files.", show_default=False),
+        typer.Argument(
+            metavar="FILE.tflite...", help="Complete .tflite files whose instructions are counted.", show_default=False
+        ),
     ],
     cpu: Annotated[
         list[str] | None,
-        typer.Option(help="cortex-a72 (Raspberry Pi 4) or cortex-a76 (5). May be repeated; both by default."),
+        typer.Option(
+            help="Core to emulate: cortex-a72 (Raspberry Pi 4) or cortex-a76 (Raspberry Pi 5). May be repeated. Default: both."
+        ),
     ] = None,
     frame_size: Annotated[
-        str, typer.Option(metavar="WxH", help="Size of the frames that are preprocessed.")
+        str, typer.Option(metavar="WxH", help="Width and height of the frames that are preprocessed.")
     ] = "1280x720",
-    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table there.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="File to write with the table, ending in .csv. Default: none."),
+    ] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="A table of before; exit status 1 if a cost has risen.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Table that an earlier --out wrote; the exit status is 1 if a cost has risen since.",
+        ),
     ] = None,
     max_increase: Annotated[str, typer.Option(metavar="SHARE", help="Largest increase of a cost that passes.")] = "2%",
     as_json: Json = False,
@@ -389,7 +437,7 @@ def instructions(
 ) -> None:
     """Count what a frame costs on Arm, without a board: instructions of an emulated core, not time.
 
-    They are the same at every run and under any load. Needs qemu-user, gcc and apt; 0.2 GB are
+    The counts are the same at every run and under any load. Needs qemu-user, gcc and apt; 0.2 GB are
     downloaded once.
 
     Example: edge-bench instructions flowers-int8.tflite flowers-float32.tflite --out costs.csv
@@ -431,15 +479,24 @@ def instructions(
 @app.command()
 def install_check(
     host: Annotated[
-        str, typer.Argument(metavar="[USER@]BOARD[:PORT]", help="A board, over SSH; or here.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[USER@]BOARD[:PORT]",
+            help="Address of a board to reach over SSH, or the word here for this machine.",
+            show_default=False,
+        ),
     ],
     models: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE.tflite]...", help="Verified there; the first one classifies.", show_default=False
+            metavar="[FILE.tflite]...",
+            help="Complete .tflite files to verify there; the first one also classifies.",
+            show_default=False,
         ),
     ] = None,
-    source: Annotated[str | None, typer.Option(help="The board's camera, 0 or /dev/video0, to look through.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Camera of the board to try: 0, /dev/video0 or picamera. Default: none.")
+    ] = None,
     ask_password: Annotated[bool, typer.Option("--ask-password", help="Ask for the board's SSH password.")] = False,
     wheel: Annotated[
         Path | None,
@@ -448,7 +505,8 @@ def install_check(
         ),
     ] = None,
     wheels: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="All wheels that a board without internet installs.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder with all wheels that a board without internet installs."),
     ] = None,
     keep_env: Annotated[
         bool, typer.Option("--keep-env", help="Leave the installed packages on the board for the next time.")
@@ -492,7 +550,8 @@ def _show(benchmark: Benchmark, out: Path, as_json: bool) -> None:
     """Writes a report and prints it."""
     report = benchmark.report
     _say_what_was_left_out(report, benchmark.unusable)
-    write_report(report, out, benchmark.photos)
+    with working("Writing the report"):
+        write_report(report, out, benchmark.photos)
     if as_json:
         print(report.to_text(), end="")
     else:

@@ -31,7 +31,10 @@ app = command_line("Convert a trained run to TFLite, and prove that it is as goo
 _NEEDS: Final = ("tensorflow", "tf_keras", "matplotlib")
 
 Sign = Annotated[
-    Path | None, typer.Option(help="Private key to sign the file with, as `edge-convert keygen` makes one.")
+    Path | None,
+    typer.Option(
+        help="File of the private key to sign with, as `edge-convert keygen` makes it. Default: no signature."
+    ),
 ]
 
 
@@ -140,11 +143,11 @@ def export(
         list[str] | None,
         typer.Option(
             callback=_known_boards,
-            help="Target that must accept the file: pi, coral, any, or a name that `check` knows. May be given more than once.",
+            help="Target that must accept the file: pi, coral, any, or a name that `check` knows. May be repeated.",
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Write the file whatever limit it misses; not with auto.")
+        bool, typer.Option("--force", help="Write the file even if it misses a limit. Not allowed with --recipe auto.")
     ] = False,
     sign: Sign = None,
     as_json: Json = False,
@@ -224,7 +227,9 @@ def export(
 def debug_(
     run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
     recipe: Annotated[WholeRecipe, typer.Option(help="Recipe to analyze.")] = WholeRecipe.int8,
-    out: Annotated[Path | None, typer.Option(help="Folder for layers.png and layers.json. Default: none.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write, with layers.png and layers.json. Default: none.")
+    ] = None,
     calibration: Calibration = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -257,7 +262,9 @@ def adopt(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite image classifier.", show_default=False)],
     labels: Annotated[
         Path | None,
-        typer.Option(help="Text file, a label per line in the order of the outputs. A file with a card has them."),
+        typer.Option(
+            help="Text file with one label per line, in the order of the outputs. Not needed for a file that has a model card."
+        ),
     ] = None,
     cpu: Annotated[
         Path | None,
@@ -267,37 +274,42 @@ def adopt(
         str | None,
         typer.Option(
             metavar="LOW..HIGH",
-            help="What black and white pixels are to a model that takes floats: 0..255, 0..1, -1..1.",
+            help="Values of black and white pixels in the model's floating-point input: 0..255, 0..1 or -1..1.",
         ),
     ] = None,
     mean: Annotated[
         str | None,
         typer.Option(
             metavar="MEAN",
-            help="Subtracted from the levels of each channel before the model: 127.5, or 0.485,0.456,0.406. Up to 1 it is of "
+            help="Mean that the model expects to be subtracted from each channel: 127.5, or 0.485,0.456,0.406. Up to 1 it is of "
             "levels 0..1, else of 0..255, unless --input-range says so.",
         ),
     ] = None,
     std: Annotated[
         str | None,
-        typer.Option(metavar="STD", help="What the levels of each channel are then divided by: 0.229,0.224,0.225."),
+        typer.Option(metavar="STD", help="Standard deviation that each channel is then divided by: 0.229,0.224,0.225."),
     ] = None,
     crop: Annotated[Crop | None, typer.Option(help="How a frame is fitted to the input. Default: center.")] = None,
     color_order: Annotated[
         ColorOrder | None, typer.Option(help="Order of the channels that the model takes. Default: RGB.")
     ] = None,
     golden: Annotated[
-        Path | None, typer.Option(help="Picture, or folder of pictures, to replay on the device. Default: a drawn one.")
+        Path | None,
+        typer.Option(
+            help="Picture, or folder of pictures, that `edge-run verify` replays on the device. Default: a drawn one."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write. Default: FILE-adopted.tflite, here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: FILE-adopted.tflite in this folder.")
+    ] = None,
     sign: Sign = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Make a classifier that others have trained complete: labels, card, raw pixels in, golden vectors, seal.
+    """Turn a classifier that others have trained into a complete file: raw pixels in, with labels, card, golden vectors and seal.
 
-    What it wants instead of raw pixels goes into its graph: a range, a mean and a standard deviation, grey, planes of
-    channels (NCHW); so does a softmax that is missing. Its scores are compared with the original's before it is written.
+    What the model needs before it goes into its graph: a range, a mean and a standard deviation, gray, planes of
+    channels (NCHW); so does a softmax that is missing. The new scores are compared with the original's before it is written.
 
     Example: [bold]edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/[/bold]
 
@@ -341,7 +353,9 @@ def adopt(
 
 @app.command()
 def keygen(
-    out: Annotated[Path, typer.Argument(help="File for the private key; the public key goes to OUT.pub.")],
+    out: Annotated[
+        Path, typer.Argument(help="File to write with the private key; the public key is written to OUT.pub.")
+    ],
     debug: Debug = False,
 ) -> None:
     """Make an Ed25519 key pair: the private key signs files, the public key lets a device check them.
@@ -367,8 +381,8 @@ def check(
         list[str] | None,
         typer.Option(
             callback=_known_targets,
-            help="coral, mediapipe, android, or a runtime: tflite-runtime-2.14, litert-2.3; litert-2.x is all of them. "
-            "May be given more than once. Default: shows all, and refuses nothing.",
+            help="Target that must accept the file: coral, mediapipe, android, or a runtime such as tflite-runtime-2.14 or litert-2.3 (litert-2.x for all of them). "
+            "May be repeated. Default: all are shown, and none refuses the file.",
         ),
     ] = None,
     as_json: Json = False,
@@ -400,7 +414,7 @@ def compile_(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Compile a file for a Coral Edge TPU with Google's edgetpu_compiler, and hold its log against the forecast.
+    """Compile a file for a Coral Edge TPU with Google's edgetpu_compiler, and compare its log with the forecast.
 
     Example: [bold]edge-convert compile flowers-int8.tflite[/bold]
     """

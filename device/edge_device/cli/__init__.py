@@ -38,7 +38,12 @@ app = command_line(
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite that edge-convert wrote.", show_default=False)]
 Top = Annotated[int, typer.Option(min=1, help="Number of labels to show, best first.")]
 Runtime = Annotated[RuntimeName, typer.Option(help="Which interpreter runs the model.")]
-Device = Annotated[str, typer.Option(help="cpu, coral, coral:usb or coral:pci; coral:usb:1 is the second of several.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Device that runs the model: cpu, coral, coral:usb or coral:pci; coral:usb:1 is the second of several."
+    ),
+]
 Familiar = Annotated[
     float,
     typer.Option(
@@ -113,7 +118,9 @@ def verify(
     model: Model,
     key: Annotated[
         Path | None,
-        typer.Option(help="Public key that must have signed the file: a .pub that `edge-convert keygen` made."),
+        typer.Option(
+            help="File of the public key that must have signed the model, a .pub that `edge-convert keygen` made. Default: none."
+        ),
     ] = None,
     as_json: Json = False,
     runtime: Runtime = "auto",

@@ -81,7 +81,7 @@ Data = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(envvar="EDGE_DATA_DIR", help="Folder that has the sets already, as NAME/CLASS/photo.jpg."),
+    typer.Option(envvar="EDGE_DATA_DIR", help="Folder in which the named sets lie already, as NAME/CLASS/photo.jpg."),
 ]
 
 
@@ -110,7 +110,10 @@ def fit(
         ),
     ] = "",
     alpha: Annotated[
-        float, typer.Option(help="Width of a MobileNet; of V2 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4)
+        float,
+        typer.Option(
+            help="Width multiplier of the MobileNet. For V2: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4
+        ),
     ] = 1.0,
     weights: Annotated[
         str, typer.Option(help="Weights to start from: imagenet, none, or the path of a weights file.")
@@ -125,7 +128,7 @@ def fit(
         bool | None,
         typer.Option(
             "--mirror/--no-mirror",
-            help="Train on mirrored photos, too: not for signs or text. Default: yes, but for `signs`.",
+            help="Train on mirrored photos, too, which suits neither signs nor text. Default: yes, except for the set `signs`.",
             show_default=False,
         ),
     ] = None,
@@ -139,33 +142,52 @@ def fit(
         ),
     ] = "",
     augment: Annotated[
-        AugmentName, typer.Option(help="camera: moved, another light. randaugment: distorted in two more ways.")
+        AugmentName,
+        typer.Option(
+            help="How training photos are varied. camera: moved, and in another light. randaugment: distorted in two more ways."
+        ),
     ] = AugmentName.camera,
     mixup: Annotated[
-        float, typer.Option(help="Mix photos by a share drawn from Beta(a, a); 0 for not at all.", min=0, max=10)
+        float,
+        typer.Option(
+            help="Strength a of mixup, which blends two photos by a share drawn from Beta(a, a); 0 turns it off.",
+            min=0,
+            max=10,
+        ),
     ] = 0.2,
     class_weights: Annotated[
         bool,
-        typer.Option(
-            "--class-weights", help="Let a photo count the more the fewer its class has, up to 20 times as much."
-        ),
+        typer.Option("--class-weights", help="Weigh photos of small classes more in training, up to 20 times as much."),
     ] = False,
     teacher: Annotated[
-        Path | None, typer.Option(help="Run folder of a bigger network, with the same labels, to learn from, too.")
+        Path | None,
+        typer.Option(
+            help="Run folder of a bigger network with the same labels, from whose scores this one learns, too."
+        ),
     ] = None,
     prune: Annotated[
-        float, typer.Option(help="Share of the fine-tuned convolutions' weights that becomes zero.", min=0, max=0.95)
+        float,
+        typer.Option(help="Share of the weights in fine-tuned convolutions that is set to zero.", min=0, max=0.95),
     ] = 0.0,
     cluster: Annotated[
-        int, typer.Option(help="Different weights that each fine-tuned convolution may have.", min=0, max=256)
+        int,
+        typer.Option(
+            help="Number of different weights that each fine-tuned convolution may have; 0 for any number.",
+            min=0,
+            max=256,
+        ),
     ] = 0,
     qat: Annotated[
-        bool, typer.Option("--qat", help="Train for 8-bit arithmetic, too; edge-convert will use it.")
+        bool,
+        typer.Option(
+            "--qat",
+            help="Train for 8-bit arithmetic, too (quantization-aware training); edge-convert uses it for int8.",
+        ),
     ] = False,
     adversarial: Annotated[
         AdversarialName | None,
         typer.Option(
-            help="Train all layers on pictures made to mislead the network, last. fgsm: in one step. pgd: in four."
+            help="Train all layers, in the end, on pictures that are made to mislead the network, in one step (fgsm) or in four (pgd)."
         ),
     ] = None,
     adversarial_epsilon: Annotated[
@@ -177,12 +199,12 @@ def fit(
         typer.Option("--float32", help="Compute in float32 on a GPU, too, where float16 would be faster."),
     ] = False,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write what TensorBoard shows, into tensorboard/.")
+        bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard into the run folder's tensorboard/.")
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train a classifier on a folder of photos. Interrupted, the same command goes on where it was.
+    """Train a classifier on a folder of photos; after an interruption the same command goes on after the last epoch.
 
     Example: [bold]edge-train fit photos/ --out runs/flowers[/bold]
     """
@@ -277,7 +299,8 @@ def fit(
 def inspect(
     data: Data,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write with report.html, inspection.json and samples.png.")
+        Path | None,
+        typer.Option(help="Folder to write, with report.html, inspection.json and samples.png. Default: none."),
     ] = None,
     data_dir: DataDir = None,
     seed: Annotated[int, typer.Option(help="Random seed of the split.", min=0)] = 1,
@@ -352,11 +375,13 @@ def evaluate(
 @app.command()
 def curve(
     run: RunFolder,
-    out: Annotated[Path | None, typer.Option(help="Plot to write, .png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write with the plot, ending in .png. Default: none.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say whether more photos would help: accuracy of the solved head for 5, 10, 20, 50 and more photos a class.
+    """Say whether more photos would help, by the accuracy of the solved head for 5, 10, 20, 50 and more photos a class.
 
     Example: [bold]edge-train curve runs/flowers --out curve.png[/bold]
     """
@@ -422,8 +447,15 @@ def predict(
 
 @app.command()
 def signs(
-    sheet: Annotated[Path | None, typer.Option(help="Write a printable PDF of the signs, A4.")] = None,
-    video: Annotated[Path | None, typer.Option(help="Write a drive-by video (.mp4) and what it shows (.csv).")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="File to write with the signs on A4 pages for printing, ending in .pdf.")
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write with a video of a drive past the signs, ending in .mp4; a .csv beside it says what it shows."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the video.", min=0)] = 1,
     debug: Debug = False,
 ) -> None:

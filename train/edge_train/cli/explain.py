@@ -75,25 +75,36 @@ def adversarial(
     target: Annotated[
         str | None, typer.Option(help="Label that the pictures shall be mistaken for. Default: any wrong label.")
     ] = None,
-    attack: Annotated[AttackName, typer.Option(help="fgsm: one step. pgd: many small ones.")] = AttackName.pgd,
+    attack: Annotated[
+        AttackName, typer.Option(help="Attack to search with: fgsm takes one step, pgd many small ones.")
+    ] = AttackName.pgd,
     epsilon: Annotated[
-        float | None, typer.Option(help="Budget in grey levels of 255. Default: 8, or 512 of l2.", min=1)
+        float | None, typer.Option(help="Largest change in gray levels of 255. Default: 8 for linf, 512 for l2.", min=1)
     ] = None,
     norm: Annotated[
-        NormName, typer.Option(help="linf: what any channel of a pixel may change by. l2: length of the whole change.")
+        NormName,
+        typer.Option(
+            help="What --epsilon bounds: the change of any channel of any pixel (linf), or the length of the whole change (l2)."
+        ),
     ] = NormName.linf,
     steps: Annotated[int | None, typer.Option(help="Number of PGD steps. Default: 20.", min=1, max=10_000)] = None,
-    restarts: Annotated[int, typer.Option(help="Random starts of pgd; the best result counts.", min=1, max=100)] = 1,
+    restarts: Annotated[
+        int, typer.Option(help="Number of random starts of pgd, of which the best result counts.", min=1, max=100)
+    ] = 1,
     with_: Annotated[
         list[Path] | None,
-        typer.Option("--with", metavar="FILE.tflite", help="Show it the same pictures. May be repeated."),
+        typer.Option(
+            "--with", metavar="FILE.tflite", help="A .tflite that is shown the same pictures. May be repeated."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Photo folder to take instead of the run's own test photos.")
     ] = None,
-    photos: Annotated[int | None, typer.Option(help="Pictures to attack, at most.", min=1)] = None,
+    photos: Annotated[int | None, typer.Option(help="Largest number of pictures to attack.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the starting points.", min=0, max=2**31 - 1)] = 0,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("adversarial"),
+    out: Annotated[Path, typer.Option(help="Folder to write, with the pictures and adversarial.html.")] = Path(
+        "adversarial"
+    ),
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -154,17 +165,20 @@ def adversarial(
 @app.command()
 def features(
     run: RunFolder,
-    image: Annotated[Path | None, typer.Argument(help="Picture file.")] = None,
+    image: Annotated[Path | None, typer.Argument(help="Picture file to look at.")] = None,
     layer: Annotated[
         list[str] | None,
-        typer.Option(help="Layer to show; more than once for several. Default: the last of each resolution."),
+        typer.Option(help="Layer to show. May be repeated. Default: the last layer of each resolution."),
     ] = None,
     channels: Annotated[
-        int, typer.Option(help="Number of maps to show for each layer, those of most contrast.", min=1, max=64)
+        int,
+        typer.Option(help="Number of maps to show for each layer; those with most contrast are shown.", min=1, max=64),
     ] = 8,
-    out: Annotated[Path | None, typer.Option(help="PNG to write. Default: IMAGE-features.png here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="PNG file to write. Default: IMAGE-features.png in this folder.")
+    ] = None,
     list_layers: Annotated[
-        bool, typer.Option("--list", help="List the layers instead; those shown by default have a star.")
+        bool, typer.Option("--list", help="List the layers instead, with a star at those that are shown by default.")
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -217,14 +231,17 @@ def embed(
         bool, typer.Option("--labels/--no-labels", help="Whether the subfolders of DATA are classes.")
     ] = True,
     method: Annotated[
-        MethodName, typer.Option(help="pca: principal components. umap: neighbours stay together; takes umap-learn.")
+        MethodName,
+        typer.Option(
+            help="How the map is made: pca by principal components, umap so that neighbors stay together (needs umap-learn)."
+        ),
     ] = MethodName.pca,
     nearest: Annotated[
         list[Path] | None,
         typer.Option(metavar="PHOTO", help="Print what lies nearest to a picture, and write nothing. May be repeated."),
     ] = None,
     count: Annotated[int, typer.Option(help="Number of nearest photos to print.", min=1)] = 10,
-    out: Annotated[Path, typer.Option(help="Folder to write with embedding.html and photos.csv.")] = Path("embedding"),
+    out: Annotated[Path, typer.Option(help="Folder to write, with embedding.html and photos.csv.")] = Path("embedding"),
     seed: Annotated[int, typer.Option(help="Random seed of UMAP and of the clusters.", min=0, max=2**32 - 1)] = 1,
     as_json: Json = False,
     debug: Debug = False,
@@ -278,20 +295,28 @@ def embed(
 def heatmap(
     run: RunFolder,
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="Picture files; or ask for --photos.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[IMAGE]...", help="Picture files to look at. Without any, --photos takes some of the run's own."
+        ),
     ] = None,
     photos: Annotated[
-        int | None, typer.Option(help="Take so many of the photos that the run has never seen.", min=1)
+        int | None, typer.Option(help="Number of photos to look at, of those that the run has never seen.", min=1)
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Photo folder to take them from instead of the run's own test photos.")
+        Path | None,
+        typer.Option(help="Photo folder from which --photos takes them. Default: the run's own test photos."),
     ] = None,
     with_: Annotated[
         list[Path] | None,
-        typer.Option("--with", metavar="FILE.tflite", help="A .tflite of the run, shown beside it. May be repeated."),
+        typer.Option(
+            "--with",
+            metavar="FILE.tflite",
+            help="A .tflite of the run, whose maps are drawn beside it. May be repeated.",
+        ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="Label to look for. Default: what the full-size model says.")
+        str | None, typer.Option(help="Label to explain. Default: the label that the full-size model gives.")
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Layer whose maps Grad-CAM uses. Default: the last convolution.")
@@ -299,17 +324,18 @@ def heatmap(
     cells: Annotated[
         int, typer.Option(help="Number of occlusion map cells across the picture's shorter side.", min=2)
     ] = 10,
-    patch: Annotated[int, typer.Option(help="Side of what is hidden at a time, in cells.", min=1)] = 4,
+    patch: Annotated[int, typer.Option(help="Side of the part that is hidden at a time, in cells.", min=1)] = 4,
     out: Annotated[
-        Path | None, typer.Option(help="PNG to write. Default: IMAGE-heatmap.png or RUN-heatmap.png here.")
+        Path | None,
+        typer.Option(help="PNG file to write. Default: IMAGE-heatmap.png or RUN-heatmap.png in this folder."),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Draw where the network looks: Grad-CAM, and what it is less sure of when a part of the picture is hidden.
 
-    The latter needs no gradients, so it is drawn for a .tflite, too. Printed is how far the maps agree; with --photos also
-    how far maps do that should not.
+    The second map needs no gradients, so it is drawn for a .tflite, too. The command prints how far the maps agree, and with
+    --photos also how far maps of different pictures agree, which should be less.
 
     Example: [bold]edge-train explain heatmap runs/flowers rose.jpg --with flowers-int8.tflite[/bold]
 
@@ -348,7 +374,9 @@ def heatmap(
 def ideal(
     run: RunFolder,
     label: Annotated[str, typer.Option(help="Label of the run to draw an ideal picture of.")],
-    seeds: Annotated[int, typer.Option(help="Pictures to draw, each from a start of its own.", min=1, max=16)] = 4,
+    seeds: Annotated[
+        int, typer.Option(help="Number of pictures to draw, each from its own random start.", min=1, max=16)
+    ] = 4,
     seed: Annotated[
         int,
         typer.Option(help="Random seed of the first picture; the next ones count up from it.", min=0, max=2**31 - 1),
@@ -356,10 +384,15 @@ def ideal(
     steps: Annotated[int, typer.Option(help="Number of gradient ascent steps.", min=1, max=100_000)] = 200,
     with_: Annotated[
         list[Path] | None,
-        typer.Option("--with", metavar="FILE.tflite", help="Show it the pictures, too. May be repeated."),
+        typer.Option(
+            "--with", metavar="FILE.tflite", help="A .tflite that is shown the pictures, too. May be repeated."
+        ),
     ] = None,
-    gif: Annotated[Path | None, typer.Option(help="Write how the best one came about as an animated GIF.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write. Default: LABEL-ideal.")] = None,
+    gif: Annotated[
+        Path | None,
+        typer.Option(help="File to write with an animation of how the best picture came about, ending in .gif."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write, with the pictures. Default: LABEL-ideal.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -3,7 +3,8 @@
 import csv
 import json
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -189,6 +190,9 @@ def fit(
         todo = _phases_left(request.settings, state)
         # Maps of random weights are of no use to another run.
         folder = (cache if weights.sha256 else workshop.folder) / "features"
+        if history.epochs:
+            say(f"going on after epoch {len(history.epochs) - 1}, where the training before was interrupted")
+        opened.enter_context(_told_where_it_goes_on(workshop, say))
         extractor = opened.enter_context(Extractor(folder, request.backbone(), photos.labels, request.as_seen, track))
         material = _prepare(request, devices, extractor, state, any(phase.epochs for phase in todo), track)
         material = replace(material, curve=_kept_curve(workshop, material.curve))
@@ -202,6 +206,17 @@ def fit(
         fitted = _test_and_write(out, request, material, quantised, history, tensorboard, track)
         devices.told(fitted.card.to_text())
     return fitted
+
+
+@contextmanager
+def _told_where_it_goes_on(workshop: Workshop, say: Say) -> Iterator[None]:
+    """Says on Ctrl-C what the same call will do."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        newest = workshop.newest()
+        say(f"the same command goes on after epoch {newest[0]}" if newest else "the same command begins anew")
+        raise
 
 
 def _prepare(
