@@ -189,7 +189,8 @@ def repeated(layers: int, terms: int) -> Detector:
 
 
 def test_the_number_of_layers_and_of_distances_is_bounded() -> None:
-    assert len(parse_detector(repeated(8, 16).to_bytes()).terms) == 16
+    for layers, terms in ((8, 16), (1, 1)):
+        assert len(parse_detector(repeated(layers, terms).to_bytes()).terms) == terms
     for layers, terms in ((9, 16), (8, 17)):
         with pytest.raises(ModelFormatError, match="layers and"):
             parse_detector(repeated(layers, terms).to_bytes())
@@ -210,3 +211,10 @@ def test_a_center_that_is_no_number_is_refused() -> None:
     data = detector().to_bytes()
     with pytest.raises(ModelFormatError, match="not finite"):
         parse_detector(data[:-4] + np.float32(math.nan).tobytes())
+
+
+def test_the_smallest_detector_is_read() -> None:
+    shape = TermShape("residual", 0, False, 0, 1, 0.01, 0.1, 0.05)
+    term = Term(shape, np.zeros((0, 1), np.int8), np.zeros((1, 1), np.float32))
+    header = Header((Layer(1000, 1),), (shape,), (0.0, 0.0), (0.5, 0.5), 0.5, (40, 20))
+    assert parse_detector(Detector(header, (term,)).to_bytes()).header == header
