@@ -16,7 +16,7 @@ PUBLIC = {
     "edge_device": {"Classifier", "Prediction", "classify_stream", "open_source"},
     "edge_train": {"Settings", "find_weights", "fit", "open_photos"},
     "edge_convert": {"adopt", "debug", "export", "keys", "search"},
-    "edge_bench": {"Report", "run_benchmark"},
+    "edge_bench": {"BenchReport", "run_benchmark"},
 }  # fmt: skip
 
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_bench.measure.benchmark import run_benchmark
-    from edge_bench.results.report import Report
+    from edge_bench.results.report import BenchReport
 
-__all__ = ["Report", "run_benchmark"]
+__all__ = ["BenchReport", "run_benchmark"]
 
-_MODULES = {"Report": "results.report", "run_benchmark": "measure.benchmark"}
+_MODULES = {"BenchReport": "results.report", "run_benchmark": "measure.benchmark"}
 
 
 def __getattr__(name: str) -> Any:

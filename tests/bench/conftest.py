@@ -17,8 +17,8 @@ from edge_bench.measure.benchmark import Benchmark, run_benchmark
 from edge_bench.perturb.corruptions import CORRUPTIONS
 from edge_bench.results.accuracy import compare, measure_accuracy
 from edge_bench.results.environment import Environment
-from edge_bench.results.latency import Latency, latency
-from edge_bench.results.report import Report, Robustness, Row, Settings, Turn
+from edge_bench.results.latency import RowLatency, latency
+from edge_bench.results.report import BenchReport, BenchSettings, Robustness, Row, Turn
 from edge_core import InputSpec, ModelCard, complete
 from edge_core.artifact.card import Dataset
 from edge_core.data.photo_folder import Photo, Split
@@ -26,7 +26,7 @@ from edge_core.run_folder import CARD_FILE, write_photos
 from edge_core.statistics import Estimate
 from edge_device.system.board import Readings
 
-MakeReport = Callable[..., Report]
+MakeReport = Callable[..., BenchReport]
 LABELS = ("red", "green", "blue")
 FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 DATASET = Dataset("colours", {}, "0" * 64, 1)
@@ -74,16 +74,16 @@ def measured(tiny: Tiny) -> Benchmark:
     return run_benchmark(
         [tiny.run, tiny.swapped, tiny.same],
         variants=Variants(threads=(1, 2)),
-        settings=Settings((160, 90), seconds=0.5, cold_starts=1, robustness_photos=2, sustained_s=0.1),
+        settings=BenchSettings((160, 90), seconds=0.5, cold_starts=1, robustness_photos=2, sustained_s=0.1),
         data=tiny.photos,
     )
 
 
 @pytest.fixture
-def make_report() -> Callable[..., Report]:
+def make_report() -> Callable[..., BenchReport]:
     """Makes a report out of (name, share right, total ms) for each row, without measuring anything."""
 
-    def make(*rows: tuple[str, float, float], photos: int = 736, robustness: bool = True) -> Report:
+    def make(*rows: tuple[str, float, float], photos: int = 736, robustness: bool = True) -> BenchReport:
         truth = np.arange(photos) % 5
         first = _scores(truth, rows[0][1])
         made = [
@@ -123,7 +123,7 @@ def make_report() -> Callable[..., Report]:
             packages={"numpy": "2.4.6"},
             power=None,
         )
-        return Report(
+        return BenchReport(
             rows=tuple(made),
             failed=(),
             labels=FLOWERS,
@@ -133,7 +133,7 @@ def make_report() -> Callable[..., Report]:
             unusable=0,
             unknown=(),
             environment=environment,
-            settings=Settings(),
+            settings=BenchSettings(),
         )
 
     return make
@@ -145,7 +145,7 @@ def _scores(truth: npt.NDArray[np.intp], share: float) -> npt.NDArray[np.float32
     return np.eye(len(FLOWERS), dtype=np.float32)[said] * np.float32(0.6) + np.float32(0.1)
 
 
-def _latency(milliseconds: float) -> Latency:
+def _latency(milliseconds: float) -> RowLatency:
     return latency([milliseconds * np.array([0.99, 1, 1, 1.01, 1.2])] * 12)
 
 

@@ -25,7 +25,7 @@ from tests.emulated.pins import lines, pinned
 from tests.emulated.tables import STEP, compared, faults_table, rows_table, spread, spread_table, stages_table
 from tests.emulated.verify import ALL_TESTS, LEFT_OUT, MACHINES, TESTS, dated_by_content, plan, seen, shown_scores
 
-from edge_bench.arm.initrd import Kernel, initrd, load_order
+from edge_bench.arm.initrd import LinuxKernel, initrd, load_order
 from edge_bench.arm.machine import Machine, Running, command
 from edge_bench.arm.user_mode import CORES, Counts, parse_counts, write_system
 from edge_core import Frame, InputSpec, preprocess
@@ -80,7 +80,7 @@ def archived(data: bytes) -> dict[str, bytes]:
 def test_the_initrd_has_the_modules_in_order_and_the_script(modules: Path) -> None:
     busybox = modules / "busybox"
     busybox.write_bytes(b"box")
-    kernel = Kernel(modules / "vmlinuz", tuple(load_order(modules, ["camera"])))
+    kernel = LinuxKernel(modules / "vmlinuz", tuple(load_order(modules, ["camera"])))
     found = archived(gzip.decompress(initrd(kernel, busybox)))
     assert [name for name in found if name.endswith(".ko")] == [f"modules/{path.name}" for path in kernel.modules]
     assert found["bin/busybox"] == b"box" and found["bin/sh"] == b"busybox"
@@ -89,7 +89,7 @@ def test_the_initrd_has_the_modules_in_order_and_the_script(modules: Path) -> No
 
 def test_the_machine_is_never_virtualised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    machine = Machine("cortex-a76", Kernel(tmp_path, ()), tmp_path, tmp_path, tmp_path, tmp_path, ports={2222: 22})
+    machine = Machine("cortex-a76", LinuxKernel(tmp_path, ()), tmp_path, tmp_path, tmp_path, tmp_path, ports={2222: 22})
     line = " ".join(command(machine, tmp_path))
     assert "-accel tcg" in line and "kvm" not in line
     assert "restrict=on" in line and "hostfwd=tcp:127.0.0.1:2222-:22" in line
@@ -97,7 +97,7 @@ def test_the_machine_is_never_virtualised(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_program_that_is_missing_is_named_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    machine = Machine("cortex-a72", Kernel(tmp_path, ()), tmp_path, tmp_path, tmp_path, tmp_path)
+    machine = Machine("cortex-a72", LinuxKernel(tmp_path, ()), tmp_path, tmp_path, tmp_path, tmp_path)
     with pytest.raises(RuntimeMissingError, match=r"qemu-system-aarch64 is not installed.* qemu-system-arm"):
         command(machine, tmp_path)
 

@@ -6,7 +6,7 @@ import pytest
 from edge_bench.backends.contenders import Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
 from edge_bench.measure.held_out import save_frames
-from edge_bench.results.report import Report, Row, Settings
+from edge_bench.results.report import BenchReport, BenchSettings, Row
 from edge_core import ModelCard, complete, preprocess, read_picture
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import ModelFormatError, RunFolderError
@@ -14,7 +14,7 @@ from edge_core.statistics import accuracy, paired_difference
 
 from .conftest import DATASET, LABELS, SPEC, SPLITS, Tiny
 
-FAST = Settings((160, 90), seconds=0.25, cold_starts=1)
+FAST = BenchSettings((160, 90), seconds=0.25, cold_starts=1)
 
 
 def held_out(tiny: Tiny) -> list[tuple[Path, int]]:
@@ -23,7 +23,7 @@ def held_out(tiny: Tiny) -> list[tuple[Path, int]]:
     ]
 
 
-def rows_with_one_thread(report: Report) -> list[Row]:
+def rows_with_one_thread(report: BenchReport) -> list[Row]:
     return [row for row in report.rows if row.threads == 1]
 
 
@@ -106,7 +106,7 @@ def test_size_and_memory_are_of_the_row_alone(tiny: Tiny, measured: Benchmark) -
 
 
 def test_a_report_reads_back(measured: Benchmark) -> None:
-    assert Report.from_json(measured.report.to_text()) == measured.report
+    assert BenchReport.from_json(measured.report.to_text()) == measured.report
 
 
 def test_a_row_that_cannot_be_run_is_told_of_and_the_others_are_measured(tiny: Tiny, tmp_path: Path) -> None:

@@ -23,12 +23,12 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from edge_bench.backends.contenders import Candidate
-from edge_bench.remote import Host, Setup, connection, install, run_on_hosts
-from edge_bench.remote.connection import Address
-from edge_bench.remote.remote_board import Board
+from edge_bench.backends.contenders import RowSpec
+from edge_bench.remote import RemoteHost, Setup, connection, install, run_on_hosts
+from edge_bench.remote.connection import SshAddress
+from edge_bench.remote.remote_board import RemoteBoard
 from edge_bench.remote.wheel import installed_wheel, pack
-from edge_bench.results.report import Settings
+from edge_bench.results.report import BenchSettings
 from edge_core import Frame, InputSpec
 from edge_core.errors import HostError, ModelFormatError
 
@@ -174,11 +174,11 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def opened(address: str, password: str | None = None) -> Board:
-    return Board(Address.parse(address), password)
+def opened(address: str, password: str | None = None) -> RemoteBoard:
+    return RemoteBoard(SshAddress.parse(address), password)
 
 
-def refused(board: Board) -> str:
+def refused(board: RemoteBoard) -> str:
     with pytest.raises(HostError) as caught, board:
         pass
     assert "\n" not in str(caught.value)
@@ -361,7 +361,10 @@ def small_disk(sshd: Sshd, megabytes: int) -> Iterator[None]:
 
 def test_a_full_disk_is_told_before_and_during_the_work(sshd: Sshd) -> None:
     with small_disk(sshd, 3):
-        with pytest.raises(HostError, match=r"has [23] MB free in .*, and installing takes 550 MB"), Host(sshd.address):
+        with (
+            pytest.raises(HostError, match=r"has [23] MB free in .*, and installing takes 550 MB"),
+            RemoteHost(sshd.address),
+        ):
             pass
         with opened(sshd.address) as board:
             with pytest.raises(
@@ -379,14 +382,14 @@ def test_a_board_that_cannot_make_a_venv_is_told_what_to_install(account: Sshd, 
     (programs / "python3").write_text(f"#!/bin/sh\nexec /usr/bin/python3 -c '{lacking}' \"$2\"\n")
     (programs / "python3").chmod(0o755)
     with account.running(PATH=str(programs)), pytest.raises(HostError, match="apt install python3-venv"):
-        Host(account.address).__enter__()
+        RemoteHost(account.address).__enter__()
     assert account.left() == []
 
 
 def test_a_board_without_internet_is_told_of_wheels(account: Sshd, sshd: Sshd) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": "/dev/null"}
     with account.running(**nowhere), pytest.raises(HostError, match="--wheels FOLDER") as caught:
-        Host(account.address).__enter__()
+        RemoteHost(account.address).__enter__()
     assert "\n" not in str(caught.value)
     assert account.left() == []
 
@@ -431,8 +434,8 @@ def ask_all(sshd: Sshd, setup: Setup, model: Path, folder: Path) -> None:
     frame, pixels = (str(folder / f"{name}.npy") for name in ("frame", "pixels"))
     np.save(frame, np.zeros((90, 160, 3), np.uint8))
     np.save(pixels, np.full((32, 32, 3), (250, 10, 20), np.uint8))
-    candidate = Candidate("tiny", model, "auto", INPUT, LABELS, threads=1, delegate="xnnpack")
-    with Host(sshd.address, setup) as host, host.worker(model) as worker, host.worker(model) as second:
+    candidate = RowSpec("tiny", model, "auto", INPUT, LABELS, threads=1, delegate="xnnpack")
+    with RemoteHost(sshd.address, setup) as host, host.worker(model) as worker, host.worker(model) as second:
         for one in (worker, second):
             reply = one.ask("open", **candidate.to_json(), frame=frame)
             assert reply["runtime"].startswith("ai-edge-litert ") and reply["first_ms"] > 0
@@ -474,7 +477,7 @@ def test_models_are_measured_on_boards_with_an_environment_that_is_kept(
         twice = [sshd.address, sshd.address.replace("127.0.0.1", "localhost"), "nobody@127.0.0.1:1"]
         known = sshd.client / ".ssh" / "known_hosts"
         known.write_text(known.read_text().replace("[127.0.0.1]", "[localhost],[127.0.0.1]"))
-        settings = Settings(frame_size=(160, 120), seconds=0.25, cold_starts=1)
+        settings = BenchSettings(frame_size=(160, 120), seconds=0.25, cold_starts=1)
         results = run_on_hosts(models, twice, setup=kept, settings=settings, data=tmp_path / "photos")
         assert sshd.left() == []
     finally:

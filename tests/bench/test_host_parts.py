@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edge_bench.remote import Setup
 from edge_bench.remote import remote_agent as far_end
-from edge_bench.remote.connection import Address
+from edge_bench.remote.connection import SshAddress
 from edge_bench.remote.install import explain, read_wheels
 from edge_bench.remote.wheel import installed_wheel
 from edge_core.errors import HostError
@@ -27,12 +27,12 @@ from ..programs import Started
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(HostError, match="is no board"):
-        Address.parse(text)
+        SshAddress.parse(text)
 
 
 @pytest.mark.parametrize("text", ["board", "pi@raspberrypi.local", "pi@10.0.0.7:2222", "me@[fe80::1%eth0]:22", "[::1]"])
 def test_an_address_is_written_as_it_is_read(text: str) -> None:
-    assert str(Address.parse(text)) == text
+    assert str(SshAddress.parse(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_options_that_cannot_be_followed_are_refused_before_anything_is_connecte
 @given(st.text(alphabet="ab@:[]-.%0159 \n\0é", max_size=30))
 def test_an_address_is_read_or_refused(text: str) -> None:
     try:
-        address = Address.parse(text)
+        address = SshAddress.parse(text)
     except HostError:
         return
-    assert Address.parse(str(address)) == address
+    assert SshAddress.parse(str(address)) == address
     assert not address.name.startswith("-") and not (address.user or "").startswith("-")
 
 

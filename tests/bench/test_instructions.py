@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edge_bench.arm.instructions import (
     CPUS,
-    Cost,
+    InstructionCost,
     Stage,
     changes,
     count_instructions,
@@ -32,11 +32,11 @@ from ..programs import needs
 words = st.text(st.characters(blacklist_categories=("Cs", "Cc")))
 counts = st.integers(0, 10**12)
 costs = st.builds(
-    Cost, words, st.sampled_from(CPUS), st.sampled_from(get_args(Stage)), words, st.integers(1, 10**12), counts, counts,
+    InstructionCost, words, st.sampled_from(CPUS), st.sampled_from(get_args(Stage)), words, st.integers(1, 10**12), counts, counts,
     counts, counts, words,
 )  # fmt: skip
 
-INT8 = Cost(
+INT8 = InstructionCost(
     "int8", "cortex-a72", "inference", "1280x720 to 160x160", 58_000_000, 0, 320, 20_000_000, 11_000_000, "litert 1"
 )
 PREPROCESSING = replace(INT8, stage="preprocessing", instructions=2_000_000)
@@ -46,7 +46,7 @@ FRAMES = [*FRAME, replace(PREPROCESSING, model="float32"), FLOAT32]
 
 
 @given(st.lists(costs))
-def test_what_is_written_is_read_back(table: list[Cost]) -> None:
+def test_what_is_written_is_read_back(table: list[InstructionCost]) -> None:
     assert from_csv(to_csv(table)) == table
 
 

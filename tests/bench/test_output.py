@@ -11,17 +11,17 @@ import pytest
 from edge_bench.render import chart
 from edge_bench.render.output import check_out, write_report
 from edge_bench.render.table import print_report
-from edge_bench.results.report import Failed, Report, Sustained
+from edge_bench.results.report import BenchReport, Failed, Sustained
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
 from edge_device import tables
 
 FILES = {"bench.json", "bench.csv", "bench.png", "bench.html"}
-MakeReport = Callable[..., Report]
+MakeReport = Callable[..., BenchReport]
 
 
 @pytest.fixture
-def report(make_report: MakeReport) -> Report:
+def report(make_report: MakeReport) -> BenchReport:
     return make_report(
         ("full size", 0.921, 10.2),
         ("flowers-float32", 0.921, 3.91),
@@ -30,11 +30,11 @@ def report(make_report: MakeReport) -> Report:
     )
 
 
-def test_json_and_csv_say_the_same(report: Report, tmp_path: Path) -> None:
+def test_json_and_csv_say_the_same(report: BenchReport, tmp_path: Path) -> None:
     write_report(report, tmp_path / "bench")
     assert {child.name for child in (tmp_path / "bench").iterdir()} == FILES
     written = json.loads((tmp_path / "bench" / "bench.json").read_text("utf-8"))
-    assert Report.from_json(json.dumps(written)) == report
+    assert BenchReport.from_json(json.dumps(written)) == report
     assert written["environment"]["machine"] == "Raspberry Pi 5 Model B Rev 1.0"
     with (tmp_path / "bench" / "bench.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -47,7 +47,7 @@ def test_json_and_csv_say_the_same(report: Report, tmp_path: Path) -> None:
     assert rows[0]["difference"] == rows[0]["agreement_high"] == ""
 
 
-def test_an_earlier_benchmark_gives_way(report: Report, make_report: MakeReport, tmp_path: Path) -> None:
+def test_an_earlier_benchmark_gives_way(report: BenchReport, make_report: MakeReport, tmp_path: Path) -> None:
     write_report(make_report(("old", 0.5, 1.0)), tmp_path / "bench")
     write_report(report, tmp_path / "bench")
     assert "\nold," not in (tmp_path / "bench" / "bench.csv").read_text("utf-8")
@@ -55,7 +55,7 @@ def test_an_earlier_benchmark_gives_way(report: Report, make_report: MakeReport,
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "bench.csv", ".hidden"])
-def test_a_folder_that_holds_something_else_is_left_alone(report: Report, tmp_path: Path, name: str) -> None:
+def test_a_folder_that_holds_something_else_is_left_alone(report: BenchReport, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     message = f"holds {name}, which is no benchmark's"
     with pytest.raises(OutputError, match=message):
@@ -74,12 +74,12 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None
 
 
 def test_a_report_that_fails_half_way_leaves_the_earlier_one(
-    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: BenchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_report(report, tmp_path / "bench")
     before = {child.name: child.read_bytes() for child in (tmp_path / "bench").iterdir()}
 
-    def fail(report: Report, path: Path) -> None:
+    def fail(report: BenchReport, path: Path) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(chart, "draw_chart", fail)
@@ -126,7 +126,7 @@ def test_the_names_in_a_chart_cover_neither_each_other_nor_a_point(make_report: 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_table_fits_and_cuts_no_figure(
-    width: int, report: Report, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    width: int, report: BenchReport, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "LOG_COLUMNS", width)
     print_report(replace(report, rows=tuple(replace(row, peak_memory_mb=754.3) for row in report.rows)))
@@ -140,7 +140,7 @@ def test_the_table_fits_and_cuts_no_figure(
 
 
 def test_a_row_that_failed_and_one_that_is_unstable_are_told_of_in_table_and_page(
-    report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    report: BenchReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shaky = replace(report.rows[1], unstable=("its turns spread by 30 %",))
     told = replace(report, rows=(report.rows[0], shaky), failed=(Failed("<b>other</b>", "not installed"),))
@@ -152,7 +152,9 @@ def test_a_row_that_failed_and_one_that_is_unstable_are_told_of_in_table_and_pag
     assert "<b>other</b>" not in page
 
 
-def test_the_page_asks_for_nothing_from_outside_and_shows_what_rows_disagree_on(report: Report, tmp_path: Path) -> None:
+def test_the_page_asks_for_nothing_from_outside_and_shows_what_rows_disagree_on(
+    report: BenchReport, tmp_path: Path
+) -> None:
     picture = tmp_path / "photo.png"
     cv2.imwrite(str(picture), np.zeros((30, 40, 3), np.uint8))
     sustained = Sustained(report.rows[0].turns, 1.2, ("throttled in 3 of 12 turns",))

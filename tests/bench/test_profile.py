@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_bench.profiling import profile as profiling
-from edge_bench.profiling.profile import Event, Profile, assign, count_partitions, match, midmean, profile
+from edge_bench.profiling.profile import Profile, ProfilerEvent, assign, count_partitions, match, midmean, profile
 from edge_bench.render.profile_table import print_profile
 from edge_convert.tflite.graph import Graph, Operator, read_graph
 from edge_core.errors import ModelFormatError, RuntimeMissingError
@@ -130,7 +130,7 @@ def small_graph() -> Graph:
 
 def test_kernels_without_an_operator_keep_their_names_and_times() -> None:
     graph = small_graph()
-    events = [Event("Something new", 8, 0), Event("Something else", 8, 1)]
+    events = [ProfilerEvent("Something new", 8, 0), ProfilerEvent("Something else", 8, 1)]
     steps = assign(graph, events, [1.0, 3.0])
     assert [(step.index, step.kernel, step.ms, step.share) for step in steps] == [
         (None, "Something new", 1.0, 0.25),
@@ -139,7 +139,13 @@ def test_kernels_without_an_operator_keep_their_names_and_times() -> None:
 
 
 def test_a_delegate_that_is_entered_again_counts_anew() -> None:
-    events = [Event("a", 8, 0), Event("b", 8, 1), Event("X", 2, 3), Event("c", 8, 0), Event("Y", 2, 0)]
+    events = [
+        ProfilerEvent("a", 8, 0),
+        ProfilerEvent("b", 8, 1),
+        ProfilerEvent("X", 2, 3),
+        ProfilerEvent("c", 8, 0),
+        ProfilerEvent("Y", 2, 0),
+    ]
     assert count_partitions(events) == 2
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_bench.results.report import SCHEMA, Report
+from edge_bench.results.report import SCHEMA, BenchReport
 from edge_core.errors import ReportError
 
-MakeReport = Callable[..., Report]
+MakeReport = Callable[..., BenchReport]
 ROWS = (("full", 0.92, 10.0), ("int8", 0.91, 2.0))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -21,21 +21,21 @@ JSON = st.recursive(
 
 def test_a_report_reads_back(make_report: MakeReport) -> None:
     report = replace(make_report(*ROWS), unknown=("other.tflite",))
-    assert Report.from_json(report.to_text()) == report
+    assert BenchReport.from_json(report.to_text()) == report
 
 
 def test_a_newer_schema_is_refused_and_a_new_field_is_not(make_report: MakeReport) -> None:
     fields = json.loads(make_report(*ROWS).to_text())
     assert fields["schema"] == SCHEMA == 1
-    assert Report.from_json(json.dumps({**fields, "mood": "good"}))
+    assert BenchReport.from_json(json.dumps({**fields, "mood": "good"}))
     with pytest.raises(ReportError, match="has schema 2, this version reads up to 1; upgrade"):
-        Report.from_json(json.dumps({**fields, "schema": 2}))
+        BenchReport.from_json(json.dumps({**fields, "schema": 2}))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"schema": "1.0"}', '{"schema": true}', "[" * 100_000])
 def test_what_is_no_report_is_one_line(text: str) -> None:
     with pytest.raises(ReportError) as caught:
-        Report.from_json(text)
+        BenchReport.from_json(text)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -43,12 +43,12 @@ def test_a_damaged_field_is_named(make_report: MakeReport) -> None:
     fields = json.loads(make_report(*ROWS).to_text())
     fields["rows"][1]["total_ms"]["median"]["low"] = "fast"
     with pytest.raises(ReportError, match=r"rows\[1\]\.total_ms\.median\.low should be a number, not 'fast'"):
-        Report.from_json(json.dumps(fields))
+        BenchReport.from_json(json.dumps(fields))
     del fields["rows"][1]["total_ms"]
     with pytest.raises(ReportError, match=r"rows\[1\] lacks the field total_ms"):
-        Report.from_json(json.dumps(fields))
+        BenchReport.from_json(json.dumps(fields))
     with pytest.raises(ReportError, match="it has no rows"):
-        Report.from_json(json.dumps({**fields, "rows": []}))
+        BenchReport.from_json(json.dumps({**fields, "rows": []}))
 
 
 @given(data=st.data())
@@ -63,6 +63,6 @@ def test_anything_in_the_place_of_anything_is_read_or_refused(make_report: MakeR
         place = place[key]
     place[key] = data.draw(JSON)
     try:
-        Report.from_json(json.dumps(fields))
+        BenchReport.from_json(json.dumps(fields))
     except ReportError as error:
         assert len(str(error).splitlines()) <= 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_bench.backends.contenders import Candidate
+from edge_bench.backends.contenders import RowSpec
 from edge_bench.measure import worker_process
 from edge_bench.measure.bench_worker import serve
 from edge_bench.measure.worker_process import WorkerProcess, link_packages
@@ -25,7 +25,7 @@ def frame(tmp_path: Path) -> str:
 
 
 def request(file: Path, frame: str, **changes: object) -> dict[str, object]:
-    candidate = Candidate(file.stem, file, "auto", SPEC, LABELS, 1, "xnnpack")
+    candidate = RowSpec(file.stem, file, "auto", SPEC, LABELS, 1, "xnnpack")
     return {**candidate.to_json(), "frame": frame, **changes}
 
 

@@ -18,7 +18,7 @@ from edge_keras.tf import keras
 from edge_train.cli.explain import app
 from edge_train.evaluation.evaluate import open_model
 from edge_train.explain.explain_plots import ideal_gif, ideal_sheet
-from edge_train.explain.feature_visualization import FRAMES, MOVED, Search, draw, explain_ideal, moved
+from edge_train.explain.feature_visualization import FRAMES, MOVED, AscentSettings, draw, explain_ideal, moved
 
 
 def colour_model(height: int = 32, width: int = 32) -> "keras.Model":
@@ -34,7 +34,7 @@ def colour_model(height: int = 32, width: int = 32) -> "keras.Model":
 def test_the_picture_becomes_what_the_label_stands_for(label: int) -> None:
     model = colour_model(24, 40)
     shown: list[np.ndarray] = []
-    pictures = draw(model, label, [3], Search(steps=60), watch=shown.append)
+    pictures = draw(model, label, [3], AscentSettings(steps=60), watch=shown.append)
     assert pictures.shape == (1, 24, 40, 3)
     assert pictures.dtype == np.uint8
     assert pictures[0].mean(axis=(0, 1)).argmax() == label
@@ -46,13 +46,13 @@ def test_the_picture_becomes_what_the_label_stands_for(label: int) -> None:
 
 def test_colours_are_in_the_models_order() -> None:
     model = colour_model()
-    one, other = draw(model, 0, [1], Search(steps=10)), draw(model, 2, [1], Search(steps=10), bgr=True)
+    one, other = draw(model, 0, [1], AscentSettings(steps=10)), draw(model, 2, [1], AscentSettings(steps=10), bgr=True)
     assert np.abs(one.astype(int) - other[..., ::-1]).mean() < 0.5  # Adam amplifies what is rounded
     assert np.abs(one.astype(int) - other).mean() > 1
 
 
 def test_a_seed_draws_the_same_whatever_is_drawn_beside_it() -> None:
-    model, search = colour_model(), Search(steps=12)
+    model, search = colour_model(), AscentSettings(steps=12)
     alone, beside = draw(model, 1, [5], search), draw(model, 1, [4, 5], search)
     assert np.abs(alone[0].astype(int) - beside[1]).mean() < 0.5
     assert np.abs(beside[0].astype(int) - beside[1]).mean() > 1
@@ -60,7 +60,7 @@ def test_a_seed_draws_the_same_whatever_is_drawn_beside_it() -> None:
 
 def test_a_lead_that_is_enough_leaves_the_rest_grey() -> None:
     model = colour_model()
-    little, much = (draw(model, 0, [0], Search(steps=60, lead=lead))[0] for lead in (1.0, 30.0))
+    little, much = (draw(model, 0, [0], AscentSettings(steps=60, lead=lead))[0] for lead in (1.0, 30.0))
     assert np.ptp(little.mean(axis=(0, 1))) < np.ptp(much.mean(axis=(0, 1)))
 
 
@@ -75,11 +75,11 @@ def test_moved_pictures_are_shifted_and_one_is_the_picture_itself() -> None:
 def test_steps_and_sizes_that_make_no_sense_are_refused() -> None:
     for wrong in ({"steps": 0}, {"rate": 0.0}, {"magnify": (0.0, 1.0)}, {"magnify": (2.0, 1.0)}):
         with pytest.raises(SettingsError):
-            replace(Search(), **wrong)
+            replace(AscentSettings(), **wrong)
 
 
 def test_scores_are_those_of_the_saved_file(colour_run: Run, tmp_path: Path) -> None:
-    found = explain_ideal(colour_run, "red", tmp_path, seeds=(0, 1), search=Search(steps=6))
+    found = explain_ideal(colour_run, "red", tmp_path, seeds=(0, 1), search=AscentSettings(steps=6))
     model = open_model(colour_run)
     assert len(found.pictures) == 2
     for one in found.pictures:
@@ -101,7 +101,7 @@ def test_scores_are_those_of_the_saved_file(colour_run: Run, tmp_path: Path) -> 
 
 def test_an_animation_has_a_bounded_number_of_frames() -> None:
     shown: list[np.ndarray] = []
-    draw(colour_model(8, 8), 0, [0], Search(steps=3 * FRAMES + 1), watch=shown.append)
+    draw(colour_model(8, 8), 0, [0], AscentSettings(steps=3 * FRAMES + 1), watch=shown.append)
     assert FRAMES // 2 < len(shown) <= FRAMES + 1
 
 

@@ -21,7 +21,7 @@ from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings
 from edge_train.training.checkpoints import Workshop
 from edge_train.training.fit import Fitted, fit
-from edge_train.training.head import solve_head
+from edge_train.training.solved_head.head import solve_head
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ import pytest
 
 from edge_core.run_folder import Run
 from edge_core.statistics import Estimate
-from edge_train.evaluation.learning_curve import LearningCurve, Point
+from edge_train.evaluation.learning_curve import CurvePoint, LearningCurve
 from edge_train.evaluation.training_plots import learning_curve as plotted
-from edge_train.training.head_curve import DRAWS, FOLDS, Features, error_at, learning_curve
+from edge_train.training.solved_head.head_curve import DRAWS, FOLDS, Features, error_at, learning_curve
 
 
 def features(count: int, seed: int, distance: float = 1.0, group: int = 1) -> Features:
@@ -72,7 +72,7 @@ def test_too_few_photos_tell_nothing_of_more() -> None:
 
 
 def test_the_sentence_says_what_more_photos_bring() -> None:
-    point = Point(400.2, Estimate(0.9, 0.88, 0.92), (0.9,))
+    point = CurvePoint(400.2, Estimate(0.9, 0.88, 0.92), (0.9,))
     told = LearningCurve((point,), 100, Estimate(0.012, 0.008, 0.016)).sentence()
     assert told.startswith("Twice as many photos (about 800 a class): about +1.2 points (+0.8 to +1.6)")
     assert "hardly" not in told

@@ -26,7 +26,7 @@ from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings, check_settings, phases
 from edge_train.training.distillation import check_teacher
 from edge_train.training.fit import fit
-from edge_train.training.head import MOST_WEIGHT, photo_weights, solve_head
+from edge_train.training.solved_head.head import MOST_WEIGHT, photo_weights, solve_head
 
 SMALL = Settings(epochs=1, views=2, batch=8, compression_epochs=2)
 

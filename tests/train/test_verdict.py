@@ -5,7 +5,7 @@ import pytest
 
 from edge_core.data.photo_folder import Photo
 from edge_train.evaluation.metrics import Evaluation, evaluate_scores
-from edge_train.evaluation.verdict import verdict
+from edge_train.evaluation.run_verdict import verdict
 
 LABELS = ("daisy", "rose")
 

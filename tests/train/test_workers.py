@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge_core.errors import SettingsError, WorkerLostError
-from edge_train.training.workers import Agreement, Worker, agree, meet, read_worker
+from edge_train.training.workers import Worker, WorkerAgreement, agree, meet, read_worker
 
 EPOCHS = 6
 
@@ -64,9 +64,9 @@ def test_a_malformed_tf_config_is_one_line(monkeypatch: pytest.MonkeyPatch, text
 
 
 def test_workers_go_on_where_all_have_a_state() -> None:
-    assert agree(["r", "r"], [[3, 4], [2, 3]], None) == Agreement(3)
-    assert agree(["r", "r"], [[3, 4], []], None) == Agreement(None)
-    assert agree(["r", "r"], [[8], [8]], 9) == Agreement(9, alone=True)
+    assert agree(["r", "r"], [[3, 4], [2, 3]], None) == WorkerAgreement(3)
+    assert agree(["r", "r"], [[3, 4], []], None) == WorkerAgreement(None)
+    assert agree(["r", "r"], [[8], [8]], 9) == WorkerAgreement(9, alone=True)
 
 
 def test_workers_with_other_photos_are_refused() -> None:
@@ -76,7 +76,7 @@ def test_workers_with_other_photos_are_refused() -> None:
 
 def test_workers_meet() -> None:
     addresses = free_addresses(3)
-    found: dict[int, Agreement] = {}
+    found: dict[int, WorkerAgreement] = {}
 
     def go(number: int, states: list[int]) -> None:
         found[number] = meet(Worker(addresses, number), {"seed": 1}, states, wait_s=20)
@@ -86,7 +86,7 @@ def test_workers_meet() -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert found == {0: Agreement(5), 1: Agreement(5), 2: Agreement(5)}
+    assert found == {0: WorkerAgreement(5), 1: WorkerAgreement(5), 2: WorkerAgreement(5)}
 
 
 def test_a_worker_that_does_not_come_is_named() -> None:

@@ -28,7 +28,7 @@ Right = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Point:
+class EpsilonPoint:
     """A row at one epsilon.
 
     Attributes:
@@ -57,7 +57,7 @@ class Curve:
     """
 
     photos: int
-    points: tuple[Point, ...]
+    points: tuple[EpsilonPoint, ...]
     mean: Estimate
     difference: Estimate | None
     queries: tuple[float | None, ...] = ()
@@ -169,7 +169,7 @@ def curve(
 ) -> Curve:
     """Sums up what a row is right about; `first` is the same of the first row, None for itself."""
     points = tuple(
-        Point(
+        EpsilonPoint(
             epsilon,
             accuracy(right[:, place]),
             None if first is None else paired_difference(right[:, place], first[:, place]),

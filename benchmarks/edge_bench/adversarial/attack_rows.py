@@ -22,7 +22,7 @@ from edge_bench.adversarial.attack_report import (
     Right,
     curve,
 )
-from edge_bench.backends.contenders import Candidate, Variants, check_same_labels, plan, read_source
+from edge_bench.backends.contenders import RowSpec, Variants, check_same_labels, plan, read_source
 from edge_bench.measure.benchmark import BATCH, open_contender
 from edge_bench.measure.held_out import pool, save_for, save_frame
 from edge_bench.measure.timing import Contender
@@ -110,7 +110,7 @@ def attack_models(
         shown = _pictures(model, attacked.card.input, originals.values, truth, settings, specs, folder, track)
         frame = save_frame(folder / "frame.npy", read_picture(originals.values[0]))
 
-        def start(one: Candidate) -> WorkerProcess:
+        def start(one: RowSpec) -> WorkerProcess:
             return WorkerProcess(one.file, one.python, folder / "packages")
 
         for candidate in candidates:

@@ -19,14 +19,14 @@ MODULES: Final = ("virtio_pci", "virtio_mmio", "9pnet_virtio", "9p", "virtio_net
 
 
 @dataclass(frozen=True)
-class Kernel:
+class LinuxKernel:
     """Paths of a kernel and of its modules, `MODULES` and what they need, in the order to load them in."""
 
     image: Path
     modules: tuple[Path, ...]
 
 
-def kernel(suite: str, cache: Path) -> Kernel:
+def kernel(suite: str, cache: Path) -> LinuxKernel:
     """Debian's newest kernel of a suite; kept in `cache`.
 
     Raises:
@@ -41,7 +41,7 @@ def kernel(suite: str, cache: Path) -> Kernel:
             for number, path in enumerate(load_order(modules, MODULES)):
                 shutil.copy(path, beside / f"{number:02}-{path.name}")
             shutil.copy(next(Path(whole, "boot").glob("vmlinuz-*")), beside / "vmlinuz")
-    return Kernel(folder / "vmlinuz", tuple(sorted(folder.glob("*.ko"))))
+    return LinuxKernel(folder / "vmlinuz", tuple(sorted(folder.glob("*.ko"))))
 
 
 def load_order(folder: Path, names: Iterable[str]) -> list[Path]:
@@ -73,7 +73,7 @@ def load_order(folder: Path, names: Iterable[str]) -> list[Path]:
     return list(ordered.values())
 
 
-def initrd(kernel: Kernel, busybox: Path) -> bytes:
+def initrd(kernel: LinuxKernel, busybox: Path) -> bytes:
     """The archive that the kernel unpacks into memory; its /init is `init.sh`."""
     archive = _Archive()
     for folder in ("bin", "dev", "modules", "proc", "root", "sys"):

@@ -35,7 +35,7 @@ _MARKS: Final[dict[int, Stage]] = {program.PREPROCESSING: "preprocessing", progr
 
 
 @dataclass(frozen=True)
-class Cost:
+class InstructionCost:
     """Instructions for one frame.
 
     Attributes:
@@ -65,11 +65,11 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Change:
+class InstructionChange:
     """A cost that was known before, and what it is now."""
 
-    before: Cost
-    now: Cost
+    before: InstructionCost
+    now: InstructionCost
 
     @property
     def share(self) -> float:
@@ -85,7 +85,7 @@ def count_instructions(
     cpus: Sequence[Cpu] = CPUS,
     frame_size: tuple[int, int] = (1280, 720),
     track: Track = silently,
-) -> list[Cost]:
+) -> list[InstructionCost]:
     """Counts what preprocessing and inference of one frame execute, with one thread.
 
     What is emulated is downloaded once, 0.2 GB.
@@ -118,7 +118,7 @@ def count_instructions(
         for mark, counts in counted(cpu, guest, arguments, _own_packages()):
             if stage := _MARKS.get(mark):
                 per_frame = [count // program.RUNS for count in astuple(counts)]
-                costs.append(Cost(name, cpu, stage, size, *per_frame, versions))  # type: ignore[call-arg]
+                costs.append(InstructionCost(name, cpu, stage, size, *per_frame, versions))  # type: ignore[call-arg]
     return costs
 
 
@@ -134,52 +134,52 @@ def parse_cpus(names: Sequence[str] | None) -> tuple[Cpu, ...]:
     return tuple(cpu for cpu in CPUS if not names or cpu in names)
 
 
-def changes(before: Iterable[Cost], now: Iterable[Cost]) -> list[Change]:
+def changes(before: Iterable[InstructionCost], now: Iterable[InstructionCost]) -> list[InstructionChange]:
     """What is in both, in the order of `now`.
 
     Raises:
         ReportError: there is something to compare with, but nothing of the same model, core and size.
     """
     known = {cost.key: cost for cost in before}
-    both = [Change(known[cost.key], cost) for cost in now if cost.key in known]
+    both = [InstructionChange(known[cost.key], cost) for cost in now if cost.key in known]
     if known and not both:
         raise ReportError("nothing in the table of before is of these models, cores and sizes")
     return both
 
 
-def risen(changed: Iterable[Change], limit: float) -> list[Change]:
+def risen(changed: Iterable[InstructionChange], limit: float) -> list[InstructionChange]:
     """Those of a cost that is higher than before by more than a share."""
     return [change for change in changed if change.share > limit]
 
 
-def to_json(costs: Sequence[Cost], changed: Sequence[Change] = ()) -> dict[str, Any]:
+def to_json(costs: Sequence[InstructionCost], changed: Sequence[InstructionChange] = ()) -> dict[str, Any]:
     """The object that `edge-bench instructions --json` prints."""
     shares = {change.now.key: change.share for change in changed}
     rows = [asdict(cost) | ({"change": shares[cost.key]} if cost.key in shares else {}) for cost in costs]
     return {"unit": "instructions a frame, not time", "costs": rows}
 
 
-def to_csv(costs: Iterable[Cost]) -> str:
+def to_csv(costs: Iterable[InstructionCost]) -> str:
     """One row each, under the names of the fields."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Cost))
+    writer.writerow(field.name for field in fields(InstructionCost))
     writer.writerows(astuple(cost) for cost in costs)
     return text.getvalue()
 
 
-def from_csv(text: str) -> list[Cost]:
+def from_csv(text: str) -> list[InstructionCost]:
     """Reads what `to_csv` wrote.
 
     Raises:
         ReportError: it is something else.
     """
-    header = ",".join(field.name for field in fields(Cost)) + "\n"
+    header = ",".join(field.name for field in fields(InstructionCost)) + "\n"
     if not text.startswith(header):
         raise ReportError(f"a table of instructions begins with {header.strip()}")
     try:
         rows = list(csv.reader(io.StringIO(text.removeprefix(header), newline="")))
-        costs = [Cost(*row[:4], *map(int, row[4:9]), *row[9:]) for row in rows]  # type: ignore[arg-type]
+        costs = [InstructionCost(*row[:4], *map(int, row[4:9]), *row[9:]) for row in rows]  # type: ignore[arg-type]
     except (TypeError, ValueError, csv.Error):
         raise ReportError("a table of instructions has 5 columns of whole numbers between 4 of words and 1") from None
     if any(cost.instructions < 1 for cost in costs):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from edge_bench.arm.initrd import Kernel, initrd
+from edge_bench.arm.initrd import LinuxKernel, initrd
 from edge_bench.arm.programs import tool
 from edge_core.errors import HostError
 
@@ -53,7 +53,7 @@ class Machine:
     """
 
     cpu: Cpu
-    kernel: Kernel
+    kernel: LinuxKernel
     root: Path
     site: Path
     pycache: Path

@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from edge_bench.backends.contenders import Candidate
+from edge_bench.backends.contenders import RowSpec
 from edge_core.preprocess import Frame
 from edge_device.inference.classifier import Timing
 from edge_device.inference.interpreter import Scores
@@ -39,7 +39,7 @@ _OPENERS: Final = {
 }
 
 
-def open_model(candidate: Candidate) -> Model:
+def open_model(candidate: RowSpec) -> Model:
     """Opens a candidate in this process.
 
     Raises:
@@ -51,7 +51,7 @@ def open_model(candidate: Candidate) -> Model:
     return model
 
 
-def check_shapes(path: Path, candidate: Candidate, taken: tuple[int, ...], given: tuple[int, ...]) -> None:
+def check_shapes(path: Path, candidate: RowSpec, taken: tuple[int, ...], given: tuple[int, ...]) -> None:
     """Whether a model takes and gives, batch aside, what its card says.
 
     Raises:

@@ -24,7 +24,7 @@ DELEGATES: Final = ("xnnpack", "none", "coral")
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """A model as the command names it: a run folder, whose full-size model is meant, or a complete .tflite.
 
     Attributes:
@@ -43,7 +43,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RowSpec:
     """A row in the making: what a worker has to open.
 
     Attributes:
@@ -108,7 +108,7 @@ class Variants:
             raise SettingsError(f"an inference has one thread or more, not {min(self.threads, default=0)}")
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> ModelSource:
     """Reads what is known of a model, not the model.
 
     Raises:
@@ -117,12 +117,12 @@ def read_source(path: Path) -> Source:
     """
     if path.is_dir():
         run = read_run(path)
-        return Source(path, run.model_file, run, run.card.labels, run.card.input, run.card.dataset)
+        return ModelSource(path, run.model_file, run, run.card.labels, run.card.input, run.card.dataset)
     card = read_card(path)
-    return Source(path, path, None, card.labels, card.input, card.dataset)
+    return ModelSource(path, path, None, card.labels, card.input, card.dataset)
 
 
-def check_same_labels(sources: Sequence[Source]) -> None:
+def check_same_labels(sources: Sequence[ModelSource]) -> None:
     """Whether all can be judged by the same photos.
 
     Raises:
@@ -136,7 +136,7 @@ def check_same_labels(sources: Sequence[Source]) -> None:
             )
 
 
-def plan(sources: Sequence[Source], variants: Variants) -> list[Candidate]:
+def plan(sources: Sequence[ModelSource], variants: Variants) -> list[RowSpec]:
     """All candidates, model by model; the first one is what the others are compared with."""
     names = [source.path.resolve().name if source.run else source.path.stem for source in sources]
     planned = []
@@ -151,11 +151,11 @@ def plan(sources: Sequence[Source], variants: Variants) -> list[Candidate]:
                 {"none": "no XNNPACK"}.get(delegate, delegate) if delegate and len(variants.delegates) > 1 else "",
             ]
             row = ", ".join(part for part in parts if part)
-            planned.append(Candidate(row, source.file, runtime, source.input, source.labels, threads, delegate, python))
+            planned.append(RowSpec(row, source.file, runtime, source.input, source.labels, threads, delegate, python))
     return planned
 
 
-def _ways(source: Source, variants: Variants) -> list[tuple[str, str, int | None, str | None]]:
+def _ways(source: ModelSource, variants: Variants) -> list[tuple[str, str, int | None, str | None]]:
     """Runtime, Python, threads and delegate of each row of a model."""
     ways: list[tuple[str, str, int | None, str | None]] = []
     for runtime, python in [(KERAS, sys.executable)] if source.run else variants.runtimes:

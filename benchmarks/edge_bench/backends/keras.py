@@ -6,14 +6,14 @@ import time
 import numpy as np
 
 from edge_bench.backends import check_shapes
-from edge_bench.backends.contenders import Candidate
+from edge_bench.backends.contenders import RowSpec
 from edge_core.preprocess import Frame, preprocess
 from edge_device.console import extra_needed
 from edge_device.inference.classifier import Timing
 from edge_device.inference.interpreter import Scores
 
 
-def open_model(candidate: Candidate) -> "KerasModel":
+def open_model(candidate: RowSpec) -> "KerasModel":
     return KerasModel(candidate)
 
 
@@ -24,7 +24,7 @@ class KerasModel:
         runtime: name and version of TensorFlow.
     """
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: RowSpec) -> None:
         """Loads a model; to be called before anything else imports TensorFlow.
 
         Args:

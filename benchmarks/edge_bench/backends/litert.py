@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 from edge_bench.backends import Model, check_shapes
-from edge_bench.backends.contenders import Candidate
+from edge_bench.backends.contenders import RowSpec
 from edge_bench.backends.pixels import PixelModel, dequantised
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.native_stderr import silenced
@@ -20,7 +20,7 @@ from edge_device.inference.interpreter import RUNTIMES, RuntimeName, Scores
 NO_DELEGATE: Final = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 
-def open_model(candidate: Candidate) -> Model:
+def open_model(candidate: RowSpec) -> Model:
     """A `Classifier`, as the device has it; without XNNPACK, or in TensorFlow, an interpreter of its own."""
     delegate, runtime = candidate.delegate or "", cast(RuntimeName, candidate.runtime)
     if candidate.runtime != "tensorflow" and delegate != "none":
@@ -50,7 +50,7 @@ def _module(runtime: str) -> tuple[str, Any]:
     raise RuntimeMissingError(f"{runtime} is not installed; pip install {runtime}")
 
 
-def _bare(candidate: Candidate, name: str, module: Any) -> PixelModel:
+def _bare(candidate: RowSpec, name: str, module: Any) -> PixelModel:
     options = (
         {} if candidate.delegate == "xnnpack" else {"experimental_op_resolver_type": module.OpResolverType[NO_DELEGATE]}
     )

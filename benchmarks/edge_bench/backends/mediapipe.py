@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_bench.backends.contenders import Candidate
+from edge_bench.backends.contenders import RowSpec
 from edge_bench.backends.pixels import PixelModel
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.native_stderr import silenced
@@ -12,7 +12,7 @@ from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Scores
 
 
-def open_model(candidate: Candidate) -> PixelModel:
+def open_model(candidate: RowSpec) -> PixelModel:
     """Opens a complete .tflite, whose metadata MediaPipe reads."""
     try:
         import mediapipe

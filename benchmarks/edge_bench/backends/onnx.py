@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from edge_bench.backends import check_shapes
-from edge_bench.backends.contenders import Candidate
+from edge_bench.backends.contenders import RowSpec
 from edge_bench.backends.pixels import PixelModel, dequantised
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame
@@ -35,7 +35,7 @@ def convert(file: Path, out: Path, python: str = sys.executable) -> None:
         raise ModelFormatError(f"{file} cannot be converted by tf2onnx, which said: {said[-1].strip()}")
 
 
-def open_model(candidate: Candidate) -> PixelModel:
+def open_model(candidate: RowSpec) -> PixelModel:
     """Opens the ONNX file that the candidate names."""
     try:
         import onnxruntime

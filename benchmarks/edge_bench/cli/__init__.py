@@ -16,7 +16,7 @@ from edge_bench.backends.contenders import DELEGATES, INTERPRETERS, PEERS, Varia
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
 from edge_bench.render.output import check_out, write_report
 from edge_bench.results.comparison import compare_reports
-from edge_bench.results.report import Report, Settings
+from edge_bench.results.report import BenchReport, BenchSettings
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import CheckFailedError, ReportError
 from edge_core.files import require_writable, written_whole
@@ -146,7 +146,7 @@ def run(
     """
     with one_line_errors(debug):
         variants = parse_variants(runtime or ["auto"], threads, delegate or ["xnnpack"])
-        settings = Settings(
+        settings = BenchSettings(
             frame_size=_parse_size(frame_size),
             seconds=seconds,
             precision=parse_share(precision, "--precision"),
@@ -644,16 +644,16 @@ def _parse_time(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def _read(path: Path) -> Report:
+def _read(path: Path) -> BenchReport:
     try:
-        return Report.from_json(path.read_text("utf-8"))
+        return BenchReport.from_json(path.read_text("utf-8"))
     except OSError as error:
         raise ReportError(f"{path}: {error.strerror}") from error
     except (ReportError, UnicodeDecodeError) as error:
         raise ReportError(f"{path}: {error}") from error
 
 
-def _say_what_was_left_out(report: Report, unusable: tuple[Unusable, ...]) -> None:
+def _say_what_was_left_out(report: BenchReport, unusable: tuple[Unusable, ...]) -> None:
     if report.left_out:
         say(f"left out {report.left_out} photos that a run was trained or validated on")
     say_unusable(unusable)

@@ -28,7 +28,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from edge_bench.backends import Model, open_model
-from edge_bench.backends.contenders import Candidate
+from edge_bench.backends.contenders import RowSpec
 from edge_bench.measure.power import find_meter
 from edge_bench.perturb.square_attack import in_steps, queries_to_fool
 from edge_bench.results.environment import read_environment
@@ -53,7 +53,7 @@ def serve(requests: Iterable[str], replies: TextIO) -> None:
                 case {"do": "open"}:
                     file = request["file"]
                     start = time.perf_counter()
-                    model = open_model(Candidate.from_json(request))
+                    model = open_model(RowSpec.from_json(request))
                     timing = model.scores(np.load(request["frame"], allow_pickle=False))[1]
                     reply: dict[str, Any] = {
                         "runtime": model.runtime,

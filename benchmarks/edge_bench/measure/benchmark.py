@@ -11,17 +11,17 @@ from typing import Final
 
 import numpy as np
 
-from edge_bench.backends.contenders import Candidate, Variants, check_same_labels, plan, read_source
+from edge_bench.backends.contenders import RowSpec, Variants, check_same_labels, plan, read_source
 from edge_bench.backends.onnx import convert
 from edge_bench.measure.held_out import pool, save_frames, save_pixels
 from edge_bench.measure.power import Log
 from edge_bench.measure.robustness import judge_corrupted, sum_up
 from edge_bench.measure.timing import Clock, Contender, joules_per_frame, time_rounds, time_sustained, unstable
-from edge_bench.measure.worker_process import Worker, WorkerProcess, link_packages
+from edge_bench.measure.worker_process import BenchWorker, WorkerProcess, link_packages
 from edge_bench.results.accuracy import Scores, Truth, compare, measure_accuracy
 from edge_bench.results.environment import Environment
 from edge_bench.results.latency import latency, ratio
-from edge_bench.results.report import Failed, Report, Row, Settings
+from edge_bench.results.report import BenchReport, BenchSettings, Failed, Row
 from edge_core.codec import from_fields
 from edge_core.data.photo_folder import Photo, Unusable, fingerprint
 from edge_core.errors import EdgeError
@@ -30,7 +30,7 @@ from edge_core.progress import Track, silently
 from edge_core.run_folder import read_run, spread
 
 WARM_UP_SECONDS: Final = 0.5
-Start = Callable[[Candidate], Worker]
+Start = Callable[[RowSpec], BenchWorker]
 
 BATCH: Final = 64
 """Photos that a worker is asked for at once; it holds one at a time."""
@@ -40,7 +40,7 @@ BATCH: Final = 64
 class Benchmark:
     """A report, and the photos that its accuracies are of, which are shown but not reported."""
 
-    report: Report
+    report: BenchReport
     photos: tuple[Photo, ...]
     unusable: tuple[Unusable, ...]
 
@@ -49,7 +49,7 @@ def run_benchmark(
     models: Sequence[Path],
     *,
     variants: Variants | None = None,
-    settings: Settings | None = None,
+    settings: BenchSettings | None = None,
     data: Path | None = None,
     held_out_by: Sequence[Path] = (),
     power_log: Path | None = None,
@@ -75,7 +75,7 @@ def run_benchmark(
         RuntimeMissingError: the first needs what is not installed.
         SettingsError: no such runtime or delegate, or a log that cannot be read.
     """
-    variants, settings = variants or Variants(), settings or Settings()
+    variants, settings = variants or Variants(), settings or BenchSettings()
     sources = [read_source(path) for path in models]
     check_same_labels(sources)
     knowledge = pool(sources, [read_run(folder) for folder in held_out_by], data)
@@ -109,7 +109,7 @@ def run_benchmark(
                     contender.sustained = time_sustained(contender, clock, settings.sustained_s, track)
     failed += [Failed(one.candidate.name, one.failure) for one in contenders if one.failure]
     return Benchmark(
-        Report(
+        BenchReport(
             rows=tuple(_row(one, contenders[0], truth) for one in _staying(contenders)),
             failed=tuple(failed),
             labels=sources[0].labels,
@@ -127,7 +127,7 @@ def run_benchmark(
 
 
 def _open_all(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[RowSpec],
     frames: Sequence[str],
     folder: Path,
     starts: int,
@@ -162,7 +162,7 @@ def _open_all(
     return contenders, failed
 
 
-def open_contender(candidate: Candidate, frame: str, first: bool, start: Start, stack: ExitStack) -> Contender:
+def open_contender(candidate: RowSpec, frame: str, first: bool, start: Start, stack: ExitStack) -> Contender:
     """Starts a candidate's process, which lives as long as `stack`, and shows it one frame, the name of a .npy file."""
     worker = stack.enter_context(start(candidate))
     reply = worker.ask("open", frame=frame, **candidate.to_json())

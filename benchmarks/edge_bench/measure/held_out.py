@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_bench.backends.contenders import Source
+from edge_bench.backends.contenders import ModelSource
 from edge_core.artifact.card import ModelCard
 from edge_core.data.photo_folder import Photo, Split
 from edge_core.errors import RunFolderError
@@ -32,7 +32,7 @@ class Knowledge:
     unknown: tuple[Path, ...]
 
 
-def pool(sources: Sequence[Source], others: Sequence[Run], data: Path | None) -> Knowledge:
+def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | None) -> Knowledge:
     """Puts together what all models know.
 
     Args:

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from edge_bench.backends.contenders import Candidate
+from edge_bench.backends.contenders import RowSpec
 from edge_bench.measure.power import Log
-from edge_bench.measure.worker_process import Worker
+from edge_bench.measure.worker_process import BenchWorker
 from edge_bench.results.accuracy import Right, Scores
 from edge_bench.results.latency import MAX_SPREAD, Milliseconds, median_interval, medians, narrow_enough, ratio, spread
-from edge_bench.results.report import Settings, Sustained, Turn
+from edge_bench.results.report import BenchSettings, Sustained, Turn
 from edge_core.codec import from_fields
 from edge_core.errors import EdgeError
 from edge_core.progress import Track, silently
@@ -59,8 +59,8 @@ class Contender:
         failure: why it is out; empty while it is in.
     """
 
-    candidate: Candidate
-    worker: Worker
+    candidate: RowSpec
+    worker: BenchWorker
     first: bool
     runtime: str
     cold_start_ms: float
@@ -107,7 +107,7 @@ class Clock:
         self._frames, self._order, self._log = frames, order, log
         self._start = time.perf_counter()
 
-    def turn(self, worker: Worker, seconds: float) -> Timed:
+    def turn(self, worker: BenchWorker, seconds: float) -> Timed:
         frames = self._order.sample(self._frames, len(self._frames))
         begin = time.time()
         timed = worker.ask("burst", frames=frames, seconds=seconds)
@@ -122,7 +122,11 @@ class Clock:
 
 
 def time_rounds(
-    contenders: Sequence[Contender], clock: Clock, settings: Settings, order: random.Random, track: Track = silently
+    contenders: Sequence[Contender],
+    clock: Clock,
+    settings: BenchSettings,
+    order: random.Random,
+    track: Track = silently,
 ) -> None:
     """Gives each contender a turn a round, in random order, until all is known well enough or time is up."""
     rounds = max(1, round(settings.seconds / BURST_SECONDS))

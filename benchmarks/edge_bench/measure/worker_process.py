@@ -29,7 +29,7 @@ def link_packages(folder: Path) -> None:
         (folder / package.__name__).symlink_to(Path(package.__path__[0]).resolve())
 
 
-class Worker(Protocol):
+class BenchWorker(Protocol):
     """What answers requests, here or on another machine, while its `with` block runs."""
 
     def __enter__(self) -> Self: ...

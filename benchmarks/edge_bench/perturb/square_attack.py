@@ -24,7 +24,7 @@ SMALLEST: Final = 1e-9
 
 
 @dataclass(frozen=True)
-class Search:
+class SquareSearch:
     """How a search ended.
 
     Attributes:
@@ -45,7 +45,7 @@ def square_attack(
     epsilon: int,
     queries: int,
     random: np.random.Generator,
-) -> Search:
+) -> SquareSearch:
     """Looks for a picture that a model takes for something else.
 
     Args:
@@ -63,7 +63,7 @@ def square_attack(
     said = scores(best)
     for query in range(1, queries):
         if said.argmax() != label:
-            return Search(True, query, best)
+            return SquareSearch(True, query, best)
         side = _side(query / queries, height, width)
         top, left = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
         window = np.s_[top : top + side, left : left + side]
@@ -73,7 +73,7 @@ def square_attack(
         # Also where it is the same: on the plateaus of 8-bit scores one has to walk on to get anywhere.
         if _sureness(found, label) <= _sureness(said, label):
             best, said = tried, found
-    return Search(bool(said.argmax() != label), queries, best)
+    return SquareSearch(bool(said.argmax() != label), queries, best)
 
 
 def queries_to_fool(

@@ -22,7 +22,7 @@ OPERATOR: Final = 2
 
 
 @dataclass(frozen=True)
-class Step:
+class ProfiledStep:
     """What ran as one.
 
     Attributes:
@@ -68,14 +68,14 @@ class Profile:
     runtime: str
     threads: int
     runs: int
-    steps: tuple[Step, ...]
+    steps: tuple[ProfiledStep, ...]
     partitions: int
     steps_ms: float
     profiled_ms: float
     invoke_ms: float
 
     @property
-    def fallen_out(self) -> tuple[Step, ...]:
+    def fallen_out(self) -> tuple[ProfiledStep, ...]:
         """What the interpreter ran itself."""
         return tuple(step for step in self.steps if not step.delegated)
 
@@ -84,7 +84,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Event:
+class ProfilerEvent:
     """What ran, as the profiler names it."""
 
     tag: str
@@ -113,7 +113,7 @@ def profile(file: Path, *, threads: int = 1, xnnpack: bool = True, runs: int = 5
     request = {"file": str(file), "threads": threads, "xnnpack": xnnpack, "runs": runs}
     request["inputs"] = [tensor.dtype for tensor in graph.inputs]
     reply = _ask(file, request)
-    events = [[Event(tag, kind, index) for tag, kind, index, _ in run["events"]] for run in reply["runs"]]
+    events = [[ProfilerEvent(tag, kind, index) for tag, kind, index, _ in run["events"]] for run in reply["runs"]]
     if any(one != events[0] for one in events):
         raise ModelFormatError(f"{file}: what is run differs from run to run; that cannot be profiled")
     times = np.array([[event[3] for event in run["events"]] for run in reply["runs"]]) / 1e3
@@ -137,12 +137,12 @@ def midmean(values: Sequence[float]) -> float:
     return float(ordered[quarter : len(ordered) - quarter].mean())
 
 
-def count_partitions(events: Sequence[Event]) -> int:
+def count_partitions(events: Sequence[ProfilerEvent]) -> int:
     """How often a delegate was entered: its kernels count from 0 each time."""
     return sum(event.kind != OPERATOR and event.index == 0 for event in events)
 
 
-def assign(graph: Graph, events: Sequence[Event], ms: Sequence[float]) -> list[Step]:
+def assign(graph: Graph, events: Sequence[ProfilerEvent], ms: Sequence[float]) -> list[ProfiledStep]:
     """Which operator of the graph each event was.
 
     What the interpreter ran bears the operator's index. A delegate's kernels bear none: they are told by their order
@@ -154,7 +154,7 @@ def assign(graph: Graph, events: Sequence[Event], ms: Sequence[float]) -> list[S
     kernels = [event.tag for event in events if event.kind != OPERATOR]
     matched = match(kernels, [one for one in graph.operators if one.index not in by_interpreter])
     operators = iter(matched or ())
-    steps: list[Step] = []
+    steps: list[ProfiledStep] = []
     carried = 0.0
     for event, time in zip(events, ms, strict=True):
         operator: Operator | None
@@ -169,7 +169,7 @@ def assign(graph: Graph, events: Sequence[Event], ms: Sequence[float]) -> list[S
             operator = None
         output = graph.tensors[operator.outputs[0]] if operator and operator.outputs else None
         steps.append(
-            Step(
+            ProfiledStep(
                 index=operator.index if operator else None,
                 operator=operator.name if operator else "",
                 layer=operator.layer if operator else "",

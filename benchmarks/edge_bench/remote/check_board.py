@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_bench.remote.connection import Address
+from edge_bench.remote.connection import SshAddress
 from edge_bench.remote.install import Setup, install, read_wheels
-from edge_bench.remote.remote_board import Board
+from edge_bench.remote.remote_board import RemoteBoard
 from edge_core.errors import HostError
 from edge_core.progress import Track, silently
 from edge_device.doctor.install_check import InstallReport
@@ -38,7 +38,7 @@ def check_board(
     setup = setup or Setup()
     wheel = read_wheels(setup)
     files = [(model.name, _read(model)) for model in models]
-    with Board(Address.parse(host), password) as board:
+    with RemoteBoard(SshAddress.parse(host), password) as board:
         python = install(board, setup, *wheel, track)
         there = [board.put(f"files/{number}/{name}", data) for number, (name, data) in enumerate(files)]
         command = [python, "-P", "-m", "edge_device.doctor.install_check", source or "", *there]

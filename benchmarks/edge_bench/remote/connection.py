@@ -34,7 +34,7 @@ CHUNK: Final = 1 << 18
 
 
 @dataclass(frozen=True)
-class Address:
+class SshAddress:
     """Where a board is: `[user@]name[:port]`; what is None, ~/.ssh/config says."""
 
     name: str
@@ -68,7 +68,7 @@ class Address:
         return (f"{self.user}@" if self.user else "") + name + (f":{self.port}" if self.port else "")
 
 
-class Connection:
+class SshConnection:
     """Runs a command on a board while its `with` block does.
 
     Host keys are always checked against the user's known_hosts files; an unknown key ends the attempt. Keys come from
@@ -88,7 +88,7 @@ class Connection:
 
     def __init__(
         self,
-        address: Address,
+        address: SshAddress,
         command: str,
         received: Callable[[bytes], None],
         ended: Callable[[str], None],
@@ -191,8 +191,8 @@ class Connection:
             self._ended(f"the connection broke off ({str(error) or type(error).__name__})")
 
 
-async def connect(address: Address, password: str | None) -> "asyncssh.SSHClientConnection":
-    """Connects with the user's keys, agent, configuration and known_hosts; errors as `Connection`."""
+async def connect(address: SshAddress, password: str | None) -> "asyncssh.SSHClientConnection":
+    """Connects with the user's keys, agent, configuration and known_hosts; errors as `SshConnection`."""
     try:
         import asyncssh
     except ModuleNotFoundError as error:
@@ -248,7 +248,7 @@ async def connect(address: Address, password: str | None) -> "asyncssh.SSHClient
         raise HostError(f"{address} cannot be reached: {getattr(error, 'strerror', None) or error}") from None
 
 
-def known_hosts(address: Address) -> list[str]:
+def known_hosts(address: SshAddress) -> list[str]:
     """The files that host keys are checked against, of those that the user's configuration names and that there are.
 
     Raises:
@@ -261,7 +261,7 @@ def known_hosts(address: Address) -> list[str]:
     if options.known_hosts is None:
         raise HostError(f"{address}: your SSH configuration sets UserKnownHostsFile to none, so no key can be checked")
     for hop in options.tunnel.split(",") if isinstance(options.tunnel, str) else ():
-        known_hosts(Address.parse(hop.strip()))
+        known_hosts(SshAddress.parse(hop.strip()))
     named = options.known_hosts or DEFAULT_KNOWN_HOSTS
     assert isinstance(named, list | tuple)  # as it is made of the configuration
     files = (Path(str(name)).expanduser() for name in named)

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from edge_bench.measure.worker_process import how_it_ended
-from edge_bench.remote.connection import Address
+from edge_bench.remote.connection import SshAddress
 from edge_bench.remote.install import Setup, install, read_wheels
-from edge_bench.remote.remote_board import Board
+from edge_bench.remote.remote_board import RemoteBoard
 from edge_bench.results.environment import Environment
 from edge_core.codec import from_fields
 from edge_core.errors import ModelFormatError, RuntimeMissingError
@@ -20,7 +20,7 @@ SENT: Final = (".tflite", ".npy", ".onnx")
 """Files of ours that a request may name; anything else, such as a delegate's library, is the board's own."""
 
 
-class Host:
+class RemoteHost:
     """A board, ready to be measured on while its `with` block does; after it nothing is left there.
 
     Args:
@@ -43,7 +43,7 @@ class Host:
         self, address: str, setup: Setup | None = None, *, password: str | None = None, track: Track = silently
     ) -> None:
         self.name = address
-        self.board = Board(Address.parse(address), password)
+        self.board = RemoteBoard(SshAddress.parse(address), password)
         self._setup, self.track = setup or Setup(), track
         self._sending = threading.Lock()
         self._sent: dict[Path, tuple[int, tuple[int, int] | None]] = {}
@@ -93,7 +93,7 @@ class RemoteWorker:
         file: the model it is for, here.
     """
 
-    def __init__(self, host: Host, file: Path) -> None:
+    def __init__(self, host: RemoteHost, file: Path) -> None:
         self.file = file
         self._host, self._board = host, host.board
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_bench.remote.remote_board import Board
+from edge_bench.remote.remote_board import RemoteBoard
 from edge_bench.remote.wheel import installed_wheel
 from edge_core.errors import HostError
 from edge_core.progress import Track, silently
@@ -49,7 +49,7 @@ def read_wheels(setup: Setup) -> tuple[str, bytes]:
         raise HostError(f"{setup.wheel} cannot be read: {error.strerror}") from None
 
 
-def install(board: Board, setup: Setup, name: str, wheel: bytes, track: Track = silently) -> str:
+def install(board: RemoteBoard, setup: Setup, name: str, wheel: bytes, track: Track = silently) -> str:
     """Installs a wheel and what it requires, as the board's own pip is configured; the path of its Python there.
 
     Raises:
@@ -81,7 +81,7 @@ def explain(lines: Sequence[str]) -> str:
     return lines[-1].strip().removeprefix("ERROR: ") if lines else "installing failed without a word"
 
 
-def _check_space(board: Board) -> None:
+def _check_space(board: RemoteBoard) -> None:
     free = board.about["free_bytes"]
     if free < NEEDED_BYTES:
         raise HostError(
@@ -90,7 +90,7 @@ def _check_space(board: Board) -> None:
         )
 
 
-def _make_venv(board: Board, setup: Setup, folder: str, name: str, wheel: bytes, track: Track) -> str:
+def _make_venv(board: RemoteBoard, setup: Setup, folder: str, name: str, wheel: bytes, track: Track) -> str:
     source = []
     if setup.wheels:
         for file in track(sorted(setup.wheels.glob("*.whl")), f"Copying wheels to {board.address.name}"):

@@ -70,7 +70,7 @@ class Input:
         return data
 
 
-class Server:
+class AgentServer:
     """Answers requests about a folder."""
 
     def __init__(self, folder: str) -> None:
@@ -221,7 +221,7 @@ def main() -> None:
     if session == 0:
         try:
             os.setsid()
-            Server(folder).serve()
+            AgentServer(folder).serve()
         except Gone:
             pass
         except OSError as error:

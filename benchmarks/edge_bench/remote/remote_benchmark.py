@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from edge_bench.backends.contenders import KERAS, Candidate, Variants
+from edge_bench.backends.contenders import KERAS, RowSpec, Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
-from edge_bench.measure.worker_process import Worker, WorkerProcess
-from edge_bench.remote.host import Host
+from edge_bench.measure.worker_process import BenchWorker, WorkerProcess
+from edge_bench.remote.host import RemoteHost
 from edge_bench.remote.install import Setup
-from edge_bench.results.report import Settings
+from edge_bench.results.report import BenchSettings
 from edge_core.errors import HostError
 from edge_core.progress import Track, silently
 
@@ -41,7 +41,7 @@ def run_on_hosts(
     passwords: Sequence[str | None] = (),
     variants: Variants | None = None,
     all_cores: bool = True,
-    settings: Settings | None = None,
+    settings: BenchSettings | None = None,
     data: Path | None = None,
     held_out_by: Sequence[Path] = (),
     track: Callable[[str], Track] = lambda host: silently,
@@ -66,17 +66,17 @@ def run_on_hosts(
         EdgeError: as `run_benchmark`; what is wrong with a board is no error, but in the result.
     """
     all_hosts = [
-        Host(name, setup, password=password, track=track(name))
+        RemoteHost(name, setup, password=password, track=track(name))
         for name, password in zip(hosts, passwords or [None] * len(hosts), strict=True)
     ]
     one_at_a_time = threading.Lock()
 
-    def run(host: Host) -> HostBenchmark:
+    def run(host: RemoteHost) -> HostBenchmark:
         try:
             with host:
                 here: set[str] = set()
 
-                def start(candidate: Candidate) -> Worker:
+                def start(candidate: RowSpec) -> BenchWorker:
                     if candidate.runtime != KERAS:
                         return host.worker(candidate.file)
                     here.add(candidate.name)
@@ -121,7 +121,7 @@ class _Here:
     It stands still once its board is gone, so that nobody measures on in vain.
     """
 
-    def __init__(self, host: Host, worker: WorkerProcess, one_at_a_time: threading.Lock) -> None:
+    def __init__(self, host: RemoteHost, worker: WorkerProcess, one_at_a_time: threading.Lock) -> None:
         self._host, self._worker, self._one_at_a_time = host, worker, one_at_a_time
 
     def __enter__(self) -> Self:

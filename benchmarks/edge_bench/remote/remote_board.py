@@ -9,14 +9,14 @@ from importlib import resources
 from itertools import count
 from typing import Any, Final, Self
 
-from edge_bench.remote.connection import Address, Connection
+from edge_bench.remote.connection import SshAddress, SshConnection
 from edge_core.errors import HostError
 from edge_core.progress import Track, silently
 
 OLDEST_PYTHON: Final = (3, 11)
 
 
-class Board:
+class RemoteBoard:
     """A folder on a board and processes in it; `{folder}` in an argument of theirs is the folder.
 
     After the `with` block neither is left. The board keeps to that by itself, too: when the connection breaks, or
@@ -37,9 +37,9 @@ class Board:
 
     about: dict[str, Any]
 
-    def __init__(self, address: Address, password: str | None = None) -> None:
+    def __init__(self, address: SshAddress, password: str | None = None) -> None:
         self.address = address
-        self._connection = Connection(address, _command(), self._received, self.give_up, password)
+        self._connection = SshConnection(address, _command(), self._received, self.give_up, password)
         self._numbers = count(1)
         self._replies: dict[int, queue.SimpleQueue[dict[str, Any]]] = {0: queue.SimpleQueue()}
         self.broken = ""

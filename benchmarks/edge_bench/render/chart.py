@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
-from edge_bench.results.report import Report, Row
+from edge_bench.results.report import BenchReport, Row
 from edge_device.console import extra_needed
 
 with extra_needed("bench", "matplotlib"):
@@ -25,12 +25,12 @@ GRID: Final = "#e6e6e6"
 LABEL_SIZE: Final = 10.5  # points
 
 
-def draw_chart(report: Report, path: Path) -> None:
+def draw_chart(report: BenchReport, path: Path) -> None:
     """Draws a report as a PNG file of 1600 by 960 pixels."""
     path.write_bytes(chart_png(report))
 
 
-def chart_png(report: Report) -> bytes:
+def chart_png(report: BenchReport) -> bytes:
     """The chart as the bytes of a PNG file."""
     figure = Figure(figsize=(8, 4.8), dpi=200)
     axes = figure.add_axes((0.085, 0.14, 0.895, 0.64))
@@ -61,7 +61,7 @@ def pareto_front(rows: Sequence[Row]) -> list[Row]:
     return front
 
 
-def _where(report: Report) -> str:
+def _where(report: BenchReport) -> str:
     counts = list(dict.fromkeys(row.threads for row in report.rows if row.threads))
     threads = f", {counts[0]} thread{'s' * (counts[0] > 1)}" if len(counts) == 1 else ""
     width, height = report.settings.frame_size

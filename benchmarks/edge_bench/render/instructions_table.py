@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edge_bench.arm.instructions import Change, Cost
+from edge_bench.arm.instructions import InstructionChange, InstructionCost
 
 BOARDS: Final = {"cortex-a72": "Raspberry Pi 4", "cortex-a76": "Raspberry Pi 5"}
 
@@ -19,15 +19,15 @@ WORDS: Final = ("model", "input", "")
 class FrameCost:
     """What one model costs on one core."""
 
-    preprocessing: Cost
-    inference: Cost
+    preprocessing: InstructionCost
+    inference: InstructionCost
 
     @property
     def instructions(self) -> int:
         return self.preprocessing.instructions + self.inference.instructions
 
 
-def instruction_lines(costs: Sequence[Cost], changed: Sequence[Change] = ()) -> str:
+def instruction_lines(costs: Sequence[InstructionCost], changed: Sequence[InstructionChange] = ()) -> str:
     """A table for each core, with a line for each model.
 
     Args:
@@ -50,7 +50,7 @@ def instruction_lines(costs: Sequence[Cost], changed: Sequence[Change] = ()) -> 
     return "\n".join([*lines, *_summary(costs, changed)])
 
 
-def _frames(costs: Sequence[Cost]) -> list[FrameCost]:
+def _frames(costs: Sequence[InstructionCost]) -> list[FrameCost]:
     by_stage = {(cost.model, cost.stage): cost for cost in costs}
     return [FrameCost(by_stage[cost.model, "preprocessing"], cost) for cost in costs if cost.stage == "inference"]
 
@@ -87,7 +87,7 @@ def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
     return ["  ".join(cells).rstrip() for cells in aligned]
 
 
-def _summary(costs: Sequence[Cost], changed: Sequence[Change]) -> list[str]:
+def _summary(costs: Sequence[InstructionCost], changed: Sequence[InstructionChange]) -> list[str]:
     if not changed:
         return []
     largest = max(changed, key=lambda change: abs(change.share))

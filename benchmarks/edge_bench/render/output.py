@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edge_bench.results.report import Report, Row
+from edge_bench.results.report import BenchReport, Row
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
 from edge_core.files import folder_written_whole, require_writable
@@ -39,7 +39,7 @@ def check_out(folder: Path, files: Collection[str] = FILES, whole: str = JSON_FI
     require_writable(folder, folder=True)
 
 
-def write_report(report: Report, folder: Path, photos: Sequence[Photo] = ()) -> None:
+def write_report(report: BenchReport, folder: Path, photos: Sequence[Photo] = ()) -> None:
     """Writes the four files; an earlier benchmark in this folder gives way.
 
     Args:

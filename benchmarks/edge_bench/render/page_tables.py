@@ -1,13 +1,13 @@
 """The tables of a report's page."""
 
 from edge_bench.render.table import three_digits
-from edge_bench.results.report import Report, Row
+from edge_bench.results.report import BenchReport, Row
 from edge_core import html as page
 from edge_core.html import Html
 from edge_core.statistics import Estimate
 
 
-def rows(report: Report) -> Html:
+def rows(report: BenchReport) -> Html:
     return page.stack(
         page.table(
             ("row", "top-1 %", "change, points", "same label %", "ratio", "total ms", "fps", "file kB", "memory MB"),
@@ -33,7 +33,7 @@ def rows(report: Report) -> Html:
     )
 
 
-def latencies(report: Report) -> Html:
+def latencies(report: BenchReport) -> Html:
     energy = any(row.joules is not None for row in report.rows)
     columns = ["row", "cold start", "first", "preprocess", "invoke", "total", "p95", "p99", "jitter %", "frames"]
     return page.stack(
@@ -63,7 +63,7 @@ def latencies(report: Report) -> Html:
     )
 
 
-def accuracies(report: Report) -> Html:
+def accuracies(report: BenchReport) -> Html:
     top5 = any(row.accuracy.top5 for row in report.rows)
     columns = [
         "row",
@@ -101,7 +101,7 @@ def accuracies(report: Report) -> Html:
     )
 
 
-def classes(report: Report) -> Html:
+def classes(report: BenchReport) -> Html:
     return page.table(
         ("recall % of", *(f"{one.label} ({one.photos})" for one in report.rows[0].accuracy.classes)),
         (

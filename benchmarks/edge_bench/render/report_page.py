@@ -12,7 +12,7 @@ from edge_bench.render import bench_plots as plots
 from edge_bench.render import page_tables
 from edge_bench.render.chart import chart_png
 from edge_bench.render.table import threads_of, three_digits
-from edge_bench.results.report import Report
+from edge_bench.results.report import BenchReport
 from edge_core import html as page
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import PictureError
@@ -30,7 +30,7 @@ FEW: Final = 2
 """Rows that are called unstable one by one."""
 
 
-def write_page(report: Report, path: Path, photos: Sequence[Photo] = ()) -> None:
+def write_page(report: BenchReport, path: Path, photos: Sequence[Photo] = ()) -> None:
     """Writes the page.
 
     Args:
@@ -73,7 +73,7 @@ def write_page(report: Report, path: Path, photos: Sequence[Photo] = ()) -> None
     page.write_page(path, page.page(title, subtitle, *sections))
 
 
-def _glance(report: Report) -> Html:
+def _glance(report: BenchReport) -> Html:
     first, *others = report.rows
     facts: list[tuple[str, page.Text]] = [
         (first.name, page.lines(first.accuracy.top1.percent(), f"{three_digits(first.total_ms.median.value)} ms")),
@@ -90,7 +90,7 @@ def _glance(report: Report) -> Html:
     return page.facts(facts)
 
 
-def _warnings(report: Report) -> Iterator[Html]:
+def _warnings(report: BenchReport) -> Iterator[Html]:
     lines = [f"{failed.name} was not measured: {failed.reason}" for failed in report.failed]
     unstable = [f"{row.name} is unstable: {reason}" for row in report.rows for reason in row.unstable]
     if len(unstable) > FEW:  # on a telephone they were a page of their own
@@ -108,7 +108,7 @@ def _warnings(report: Report) -> Iterator[Html]:
         yield page.listing(lines)
 
 
-def _over_time(report: Report) -> Iterator[Html]:
+def _over_time(report: BenchReport) -> Iterator[Html]:
     burst = plots.over_time([(row.name, row.turns) for row in report.rows])
     figures = [page.figure(burst, "Latency of the turns over time", "In short turns, in random order.")]
     kept = [(row.name, row.sustained) for row in report.rows if row.sustained]
@@ -123,7 +123,7 @@ def _over_time(report: Report) -> Iterator[Html]:
         )
 
 
-def _matrices(report: Report) -> Html:
+def _matrices(report: BenchReport) -> Html:
     first, *others = report.rows
     by_matrix = {
         row.accuracy.confusion: row for row in reversed(others) if row.accuracy.confusion != first.accuracy.confusion
@@ -150,7 +150,7 @@ def _matrices(report: Report) -> Html:
     )
 
 
-def _disagreements(report: Report, photos: Sequence[Photo]) -> Html:
+def _disagreements(report: BenchReport, photos: Sequence[Photo]) -> Html:
     said = list(zip(*(row.accuracy.predicted for row in report.rows), strict=True))
     chosen = [index for index, labels in enumerate(said) if len(set(labels)) > 1]
     if not chosen:
@@ -163,7 +163,7 @@ def _disagreements(report: Report, photos: Sequence[Photo]) -> Html:
 
 
 def _pictures(
-    report: Report, photos: Sequence[Photo], said: Sequence[tuple[int, ...]], chosen: Sequence[int]
+    report: BenchReport, photos: Sequence[Photo], said: Sequence[tuple[int, ...]], chosen: Sequence[int]
 ) -> Iterator[page.Picture]:
     for index in chosen:
         try:
@@ -184,7 +184,7 @@ def _pictures(
         )
 
 
-def _robustness(report: Report) -> Html:
+def _robustness(report: BenchReport) -> Html:
     rows = [(row, row.robustness) for row in report.rows if row.robustness]
     kinds = list(rows[0][1].accuracy)
     return page.stack(
@@ -219,7 +219,7 @@ def _robustness(report: Report) -> Html:
     )
 
 
-def _environment(report: Report) -> Html:
+def _environment(report: BenchReport) -> Html:
     where, how = report.environment, report.settings
     return page.facts(
         [

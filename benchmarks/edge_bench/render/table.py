@@ -4,7 +4,7 @@ from typing import Final
 
 from rich.markup import escape
 
-from edge_bench.results.report import Report, Row
+from edge_bench.results.report import BenchReport, Row
 from edge_core.statistics import Estimate
 from edge_device.tables import Column, print_table, terminal
 
@@ -27,7 +27,7 @@ change, same: to the first row, photo by photo. fps: from the median total.
 ratio: of the total to the first row's in the same round; it repeats where ms do not."""
 
 
-def print_report(report: Report) -> None:
+def print_report(report: BenchReport) -> None:
     """Prints a report to standard output."""
     where = report.environment
     console = terminal()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge_bench.results.report import Report, Row
+from edge_bench.results.report import BenchReport, Row
 from edge_core.errors import ReportError
 from edge_core.statistics import Estimate, paired_difference
 
@@ -20,7 +20,7 @@ Verdict = Literal["passed", "not sure", "broke"]
 
 
 @dataclass(frozen=True)
-class Change:
+class FigureChange:
     """What became of one figure of one row.
 
     Attributes:
@@ -40,20 +40,22 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReportComparison:
     """All changes, in the order of the older report's rows."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[FigureChange, ...]
 
     @property
-    def broken(self) -> tuple[Change, ...]:
+    def broken(self) -> tuple[FigureChange, ...]:
         return tuple(change for change in self.changes if change.verdict == "broke")
 
     def to_json(self) -> dict[str, Any]:
         return {"passed": not self.broken, "changes": [asdict(change) for change in self.changes]}
 
 
-def compare_reports(old: Report, new: Report, max_slowdown: float = 0.05, max_drop: float = 0.5) -> Comparison:
+def compare_reports(
+    old: BenchReport, new: BenchReport, max_slowdown: float = 0.05, max_drop: float = 0.5
+) -> ReportComparison:
     """Compares the rows of two reports that have the same name.
 
     Args:
@@ -69,10 +71,12 @@ def compare_reports(old: Report, new: Report, max_slowdown: float = 0.05, max_dr
     rows = {row.name: row for row in new.rows}
     if not rows.keys() & {row.name for row in old.rows}:
         raise ReportError("the reports have no row in common; rows are the same where their names are")
-    return Comparison(tuple(_changes(old, new, rows, max_slowdown, max_drop)))
+    return ReportComparison(tuple(_changes(old, new, rows, max_slowdown, max_drop)))
 
 
-def _changes(old: Report, new: Report, rows: dict[str, Row], max_slowdown: float, max_drop: float) -> Iterator[Change]:
+def _changes(
+    old: BenchReport, new: BenchReport, rows: dict[str, Row], max_slowdown: float, max_drop: float
+) -> Iterator[FigureChange]:
     same_machine = old.environment.fingerprint == new.environment.fingerprint
     same_frames = old.settings.frame_size == new.settings.frame_size
     same_photos = old.photos_sha256 == new.photos_sha256
@@ -81,7 +85,7 @@ def _changes(old: Report, new: Report, rows: dict[str, Row], max_slowdown: float
     for before in old.rows:
         after = rows.get(before.name)
         if after is None:
-            yield Change(before.name, "row", None, "broke", reasons.get(before.name, "it is not there any more"))
+            yield FigureChange(before.name, "row", None, "broke", reasons.get(before.name, "it is not there any more"))
             continue
         if same_machine and same_frames and not before.unstable and not after.unstable:
             yield _slower(before, before.total_ms.median, after.total_ms.median, "latency", max_slowdown)
@@ -89,15 +93,15 @@ def _changes(old: Report, new: Report, rows: dict[str, Row], max_slowdown: float
             yield _slower(before, before.ratio, after.ratio, "ratio", max_slowdown)
         else:
             why = "; ".join(after.unstable or before.unstable) or "another machine, other frames, or another first row"
-            yield Change(before.name, "latency", None, "not sure", f"nothing to compare: {why}")
+            yield FigureChange(before.name, "latency", None, "not sure", f"nothing to compare: {why}")
         yield _worse(before, after, new if same_photos else None, max_drop)
 
 
-def _slower(row: Row, before: Estimate, after: Estimate, figure: str, limit: float) -> Change:
+def _slower(row: Row, before: Estimate, after: Estimate, figure: str, limit: float) -> FigureChange:
     change = Estimate(after.value / before.value - 1, after.low / before.high - 1, after.high / before.low - 1)
     verdict: Verdict = "broke" if change.low > limit else "passed" if change.value <= limit else "not sure"
     unit = " ms" if figure == "latency" else ""
-    return Change(
+    return FigureChange(
         row.name,
         figure,
         change,
@@ -106,7 +110,7 @@ def _slower(row: Row, before: Estimate, after: Estimate, figure: str, limit: flo
     )
 
 
-def _worse(before: Row, after: Row, same: Report | None, limit: float) -> Change:
+def _worse(before: Row, after: Row, same: BenchReport | None, limit: float) -> FigureChange:
     """Top-1 in points; `same` is the newer report if its photos are the older one's."""
     if same:
         truth = np.array(same.truth)
@@ -123,7 +127,7 @@ def _worse(before: Row, after: Row, same: Report | None, limit: float) -> Change
     why = f"{100 * before.accuracy.top1.value:.1f} % became {100 * after.accuracy.top1.value:.1f} %"
     why += f"{'' if same else ', on other photos'}; the limit is {-limit:g} points"
     points = Estimate(100 * change.value, 100 * change.low, 100 * change.high)
-    return Change(before.name, "accuracy", points, verdict, why)
+    return FigureChange(before.name, "accuracy", points, verdict, why)
 
 
 def _percent(change: Estimate) -> str:

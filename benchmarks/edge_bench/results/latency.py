@@ -21,7 +21,7 @@ MAX_SPREAD: Final = 0.10
 
 
 @dataclass(frozen=True)
-class Latency:
+class RowLatency:
     """What a frame took, in milliseconds.
 
     Attributes:
@@ -39,12 +39,12 @@ class Latency:
     quantiles: tuple[float, ...]
 
 
-def latency(turns: Sequence[Milliseconds]) -> Latency:
+def latency(turns: Sequence[Milliseconds]) -> RowLatency:
     """Sums up turns, one at least, each of one frame at least."""
     frames = np.concatenate(turns)
     p25, p50, p75, p95, p99 = (float(value) for value in np.percentile(frames, (25, 50, 75, 95, 99)))
     quantiles = tuple(float(value) for value in np.percentile(frames, QUANTILES))
-    return Latency(median_interval(medians(turns)), p50, p95, p99, (p75 - p25) / p50, quantiles)
+    return RowLatency(median_interval(medians(turns)), p50, p95, p99, (p75 - p25) / p50, quantiles)
 
 
 def medians(turns: Sequence[Milliseconds]) -> Milliseconds:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
-from edge_bench.results.report import Report
+from edge_bench.results.report import BenchReport
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def published() -> tuple[Published, ...]:
     )
 
 
-def own(report: Report) -> tuple[Own, ...]:
+def own(report: BenchReport) -> tuple[Own, ...]:
     """The rows of a report: medians of `invoke`, since nobody publishes preprocessing."""
     return tuple(
         Own(

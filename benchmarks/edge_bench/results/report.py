@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 from edge_bench.results.accuracy import Accuracy, Difference
 from edge_bench.results.environment import Environment
-from edge_bench.results.latency import Latency
+from edge_bench.results.latency import RowLatency
 from edge_core.codec import from_fields
 from edge_core.errors import ReportError
 from edge_core.statistics import Estimate
@@ -105,9 +105,9 @@ class Row:
     delegate: str | None
     accuracy: Accuracy
     difference: Difference | None
-    preprocess_ms: Latency
-    invoke_ms: Latency
-    total_ms: Latency
+    preprocess_ms: RowLatency
+    invoke_ms: RowLatency
+    total_ms: RowLatency
     ratio: Estimate
     invoke_ratio: Estimate
     cold_start_ms: float
@@ -140,7 +140,7 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchSettings:
     """How it was measured.
 
     Attributes:
@@ -163,7 +163,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """A benchmark.
 
     Attributes:
@@ -187,7 +187,7 @@ class Report:
     unusable: int
     unknown: tuple[str, ...]
     environment: Environment
-    settings: Settings
+    settings: BenchSettings
 
     @property
     def photos(self) -> int:

@@ -9,7 +9,7 @@ from rich.table import Table
 from edge_convert.targets import Verdict
 from edge_convert.targets.edgetpu_compiler import Compiled
 from edge_convert.tflite.graph import Tensor
-from edge_convert.tflite.inspection import Inspection
+from edge_convert.tflite.inspection import FileInspection
 from edge_convert.tflite.metadata_reader import TensorDescription
 from edge_core.artifact.card import ModelCard
 from edge_device.tables import Column, print_table, terminal
@@ -106,7 +106,7 @@ def print_compiled(compiled: Compiled) -> None:
         print("  as forecast")
 
 
-def print_inspection(found: Inspection) -> None:
+def print_inspection(found: FileInspection) -> None:
     """Prints it to standard output, for a person."""
     console = terminal()
     graph, said = found.graph, found.description

@@ -23,7 +23,7 @@ _TYPES: Final = {
 
 
 @dataclass(frozen=True)
-class Step:
+class NewOperator:
     """An operator to be added.
 
     Attributes:
@@ -106,7 +106,7 @@ class EditableGraph:
                 tensor.shapeSignature = np.array([shape[0], *signature[1:]], np.int32)
         return True
 
-    def put_in_front(self, entry: Any, steps: Sequence[Step]) -> None:
+    def put_in_front(self, entry: Any, steps: Sequence[NewOperator]) -> None:
         """Puts operators between a new input and the one that was."""
         old = int(self._graph.inputs[0])
         new = last = self._tensor(entry)
@@ -119,7 +119,7 @@ class EditableGraph:
         self._graph.inputs = np.array([new], np.int32)
         self._rename(old, new, "inputs")
 
-    def put_behind(self, steps: Sequence[Step]) -> None:
+    def put_behind(self, steps: Sequence[NewOperator]) -> None:
         """Puts operators between the output that was and a new one."""
         old = last = int(self._graph.outputs[0])
         for step in steps:
@@ -156,7 +156,7 @@ class EditableGraph:
             tensor.quantization = quantization(constant.scale, 0)
         return self._tensor(tensor, np.ascontiguousarray(values).tobytes())
 
-    def _operator(self, step: Step, source: int, goal: int) -> Any:
+    def _operator(self, step: NewOperator, source: int, goal: int) -> Any:
         code = getattr(schema.BuiltinOperator, step.name)
         self._model.operatorCodes.append(schema.OperatorCodeT(min(code, 127), builtinCode=code, version=step.version))
         options = step.options

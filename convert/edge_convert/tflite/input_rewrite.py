@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from edge_convert.tflite.graph_edit import Constant, EditableGraph, Step, tensor
+from edge_convert.tflite.graph_edit import Constant, EditableGraph, NewOperator, tensor
 from edge_core.artifact.metadata import is_tflite
 from edge_core.errors import InputSpecError, ModelFormatError
 from edge_core.preprocess import ColorOrder, Frame
@@ -161,8 +161,8 @@ class _Additions:
     """What goes in front of a graph, with its new input, and what goes behind; and what is told of it."""
 
     input: Any = None
-    front: tuple[Step, ...] = ()
-    behind: tuple[Step, ...] = ()
+    front: tuple[NewOperator, ...] = ()
+    behind: tuple[NewOperator, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -298,24 +298,24 @@ def _integers_in_front(given: Any, entry: Entry) -> _Additions:
         return tensor((1, *shape), kind, name, scale, zeros[kind])
 
     kind, shape = schema.TensorType.UINT8, (*size, 3)
-    steps: list[Step] = []
+    steps: list[NewOperator] = []
     notes: list[str] = []
     if entry.channels == 1:
-        steps.append(Step("QUANTIZE", eight_bit(schema.TensorType.INT8, *shape)))
+        steps.append(NewOperator("QUANTIZE", eight_bit(schema.TensorType.INT8, *shape)))
         shares = np.array([[[[round(share * sum(GREY_EIGHT_BIT)) for share in entry.grey]]]], np.int8)
         weight = 1 / sum(GREY_EIGHT_BIT)
         kind, shape = schema.TensorType.INT8, (*size, 1)
         constants = (Constant(shares, weight), Constant(np.zeros(1, np.int32), scale * weight))
-        steps.append(Step("CONV_2D", eight_bit(kind, *shape), constants, _one_by_one(), version=3))
+        steps.append(NewOperator("CONV_2D", eight_bit(kind, *shape), constants, _one_by_one(), version=3))
         notes.append("a CONV_2D put in front makes grey of colours: the model takes one channel")
     if entry.planes:
         if signed and kind == schema.TensorType.UINT8:
             kind = schema.TensorType.INT8
-            steps.append(Step("QUANTIZE", eight_bit(kind, *shape)))
+            steps.append(NewOperator("QUANTIZE", eight_bit(kind, *shape)))
         steps.append(_to_planes(eight_bit(kind, shape[2], *size), 2))
         notes.append(_PLANES)
     if kind != given.type:
-        steps.append(Step("QUANTIZE"))
+        steps.append(NewOperator("QUANTIZE"))
     if signed:
         notes.append("QUANTIZE put in front: the model takes int8, and pixels are uint8")
     return _Additions(eight_bit(schema.TensorType.UINT8, *size, 3, name="raw_pixels"), tuple(steps), notes=tuple(notes))
@@ -327,12 +327,12 @@ _PLANES: Final = "TRANSPOSE put in front: the model takes planes of channels, an
 def _floats_in_front(given: Any, entry: Entry) -> _Additions:
     """For a model of other numbers: they are computed as floats, and quantised if it wants integers."""
     kind, size = schema.TensorType.FLOAT32, (entry.height, entry.width)
-    steps: list[Step] = []
+    steps: list[NewOperator] = []
     notes: list[str] = []
     if entry.channels == 1:
         shares = (np.array(entry.grey) * entry.gain).astype(np.float32).reshape(1, 1, 1, 3)
         constants = (Constant(shares), Constant(entry.offset.astype(np.float32)))
-        steps.append(Step("CONV_2D", tensor((1, *size, 1), kind), constants, _one_by_one()))
+        steps.append(NewOperator("CONV_2D", tensor((1, *size, 1), kind), constants, _one_by_one()))
         notes.append(
             f"a CONV_2D put in front makes grey of colours, and of 0..255 {_spans(entry)}: the model takes one channel"
         )
@@ -345,7 +345,7 @@ def _floats_in_front(given: Any, entry: Entry) -> _Additions:
             if not (values == idle).all():
                 alike = len(set(values.tolist())) == 1
                 constant = Constant(np.array(values[0] if alike else values, np.float32))
-                steps.append(Step(name, tensor((1, *size, 3), kind), (constant,), options))
+                steps.append(NewOperator(name, tensor((1, *size, 3), kind), (constant,), options))
                 names.append(f"{name} {', '.join(f'{value:.6g}' for value in values[: 1 if alike else None])}")
         if names:
             notes.append(f"{' and '.join(names)} put in front: 0..255 becomes {_spans(entry)}")
@@ -353,7 +353,7 @@ def _floats_in_front(given: Any, entry: Entry) -> _Additions:
         steps.append(_to_planes(tensor((1, entry.channels, *size), kind), 1))
         notes.append(_PLANES)
     if entry.scale is not None:
-        steps.append(Step("QUANTIZE", version=2 if entry.dtype.itemsize == 2 else 1))
+        steps.append(NewOperator("QUANTIZE", version=2 if entry.dtype.itemsize == 2 else 1))
         notes.append(f"QUANTIZE put in front: the model takes {entry.dtype}")
     return _Additions(tensor((1, *size, 3), kind, "raw_pixels"), tuple(steps), notes=tuple(notes))
 
@@ -362,24 +362,26 @@ def _behind(given: Any, outputs: int, softmax: bool) -> _Additions:
     kind = given.type
     quantized = _TYPES[kind].kind != "f"
     scale, zero_point = _quantization(given) if quantized else (None, 0)
-    steps: list[Step] = []
+    steps: list[NewOperator] = []
     notes: list[str] = []
     if len(given.shape) != 2 or given.shape[0] != 1:
         shape = np.array([1, outputs], np.int32)
         result = tensor((1, outputs), kind, "", scale, zero_point)
-        steps.append(Step("RESHAPE", result, (Constant(shape),), schema.ReshapeOptionsT(newShape=shape)))
+        steps.append(NewOperator("RESHAPE", result, (Constant(shape),), schema.ReshapeOptionsT(newShape=shape)))
         notes.append(f"RESHAPE put behind: the model gives scores of shape {tuple(int(side) for side in given.shape)}")
     if quantized and (softmax or kind == schema.TensorType.INT16):
         version = {schema.TensorType.UINT8: 1, schema.TensorType.INT8: 2}.get(kind, 3)
-        steps.append(Step("DEQUANTIZE", tensor((1, outputs), schema.TensorType.FLOAT32, "scores"), version=version))
+        steps.append(
+            NewOperator("DEQUANTIZE", tensor((1, outputs), schema.TensorType.FLOAT32, "scores"), version=version)
+        )
         notes.append("DEQUANTIZE put behind: the scores are floats now")
     elif kind == schema.TensorType.INT8:
         as_uint8 = tensor((1, outputs), schema.TensorType.UINT8, "scores", scale, zero_point + 128)
-        steps.append(Step("QUANTIZE", as_uint8))
+        steps.append(NewOperator("QUANTIZE", as_uint8))
         notes.append("QUANTIZE put behind: the model gives int8, and MediaPipe takes scores as uint8 or float32")
     if softmax:
         result = tensor((1, outputs), schema.TensorType.FLOAT32, "probabilities")
-        steps.append(Step("SOFTMAX", result, options=schema.SoftmaxOptionsT(beta=1.0)))
+        steps.append(NewOperator("SOFTMAX", result, options=schema.SoftmaxOptionsT(beta=1.0)))
         notes.append("SOFTMAX put behind: the model ends in logits, and scores are probabilities")
     return _Additions(behind=tuple(steps), notes=tuple(notes))
 
@@ -391,9 +393,9 @@ def _spans(entry: Entry) -> str:
     return spans[0] if len(set(spans)) == 1 else ", ".join(spans)
 
 
-def _to_planes(result: Any, version: int) -> Step:
+def _to_planes(result: Any, version: int) -> NewOperator:
     order = np.array([0, 3, 1, 2], np.int32)
-    return Step("TRANSPOSE", result, (Constant(order),), schema.TransposeOptionsT(), version)
+    return NewOperator("TRANSPOSE", result, (Constant(order),), schema.TransposeOptionsT(), version)
 
 
 def _one_by_one() -> Any:

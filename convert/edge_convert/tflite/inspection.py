@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Inspection:
+class FileInspection:
     """What was found in a file.
 
     Attributes:
@@ -78,7 +78,7 @@ class Inspection:
         }
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: Path) -> FileInspection:
     """Looks into a .tflite, complete or not, whoever made it.
 
     Raises:
@@ -100,7 +100,7 @@ def inspect(path: Path) -> Inspection:
     no_files: dict[str, int] = {}
     files = attempt(lambda: file_sizes(data), no_files)
     seal = attempt(lambda: read_seal(data), None)
-    return Inspection(
+    return FileInspection(
         file=path,
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),

@@ -350,7 +350,7 @@ def evaluate(
         with extra_needed("train", *_NEEDS):
             with working("Loading TensorFlow"):
                 from edge_train.evaluation.evaluate import evaluate as evaluate_run
-            from edge_train.evaluation.verdict import verdict
+            from edge_train.evaluation.run_verdict import verdict
         result = evaluate_run(read_run(run), data, track=track)
         say_unusable(result.unusable)
         if result.left_out:
@@ -387,7 +387,7 @@ def curve(
     """
     with one_line_errors(debug):
         with extra_needed("train", *_NEEDS), working("Loading TensorFlow"):
-            from edge_train.training.run_curve import curve_of, write_plot
+            from edge_train.training.solved_head.run_curve import curve_of, write_plot
         if out is not None:
             require_free(out)
         found = curve_of(read_run(run), cache_folder(), track=track)

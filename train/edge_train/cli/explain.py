@@ -406,7 +406,7 @@ def ideal(
     with one_line_errors(debug):
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_train.explain.explain_plots import ideal_gif, ideal_sheet
-            from edge_train.explain.feature_visualization import GOOD, Search, explain_ideal
+            from edge_train.explain.feature_visualization import GOOD, AscentSettings, explain_ideal
         out = out or Path(f"{label.replace('/', '_')}-ideal")
         require_free(out)
         if gif:
@@ -418,7 +418,7 @@ def ideal(
                 folder,
                 with_ or (),
                 seeds=range(seed, seed + seeds),
-                search=Search(steps=steps),
+                search=AscentSettings(steps=steps),
                 track=track,
             )
             (folder / "ideal.png").write_bytes(ideal_sheet(found, run.resolve().name))

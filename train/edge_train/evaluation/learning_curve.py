@@ -13,7 +13,7 @@ HARDLY: Final = 0.005
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A point of the curve.
 
     Attributes:
@@ -40,7 +40,7 @@ class LearningCurve:
             without its fold; None unless asked for.
     """
 
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
     judged: int
     gain: Estimate | None
     cross_validated: Estimate | None = None
@@ -75,5 +75,7 @@ class LearningCurve:
         def estimate(found: dict[str, float] | None) -> Estimate | None:
             return None if found is None else Estimate(**found)
 
-        points = [Point(one["photos"], Estimate(**one["accuracy"]), tuple(one["draws"])) for one in fields["points"]]
+        points = [
+            CurvePoint(one["photos"], Estimate(**one["accuracy"]), tuple(one["draws"])) for one in fields["points"]
+        ]
         return cls(tuple(points), fields["judged"], estimate(fields["gain"]), estimate(fields["cross_validated"]))

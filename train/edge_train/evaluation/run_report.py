@@ -27,7 +27,7 @@ from edge_train.evaluation import training_plots as plots
 from edge_train.evaluation.history import Epoch
 from edge_train.evaluation.learning_curve import CURVE_FILE, LearningCurve
 from edge_train.evaluation.metrics import BINS, Evaluation, Judged
-from edge_train.evaluation.verdict import verdict
+from edge_train.evaluation.run_verdict import verdict
 
 REPORT_FILE: Final = "report.html"
 EVALUATION_FILE: Final = "evaluation.json"

@@ -15,7 +15,7 @@ from edge_device.inference.classifier import top
 from edge_device.results import Prediction
 from edge_keras.tf import keras
 from edge_train.evaluation.evaluate import open_model
-from edge_train.explain.map_layers import Layer, layers_of, map_model, named, stages
+from edge_train.explain.map_layers import MapLayer, layers_of, map_model, named, stages
 
 CHANNELS: Final = 8
 Map = npt.NDArray[np.float32]
@@ -46,7 +46,7 @@ class Channel:
 class LayerFeatures:
     """The strongest channels of a layer, the one of most contrast first."""
 
-    layer: Layer
+    layer: MapLayer
     channels: tuple[Channel, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class LayerFeatures:
 
 
 @dataclass(frozen=True)
-class Features:
+class ActivationMaps:
     """What a network made of a picture, layer by layer.
 
     Attributes:
@@ -90,14 +90,14 @@ class Features:
         }
 
 
-def list_layers(run: Run) -> list[tuple[Layer, bool]]:
+def list_layers(run: Run) -> list[tuple[MapLayer, bool]]:
     """All layers of a run's full-size model that have maps, and whether they are shown unless others are asked for."""
     layers = layers_of(open_model(run))
     shown = stages(layers)
     return [(layer, layer in shown) for layer in layers]
 
 
-def explain_features(run: Run, picture: Path, names: Sequence[str] = (), channels: int = CHANNELS) -> Features:
+def explain_features(run: Run, picture: Path, names: Sequence[str] = (), channels: int = CHANNELS) -> ActivationMaps:
     """The activation maps of a picture in the full-size model of a run.
 
     Args:
@@ -117,11 +117,11 @@ def explain_features(run: Run, picture: Path, names: Sequence[str] = (), channel
     found = strongest(model, pixels, layers, channels)
     scores = model.predict_on_batch(pixels[None].astype(np.float32))[0]
     rgb = pixels if run.card.input.color_order == "RGB" else pixels[..., ::-1]
-    return Features(picture, rgb, tuple(top(scores, run.card.labels, 3)), found)
+    return ActivationMaps(picture, rgb, tuple(top(scores, run.card.labels, 3)), found)
 
 
 def strongest(
-    model: "keras.Model", pixels: Frame, layers: Sequence[Layer], channels: int = CHANNELS
+    model: "keras.Model", pixels: Frame, layers: Sequence[MapLayer], channels: int = CHANNELS
 ) -> tuple[LayerFeatures, ...]:
     """The channels of most contrast of each layer, for pixels as `preprocess` makes them; see `Channel.contrast`."""
     maps = map_model(model, layers)(pixels[None].astype(np.float32), training=False)

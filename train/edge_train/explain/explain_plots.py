@@ -16,7 +16,7 @@ from edge_core.run_folder import spread
 from edge_device.results import Prediction
 from edge_keras.plot_text import plain
 from edge_train.evaluation.training_plots import DPI, INK, QUIET
-from edge_train.explain.activation_maps import Features
+from edge_train.explain.activation_maps import ActivationMaps
 from edge_train.explain.feature_visualization import Ideal
 from edge_train.explain.heatmap.grad_cam import Heat, Heatmaps, Looked
 from edge_train.explain.heatmap.occlusion import Map
@@ -56,7 +56,7 @@ class Sheet:
         return data.getvalue()
 
 
-def feature_grid(features: Features) -> bytes:
+def feature_grid(features: ActivationMaps) -> bytes:
     """The photo, then a row of maps for each layer, as a PNG."""
     photo, names, cell, number = 1.5, 1.65, 0.98, 0.17
     columns = max(len(layer.channels) for layer in features.layers)

@@ -50,7 +50,7 @@ Lucid library (Olah and others, Apache-2.0) has it."""
 
 
 @dataclass(frozen=True)
-class Search:
+class AscentSettings:
     """How an ideal picture is searched.
 
     Attributes:
@@ -121,7 +121,7 @@ class Ideal:
     """
 
     label: str
-    search: Search
+    search: AscentSettings
     pictures: tuple[Drawn, ...]
     frames: tuple[Frame, ...]
 
@@ -140,7 +140,7 @@ def explain_ideal(
     files: Sequence[Path] = (),
     *,
     seeds: Sequence[int] = (0,),
-    search: Search = Search(),
+    search: AscentSettings = AscentSettings(),
     track: Track = silently,
 ) -> Ideal:
     """Draws the ideal pictures of a label, saves them, and reads them again as a device would.
@@ -207,7 +207,7 @@ def draw(
     model: "keras.Model",
     label: int,
     seeds: Sequence[int],
-    search: Search = Search(),
+    search: AscentSettings = AscentSettings(),
     *,
     bgr: bool = False,
     mirror: bool = True,
@@ -282,7 +282,7 @@ def _photo_like(frequencies: Array, pixels: int) -> Array:
     return scale
 
 
-def _view(rng: np.random.Generator, search: Search, height: int, width: int) -> Array:
+def _view(rng: np.random.Generator, search: AscentSettings, height: int, width: int) -> Array:
     """Of a random view, the eight numbers that `ImageProjectiveTransformV3` takes: from a place in it to one in the picture."""
     turn = np.deg2rad(rng.uniform(-search.turn, search.turn))
     factor = np.exp(rng.uniform(*np.log(search.magnify)))

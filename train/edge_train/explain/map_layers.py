@@ -12,7 +12,7 @@ _PASSED_OVER: Final = ("InputLayer", "Rescaling", "ZeroPadding2D", "Dropout")
 
 
 @dataclass(frozen=True)
-class Layer:
+class MapLayer:
     """A layer that gives maps.
 
     Attributes:
@@ -33,10 +33,10 @@ class Layer:
         return f"{self.height} x {self.width} x {self.channels}"
 
 
-def layers_of(model: "keras.Model") -> list[Layer]:
+def layers_of(model: "keras.Model") -> list[MapLayer]:
     """All layers with maps, in the order of computation, up to the one that is averaged into features."""
     found = [
-        Layer(layer.name, type(layer).__name__, *(int(side) for side in layer.output_shape[1:]))
+        MapLayer(layer.name, type(layer).__name__, *(int(side) for side in layer.output_shape[1:]))
         for layer in model.layers
         if type(layer).__name__ not in _PASSED_OVER
         and isinstance(layer.output_shape, tuple)
@@ -47,24 +47,24 @@ def layers_of(model: "keras.Model") -> list[Layer]:
     return found
 
 
-def stages(layers: Sequence[Layer]) -> list[Layer]:
+def stages(layers: Sequence[MapLayer]) -> list[MapLayer]:
     """The last layer of each resolution: what a network has found before it looks at the picture more coarsely.
 
     Maps that are smaller than those of the last layer, as in MobileNetV3's squeeze-and-excitation, are no stage.
     """
-    last: dict[tuple[int, int], Layer] = {}
+    last: dict[tuple[int, int], MapLayer] = {}
     for layer in layers:
         if layer.height >= layers[-1].height and layer.width >= layers[-1].width:
             last[layer.height, layer.width] = layer
     return list(last.values())
 
 
-def last_maps(layers: Sequence[Layer]) -> Layer:
+def last_maps(layers: Sequence[MapLayer]) -> MapLayer:
     """What the last convolution gives, activated: where Grad-CAM looks; `block5_conv3` in VGG16, which then pools."""
     return next(layer for layer in reversed(layers) if "Pooling" not in layer.kind)
 
 
-def named(model: "keras.Model", names: Sequence[str]) -> list[Layer]:
+def named(model: "keras.Model", names: Sequence[str]) -> list[MapLayer]:
     """Layers by name, in the order asked for.
 
     Raises:
@@ -79,8 +79,8 @@ def named(model: "keras.Model", names: Sequence[str]) -> list[Layer]:
     return [known[name] for name in names]
 
 
-def map_model(model: "keras.Model", layers: Sequence[Layer]) -> "keras.Model":
+def map_model(model: "keras.Model", layers: Sequence[MapLayer]) -> "keras.Model":
     """The network from its pixels to the maps of some layers, always as a list."""
     return keras.Model(
-        model.input, [cast("keras.layers.Layer", model.get_layer(layer.name)).output for layer in layers]
+        model.input, [cast("keras.layers.MapLayer", model.get_layer(layer.name)).output for layer in layers]
     )

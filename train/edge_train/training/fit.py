@@ -29,8 +29,8 @@ from edge_train.evaluation.history import Epoch, write_history
 from edge_train.evaluation.learning_curve import CURVE_FILE, LearningCurve
 from edge_train.evaluation.metrics import Evaluation, evaluate_scores
 from edge_train.evaluation.run_report import write_run_report
+from edge_train.evaluation.run_verdict import verdict
 from edge_train.evaluation.tensorboard import write_scalars
-from edge_train.evaluation.verdict import verdict
 from edge_train.models.architectures import DEFAULT, Architecture
 from edge_train.models.backbone import Parts, build, cut, set_head, zero_share
 from edge_train.models.pretrained import Weights
@@ -40,9 +40,9 @@ from edge_train.training.devices import Devices, find_devices, gpus, in_words, l
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
 from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores, predict_photos
 from edge_train.training.fine_tune import FineTuner, History, Lessons, Positions, Teach, read_history
-from edge_train.training.head import Array, photo_weights, solve_head
-from edge_train.training.head_curve import FEW_TESTED, Features, learning_curve
 from edge_train.training.phases import Material, plan
+from edge_train.training.solved_head.head import Array, photo_weights, solve_head
+from edge_train.training.solved_head.head_curve import FEW_TESTED, Features, learning_curve
 from edge_train.training.workers import Worker, ended_at_once, meet, read_worker
 
 HEAD_VIEWS: Final = 2

@@ -63,7 +63,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PhasePlan:
     """A phase, ready to be trained.
 
     Attributes:
@@ -85,17 +85,17 @@ class Plan:
     parts: Parts | None = None
 
 
-def plan(phase: Phase, material: Material) -> Plan:
+def plan(phase: Phase, material: Material) -> PhasePlan:
     """How to go about a phase; the imports that the last three need take two seconds."""
     makers = {"fine-tune": _fine_tune, "adversarial": _adversarial, "prune": _prune, "cluster": _cluster, "qat": _qat}
     return makers[phase.name](phase, material)
 
 
-def _fine_tune(phase: Phase, material: Material) -> Plan:
-    return Plan(with_dropout(material.parts), material.lessons, material.val, material.devices)
+def _fine_tune(phase: Phase, material: Material) -> PhasePlan:
+    return PhasePlan(with_dropout(material.parts), material.lessons, material.val, material.devices)
 
 
-def _adversarial(phase: Phase, material: Material) -> Plan:
+def _adversarial(phase: Phase, material: Material) -> PhasePlan:
     """Training of the whole network on pictures that are made in every step against the network as it then is.
 
     Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (2018); with one step from a random
@@ -123,25 +123,25 @@ def _adversarial(phase: Phase, material: Material) -> Plan:
 
     pixels_of = material.extractor.through(parts.lower, of="pixels")
     val = replace(pixels_of("the validation photos' pixels", material.val.photos, (0,)), unusable=material.val.unusable)
-    return Plan(with_dropout(parts), replace(material.lessons, look=look), val, parts=parts)
+    return PhasePlan(with_dropout(parts), replace(material.lessons, look=look), val, parts=parts)
 
 
-def _prune(phase: Phase, material: Material) -> Plan:
+def _prune(phase: Phase, material: Material) -> PhasePlan:
     from edge_train.training.compression import pruned
 
     steps = phase.epochs * max(1, len(material.lessons.maps.photos) // material.settings.batch)
     student, finish = pruned(material.parts.upper, material.settings.prune, steps)
-    return Plan(student, material.lessons, material.val, finish=finish)
+    return PhasePlan(student, material.lessons, material.val, finish=finish)
 
 
-def _cluster(phase: Phase, material: Material) -> Plan:
+def _cluster(phase: Phase, material: Material) -> PhasePlan:
     from edge_train.training.compression import clustered
 
     student, finish = clustered(material.parts.upper, material.settings.cluster)
-    return Plan(student, material.lessons, material.val, finish=finish)
+    return PhasePlan(student, material.lessons, material.val, finish=finish)
 
 
-def _qat(phase: Phase, material: Material) -> Plan:
+def _qat(phase: Phase, material: Material) -> PhasePlan:
     from edge_train.training.qat import Rounding
 
     train, val, extractor = material.lessons.maps, material.val, material.extractor
@@ -154,7 +154,7 @@ def _qat(phase: Phase, material: Material) -> Plan:
     teach: Teach = lambda photos, views: unrounded(train.read(photos, views)).numpy()
     lessons = Lessons(rounded, material.lessons.weights, teach, 1.0, 1.0, map_scores(unrounded, val))
     student = rounding.student(keep_zeros=bool(material.settings.prune))
-    return Plan(student, lessons, rounded_val, finish=rounding.finish, quantised=rounding.plain)
+    return PhasePlan(student, lessons, rounded_val, finish=rounding.finish, quantised=rounding.plain)
 
 
 def _calibration(photos: list[Photo], maker: ViewMaker) -> Iterator[Any]:

@@ -98,7 +98,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class WorkerAgreement:
     """Where the workers go on.
 
     Attributes:
@@ -110,7 +110,7 @@ class Agreement:
     alone: bool = False
 
 
-def agree(requests: Sequence[str], states: Sequence[Sequence[int]], alone: int | None) -> Agreement:
+def agree(requests: Sequence[str], states: Sequence[Sequence[int]], alone: int | None) -> WorkerAgreement:
     """Finds where several workers go on.
 
     Args:
@@ -127,13 +127,13 @@ def agree(requests: Sequence[str], states: Sequence[Sequence[int]], alone: int |
                 f"worker {number} was started with other photos, settings, devices or another version than worker 0"
             )
     if alone is not None:
-        return Agreement(alone, True)
-    return Agreement(max(set(states[0]).intersection(*states[1:]), default=None))
+        return WorkerAgreement(alone, True)
+    return WorkerAgreement(max(set(states[0]).intersection(*states[1:]), default=None))
 
 
 def meet(
     worker: Worker, request: Mapping[str, Any], states: Sequence[int], alone: int | None = None, wait_s: float = WAIT_S
-) -> Agreement:
+) -> WorkerAgreement:
     """Waits until all workers are there, and finds where they go on.
 
     Args:
@@ -153,7 +153,7 @@ def meet(
     answer = _gather(worker, hello, alone, until) if worker.number == 0 else _report(worker, hello, until)
     if "error" in answer:
         raise SettingsError(str(answer["error"]))
-    return Agreement(answer["state"], answer["alone"])
+    return WorkerAgreement(answer["state"], answer["alone"])
 
 
 def _gather(worker: Worker, hello: dict[str, Any], alone: int | None, until: float) -> dict[str, Any]:

@@ -28,14 +28,14 @@ BLACK: Final = (16, 16, 16)
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class ArtworkLayer:
     """Polygons of one colour; each is filled on its own, so overlaps stay filled."""
 
     colour: Colour
     polygons: tuple[Points, ...]
 
 
-Drawing = tuple[Layer, ...]
+Drawing = tuple[ArtworkLayer, ...]
 
 
 def drawing_of(label: str) -> Drawing:
@@ -180,8 +180,8 @@ def lettering(text: str, height: float, pitch: float) -> tuple[Points, ...]:
 # Signs.
 
 
-def _fill(colour: Colour, *polygons: Points) -> Layer:
-    return Layer(colour, polygons)
+def _fill(colour: Colour, *polygons: Points) -> ArtworkLayer:
+    return ArtworkLayer(colour, polygons)
 
 
 def _round_sign(border: Colour, field: Colour, field_radius: float = 0.72) -> Drawing:

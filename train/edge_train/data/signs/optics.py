@@ -45,7 +45,7 @@ class Light:
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraOptics:
     """How a camera falls short.
 
     Attributes:
@@ -90,7 +90,7 @@ def lit(scene: Radiance, light: Light) -> Radiance:
     return _float32(cv2.transform(bright, np.diag(light.gains) * level))
 
 
-def through_lens(scene: Radiance, camera: Camera) -> Radiance:
+def through_lens(scene: Radiance, camera: CameraOptics) -> Radiance:
     """Defocus, motion blur and vignetting."""
     height, width = scene.shape[:2]
     if camera.defocus * height > 0.7:
@@ -101,7 +101,7 @@ def through_lens(scene: Radiance, camera: Camera) -> Radiance:
     return _dimmed(scene, 1 - np.float32(camera.vignetting / 2) * (across[None, :] + down[:, None]))
 
 
-def on_sensor(scene: Radiance, camera: Camera, rng: np.random.Generator) -> Pixels:
+def on_sensor(scene: Radiance, camera: CameraOptics, rng: np.random.Generator) -> Pixels:
     """Noise, saturation, colour interpolation, sRGB curve and sharpening."""
     if camera.mosaic:
         raw = np.empty(scene.shape[:2], np.float32)
@@ -120,7 +120,7 @@ def on_sensor(scene: Radiance, camera: Camera, rng: np.random.Generator) -> Pixe
     return picture
 
 
-def _counted(light: Plane | Radiance, camera: Camera, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
+def _counted(light: Plane | Radiance, camera: CameraOptics, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
     """Light to 12-bit counts; shot noise grows with the root of the light, read noise does not."""
     spread = light / np.float32(camera.electrons)
     spread += np.float32((camera.read_noise / camera.electrons) ** 2)

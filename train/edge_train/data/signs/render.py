@@ -16,7 +16,7 @@ from edge_core.errors import DatasetError
 from edge_core.images import encode_jpeg
 from edge_train.data.signs.artwork import LABELS, NOTHING, Pixels
 from edge_train.data.signs.backdrop import Generator, paint_backdrop, shaded, tone
-from edge_train.data.signs.optics import Camera, Light, lit, on_sensor, through_lens, to_light
+from edge_train.data.signs.optics import CameraOptics, Light, lit, on_sensor, through_lens, to_light
 from edge_train.data.signs.surface import EXTENT, Surface, lay_over, texture
 
 RENDERER_VERSION: Final = 1
@@ -68,7 +68,7 @@ class Scene:
     backdrop_key: int
     backdrop_blur: float
     light: Light
-    camera: Camera
+    camera: CameraOptics
     noise_key: int
 
 
@@ -164,7 +164,7 @@ def _sample_rest(rng: Generator, label: str, pose: Pose | None, surface: Surface
         shadow_softness=rng.uniform(0.01, 0.2),
         shadow_offset=rng.uniform(-0.5, 0.5),
     )
-    camera = Camera(
+    camera = CameraOptics(
         defocus=min(sharp_enough, rng.exponential(0.007)),
         motion=min(1.5 * sharp_enough, rng.exponential(0.02)) if rng.random() < 0.4 else 0.0,
         motion_angle=rng.uniform(0, np.pi),

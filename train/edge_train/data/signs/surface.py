@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from edge_train.data.signs import artwork
-from edge_train.data.signs.artwork import Drawing, Layer, Pixels
+from edge_train.data.signs.artwork import ArtworkLayer, Drawing, Pixels
 from edge_train.data.signs.backdrop import Generator, Tone, cloud, shaded, skin, textured, tone
 
 EXTENT: Final = 1.75
@@ -79,12 +79,15 @@ def _not_a_sign(rng: Generator, size: int) -> Pixels:
         rim = field = artwork.WHITE
     if rim == artwork.RED and field == artwork.BLUE:
         rim = artwork.BLACK
-    drawing: Drawing = (Layer(rim, (outlines[shape],)), Layer(field, (outlines[shape] * rng.uniform(0.7, 0.95),)))
+    drawing: Drawing = (
+        ArtworkLayer(rim, (outlines[shape],)),
+        ArtworkLayer(field, (outlines[shape] * rng.uniform(0.7, 0.95),)),
+    )
     if rim != artwork.RED and rng.random() < 0.5:
         lines = [
             artwork.stroke(rng.uniform(-0.6, 0.6, (3, 2)), rng.uniform(0.05, 0.2)) for _ in range(rng.integers(1, 5))
         ]
-        drawing = (*drawing, Layer(tone(rng, 0.5), tuple(lines)))
+        drawing = (*drawing, ArtworkLayer(tone(rng, 0.5), tuple(lines)))
     return _bgr(artwork.paint(drawing, size, EXTENT, supersampling=1))
 
 

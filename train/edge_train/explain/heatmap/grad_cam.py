@@ -27,7 +27,7 @@ from edge_keras.tf import keras, tf
 from edge_train.evaluation.evaluate import open_model
 from edge_train.explain.heatmap.logits import from_file, full_size
 from edge_train.explain.heatmap.occlusion import Map, Patches, occlusion_map
-from edge_train.explain.map_layers import Layer, last_maps, layers_of, named
+from edge_train.explain.map_layers import MapLayer, last_maps, layers_of, named
 from edge_train.models.backbone import SCORES
 
 GRAD_CAM: Final = "Grad-CAM"
@@ -106,7 +106,7 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class MapAgreement:
     """How far two kinds of maps agree.
 
     Attributes:
@@ -138,17 +138,17 @@ class Heatmaps:
     """
 
     looked: tuple[Looked, ...]
-    layer: Layer
+    layer: MapLayer
     patches: Patches
     unusable: tuple[Unusable, ...] = ()
 
-    def agreements(self) -> list[Agreement]:
+    def agreements(self) -> list[MapAgreement]:
         by_pair = [one.pairs() for one in self.looked]
         found = []
         for first, second in by_pair[0]:
             every = [pairs[first, second] for pairs in by_pair]
             values = np.array([value for value in every if value is not None])
-            found.append(Agreement(first, second, _mean(values), len(values), len(every) - len(values)))
+            found.append(MapAgreement(first, second, _mean(values), len(values), len(every) - len(values)))
         return found
 
     def to_text(self) -> str:

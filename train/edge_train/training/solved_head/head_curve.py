@@ -14,8 +14,8 @@ from scipy.stats import t as student
 
 from edge_core.progress import Track, silently
 from edge_core.statistics import Estimate, accuracy
-from edge_train.evaluation.learning_curve import LearningCurve, Point
-from edge_train.training.head import Array, solve_head
+from edge_train.evaluation.learning_curve import CurvePoint, LearningCurve
+from edge_train.training.solved_head.head import Array, solve_head
 
 SIZES: Final = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Photos a class."""
@@ -78,7 +78,7 @@ def learning_curve(
         rows = _drawn(known, size, rng)
         found.setdefault(size, []).append(float(_right(known.take(rows), judged, labels).mean()))
         means[size] = len(rows) / labels
-    points = [Point(means[size], _over_draws(shares, judged), tuple(shares)) for size, shares in found.items()]
+    points = [CurvePoint(means[size], _over_draws(shares, judged), tuple(shares)) for size, shares in found.items()]
     validated = _cross_validated(known, judged, labels, rng) if cross_validate else None
     return LearningCurve(tuple(points), len(judged.targets), _gain(points, rng), validated)
 
@@ -105,7 +105,7 @@ def error_at(photos: Sequence[float], errors: Sequence[float], wanted: float) ->
     return with_an_end(1.0), with_an_end(0.5), endless
 
 
-def _gain(points: Sequence[Point], rng: np.random.Generator) -> Estimate | None:
+def _gain(points: Sequence[CurvePoint], rng: np.random.Generator) -> Estimate | None:
     """What twice the photos add by the middle law; the interval spans all three, with the draws of each point drawn again."""
     last = points[-FITTED:]
     if len(last) < 3:

@@ -17,7 +17,7 @@ from edge_train.models.architectures import ARCHITECTURES
 from edge_train.models.backbone import build, cut
 from edge_train.models.pretrained import find_weights
 from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores
-from edge_train.training.head_curve import FEW_TESTED, Features, learning_curve
+from edge_train.training.solved_head.head_curve import FEW_TESTED, Features, learning_curve
 
 
 def curve_of(run: Run, cache: Path, *, track: Track = silently) -> LearningCurve:
