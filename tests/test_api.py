@@ -13,7 +13,10 @@ PUBLIC = {
         "Backbone", "Dataset", "EdgeError", "Estimate", "Frame", "InputSpec", "ModelCard", "complete", "decode_picture",
         "preprocess", "read_card", "read_picture",
     },
-    "edge_device": {"Classifier", "Prediction", "classify_stream", "open_source"},
+    "edge_device": {
+        "Classifier", "DecisionOptions", "LiveOptions", "ModelOptions", "Prediction", "SinkOptions", "SourceOptions",
+        "classify_stream", "open_source", "run_live",
+    },
     "edge_train": {"Settings", "find_weights", "fit", "open_photos"},
     "edge_convert": {"adopt", "debug", "export", "keys", "search"},
     "edge_bench": {"BenchReport", "run_benchmark"},

@@ -61,7 +61,7 @@ def measure(file: Path, photos: Path) -> None:
     from edge_device.inference.interpreter import Interpreter
     from edge_device.live.capture import AHEAD
     from edge_device.live.loop import Live, LiveSettings
-    from edge_device.sinks.sink_queue import Outlets
+    from edge_device.sinks.sink_queue import SinkQueues
     from edge_device.sources import FakeCamera, Source, SourceFrame
 
     frames = [cv2.resize(read_picture(path), SIZE) for path in pictures_below(photos)[:8]]
@@ -97,8 +97,8 @@ def measure(file: Path, photos: Path) -> None:
             """There is nothing to release."""
 
     def live(source: Source, frames: int | None = None) -> Any:
-        outlets, settings = Outlets([], classifier.card), LiveSettings(frames=frames)
-        return Live(classifier, source, outlets, settings, name="memory", model=file).run(lambda: False)
+        queues, settings = SinkQueues([], classifier.card), LiveSettings(frames=frames)
+        return Live(classifier, source, queues, settings, name="memory", model=file).run(lambda: False)
 
     def streamed(give: Step) -> float:
         source = Memory(give)

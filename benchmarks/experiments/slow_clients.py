@@ -26,7 +26,7 @@ from edge_core.preprocess import Frame
 from edge_device import Classifier
 from edge_device.inference.classifier import top
 from edge_device.results import FrameResult, Latency
-from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sinks.web import Address, WebPage
 from edge_device.sources import SourceFrame
 
@@ -75,7 +75,7 @@ def smooth_noise(count: int) -> list[Frame]:
     return [cv2.resize(one, (1280, 720), interpolation=cv2.INTER_CUBIC) for one in small]
 
 
-def run(classifier: Classifier, outlets: Outlets, frames: list[Frame], seconds: float) -> tuple[float, float]:
+def run(classifier: Classifier, queues: SinkQueues, frames: list[Frame], seconds: float) -> tuple[float, float]:
     """Frames a second, and CPU milliseconds a frame, of a loop that classifies and hands over."""
     labels = classifier.card.labels
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -84,7 +84,7 @@ def run(classifier: Classifier, outlets: Outlets, frames: list[Frame], seconds: 
         frame = SourceFrame(frames[count % len(frames)], "memory", count, now - start, 0.0)
         scores, timing = classifier.scores(frame.image)
         took = Latency(0.0, timing.preprocess_ms, timing.invoke_ms, timing.preprocess_ms + timing.invoke_ms)
-        outlets.frame(FrameResult(frame, tuple(top(scores, labels, 3)), took))
+        queues.frame(FrameResult(frame, tuple(top(scores, labels, 3)), took))
         count += 1
     return count / (time.perf_counter() - start), 1e3 * (time.process_time() - cpu_start) / count
 
@@ -94,21 +94,21 @@ def compare(model: Path, served: int) -> None:
     classifier = Classifier(model, threads=1)
     frames = smooth_noise(8)
     page = WebPage(Address(port=0), clients=served)
-    outlets = Outlets([page], classifier.card)
+    queues = SinkQueues([page], classifier.card)
     rates, costs = [], []
     try:
-        run(classifier, outlets, frames, 1.0)
+        run(classifier, queues, frames, 1.0)
         for _ in range(ROUNDS):
-            fps, cpu_ms = run(classifier, outlets, frames, SECONDS)
+            fps, cpu_ms = run(classifier, queues, frames, SECONDS)
             command = [sys.executable, __file__, "--clients-of", page.url.rpartition(":")[2]]
             with subprocess.Popen(command, stdout=subprocess.PIPE) as clients:
                 assert clients.stdout
                 while not select.select([clients.stdout], [], [], 0)[0]:  # until all have asked
-                    run(classifier, outlets, frames, 0.2)
-                run(classifier, outlets, frames, SETTLE_S)
-                crowded_fps, crowded_cpu_ms = run(classifier, outlets, frames, SECONDS)
+                    run(classifier, queues, frames, 0.2)
+                run(classifier, queues, frames, SETTLE_S)
+                crowded_fps, crowded_cpu_ms = run(classifier, queues, frames, SECONDS)
                 clients.kill()
-            run(classifier, outlets, frames, 0.3)
+            run(classifier, queues, frames, 0.3)
             rates.append(crowded_fps / fps)
             costs.append(cpu_ms / crowded_cpu_ms)
             print(
@@ -117,7 +117,7 @@ def compare(model: Path, served: int) -> None:
                 flush=True,
             )
     finally:
-        outlets.close()
+        queues.close()
     print(f"{served:3} served: median ratio of rates {median(rates):.3f}, of CPU times {median(costs):.3f}")
 
 

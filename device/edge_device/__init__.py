@@ -8,16 +8,41 @@ from edge_device.moved import keep_old_paths
 if TYPE_CHECKING:
     from edge_device.inference.classifier import Classifier
     from edge_device.inference.streaming import classify_stream
+    from edge_device.live.options import (
+        DecisionOptions,
+        LiveOptions,
+        ModelOptions,
+        SinkOptions,
+        SourceOptions,
+    )
+    from edge_device.live.run import run_live
     from edge_device.results import Prediction
     from edge_device.sources import open_source
 
-__all__ = ["Classifier", "Prediction", "classify_stream", "open_source"]
+__all__ = [
+    "Classifier",
+    "DecisionOptions",
+    "LiveOptions",
+    "ModelOptions",
+    "Prediction",
+    "SinkOptions",
+    "SourceOptions",
+    "classify_stream",
+    "open_source",
+    "run_live",
+]
 
 _MODULES = {
     "Classifier": "inference.classifier",
+    "DecisionOptions": "live.options",
+    "LiveOptions": "live.options",
+    "ModelOptions": "live.options",
     "Prediction": "results",
+    "SinkOptions": "live.options",
+    "SourceOptions": "live.options",
     "classify_stream": "inference.streaming",
     "open_source": "sources",
+    "run_live": "live.run",
 }
 
 keep_old_paths()

@@ -39,7 +39,7 @@ MOVED: Final = {
     "edge_device.doctor.v4l2": "edge_device.system.v4l2_device",
     "edge_device.install_check": "edge_device.doctor.install_check",
     "edge_device.interpreter": "edge_device.inference.interpreter",
-    "edge_device.live_command": "edge_device.cli.live_options",
+    "edge_device.live_command": "edge_device.cli.live",
     "edge_device.motion": "edge_device.frames.motion",
     "edge_device.overlay": "edge_device.frames.overlay",
     "edge_device.quiet": "edge_core.native_stderr",

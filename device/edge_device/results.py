@@ -123,26 +123,6 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Notice:
-    """Something a person should know: a source was lost, an accelerator is back, a model was swapped.
-
-    Attributes:
-        level: "warning" for what is worse than before, "info" for what is better or as asked.
-        about: "source", "model", "accelerator", "sink NAME" or "loop".
-        text: one line.
-        time: seconds since the epoch.
-    """
-
-    level: Literal["info", "warning"]
-    about: str
-    text: str
-    time: float
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "time": round(self.time, 3)}
-
-
-@dataclass(frozen=True)
 class SinkCounts:
     """How a sink fares: frames and events that it took, that were dropped, and attempts that failed.
 

@@ -12,7 +12,7 @@ from edge_device.live.decisions import Rule
 from edge_device.live.loop import Live, LiveSettings
 from edge_device.results import Event
 from edge_device.sinks import Sink
-from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.sink_queue import SinkQueues
 
 
 class Lamp(Sink):
@@ -29,8 +29,8 @@ def main(model: str, source: str) -> None:
     """Runs until the source ends or Ctrl-C."""
     classifier = Classifier(model)
     with open_source(source, realtime=True) as frames:
-        outlets = Outlets([Lamp()], classifier.card)
-        loop = Live(classifier, frames, outlets, LiveSettings(rule=Rule()), name=source, model=Path(model))
+        queues = SinkQueues([Lamp()], classifier.card)
+        loop = Live(classifier, frames, queues, LiveSettings(rule=Rule()), name=source, model=Path(model))
         loop.run(lambda: False)
 
 

@@ -34,7 +34,7 @@ from edge_device.inference.accelerator.fallback import disagreement
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Interpreter
 from edge_device.inference.verify import record, verify
-from edge_device.results import Notice
+from edge_device.notices import Notice
 
 from ..programs import Started, missing, program
 

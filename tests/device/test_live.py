@@ -18,9 +18,10 @@ from edge_device.inference.threads import best_choice, choose_threads
 from edge_device.live.capture import AHEAD, Capture, Preparer
 from edge_device.live.decisions import Rule
 from edge_device.live.loop import Live, LiveSettings, _Meter
-from edge_device.results import Event, FrameResult, Latency, Notice, Status
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Latency, Status
 from edge_device.sinks.sink import Sink
-from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import FakeCamera, Reconnecting, Source, SourceFrame
 from edge_device.sources.fake import Show, Stall, Step, Unplugged
 
@@ -72,8 +73,8 @@ def run(
 ) -> tuple[Recorder, Status]:
     recorder = Recorder()
     classifier = Classifier(model, threads=1)
-    outlets = Outlets([recorder], classifier.card, patience=None if source.live else lambda: True)
-    status = Live(classifier, source, outlets, settings or LiveSettings(), name="test", model=model).run(stopped)
+    queues = SinkQueues([recorder], classifier.card, patience=None if source.live else lambda: True)
+    status = Live(classifier, source, queues, settings or LiveSettings(), name="test", model=model).run(stopped)
     return recorder, status
 
 
@@ -181,7 +182,12 @@ def test_a_camera_that_is_lost_comes_back_and_what_was_there_leaves_meanwhile(
     recorder = Recorder()
     classifier = Classifier(tiny_model(), threads=1)
     live = Live(
-        classifier, source, Outlets([recorder], classifier.card), LiveSettings(rule=rule), name="test", model=Path("m")
+        classifier,
+        source,
+        SinkQueues([recorder], classifier.card),
+        LiveSettings(rule=rule),
+        name="test",
+        model=Path("m"),
     )
     status = live.run(lambda: len(recorder.events) >= 3 or time.monotonic() > until)
     assert [event.kind for event in recorder.events] == ["entered", "left", "entered", "left"]
@@ -199,9 +205,9 @@ def test_a_picture_that_freezes_is_told_and_so_is_the_next_that_differs(
     recorder = Recorder()
     classifier = Classifier(tiny_model(), threads=1)
     until = time.monotonic() + 30
-    Live(classifier, camera, Outlets([recorder], classifier.card), LiveSettings(), name="porch", model=Path("m")).run(
-        lambda: len(recorder.notices) > 1 or time.monotonic() > until
-    )
+    Live(
+        classifier, camera, SinkQueues([recorder], classifier.card), LiveSettings(), name="porch", model=Path("m")
+    ).run(lambda: len(recorder.notices) > 1 or time.monotonic() > until)
     assert [(notice.level, notice.about) for notice in recorder.notices] == [("warning", "source"), ("info", "source")]
     assert "frozen" in recorder.notices[0].text and "porch" in recorder.notices[0].text
     states = [status.source_state for status in recorder.statuses]
@@ -323,10 +329,10 @@ def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, col
 
     recorder = Recorder()
     classifier = Classifier(first, threads=1)
-    outlets = Outlets([recorder], classifier.card, patience=lambda: True)
+    queues = SinkQueues([recorder], classifier.card, patience=lambda: True)
     settings = LiveSettings(rule=Rule(threshold=0.3, thresholds={"red": 0.3, "r": 0.3}, smoothing=None, hold_s=0.0))
     film = Film([colour_frames["red"]] * 30)
-    status = Live(classifier, film, outlets, settings, name="test", model=first, swap=Swap()).run(lambda: False)  # type: ignore[arg-type]
+    status = Live(classifier, film, queues, settings, name="test", model=first, watcher=Swap()).run(lambda: False)  # type: ignore[arg-type]
     labels = [result.top[0].label for result in recorder.frames_seen]
     assert labels == ["red"] * 9 + ["r"] * 21
     assert [(event.kind, event.label) for event in recorder.events] == [
@@ -357,4 +363,4 @@ def test_threads_are_chosen_by_running_the_model(tiny_model: TinyModel) -> None:
 
     chosen = choose_threads(open_with, cores=2)
     assert opened == [1, 2]
-    assert chosen.threads in (1, 2)
+    assert chosen in (1, 2)

@@ -10,10 +10,11 @@ import pytest
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import OutputError
-from edge_device.results import Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Latency, Prediction, SinkCounts, Status
 from edge_device.sinks import sink_queue as module
 from edge_device.sinks.sink import Later, Refused, Sink
-from edge_device.sinks.sink_queue import EVENTS, FRAMES, IMAGES, Outlets
+from edge_device.sinks.sink_queue import EVENTS, FRAMES, IMAGES, SinkQueues
 from edge_device.sources import SourceFrame
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
@@ -111,101 +112,101 @@ def quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def opened() -> Iterator[Callable[..., Outlets]]:
-    started: list[Outlets] = []
+def opened() -> Iterator[Callable[..., SinkQueues]]:
+    started: list[SinkQueues] = []
     sinks: list[Recorder] = []
 
-    def open_all(*given: Recorder, **settings: object) -> Outlets:
-        outlets = Outlets(given, CARD, **settings)  # type: ignore[arg-type]
-        started.append(outlets)
+    def open_all(*given: Recorder, **settings: object) -> SinkQueues:
+        queues = SinkQueues(given, CARD, **settings)  # type: ignore[arg-type]
+        started.append(queues)
         sinks.extend(given)
-        return outlets
+        return queues
 
     yield open_all
     for sink in sinks:
         sink.gate.set()
-    for outlets in started:
-        outlets.close(5)
+    for queues in started:
+        queues.close(5)
 
 
-def test_everything_arrives_in_order_and_the_sink_is_closed_last(opened: Callable[..., Outlets]) -> None:
+def test_everything_arrives_in_order_and_the_sink_is_closed_last(opened: Callable[..., SinkQueues]) -> None:
     sink = Recorder()
-    outlets = opened(sink)
+    queues = opened(sink)
     for number in range(1, 50):
-        outlets.frame(result(number))
-        outlets.event(event(number))
-    outlets.notice(notice("hello"))
-    outlets.status(STATUS)
-    assert outlets.close(5) == []
+        queues.frame(result(number))
+        queues.event(event(number))
+    queues.notice(notice("hello"))
+    queues.status(STATUS)
+    assert queues.close(5) == []
     assert sink.of("frame") == [("", number) for number in range(1, 50)]
     assert sink.of("event") == list(range(1, 50))
     assert sink.took[0] == ("open", CARD)
     assert sink.took[-1] == ("close", None)
     assert (sink.of("notice"), sink.of("status")) == (["hello"], [0])
-    assert outlets.counts() == {"recorder": SinkCounts(frames=49, events=49)}
+    assert queues.counts() == {"recorder": SinkCounts(frames=49, events=49)}
 
 
-def test_a_slow_sink_loses_the_oldest_frames_and_holds_nobody_up(opened: Callable[..., Outlets]) -> None:
+def test_a_slow_sink_loses_the_oldest_frames_and_holds_nobody_up(opened: Callable[..., SinkQueues]) -> None:
     slow, quick = Recorder(), Recorder()
     slow.gate.clear()
-    outlets = opened(slow, quick)
-    outlets.frame(result(0))
+    queues = opened(slow, quick)
+    queues.frame(result(0))
     until(lambda: bool(slow.attempts))  # it has the first in hand
     for number in range(1, FRAMES + 11):
-        outlets.frame(result(number))
+        queues.frame(result(number))
         until(lambda sent=number: len(quick.of("frame")) == sent + 1)  # type: ignore[misc]
-    assert outlets.counts()["recorder"].frames_dropped == 10
+    assert queues.counts()["recorder"].frames_dropped == 10
     slow.gate.set()
-    assert outlets.close(5) == []
+    assert queues.close(5) == []
     assert slow.of("frame") == [("", number) for number in (0, *range(11, FRAMES + 11))]
-    counts = outlets.counts()
+    counts = queues.counts()
     assert (counts["recorder"].frames, counts["recorder"].frames_dropped) == (FRAMES + 1, 10)
     assert counts["recorder 2"] == SinkCounts(frames=FRAMES + 11)
 
 
-def test_a_sink_of_the_newest_frame_gets_one_of_each_zone(opened: Callable[..., Outlets]) -> None:
+def test_a_sink_of_the_newest_frame_gets_one_of_each_zone(opened: Callable[..., SinkQueues]) -> None:
     sink = Newest()
     sink.gate.clear()
-    outlets = opened(sink, zones=2)
-    outlets.frame(result(0, "door"))
+    queues = opened(sink, zones=2)
+    queues.frame(result(0, "door"))
     until(lambda: bool(sink.attempts))
     for number in range(1, 100):
-        outlets.frame(result(number, "door"))
-        outlets.frame(result(number, "yard"))
+        queues.frame(result(number, "door"))
+        queues.frame(result(number, "yard"))
     sink.gate.set()
-    outlets.close(5)
+    queues.close(5)
     assert sink.of("frame") == [("door", 0), ("door", 99), ("yard", 99)]
-    assert outlets.counts()["recorder"].frames_dropped == 2 * 98
+    assert queues.counts()["recorder"].frames_dropped == 2 * 98
 
 
-def test_only_sinks_that_want_it_hold_an_image_and_few_of_them(opened: Callable[..., Outlets]) -> None:
+def test_only_sinks_that_want_it_hold_an_image_and_few_of_them(opened: Callable[..., SinkQueues]) -> None:
     with_image, without, none = Images(), Recorder(), EventsOnly()
     shapes: list[object] = []
     without.frame = lambda result: shapes.append(result.frame.image.shape)  # type: ignore[method-assign]
-    outlets = opened(with_image, without, none, zones=2)
+    queues = opened(with_image, without, none, zones=2)
     with_image.gate.clear()
-    outlets.frame(result(0))
+    queues.frame(result(0))
     until(lambda: bool(with_image.attempts and shapes))
     before = sum(isinstance(one, SourceFrame) and one.image.size > 0 for one in gc.get_objects())
     for number in range(1, 100):
-        outlets.frame(result(number))
+        queues.frame(result(number))
     after = sum(isinstance(one, SourceFrame) and one.image.size > 0 for one in gc.get_objects())
     assert after - before == 2 * IMAGES
     with_image.gate.set()
-    outlets.close(5)
+    queues.close(5)
     assert set(with_image.shapes) == {(4, 4, 3)}
     assert set(shapes) == {(0, 0, 3)}
     assert none.of("frame") == []
 
 
-def test_a_source_that_can_wait_loses_no_frame(opened: Callable[..., Outlets]) -> None:
+def test_a_source_that_can_wait_loses_no_frame(opened: Callable[..., SinkQueues]) -> None:
     sink = Recorder()
     sink.gate.clear()
-    outlets = opened(sink, patience=lambda: True)
+    queues = opened(sink, patience=lambda: True)
     threading.Timer(0.1, sink.gate.set).start()
     for number in range(3 * FRAMES):
-        outlets.frame(result(number))
-    outlets.close(5)
+        queues.frame(result(number))
+    queues.close(5)
     assert sink.of("frame") == [("", number) for number in range(3 * FRAMES)]
     asked: list[int] = []
     impatient = Recorder()
@@ -215,88 +216,88 @@ def test_a_source_that_can_wait_loses_no_frame(opened: Callable[..., Outlets]) -
         asked.append(1)
         return False
 
-    outlets = opened(impatient, patience=no_longer)
+    queues = opened(impatient, patience=no_longer)
     for number in range(FRAMES + 3):
-        outlets.frame(result(number))
+        queues.frame(result(number))
     assert asked
 
 
-def test_events_are_handed_over_again_until_they_are_accepted_in_order(opened: Callable[..., Outlets]) -> None:
+def test_events_are_handed_over_again_until_they_are_accepted_in_order(opened: Callable[..., SinkQueues]) -> None:
     sink = Recorder()
     sink.error = ConnectionError("broker\n is down")
-    outlets = opened(sink)
+    queues = opened(sink)
     for number in range(1, 6):
-        outlets.event(event(number))
+        queues.event(event(number))
     until(lambda: len(sink.attempts) > 4)
-    counts = outlets.counts()["recorder"]
+    counts = queues.counts()["recorder"]
     assert (counts.events, counts.events_lost) == (0, 0)
     assert counts.failures >= 4
     assert counts.error == "broker is down"
     sink.error = None
-    until(lambda: outlets.counts()["recorder"].events == 5)
+    until(lambda: queues.counts()["recorder"].events == 5)
     assert sink.of("event") == [1, 2, 3, 4, 5]
-    assert outlets.counts()["recorder"].error == ""
+    assert queues.counts()["recorder"].error == ""
 
 
-def test_the_pauses_between_attempts_grow(opened: Callable[..., Outlets]) -> None:
+def test_the_pauses_between_attempts_grow(opened: Callable[..., SinkQueues]) -> None:
     sink = EventsOnly()
     sink.error = OSError("no")
-    outlets = opened(sink)
-    outlets.event(event(1))
+    queues = opened(sink)
+    queues.event(event(1))
     until(lambda: len(sink.attempts) == 6)
     pauses = np.diff(sink.attempts)
     assert (pauses >= [0.01, 0.02, 0.04, 0.05, 0.05]).all()
 
 
-def test_a_sink_can_ask_for_a_longer_pause_or_refuse_an_event_for_good(opened: Callable[..., Outlets]) -> None:
+def test_a_sink_can_ask_for_a_longer_pause_or_refuse_an_event_for_good(opened: Callable[..., SinkQueues]) -> None:
     sink = EventsOnly()
     sink.error = Later("busy", after_s=0.3)
-    outlets = opened(sink)
-    outlets.event(event(1))
+    queues = opened(sink)
+    queues.event(event(1))
     until(lambda: len(sink.attempts) == 2)
     assert sink.attempts[1] - sink.attempts[0] >= 0.3
     sink.error = Refused("HTTP 404")
-    until(lambda: outlets.counts()["recorder"].events_lost == 1)
+    until(lambda: queues.counts()["recorder"].events_lost == 1)
     sink.error = None
-    outlets.event(event(2))
-    until(lambda: outlets.counts()["recorder"].events == 1)
+    queues.event(event(2))
+    until(lambda: queues.counts()["recorder"].events == 1)
     assert sink.of("event") == [2]
 
 
-def test_frames_go_on_while_an_event_waits_for_its_next_attempt(opened: Callable[..., Outlets]) -> None:
+def test_frames_go_on_while_an_event_waits_for_its_next_attempt(opened: Callable[..., SinkQueues]) -> None:
     sink = Recorder()
     sink.event = lambda event: (_ for _ in ()).throw(OSError("only events fail"))  # type: ignore[method-assign]
-    outlets = opened(sink)
-    outlets.event(event(1))
+    queues = opened(sink)
+    queues.event(event(1))
     for number in range(50):
-        outlets.frame(result(number))
+        queues.frame(result(number))
     until(lambda: len(sink.of("frame")) == 50)
-    assert outlets.counts()["recorder"].error == "only events fail"  # a frame's success is not the event's
+    assert queues.counts()["recorder"].error == "only events fail"  # a frame's success is not the event's
 
 
-def test_events_beyond_the_limit_are_lost_oldest_first_and_counted(opened: Callable[..., Outlets]) -> None:
+def test_events_beyond_the_limit_are_lost_oldest_first_and_counted(opened: Callable[..., SinkQueues]) -> None:
     sink = EventsOnly()
     sink.gate.clear()
-    outlets = opened(sink)
-    outlets.event(event(0))
+    queues = opened(sink)
+    queues.event(event(0))
     until(lambda: bool(sink.attempts))
     for number in range(1, EVENTS + 8):
-        outlets.event(event(number))
-    assert outlets.counts()["recorder"].events_lost == 7
+        queues.event(event(number))
+    assert queues.counts()["recorder"].events_lost == 7
     sink.gate.set()
-    until(lambda: outlets.counts()["recorder"].events == EVENTS + 1)
+    until(lambda: queues.counts()["recorder"].events == EVENTS + 1)
     assert sink.of("event") == [0, *range(8, EVENTS + 8)]
 
 
-def test_failure_and_recovery_are_told_once_to_the_others(opened: Callable[..., Outlets]) -> None:
+def test_failure_and_recovery_are_told_once_to_the_others(opened: Callable[..., SinkQueues]) -> None:
     broken, other, said = Recorder(), Recorder(), list[Notice]()
     broken.name = "broken"
-    outlets = opened(broken, other, told=said.append)
+    queues = opened(broken, other, notify=said.append)
     broken.error = OSError(28, "No space left on device")
     for number in range(20):
-        outlets.frame(result(number))
-    outlets.event(event(1))
-    until(lambda: outlets.counts()["broken"].failures > 22)
+        queues.frame(result(number))
+    queues.event(event(1))
+    until(lambda: queues.counts()["broken"].failures > 22)
     assert [one.text for one in said] == ["[Errno 28] No space left on device"]
     broken.error = None
     until(lambda: len(said) == 2)
@@ -304,16 +305,16 @@ def test_failure_and_recovery_are_told_once_to_the_others(opened: Callable[..., 
     assert said[1].text.startswith("works again after ")
     until(lambda: len(other.of("notice")) == 2)
     assert broken.of("notice") == []
-    assert outlets.counts()["broken"].frames_dropped == 20
-    assert outlets.counts()["broken"].events == 1
+    assert queues.counts()["broken"].frames_dropped == 20
+    assert queues.counts()["broken"].events == 1
 
 
 def test_a_sink_that_fails_now_and_then_is_told_of_once(
-    opened: Callable[..., Outlets], monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., SinkQueues], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SETTLED_S", 1.0)  # the pauses between frames are shorter on any machine
     sink, said = Recorder(), list[Notice]()
-    outlets = opened(sink, told=said.append)
+    queues = opened(sink, notify=said.append)
     taken = sink.frame
 
     def every_other(result: FrameResult) -> None:
@@ -323,39 +324,39 @@ def test_a_sink_that_fails_now_and_then_is_told_of_once(
 
     sink.frame = every_other  # type: ignore[method-assign]
     for number in range(61):
-        outlets.frame(result(number))
+        queues.frame(result(number))
         time.sleep(0.002)
     until(lambda: len(said) == 2)
-    assert outlets.counts()["recorder"].failures == 30
+    assert queues.counts()["recorder"].failures == 30
 
 
-def test_a_sink_that_is_stuck_for_good_does_not_hinder_the_end(opened: Callable[..., Outlets]) -> None:
+def test_a_sink_that_is_stuck_for_good_does_not_hinder_the_end(opened: Callable[..., SinkQueues]) -> None:
     stuck, fine = EventsOnly(), Recorder()
     stuck.name = "stuck"
-    outlets = opened(stuck, fine)
+    queues = opened(stuck, fine)
     stuck.gate.clear()
     for number in range(1, 4):
-        outlets.event(event(number))
+        queues.event(event(number))
     until(lambda: bool(stuck.attempts))
     start = time.monotonic()
-    (said,) = outlets.close(0.4)
+    (said,) = queues.close(0.4)
     assert time.monotonic() - start < 2
     assert (said.level, said.about) == ("warning", "sink stuck")
     assert said.text == "did not return and was abandoned; 3 events were not delivered"
     assert fine.took[-1] == ("close", None)
 
 
-def test_at_the_end_an_event_is_tried_once_more_and_what_is_left_is_told(opened: Callable[..., Outlets]) -> None:
+def test_at_the_end_an_event_is_tried_once_more_and_what_is_left_is_told(opened: Callable[..., SinkQueues]) -> None:
     late, down = EventsOnly(), EventsOnly()
     down.name = "down"
-    outlets = opened(late, down)
+    queues = opened(late, down)
     late.error = Later("not now", after_s=99)
     down.error = OSError("down")
     for number in range(1, 4):
-        outlets.event(event(number))
+        queues.event(event(number))
     until(lambda: bool(late.attempts and down.attempts))
     late.error = None
-    (said,) = outlets.close(5)
+    (said,) = queues.close(5)
     assert late.of("event") == [1, 2, 3]
     assert (said.about, said.text) == ("sink down", "3 events were not delivered")
 
@@ -368,12 +369,12 @@ def test_a_sink_that_can_never_work_stops_the_start_and_closes_the_others() -> N
     fine = Recorder()
     before = threading.active_count()
     with pytest.raises(OutputError, match="folder"):
-        Outlets([fine, Bad()], CARD)
+        SinkQueues([fine, Bad()], CARD)
     assert fine.took[-1] == ("close", None)
     assert threading.active_count() == before
 
 
-def test_a_swapped_model_opens_every_sink_again_and_a_failure_is_survived(opened: Callable[..., Outlets]) -> None:
+def test_a_swapped_model_opens_every_sink_again_and_a_failure_is_survived(opened: Callable[..., SinkQueues]) -> None:
     class Picky(Recorder):
         def open(self, card: ModelCard) -> None:
             super().open(card)
@@ -381,17 +382,17 @@ def test_a_swapped_model_opens_every_sink_again_and_a_failure_is_survived(opened
                 raise OutputError("not this one")
 
     sink = Picky()
-    outlets = opened(sink)
+    queues = opened(sink)
     new = ModelCard(labels=("a", "b"), input=CARD.input)
-    outlets.swapped(new)
-    outlets.frame(result(1))
+    queues.swapped(new)
+    queues.frame(result(1))
     until(lambda: bool(sink.of("frame")))
     assert sink.of("open") == [CARD, new]
-    assert outlets.counts()["recorder"].failures == 1
+    assert queues.counts()["recorder"].failures == 1
 
 
 def test_forty_thousand_frames_leave_nothing_behind(
-    opened: Callable[..., Outlets], monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., SinkQueues], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EVENTS", 1000)
 
@@ -402,14 +403,14 @@ def test_forty_thousand_frames_leave_nothing_behind(
         made[-1].event = lambda event: (_ for _ in ()).throw(OSError("down"))  # type: ignore[method-assign]
         return made
 
-    outlets = opened(*sinks())
+    queues = opened(*sinks())
     one_frame = result(1)
 
     def run(frames: int) -> None:
         for number in range(frames):
-            outlets.frame(one_frame)
+            queues.frame(one_frame)
             if number % 8 == 0:
-                outlets.event(event(number))
+                queues.event(event(number))
 
     tracemalloc.start()
     run(8 * 1000 + 8)  # the queue of the sink that is down is full from here on
@@ -418,15 +419,15 @@ def test_forty_thousand_frames_leave_nothing_behind(
     growth = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert growth < 300_000  # what waits in the other queues, more or less
-    assert outlets.counts()["recorder 4"].events_lost >= 4000
+    assert queues.counts()["recorder 4"].events_lost >= 4000
 
 
-def test_an_event_that_is_refused_at_the_end_is_told(opened: Callable[..., Outlets]) -> None:
+def test_an_event_that_is_refused_at_the_end_is_told(opened: Callable[..., SinkQueues]) -> None:
     sink = EventsOnly()
-    outlets = opened(sink)
+    queues = opened(sink)
     sink.error = Later("not now", after_s=99)
-    outlets.event(event(1))
+    queues.event(event(1))
     until(lambda: bool(sink.attempts))
     sink.error = Refused("HTTP 404")
-    (said,) = outlets.close(5)
+    (said,) = queues.close(5)
     assert said.text == "1 events were lost: HTTP 404"

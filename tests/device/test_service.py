@@ -210,7 +210,7 @@ def test_installing_copies_writes_and_starts_and_others_may_read_it(plan: servic
 
 
 def test_installing_again_puts_a_new_file_in_the_old_ones_place(plan: service.Plan) -> None:
-    """As `ModelSwap` needs it: the one that is open stays as it is."""
+    """As `ModelWatcher` needs it: the one that is open stays as it is."""
     service.install(plan)
     with plan.model_path.open("rb") as running:
         service.install(plan)

@@ -21,11 +21,12 @@ from edge_core.data.photo_folder import find_photos
 from edge_core.errors import OutputError, SettingsError
 from edge_device.frames.overlay import annotated
 from edge_device.frames.regions import Region
-from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, Status
+from edge_device.notices import Notice
+from edge_device.results import Decision, Event, FrameResult, Latency, Prediction, Status
 from edge_device.sinks import recording as video_module
 from edge_device.sinks.jsonl import JsonLines
 from edge_device.sinks.recording import Recording
-from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sinks.snapshots import Snapshots, folder_name
 from edge_device.sources import SourceFrame
 
@@ -206,14 +207,14 @@ def test_a_full_disk_leaves_whole_lines_and_is_recovered_from(small_disk: SmallD
 def test_no_event_is_lost_while_a_disk_is_full(small_disk: SmallDisk) -> None:
     path = small_disk.folder / "a.jsonl"
     said: list[Notice] = []
-    outlets = Outlets([JsonLines(path)], CARD, told=said.append)
+    queues = SinkQueues([JsonLines(path)], CARD, notify=said.append)
     for number in range(400):
-        outlets.event(event(number))
+        queues.event(event(number))
     until(lambda: bool(said))
-    assert outlets.counts()["jsonl"].events == len(objects(path)) < 400
+    assert queues.counts()["jsonl"].events == len(objects(path)) < 400
     small_disk.free()
-    until(lambda: outlets.counts()["jsonl"].events == 400)
-    assert outlets.close(5) == []
+    until(lambda: queues.counts()["jsonl"].events == 400)
+    assert queues.close(5) == []
     assert [one["number"] for one in objects(path)] == list(range(400))
 
 

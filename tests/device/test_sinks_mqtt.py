@@ -25,14 +25,15 @@ from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import SettingsError
-from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, Status
+from edge_device.notices import Notice
+from edge_device.results import Decision, Event, FrameResult, Latency, Prediction, Status
 from edge_device.sinks import sink_queue as outlet_module
 from edge_device.sinks.mqtt import broker as broker_module
 from edge_device.sinks.mqtt import publisher as module
 from edge_device.sinks.mqtt.broker import NO_CERTIFICATES, Broker, Certificates, parse_broker
 from edge_device.sinks.mqtt.home_assistant import words
 from edge_device.sinks.mqtt.publisher import Mqtt, MqttSettings
-from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import SourceFrame
 
 from ..programs import missing, needs, program
@@ -398,27 +399,27 @@ def test_no_event_is_lost_when_the_broker_is_killed_and_all_arrive_once_it_is_ba
 ) -> None:
     monkeypatch.setattr(outlet_module, "LONGEST_PAUSE_S", 0.5)
     said: list[Notice] = []
-    outlets = Outlets([Mqtt(parse_broker(f"mqtt://127.0.0.1:{broker.port}/edge/porch"))], CARD, told=said.append)
+    queues = SinkQueues([Mqtt(parse_broker(f"mqtt://127.0.0.1:{broker.port}/edge/porch"))], CARD, notify=said.append)
     number = 0
     for _ in range(3):
         for _ in range(40):
             number += 1
-            outlets.event(event(number))
-            outlets.frame(result("cat"))
-        until(lambda sent=number: outlets.counts()["mqtt"].events > sent - 40)  # type: ignore[misc]
+            queues.event(event(number))
+            queues.frame(result("cat"))
+        until(lambda sent=number: queues.counts()["mqtt"].events > sent - 40)  # type: ignore[misc]
         broker.kill()  # in the midst of it
-        delivered = outlets.counts()["mqtt"].events
+        delivered = queues.counts()["mqtt"].events
         for _ in range(20):
             number += 1
-            outlets.event(event(number))
+            queues.event(event(number))
         time.sleep(0.3)
-        assert outlets.counts()["mqtt"].events <= delivered + 1  # one acknowledgement may have been under way
+        assert queues.counts()["mqtt"].events <= delivered + 1  # one acknowledgement may have been under way
         broker.start()
-        until(lambda sent=number: outlets.counts()["mqtt"].events == sent)  # type: ignore[misc]
-    counts = outlets.counts()["mqtt"]
+        until(lambda sent=number: queues.counts()["mqtt"].events == sent)  # type: ignore[misc]
+    counts = queues.counts()["mqtt"]
     assert (counts.events, counts.events_lost, counts.error) == (number, 0, "")
     assert [one.level for one in said][:1] == ["warning"]
-    assert outlets.close() == []
+    assert queues.close() == []
 
 
 @needs_mosquitto
@@ -440,26 +441,26 @@ def test_an_event_that_was_reported_as_delivered_was_with_the_broker(
     listening.connect("127.0.0.1", broker.port)
     listening.loop_start()
     assert subscribed.wait(30)
-    outlets = Outlets([Mqtt(parse_broker(f"mqtt://127.0.0.1:{broker.port}/edge/porch"))], CARD)
+    queues = SinkQueues([Mqtt(parse_broker(f"mqtt://127.0.0.1:{broker.port}/edge/porch"))], CARD)
     for number in range(1, 31):
-        outlets.event(event(number))
-    until(lambda: outlets.counts()["mqtt"].events == 30 and len(heard) == 30)
+        queues.event(event(number))
+    until(lambda: queues.counts()["mqtt"].events == 30 and len(heard) == 30)
     broker.kill()
     for number in range(31, 61):
-        outlets.event(event(number))
+        queues.event(event(number))
     subscribed.clear()
     time.sleep(0.5)
-    assert outlets.counts()["mqtt"].events == 30
+    assert queues.counts()["mqtt"].events == 30
     # Subscribed before the sink is back: the sink's client waits a second at least, and is held a little longer.
-    sink = outlets._outlets["mqtt"].sink
+    sink = queues._queues["mqtt"].sink
     assert isinstance(sink, Mqtt)
     sink._client.reconnect_delay_set(4, 4)
     broker.start()
     assert subscribed.wait(30)
-    until(lambda: outlets.counts()["mqtt"].events == 60)
+    until(lambda: queues.counts()["mqtt"].events == 60)
     until(lambda: set(heard) >= set(range(1, 61)))
     assert list(dict.fromkeys(heard)) == list(range(1, 61))
-    assert outlets.close() == []
+    assert queues.close() == []
     listening.disconnect()
     listening.loop_stop()
 
@@ -471,13 +472,13 @@ def test_without_a_broker_the_failure_is_told_and_the_end_is_quick(
     broker.kill()
     monkeypatch.setattr(module, "PATIENCE_S", 0.0)
     said: list[Notice] = []
-    outlets = Outlets([Mqtt(parse_broker(f"mqtt://127.0.0.1:{broker.port}/edge/porch"))], CARD, told=said.append)
-    outlets.status(status())
+    queues = SinkQueues([Mqtt(parse_broker(f"mqtt://127.0.0.1:{broker.port}/edge/porch"))], CARD, notify=said.append)
+    queues.status(status())
     until(lambda: said)
     assert said[0].about == "sink mqtt"
-    outlets.event(event(1))
+    queues.event(event(1))
     start = time.monotonic()
-    (left,) = outlets.close()
+    (left,) = queues.close()
     assert time.monotonic() - start < 3
     assert "1 events were not delivered" in left.text
 

@@ -24,13 +24,14 @@ from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import OutputError, SettingsError
-from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
+from edge_device.notices import Notice
+from edge_device.results import Decision, Event, FrameResult, Latency, Prediction, SinkCounts, Status
 from edge_device.sinks import prometheus as prometheus_module
 from edge_device.sinks import sink_queue as outlet_module
 from edge_device.sinks.exec import Command, harmless, parse_command, substituted
 from edge_device.sinks.prometheus import Prometheus, parse_listen
 from edge_device.sinks.sink import Later, Refused
-from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sinks.terminal import Dashboard, JsonConsole, Lines, Rate, console, printable
 from edge_device.sinks.webhook import Webhook
 from edge_device.sinks.window import Window
@@ -292,13 +293,13 @@ def test_garbage_in_place_of_http_is_survived() -> None:
 def test_events_arrive_in_order_over_failures_and_refusals(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet_module, "FIRST_PAUSE_S", 0.01)
     server.answers = [(200, {}), (503, {}), (500, {}), (404, {}), (429, {"Retry-After": "0"})]
-    outlets = Outlets([Webhook(f"http://{server.address}/")], CARD)
+    queues = SinkQueues([Webhook(f"http://{server.address}/")], CARD)
     for number in range(1, 6):
-        outlets.event(event(number))
-    until(lambda: outlets.counts()["webhook"].events == 4)
+        queues.event(event(number))
+    until(lambda: queues.counts()["webhook"].events == 4)
     assert server.numbers() == [1, 2, 2, 2, 3, 3, 4, 5]
-    assert outlets.counts()["webhook"].events_lost == 1
-    assert outlets.close() == []
+    assert queues.counts()["webhook"].events_lost == 1
+    assert queues.close() == []
 
 
 @pytest.mark.parametrize(
@@ -554,10 +555,10 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Pat
 
 def test_a_command_that_hangs_does_not_outlive_the_end(tmp_path: Path) -> None:
     program = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    outlets = Outlets([Command([PYTHON, "-c", program], timeout_s=60)], CARD)
-    outlets.event(event())
+    queues = SinkQueues([Command([PYTHON, "-c", program], timeout_s=60)], CARD)
+    queues.event(event())
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
-    (said,) = outlets.close(0.2)
+    (said,) = queues.close(0.2)
     assert "abandoned" in said.text
     until(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists())
 

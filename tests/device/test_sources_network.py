@@ -284,7 +284,7 @@ def test_a_lost_stream_is_opened_again(camera: Callable[..., str]) -> None:
     def open_it() -> HttpCamera:
         return HttpCamera(address, stalled_s=1)
 
-    with closing(Reconnecting(open_it, lambda level, text: told.append(text), pause_s=lambda attempt: 0.0)) as source:
+    with closing(Reconnecting(open_it, lambda notice: told.append(notice.text), pause_s=lambda attempt: 0.0)) as source:
         assert [frame.index for frame in islice(source, 7)] == list(range(7))
         assert source.losses >= 2
     assert told

@@ -117,7 +117,7 @@ def test_a_size_is_completed(hardware: type[Picamera2], mode: CameraMode, size: 
 
 def test_what_is_not_granted_is_told(hardware: type[Picamera2]) -> None:
     told: list[tuple[str, str]] = []
-    with closing(PiCamera(0, CameraMode(641, 481), lambda level, text: told.append((level, text)))):
+    with closing(PiCamera(0, CameraMode(641, 481), lambda notice: told.append((notice.level, notice.text)))):
         assert told == [("warning", "picamera:0 gives 640x480 RGB888, not the size 641x481 that it was asked for")]
 
 

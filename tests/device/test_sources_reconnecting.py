@@ -7,6 +7,7 @@ import pytest
 
 from edge_core import Frame
 from edge_core.errors import SourceError
+from edge_device.notices import Notice
 from edge_device.sources import FakeCamera, Reconnecting, open_source
 from edge_device.sources.fake import Garbage, Raises, Show, Stall, Step, Unplugged
 from edge_device.sources.reconnecting import FIRST_PAUSE_S, LONGEST_PAUSE_S, back_off
@@ -18,8 +19,9 @@ class Heard:
     def __init__(self) -> None:
         self.all: list[tuple[str, str]] = []
 
-    def __call__(self, level: str, text: str) -> None:
-        self.all.append((level, text))
+    def __call__(self, notice: Notice, /) -> None:
+        assert notice.about == "source"
+        self.all.append((notice.level, notice.text))
 
 
 def at_once(attempt: int) -> float:

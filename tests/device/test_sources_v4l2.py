@@ -131,7 +131,7 @@ def test_a_camera_without_jpegs_gives_frames_in_memory_that_is_used_again(
 ) -> None:
     monkeypatch.setattr(Capture, "jpegs", False)
     told: list[str] = []
-    with closing(Camera(device, told=lambda level, text: told.append(text))) as camera:
+    with closing(Camera(device, notify=lambda notice: told.append(notice.text))) as camera:
         assert camera.mode == "640x480 YUYV 30 fps"
         assert not told  # JPEGs were our wish, not the user's
         frames = iter(camera)
@@ -158,7 +158,7 @@ def test_a_camera_without_jpegs_gives_frames_in_memory_that_is_used_again(
 )
 def test_what_is_not_granted_is_told(device: str, mode: CameraMode, granted: str, refused: str) -> None:
     told: list[tuple[str, str]] = []
-    with closing(Camera(device, mode, told=lambda level, text: told.append((level, text)))) as camera:
+    with closing(Camera(device, mode, notify=lambda notice: told.append((notice.level, notice.text)))) as camera:
         assert camera.mode == granted
     if refused:
         assert told == [("warning", f"{device} gives {granted}, not the {refused} that it was asked for")]

@@ -16,8 +16,8 @@ from edge_core import Frame, InputSpec, ModelCard, complete
 from edge_core.artifact.seal import check_seal
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.verify import sealed
-from edge_device.live.model_watcher import ModelSwap, Replacement
-from edge_device.results import Notice
+from edge_device.live.model_watcher import ModelWatcher, Replacement
+from edge_device.notices import Notice
 
 MODELS = Path(__file__).parents[1] / "models"
 OFTEN_S = 0.02
@@ -47,7 +47,7 @@ class Running:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notices: queue.Queue[Notice] = queue.Queue()
-        self.swap: ModelSwap[Classifier]
+        self.swap: ModelWatcher[Classifier]
 
     def told(self) -> Notice:
         return self.notices.get(timeout=PATIENCE_S)
@@ -80,7 +80,7 @@ def watching(version: Path, path: Path, key: bytes | None = None) -> Iterator[Ru
     shutil.copy(version, path)
     found = Running(path)
     seal = check_seal(path)
-    found.swap = ModelSwap(
+    found.swap = ModelWatcher(
         path,
         lambda: Classifier(path, threads=1),
         found.notices.put,
@@ -146,7 +146,9 @@ def test_a_file_that_is_being_copied_is_waited_for(tmp_path: Path, versions: dic
     """It changes between every two looks, so that half of it is never tried."""
     running = Running(tmp_path / "model.tflite")
     shutil.copy(versions["english"], running.path)
-    running.swap = swap = ModelSwap(running.path, lambda: Classifier(running.path), running.notices.put)  # not started
+    running.swap = swap = ModelWatcher(
+        running.path, lambda: Classifier(running.path), running.notices.put
+    )  # not started
     content = versions["german"].read_bytes()
     with running.path.open("wb", buffering=0) as file:
         for start in range(0, len(content), 500):
@@ -169,7 +171,7 @@ def test_a_file_replaced_between_loading_and_watching_is_noticed(tmp_path: Path,
     shutil.copy(versions["german"], path)
     english = check_seal(versions["english"])
     told: queue.Queue[Notice] = queue.Queue()
-    with ModelSwap(path, lambda: Classifier(path), told.put, digest=english.digest, every_s=OFTEN_S) as swap:  # type: ignore[union-attr]
+    with ModelWatcher(path, lambda: Classifier(path), told.put, digest=english.digest, every_s=OFTEN_S) as swap:  # type: ignore[union-attr]
         told.get(timeout=PATIENCE_S)
         assert swap.take() is not None
 
@@ -215,7 +217,7 @@ def test_an_error_that_nobody_foresaw_leaves_the_watch_alive(tmp_path: Path, ver
             raise MemoryError("no room")
         return Classifier(path)
 
-    with ModelSwap(path, load, told.put, digest="0" * 64, every_s=OFTEN_S) as swap:
+    with ModelWatcher(path, load, told.put, digest="0" * 64, every_s=OFTEN_S) as swap:
         assert "MemoryError: no room" in told.get(timeout=PATIENCE_S).text
         put(versions["german"], path)
         assert told.get(timeout=PATIENCE_S).level == "info"

@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from edge_core import Frame, InputSpec, ModelCard
 from edge_core.errors import OutputError, RuntimeMissingError, SettingsError
 from edge_core.images import decode_picture
-from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
+from edge_device.notices import Notice
+from edge_device.results import Decision, Event, FrameResult, Latency, Prediction, SinkCounts, Status
 from edge_device.sinks.web import TOKEN_VARIABLE, Address, WebPage, parse_address, read_token
 from edge_device.sinks.web.address import listen, new_token
 from edge_device.sinks.web.feed import Feed, to_json

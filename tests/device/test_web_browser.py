@@ -13,7 +13,8 @@ import pytest
 from edge_core import Frame, InputSpec, ModelCard
 from edge_core.errors import SettingsError
 from edge_device.frames.regions import Region
-from edge_device.results import Event, FrameResult, Latency, Notice, Prediction, SinkCounts, Status
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Latency, Prediction, SinkCounts, Status
 from edge_device.sinks.web import Address, WebPage
 from edge_device.sources import SourceFrame
 

@@ -33,8 +33,9 @@ from tests.programs import Started
 from edge_device.inference.accelerator import open_classifier
 from edge_device.live.decisions import Rule
 from edge_device.live.loop import Live, LiveSettings
-from edge_device.live.model_watcher import ModelSwap
-from edge_device.results import Notice, Status
+from edge_device.live.model_watcher import ModelWatcher
+from edge_device.notices import Notice
+from edge_device.results import Status
 from edge_device.sinks import Sink
 from edge_device.sinks.exec import Command
 from edge_device.sinks.jsonl import JsonLines
@@ -42,7 +43,7 @@ from edge_device.sinks.mqtt.broker import parse_broker
 from edge_device.sinks.mqtt.publisher import Mqtt
 from edge_device.sinks.prometheus import Prometheus
 from edge_device.sinks.recording import Recording
-from edge_device.sinks.sink_queue import Outlets
+from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sinks.snapshots import Snapshots
 from edge_device.sinks.terminal import JsonConsole
 from edge_device.sinks.web import Address, WebPage
@@ -109,13 +110,13 @@ def run(options: argparse.Namespace) -> None:
     source = Reconnecting(camera.open, pause_s=lambda attempt: 0.1)
 
     classifier = open_classifier(model, None, threads=1)
-    outlets = Outlets(sinks, classifier.card)
-    swap = ModelSwap(model, lambda: open_classifier(model, None, threads=1), outlets.notice, digest=classifier.digest)
+    queues = SinkQueues(sinks, classifier.card)
+    swap = ModelWatcher(model, lambda: open_classifier(model, None, threads=1), queues.notice, digest=classifier.digest)
     settings = LiveSettings(rule=Rule(), frames=options.frames)
     with swap:
-        status = Live(classifier, source, outlets, settings, name="fake", model=model, swap=swap, told=complain).run(
-            lambda: False
-        )
+        status = Live(
+            classifier, source, queues, settings, name="fake", model=model, watcher=swap, notify=complain
+        ).run(lambda: False)
     measured.tell(status)
 
 

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from statistics import median
 from typing import Final
 
@@ -17,25 +18,31 @@ WORTH_IT: Final = 0.93
 decoding and preprocessing, which run at the same time."""
 
 
-def choose_threads(open_with: Callable[[int], Classifier], cores: int | None = None) -> Classifier:
-    """A classifier with as many threads as pay, at most as many as there are cores.
+def choose_threads(open_with: Callable[[int], Classifier], cores: int | None = None) -> int:
+    """The number of threads that pays, at most the number of cores. Leaves nothing open.
 
     Args:
-        open_with: opens the model with so many threads.
-        cores: that may be used; those that this process is allowed on unless told otherwise.
+        open_with: Opens the model with a number of threads.
+        cores: Number of cores that may be used; None: those that this process is allowed on.
     """
-    cores = cores or len(os.sched_getaffinity(0))
-    classifiers = [open_with(threads) for threads in _choices(cores)]
+    choices = _choices(cores or len(os.sched_getaffinity(0)))
+    with ExitStack() as opened:
+        classifiers = [opened.enter_context(closing(open_with(threads))) for threads in choices]
+        return choices[best_choice(inference_times(classifiers))]
+
+
+def inference_times(classifiers: Sequence[Classifier]) -> list[float]:
+    """The median time in seconds that an inference takes with each, in turn, so that a busy moment meets all of them."""
     pixels = np.zeros(classifiers[0].card.input.shape, np.uint8)
     times: list[list[float]] = [[] for _ in classifiers]
-    for _ in range(ROUNDS):  # in turn, so that a busy moment meets all of them
+    for _ in range(ROUNDS):
         for classifier, taken in zip(classifiers, times, strict=True):
             until = time.perf_counter() + PER_CHOICE_S / ROUNDS
             while not taken or time.perf_counter() < until:
                 start = time.perf_counter()
                 classifier.pixel_scores(pixels)
                 taken.append(time.perf_counter() - start)
-    return classifiers[best_choice([median(taken) for taken in times])]
+    return [median(taken) for taken in times]
 
 
 def best_choice(times: list[float]) -> int:

@@ -1,7 +1,7 @@
 """The loop: newest frame in, results, events, notices and statistics out, for months.
 
     capture thread   source.read ─ decode ─ upright ─ zones ─ preprocess ─▶ newest frame
-    this thread      ─▶ input tensor ─ invoke ─ smooth ─ decide ─▶ outlets, one thread each
+    this thread      ─▶ input tensor ─ invoke ─ smooth ─ decide ─▶ queues, one thread each
 
 Nothing here waits for a sink, a broker or a disk. What may fail for a while (source, accelerator, sinks) is brought back
 by its own part; a failure that reaches this loop ends it, for the service manager to start it anew.
@@ -25,9 +25,10 @@ from edge_device.frames.regions import WHOLE, Orientation, Region, cut
 from edge_device.inference.classifier import Classifier, top
 from edge_device.live.capture import UPRIGHT, Capture, Prepared
 from edge_device.live.decisions import Decider, Rule
-from edge_device.live.model_watcher import ModelSwap
-from edge_device.results import Decision, Event, FrameResult, Latency, Notice, Status
-from edge_device.sinks.sink_queue import Outlets
+from edge_device.live.model_watcher import ModelWatcher
+from edge_device.notices import Notifier, ignore, notice
+from edge_device.results import Decision, Event, FrameResult, Latency, Status
+from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import Source
 from edge_device.system.board import Sensors
 from edge_device.system.systemd import ServiceManager
@@ -115,33 +116,33 @@ class Live:
         self,
         classifier: Classifier,
         source: Source,
-        outlets: Outlets,
+        queues: SinkQueues,
         settings: LiveSettings,
         *,
         name: str,
         model: Path,
-        swap: ModelSwap[Classifier] | None = None,
-        told: Callable[[Notice], None] = lambda notice: None,
+        watcher: ModelWatcher[Classifier] | None = None,
+        notify: Notifier = ignore,
     ) -> None:
         """Prepares a loop.
 
         Args:
             classifier: to begin with.
             source: open; closed at the end.
-            outlets: where results go; closed at the end.
+            queues: where results go; closed at the end.
             settings: see there.
             name: of the source, for people, without credentials.
             model: the file that `classifier` was opened from.
-            swap: finds out when that file is replaced; open, and not closed here.
-            told: which sink did not come to its end, when none is left to tell it.
+            watcher: Finds out when that file is replaced; open, and not closed here.
+            notify: Gets, at the end, which sink did not come to its end: no sink is left to take it then.
         """
-        self._classifier, self._source, self._outlets, self._settings = classifier, source, outlets, settings
-        self._name, self._model, self._swap, self._told = name, model, swap, told
+        self._classifier, self._source, self._queues, self._settings = classifier, source, queues, settings
+        self._name, self._model, self._watcher, self._notify = name, model, watcher, notify
         self._motion = Motion(settings.motion) if settings.motion else None
         labels, rule, numbers = classifier.card.labels, settings.rule, count(1)
         self._deciders = [Decider(labels, rule, zone, numbers=numbers) for zone in settings.regions] if rule else []
         self._frozen = FrozenPicture()
-        self._told_state = self._source.state
+        self._state_before = self._source.state
         self._seen_s = 0.0
         self._due_s = -inf
         self._meter = _Meter()
@@ -182,19 +183,23 @@ class Live:
             self._manager.stopping()
             capture.close()
             for decider in self._deciders:
-                self._tell(decider.leave(self._seen_s, time.time()))
+                self._hand_on(decider.leave(self._seen_s, time.time()))
             status = self._status(capture)
-            self._outlets.status(status)
-            for notice in self._outlets.close(CLOSE_S):
-                self._told(notice)
+            self._queues.status(status)
+            for one in self._queues.close(CLOSE_S):
+                self._notify(one)
         return status
+
+    def close(self) -> None:
+        """Closes the model that was in use last."""
+        self._classifier.close()
 
     def _look_at(self, prepared: Prepared) -> None:
         settings, frame = self._settings, prepared.frame
         self._frame_s = time.monotonic()
         self._seen_s = self._frame_s if self._source.live else frame.time_s  # a file has a time of its own
         if self._source.live and self._frozen.look(frame.image, self._frame_s):
-            self._tell_frozen()
+            self._notice_frozen()
         spec, zones = self._classifier.card.input, prepared.pixels
         if prepared.spec != spec:  # it was prepared for the model before
             zones = tuple(preprocess(cut(frame.image, region), spec) for region in settings.regions.values())
@@ -228,8 +233,8 @@ class Live:
                     of_zone, self._seen_s, wall_s, known=known is not False
                 )
             best = tuple(top(of_zone, labels, settings.count))
-            self._outlets.frame(FrameResult(frame, best, took, zone, decision, age_ms, familiarity, known))
-            self._tell(events)
+            self._queues.frame(FrameResult(frame, best, took, zone, decision, age_ms, familiarity, known))
+            self._hand_on(events)
         if settings.max_fps:
             self._due_s = self._frame_s + 1 / settings.max_fps
 
@@ -238,14 +243,14 @@ class Live:
         self._manager.alive()
         if self._source.live and now_s - self._frame_s > AWAY_S:
             for decider in self._deciders:
-                self._tell(decider.lost(now_s, time.time()))
-        if self._swap and (replacement := self._swap.take()):
+                self._hand_on(decider.lost(now_s, time.time()))
+        if self._watcher and (replacement := self._watcher.take()):
             self._adopt(replacement.model, capture)
-        if self._source.state != self._told_state:
-            self._told_state, self._status_due = self._source.state, now_s
+        if self._source.state != self._state_before:
+            self._state_before, self._status_due = self._source.state, now_s
         if now_s >= self._status_due:
             self._status_due = now_s + STATUS_S
-            self._outlets.status(self._status(capture))
+            self._queues.status(self._status(capture))
 
     def _adopt(self, classifier: Classifier, capture: Capture) -> None:
         """Goes on with another model, from the next frame on."""
@@ -254,14 +259,14 @@ class Live:
         self._classifier = classifier
         capture.prepare_for(classifier.card.input)
         for decider in self._deciders:
-            self._tell(decider.relabel(classifier.card.labels, self._seen_s, time.time()))
-        self._outlets.swapped(classifier.card)
+            self._hand_on(decider.relabel(classifier.card.labels, self._seen_s, time.time()))
+        self._queues.swapped(classifier.card)
         self._status_due = 0.0
         rule = self._settings.rule
         for label in rule.missing(classifier.card.labels) if rule else ():
             self._warn("model", f"it has no label {label!r}: the threshold given for that has no effect")
 
-    def _tell_frozen(self) -> None:
+    def _notice_frozen(self) -> None:
         frozen, self._status_due = self._frozen.frozen, self._frame_s
         if frozen:
             self._warn(
@@ -270,18 +275,18 @@ class Live:
                 "start the camera anew",
             )
         else:
-            self._outlets.notice(Notice("info", "source", f"{self._name} sends new pictures again", time.time()))
+            self._queues.notice(notice("info", "source", f"{self._name} sends new pictures again"))
 
     def _warn(self, about: str, text: str) -> None:
-        self._outlets.notice(Notice("warning", about, text, time.time()))
+        self._queues.notice(notice("warning", about, text))
 
     @property
     def _state(self) -> Literal["open", "waiting", "frozen"]:
         return "frozen" if self._frozen.frozen and self._source.state == "open" else self._source.state
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def _hand_on(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._outlets.event(event)
+            self._queues.event(event)
 
     def _status(self, capture: Capture) -> Status:
         classifier, readings = self._classifier, self._sensors.read()
@@ -311,7 +316,7 @@ class Live:
             temperature_c=readings.temperature_c,
             throttled=readings.throttled,
             memory_mb=readings.memory_mb,
-            sinks=self._outlets.counts(),
+            sinks=self._queues.counts(),
         )
         self._manager.status(f"{status.frames} frames, {status.fps:.1f} fps, source {status.source_state}")
         return status

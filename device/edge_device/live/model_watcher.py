@@ -4,19 +4,18 @@ import os
 import queue
 import stat
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import Final, Generic, NamedTuple, Self, TypeVar
 
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import EdgeError, ModelFormatError
 from edge_device.inference.interpreter import RuntimeName
 from edge_device.inference.verify import verify
-from edge_device.results import Notice
+from edge_device.notices import Level, Notifier, notice
 
 T = TypeVar("T")
 
@@ -50,12 +49,12 @@ class Replacement(Generic[T]):
     digest: str
 
 
-class ModelSwap(Generic[T]):
+class ModelWatcher(Generic[T]):
     """Watches a model file in a thread of its own; what replaces it is verified and loaded there.
 
-        with ModelSwap(path, lambda: Classifier(path), tell) as swap:
+        with ModelWatcher(path, lambda: Classifier(path), notify) as watcher:
             for frame in source:
-                if (new := swap.take()) is not None:
+                if (new := watcher.take()) is not None:
                     classifier = new.model  # its labels and its input may differ
 
     A file that does not pass is told of once, and so is one that vanished; what runs keeps running.
@@ -65,7 +64,7 @@ class ModelSwap(Generic[T]):
         self,
         path: Path,
         load: Callable[[], T],
-        tell: Callable[[Notice], None],
+        notify: Notifier,
         *,
         digest: str | None = None,
         key: bytes | None = None,
@@ -77,13 +76,13 @@ class ModelSwap(Generic[T]):
         Args:
             path: of the model that runs.
             load: opens the file at `path`; called in this class's thread, for a file that passed `verify`.
-            tell: gets what a person should know; called in this class's thread.
+            notify: Gets what a person should know, in this class's thread.
             digest: of the model that runs, as its seal has it; None if it has no seal.
             key: the public key, 32 bytes, that must have signed it; any or none by default.
             runtime: that it is verified on.
             every_s: how often the file is looked at, in seconds.
         """
-        self._path, self._load, self._tell = path, load, tell
+        self._path, self._load, self._notify = path, load, notify
         self._digest, self._key, self._runtime, self._every_s = digest, key, runtime, every_s
         self._seen = _state(path)
         self._done = _NEVER if digest else self._seen  # it may have been replaced since it was loaded
@@ -144,13 +143,13 @@ class ModelSwap(Generic[T]):
             return
         self._seen = self._done = state
         if refused:
-            self._say("warning", f"the new model is not taken, the old one goes on: {refused}")
+            self._notify_of("warning", f"the new model is not taken, the old one goes on: {refused}")
         elif new is not None:
             self._digest = new.digest
             self._taken.append(new)
-            self._say("info", f"{self._path.name} was replaced; the new one, sha256:{new.digest[:16]}..., passed")
+            self._notify_of("info", f"{self._path.name} was replaced; the new one, sha256:{new.digest[:16]}..., passed")
         elif self._answer_due:
-            self._say("info", f"{self._path.name} is the model that runs already")
+            self._notify_of("info", f"{self._path.name} is the model that runs already")
         self._answer_due = False
 
     def _proven(self, state: _State | None) -> Replacement[T] | None:
@@ -169,8 +168,8 @@ class ModelSwap(Generic[T]):
             raise ModelFormatError(f"{self._path}: {found.divergence.reason if found.divergence else 'it has no seal'}")
         return Replacement(self._load(), found.seal.digest)
 
-    def _say(self, level: Literal["info", "warning"], text: str) -> None:
-        self._tell(Notice(level, "model", text, time.time()))
+    def _notify_of(self, level: Level, text: str) -> None:
+        self._notify(notice(level, "model", text))
 
 
 def _digest(path: Path) -> str | None:

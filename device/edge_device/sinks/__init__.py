@@ -1,4 +1,4 @@
-"""Where results go. A sink is a small class; the loop never waits for it (see `outlet`)."""
+"""Where results go. A sink is a small class; the loop never waits for it (see `sink_queue`)."""
 
 from edge_device.sinks.sink import Sink
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError
-from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.terminal import json_line
 

@@ -3,7 +3,8 @@
 from typing import ClassVar, Literal
 
 from edge_core.artifact.card import ModelCard
-from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Status
 
 
 class Refused(Exception):

@@ -13,7 +13,8 @@ import numpy as np
 
 from edge_core.artifact.card import ModelCard
 from edge_core.preprocess import Frame
-from edge_device.results import Event, FrameResult, Notice, SinkCounts, Status
+from edge_device.notices import Level, Notice, Notifier, ignore, notice
+from edge_device.results import Event, FrameResult, SinkCounts, Status
 from edge_device.sinks.sink import Later, Refused, Sink
 from edge_device.sources import SourceFrame
 
@@ -37,7 +38,6 @@ SETTLED_S: Final = 2.0
 NO_IMAGE: Final[Frame] = np.zeros((0, 0, 3), np.uint8)
 NO_IMAGE.flags.writeable = False
 
-Told = Callable[[Notice], None]
 Patience = Callable[[], bool]
 
 
@@ -79,23 +79,23 @@ class _Newest:
         return self._waiting.pop(self._turn.pop())
 
 
-class Outlet:
+class SinkQueue:
     """One sink with its thread and queues. No public method but `closed` waits, and none raises.
 
     Only single operations on deques and dicts, which the interpreter does as a whole, pass between the threads: a lock
     would let the loop wait. Every count has one thread that writes it.
     """
 
-    def __init__(self, sink: Sink, told: Told, zones: int = 1) -> None:
+    def __init__(self, sink: Sink, notify: Notifier, zones: int = 1) -> None:
         """Starts the thread.
 
         Args:
             sink: open.
-            told: called in the sink's thread when the sink begins to fail, and when it is back.
+            notify: Gets, in the sink's thread, that the sink begins to fail, and that it is back.
             zones: how many results a frame has.
         """
         self.sink = sink
-        self._told = told
+        self._notify = notify
         self._frames = _Newest() if sink.frames == "newest" else _All(IMAGES * zones if sink.wants_image else FRAMES)
         self._events: deque[Event] = deque(maxlen=EVENTS)
         self._notices: deque[Notice] = deque(maxlen=100)
@@ -261,19 +261,19 @@ class Outlet:
         self._failed_s = time.monotonic()
         if self._failing_since is None:
             self._failing_since = self._failed_s
-            self._tell("warning", self._error)
+            self._notify_of("warning", self._error)
 
     def _recovered(self, since: float) -> None:
         self._failing_since = None
         lost = self.counts().events_lost
         so_far = f"; {lost} events were lost so far" if lost else ""
-        self._tell("info", f"works again after {self._failed_s - since:.1f} s{so_far}")
+        self._notify_of("info", f"works again after {self._failed_s - since:.1f} s{so_far}")
 
-    def _tell(self, level: str, text: str) -> None:
-        self._told(Notice("warning" if level == "warning" else "info", f"sink {self.sink.name}", text, time.time()))
+    def _notify_of(self, level: Level, text: str) -> None:
+        self._notify(notice(level, f"sink {self.sink.name}", text))
 
 
-class Outlets:
+class SinkQueues:
     """All sinks of a run.
 
     Every method but `close` takes some ten microseconds a sink, most of it to wake its thread, and raises nothing,
@@ -286,7 +286,7 @@ class Outlets:
         card: ModelCard,
         *,
         zones: int = 1,
-        told: Told | None = None,
+        notify: Notifier = ignore,
         patience: Patience | None = None,
     ) -> None:
         """Opens the sinks, in this thread, and starts theirs.
@@ -295,15 +295,15 @@ class Outlets:
             sinks: not opened yet.
             card: of the model.
             zones: how many results a frame has.
-            told: called, too, with what the other sinks are told of a sink that fails or is back; by any thread.
+            notify: Gets, in any thread, what the other sinks get, too: that a sink fails, or is back.
             patience: for a source that can wait, a file: asked while a full queue holds `frame` up whether to go on
                 waiting. Without it the oldest frame makes room.
 
         Raises:
             EdgeError: a sink can never work; those before it are closed again.
         """
-        self._outlets: dict[str, Outlet] = {}
-        self._said = told
+        self._queues: dict[str, SinkQueue] = {}
+        self._notify = notify
         self._patience = patience
         opened: list[Sink] = []
         try:
@@ -315,40 +315,43 @@ class Outlets:
                 sink.close()
             raise
         for sink in sinks:
-            same = sum(outlet.sink.name == sink.name for outlet in self._outlets.values())
+            same = sum(queue.sink.name == sink.name for queue in self._queues.values())
             name = f"{sink.name} {same + 1}" if same else sink.name
-            self._outlets = {**self._outlets, name: Outlet(sink, self._tell, zones)}  # whole, for threads that look on
-        taking = [outlet for outlet in self._outlets.values() if outlet.sink.frames != "none"]
-        self._with_image = [outlet for outlet in taking if outlet.sink.wants_image]
-        self._without_image = [outlet for outlet in taking if not outlet.sink.wants_image]
+            self._queues = {
+                **self._queues,
+                name: SinkQueue(sink, self._pass_on, zones),
+            }  # whole, for threads that look on
+        taking = [queue for queue in self._queues.values() if queue.sink.frames != "none"]
+        self._with_image = [queue for queue in taking if queue.sink.wants_image]
+        self._without_image = [queue for queue in taking if not queue.sink.wants_image]
 
     def frame(self, result: FrameResult) -> None:
-        for outlet in self._with_image:
-            outlet.frame(result, self._patience)
+        for queue in self._with_image:
+            queue.frame(result, self._patience)
         if self._without_image:
             stripped = without_image(result)
-            for outlet in self._without_image:
-                outlet.frame(stripped, self._patience)
+            for queue in self._without_image:
+                queue.frame(stripped, self._patience)
 
     def event(self, event: Event) -> None:
-        for outlet in self._outlets.values():
-            outlet.event(event)
+        for queue in self._queues.values():
+            queue.event(event)
 
     def notice(self, notice: Notice) -> None:
-        for outlet in self._outlets.values():
-            outlet.notice(notice)
+        for queue in self._queues.values():
+            queue.notice(notice)
 
     def status(self, status: Status) -> None:
-        for outlet in self._outlets.values():
-            outlet.status(status)
+        for queue in self._queues.values():
+            queue.status(status)
 
     def swapped(self, card: ModelCard) -> None:
         """The model was replaced: every sink is opened again, with the card of the new one."""
-        for outlet in self._outlets.values():
-            outlet.swapped(card)
+        for queue in self._queues.values():
+            queue.swapped(card)
 
     def counts(self) -> dict[str, SinkCounts]:
-        return {name: outlet.counts() for name, outlet in self._outlets.items()}
+        return {name: queue.counts() for name, queue in self._queues.items()}
 
     def close(self, within_s: float = 0.8) -> list[Notice]:
         """Lets the sinks take what waits, and closes them.
@@ -360,29 +363,28 @@ class Outlets:
             What went wrong, for no sink is left to tell it.
         """
         start = time.monotonic()
-        lost_before = {name: outlet.counts().events_lost for name, outlet in self._outlets.items()}
-        for outlet in self._outlets.values():
-            outlet.ask_to_close(start + within_s / 2)
+        lost_before = {name: queue.counts().events_lost for name, queue in self._queues.items()}
+        for queue in self._queues.values():
+            queue.ask_to_close(start + within_s / 2)
         left = []
-        for name, outlet in self._outlets.items():
-            stuck = not outlet.closed(start + within_s)
+        for name, queue in self._queues.items():
+            stuck = not queue.closed(start + within_s)
             if stuck:
-                outlet.sink.abandon()
+                queue.sink.abandon()
             faults = ["did not return and was abandoned"] if stuck else []
-            if waiting := outlet.events_waiting():
+            if waiting := queue.events_waiting():
                 faults.append(f"{waiting} events were not delivered")
-            if lost := outlet.counts().events_lost - lost_before[name]:
-                faults.append(f"{lost} events were lost: {outlet.counts().error}")
+            if lost := queue.counts().events_lost - lost_before[name]:
+                faults.append(f"{lost} events were lost: {queue.counts().error}")
             if faults:
-                left.append(Notice("warning", f"sink {name}", "; ".join(faults), time.time()))
+                left.append(notice("warning", f"sink {name}", "; ".join(faults)))
         return left
 
-    def _tell(self, notice: Notice) -> None:
-        for outlet in self._outlets.values():
-            if notice.about != f"sink {outlet.sink.name}":
-                outlet.notice(notice)
-        if self._said:
-            self._said(notice)
+    def _pass_on(self, notice: Notice, /) -> None:
+        for queue in self._queues.values():
+            if notice.about != f"sink {queue.sink.name}":
+                queue.notice(notice)
+        self._notify(notice)
 
 
 def without_image(result: FrameResult) -> FrameResult:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from edge_core.artifact.card import ModelCard
 from edge_device.console import say
-from edge_device.results import UNKNOWN, Event, FrameResult, Notice, Prediction, Status
+from edge_device.notices import Notice
+from edge_device.results import UNKNOWN, Event, FrameResult, Prediction, Status
 from edge_device.sinks.sink import Sink
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from edge_core.errors import SettingsError, SourceError
 from edge_core.image_header import format_of
 from edge_core.images import Levels
 from edge_device.interrupts import interruptible
+from edge_device.notices import Notifier, ignore
 from edge_device.sources.fake import FakeCamera, fake_camera
 from edge_device.sources.network.addresses import is_address, redact, split_address
 from edge_device.sources.pictures import Pictures, Skipped, matching
@@ -27,8 +28,6 @@ from edge_device.sources.source import (
     PixelFormat,
     Source,
     SourceFrame,
-    Told,
-    ignore,
     parse_controls,
 )
 from edge_device.sources.stdin import StandardInput
@@ -46,7 +45,6 @@ __all__ = [
     "Source",
     "SourceFrame",
     "StandardInput",
-    "Told",
     "Video",
     "open_source",
     "parse_controls",
@@ -65,7 +63,7 @@ def open_source(
     realtime: bool = False,
     reconnect: bool = False,
     wait: bool = False,
-    told: Told = ignore,
+    notify: Notifier = ignore,
 ) -> Iterator[Source]:
     """Opens a source by what names it, and closes it at the end.
 
@@ -81,17 +79,17 @@ def open_source(
         realtime: plays a video as if it were a camera.
         reconnect: opens a camera that is lost again, for as long as it takes.
         wait: for a camera that is not there at first, as well; with `reconnect`.
-        told: what a camera grants where it is not what was asked for, that it is lost, and that it is back.
+        notify: Gets what a camera grants where it is not what was asked for, that it is lost, and that it is back.
 
     Raises:
         SettingsError: a camera has no such control, or a source that is not a camera was given one.
         SourceError: there is no such source, or it gives no frames.
         RuntimeMissingError: picamera2 is not installed.
     """
-    camera = _camera(text, mode, covering, told)
+    camera = _camera(text, mode, covering, notify)
     _check_settings(text, mode)
     if camera:
-        source = interruptible(lambda: Reconnecting(camera, told, wait=wait) if reconnect else camera())
+        source = interruptible(lambda: Reconnecting(camera, notify, wait=wait) if reconnect else camera())
     else:
         source = interruptible(lambda: _file(text, skipped, covering, realtime, levels))
     try:
@@ -110,11 +108,11 @@ def _check_settings(text: str, mode: CameraMode) -> None:
         raise SettingsError(f"--tuning-file is for --source picamera, not for {redact(text)}")
 
 
-def _camera(text: str, mode: CameraMode, covering: int | None, told: Told) -> Callable[[], Source] | None:
+def _camera(text: str, mode: CameraMode, covering: int | None, notify: Notifier) -> Callable[[], Source] | None:
     """What opens a camera, as often as needed; None if `text` names no camera."""
     if text.isdecimal() or text.startswith("/dev/"):
         plug = Plug(f"/dev/video{text}" if text.isdecimal() else text)
-        return lambda: Camera(plug.device(), mode, covering, told)
+        return lambda: Camera(plug.device(), mode, covering, notify)
     if is_address(text):
         scheme = split_address(text)[0].partition(":")[0]
         from edge_device.sources.network.streams import HttpCamera, RtspCamera  # 60 ms that no other source needs
@@ -128,7 +126,7 @@ def _camera(text: str, mode: CameraMode, covering: int | None, told: Told) -> Ca
             raise SourceError(f"{text!r} is no Raspberry Pi camera; one is picamera or picamera:1")
         from edge_device.sources.picamera import PiCamera
 
-        return lambda: PiCamera(int(rest or 0), mode, told)
+        return lambda: PiCamera(int(rest or 0), mode, notify)
     if kind == "fake" and text != kind:
         return fake_camera(text, mode).open
     return None

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
-from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame, Told, ignore
+from edge_device.notices import Notifier, ignore, notice
+from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,14 +30,14 @@ class PiCamera(Source):
 
     live = True
 
-    def __init__(self, number: int = 0, mode: CameraMode = ANY_MODE, told: Told = ignore) -> None:
+    def __init__(self, number: int = 0, mode: CameraMode = ANY_MODE, notify: Notifier = ignore) -> None:
         """Opens and starts a camera.
 
         Args:
             number: as `rpicam-hello --list-cameras` counts, from 0.
             mode: asked for; its pixel format does not apply. A camera with a motor focuses continuously unless a control of
                 its focus is given.
-            told: what was granted, where it is not what was asked for.
+            notify: Gets what was granted, where it is not what was asked for.
 
         Raises:
             SettingsError: it has no such control, or the control cannot have such a value.
@@ -80,7 +81,13 @@ class PiCamera(Source):
             self.close()
             raise SourceError(f"{self._name} gives {granted['format']}, not the {_FORMAT} that it was asked for")
         if tuple(granted["size"]) != size:
-            told("warning", f"{self._name} gives {self.mode}, not the size {size[0]}x{size[1]} that it was asked for")
+            notify(
+                notice(
+                    "warning",
+                    "source",
+                    f"{self._name} gives {self.mode}, not the size {size[0]}x{size[1]} that it was asked for",
+                )
+            )
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """Gives frames without end.

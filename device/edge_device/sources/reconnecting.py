@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from edge_core.errors import SourceError
-from edge_device.sources.source import Source, SourceFrame, Told, ignore
+from edge_device.notices import Notifier, ignore, notice
+from edge_device.sources.source import Source, SourceFrame
 
 FIRST_PAUSE_S: Final = 0.5
 """A USB device that resets is back after that."""
@@ -34,7 +35,7 @@ class Reconnecting(Source):
     def __init__(
         self,
         open_it: Callable[[], Source],
-        told: Told = ignore,
+        notify: Notifier = ignore,
         *,
         wait: bool = False,
         pause_s: Callable[[int], float] = back_off,
@@ -43,7 +44,7 @@ class Reconnecting(Source):
 
         Args:
             open_it: opens it, or raises SourceError.
-            told: of a loss, why it does not come back where the reason is another, and of its return.
+            notify: Gets that the source was lost, why it does not come back where the reason is another, and that it is back.
             wait: for a source that is not there yet, at boot, say.
             pause_s: before an attempt to open it, counted from 0.
 
@@ -51,7 +52,7 @@ class Reconnecting(Source):
             SourceError: it does not open, and is not waited for.
         """
         self._open_it = open_it
-        self._told = told
+        self._notify = notify
         self._pause_s = pause_s
         self._started = time.monotonic()
         self._closed = threading.Event()
@@ -86,7 +87,9 @@ class Reconnecting(Source):
                 for frame in self._source or self._opened():
                     if self.state == "waiting":
                         there = f"is {'back' if self.losses else 'there'} after {time.monotonic() - lost:.1f} s"
-                        self._told("info", f"{frame.source} {there}{self.mode and ': ' + self.mode}")
+                        self._notify(
+                            notice("info", "source", f"{frame.source} {there}{self.mode and ': ' + self.mode}")
+                        )
                         self.state = "open"
                         self._said.clear()
                     attempt = 0
@@ -121,7 +124,7 @@ class Reconnecting(Source):
         """Says why once for every outage, not at every attempt: it may be out for months."""
         self.state = "waiting"
         if str(error) not in self._said:
-            self._told("warning", f"{error}; {what}")
+            self._notify(notice("warning", "source", f"{error}; {what}"))
             self._said.add(str(error))
 
     def _release(self) -> None:

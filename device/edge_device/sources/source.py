@@ -11,16 +11,9 @@ from typing import Final, Literal, get_args
 from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
 
-Told = Callable[[Literal["info", "warning"], str], None]
-"""Told of what a person should know, in one line: a camera gives another size than asked for, say, or was lost."""
-
 PixelFormat = Literal["MJPG", "JPEG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "GREY", "Y16", "BGR3", "RGB3"]
 """By V4L2's four characters: those that OpenCV makes colours of. A format that it does not know, H264 for one, gives
 frames of stale memory without an error."""
-
-
-def ignore(level: str, text: str) -> None:
-    """Is told and does nothing."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,10 @@ import cv2
 from cv2.typing import MatLike
 
 from edge_core.errors import EdgeError, SourceError
+from edge_device.notices import Notifier, ignore, notice
 from edge_device.sources.jpegs import JpegDecoder
 from edge_device.sources.opencv import Retriever
-from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame, Told, ignore
+from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame
 from edge_device.system.v4l2_device import RAW, driver_of, set_controls
 
 STALLED_S: Final = 3
@@ -34,7 +35,7 @@ class Camera(Source):
     live = True
 
     def __init__(
-        self, device: str, mode: CameraMode = ANY_MODE, covering: int | None = None, told: Told = ignore
+        self, device: str, mode: CameraMode = ANY_MODE, covering: int | None = None, notify: Notifier = ignore
     ) -> None:
         """Opens `device`: `/dev/video0`, or better `/dev/v4l/by-id/…`, which stays the same when cameras are re-plugged.
 
@@ -42,7 +43,7 @@ class Camera(Source):
             device: its path.
             mode: asked for.
             covering: see `edge_core.images.decode_picture`; for MJPG alone.
-            told: what was granted, where it is not what was asked for.
+            notify: Gets what was granted, where it is not what was asked for.
 
         Raises:
             SettingsError: it has no such control, or the control cannot have such a value.
@@ -59,7 +60,7 @@ class Camera(Source):
                 "--source picamera"
             )
         if mode.controls:
-            _set_controls(device, mode.controls, told)
+            _set_controls(device, mode.controls, notify)
         # Only the first frame is waited for inside of OpenCV, for 10 s by default.
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(STALLED_S))
         self._opened = time.monotonic()
@@ -70,7 +71,13 @@ class Camera(Source):
         granted = _ask(self._capture, mode)
         self.mode = str(granted)
         if refused := _refused(mode, granted):
-            told("warning", f"{device} gives {self.mode}, not the {' and '.join(refused)} that it was asked for")
+            notify(
+                notice(
+                    "warning",
+                    "source",
+                    f"{device} gives {self.mode}, not the {' and '.join(refused)} that it was asked for",
+                )
+            )
         self._jpegs = granted.pixel_format in _COMPRESSED
         self._decoder = JpegDecoder(device, covering)
         self._retrieve = Retriever(self._capture)
@@ -152,7 +159,7 @@ class Camera(Source):
         return image
 
 
-def _set_controls(device: str, wanted: Mapping[str, str], told: Told) -> None:
+def _set_controls(device: str, wanted: Mapping[str, str], notify: Notifier) -> None:
     """Sets controls, which a driver keeps from one opening to the next, and tells what they are then."""
     try:
         granted = set_controls(device, wanted)
@@ -160,7 +167,7 @@ def _set_controls(device: str, wanted: Mapping[str, str], told: Told) -> None:
         if isinstance(error, EdgeError):
             raise
         raise SourceError(f"{device} does not open as a camera: {error.strerror or error}; {_cameras()}") from error
-    told("info", f"{device}: {', '.join(f'{name} is {value}' for name, value in granted.items())}")
+    notify(notice("info", "source", f"{device}: {', '.join(f'{name} is {value}' for name, value in granted.items())}"))
 
 
 @dataclass(frozen=True)

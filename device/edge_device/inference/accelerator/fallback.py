@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from edge_device.inference.accelerator.edgetpu import Coral
 from edge_device.inference.accelerator.process import AcceleratorProcess
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Interpreter, Runner, RuntimeName, Scores
-from edge_device.results import Notice
+from edge_device.notices import Level, Notifier, ignore, notice
 
 RETRY_S: Final = 5.0
 RETRY_MAX_S: Final = 300.0
@@ -34,7 +34,7 @@ def open_classifier(
     fallback: Path | None = None,
     runtime: RuntimeName = "auto",
     threads: int | None = None,
-    notify: Callable[[Notice], None] = lambda notice: None,
+    notify: Notifier = ignore,
     at_once: bool = True,
     stopped: Callable[[], bool] = lambda: False,
     familiar: float = FAMILIAR,
@@ -50,7 +50,7 @@ def open_classifier(
         fallback: the file that `path` was compiled from; not needed if it is inside.
         runtime: which interpreter, see `Interpreter`.
         threads: for one inference on the CPU; all cores unless told otherwise.
-        notify: is told when the accelerator is lost, and when it is back; called by who calls the classifier.
+        notify: Gets that the accelerator is lost, and that it is back; called by who calls the classifier.
         at_once: whether to open the accelerator before returning; else the CPU begins, and it is opened `RETRY_S` later:
             for a model that replaces one, which has the accelerator until it is closed.
         stopped: whether the run is to end: an accelerator that hangs is not waited for then.
@@ -142,7 +142,7 @@ class WithFallback:
         frames: Sequence[Frame] = (),
         *,
         runtime: RuntimeName = "auto",
-        notify: Callable[[Notice], None] = lambda notice: None,
+        notify: Notifier = ignore,
         at_once: bool = True,
         stopped: Callable[[], bool] = lambda: False,
         retry_s: float = RETRY_S,
@@ -248,7 +248,7 @@ class WithFallback:
         if time.monotonic() - self._since_s > RETRY_MAX_S:
             self._wait_s = self._retry_s
         self._seek()
-        self._tell("warning", f"{error}; the CPU stands in")
+        self._notify_of("warning", f"{error}; the CPU stands in")
 
     def _come_back(self) -> None:
         if self._back is None:
@@ -256,10 +256,10 @@ class WithFallback:
         self._accelerator, self._back = self._back, None
         self._since_s = time.monotonic()
         self.fallback_reason = ""
-        self._tell("info", f"{self._coral} is in use")
+        self._notify_of("info", f"{self._coral} is in use")
 
-    def _tell(self, level: Literal["info", "warning"], text: str) -> None:
-        self._notify(Notice(level, "accelerator", text, time.time()))
+    def _notify_of(self, level: Level, text: str) -> None:
+        self._notify(notice(level, "accelerator", text))
 
     def _seek(self) -> None:
         threading.Thread(target=self._sought, name="accelerator", daemon=True).start()

@@ -26,7 +26,8 @@ from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
 from edge_device.console import extra_needed
-from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.mqtt.broker import (
     NO_CERTIFICATES,
     Broker,

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Status
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height of a zone, 0..1 of the frame."""

@@ -9,7 +9,8 @@ from edge_core.artifact.card import ModelCard
 from edge_device.console import extra_needed, say
 from edge_device.frames.regions import WHOLE, Region
 from edge_device.inference.card_rows import card_rows
-from edge_device.results import Event, FrameResult, Notice, Status
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import Address, check_token, is_loopback, listen, new_token, reachable_host
 from edge_device.sinks.web.feed import Feed

@@ -1,0 +1,136 @@
+"""The sinks that options name, each imported only where it is asked for."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from edge_device.frames.regions import Region
+from edge_device.live.options import MQTT_PASSWORD, WEBHOOK_TOKEN, SinkOptions
+from edge_device.sinks.sink import Sink
+from edge_device.sinks.web.address import read_token
+
+if TYPE_CHECKING:
+    from edge_device.sinks.web import WebPage
+
+
+def make_sinks(
+    options: SinkOptions, regions: Mapping[str, Region], about: str, closed: Callable[[], None]
+) -> list[Sink]:
+    """Makes all sinks that `options` name; none is open yet.
+
+    Args:
+        options: What the sinks are to be.
+        regions: Classified parts of the frame by the name of their zone.
+        about: Name of the source for people, without credentials.
+        closed: Called when a person has closed the window.
+
+    Raises:
+        SettingsError: The text of an option is not what the sink takes.
+        OutputError: The token file cannot be read.
+        RuntimeMissingError: A sink needs a package that is not installed.
+    """
+    token = read_token(options.token_file)
+    jsonl = _json_lines(options)
+    page = _web_page(options, token, regions)
+    made = [
+        jsonl,
+        page,
+        _mqtt(options, tuple(regions), about, page),
+        _prometheus(options, token),
+        _webhook(options),
+        _command(options),
+        _recording(options, regions),
+        _snapshots(options, regions),
+        _window(options, regions, closed),
+    ]
+    return [sink for sink in made if sink]
+
+
+def wants_whole_frames(options: SinkOptions) -> bool:
+    """Whether a sink keeps frames for people or for training, to which frames decoded at a part of their size are no use."""
+    return bool(options.record or options.snapshots or options.window)
+
+
+def _json_lines(options: SinkOptions) -> Sink | None:
+    if options.jsonl is None:
+        return None
+    from edge_device.sinks.jsonl import JsonLines
+
+    return JsonLines(options.jsonl)
+
+
+def _web_page(options: SinkOptions, token: str | None, regions: Mapping[str, Region]) -> "WebPage | None":
+    if not options.web:
+        return None
+    from edge_device.sinks.web import WebPage, parse_address
+
+    return WebPage(
+        parse_address(options.web),
+        token=token,
+        zones={name: region for name, region in regions.items() if name},
+        root=options.web_root,
+        frame=options.web_frame,
+    )
+
+
+def _mqtt(options: SinkOptions, zones: tuple[str, ...], about: str, page: "WebPage | None") -> Sink | None:
+    if not options.mqtt:
+        return None
+    from edge_device.sinks.mqtt.broker import Certificates, parse_broker
+    from edge_device.sinks.mqtt.publisher import Mqtt, MqttSettings
+
+    broker = parse_broker(options.mqtt, os.environ.get(MQTT_PASSWORD), about=about)
+    settings = MqttSettings(
+        certificates=Certificates(options.mqtt_ca, options.mqtt_cert, options.mqtt_key),
+        picture=options.mqtt_picture,
+        page=lambda: page.url + options.web_root if page else "",
+    )
+    return Mqtt(broker, zones, settings)
+
+
+def _prometheus(options: SinkOptions, token: str | None) -> Sink | None:
+    if not options.prometheus:
+        return None
+    from edge_device.sinks.prometheus import Prometheus, parse_listen
+
+    return Prometheus(*parse_listen(options.prometheus), token)
+
+
+def _webhook(options: SinkOptions) -> Sink | None:
+    if not options.webhook:
+        return None
+    from edge_device.sinks.webhook import Webhook
+
+    return Webhook(options.webhook, os.environ.get(WEBHOOK_TOKEN))
+
+
+def _command(options: SinkOptions) -> Sink | None:
+    if not options.on_event:
+        return None
+    from edge_device.sinks.exec import Command, parse_command
+
+    return Command(parse_command(options.on_event))
+
+
+def _recording(options: SinkOptions, regions: Mapping[str, Region]) -> Sink | None:
+    if options.record is None:
+        return None
+    from edge_device.sinks.recording import Recording
+
+    return Recording(options.record, regions)
+
+
+def _snapshots(options: SinkOptions, regions: Mapping[str, Region]) -> Sink | None:
+    if options.snapshots is None:
+        return None
+    from edge_device.sinks.snapshots import Snapshots
+
+    return Snapshots(options.snapshots, regions, foreign_only=options.snapshots_foreign)
+
+
+def _window(options: SinkOptions, regions: Mapping[str, Region], closed: Callable[[], None]) -> Sink | None:
+    if not options.window:
+        return None
+    from edge_device.sinks.window import Window
+
+    return Window(regions, closed)

@@ -1,0 +1,222 @@
+"""What `edge-run live` can be asked for: one description, for its command line, for scripts, and for whatever reads settings.
+
+The annotation of each field carries its help text; a front end reads it with `groups` and `described`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Final, get_type_hints
+
+from edge_core.artifact.familiarity import FAMILIAR
+from edge_device.inference.interpreter import RuntimeName
+from edge_device.sinks.web.address import TOKEN_VARIABLE
+from edge_device.sources import PixelFormat
+
+MQTT_PASSWORD: Final = "EDGE_RUN_MQTT_PASSWORD"
+WEBHOOK_TOKEN: Final = "EDGE_RUN_WEBHOOK_TOKEN"
+"""Environment variables for secrets: what stands in a command line, every user of the machine can read."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is offered to a person.
+
+    Attributes:
+        help: Explanation of one or two sentences.
+        flag: Name on a command line; None derives it from the field's name.
+        minimum, maximum: Smallest and largest value of a number; None allows any.
+        metavar: Placeholder for the value in help texts; None derives it from the type.
+    """
+
+    help: str
+    flag: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    metavar: str | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """How a group of options is offered to a person.
+
+    Attributes:
+        title: Heading above the group.
+    """
+
+    title: str
+
+
+@dataclass(frozen=True)
+class Described:
+    """A field of a group of options, as a front end needs it.
+
+    Attributes:
+        name: Name of the field.
+        type: Type annotation of the field, resolved.
+        default: Value of the field where nobody sets it.
+        option: How the field is offered.
+    """
+
+    name: str
+    type: object
+    default: object
+    option: Option
+
+
+def groups() -> Iterator[tuple[str, str, type]]:
+    """The groups of `LiveOptions` in the order in which help texts show them: name of the field, heading, class."""
+    for name, hint in get_type_hints(LiveOptions, include_extras=True).items():
+        for one in getattr(hint, "__metadata__", ()):
+            if isinstance(one, Group):
+                yield name, one.title, hint.__origin__
+
+
+def described(group: type) -> Iterator[Described]:
+    """The options of a group, `SourceOptions` for one, in the order in which help texts show them."""
+    hints = get_type_hints(group, include_extras=True)
+    for one in fields(group):
+        (option,) = hints[one.name].__metadata__
+        yield Described(one.name, hints[one.name].__origin__, one.default, option)
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Where frames come from, and which part of which of them is classified."""
+
+    source: Annotated[
+        str,
+        Option(
+            "A camera (0, /dev/video0, picamera, rtsp://…, http://…), a video file, a picture, a folder or pattern "
+            "of pictures, - for JPEGs on standard input, or fake:1280x720@30 to try things out."
+        ),
+    ] = "0"
+    width: Annotated[int | None, Option("Requested capture width in pixels.", minimum=1)] = None
+    height: Annotated[int | None, Option("Requested capture height in pixels.", minimum=1)] = None
+    fps: Annotated[float | None, Option("Requested capture rate in frames per second.", minimum=0.1)] = None
+    pixel_format: Annotated[PixelFormat | None, Option("Requested pixel format of a USB camera.", flag="--format")] = (
+        None
+    )
+    controls: Annotated[
+        tuple[str, ...],
+        Option(
+            "Setting of the camera, brightness=120 (USB) or AwbMode=Daylight (picamera). May be repeated; edge-run doctor "
+            "lists what each camera has.",
+            flag="--control",
+            metavar="NAME=VALUE",
+        ),
+    ] = ()
+    tuning_file: Annotated[
+        Path | None, Option("libcamera's tuning file for a Raspberry Pi camera: imx477_noir.json.")
+    ] = None
+    rotate: Annotated[int, Option("Clockwise: 0, 90, 180 or 270 degrees turn frames upright.")] = 0
+    mirror: Annotated[bool, Option("Mirror frames left to right.", flag="--mirror")] = False
+    roi: Annotated[str | None, Option("Look at x,y,width,height only: 0.5,0,0.5,1 is the right half.")] = None
+    zones: Annotated[
+        tuple[str, ...],
+        Option("Classify this named part of the frame, door=0,0,0.5,1. May be given more than once.", flag="--zone"),
+    ] = ()
+    realtime: Annotated[bool, Option("Play a video as if it were a camera.", flag="--realtime")] = False
+    wait: Annotated[bool, Option("Wait for a camera that is not connected yet.", flag="--wait-for-source")] = False
+    frames: Annotated[int | None, Option("Stop after this number of frames.", minimum=1)] = None
+    max_fps: Annotated[float | None, Option("Largest number of frames to classify in a second.", minimum=0.01)] = None
+    on_motion: Annotated[bool, Option("Classify while something moves, else once a second.", flag="--on-motion")] = (
+        False
+    )
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What runs the model."""
+
+    runtime: Annotated[RuntimeName, Option("Which interpreter runs the model.")] = "auto"
+    threads: Annotated[
+        str, Option("Number of threads for one inference; auto measures at the start which number is fastest.")
+    ] = "auto"
+    device: Annotated[str, Option("Device that runs the model: cpu, coral, coral:usb:0 or coral:pci:0.")] = "cpu"
+    fallback: Annotated[Path | None, Option("The file that MODEL was compiled from, while the Coral is away.")] = None
+    key: Annotated[Path | None, Option("Public key that must have signed MODEL and what replaces it.")] = None
+
+
+@dataclass(frozen=True)
+class DecisionOptions:
+    """How scores become decisions and events."""
+
+    top: Annotated[int, Option("Number of labels to show, best first.", minimum=1)] = 3
+    thresholds: Annotated[
+        tuple[str, ...],
+        Option("Score from which a label is reported: 0.6 for all labels, cat=0.8 for one.", flag="--threshold"),
+    ] = ()
+    smoothing: Annotated[str, Option("Smoothing of the scores: over 0.5s, by a vote of 3/5 frames, or none.")] = "0.5s"
+    familiar: Annotated[
+        float,
+        Option(
+            "Familiarity below which a frame is unknown: 0.05 turns away one in twenty that the model knows, 0 none.",
+            minimum=0,
+            maximum=1,
+        ),
+    ] = FAMILIAR
+
+
+@dataclass(frozen=True)
+class SinkOptions:
+    """Where results go."""
+
+    jsonl: Annotated[Path | None, Option("Append JSON lines to this file; it is rotated.")] = None
+    mqtt: Annotated[
+        str | None,
+        Option(
+            "mqtt://USER@HOST/PREFIX, mqtts:// with TLS, ws:// or wss:// for WebSockets; Home Assistant discovers "
+            f"it. The password is in {MQTT_PASSWORD}."
+        ),
+    ] = None
+    mqtt_ca: Annotated[Path | None, Option("Certificate of the authority that signed the broker's, PEM.")] = None
+    mqtt_cert: Annotated[Path | None, Option("Client certificate for the broker, PEM.")] = None
+    mqtt_key: Annotated[Path | None, Option("Private key of --mqtt-cert, unless it is in the same file.")] = None
+    mqtt_picture: Annotated[bool, Option("Send the picture of the last event to the broker, too.")] = True
+    web: Annotated[
+        str | None,
+        Option("[HOST:]PORT of the live page: 8080 for this machine alone, 0.0.0.0:8080 for all who have the token."),
+    ] = None
+    web_root: Annotated[str, Option("Path under which a proxy shows the live page, /cam/.")] = "/"
+    web_frame: Annotated[
+        str, Option("Origin whose pages may show the live page in a frame, https://home.example:8123.")
+    ] = ""
+    prometheus: Annotated[str | None, Option("[HOST:]PORT of /metrics.")] = None
+    webhook: Annotated[str | None, Option(f"Post each event there; a bearer token is in {WEBHOOK_TOKEN}.")] = None
+    on_event: Annotated[str | None, Option("Run a command for each event, no shell: 'notify-send {label} {kind}'.")] = (
+        None
+    )
+    record: Annotated[Path | None, Option("Annotated video, porch.mp4; a new file every ten minutes.")] = None
+    snapshots: Annotated[Path | None, Option("Keep unsure frames here, to be labelled.")] = None
+    snapshots_foreign: Annotated[
+        bool, Option("Keep only frames that are foreign to the model.", flag="--snapshots-foreign")
+    ] = False
+    window: Annotated[bool, Option("Show the frames with their labels in a window.", flag="--window")] = False
+    token_file: Annotated[
+        Path | None,
+        Option(
+            f"Token for --web and --prometheus beyond this machine; else {TOKEN_VARIABLE} has it, or --web makes one."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """All that a live run is asked for.
+
+        run_live(LiveOptions(Path("flowers-int8.tflite"), SourceOptions("picamera"), sinks=SinkOptions(web="8080")))
+
+    Attributes:
+        file: The .tflite that is run, and watched for a replacement.
+        source: Where frames come from.
+        model: What runs the model.
+        decisions: How scores become decisions and events.
+        sinks: Where results go.
+    """
+
+    file: Path
+    source: Annotated[SourceOptions, Group("Source")] = field(default_factory=SourceOptions)
+    model: Annotated[ModelOptions, Group("Model")] = field(default_factory=ModelOptions)
+    decisions: Annotated[DecisionOptions, Group("Decisions")] = field(default_factory=DecisionOptions)
+    sinks: Annotated[SinkOptions, Group("Where results go")] = field(default_factory=SinkOptions)
