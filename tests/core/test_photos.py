@@ -275,3 +275,12 @@ def test_the_fingerprint_tells_contents_and_labels_apart_but_not_names_and_order
     relabelled = [Photo(one.path, "dog", one.sha256) for one in photos]
     assert fingerprint(renamed) == fingerprint(photos)
     assert len({fingerprint(photos), fingerprint(relabelled), fingerprint(photos[1:]), fingerprint(many(6))}) == 4
+
+
+def test_photos_of_nothing_are_no_class_and_are_told_of(tmp_path: Path) -> None:
+    for label in ("cat", "dog", "_nothing"):
+        (tmp_path / label).mkdir()
+        cv2.imwrite(str(tmp_path / label / "0.png"), np.zeros((8, 8, 3), np.uint8))
+    found = find_photos(tmp_path)
+    assert {label for _, label in found.files} == {"cat", "dog"}
+    assert any("1 photos in" in note and "show none of the classes" in note for note in found.notes)

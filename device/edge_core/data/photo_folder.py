@@ -88,6 +88,11 @@ LITTER_REASON: Final = "litter of an operating system or of network storage"
 HEAD_BYTES: Final = 64
 
 
+NEGATIVES_FOLDER: Final = "_nothing"
+"""Folder of photos that show none of the classes; `edge-run live --snapshots` fills it with frames that are foreign to the
+model."""
+
+
 @dataclass(frozen=True)
 class Walk:
     """What lies below a folder.
@@ -211,6 +216,12 @@ def find_photos(folder: Path) -> Listing:
         elif child.is_dir():
             found = walk(child)
             dropped += found.dropped
+            if child.name == NEGATIVES_FOLDER:
+                notes.append(
+                    f"{len(found.pictures)} photos in {child} show none of the classes and are not trained on; `edge-convert "
+                    f"export --unknown {child}` tells how many of them the model takes for a class."
+                )
+                continue
             if not found.pictures:
                 dropped.append(Unusable(child, "no picture in this class folder"))
                 continue

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_core.artifact.card import ModelCard
+from edge_core.data.photo_folder import NEGATIVES_FOLDER
 from edge_core.errors import OutputError
 from edge_core.files import written_whole
 from edge_core.images import encode_jpeg
 from edge_device.frames.regions import WHOLE, Region, cut
 from edge_device.results import UNKNOWN, FrameResult
 from edge_device.sinks.sink import Sink
-
-NOTHING_FOLDER: Final = "_nothing"
 
 QUALITY: Final = 95
 """Of the JPEG: these pictures are for training."""
@@ -122,7 +121,7 @@ class Snapshots(Sink):
         return "decision changed" if changed else ""
 
     def _write(self, result: FrameResult, reason: str) -> None:
-        label = NOTHING_FOLDER if result.known is False else folder_name(result.top[0].label)
+        label = NEGATIVES_FOLDER if result.known is False else folder_name(result.top[0].label)
         taken = datetime.now(UTC)
         zone = f"-{result.zone}" if result.zone else ""
         name = self._folder / label / f"{taken:%Y%m%dT%H%M%S.%f}Z{zone}"
