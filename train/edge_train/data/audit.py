@@ -178,7 +178,7 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
     split_counts: dict[str, dict[str, int]] = {}
     refusal = ""
     try:
-        photo_set = divide(found, photos, list(reading.unusable), seed=seed, sketches=sketches)
+        photo_set = divide(found, photos, list(reading.unusable), seed=seed, sketches=sketches, track=track)
         split_of = {photo.path: split for split, members in photo_set.splits.items() for photo in members}
         split_counts = photo_set.counts
     except DatasetError as error:
@@ -187,7 +187,9 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
     for photo in photos:
         by_content.setdefault(photo.sha256, []).append(photo)
     distinct = without_copies(photos)
-    alike = [[photo for content in group for photo in by_content[content]] for group in look_alike_groups(sketches)]
+    alike = [
+        [photo for content in group for photo in by_content[content]] for group in look_alike_groups(sketches, track)
+    ]
     near = [NearDuplicates(tuple(group), tuple(split_of.get(photo.path, "") for photo in group)) for group in alike]
     labels = dict.fromkeys(label for _, label in found.files)
     return Inspection(

@@ -239,7 +239,14 @@ def open_photos(
     seen = read_photos(found.files, visit, track=track, label="Looking for photos that belong together")
     sketches = {photo.sha256: value[0] for photo, value in zip(seen.photos, seen.values, strict=True)}
     photo_set = divide(
-        found, list(seen.photos), list(seen.unusable), seed=seed, sketches=sketches, mirror=mirror, group_by=group_by
+        found,
+        list(seen.photos),
+        list(seen.unusable),
+        seed=seed,
+        sketches=sketches,
+        mirror=mirror,
+        group_by=group_by,
+        track=track,
     )
     return replace(photo_set, cut=sum(value[1] for value in seen.values))
 
@@ -253,6 +260,7 @@ def divide(
     sketches: Mapping[str, Sketch],
     mirror: bool | None = None,
     group_by: str = "",
+    track: Track = silently,
 ) -> PhotoSet:
     """Splits photos that have been read; see `open_photos`. `sketches` are those of the photos, by content.
 
@@ -269,7 +277,7 @@ def divide(
         )
     grouped = Grouped(distinct.photos, {})
     if not found.drawn:
-        grouped = group_photos(distinct.photos, sketches, found.folder, group_by, taken_at)
+        grouped = group_photos(distinct.photos, sketches, found.folder, group_by, taken_at, track)
     photos = grouped.photos
     labels = labels_of([(photo.path, photo.label) for photo in photos])
     splits = _complete_splits(photos, found.split_of, seed) if found.split_of else split_photos(photos, seed)

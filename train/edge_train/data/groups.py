@@ -21,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from edge_core.data.photo_folder import Photo, Split
 from edge_core.errors import SettingsError
+from edge_core.progress import Track, silently
 from edge_train.data.near_duplicates import Sketch, look_alike_groups
 
 Link = tuple[int, int]
@@ -73,6 +74,7 @@ def group_photos(
     folder: Path,
     group_by: str = "",
     taken: Callable[[Path], float | None] = lambda path: None,
+    track: Track = silently,
 ) -> Grouped:
     """Finds out which photos belong together.
 
@@ -83,12 +85,13 @@ def group_photos(
         group_by: `folder`: those in the same folder below that of their class; else a regular expression that is searched for
             in the path below `folder`: those for which it finds the same, its groups if it has any. Empty: neither.
         taken: when a photo was taken, in seconds; None if that is not known.
+        track: Shows the progress of the comparison.
 
     Raises:
         SettingsError: `group_by` cannot be understood, or finds nothing.
     """
     numbers = {photo.sha256: number for number, photo in enumerate(photos)}
-    alike = look_alike_groups({sha256: sketches[sha256] for sha256 in numbers if sha256 in sketches})
+    alike = look_alike_groups({sha256: sketches[sha256] for sha256 in numbers if sha256 in sketches}, track)
     links: dict[str, list[Link]] = {
         "they look alike": [link for group in alike for link in pairwise(numbers[sha256] for sha256 in group)],
         "they are numbered frames of one clip": list(_clips(photos, sketches)),
