@@ -23,6 +23,10 @@ MISSING_SHARE: Final = 1 / 16
 """Share of a JPEG's rows that may be missing at its end. It is decoded as far as it goes; a file that lacks more is taken
 for one whose copying broke off."""
 
+OUTLIERS: Final = 0.0002
+"""Share of a picture's levels at either end that its range leaves out: three pixels of 160 x 120, hot or dead ones. A warm
+object of 4 x 4 pixels still counts, which at a share of 0.001 it does not."""
+
 Levels = tuple[float, float] | None
 """As in `InputSpec`."""
 
@@ -111,7 +115,7 @@ def _decode_by_opencv(data: bytes, header: Header, covering: int | None, levels:
 
 
 def deep_levels(data: bytes) -> tuple[float, float] | None:
-    """Least and largest level of a picture with more than 8 bits a level; None for other pictures.
+    """Lowest and highest level, but for `OUTLIERS`, of a picture with more than 8 bits a level; None for other pictures.
 
     Raises:
         PictureError: see `decode_picture`.
@@ -126,7 +130,9 @@ def deep_levels(data: bytes) -> tuple[float, float] | None:
         raise PictureError(f"not decodable: {error.err}") from error
     if levels is None or levels.dtype == np.uint8 or not np.isfinite(levels).any():
         return None
-    return float(np.nanmin(levels)), float(np.nanmax(levels))
+    known = levels[np.isfinite(levels)]
+    share = OUTLIERS if known.size * OUTLIERS >= 1 else 0
+    return tuple(float(one) for one in np.quantile(known, (share, 1 - share), method="nearest"))  # type: ignore[return-value]
 
 
 def _in_8_bits(picture: cv2.typing.MatLike, levels: tuple[float, float]) -> Frame:

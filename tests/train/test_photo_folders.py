@@ -166,6 +166,21 @@ def test_thermal_photos_are_warned_of_and_a_stated_range_uses_all_levels(thermal
     assert (decode_picture(data, levels=(7800, 8300))[:, :128] == 0).all()
 
 
+def test_a_hot_and_a_dead_pixel_do_not_widen_the_range(thermal: list[Path]) -> None:
+    before = find_deep_photos(thermal)
+    picture = cv2.imread(str(thermal[0]), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    large = cv2.resize(picture, (160, 120))
+    large[60:64, 80:84] = 8250  # a small warm object is no hot pixel
+    large[0, 0], large[100, 9] = 65535, 0
+    cv2.imwrite(str(thermal[0]), large)
+    after = find_deep_photos([thermal[0]])
+    assert before is not None
+    assert after is not None
+    assert before.low <= after.low < after.high <= max(before.high, 8250)
+    assert after.high >= 8250
+
+
 def test_photos_of_8_bits_and_of_all_16_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "8.jpg").write_bytes(saved(1, "JPEG"))
     assert find_deep_photos([tmp_path / "8.jpg"]) is None

@@ -105,7 +105,7 @@ def fit(
     levels: Annotated[
         str,
         typer.Option(
-            help="Levels of 16-bit and thermal photos that become black and white: 7300..8300, or auto for the smallest and largest of the training photos. Recorded in the model. Default: 0..65535.",
+            help="Levels of 16-bit and thermal photos that become black and white: 7300..8300, or auto for what the training photos have, but for hot pixels. Recorded in the model. Default: 0..65535.",
             show_default=False,
         ),
     ] = "",
