@@ -48,7 +48,7 @@ def jpeg(label: str, width: int = 640, height: int = 480) -> bytes:
 
 def network(side: int = 32, for_accelerator: bool = False) -> bytes:
     """The tests' tiny network, which takes pictures of any size; `for_accelerator` as Google's compiler would leave it,
-    one operator that a delegate has to know: tests/device/edgetpu_double.c does."""
+    one operator that a delegate has to know: tests/device/inference/edgetpu_double.c does."""
     model = schema.ModelT.InitFromPackedBuf((TESTS / "models" / "tiny-uint8.tflite").read_bytes())
     (graph,) = model.subgraphs
     graph.tensors[graph.inputs[0]].shape = [1, side, side, 3]

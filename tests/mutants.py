@@ -91,7 +91,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
             ),
             Part("edge_device.inference.verify", ("_check_signature",)),
         ),
-        ("tests/core/test_seal.py", "tests/device/test_verify.py"),
+        ("tests/core/test_seal.py", "tests/device/inference/test_verify.py"),
     ),
     "golden vectors": Contract(
         (
@@ -100,7 +100,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
             ),
             Part("edge_device.inference.verify", ("record", "sealed", "verify", "replay", "_first", "Verification")),
         ),
-        ("tests/core/test_seal.py", "tests/device/test_verify.py"),
+        ("tests/core/test_seal.py", "tests/device/inference/test_verify.py"),
     ),
     "gate": Contract(
         (
@@ -120,7 +120,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
                 ),
             ),
         ),
-        ("tests/device/test_decisions.py",),
+        ("tests/device/live/test_decisions.py",),
     ),
     "smoothing": Contract(
         (
@@ -128,7 +128,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
                 "edge_device.live.decisions", ("Decider._smooth", "Decider._vote", "Decider._begin", "parse_smoothing")
             ),
         ),
-        ("tests/device/test_decisions.py",),
+        ("tests/device/live/test_decisions.py",),
     ),
     "label order": Contract(
         (
@@ -139,7 +139,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
             Part("edge_device.inference.interpreter", ("Interpreter",)),
         ),
         (
-            *("tests/device/test_classifier.py", "tests/core/test_tflite_file.py"),
+            *("tests/device/inference/test_classifier.py", "tests/core/test_tflite_file.py"),
             *("tests/core/test_card.py", "tests/core/test_photos.py"),
         ),
     ),

@@ -43,7 +43,7 @@ def compiled_model() -> bytes:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         library, told, model = (Path(folder) / name for name in ("double.so", "told", "model.tflite"))
-        source = TESTS / "device" / "edgetpu_double.c"
+        source = TESTS / "device" / "inference" / "edgetpu_double.c"
         subprocess.run(["gcc", "-O2", "-shared", "-fPIC", source, "-o", library, "-lm"], check=True)
         os.environ |= {LIBRARY_VARIABLE: str(library), "EDGETPU_DOUBLE": str(told)}
         told.write_text("works")

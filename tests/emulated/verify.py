@@ -58,11 +58,16 @@ ONCE: Final[dict[str, Cpu]] = {"live": "cortex-a72", "faults": "cortex-a76"}
 """Stages that one machine does for both, unless told otherwise: the driver and the loop are the same."""
 
 TESTS: Final[dict[Cpu, tuple[str, ...]]] = {
-    "cortex-a72": ("core/test_preprocess.py", "device/test_classifier.py"),
+    "cortex-a72": ("core/test_preprocess.py", "device/inference/test_classifier.py"),
     "cortex-a76": (
-        *("core/test_card.py", "device/test_swap.py", "device/test_live.py", "device/test_sources.py"),
-        *("device/test_sources_fake.py", "device/test_sources_jpegs.py", "device/test_sources_pool.py"),
-        *("device/test_sources_reconnecting.py", "device/test_sources_v4l2.py"),
+        *(
+            "core/test_card.py",
+            "device/live/test_model_watcher.py",
+            "device/live/test_live.py",
+            "device/sources/test_sources.py",
+        ),
+        *("device/sources/test_fake.py", "device/sources/test_jpegs.py", "device/sources/test_pool.py"),
+        *("device/sources/test_reconnecting.py", "device/sources/test_v4l2.py"),
     ),
 }
 """Of the device package's own, those of what an Arm machine or its Linux may do otherwise, shared between the machines."""
@@ -82,9 +87,9 @@ LEFT_OUT: Final = (
     # Its arrays, of 300 MB each, are too much for the memory of the machine.
     "tests/core/test_preprocess.py::test_the_bytes_are_the_same_on_every_machine_and_in_every_version[4056-3040]",
     # They set PYTHONPATH, by which alone the machine finds its packages. The stage `doctor` runs the command.
-    "tests/device/test_doctor.py",
+    "tests/device/doctor/test_doctor.py",
     # It counts on the speed of a processor that is not emulated.
-    "tests/device/test_sources_network.py::test_a_reader_that_is_slow_gets_the_newest_picture",
+    "tests/device/sources/test_network.py::test_a_reader_that_is_slow_gets_the_newest_picture",
 )
 
 TEST_REQUIREMENTS: Final = Path(__file__).with_name("requirements.txt")

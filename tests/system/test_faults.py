@@ -1005,7 +1005,7 @@ def accelerated(trial: Trial, *options: str) -> Callable[[str], None]:
     if GCC is None:
         pytest.skip(missing("gcc"))
     library, told = trial.folder / "double.so", trial.folder / "told"
-    source = TESTS / "device" / "edgetpu_double.c"
+    source = TESTS / "device" / "inference" / "edgetpu_double.c"
     subprocess.run([GCC, "-O2", "-shared", "-fPIC", source, "-o", library, "-lm"], check=True)
     told.write_text("works")
     trial.model.write_bytes(tiny(for_accelerator=True))

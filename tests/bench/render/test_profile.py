@@ -16,7 +16,7 @@ from edge_bench.render.profile_table import print_profile
 from edge_convert.tflite.graph import Graph, Operator, read_graph
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 
 
 @pytest.mark.parametrize("kind", ["uint8", "float32"])

@@ -37,7 +37,7 @@ from edge_device.sinks.webhook import Webhook
 from edge_device.sinks.window import Window
 from edge_device.sources import SourceFrame
 
-from ..programs import Started, needs
+from ...programs import Started, needs
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
 TOOK = Latency(8.1, 0.4, 2.3, 10.8)

@@ -14,14 +14,14 @@ import pytest
 
 from edge_core import Frame, ModelCard, read_card
 
-from ..programs import Started
+from ...programs import Started
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 TinyModel = Callable[..., Path]
 
 CLI = "edge_device.cli"
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from edge_bench.arm.instructions import (
 from edge_bench.render.instructions_table import instruction_lines
 from edge_core.errors import ReportError, SettingsError
 
-from ..programs import needs
+from ...programs import needs
 
 words = st.text(st.characters(blacklist_categories=("Cs", "Cc")))
 counts = st.integers(0, 10**12)

@@ -20,7 +20,7 @@ from edge_core.errors import SourceError
 from edge_device.sources import StandardInput, open_source
 from edge_device.sources.jpegs import MAX_BYTES, UNREADABLE_IN_A_ROW, JpegDecoder, JpegSplitter
 
-from ..programs import Started
+from ...programs import Started
 
 
 def jpeg(level: int = 99, height: int = 48, width: int = 64, *flags: int) -> bytes:

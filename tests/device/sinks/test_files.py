@@ -30,7 +30,7 @@ from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sinks.snapshots import Snapshots, folder_name
 from edge_device.sources import SourceFrame
 
-from ..browser import Browser
+from ...browser import Browser
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
 TOOK = Latency(1, 1, 1, 3)

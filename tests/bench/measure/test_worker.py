@@ -14,7 +14,7 @@ from edge_bench.measure.bench_worker import serve
 from edge_bench.measure.worker_process import WorkerProcess, link_packages
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
-from .conftest import LABELS, SPEC, Tiny
+from ..conftest import LABELS, SPEC, Tiny
 
 
 @pytest.fixture

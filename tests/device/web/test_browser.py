@@ -18,7 +18,7 @@ from edge_device.results import Event, FrameResult, Latency, Prediction, SinkCou
 from edge_device.sinks.web import Address, WebPage
 from edge_device.sources import SourceFrame
 
-from ..browser import Browser
+from ...browser import Browser
 
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")

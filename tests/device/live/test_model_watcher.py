@@ -19,7 +19,7 @@ from edge_device.inference.verify import sealed
 from edge_device.live.model_watcher import ModelWatcher, Replacement
 from edge_device.notices import Notice
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 OFTEN_S = 0.02
 PATIENCE_S = 20.0
 

@@ -24,9 +24,9 @@ from edge_device.doctor.probe import Prober, read_outcome
 from edge_device.inference.verify import sealed
 from edge_device.system.v4l2_device import describe
 
-from ..programs import needs
+from ...programs import needs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MODELS = ROOT / "tests/models"
 DEVICE = ROOT / "device"
 

@@ -12,7 +12,7 @@ from edge_core.data.photo_folder import Photo
 from edge_core.errors import ModelFormatError, RunFolderError
 from edge_core.statistics import accuracy, paired_difference
 
-from .conftest import DATASET, LABELS, SPEC, SPLITS, Tiny
+from ..conftest import DATASET, LABELS, SPEC, SPLITS, Tiny
 
 FAST = BenchSettings((160, 90), seconds=0.25, cold_starts=1)
 

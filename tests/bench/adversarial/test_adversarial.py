@@ -21,7 +21,7 @@ from edge_core.errors import OutputError, RunFolderError
 from edge_core.preprocess import Frame
 from edge_core.statistics import accuracy, paired_difference
 
-from .conftest import SPLITS, Tiny
+from ..conftest import SPLITS, Tiny
 
 LARGE, SMALL = 120, 8
 """In a photo of the tiny run the right channel is 100 levels ahead: too many for 8 levels, few enough for 120."""

@@ -17,7 +17,7 @@ import pytest
 from edge_core import Frame
 from edge_core.images import decode_picture, encode_jpeg
 
-from ..programs import needs
+from ...programs import needs
 
 SOURCE = Path(__file__).with_name("fakev4l.c")
 WIDTH, HEIGHT = 96, 64

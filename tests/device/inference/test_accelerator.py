@@ -36,10 +36,10 @@ from edge_device.inference.interpreter import Interpreter
 from edge_device.inference.verify import record, verify
 from edge_device.notices import Notice
 
-from ..programs import Started, missing, program
+from ...programs import Started, missing, program
 
 HERE = Path(__file__).parent
-PLAIN = (HERE.parent / "models" / "tiny-uint8.tflite").read_bytes()
+PLAIN = (HERE.parents[1] / "models" / "tiny-uint8.tflite").read_bytes()
 CARD = ModelCard(("red", "green", "blue", "dark"), InputSpec(32, 32))
 CORAL = Coral("usb:0")
 RED, BLUE = (np.full((32, 32, 3), colour, np.uint8) for colour in ((250, 20, 10), (10, 20, 250)))

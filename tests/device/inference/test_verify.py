@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_convert.keys import PrivateKey
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 CLI = "edge_device.cli"
 LABELS = ("red", "green", "blue", "dark")
 CARD = ModelCard(labels=LABELS, input=InputSpec(32, 32))

@@ -32,7 +32,7 @@ from edge_bench.results.report import BenchSettings
 from edge_core import Frame, InputSpec
 from edge_core.errors import HostError, ModelFormatError
 
-from ..programs import Started, needs, program
+from ...programs import Started, needs, program
 
 pytest.importorskip("asyncssh", reason="asyncssh is not installed: pip install 'edge-mobilenet[ssh]'")
 

@@ -36,7 +36,7 @@ from edge_device.sinks.mqtt.publisher import Mqtt, MqttSettings
 from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import SourceFrame
 
-from ..programs import missing, needs, program
+from ...programs import missing, needs, program
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
 TOOK = Latency(1, 1, 1, 3)

@@ -32,7 +32,7 @@ from edge_core import Frame, InputSpec, preprocess
 from edge_core.errors import HostError, RuntimeMissingError
 from edge_core.images import encode_jpeg
 
-from ..programs import Started, needs
+from ...programs import Started, needs
 
 
 def module(folder: Path, name: str, *depends: str) -> None:

@@ -19,7 +19,7 @@ from edge_bench.remote.install import explain, read_wheels
 from edge_bench.remote.wheel import installed_wheel
 from edge_core.errors import HostError
 
-from ..programs import Started
+from ...programs import Started
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from edge_device.inference.classifier import Classifier, top
 from edge_device.inference.interpreter import Interpreter
 from edge_device.results import Prediction
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 TinyModel = Callable[..., Path]
 kinds = pytest.mark.parametrize("kind", ["uint8", "float32"])
 

@@ -36,7 +36,7 @@ from edge_train.explain.embedding.embed import (
 from edge_train.explain.embedding.map_page import CSV_FILE, PAGE_FILE, Map, make_map, render, sprite_of, write_map
 from edge_train.explain.embedding.neighbors import nearest, suspects
 
-from ..browser import Browser
+from ...browser import Browser
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 HOSTILE = "</script><img src=x onerror=window.hacked=1>"

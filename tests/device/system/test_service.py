@@ -18,7 +18,7 @@ from edge_core.errors import CheckFailedError, ModelFormatError, OutputError, Se
 from edge_device.system import unit_file as service
 from edge_device.system.systemd import ServiceManager
 
-from ..programs import needs
+from ...programs import needs
 
 TinyModel = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
