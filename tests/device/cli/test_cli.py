@@ -211,7 +211,7 @@ def test_live_tells_which_source_is_not_there(command: Command, tiny_model: Tiny
         ("99", "there is no camera /dev/video99"),
         (tmp_path / "missing.mp4", "is no file, folder or camera"),
         (tmp_path / "notes.txt", "neither a picture nor a video"),
-        (tmp_path / "bad.jpg", "gave no frame"),
+        (tmp_path / "bad.jpg", "neither a picture nor a video"),
     ]:
         done = command(CLI, "live", tiny_model(), "--source", source)
         assert (done.returncode, done.stdout) == (2, "")

@@ -118,7 +118,7 @@ def test_a_damaged_graph_under_a_sound_card_is_refused(tiny_model: TinyModel) ->
     root = int.from_bytes(data[:4], "little")
     data[root : root + 4] = b"\xff" * 4
     path.write_bytes(data)
-    with pytest.raises(ModelFormatError, match=r"cannot be loaded by ai-edge-litert"):
+    with pytest.raises(ModelFormatError, match=r"flatbuffer is cut off or damaged"):
         Classifier(path)
 
 
