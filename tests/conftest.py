@@ -81,7 +81,7 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subpro
 
     def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         with start(module, *arguments) as process:
-            output, errors = process.communicate(timeout=60)
+            output, errors = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
