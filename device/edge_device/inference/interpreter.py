@@ -106,7 +106,11 @@ class Interpreter:
             detector = read_detector(path)
             tensors = detector.tensors if detector else ()
         if delegate is None:
-            data = with_outputs(_for_cpu(path) if is_compiled(data) else data, tensors)
+            data = _for_cpu(path) if is_compiled(data) else data
+            try:
+                data = with_outputs(data, tensors)
+            except ModelFormatError as error:
+                raise ModelFormatError(f"{path} is {error}") from error
         self.runtime, module = _load(runtime)
         delegates = [delegate(module)] if delegate else None
         try:
