@@ -163,7 +163,7 @@ def _models(file: Path, cpu: Path | None) -> tuple[bytes, bytes | None]:
     if not is_compiled(model):
         if cpu is not None:
             raise ModelFormatError(f"{file} is not compiled for an Edge TPU, so --cpu has no place; leave it out")
-        return model, None
+        return model, carried  # the compiler gives a model back as it was where it maps no operator
     if cpu is not None:
         twin = without_archive(cpu.read_bytes())
         if is_compiled(twin):

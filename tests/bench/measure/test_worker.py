@@ -71,7 +71,7 @@ def test_what_a_library_prints_is_no_reply(monkeypatch: pytest.MonkeyPatch, tiny
         monkeypatch,
         """
 import os
-from edge_bench import worker
+from edge_bench.measure import bench_worker as worker
 class Chatty:
     def __init__(self, request):
         print("loading…", flush=True)
@@ -139,7 +139,7 @@ def test_what_is_not_installed_is_told_as_such(tiny: Tiny, frame: str, runtime: 
 
 
 def test_a_missing_tensorflow_names_the_extra(monkeypatch: pytest.MonkeyPatch, tiny: Tiny, frame: str) -> None:
-    code = "import sys; sys.modules['tensorflow'] = None; from edge_bench import worker; worker.main()"
+    code = "import sys; sys.modules['tensorflow'] = None; from edge_bench.measure import bench_worker as worker; worker.main()"
     run_instead(monkeypatch, code)
     with WorkerProcess(tiny.run) as worker, pytest.raises(RuntimeMissingError, match=r"edge-mobilenet\[bench\]"):
         worker.ask("open", **request(tiny.run / "model.keras", frame, runtime="keras"))
