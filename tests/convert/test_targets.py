@@ -302,7 +302,7 @@ def installed() -> str:
 
 @pytest.mark.skipif(not installed(), reason="the installed ai-edge-litert is not among those measured")
 def test_the_table_is_what_the_installed_runtime_registers() -> None:
-    script = ROOT / "benchmarks" / "operator_versions.py"
+    script = ROOT / "benchmarks" / "experiments" / "operator_versions.py"
     done = subprocess.run([sys.executable, script, "--probe"], capture_output=True, text=True, check=True)
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
     measured = {

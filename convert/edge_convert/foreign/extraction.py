@@ -77,7 +77,7 @@ class DetectorFitter:
 
     def _pixels(self, split: Split) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
         run = self._run
-        photos = run.splits[split]
+        photos = [photo for photo in run.splits[split] if photo.label in run.card.labels]
         known = {photo.sha256 for photo in photos}
         reading = read_photos(
             spread([(photo.path, photo.label) for photo in photos if photo.path.is_file()], MOST_PHOTOS),

@@ -333,10 +333,10 @@ def test_ctrl_c_ends_the_work_on_all_boards(sshd: Sshd, tiny_model: Callable[...
 def test_ending_the_command_here_ends_everything_there(sshd: Sshd, number: signal.Signals) -> None:
     program = f"""
 import signal, sys
-from edge_bench.remote.remote_board import Board
-from edge_bench.remote.connection import Address
+from edge_bench.remote.remote_board import RemoteBoard
+from edge_bench.remote.connection import SshAddress
 from edge_device.console import one_line_errors
-with one_line_errors(), Board(Address.parse({sshd.address!r})) as board:
+with one_line_errors(), RemoteBoard(SshAddress.parse({sshd.address!r})) as board:
     board.run(["sh", "-c", "trap '' INT TERM HUP; sleep 1000"])
 """
     with python(program) as process:

@@ -153,7 +153,7 @@ def test_what_cannot_be_mapped_is_refused(embedder: Embedder, colour_run: Run, t
         embed(embedder, tmp_path / "nowhere")
     with pytest.raises(DatasetError, match="holds no pictures"):
         embed(embedder, tmp_path)
-    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
     with pytest.raises(DatasetError, match=r"two photos that can be decoded, not 0; .*a\.png"):
         embed(embedder, tmp_path)
     gone = Embedder(colour_run)

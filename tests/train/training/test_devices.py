@@ -24,7 +24,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
 from edge_core.preprocess import InputSpec
-from edge_train import fit as module
+from edge_train.training import fit as module
 from edge_train.data.dataset import open_photos
 from edge_train.training.devices import Devices, find_devices
 from edge_train.settings import Settings

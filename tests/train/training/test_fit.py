@@ -107,8 +107,9 @@ def test_broken_photos_are_listed_and_the_rest_is_used(colour_photos: Path, tmp_
     shutil.copytree(colour_photos, copy)
     broken = copy / "red" / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 not really")
+    photos = open_photos(str(copy), seed=1, cache=tmp_path)
+    assert [item.path for item in (*photos.unusable, *photos.passed_over)] == [broken]
     fitted = train(copy, tmp_path / "run", Settings(epochs=0, views=1))
-    assert [item.path for item in fitted.unusable] == [broken]
     assert len([photo for members in read_run(fitted.folder).splits.values() for photo in members]) == 42
 
 
