@@ -17,7 +17,7 @@ import numpy as np
 from edge_convert.quantize.recipes import CALIBRATED, RECIPES
 from edge_core import InputSpec, ModelCard, complete
 from edge_core.files import written_whole
-from edge_device.console import one_line_errors, track
+from edge_device.command_line.console import one_line_errors, track
 from edge_keras.tf import keras
 from edge_train.models.architectures import ARCHITECTURES
 from edge_train.models.backbone import build

@@ -33,7 +33,7 @@ Text = str | Html
 
 
 @dataclass(frozen=True)
-class Picture:
+class GalleryPicture:
     """A picture in a gallery.
 
     Attributes:
@@ -111,7 +111,7 @@ def figure(data: bytes, alt: str, caption: Text = "", min_width: int = 0) -> Htm
     return Html(f"<figure>{image}{note}</figure>")
 
 
-def gallery(pictures: Iterable[Picture]) -> Html:
+def gallery(pictures: Iterable[GalleryPicture]) -> Html:
     """Pictures of one size with captions, as many beside each other as there is room for."""
     return Html(
         f'<div class="gallery">{"".join(figure(one.data, one.alt, one.caption).markup for one in pictures)}</div>'

@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Passes items through and shows how many have gone by (`edge_device.console.track` draws a bar)."""
+    """Passes items through and shows how many have gone by (`edge_device.command_line.console.track` draws a bar)."""
 
     def __call__(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]: ...
 

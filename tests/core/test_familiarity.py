@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_core.artifact.familiarity import (
     MAX_BYTES,
     Detector,
-    Header,
+    DetectorHeader,
     Layer,
     Term,
     TermShape,
@@ -32,7 +32,7 @@ def detector() -> Detector:
         (100 * np.eye(WIDTH)).astype(np.int8),
         np.eye(WIDTH, dtype=np.float32)[:2],
     )
-    header = Header(
+    header = DetectorHeader(
         (Layer(5, WIDTH), Layer(3, WIDTH)),
         (residual.shape, nearest.shape),
         (-4.0, 0.0, 2.0),
@@ -216,5 +216,5 @@ def test_a_center_that_is_no_number_is_refused() -> None:
 def test_the_smallest_detector_is_read() -> None:
     shape = TermShape("residual", 0, False, 0, 1, 0.01, 0.1, 0.05)
     term = Term(shape, np.zeros((0, 1), np.int8), np.zeros((1, 1), np.float32))
-    header = Header((Layer(1000, 1),), (shape,), (0.0, 0.0), (0.5, 0.5), 0.5, (40, 20))
+    header = DetectorHeader((Layer(1000, 1),), (shape,), (0.0, 0.0), (0.5, 0.5), 0.5, (40, 20))
     assert parse_detector(Detector(header, (term,)).to_bytes()).header == header

@@ -57,7 +57,7 @@ def hostile_page() -> str:
             page.table([HOSTILE, HOSTILE], [[HOSTILE, page.lines(HOSTILE, HOSTILE)]]),
             page.listing([HOSTILE]),
             page.beside(page.figure(PNG, HOSTILE, HOSTILE, min_width=400), page.figure(PNG, HOSTILE)),
-            page.gallery([page.Picture(PNG, HOSTILE, HOSTILE)]),
+            page.gallery([page.GalleryPicture(PNG, HOSTILE, HOSTILE)]),
         ),
     )
 

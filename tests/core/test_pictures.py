@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from edge_core.errors import PictureError
-from edge_core.image_header import read_header
 from edge_core.images import decode_picture, is_cut, read_picture
+from edge_core.images.image_header import read_header
 from edge_core.native_stderr import without_lines
 from edge_core.preprocess import Frame
 

@@ -14,7 +14,7 @@ from edge_core import html as page
 from edge_core.files import folder_written_whole
 from edge_core.html import Html
 from edge_core.statistics import Estimate
-from edge_device.tables import Column, print_table, terminal
+from edge_device.command_line.tables import Column, print_table, terminal
 
 JSON_FILE: Final = "robustness.json"
 CSV_FILE: Final = "robustness.csv"

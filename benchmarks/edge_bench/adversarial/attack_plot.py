@@ -3,7 +3,7 @@
 from edge_bench.adversarial.attack_report import NOISE, SQUARE, AdversarialReport
 from edge_bench.render.bench_plots import COLORS, DPI, PERCENT, STYLES, png, quiet, title
 from edge_bench.render.chart import QUIET
-from edge_device.console import extra_needed
+from edge_device.command_line.console import extra_needed
 from edge_keras.plot_text import plain
 
 with extra_needed("bench", "matplotlib"):

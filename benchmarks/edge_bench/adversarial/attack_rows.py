@@ -37,7 +37,7 @@ from edge_core.images import read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import HeldOut, Run, load_model, read_held_out, read_run, spread
-from edge_device.console import extra_needed
+from edge_device.command_line.console import extra_needed
 
 with extra_needed("bench", "tensorflow", "tf_keras"):
     from edge_keras.tf import keras

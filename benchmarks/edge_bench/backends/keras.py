@@ -8,7 +8,7 @@ import numpy as np
 from edge_bench.backends import check_shapes
 from edge_bench.backends.contenders import RowSpec
 from edge_core.preprocess import Frame, preprocess
-from edge_device.console import extra_needed
+from edge_device.command_line.console import extra_needed
 from edge_device.inference.classifier import Timing
 from edge_device.inference.interpreter import Scores
 

@@ -12,7 +12,7 @@ from edge_bench.backends.pixels import PixelModel, dequantised
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
-from edge_device.console import extra_needed
+from edge_device.command_line.console import extra_needed
 from edge_device.inference.accelerator import on_accelerator, parse_device
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import RUNTIMES, RuntimeName, Scores

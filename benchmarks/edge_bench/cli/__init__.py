@@ -20,8 +20,17 @@ from edge_bench.results.report import BenchReport, BenchSettings
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import CheckFailedError, ReportError
 from edge_core.files import require_writable, written_whole
-from edge_device.console import Debug, Json, command_line, one_line_errors, say, say_unusable, track, working
-from edge_device.next_step import say_next, say_next_live
+from edge_device.command_line.console import (
+    Debug,
+    Json,
+    command_line,
+    one_line_errors,
+    say,
+    say_unusable,
+    track,
+    working,
+)
+from edge_device.command_line.next_step import say_next, say_next_live
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_bench.results.report import BenchReport, Row
-from edge_device.console import extra_needed
+from edge_device.command_line.console import extra_needed
 
 with extra_needed("bench", "matplotlib"):
     from matplotlib.axes import Axes

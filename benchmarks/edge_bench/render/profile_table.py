@@ -5,7 +5,7 @@ from typing import Final
 from rich.markup import escape
 
 from edge_bench.profiling.profile import Profile
-from edge_device.tables import Column, print_table, terminal
+from edge_device.command_line.tables import Column, print_table, terminal
 
 COLUMNS: Final = (
     Column("#", keep=1),

@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from edge_bench.render.table import three_digits
 from edge_bench.results.reference import Own, Published
-from edge_device.tables import Column, print_table, terminal
+from edge_device.command_line.tables import Column, print_table, terminal
 
 
 def print_reference(figures: Sequence[Published], rows: Sequence[Own]) -> None:

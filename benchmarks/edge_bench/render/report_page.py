@@ -164,7 +164,7 @@ def _disagreements(report: BenchReport, photos: Sequence[Photo]) -> Html:
 
 def _pictures(
     report: BenchReport, photos: Sequence[Photo], said: Sequence[tuple[int, ...]], chosen: Sequence[int]
-) -> Iterator[page.Picture]:
+) -> Iterator[page.GalleryPicture]:
     for index in chosen:
         try:
             frame = squared(read_picture(photos[index].path))
@@ -177,7 +177,7 @@ def _pictures(
             f"{report.labels[label]}: {names[0] if len(names) == 1 else f'{len(names)} rows'}"
             for label, names in rows.items()
         ]
-        yield page.Picture(
+        yield page.GalleryPicture(
             encode_jpeg(cv2.resize(frame, (160, 160), interpolation=cv2.INTER_AREA), 85),
             page.lines(f"labelled {photos[index].label}", *lines, photos[index].path.name),
             f"A photo labelled {photos[index].label}; rows say {', '.join(report.labels[label] for label in rows)}",

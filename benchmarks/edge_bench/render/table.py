@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from edge_bench.results.report import BenchReport, Row
 from edge_core.statistics import Estimate
-from edge_device.tables import Column, print_table, terminal
+from edge_device.command_line.tables import Column, print_table, terminal
 
 COLUMNS: Final = (
     Column("model", number=False),

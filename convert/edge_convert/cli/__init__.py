@@ -14,7 +14,7 @@ from edge_core.errors import CheckFailedError
 from edge_core.files import require_writable
 from edge_core.preprocess import ColorOrder, Crop
 from edge_core.run_folder import read_run
-from edge_device.console import (
+from edge_device.command_line.console import (
     Debug,
     Json,
     command_line,
@@ -25,7 +25,7 @@ from edge_device.console import (
     track,
     working,
 )
-from edge_device.next_step import say_next, say_next_live
+from edge_device.command_line.next_step import say_next, say_next_live
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
 _NEEDS: Final = ("tensorflow", "tf_keras", "matplotlib")

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_core.artifact.familiarity import Detector, Features, Header, Layer, Term, TermShape
+from edge_core.artifact.familiarity import Detector, DetectorHeader, Features, Layer, Term, TermShape
 
 FEWEST_TRAINING: Final = 20
 FEWEST_VALIDATION: Final = 19
@@ -75,7 +75,7 @@ def fit_detector(layers: Sequence[Layer], train: FeatureSet, validation: Feature
         ]
     )
     points, familiarities, tail = _familiarities(anomalies[np.isfinite(anomalies)])
-    header = Header(
+    header = DetectorHeader(
         layers=tuple(layers),
         terms=tuple(term.shape for term in terms),
         anomalies=points,

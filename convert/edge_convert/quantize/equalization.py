@@ -182,7 +182,7 @@ def equalise(model: "keras.Model", photos: Frame) -> "keras.Model":
 
 
 @dataclass
-class Group:
+class ChannelGroup:
     """Tensors that share their channels, so that one factor per channel scales all of them.
 
     Attributes:
@@ -198,7 +198,7 @@ class Group:
     bound: float | None = None
 
 
-def rescale(group: Group, factors: Floats) -> None:
+def rescale(group: ChannelGroup, factors: Floats) -> None:
     """Multiplies the channels of a group's tensors; the network's result stays the same, but for a bound."""
     for maker in group.makers:
         maker.scale_outputs(factors)
@@ -217,7 +217,7 @@ _PASSING: Final = (
 )
 
 
-def groups(model: "keras.Model", layers: Sequence[Affine]) -> list[Group]:
+def groups(model: "keras.Model", layers: Sequence[Affine]) -> list[ChannelGroup]:
     """The groups of a flat network whose channels can be scaled: what else takes part in them lets scales pass.
 
     Args:
@@ -233,7 +233,7 @@ def groups(model: "keras.Model", layers: Sequence[Affine]) -> list[Group]:
 
     by_layer = {id(one.layer): one for one in layers}
     norms = {id(one.norm): one for one in layers if one.norm is not None}
-    found: dict[Any, Group] = {}
+    found: dict[Any, ChannelGroup] = {}
     touched: list[tuple[Any, str, Any]] = [(model.input, "fixed", None), (model.output, "fixed", None)]
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
@@ -257,7 +257,7 @@ def groups(model: "keras.Model", layers: Sequence[Affine]) -> list[Group]:
             touched.append((layer.output, "bound", bound))
     fixed = set()
     for tensor, role, value in touched:
-        group = found.setdefault(root(tensor), Group())
+        group = found.setdefault(root(tensor), ChannelGroup())
         if role == "fixed":
             fixed.add(root(tensor))
         elif role == "made":

@@ -12,7 +12,7 @@ from edge_convert.tflite.graph import Tensor
 from edge_convert.tflite.inspection import FileInspection
 from edge_convert.tflite.metadata_reader import TensorDescription
 from edge_core.artifact.card import ModelCard
-from edge_device.tables import Column, print_table, terminal
+from edge_device.command_line.tables import Column, print_table, terminal
 
 if TYPE_CHECKING:  # they need TensorFlow, which to inspect a file does not
     from edge_convert.gate.candidate import Candidate, Exported

@@ -99,13 +99,13 @@ def _changed(comparison: Comparison, spec: InputSpec) -> Html:
     )
 
 
-def _pictures(changed: Sequence[Changed], spec: InputSpec) -> Iterator[page.Picture]:
+def _pictures(changed: Sequence[Changed], spec: InputSpec) -> Iterator[page.GalleryPicture]:
     for item in changed:
         try:
             pixels = preprocess(read_picture(item.path, levels=spec.levels), replace(spec, color_order="BGR"))
         except PictureError:  # gone since it was scored
             continue
-        yield page.Picture(
+        yield page.GalleryPicture(
             encode_jpeg(pixels, 88),
             page.lines(
                 f"labelled {item.label}",

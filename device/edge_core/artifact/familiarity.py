@@ -136,7 +136,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Header:
+class DetectorHeader:
     """The JSON of a detector.
 
     Attributes:
@@ -160,7 +160,7 @@ class Header:
 class Detector:
     """What tells the known from the foreign; `edge_convert.foreign` fits one."""
 
-    header: Header
+    header: DetectorHeader
     terms: tuple[Term, ...]
 
     @property
@@ -200,7 +200,7 @@ def parse_detector(data: bytes) -> Detector:
         raise ModelFormatError(f"its {FAMILIARITY_FILE} is damaged, or of a newer edge-mobilenet; export it again")
     text, _, arrays = data[len(_FORMAT) :].partition(b"\n")
     try:
-        header = from_fields(Header, json.loads(text))
+        header = from_fields(DetectorHeader, json.loads(text))
         _check(header)
         return Detector(header, tuple(_terms(header, arrays)))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -223,7 +223,7 @@ def read_detector(path: Path) -> Detector | None:
         raise ModelFormatError(f"{path}: {error}") from error
 
 
-def _check(header: Header) -> None:
+def _check(header: DetectorHeader) -> None:
     """Refuses what no detector has.
 
     Raises:
@@ -245,7 +245,7 @@ def _check(header: Header) -> None:
         raise ValueError("a familiarity that is not between 0 and 1")
 
 
-def _terms(header: Header, arrays: bytes) -> "list[Term]":
+def _terms(header: DetectorHeader, arrays: bytes) -> "list[Term]":
     terms, start = [], 0
     for shape in header.terms:
         width = header.layers[shape.layer].width

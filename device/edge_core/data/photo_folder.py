@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final, Generic, Literal, TypeVar
 
 from edge_core.errors import DatasetError, PictureError
-from edge_core.image_header import format_of
 from edge_core.images import Levels, decode_picture
+from edge_core.images.image_header import format_of
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 

@@ -2,8 +2,14 @@
 
 from typing import Final
 
-from edge_device.cli import doctor, images, install_check, live, service, show, verify
-from edge_device.console import command_line
+from edge_device.cli import doctor_command as doctor
+from edge_device.cli import images_command as images
+from edge_device.cli import install_check_command as install_check
+from edge_device.cli import live_command as live
+from edge_device.cli import service_command as service
+from edge_device.cli import show_command as show
+from edge_device.cli import verify_command as verify
+from edge_device.command_line.console import command_line
 
 _OWN_HELP: Final = {"ignore_unknown_options": True, "help_option_names": list[str]()}
 """For commands that are only listed here and parse their words themselves."""

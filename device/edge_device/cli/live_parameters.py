@@ -7,7 +7,7 @@ from typing import Annotated, Final, cast
 
 import typer
 
-from edge_device.console import Debug, Json
+from edge_device.command_line.console import Debug, Json
 from edge_device.live.options import Described, LiveOptions, described, groups
 
 MANY: Final = tuple[str, ...]

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from shlex import quote
 
+from edge_device.command_line.next_step import say_next
 from edge_device.doctor.examine import EXAMINATIONS, examine
 from edge_device.doctor.findings import Report
 from edge_device.interrupts import end_on_signals
-from edge_device.next_step import say_next
 
 QUIET_S = 2.0
 """What is done sooner needs no progress."""

@@ -37,7 +37,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Group:
+class OptionGroup:
     """How a group of options is offered to a person.
 
     Attributes:
@@ -68,7 +68,7 @@ def groups() -> Iterator[tuple[str, str, type]]:
     """The groups of `LiveOptions` in the order in which help texts show them: name of the field, heading, class."""
     for name, hint in get_type_hints(LiveOptions, include_extras=True).items():
         for one in getattr(hint, "__metadata__", ()):
-            if isinstance(one, Group):
+            if isinstance(one, OptionGroup):
                 yield name, one.title, hint.__origin__
 
 
@@ -216,7 +216,7 @@ class LiveOptions:
     """
 
     file: Path
-    source: Annotated[SourceOptions, Group("Source")] = field(default_factory=SourceOptions)
-    model: Annotated[ModelOptions, Group("Model")] = field(default_factory=ModelOptions)
-    decisions: Annotated[DecisionOptions, Group("Decisions")] = field(default_factory=DecisionOptions)
-    sinks: Annotated[SinkOptions, Group("Where results go")] = field(default_factory=SinkOptions)
+    source: Annotated[SourceOptions, OptionGroup("Source")] = field(default_factory=SourceOptions)
+    model: Annotated[ModelOptions, OptionGroup("Model")] = field(default_factory=ModelOptions)
+    decisions: Annotated[DecisionOptions, OptionGroup("Decisions")] = field(default_factory=DecisionOptions)
+    sinks: Annotated[SinkOptions, OptionGroup("Where results go")] = field(default_factory=SinkOptions)

@@ -10,7 +10,7 @@ from typing import Final
 
 from edge_core.errors import CheckFailedError, ModelFormatError, SettingsError
 from edge_core.preprocess import InputSpec
-from edge_device.console import extra_needed, say
+from edge_device.command_line.console import extra_needed, say
 from edge_device.frames.motion import MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, covering, parse_region, parse_zones
 from edge_device.inference.accelerator import open_classifier, parse_device

@@ -13,7 +13,7 @@ from typing import IO, ClassVar, Final, Literal
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
-from edge_device.console import say
+from edge_device.command_line.console import say
 from edge_device.results import Event
 from edge_device.sinks.sink import Refused, Sink
 

@@ -18,7 +18,7 @@ from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError, SettingsError
 from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
-from edge_device.console import say
+from edge_device.command_line.console import say
 from edge_device.frames.regions import Region
 from edge_device.sinks.drawing import DrawingSink
 from edge_device.sources import SourceFrame

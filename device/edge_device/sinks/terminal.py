@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from edge_core.artifact.card import ModelCard
-from edge_device.console import say
+from edge_device.command_line.console import say
 from edge_device.notices import Notice
 from edge_device.results import UNKNOWN, Event, FrameResult, Prediction, Status
 from edge_device.sinks.sink import Sink
@@ -49,7 +49,7 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-class Rate:
+class FrameRate:
     """Frames a second over the last five seconds of frames, by when they were taken."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Lines(_Printing):
 
     def __init__(self, closed: Closed = lambda: None) -> None:
         super().__init__(closed)
-        self._rate = Rate()
+        self._rate = FrameRate()
 
     def frame(self, result: FrameResult) -> None:
         took, fps = result.latency, self._rate.add(result)

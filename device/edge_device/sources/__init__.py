@@ -13,8 +13,8 @@ from pathlib import Path
 
 from edge_core.data.photo_folder import HEAD_BYTES
 from edge_core.errors import SettingsError, SourceError
-from edge_core.image_header import format_of
 from edge_core.images import Levels
+from edge_core.images.image_header import format_of
 from edge_device.interrupts import interruptible
 from edge_device.notices import Notifier, ignore
 from edge_device.sources.fake import FakeCamera, fake_camera

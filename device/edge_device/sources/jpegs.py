@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from edge_core.errors import PictureError, SourceError
-from edge_core.image_header import SCAN
 from edge_core.images import decode_picture, is_cut
+from edge_core.images.image_header import SCAN
 from edge_core.preprocess import Frame
 
 UNREADABLE_IN_A_ROW: Final = 50

@@ -335,7 +335,7 @@ def test_ending_the_command_here_ends_everything_there(sshd: Sshd, number: signa
 import signal, sys
 from edge_bench.remote.remote_board import RemoteBoard
 from edge_bench.remote.connection import SshAddress
-from edge_device.console import one_line_errors
+from edge_device.command_line.console import one_line_errors
 with one_line_errors(), RemoteBoard(SshAddress.parse({sshd.address!r})) as board:
     board.run(["sh", "-c", "trap '' INT TERM HUP; sleep 1000"])
 """

@@ -14,7 +14,7 @@ from edge_bench.render.table import print_report
 from edge_bench.results.report import BenchReport, Failed, Sustained
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
-from edge_device import tables
+from edge_device.command_line import tables
 
 FILES = {"bench.json", "bench.csv", "bench.png", "bench.html"}
 MakeReport = Callable[..., BenchReport]

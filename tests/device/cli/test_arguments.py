@@ -4,9 +4,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edge_device.arguments import expanded, unwrapped
 from edge_device.cli import app
-from edge_device.cli.service import _parsed
+from edge_device.cli.service_command import _parsed
+from edge_device.command_line.arguments import expanded, unwrapped
 
 TINY = "MODEL.tflite"
 

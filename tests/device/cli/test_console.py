@@ -8,8 +8,8 @@ import pytest
 import typer
 
 from edge_core.errors import CheckFailedError, RuntimeMissingError, SourceError
-from edge_device import console
-from edge_device.console import BUG, extra_needed, one_line_errors, say, track
+from edge_device.command_line import console
+from edge_device.command_line.console import BUG, extra_needed, one_line_errors, say, track
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_device.elapsed_line import line
+from edge_device.command_line.elapsed_line import line
 
 HOLDS_THE_LOCK = """
 import ctypes, sys
-from edge_device.console import say, working
+from edge_device.command_line.console import say, working
 with working("Converting"):
     ctypes.PyDLL(None).usleep(int(sys.argv[1]))  # a PyDLL, unlike a CDLL, keeps Python's lock
 say("done")

@@ -18,7 +18,7 @@ def ended(wait: str, number: signal.Signals = signal.SIGINT, prepare: str = "") 
     """What becomes of a command, started with SIGINT ignored, that gets a signal while it waits."""
     program = f"""
 import ctypes, os, queue, signal, subprocess, sys, threading, time
-from edge_device.console import one_line_errors
+from edge_device.command_line.console import one_line_errors
 from edge_device.interrupts import StopRequest, interruptible
 
 def send():

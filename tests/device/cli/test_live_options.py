@@ -18,7 +18,7 @@ from edge_device import (
     SourceOptions,
     run_live,
 )
-from edge_device.cli.live import live
+from edge_device.cli.live_command import live
 from edge_device.cli.live_parameters import options_of
 from edge_device.live.options import described, groups
 from edge_device.notices import Notice

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_device.next_step import say_next, say_next_live
+from edge_device.command_line.next_step import say_next, say_next_live
 
 
 def test_the_next_command_can_be_pasted_and_names_both_kinds_of_camera(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edge_device.console import progress_columns
-from edge_device.tables import Column, print_table
+from edge_device.command_line.console import progress_columns
+from edge_device.command_line.tables import Column, print_table
 
 WIDTHS = (60, 80, 120)
 FIGURES = ("12345.67", "-0.4", "98.1…99.9", "754", "0.31", "123…456", "84.3", "2700", "386")

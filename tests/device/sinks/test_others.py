@@ -32,7 +32,7 @@ from edge_device.sinks.exec import Command, harmless, parse_command, substituted
 from edge_device.sinks.prometheus import Prometheus, parse_listen
 from edge_device.sinks.sink import Later, Refused
 from edge_device.sinks.sink_queue import SinkQueues
-from edge_device.sinks.terminal import Dashboard, JsonConsole, Lines, Rate, console, printable
+from edge_device.sinks.terminal import Dashboard, FrameRate, JsonConsole, Lines, console, printable
 from edge_device.sinks.webhook import Webhook
 from edge_device.sinks.window import Window
 from edge_device.sources import SourceFrame
@@ -167,7 +167,7 @@ def test_no_text_controls_the_terminal(text: str) -> None:
 
 
 def test_the_rate_is_of_frames_and_not_of_zones() -> None:
-    rate = Rate()
+    rate = FrameRate()
     for index in range(10):
         for zone in ("door", "yard"):
             fps = rate.add(result(index, zone=zone))

@@ -30,7 +30,7 @@ from edge_device.results import Decision, Event, FrameResult, Latency, Predictio
 from edge_device.sinks.web import TOKEN_VARIABLE, Address, WebPage, parse_address, read_token
 from edge_device.sinks.web.address import listen, new_token
 from edge_device.sinks.web.feed import Feed, to_json
-from edge_device.sinks.web.picture import Camera
+from edge_device.sinks.web.picture import PictureTaker
 from edge_device.sources import SourceFrame
 
 TOKEN = "correct-horse-battery-staple"
@@ -563,15 +563,15 @@ def test_two_hundred_slow_clients_cost_no_pictures_and_hold_nobody_up(
     monkeypatch: pytest.MonkeyPatch, noise: Frame
 ) -> None:
     taken = 0
-    encode = Camera.take
+    encode = PictureTaker.take
 
-    def counted(camera: Camera, *arguments: Any) -> Any:
+    def counted(camera: PictureTaker, *arguments: Any) -> Any:
         nonlocal taken
         picture = encode(camera, *arguments)
         taken += picture is not None
         return picture
 
-    monkeypatch.setattr(Camera, "take", counted)
+    monkeypatch.setattr(PictureTaker, "take", counted)
     with served(clients=201, stream_fps=1000) as page:
         clients = [slow_client(page) for _ in range(200)]
         index = 0
@@ -732,7 +732,7 @@ class ThreadsReading:
 
 
 def test_pictures_come_no_faster_than_asked_for_and_no_larger(noise: Frame) -> None:
-    camera = Camera(fps=10)
+    camera = PictureTaker(fps=10)
     taken = []
     for index in range(300):  # ten seconds of 30 frames a second
         camera.wanted = True

@@ -13,7 +13,7 @@ import pytest
 from tests.gpu import verify
 
 from edge_core.run_folder import Run
-from edge_device.console import extra_needed
+from edge_device.command_line.console import extra_needed
 from edge_device.doctor import Finding
 from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Probed

@@ -14,7 +14,7 @@ from edge_core.errors import PictureError
 from edge_core.files import require_free, require_writable
 from edge_core.preprocess import InputSpec, parse_levels
 from edge_core.run_folder import read_run
-from edge_device.console import (
+from edge_device.command_line.console import (
     Debug,
     Json,
     command_line,
@@ -27,7 +27,7 @@ from edge_device.console import (
     track,
     working,
 )
-from edge_device.next_step import say_next
+from edge_device.command_line.next_step import say_next
 from edge_train.cli.explain import app as explain
 from edge_train.data.class_balance import headline
 from edge_train.doctor.training_doctor import main as examine_computer

@@ -10,7 +10,7 @@ import typer
 
 from edge_core.files import folder_written_whole, require_free, written_whole
 from edge_core.run_folder import read_run
-from edge_device.console import (
+from edge_device.command_line.console import (
     Debug,
     Json,
     command_line,
@@ -21,7 +21,7 @@ from edge_device.console import (
     track,
     working,
 )
-from edge_device.next_step import say_next
+from edge_device.command_line.next_step import say_next
 
 app = command_line("Show what a trained network looks at.")
 NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")

@@ -9,8 +9,8 @@ from typing import Any
 
 from edge_core.data.photo_folder import HEAD_BYTES, LITTER_REASON, Photo, Unusable, read_photos, without_copies
 from edge_core.errors import DatasetError
-from edge_core.image_header import format_of
 from edge_core.images import is_cut
+from edge_core.images.image_header import format_of
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_train.data.class_balance import imbalance_warning

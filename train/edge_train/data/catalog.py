@@ -12,7 +12,7 @@ from edge_core.progress import Track, silently
 from edge_train.data.download import Place, fetch, unpack
 
 Say = Callable[[str], None]
-"""Takes a line for a person, as `edge_device.console.say` does."""
+"""Takes a line for a person, as `edge_device.command_line.console.say` does."""
 
 ABOUT_FILE: Final = "ABOUT.txt"
 

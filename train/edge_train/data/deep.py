@@ -7,8 +7,8 @@ from typing import Final
 
 from edge_core.data.photo_folder import HEAD_BYTES
 from edge_core.errors import PictureError
-from edge_core.image_header import format_of
 from edge_core.images import deep_levels
+from edge_core.images.image_header import format_of
 
 _DEEP_FORMATS: Final = ("PNG", "TIFF", "PNM", "JPEG 2000")
 

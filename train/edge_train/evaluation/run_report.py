@@ -126,7 +126,7 @@ def write_run_report(
         page.section(
             "What training saw",
             page.gallery(
-                page.Picture(_jpeg(pixels), label, f"A training photo of {label}, as augmented")
+                page.GalleryPicture(_jpeg(pixels), label, f"A training photo of {label}, as augmented")
                 for pixels, label in zip(samples, sample_labels, strict=True)
             ),
         ),
@@ -183,7 +183,7 @@ def _write_inspection(inspection: Inspection, found: Found, folder: Path) -> Non
         page.section(
             "Samples",
             page.gallery(
-                page.Picture(_jpeg(pixels), label, f"A photo of {label}")
+                page.GalleryPicture(_jpeg(pixels), label, f"A photo of {label}")
                 for pixels, label in zip(samples, labels, strict=True)
             ),
         ),
@@ -276,7 +276,7 @@ def _mistakes(wrong: Sequence[tuple[Judged, Frame]], evaluation: Evaluation) -> 
     if not wrong:
         return page.paragraph("None that could be shown.")
     return page.gallery(
-        page.Picture(
+        page.GalleryPicture(
             _jpeg(pixels),
             page.lines(
                 f"taken for {item.predicted}, {100 * item.predicted_score:.0f} %",
@@ -339,7 +339,7 @@ def _near(groups: Sequence[NearDuplicates]) -> list[Html]:
     galleries = []
     for group in groups[:NEAR_GROUPS]:
         shown = [
-            page.Picture(
+            page.GalleryPicture(
                 _jpeg(pixels),
                 page.lines(photo.label, split or "not used", photo.path.name),
                 f"A photo of {photo.label}",

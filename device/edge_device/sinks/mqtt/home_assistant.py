@@ -50,7 +50,7 @@ class Topics:
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraDevice:
     """What there is to tell of.
 
     Attributes:
@@ -90,7 +90,7 @@ def words(labels: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def bundle(camera: Camera) -> dict[str, Any]:
+def bundle(camera: CameraDevice) -> dict[str, Any]:
     """The discovery message."""
     device = {
         "identifiers": [camera.identity],
@@ -121,7 +121,7 @@ def without(gone: dict[str, Any], now: dict[str, Any]) -> dict[str, Any] | None:
     return {**now, "components": {**now["components"], **dropped}} if dropped else None
 
 
-def _components(camera: Camera) -> dict[str, Component]:
+def _components(camera: CameraDevice) -> dict[str, Component]:
     topics = camera.topics
     here = {"topic": topics.of("availability")}
     sees = {
@@ -154,7 +154,7 @@ def _components(camera: Camera) -> dict[str, Component]:
     return found | _of_status(camera, of_process)
 
 
-def _of_zone(camera: Camera, zone: str, availability: Component) -> dict[str, Component]:
+def _of_zone(camera: CameraDevice, zone: str, availability: Component) -> dict[str, Component]:
     key = f"zone_{digest(zone, 8)}_" if zone else ""
     common = {"platform": "sensor", "state_topic": camera.topics.state(zone), "expire_after": EXPIRE_S, **availability}
     label = common | {
@@ -175,7 +175,7 @@ def _of_zone(camera: Camera, zone: str, availability: Component) -> dict[str, Co
     return {f"{key}label": label, f"{key}score": score}
 
 
-def _of_status(camera: Camera, availability: Component) -> dict[str, Component]:
+def _of_status(camera: CameraDevice, availability: Component) -> dict[str, Component]:
     topic = camera.topics.of("status")
     common = {"state_topic": topic, "expire_after": EXPIRE_S, "entity_category": "diagnostic", **availability}
     measured = common | {"platform": "sensor", "state_class": "measurement"}
@@ -207,7 +207,7 @@ def _of_status(camera: Camera, availability: Component) -> dict[str, Component]:
     return found
 
 
-def _triggers(camera: Camera) -> dict[str, Component]:
+def _triggers(camera: CameraDevice) -> dict[str, Component]:
     told = [(zone, label, kind) for zone in camera.zones for label in camera.labels for kind in ("entered", "left")]
     if len(told) > TRIGGERS:
         return {}

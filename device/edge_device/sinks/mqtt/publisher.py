@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Final, Literal
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
-from edge_device.console import extra_needed
+from edge_device.command_line.console import extra_needed
 from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.mqtt.broker import (
@@ -38,7 +38,7 @@ from edge_device.sinks.mqtt.broker import (
     why_no_connection,
     why_refused,
 )
-from edge_device.sinks.mqtt.home_assistant import NOTHING, Camera, Topics, bundle, without, words
+from edge_device.sinks.mqtt.home_assistant import NOTHING, CameraDevice, Topics, bundle, without, words
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.picture import page_jpeg
 
@@ -311,7 +311,7 @@ class Mqtt(Sink):
         status = self._status
         backbone = self._card.backbone
         return bundle(
-            Camera(
+            CameraDevice(
                 identity=self.identity,
                 topics=self._topics,
                 zones=self._zones,

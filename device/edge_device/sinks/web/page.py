@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.parse import quote
 
 from edge_core.artifact.card import ModelCard
-from edge_device.console import extra_needed, say
+from edge_device.command_line.console import extra_needed, say
 from edge_device.frames.regions import WHOLE, Region
 from edge_device.inference.card_rows import card_rows
 from edge_device.notices import Notice
@@ -14,7 +14,7 @@ from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import Address, check_token, is_loopback, listen, new_token, reachable_host
 from edge_device.sinks.web.feed import Feed
-from edge_device.sinks.web.picture import Camera
+from edge_device.sinks.web.picture import PictureTaker
 
 if TYPE_CHECKING:
     from edge_device.sinks.web.site import Site
@@ -65,7 +65,7 @@ class WebPage(Sink):
         self._token = None if token is None else check_token(token, "the live page")
         boxes = {name: (zone.x, zone.y, zone.width, zone.height) for name, zone in zones.items() if zone != WHOLE}
         self._feed = Feed(boxes, health_s)
-        self._camera = Camera(stream_fps)
+        self._camera = PictureTaker(stream_fps)
         self._root, self._frame = root, frame
         self._site: Site | None = None
 

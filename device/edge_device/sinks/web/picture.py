@@ -16,14 +16,14 @@ QUALITY: Final = 75
 
 
 @dataclass(frozen=True)
-class Picture:
+class JpegPicture:
     """A JPEG and when its frame was taken, by `time.monotonic`."""
 
     jpeg: bytes
     taken_s: float
 
 
-class Camera:
+class PictureTaker:
     """Takes pictures of frames: each once, at most `fps` a second, and only when somebody waits for one.
 
     Attributes:
@@ -36,14 +36,14 @@ class Camera:
         self._due_s = 0.0
         self._last: tuple[int, float] | None = None
 
-    def take(self, frame: SourceFrame, now_s: float) -> Picture | None:
+    def take(self, frame: SourceFrame, now_s: float) -> JpegPicture | None:
         """A picture of `frame`, or None if nobody waits, it is too early, or this frame was taken already."""
         this = (frame.index, frame.taken_s)  # every zone comes with the same frame
         if not self.wanted or now_s < self._due_s or this == self._last:
             return None
         self.wanted, self._last = False, this
         self._due_s = max(self._due_s, now_s - self._pause_s) + self._pause_s
-        return Picture(page_jpeg(frame.image), frame.taken_s)
+        return JpegPicture(page_jpeg(frame.image), frame.taken_s)
 
 
 def page_jpeg(image: Frame) -> bytes:

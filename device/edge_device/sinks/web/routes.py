@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from edge_device.sinks.web.feed import Feed, to_json
-from edge_device.sinks.web.picture import Camera, Picture
+from edge_device.sinks.web.picture import JpegPicture, PictureTaker
 
 T = TypeVar("T")
 
@@ -80,9 +80,9 @@ class Streams:
         pictures, updates: the newest.
     """
 
-    def __init__(self, feed: Feed, camera: Camera, clients: int) -> None:
+    def __init__(self, feed: Feed, camera: PictureTaker, clients: int) -> None:
         """Offers what `feed` knows and `camera` takes, to `clients` at most of each kind."""
-        self.pictures, self.updates = Newest[Picture](), Newest[Update]()
+        self.pictures, self.updates = Newest[JpegPicture](), Newest[Update]()
         self._feed, self._camera, self._clients = feed, camera, clients
         self._open = {"pictures": 0, "updates": 0}
 
@@ -102,7 +102,7 @@ class Streams:
             told, told_s = latest, now_s
             self.updates.put(Update(_message("results", self._feed.results(now_s)), state, latest[1]))
 
-    async def next_picture(self, number: int) -> Picture:
+    async def next_picture(self, number: int) -> JpegPicture:
         self._camera.wanted = True
         return await self.pictures.after(number)
 

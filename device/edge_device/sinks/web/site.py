@@ -5,7 +5,7 @@ import socket
 from edge_device.sinks.web.address import is_loopback
 from edge_device.sinks.web.feed import Feed
 from edge_device.sinks.web.guard import AT_THE_ROOT, Guard, Place
-from edge_device.sinks.web.picture import Camera, Picture
+from edge_device.sinks.web.picture import JpegPicture, PictureTaker
 from edge_device.sinks.web.routes import Streams, build_app
 from edge_device.sinks.web.server import Server
 
@@ -18,7 +18,7 @@ class Site:
         listener: socket.socket,
         host: str,
         feed: Feed,
-        camera: Camera,
+        camera: PictureTaker,
         *,
         token: str | None,
         clients: int,
@@ -45,7 +45,7 @@ class Site:
     def alive(self) -> bool:
         return self._server.alive
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: JpegPicture) -> None:
         """Sends a picture to all who wait for one; called from any thread."""
         self._server.call(self._streams.pictures.put, picture)
 

@@ -6,9 +6,9 @@ from shlex import quote
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import read_card
 from edge_device.cli.parameters import Model
-from edge_device.console import Debug, Json, one_line_errors
+from edge_device.command_line.console import Debug, Json, one_line_errors
+from edge_device.command_line.next_step import say_next
 from edge_device.inference.card_rows import card_rows
-from edge_device.next_step import say_next
 
 
 def show(model: Model, as_json: Json = False, debug: Debug = False) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from edge_core.errors import PictureError
-from edge_core.image_header import SCAN, Header, format_of, jpeg_segments, read_header
+from edge_core.images.image_header import SCAN, ImageHeader, format_of, jpeg_segments, read_header
 from edge_core.native_stderr import without_lines
 from edge_core.preprocess import Frame
 
@@ -96,7 +96,7 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels = No
     return _decode_by_opencv(data, header, covering, levels)
 
 
-def _decode_by_opencv(data: bytes, header: Header, covering: int | None, levels: Levels) -> Frame:
+def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, levels: Levels) -> Frame:
     factor = _shrink(header, covering)
     mode = _REDUCED[factor]
     if header.kind == "AVIF":
@@ -204,7 +204,7 @@ def _last_scan(data: bytes) -> bool:
     return all(len(refined.get(component, ())) == 64 for component in components)
 
 
-def _shrink(header: Header, covering: int | None) -> int:
+def _shrink(header: ImageHeader, covering: int | None) -> int:
     """By how much to shrink while decoding: 1, and for JPEGs also 2, 4 and 8.
 
     The largest that leaves the shorter side `covering` pixels or more, and no less than memory asks for.
@@ -226,7 +226,7 @@ def _shrink(header: Header, covering: int | None) -> int:
     return max(wanted, default=fitting[0])
 
 
-def _decode_by_pillow(data: bytes, header: Header) -> Frame:
+def _decode_by_pillow(data: bytes, header: ImageHeader) -> Frame:
     """What OpenCV has no decoder for, by Pillow's plug-ins, which turn a HEIC by its own turns.
 
     Raises:
@@ -246,7 +246,7 @@ def _decode_by_pillow(data: bytes, header: Header) -> Frame:
     try:
         with Image.open(BytesIO(data)) as picture:  # reads the header only
             if picture.width * picture.height > MAX_PIXELS:
-                _shrink(Header(header.kind, picture.width, picture.height), None)
+                _shrink(ImageHeader(header.kind, picture.width, picture.height), None)
             upright = ImageOps.exif_transpose(picture).convert("RGB")
     except PictureError:
         raise

@@ -3,7 +3,7 @@
 import threading
 
 from edge_device.cli.live_parameters import command_of
-from edge_device.console import one_line_errors, say
+from edge_device.command_line.console import one_line_errors, say
 from edge_device.live.options import LiveOptions
 from edge_device.notices import Notice
 from edge_device.sinks.terminal import console, notice_line

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from edge_core.errors import CheckFailedError
-from edge_device.arguments import Commands, refuse_repeated
-from edge_device.cli.live import live
-from edge_device.console import Debug, Json, one_line_errors, say
-from edge_device.next_step import as_root, say_next
+from edge_device.cli.live_command import live
+from edge_device.command_line.arguments import Commands, refuse_repeated
+from edge_device.command_line.console import Debug, Json, one_line_errors, say
+from edge_device.command_line.next_step import as_root, say_next
 from edge_device.system import unit_file as service
 
 app = typer.Typer(

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from edge_core.errors import RuntimeMissingError
-from edge_device.console import one_line_errors
+from edge_device.command_line.console import one_line_errors
 
 COMMANDS: Final = "edge_mobilenet.run_commands"
 """Group of entry points: commands of `edge-run` that packages above this one have, each a Typer application."""

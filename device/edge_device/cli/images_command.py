@@ -9,11 +9,11 @@ import typer
 from edge_core.artifact.familiarity import FAMILIAR
 from edge_core.errors import PictureError
 from edge_device.cli.parameters import Device, Model, Runtime, Threads
-from edge_device.console import Debug, Json, one_line_errors, say
+from edge_device.command_line.console import Debug, Json, one_line_errors, say
+from edge_device.command_line.next_step import say_next_live
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.classifier import SOFTMAX_ONLY
 from edge_device.inference.streaming import classify_stream
-from edge_device.next_step import say_next_live
 from edge_device.results import FrameResult
 from edge_device.sinks.terminal import said
 from edge_device.sources import Pictures

@@ -8,11 +8,11 @@ import typer
 
 from edge_core.errors import CheckFailedError
 from edge_device.cli.parameters import Device, Model, Runtime, Threads
-from edge_device.console import Debug, Json, extra_needed, one_line_errors
+from edge_device.command_line.console import Debug, Json, extra_needed, one_line_errors
+from edge_device.command_line.next_step import say_next_live
 from edge_device.inference.accelerator import parse_device
 from edge_device.inference.verify import Verification
 from edge_device.inference.verify import verify as verify_file
-from edge_device.next_step import say_next_live
 
 
 def verify(

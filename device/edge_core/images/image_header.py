@@ -25,7 +25,7 @@ _HEAD: Final = 64
 
 
 @dataclass(frozen=True)
-class Header:
+class ImageHeader:
     """What the first bytes of a picture say.
 
     Attributes:
@@ -82,15 +82,15 @@ _SIGNATURES: Final = (
 )
 
 
-def read_header(data: bytes) -> Header | None:
+def read_header(data: bytes) -> ImageHeader | None:
     """Reads the header of a picture; None for bytes that are no picture. Damaged ones have a width and height of 0."""
     kind = format_of(data[:_HEAD])
     if kind in ("", "video"):
         return None
     try:
-        return _READERS[kind](data) if kind in _READERS else Header(kind)
+        return _READERS[kind](data) if kind in _READERS else ImageHeader(kind)
     except (struct.error, IndexError):
-        return Header(kind)
+        return ImageHeader(kind)
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
@@ -109,53 +109,53 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
         position += 2 + int.from_bytes(data[position + 2 : position + 4])
 
 
-def _jpeg(data: bytes) -> Header:
+def _jpeg(data: bytes) -> ImageHeader:
     for marker, start in jpeg_segments(data):
         if marker in _FRAMES:  # FF, marker, length, precision, then height and width of two bytes each
             precision, height, width = struct.unpack_from(">BHH", data, start + 4)
-            return Header("JPEG", width, height, precision > 8)
-    return Header("JPEG")
+            return ImageHeader("JPEG", width, height, precision > 8)
+    return ImageHeader("JPEG")
 
 
-def _png(data: bytes) -> Header:
+def _png(data: bytes) -> ImageHeader:
     width, height, depth = struct.unpack_from(">IIB", data, 16)
-    return Header("PNG", width, height, depth > 8)
+    return ImageHeader("PNG", width, height, depth > 8)
 
 
-def _gif(data: bytes) -> Header:
-    return Header("GIF", *struct.unpack_from("<HH", data, 6))
+def _gif(data: bytes) -> ImageHeader:
+    return ImageHeader("GIF", *struct.unpack_from("<HH", data, 6))
 
 
-def _bmp(data: bytes) -> Header:
+def _bmp(data: bytes) -> ImageHeader:
     (size,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
-    return Header("BMP", abs(width), abs(height))
+    return ImageHeader("BMP", abs(width), abs(height))
 
 
-def _webp(data: bytes) -> Header:
+def _webp(data: bytes) -> ImageHeader:
     kind = data[12:16]
     if kind == b"VP8X":
         width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
-        return Header("WebP", width, height)
+        return ImageHeader("WebP", width, height)
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
-        return Header("WebP", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+        return ImageHeader("WebP", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
     width, height = struct.unpack_from("<HH", data, 26)
-    return Header("WebP", width & 0x3FFF, height & 0x3FFF)
+    return ImageHeader("WebP", width & 0x3FFF, height & 0x3FFF)
 
 
-def _pnm(data: bytes) -> Header:
+def _pnm(data: bytes) -> ImageHeader:
     found = _PNM.match(data[:4096])
     if not found:
-        return Header("PNM")
+        return ImageHeader("PNM")
     rest = (
         re.match(rb"(?:\s|#[^\n]*\n)*(\d+)", data[found.end() : found.end() + 4096]) if data[1:2] in b"2356" else None
     )
     width, height = (int(number[:12]) for number in found.groups())
-    return Header("PNM", width, height, bool(rest) and int(rest[1][:9]) > 255)  # type: ignore[index]
+    return ImageHeader("PNM", width, height, bool(rest) and int(rest[1][:9]) > 255)  # type: ignore[index]
 
 
-def _tiff(data: bytes) -> Header:
+def _tiff(data: bytes) -> ImageHeader:
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
@@ -169,15 +169,15 @@ def _tiff(data: bytes) -> Header:
             if tag == 258 and number * 2 > (8 if big else 4):
                 (where,) = struct.unpack_from(order + ("Q" if big else "I"), data, where)
             (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, where)
-    return Header("TIFF", sides.get(256, 0), sides.get(257, 0), sides.get(258, 8) > 8)
+    return ImageHeader("TIFF", sides.get(256, 0), sides.get(257, 0), sides.get(258, 8) > 8)
 
 
-def _jpeg_2000(data: bytes) -> Header:
+def _jpeg_2000(data: bytes) -> ImageHeader:
     at = data.find(b"\xff\x4f\xff\x51")
     if at < 0:
-        return Header("JPEG 2000")
+        return ImageHeader("JPEG 2000")
     right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
-    return Header("JPEG 2000", right - left, bottom - top, data[at + 42] & 0x7F > 7)
+    return ImageHeader("JPEG 2000", right - left, bottom - top, data[at + 42] & 0x7F > 7)
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -193,12 +193,12 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
         start += size
 
 
-def _heif(data: bytes) -> Header:
+def _heif(data: bytes) -> ImageHeader:
     """Size and turns of the primary item (ISO/IEC 23008-12, 6.5): the largest `ispe` counts, whatever item it is of."""
     kind = format_of(data[:_HEAD])
     meta = next((box for box in _boxes(data, 0, len(data)) if box[0] == b"meta"), None)
     if meta is None:
-        return Header(kind)
+        return ImageHeader(kind)
     children = {name: (start, end) for name, start, end in _boxes(data, meta[1] + 4, meta[2])}
     inside = {name: (start, end) for name, start, end in _boxes(data, *children.get(b"iprp", (0, 0)))}
     properties = list(_boxes(data, *inside.get(b"ipco", (0, 0))))
@@ -213,7 +213,7 @@ def _heif(data: bytes) -> Header:
             turns.append(data[start] & 3)
         elif name == b"imir":
             turns.append(-1 if data[start] & 1 else -2)
-    return Header(kind, width, height, deep, tuple(turns))
+    return ImageHeader(kind, width, height, deep, tuple(turns))
 
 
 def _primary_item(data: bytes, place: tuple[int, int] | None) -> int:
