@@ -107,6 +107,7 @@ def test_any_bytes_behind_the_first_line_are_refused(data: bytes) -> None:
         {"anomalies": (0.0,), "familiarities": (0.5,)},
         {"familiarities": (0.1, 0.5, 1.0)},
         {"familiarities": (2.0, 0.5, 0.1)},
+        {"familiarities": (1.0, 0.5, 0.0)},
         {"tail": 0.0},
         {"terms": ()},
     ],
