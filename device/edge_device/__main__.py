@@ -2,7 +2,7 @@
 
 import sys
 
-from edge_device.interrupts import end_on_signals
+from edge_device.system.interrupts import end_on_signals
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from edge_core.data.photo_folder import Unusable
 from edge_core.errors import EdgeError, RuntimeMissingError
 from edge_device.command_line.arguments import Commands
 from edge_device.command_line.elapsed_line import elapsed_line
-from edge_device.interrupts import end_on_signals
+from edge_device.system.interrupts import end_on_signals
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from shlex import quote
 from edge_device.command_line.next_step import say_next
 from edge_device.doctor.examine import EXAMINATIONS, examine
 from edge_device.doctor.findings import Report
-from edge_device.interrupts import end_on_signals
+from edge_device.system.interrupts import end_on_signals
 
 QUIET_S = 2.0
 """What is done sooner needs no progress."""

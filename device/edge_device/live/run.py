@@ -17,7 +17,6 @@ from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.classifier import SOFTMAX_ONLY, Classifier
 from edge_device.inference.threads import choose_threads
 from edge_device.inference.verify import verify
-from edge_device.interrupts import StopRequest
 from edge_device.live.decisions import Rule, parse_smoothing, parse_thresholds
 from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.make_sinks import make_sinks, wants_whole_frames
@@ -29,6 +28,7 @@ from edge_device.sinks.sink import Sink
 from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sinks.terminal import notice_line
 from edge_device.sources import CameraMode, Pictures, Source, open_source, parse_controls, redact
+from edge_device.system.interrupts import StopRequest
 
 PAGE_SIDE: Final = 360
 """Of the live page's and of Home Assistant's picture, the shorter side in pixels at least: half of 1280x720, which decodes in half the time."""

@@ -15,7 +15,6 @@ from edge_core.data.photo_folder import HEAD_BYTES
 from edge_core.errors import SettingsError, SourceError
 from edge_core.images import Levels
 from edge_core.images.image_header import format_of
-from edge_device.interrupts import interruptible
 from edge_device.notices import Notifier, ignore
 from edge_device.sources.fake import FakeCamera, fake_camera
 from edge_device.sources.network.addresses import is_address, redact, split_address
@@ -33,6 +32,7 @@ from edge_device.sources.source import (
 from edge_device.sources.stdin import StandardInput
 from edge_device.sources.v4l2 import Camera
 from edge_device.sources.video import Video
+from edge_device.system.interrupts import interruptible
 
 __all__ = [
     "Camera",

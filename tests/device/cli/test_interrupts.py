@@ -1,5 +1,5 @@
 """Signals that come to a thread which is not the main one leave the main one in its system call, as the race does that
-is described in `edge_device.interrupts`; so these tests need no luck."""
+is described in `edge_device.system.interrupts`; so these tests need no luck."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_device.interrupts import StopRequest, end_on_signals, interruptible
+from edge_device.system.interrupts import StopRequest, end_on_signals, interruptible
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -19,7 +19,7 @@ def ended(wait: str, number: signal.Signals = signal.SIGINT, prepare: str = "") 
     program = f"""
 import ctypes, os, queue, signal, subprocess, sys, threading, time
 from edge_device.command_line.console import one_line_errors
-from edge_device.interrupts import StopRequest, interruptible
+from edge_device.system.interrupts import StopRequest, interruptible
 
 def send():
     time.sleep(0.2)
