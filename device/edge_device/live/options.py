@@ -1,4 +1,4 @@
-"""What `edge-run live` can be asked for: one description, for its command line, for scripts, and for whatever reads settings.
+"""What `edge-run live` can be asked for: one description for its command line, for scripts and for what reads settings.
 
 The annotation of each field carries its help text; a front end reads it with `groups` and `described`.
 """
@@ -87,8 +87,8 @@ class SourceOptions:
     source: Annotated[
         str,
         Option(
-            "A camera (0, /dev/video0, picamera, rtsp://…, http://…), a video file, a picture, a folder or pattern "
-            "of pictures, - for JPEGs on standard input, or fake:1280x720@30 to try things out."
+            "Where frames come from: a camera (0, /dev/video0, picamera, rtsp://…, http://…), a video file, a "
+            "picture, a folder or pattern of pictures, - for JPEGs on standard input, or fake:1280x720@30 to try things out."
         ),
     ] = "0"
     width: Annotated[int | None, Option("Requested capture width in pixels.", minimum=1)] = None
@@ -100,18 +100,22 @@ class SourceOptions:
     controls: Annotated[
         tuple[str, ...],
         Option(
-            "Setting of the camera, brightness=120 (USB) or AwbMode=Daylight (picamera). May be repeated; edge-run doctor "
-            "lists what each camera has.",
+            "Setting of the camera, brightness=120 (USB) or AwbMode=Daylight (picamera). May be repeated; edge-run "
+            "doctor lists what each camera has.",
             flag="--control",
             metavar="NAME=VALUE",
         ),
     ] = ()
     tuning_file: Annotated[
-        Path | None, Option("libcamera's tuning file for a Raspberry Pi camera: imx477_noir.json.")
+        Path | None, Option("Tuning file of libcamera for a Raspberry Pi camera: imx477_noir.json.")
     ] = None
-    rotate: Annotated[int, Option("Clockwise: 0, 90, 180 or 270 degrees turn frames upright.")] = 0
+    rotate: Annotated[
+        int, Option("Degrees by which frames are turned clockwise, so that they are upright: 0, 90, 180 or 270.")
+    ] = 0
     mirror: Annotated[bool, Option("Mirror frames left to right.", flag="--mirror")] = False
-    roi: Annotated[str | None, Option("Look at x,y,width,height only: 0.5,0,0.5,1 is the right half.")] = None
+    roi: Annotated[
+        str | None, Option("Classify only this part of the frame, x,y,width,height: 0.5,0,0.5,1 is the right half.")
+    ] = None
     zones: Annotated[
         tuple[str, ...],
         Option("Classify this named part of the frame, door=0,0,0.5,1. May be given more than once.", flag="--zone"),
@@ -120,9 +124,10 @@ class SourceOptions:
     wait: Annotated[bool, Option("Wait for a camera that is not connected yet.", flag="--wait-for-source")] = False
     frames: Annotated[int | None, Option("Stop after this number of frames.", minimum=1)] = None
     max_fps: Annotated[float | None, Option("Largest number of frames to classify in a second.", minimum=0.01)] = None
-    on_motion: Annotated[bool, Option("Classify while something moves, else once a second.", flag="--on-motion")] = (
-        False
-    )
+    on_motion: Annotated[
+        bool,
+        Option("Classify every frame while something moves, and one a second while nothing does.", flag="--on-motion"),
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,12 @@ class ModelOptions:
         str, Option("Number of threads for one inference; auto measures at the start which number is fastest.")
     ] = "auto"
     device: Annotated[str, Option("Device that runs the model: cpu, coral, coral:usb:0 or coral:pci:0.")] = "cpu"
-    fallback: Annotated[Path | None, Option("The file that MODEL was compiled from, while the Coral is away.")] = None
-    key: Annotated[Path | None, Option("Public key that must have signed MODEL and what replaces it.")] = None
+    fallback: Annotated[
+        Path | None, Option("The .tflite that MODEL was compiled from, which the CPU runs while the Coral is away.")
+    ] = None
+    key: Annotated[
+        Path | None, Option("Public key that must have signed MODEL and every file that takes its place.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,9 @@ class DecisionOptions:
         tuple[str, ...],
         Option("Score from which a label is reported: 0.6 for all labels, cat=0.8 for one.", flag="--threshold"),
     ] = ()
-    smoothing: Annotated[str, Option("Smoothing of the scores: over 0.5s, by a vote of 3/5 frames, or none.")] = "0.5s"
+    smoothing: Annotated[
+        str, Option("Smoothing of the scores: over a time (0.5s), by a vote of frames (3/5), or none.")
+    ] = "0.5s"
     familiar: Annotated[
         float,
         Option(
@@ -162,33 +173,43 @@ class DecisionOptions:
 class SinkOptions:
     """Where results go."""
 
-    jsonl: Annotated[Path | None, Option("Append JSON lines to this file; it is rotated.")] = None
+    jsonl: Annotated[Path | None, Option("Append each result to this file as a line of JSON; the file is rotated.")] = (
+        None
+    )
     mqtt: Annotated[
         str | None,
         Option(
-            "mqtt://USER@HOST/PREFIX, mqtts:// with TLS, ws:// or wss:// for WebSockets; Home Assistant discovers "
-            f"it. The password is in {MQTT_PASSWORD}."
+            "Publish to this broker, mqtt://USER@HOST/PREFIX: mqtts:// with TLS, ws:// or wss:// through WebSockets. "
+            f"Home Assistant discovers it. The password is in {MQTT_PASSWORD}."
         ),
     ] = None
-    mqtt_ca: Annotated[Path | None, Option("Certificate of the authority that signed the broker's, PEM.")] = None
-    mqtt_cert: Annotated[Path | None, Option("Client certificate for the broker, PEM.")] = None
-    mqtt_key: Annotated[Path | None, Option("Private key of --mqtt-cert, unless it is in the same file.")] = None
-    mqtt_picture: Annotated[bool, Option("Send the picture of the last event to the broker, too.")] = True
+    mqtt_ca: Annotated[
+        Path | None, Option("Certificate of the authority that signed the broker's certificate, in PEM.")
+    ] = None
+    mqtt_cert: Annotated[Path | None, Option("Client certificate that the broker asks for, in PEM.")] = None
+    mqtt_key: Annotated[Path | None, Option("Private key of --mqtt-cert, where it is in a file of its own.")] = None
+    mqtt_picture: Annotated[bool, Option("Send the picture of the last event to the broker.")] = True
     web: Annotated[
         str | None,
-        Option("[HOST:]PORT of the live page: 8080 for this machine alone, 0.0.0.0:8080 for all who have the token."),
+        Option(
+            "Show the live page at [HOST:]PORT: 8080 for this machine alone, 0.0.0.0:8080 for all who have the token."
+        ),
     ] = None
-    web_root: Annotated[str, Option("Path under which a proxy shows the live page, /cam/.")] = "/"
+    web_root: Annotated[str, Option("Path under which a proxy shows the live page, for example /cam/.")] = "/"
     web_frame: Annotated[
-        str, Option("Origin whose pages may show the live page in a frame, https://home.example:8123.")
+        str, Option("Origin whose pages may show the live page in a frame, for example https://home.example:8123.")
     ] = ""
-    prometheus: Annotated[str | None, Option("[HOST:]PORT of /metrics.")] = None
-    webhook: Annotated[str | None, Option(f"Post each event there; a bearer token is in {WEBHOOK_TOKEN}.")] = None
-    on_event: Annotated[str | None, Option("Run a command for each event, no shell: 'notify-send {label} {kind}'.")] = (
-        None
-    )
-    record: Annotated[Path | None, Option("Annotated video, porch.mp4; a new file every ten minutes.")] = None
-    snapshots: Annotated[Path | None, Option("Keep unsure frames here, to be labelled.")] = None
+    prometheus: Annotated[str | None, Option("Offer figures for Prometheus at [HOST:]PORT, under /metrics.")] = None
+    webhook: Annotated[
+        str | None, Option(f"Post each event to this address as JSON; {WEBHOOK_TOKEN} may hold a bearer token.")
+    ] = None
+    on_event: Annotated[
+        str | None, Option("Run this command for each event, without a shell: 'notify-send {label} {kind}'.")
+    ] = None
+    record: Annotated[
+        Path | None, Option("Record the annotated video, porch.mp4 for example, with a new file every ten minutes.")
+    ] = None
+    snapshots: Annotated[Path | None, Option("Keep unsure frames in this folder, to be labelled.")] = None
     snapshots_foreign: Annotated[
         bool, Option("Keep only frames that are foreign to the model.", flag="--snapshots-foreign")
     ] = False
@@ -196,7 +217,8 @@ class SinkOptions:
     token_file: Annotated[
         Path | None,
         Option(
-            f"Token for --web and --prometheus beyond this machine; else {TOKEN_VARIABLE} has it, or --web makes one."
+            f"File with the token that --web and --prometheus ask for beyond this machine. Default: {TOKEN_VARIABLE} "
+            "has the token, or --web makes one."
         ),
     ] = None
 
