@@ -1,0 +1,75 @@
+"""What a focus is, and what it finds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from edge_core.preprocess import Frame
+from edge_device.frames.regions import Region
+
+MARGIN: Final = 0.15
+"""Ground that is left on each side of a subject, as a share of its longer side."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something in a frame that is classified by itself.
+
+    Attributes:
+        track: Number of the subject, from 1 on; it keeps the number from frame to frame for as long as it is followed.
+        box: Part of the frame that the subject fills.
+        view: Part of the frame that is classified: `regions.cut(frame, subject.view)` gives it to `preprocess`.
+        age_s: Seconds since the subject was found.
+    """
+
+    track: int
+    box: Region
+    view: Region
+    age_s: float = 0.0
+
+
+class Focus(Protocol):
+    """Finds what to classify in the frames of one source.
+
+    focus = MotionFocus()
+    for frame in source:
+        for subject in focus.subjects(frame.image, frame.time_s):
+            scores, _ = classifier.scores(cut(frame.image, subject.view))
+    """
+
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[Subject]:
+        """Takes the next frame in.
+
+        Args:
+            frame: Frame of the source, upright, in full size: uint8, shape (height, width, 3), B, G, R; not changed.
+            taken_s: Time of the frame in seconds, by a clock that does not jump: of a camera `time.monotonic`, of a video
+                its position in it.
+
+        Returns:
+            What to classify in this frame, the one followed for longest first; nothing where nothing is to be seen.
+        """
+        ...
+
+
+def square_around(box: Region, width: int, height: int, margin: float = MARGIN) -> Region:
+    """The smallest square around a box with a margin, moved into the frame where it reaches out.
+
+    Args:
+        box: Part of the frame that a subject fills.
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+        margin: Ground to leave on each side, as a share of the box's longer side.
+
+    Returns:
+        The square as a part of the frame; its side is at most the frame's shorter side.
+    """
+    side = max(box.width * width, box.height * height) * (1 + 2 * margin)
+    side = min(side, width, height)
+    left, wide = _span(box.x + box.width / 2, side / width)
+    top, high = _span(box.y + box.height / 2, side / height)
+    return Region(left, top, wide, high)
+
+
+def _span(middle: float, length: float) -> tuple[float, float]:
+    """Start and length of a stretch around `middle`, moved into 0..1."""
+    return min(max(middle - length / 2, 0.0), 1.0 - length), length
