@@ -7,27 +7,95 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from edge_core.errors import EdgeError, OutputError
 
+_TAIL: Final = 1 << 20
+"""Bytes at the end of a file in which its last line break is looked for."""
+
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Gives a path beside `path` to write a file at; on leaving without an error it replaces `path`.
+
+    Args:
+        path: Name of the file; folders above it are made.
+        durable: Whether the file and its name are on the disk, not in its cache alone, when this returns: a power cut at
+            any moment leaves the old file or the new one, and after this the new one.
 
     Raises:
         OutputError: the folder or the file cannot be written.
     """
     beside = _beside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made = _make_folders(path.parent)
         yield beside
+        if durable:
+            sync(beside)  # first: a file system may bring the name to the disk before the content
         os.replace(beside, path)
+        if durable:
+            for folder in (path.parent, *made):
+                sync(folder)
     except OSError as error:
         raise _as_output_error(path, error) from error
     finally:
         with suppress(OSError):
             beside.unlink()
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content, or the names in a folder, are on the disk."""
+    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Appends a line to a file of lines, on the disk when this returns; half a line that a power cut left goes first.
+
+    Args:
+        path: Name of the file, which is made if it is not there; its folder is there.
+        line: Text without a line break.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    try:
+        new = not path.exists()
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            cut_half_line(file)
+            size = os.fstat(file).st_size
+            try:
+                write_all(file, line.encode(errors="backslashreplace") + b"\n")
+                os.fsync(file)
+            except OSError:
+                os.ftruncate(file, size)
+                raise
+        finally:
+            os.close(file)
+        if new:
+            sync(path.parent)
+    except OSError as error:
+        raise _as_output_error(path, error) from error
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Writes all bytes to a descriptor; a disk that is nearly full takes what still fits, and fails at the rest."""
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def cut_half_line(file: int) -> None:
+    """Removes what is behind the last line break of a file, which a power cut leaves; `file` is open for both."""
+    size = os.fstat(file).st_size
+    start = max(0, size - _TAIL)
+    tail = os.pread(file, _TAIL, start)
+    if tail and not tail.endswith(b"\n"):
+        os.ftruncate(file, start + tail.rfind(b"\n") + 1)
 
 
 @contextmanager
@@ -107,6 +175,20 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
     except OSError as error:
         reason = "it is no folder" if isinstance(error, NotADirectoryError) else error.strerror or error
         raise OutputError(f"{path} cannot be written: {above}: {reason}; choose another place") from error
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Makes a folder and those above it; returns the folders that have got a new entry by that."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [one.parent for one in missing]
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what `written_whole` was writing in a folder when the power failed; nobody may be writing there now."""
+    for path in folder.glob(".*-????????.tmp*"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _beside(path: Path) -> Path:

@@ -51,6 +51,7 @@ MOVED: Final = {
     "edge_device.sinks.command": "edge_device.sinks.exec",
     "edge_device.sinks.console": "edge_device.sinks.terminal",
     "edge_device.sinks.outlet": "edge_device.sinks.sink_queue",
+    "edge_device.sinks.snapshots": "edge_device.sinks.inbox.snapshots",
     "edge_device.sinks.video": "edge_device.sinks.recording",
     "edge_device.sources.addresses": "edge_device.sources.network.addresses",
     "edge_device.swap": "edge_device.live.model_watcher",

@@ -38,13 +38,13 @@ from edge_device.notices import Notice
 from edge_device.results import Status
 from edge_device.sinks import Sink
 from edge_device.sinks.exec import Command
+from edge_device.sinks.inbox.snapshots import Snapshots
 from edge_device.sinks.jsonl import JsonLines
 from edge_device.sinks.mqtt.broker import parse_broker
 from edge_device.sinks.mqtt.publisher import Mqtt
 from edge_device.sinks.prometheus import Prometheus
 from edge_device.sinks.recording import Recording
 from edge_device.sinks.sink_queue import SinkQueues
-from edge_device.sinks.snapshots import Snapshots
 from edge_device.sinks.terminal import JsonConsole
 from edge_device.sinks.web import Address, WebPage
 from edge_device.sinks.webhook import Webhook

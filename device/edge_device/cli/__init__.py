@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from edge_device.cli import collect_command as collect
 from edge_device.cli import doctor_command as doctor
 from edge_device.cli import images_command as images
 from edge_device.cli import install_check_command as install_check
@@ -19,6 +20,7 @@ app = command_line(
 )
 app.command()(images.images)
 app.command("live")(live.live)
+app.command()(collect.collect)
 app.command()(show.show)
 app.command()(verify.verify)
 app.add_typer(service.app, name="service")

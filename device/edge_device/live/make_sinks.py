@@ -123,7 +123,7 @@ def _recording(options: SinkOptions, regions: Mapping[str, Region]) -> Sink | No
 def _snapshots(options: SinkOptions, regions: Mapping[str, Region]) -> Sink | None:
     if options.snapshots is None:
         return None
-    from edge_device.sinks.snapshots import Snapshots
+    from edge_device.sinks.inbox.snapshots import Snapshots
 
     return Snapshots(options.snapshots, regions, foreign_only=options.snapshots_foreign)
 

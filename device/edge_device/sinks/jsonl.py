@@ -7,13 +7,11 @@ from pathlib import Path
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError
+from edge_core.files import cut_half_line, write_all
 from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.terminal import json_line
-
-_TAIL: int = 1 << 20
-"""Bytes at the end of a file in which its last line break is looked for."""
 
 _OURS = (b'{"source"', b'{"type"')
 """How each of our lines begins; the end of no other file is cut."""
@@ -84,10 +82,7 @@ class JsonLines(Sink):
             if status.st_size:
                 if not os.pread(file, 16, 0).startswith(_OURS):
                     raise OutputError(f"{self._path} holds something else than results; choose another name")
-                start = max(0, status.st_size - _TAIL)
-                tail = os.pread(file, _TAIL, start)
-                if not tail.endswith(b"\n"):
-                    os.ftruncate(file, start + tail.rfind(b"\n") + 1)
+                cut_half_line(file)
         except BaseException:
             os.close(file)
             raise
@@ -102,8 +97,7 @@ class JsonLines(Sink):
             self._rotate()
             file, size = self._open(), 0
         try:
-            while data:  # a disk takes what still fits, and fails at the rest
-                data = data[os.write(file, data) :]
+            write_all(file, data)
             if to_disk:
                 os.fsync(file)
         except OSError:

@@ -24,10 +24,11 @@ from edge_device.frames.regions import Region
 from edge_device.notices import Notice
 from edge_device.results import Decision, Event, FrameResult, Latency, Prediction, Status
 from edge_device.sinks import recording as video_module
+from edge_device.sinks.inbox.folder_names import folder_name
+from edge_device.sinks.inbox.snapshots import Snapshots
 from edge_device.sinks.jsonl import JsonLines
 from edge_device.sinks.recording import Recording
 from edge_device.sinks.sink_queue import SinkQueues
-from edge_device.sinks.snapshots import Snapshots, folder_name
 from edge_device.sources import SourceFrame
 
 from ...browser import Browser

@@ -11,12 +11,12 @@ from PIL import Image
 
 from edge_core.data.photo_folder import Photo, find_photos, identify_photos, read_photos, split_photos
 from edge_core.errors import SettingsError
+from edge_core.images.likeness import sketch
 from edge_core.preprocess import Frame, InputSpec
 from edge_core.run_folder import read_held_out, read_run
 from edge_core.statistics import accuracy, effective_count
 from edge_train.data.dataset import PhotoSet, open_photos
 from edge_train.data.groups import SAME_SECOND, Grouped, group_photos, leaks, taken_at
-from edge_train.data.near_duplicates import sketch
 from edge_train.evaluation.evaluate import evaluate
 from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_core.images.likeness import SIDE, difference, sketch
 from edge_core.preprocess import Frame
 from edge_train.data import near_duplicates as look_alikes
-from edge_train.data.near_duplicates import SIDE, difference, look_alike_groups, sketch
+from edge_train.data.near_duplicates import look_alike_groups
 
 
 def scene(seed: int, height: int = 240, width: int = 320) -> Frame:

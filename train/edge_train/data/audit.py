@@ -11,12 +11,13 @@ from edge_core.data.photo_folder import HEAD_BYTES, LITTER_REASON, Photo, Unusab
 from edge_core.errors import DatasetError
 from edge_core.images import is_cut
 from edge_core.images.image_header import format_of
+from edge_core.images.likeness import Sketch, sketch
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_train.data.class_balance import imbalance_warning
 from edge_train.data.dataset import CUT_JPEGS, Found, divide
 from edge_train.data.deep import DeepPhotos, find_deep_photos
-from edge_train.data.near_duplicates import Sketch, look_alike_groups, sketch
+from edge_train.data.near_duplicates import look_alike_groups
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from edge_core.data.photo_folder import (
 from edge_core.data.photo_list import read_list
 from edge_core.errors import CardError, DatasetError
 from edge_core.images import is_cut
+from edge_core.images.likeness import Sketch, sketch
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_core.statistics import effective_count
@@ -33,7 +34,6 @@ from edge_train.data import signs, tfds
 from edge_train.data.archives import is_archive, unpack
 from edge_train.data.catalog import NAMED_SETS, Say, obtain
 from edge_train.data.groups import Grouped, group_photos, leaks, taken_at
-from edge_train.data.near_duplicates import Sketch, sketch
 
 SIGNS: Final = "signs"
 """Name of the built-in dataset."""

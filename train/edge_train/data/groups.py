@@ -21,8 +21,9 @@ from scipy.sparse.csgraph import connected_components
 
 from edge_core.data.photo_folder import Photo, Split
 from edge_core.errors import SettingsError
+from edge_core.images.likeness import Sketch
 from edge_core.progress import Track, silently
-from edge_train.data.near_duplicates import Sketch, look_alike_groups
+from edge_train.data.near_duplicates import look_alike_groups
 
 Link = tuple[int, int]
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from edge_core.artifact.card import ModelCard
 from edge_core.data.photo_folder import NEGATIVES_FOLDER
@@ -18,11 +17,10 @@ from edge_core.errors import OutputError
 from edge_core.files import written_whole
 from edge_core.images import encode_jpeg
 from edge_device.frames.regions import WHOLE, Region, cut
-from edge_device.results import UNKNOWN, FrameResult
+from edge_device.results import FrameResult
+from edge_device.sinks.inbox.collection import JPEG_QUALITY
+from edge_device.sinks.inbox.folder_names import folder_name
 from edge_device.sinks.sink import Sink
-
-QUALITY: Final = 95
-"""Of the JPEG: these pictures are for training."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ class Snapshots(Sink):
         name = self._folder / label / f"{taken:%Y%m%dT%H%M%S.%f}Z{zone}"
         told: dict[str, Any] = {"folder": label, "reason": reason, "taken": taken.isoformat(), **result.to_json()}
         text = json.dumps(told, ensure_ascii=False, indent=2) + "\n"
-        picture = encode_jpeg(cut(result.frame.image, self._regions.get(result.zone, WHOLE)), QUALITY)
+        picture = encode_jpeg(cut(result.frame.image, self._regions.get(result.zone, WHOLE)), JPEG_QUALITY)
         # The .json first: without it a picture would count as somebody's own, and stay for ever.
         for suffix, data in ((".json", text.encode(errors="backslashreplace")), (".jpg", picture)):
             with written_whole(name.with_name(name.name + suffix)) as beside:
@@ -158,10 +156,3 @@ def _ours(folder: Path) -> list[Kept]:
             else:
                 found.append(Kept(path.with_suffix(""), path.stat().st_size + picture.stat().st_size))
     return found
-
-
-def folder_name(label: str) -> str:
-    """A label as the name of a folder: no path, not hidden, not too long for a file system."""
-    name = re.sub(r"[/\\\0-\x1f\x7f]", "_", label).strip()
-    name = re.sub(r"^\.", "_", name) or UNKNOWN
-    return name.encode(errors="replace")[:200].decode(errors="ignore")
