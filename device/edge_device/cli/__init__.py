@@ -9,6 +9,7 @@ from edge_device.cli import install_check_command as install_check
 from edge_device.cli import live_command as live
 from edge_device.cli import service_command as service
 from edge_device.cli import show_command as show
+from edge_device.cli import snapshots_command as snapshots
 from edge_device.cli import verify_command as verify
 from edge_device.command_line.console import command_line
 
@@ -24,5 +25,6 @@ app.command()(collect.collect)
 app.command()(show.show)
 app.command()(verify.verify)
 app.add_typer(service.app, name="service")
+app.add_typer(snapshots.app, name="snapshots")
 app.command(context_settings=_OWN_HELP)(doctor.doctor)
 app.command("install-check", context_settings=_OWN_HELP)(install_check.install_check)

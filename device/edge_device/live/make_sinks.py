@@ -4,13 +4,16 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from edge_core.errors import SettingsError
 from edge_device.frames.regions import Region
 from edge_device.live.options import MQTT_PASSWORD, WEBHOOK_TOKEN, SinkOptions
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import read_token
 
 if TYPE_CHECKING:
+    from edge_device.sinks.inbox.snapshots import Snapshots
     from edge_device.sinks.web import WebPage
+    from edge_device.sinks.web.kept import KeptPictures
 
 
 def make_sinks(
@@ -29,9 +32,14 @@ def make_sinks(
         OutputError: The token file cannot be read.
         RuntimeMissingError: A sink needs a package that is not installed.
     """
+    if options.collect and not options.web:
+        raise SettingsError("--collect is for the buttons of the live page: give --web, too, or run edge-run collect")
     token = read_token(options.token_file)
     jsonl = _json_lines(options)
     page = _web_page(options, token, regions)
+    snapshots = _snapshots(options, regions)
+    if page:
+        page.kept = _kept(options, snapshots)
     made = [
         jsonl,
         page,
@@ -40,7 +48,7 @@ def make_sinks(
         _webhook(options),
         _command(options),
         _recording(options, regions),
-        _snapshots(options, regions),
+        snapshots,
         _window(options, regions, closed),
     ]
     return [sink for sink in made if sink]
@@ -48,7 +56,7 @@ def make_sinks(
 
 def wants_whole_frames(options: SinkOptions) -> bool:
     """Whether a sink keeps frames for people or for training, to which frames decoded at a part of their size are no use."""
-    return bool(options.record or options.snapshots or options.window)
+    return bool(options.record or options.snapshots or options.window or options.collect)
 
 
 def _json_lines(options: SinkOptions) -> Sink | None:
@@ -120,7 +128,16 @@ def _recording(options: SinkOptions, regions: Mapping[str, Region]) -> Sink | No
     return Recording(options.record, regions)
 
 
-def _snapshots(options: SinkOptions, regions: Mapping[str, Region]) -> Sink | None:
+def _kept(options: SinkOptions, snapshots: "Snapshots | None") -> "KeptPictures":
+    """What the buttons and routes of the live page fill and fetch."""
+    from edge_device.sinks.inbox.collection import Collection
+    from edge_device.sinks.web.kept import KeptPictures
+
+    collection = Collection(options.collect) if options.collect else None
+    return KeptPictures(collection, snapshots.store if snapshots else None)
+
+
+def _snapshots(options: SinkOptions, regions: Mapping[str, Region]) -> "Snapshots | None":
     if options.snapshots is None:
         return None
     from edge_device.sinks.inbox.snapshots import Snapshots

@@ -213,6 +213,10 @@ class SinkOptions:
     snapshots_foreign: Annotated[
         bool, Option("Keep only frames that are foreign to the model.", flag="--snapshots-foreign")
     ] = False
+    collect: Annotated[
+        Path | None,
+        Option("Photo folder that the buttons of the live page take pictures into, one button for each label."),
+    ] = None
     window: Annotated[bool, Option("Show the frames with their labels in a window.", flag="--window")] = False
     token_file: Annotated[
         Path | None,

@@ -57,7 +57,8 @@ class Collection:
 
     Attributes:
         folder: The class folders are in it.
-        counts: Number of pictures by label.
+        counts: Number of pictures by class folder.
+        asked: Labels that a person has asked a frame for, and that no frame was kept for yet.
     """
 
     def __init__(self, folder: Path, limits: CollectionLimits | None = None) -> None:
@@ -75,7 +76,7 @@ class Collection:
         self.counts: dict[str, int] = {}
         self._bytes = 0
         self._seen: dict[str, Sketch] = {}
-        self._asked: deque[str] = deque(maxlen=8)
+        self.asked: deque[str] = deque(maxlen=8)
         for child in sorted(folder.iterdir()) if folder.is_dir() else ():
             if child.is_dir() and not child.name.startswith("."):
                 remove_unfinished(child)
@@ -130,7 +131,7 @@ class Collection:
 
     def ask(self, label: str) -> None:
         """Has the next frame that `answer` is given kept as a picture of a label; from any thread."""
-        self._asked.append(label)
+        self.asked.append(label)
 
     def answer(self, result: FrameResult) -> str:
         """Keeps a frame for each label that was asked for since the last one.
@@ -142,8 +143,8 @@ class Collection:
             OutputError: A picture cannot be written.
         """
         reason = ""
-        while self._asked:
-            label = self._asked.popleft()
+        while self.asked:
+            label = self.asked.popleft()
             outcome = self.add(result, label)
             if outcome == "alike":
                 reason = f"{label}: the frame shows the same as a picture that is there"

@@ -73,6 +73,7 @@ class Feed:
         self._waits: deque[float] = deque(maxlen=5)
         self._still_s = -math.inf
         self._version = 0
+        self._kept: dict[str, Any] | None = None
 
     def set_model(self, rows: Mapping[str, str]) -> None:
         """Another model: its rows, and no scores of the one before."""
@@ -110,6 +111,12 @@ class Feed:
             if self._status and status.frames_still > self._status[1].frames_still:
                 self._still_s = now_s
             self._status = (now_s, status)
+            self._version += 1
+
+    def set_kept(self, told: dict[str, Any]) -> None:
+        """What the page is told of pictures that a person keeps."""
+        with self._lock:
+            self._kept = told
             self._version += 1
 
     @property
@@ -167,6 +174,7 @@ class Feed:
             "notices": notices,
             "zones": self.boxes,
             "model": model,
+            "kept": self._kept,
         }
 
     def history(self, now_s: float) -> dict[str, list[tuple[float, dict[str, float]]]]:

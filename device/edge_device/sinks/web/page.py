@@ -14,6 +14,7 @@ from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import Address, check_token, is_loopback, listen, new_token, reachable_host
 from edge_device.sinks.web.feed import Feed
+from edge_device.sinks.web.kept import KeptPictures
 from edge_device.sinks.web.picture import PictureTaker
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class WebPage(Sink):
 
     Attributes:
         url: where to look, without the token; empty before `open`.
+        kept: Pictures that a person takes and fetches by the page; to be set before `open`.
     """
 
     name = "web"
@@ -61,6 +63,7 @@ class WebPage(Sink):
             SettingsError: the token is too easily guessed, or no text for a header.
         """
         self.url = ""
+        self.kept: KeptPictures | None = None
         self._address, self._clients = address, clients
         self._token = None if token is None else check_token(token, "the live page")
         boxes = {name: (zone.x, zone.y, zone.width, zone.height) for name, zone in zones.items() if zone != WHOLE}
@@ -77,6 +80,9 @@ class WebPage(Sink):
             OutputError: the address is taken, or not one of this machine.
         """
         self._feed.set_model(card_rows(card))
+        if self.kept:
+            self.kept.labels = card.labels
+            self._feed.set_kept(self.kept.to_json())
         if self._site is None:
             given = self._token is not None
             self._serve()
@@ -89,6 +95,8 @@ class WebPage(Sink):
         picture = self._camera.take(result.frame, now_s)
         if picture and self._site:
             self._site.show(picture)
+        if self.kept and self.kept.answer(result):
+            self._feed.set_kept(self.kept.to_json())
 
     def event(self, event: Event) -> None:
         self._feed.add_event(event)
@@ -129,4 +137,5 @@ class WebPage(Sink):
             token=self._token,
             clients=self._clients,
             place=place,
+            kept=self.kept,
         )

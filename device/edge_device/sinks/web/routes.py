@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -182,8 +182,8 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def build_app(feed: Feed, streams: Streams) -> Starlette:
-    """The routes, without a guard."""
+def build_app(feed: Feed, streams: Streams, further: Sequence[Route] = ()) -> Starlette:
+    """The routes and `further` ones, without a guard."""
 
     def file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
         content = (_STATIC / name).read_bytes()
@@ -230,6 +230,7 @@ def build_app(feed: Feed, streams: Streams) -> Starlette:
             Route("/stream.mjpg", stream),
             Route("/frame.jpg", frame),
             Route("/healthz", healthz),
+            *further,
         ],
         exception_handlers={HTTPException: refused, Exception: refused},
     )

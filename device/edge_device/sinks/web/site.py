@@ -5,6 +5,8 @@ import socket
 from edge_device.sinks.web.address import is_loopback
 from edge_device.sinks.web.feed import Feed
 from edge_device.sinks.web.guard import AT_THE_ROOT, Guard, Place
+from edge_device.sinks.web.kept import KeptPictures
+from edge_device.sinks.web.kept_routes import kept_routes
 from edge_device.sinks.web.picture import JpegPicture, PictureTaker
 from edge_device.sinks.web.routes import Streams, build_app
 from edge_device.sinks.web.server import Server
@@ -23,6 +25,7 @@ class Site:
         token: str | None,
         clients: int,
         place: Place = AT_THE_ROOT,
+        kept: KeptPictures | None = None,
     ) -> None:
         """Starts to serve.
 
@@ -32,10 +35,11 @@ class Site:
             feed, camera: what is shown.
             token: that is asked for; None: none is, which is for loopback alone.
             place: where browsers see it.
+            kept: Pictures that a person takes and fetches by it.
             clients: of each stream, at most.
         """
         self._streams = Streams(feed, camera, clients)
-        self.app = build_app(feed, self._streams)
+        self.app = build_app(feed, self._streams, kept_routes(kept) if kept else ())
         # Beyond loopback the token keeps other sites out, and nobody knows all names of this machine.
         hosts = frozenset({"localhost", host.lower()}) if is_loopback(listener) else None
         guard = Guard(self.app, token=token, hosts=hosts, port=listener.getsockname()[1], place=place)

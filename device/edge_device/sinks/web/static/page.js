@@ -360,6 +360,7 @@ function colouredBy(labels) {
 
 function showState() {
   const { status, events, notices, model } = told.state;
+  showKept(told.state.kept);
   fillPairs($("model"), Object.entries(model));
   fillLog($("events"), events.toReversed().map((event) => [
     event.time,
@@ -416,6 +417,56 @@ function showState() {
   }));
 }
 
+// ---- pictures that a person takes
+
+const HOLD_MS = 500;
+
+async function post(path) {
+  const answer = await fetch(path, { method: "POST", headers: { "X-Requested-By": "live page" } });
+  if (!answer.ok) $("kept-said").textContent = `not taken: the board answers ${answer.status}`;
+  return answer.ok;
+}
+
+function showKept(kept) {
+  const labels = kept?.labels ?? [];
+  $("kept").hidden = !labels.length && !kept?.snapshots;
+  $("kept-how").hidden = !labels.length;
+  $("keep").hidden = !kept?.snapshots;
+  const list = $("labels");
+  while (list.children.length > labels.length) list.lastChild.remove();
+  labels.forEach(({ label, count }, index) => {
+    const button = list.children[index] ?? list.appendChild(newTaker());
+    button.dataset.label = label;
+    button.firstChild.textContent = label === "_nothing" ? "none of these" : label;
+    button.lastChild.textContent = number(count);
+  });
+  if (kept) $("kept-said").textContent = kept.reason;
+}
+
+// Held by a finger, a mouse or a key: one picture at once, then one every HOLD_MS until it is let go.
+function newTaker() {
+  const button = make("button", undefined, { type: "button" });
+  button.append(make("span"), make("span"));
+  let timer = null;
+  const take = () => post(`api/collect?label=${encodeURIComponent(button.dataset.label)}`).catch(letGo);
+  const hold = () => {
+    if (timer !== null) return;
+    button.classList.add("held");
+    timer = setInterval(take, HOLD_MS);
+    take();
+  };
+  const letGo = () => {
+    clearInterval(timer);
+    timer = null;
+    button.classList.remove("held");
+  };
+  button.addEventListener("pointerdown", (event) => { if (event.button === 0) { button.setPointerCapture(event.pointerId); hold(); } });
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture", "blur", "keyup"]) button.addEventListener(end, letGo);
+  button.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") { event.preventDefault(); hold(); } });
+  button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long press on a phone
+  return button;
+}
+
 function fillLog(list, lines) {
   if (!lines.length) return list.replaceChildren(make("li", "none yet"));
   list.replaceChildren(...lines.map(([time, text, level]) => {
@@ -433,6 +484,7 @@ function announce(before, after) {
 }
 
 document.addEventListener("visibilitychange", follow);
+$("keep").addEventListener("click", () => post("api/snapshots").then((kept) => kept && ($("kept-said").textContent = "kept")));
 window.addEventListener("resize", () => { drawPicture(); drawChart(); });
 $("zone").addEventListener("change", drawChart);
 setInterval(() => { showHealth(); drawChart(); }, 500);

@@ -1,0 +1,63 @@
+"""What a person keeps by the live page: frames as training pictures of a label, and snapshots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge_core.data.photo_folder import NEGATIVES_FOLDER
+from edge_device.results import FrameResult
+from edge_device.sinks.inbox.collection import Collection
+from edge_device.sinks.inbox.folder_names import folder_name
+from edge_device.sinks.inbox.snapshot_store import SnapshotStore
+
+
+@dataclass
+class KeptPictures:
+    """What the page's buttons fill.
+
+    Attributes:
+        collection: Class folders; None: the page has no buttons for labels.
+        store: Snapshots; None: none are kept.
+        labels: Labels that have a button, beside the class folders that are there.
+        reason: Why a picture that was asked for was not kept; empty if it was.
+    """
+
+    collection: Collection | None = None
+    store: SnapshotStore | None = None
+    labels: Sequence[str] = ()
+    reason: str = ""
+
+    def offered(self) -> list[str]:
+        """Labels that have a button: the model's, those of other class folders, and `_nothing`."""
+        if self.collection is None:
+            return []
+        named = {folder_name(label) for label in (*self.labels, NEGATIVES_FOLDER)}
+        others = sorted(name for name in list(self.collection.counts) if name not in named)
+        return [*self.labels, *others, NEGATIVES_FOLDER]
+
+    def ask(self, label: str) -> bool:
+        """Has the next frame kept as a picture of a label; returns whether it has a button."""
+        if self.collection is None or label not in self.offered():
+            return False
+        self.collection.ask(label)
+        return True
+
+    def answer(self, result: FrameResult) -> bool:
+        """Keeps a frame for whoever has asked for one; returns whether anything has changed.
+
+        Raises:
+            OutputError: A picture cannot be written.
+        """
+        if self.collection is None or not self.collection.asked:
+            return False
+        self.reason = self.collection.answer(result)
+        return True
+
+    def to_json(self) -> dict[str, Any]:
+        """What the page is told."""
+        counts = self.collection.counts if self.collection else {}
+        return {
+            "labels": [{"label": label, "count": counts.get(folder_name(label), 0)} for label in self.offered()],
+            "reason": self.reason,
+            "snapshots": self.store is not None,
+        }
