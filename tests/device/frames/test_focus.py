@@ -1,10 +1,16 @@
 """What a focus finds in frames, without a model."""
 
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_device.frames.focus import square_around
+from edge_core.preprocess import Frame
+from edge_device.frames.focus import MotionFocus, MotionFocusRule, Subject, square_around
 from edge_device.frames.regions import Region
 
 pytestmark = pytest.mark.timeout(60)
@@ -36,3 +42,167 @@ def test_the_view_of_a_subject_at_the_edge_is_moved_into_the_frame() -> None:
     assert view.x == 0.0
     assert view.width == view.height == pytest.approx(0.2)
     assert view.y == pytest.approx(0.8)
+
+
+SIZE = (180, 320)
+FPS = 12.0
+
+Path = Callable[[float], tuple[float, float] | None]
+"""Middle of a subject as parts of the frame by time in seconds; None: it isn't there."""
+
+
+def ground() -> Frame:
+    """Something still with soft and sharp parts."""
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(60, 190, (9, 16, 3), np.uint8)
+    return np.asarray(cv2.resize(coarse, SIZE[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def looks(seed: int) -> Frame:
+    """A subject: checks of two colors."""
+    colors = np.random.default_rng(seed).integers(0, 256, (2, 3), np.uint8)
+    return np.asarray(np.kron(colors[np.indices((4, 4)).sum(0) % 2], np.ones((12, 12, 1), np.uint8)), np.uint8)
+
+
+NOISE = np.random.default_rng(0).normal(0, 3, (2 * SIZE[0], 2 * SIZE[1], 3)).astype(np.int8)
+
+
+def scene(
+    paths: Sequence[Path], seconds: float, light: Callable[[float], float] = lambda now_s: 1.0
+) -> Iterator[tuple[float, Frame]]:
+    rng = np.random.default_rng(0)
+    still = ground()
+    for number in range(round(seconds * FPS)):
+        now_s = number / FPS
+        frame = still.copy()
+        for seed, path in enumerate(paths):
+            if place := path(now_s):
+                x, y = round(place[0] * SIZE[1]), round(place[1] * SIZE[0])
+                left, right = max(0, x - 24), min(SIZE[1], x + 24)
+                if left < right:
+                    frame[y - 24 : y + 24, left:right] = looks(seed + 7)[:, left - x + 24 : right - x + 24]
+        down, right = rng.integers(0, SIZE)
+        lit = cv2.convertScaleAbs(frame, alpha=light(now_s))
+        noise = NOISE[down : down + SIZE[0], right : right + SIZE[1]]
+        yield now_s, np.asarray(cv2.add(lit, noise, dtype=cv2.CV_8U), np.uint8)
+
+
+def across(y: float, start_s: float = 2.0, took_s: float = 3.0, to: float | None = None) -> Path:
+    """From the left to the right, and from `y` to `to`."""
+
+    def path(now_s: float) -> tuple[float, float] | None:
+        share = (now_s - start_s) / took_s
+        return (1.2 * share - 0.1, y + ((to or y) - y) * share) if 0 <= share <= 1 else None
+
+    return path
+
+
+def stays(now_s: float) -> tuple[float, float] | None:
+    """Comes in after two seconds, stops in the middle of the frame, and stays."""
+    return (min(0.5, 0.6 * (now_s - 2) - 0.1), 0.5) if now_s >= 2 else None
+
+
+def seen(focus: MotionFocus, frames: Iterator[tuple[float, Frame]]) -> list[tuple[float, Sequence[Subject]]]:
+    return [(now_s, focus.subjects(frame, now_s)) for now_s, frame in frames]
+
+
+def numbers(found: list[tuple[float, Sequence[Subject]]]) -> set[int]:
+    return {one.track for _, subjects in found for one in subjects}
+
+
+def test_what_moves_is_one_subject_whose_view_holds_it() -> None:
+    found = seen(MotionFocus(), scene([path := across(0.5)], 6))
+    assert numbers(found) == {1}
+    inside = [(one, path(now_s)) for now_s, subjects in found for one in subjects]
+    well = [
+        one.view.x <= place[0] <= one.view.x + one.view.width and one.view.y <= place[1] <= one.view.y + one.view.height
+        for one, place in inside
+        if place and 0.1 < place[0] < 0.9
+    ]
+    assert len(well) > 20
+    assert sum(well) > 0.95 * len(well)
+    assert all(0.15 < one.box.height < 0.45 for one, place in inside if place and 0.2 < place[0] < 0.8)
+    assert all(subjects[0].age_s > 0 for _, subjects in found if subjects)
+
+
+def test_nothing_is_followed_in_a_still_frame_whose_light_changes() -> None:
+    def light(now_s: float) -> float:
+        return (1 + 0.2 * math.sin(now_s)) * (0.8 if now_s > 5 else 1.0)
+
+    assert numbers(seen(MotionFocus(), scene([], 8, light))) == set()
+
+
+def test_two_that_cross_keep_their_numbers() -> None:
+    back = across(0.75, start_s=2.2, to=0.25)
+
+    def returning(now_s: float) -> tuple[float, float] | None:
+        place = back(now_s)
+        return place and (1 - place[0], place[1])
+
+    paths = across(0.25, to=0.75), returning
+    found = seen(MotionFocus(), scene(paths, 6))
+    assert numbers(found) == {1, 2}
+    for number, path in zip((1, 2), paths, strict=True):
+        off = [
+            abs(one.box.y + one.box.height / 2 - place[1])
+            for now_s, subjects in found
+            for one in subjects
+            if one.track == number and (place := path(now_s)) and not 0.3 < place[0] < 0.7
+        ]
+        assert len(off) > 10
+        assert np.median(off) < 0.08
+
+
+def test_only_so_many_are_given_those_first_that_are_followed_for_longest() -> None:
+    found = seen(MotionFocus(MotionFocusRule(subjects=1)), scene([across(0.25), across(0.75, start_s=2.5)], 5))
+    assert max(len(subjects) for _, subjects in found) == 1
+    assert {subjects[0].track for now_s, subjects in found if subjects and now_s < 4.5} == {1}
+
+
+@pytest.mark.parametrize("linger_s", [1.0, 3.0])
+def test_what_stops_is_followed_for_a_while_and_is_background_then(linger_s: float) -> None:
+    found = seen(MotionFocus(MotionFocusRule(linger_s=linger_s)), scene([stays], 9))
+    last_s = max(now_s for now_s, subjects in found if subjects)
+    assert last_s == pytest.approx(3 + linger_s, abs=0.5)
+    assert numbers(found) == {1}
+
+
+def test_ground_that_a_subject_uncovers_is_no_subject() -> None:
+    def leaves(now_s: float) -> tuple[float, float] | None:
+        """Is there from the start, and goes after three seconds."""
+        return (0.5 + max(0.0, now_s - 3) * 0.4, 0.5) if now_s < 5 else None
+
+    found = seen(MotionFocus(), scene([leaves], 9))
+    assert numbers(found) == {1}
+    assert all(subjects == () or not subjects for now_s, subjects in found if now_s > 6.5)
+
+
+def test_parts_to_ignore_count_as_still_and_regions_leave_out_the_rest() -> None:
+    upper, lower = Region(0, 0, 1, 0.5), Region(0, 0.5, 1, 0.5)
+    for rule in (MotionFocusRule(ignored=(upper,)), MotionFocusRule(regions=(lower,))):
+        assert numbers(seen(MotionFocus(rule), scene([across(0.25)], 6))) == set()
+        assert numbers(seen(MotionFocus(rule), scene([across(0.75)], 6))) == {1}
+
+
+def test_a_camera_that_is_turned_makes_no_subject() -> None:
+    def turned(frames: Iterator[tuple[float, Frame]]) -> Iterator[tuple[float, Frame]]:
+        for now_s, frame in frames:
+            yield now_s, frame if now_s < 3 else np.ascontiguousarray(frame[::-1, ::-1])
+
+    assert numbers(seen(MotionFocus(), turned(scene([], 7)))) == set()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3000, 3), (3000, 2, 3), (48, 64, 3), (720, 1280, 3)])
+def test_frames_of_any_shape_are_taken(shape: tuple[int, int, int]) -> None:
+    focus = MotionFocus()
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        for subject in focus.subjects(rng.integers(0, 256, shape, np.uint8), number / 5):
+            assert 0 < subject.view.width <= 1
+
+
+def test_a_source_that_changes_its_size_begins_anew() -> None:
+    focus = MotionFocus()
+    seen(focus, scene([], 2))
+    assert focus.subjects(np.zeros((100, 100, 3), np.uint8), 2.0) == ()
+    assert focus.subjects(np.zeros((100, 100, 3), np.uint8), 2.1) == []

@@ -1,0 +1,150 @@
+"""Composed scenes for the focus of `edge-run live`: photos that move before a still background, with noise and weather."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.preprocess import Frame
+
+WIDTH: Final = 1280
+HEIGHT: Final = 720
+FPS: Final = 15.0
+NOISE: Final = 4.0
+"""Standard deviation of the noise of one pixel, in levels: a small sensor indoors."""
+
+Path2d = Callable[[float], tuple[float, float] | None]
+"""Middle of a subject in pixels by time in seconds; None: it isn't there."""
+
+Weather = Callable[[Frame, float, np.random.Generator], Frame]
+
+
+@dataclass(frozen=True, eq=False)
+class Sprite:
+    """A photo on its way.
+
+    Attributes:
+        image: uint8, shape (height, width, 3), B, G, R.
+        alpha: float32, shape (height, width, 1), 0..1.
+        path: Where its middle is.
+    """
+
+    image: Frame
+    alpha: npt.NDArray[np.float32]
+    path: Path2d
+
+
+def sprite(photo: Frame, side: int, path: Path2d) -> Sprite:
+    """The photo's middle square at `side` pixels, within a soft ellipse that touches its sides."""
+    height, width = photo.shape[:2]
+    half = min(height, width)
+    top, left = (height - half) // 2, (width - half) // 2
+    image = cv2.resize(photo[top : top + half, left : left + half], (side, side), interpolation=cv2.INTER_AREA)
+    across = np.linspace(-1, 1, side, dtype=np.float32)
+    radius = np.abs(across[:, None]) ** 4 + np.abs(across[None, :]) ** 4  # a square with round corners
+    alpha = np.clip((1 - radius) * side / 12, 0, 1)[:, :, None]
+    return Sprite(np.asarray(image, np.uint8), alpha.astype(np.float32), path)
+
+
+def frames(
+    ground: Frame,
+    sprites: Sequence[Sprite],
+    seconds: float,
+    seed: int = 0,
+    weather: Weather | None = None,
+    fps: float = FPS,
+) -> Iterator[tuple[float, Frame]]:
+    """The frames of a scene with their times.
+
+    Args:
+        ground: Still background, uint8, shape (height, width, 3), B, G, R.
+        sprites: What moves; later ones are in front.
+        seconds: Length of the scene.
+        seed: Of the noise.
+        weather: What happens to each frame before the noise.
+        fps: Frames a second.
+    """
+    rng = np.random.default_rng(seed)
+    noise = [rng.normal(0, NOISE, ground.shape).astype(np.int8) for _ in range(3)]
+    for number in range(round(seconds * fps)):
+        now_s = number / fps
+        frame = ground.copy()
+        for one in sprites:
+            if place := one.path(now_s):
+                _paste(frame, one, place)
+        if weather:
+            frame = weather(frame, now_s, rng)
+        field = np.roll(noise[int(rng.integers(3))], tuple(rng.integers(0, 700, 2)), (0, 1))
+        yield now_s, np.asarray(cv2.add(frame, field, dtype=cv2.CV_8U), np.uint8)
+
+
+def _paste(frame: Frame, one: Sprite, place: tuple[float, float]) -> None:
+    high, wide = one.image.shape[:2]
+    left, top = round(place[0] - wide / 2), round(place[1] - high / 2)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + wide, frame.shape[1]), min(top + high, frame.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    part = frame[y0:y1, x0:x1]
+    inner = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    alpha = one.alpha[inner]
+    part[:] = (part * (1 - alpha) + one.image[inner] * alpha).astype(np.uint8)
+
+
+def _scaled(frame: Frame, gain: npt.NDArray[np.float32] | float) -> Frame:
+    return np.asarray(np.clip(frame * gain, 0, 255), np.uint8)
+
+
+def drift(frame: Frame, now_s: float, rng: np.random.Generator) -> Frame:
+    """Exposure that follows the sky: a quarter up and down in 40 s."""
+    return _scaled(frame, 1 + 0.25 * math.sin(2 * math.pi * now_s / 40))
+
+
+def steps(frame: Frame, now_s: float, rng: np.random.Generator) -> Frame:
+    """An exposure that jumps by a fifth every ten seconds."""
+    return _scaled(frame, 1.0 if int(now_s / 10) % 2 else 0.8)
+
+
+def cloud(frame: Frame, now_s: float, rng: np.random.Generator) -> Frame:
+    """A cloud's shadow, 40 % darker, that crosses in six seconds with an edge of a sixth of the frame, every 15 s."""
+    across = np.linspace(0, 1, frame.shape[1], dtype=np.float32)
+    edge = (now_s % 15) / 6 * 1.6 - 0.3
+    shade = 1 / (1 + np.exp((across - edge) / 0.03)) - 1 / (1 + np.exp((across - edge + 0.6) / 0.03))
+    return _scaled(frame, (1 - 0.4 * shade)[None, :, None].astype(np.float32))
+
+
+def shake(frame: Frame, now_s: float, rng: np.random.Generator) -> Frame:
+    """A mast in the wind: up to two pixels in each direction, another place in each frame."""
+    x, y = rng.uniform(-2, 2, 2)
+    moved = cv2.warpAffine(
+        frame, np.array([[1, 0, x], [0, 1, y]]), (frame.shape[1], frame.shape[0]), borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(moved, np.uint8)
+
+
+def flicker(frame: Frame, now_s: float, rng: np.random.Generator) -> Frame:
+    """A tube at 50 Hz before a rolling shutter: bands of 8 % that wander."""
+    rows = np.linspace(0, 1, frame.shape[0], dtype=np.float32)
+    gain = 1 + 0.08 * np.sin(2 * np.pi * (100 * (rows / 30 + now_s * 1.003)))
+    return _scaled(frame, gain[:, None, None].astype(np.float32))
+
+
+def rain(frame: Frame, now_s: float, rng: np.random.Generator) -> Frame:
+    """Two hundred streaks of a few pixels, others in each frame."""
+    for x, y in rng.integers(0, (frame.shape[1], frame.shape[0]), (200, 2)):
+        cv2.line(frame, (int(x), int(y)), (int(x) + 2, int(y) + 24), (200, 200, 200), 1)
+    return frame
+
+
+WEATHERS: Final[dict[str, Weather | None]] = {
+    "noise": None,
+    "drift": drift,
+    "steps": steps,
+    "cloud": cloud,
+    "flicker": flicker,
+    "shake": shake,
+    "rain": rain,
+}

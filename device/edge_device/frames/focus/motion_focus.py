@@ -1,0 +1,147 @@
+"""What moves before a still background, followed from frame to frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edge_core.preprocess import Frame
+from edge_device.frames.focus.changes import Background, ChangeRule, Grey, Mask, boxes, small_picture, whole
+from edge_device.frames.focus.subject import Subject, square_around
+from edge_device.frames.focus.tracker import Track, Tracker
+from edge_device.frames.regions import WHOLE, Region
+
+SETTLE_S: Final = 1.0
+"""Time after the start, or after a change of the whole picture, in which nothing new is followed."""
+
+EVERYWHERE: Final = 0.5
+"""Share of the picture that differs from which on the camera or the light has changed, not a subject come."""
+
+CONFIRMED: Final = 3
+"""Frames in which something must move before it is a subject."""
+
+ACTIVE: Final = 0.04
+"""Share of a box that must differ from the frame before for it to move."""
+
+
+@dataclass(frozen=True)
+class MotionFocusRule:
+    """What is followed.
+
+    Attributes:
+        subjects: Largest number of subjects at a time.
+        linger_s: Time for which a subject that has stopped is followed; then it is background.
+        regions: Parts of the frame in which subjects are looked for.
+        ignored: Parts of the frame that count as still.
+        change: What counts as a change of the background.
+    """
+
+    subjects: int = 3
+    linger_s: float = 10.0
+    regions: Sequence[Region] = (WHOLE,)
+    ignored: Sequence[Region] = ()
+    change: ChangeRule = field(default_factory=ChangeRule)
+
+
+class MotionFocus:
+    """Follows what moves; see `Focus`."""
+
+    def __init__(self, rule: MotionFocusRule = MotionFocusRule()) -> None:
+        """Has seen nothing."""
+        self._rule = rule
+        self._background = Background(rule.change)
+        self._tracker = Tracker()
+        self._before: Grey | None = None
+        self._now_s = 0.0
+        self._settled_s: float | None = None
+        self._looked_at: Mask | None = None
+
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[Subject]:
+        picture = small_picture(frame)
+        passed_s, self._now_s = max(0.0, taken_s - self._now_s), taken_s
+        if self._before is None or self._before.shape != picture.shape:
+            self._begin(picture, taken_s)
+            return ()
+        mask = self._background.changes(picture)
+        if self._background.share > EVERYWHERE:
+            self._begin(picture, taken_s)
+            return ()
+        if self._looked_at is not None:
+            cv2.bitwise_and(mask, self._looked_at, mask)
+        assert self._settled_s is not None
+        parts = boxes(mask) if taken_s >= self._settled_s else []
+        smallest = self._rule.change.smallest * picture.shape[0]
+        self._tracker.update(parts, picture, smallest, taken_s)
+        self._judge(picture, taken_s)
+        self._background.learn(picture, passed_s, self._spared(mask, taken_s >= self._settled_s))
+        self._before = picture
+        return self._found(frame, picture, taken_s)
+
+    def _begin(self, picture: Grey, now_s: float) -> None:
+        self._background.forget()
+        self._background.learn(picture, 0.0)
+        self._tracker.tracks.clear()
+        self._before, self._settled_s = picture, now_s + SETTLE_S
+        self._looked_at = _looked_at(picture.shape, self._rule)
+
+    def _judge(self, picture: Grey, now_s: float) -> None:
+        """Confirms what moves, and lets become background what has not moved for long."""
+        assert self._before is not None
+        step = np.asarray(cv2.absdiff(picture, self._before), np.float32)
+        self._background.hear(step)
+        moving = step > max(self._rule.change.level, 4 * self._background.noise)
+        for track in list(self._tracker.tracks):
+            left, top, right, bottom = whole(track.box, picture.shape)
+            part = moving[top:bottom, left:right]
+            if part.size and np.count_nonzero(part) >= ACTIVE * part.size:
+                track.moved_s = now_s
+                track.moves += 1
+            if not track.number and track.moves >= CONFIRMED and track.is_steady(now_s):
+                self._tracker.confirm(track)
+            patience_s = self._rule.linger_s if track.number else SETTLE_S
+            if now_s - track.moved_s > patience_s:
+                self._background.take(picture, track.box)
+                self._tracker.end(track)
+
+    def _spared(self, mask: Mask, settled: bool) -> Mask | None:
+        if not settled:
+            return None
+        spared = cv2.bitwise_not(mask)
+        for track in self._tracker.tracks:
+            left, top, right, bottom = whole(track.box, mask.shape)
+            spared[top:bottom, left:right] = 0
+        return np.asarray(spared, np.uint8)
+
+    def _found(self, frame: Frame, picture: Grey, now_s: float) -> list[Subject]:
+        height, width = frame.shape[:2]
+        found = []
+        for track in self._tracker.tracks:
+            box = _region(track, picture.shape) if track.number else None
+            if box:
+                found.append(Subject(track.number, box, square_around(box, width, height), now_s - track.born_s))
+        return found[: self._rule.subjects]
+
+
+def _looked_at(shape: tuple[int, ...], rule: MotionFocusRule) -> Mask | None:
+    """Where subjects are looked for: 255; None is everywhere."""
+    if not rule.ignored and WHOLE in rule.regions:
+        return None
+    mask = np.zeros(shape, np.uint8)
+    for regions, level in ((rule.regions, 255), (rule.ignored, 0)):
+        for region in regions:
+            top, left = round(region.y * shape[0]), round(region.x * shape[1])
+            bottom, right = round((region.y + region.height) * shape[0]), round((region.x + region.width) * shape[1])
+            mask[top:bottom, left:right] = level
+    return mask
+
+
+def _region(track: Track, shape: tuple[int, ...]) -> Region | None:
+    """A track's box as a part of the frame; None where it has left the frame."""
+    left, top, right, bottom = track.box
+    left, right = max(0.0, left / shape[1]), min(1.0, right / shape[1])
+    top, bottom = max(0.0, top / shape[0]), min(1.0, bottom / shape[0])
+    if right - left <= 0.005 or bottom - top <= 0.005:
+        return None
+    return Region(left, top, right - left, bottom - top)

@@ -1,0 +1,277 @@
+"""Boxes of one frame joined to those of the frames before: position, size and velocity, matched greedily by distance."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+import cv2
+
+from edge_device.frames.focus.changes import Box, Grey, area, overlap, union, whole
+
+FARTHEST: Final = 1.0
+"""Distance from where a track is expected, in lengths of its box, beyond which a box is another subject."""
+
+INSIDE: Final = 0.5
+"""Share of a track's box that a part must hold for the track to be in it."""
+
+GAP: Final = 0.3
+"""Gap between the parts of one subject, in its lengths, at most."""
+
+REACH: Final = 5
+"""Pixels around its expected place in which a track is looked for by its looks."""
+
+ALIKE: Final = 0.6
+"""Correlation with its earlier looks from which on a place is the track's."""
+
+LOST_S: Final = 0.6
+"""Time without a box after which a track ends."""
+
+VELOCITY_S: Final = 0.25
+"""Time over which a velocity is averaged."""
+
+SIZE_S: Final = 0.15
+"""Time over which a size is averaged: an outline with a gap is smaller for a frame."""
+
+
+STEADY: Final = 0.75
+"""Share of its frames in which a track must have a box before it is a subject."""
+
+STEADY_S: Final = 1.0
+"""Time after which what changes in one place is a subject: one that was there before the first frame, say."""
+
+
+@dataclass
+class Track:
+    """A subject that is followed.
+
+    Attributes:
+        number: Number of the track, from 1 on; 0 until it is confirmed.
+        x, y: Middle of its box, in pixels.
+        wide, high: Size of its box, in pixels.
+        vx, vy: Velocity, in pixels a second.
+        born_s: Time of its first box.
+        seen_s: Time of its latest box.
+        moved_s: Time at which it moved last.
+        moves: Number of frames in which it moved.
+        frames: Number of frames since it was born.
+        hits: Number of frames with a box for it.
+        born_x, born_y: Middle of its first box.
+        patch: How it looked when it was last in a box of its own.
+    """
+
+    number: int
+    x: float
+    y: float
+    wide: float
+    high: float
+    vx: float = 0.0
+    vy: float = 0.0
+    born_s: float = 0.0
+    seen_s: float = 0.0
+    moved_s: float = 0.0
+    moves: int = 0
+    frames: int = 1
+    hits: int = 1
+    born_x: float = 0.0
+    born_y: float = 0.0
+    patch: Grey | None = None
+
+    def predict(self, passed_s: float) -> None:
+        """Goes on as it went."""
+        self.frames += 1
+        self.x += self.vx * passed_s
+        self.y += self.vy * passed_s
+
+    def move(self, middle: tuple[float, float], passed_s: float) -> None:
+        """Goes to where it was found, which corrects its velocity."""
+        if passed_s > 0:
+            weight = 1 - math.exp(-passed_s / VELOCITY_S)
+            self.vx += weight * (middle[0] - self.x) / passed_s
+            self.vy += weight * (middle[1] - self.y) / passed_s
+        self.x, self.y = middle
+
+    def is_steady(self, now_s: float) -> bool:
+        """Whether it is more than a flicker: it has gone half its length, or has changed in its place for a second.
+
+        Ground that a subject has uncovered differs from the background, too, but it neither goes nor changes.
+        """
+        if self.hits < STEADY * self.frames:
+            return False
+        way = math.hypot(self.x - self.born_x, self.y - self.born_y)
+        lively = now_s - self.born_s >= STEADY_S and now_s - self.moved_s < STEADY_S / 4
+        return lively or way >= max(self.wide, self.high) / 2
+
+    @property
+    def box(self) -> Box:
+        return (
+            self.x - self.wide / 2,
+            self.y - self.high / 2,
+            self.x + self.wide / 2,
+            self.y + self.high / 2,
+        )
+
+
+class Tracker:
+    """Follows boxes.
+
+    Attributes:
+        tracks: All that is followed now, confirmed or not, in the order of their birth.
+    """
+
+    def __init__(self) -> None:
+        """Follows nothing."""
+        self.tracks: list[Track] = []
+        self._numbers = count(1)
+        self._now_s: float | None = None
+
+    def update(self, parts: Sequence[Box], picture: Grey, smallest: float, now_s: float) -> None:
+        """Takes the boxes of the next frame in.
+
+        Args:
+            parts: Boxes of a frame; a subject may be in several of them, and several subjects in one.
+            picture: The frame, small and grey.
+            smallest: Longer side in pixels of the smallest subject.
+            now_s: Time of the frame in seconds.
+        """
+        passed_s = 0.0 if self._now_s is None else max(0.0, now_s - self._now_s)
+        self._now_s = now_s
+        for track in self.tracks:
+            track.predict(passed_s)
+        owned, rest = self._owned(parts)
+        seen: list[Track] = []
+        for track, boxes, shared in owned:
+            if shared:
+                _match(track, picture, now_s, passed_s)
+                seen.append(track)
+            elif boxes:
+                kept, left = _compact(track, boxes)
+                rest += left
+                _follow(track, union(kept), picture, now_s, passed_s)
+                seen.append(track)
+        free = [box for box in _united(rest) if _length(box) >= smallest]
+        missing = [track for track in self.tracks if track not in seen]
+        self._match_by_distance(missing, free, picture, now_s, passed_s)
+        self.tracks = [track for track in self.tracks if now_s - track.seen_s <= LOST_S]
+        self.tracks += [_born(box, now_s) for box in free]
+
+    def confirm(self, track: Track) -> None:
+        """Gives a track its number."""
+        track.number = next(self._numbers)
+
+    def end(self, track: Track) -> None:
+        """Follows a track no more."""
+        self.tracks.remove(track)
+
+    def _owned(self, parts: Sequence[Box]) -> tuple[list[tuple[Track, list[Box], bool]], list[Box]]:
+        """For each track the parts that lie where it is expected, and whether one of them holds another track, too."""
+        own: dict[int, list[Box]] = {n: [] for n in range(len(self.tracks))}
+        shared: set[int] = set()
+        rest: list[Box] = []
+        for part in parts:
+            inside = [n for n, track in enumerate(self.tracks) if track.number and _mostly(track.box, part)]
+            if len(inside) > 1:
+                shared.update(inside)
+                continue
+            fits = [(overlap(part, _grown(track.box)), n) for n, track in enumerate(self.tracks)]
+            best, owner = max(fits, default=(0.0, 0))
+            if best >= area(part) / 2:
+                own[owner].append(part)
+            else:
+                rest.append(part)
+        return [(track, own[n], n in shared) for n, track in enumerate(self.tracks)], rest
+
+    def _match_by_distance(
+        self, missing: list[Track], free: list[Box], picture: Grey, now_s: float, passed_s: float
+    ) -> None:
+        """What is not where it was expected: the nearest first. What is taken leaves `free`."""
+        while pairs := [
+            (distance, t, b)
+            for t, track in enumerate(missing)
+            for b, box in enumerate(free)
+            if (distance := _distance(track, box)) < FARTHEST
+        ]:
+            _, t, b = min(pairs)
+            _follow(missing.pop(t), free.pop(b), picture, now_s, passed_s)
+
+
+def _follow(track: Track, box: Box, picture: Grey, now_s: float, passed_s: float) -> None:
+    """Moves a track to its box."""
+    track.hits += 1
+    track.seen_s = now_s
+    track.move(_middle(box), passed_s)
+    weight = 1 - math.exp(-passed_s / SIZE_S)
+    track.wide += weight * (box[2] - box[0] - track.wide)
+    track.high += weight * (box[3] - box[1] - track.high)
+    left, top, right, bottom = whole(track.box, picture.shape)
+    track.patch = picture[top:bottom, left:right].copy()
+
+
+def _match(track: Track, picture: Grey, now_s: float, passed_s: float) -> None:
+    """Finds a track that is in one box with another: by how it looked before, else it goes on as it went."""
+    track.hits += 1
+    track.seen_s = now_s
+    patch = track.patch
+    if patch is None or min(patch.shape) < 4:
+        return
+    high, wide = patch.shape
+    left, top = round(track.x - wide / 2) - REACH, round(track.y - high / 2) - REACH
+    x0, y0 = max(left, 0), max(top, 0)
+    window = picture[y0 : top + high + 2 * REACH, x0 : left + wide + 2 * REACH]
+    if window.shape[0] < high or window.shape[1] < wide:
+        return
+    fit = cv2.matchTemplate(window, patch, cv2.TM_CCOEFF_NORMED)
+    _, best, _, (x, y) = cv2.minMaxLoc(fit)
+    if best >= ALIKE:
+        track.move((x0 + x + wide / 2, y0 + y + high / 2), passed_s)
+
+
+def _compact(track: Track, boxes: list[Box]) -> tuple[list[Box], list[Box]]:
+    """The parts that make one subject, and those too far from the largest."""
+    main = max(boxes, key=area)
+    reach = GAP * max(_length(main), track.wide, track.high)
+    near = [box for box in boxes if overlap(_grown(main, reach), box) > 0]
+    return near, [box for box in boxes if box not in near]
+
+
+def _united(found: Sequence[Box]) -> list[Box]:
+    """Boxes that nearly touch become one: the arcs of one outline. The largest first."""
+    done: list[Box] = []
+    for box in sorted(found, key=area, reverse=True):
+        while touching := [other for other in done if overlap(_grown(box), other) > 0]:
+            done = [other for other in done if other not in touching]
+            box = union([box, *touching])
+        done.append(box)
+    return sorted(done, key=area, reverse=True)
+
+
+def _distance(track: Track, box: Box) -> float:
+    """How ill a box fits a track: distance of their middles in lengths of the larger, and the difference in size."""
+    x, y = _middle(box)
+    length = max(track.wide, track.high, _length(box), 1.0)
+    size = abs(math.log(max(area(track.box), 1.0) / max(area(box), 1.0)))
+    return math.hypot(x - track.x, y - track.y) / length + 0.1 * size
+
+
+def _mostly(box: Box, part: Box) -> bool:
+    """Whether most of a box lies in a part."""
+    return overlap(box, part) > INSIDE * area(box)
+
+
+def _grown(box: Box, by: float = 2.0) -> Box:
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _length(box: Box) -> float:
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def _born(box: Box, now_s: float) -> Track:
+    x, y = _middle(box)
+    wide, high = box[2] - box[0], box[3] - box[1]
+    return Track(0, x, y, wide, high, born_s=now_s, seen_s=now_s, moved_s=now_s, born_x=x, born_y=y)
