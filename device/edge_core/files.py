@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -193,7 +193,18 @@ def remove_unfinished(folder: Path) -> None:
 
 def _beside(path: Path) -> Path:
     """A name that no other process uses, with the suffix kept for writers that look at it."""
-    return path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp{path.suffix}")
+    beside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp{path.suffix}")
+    _note_unfinished(beside)
+    return beside
+
+
+def note_unfinished(call: Callable[[Path], None]) -> None:
+    """From now on `call` is told each name at which something lies until it is finished, before there is anything."""
+    global _note_unfinished
+    _note_unfinished = call
+
+
+_note_unfinished: Callable[[Path], None] = lambda path: None
 
 
 def _as_output_error(path: Path, error: OSError) -> OSError:

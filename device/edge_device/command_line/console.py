@@ -14,14 +14,14 @@ import typer
 
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import EdgeError, RuntimeMissingError
+from edge_core.files import note_unfinished
 from edge_device.command_line.arguments import Commands
 from edge_device.command_line.elapsed_line import elapsed_line
-from edge_device.system.interrupts import end_on_signals
+from edge_device.command_line.entry import INTERRUPTED
+from edge_device.system import supervisor
+from edge_device.system.interrupts import raising_on_signals
 
 T = TypeVar("T")
-
-INTERRUPTED: Final = 130
-"""Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
 
 BUG: Final = 70
 """Exit status after an error that nobody foresaw: EX_SOFTWARE of sysexits.h, not to be taken for a failed check."""
@@ -78,13 +78,20 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
     """Turns an error into one line on standard error and its exit status; `debug` shows the traceback, too.
 
     A reader that closed standard output (`| head`) ends the command in silence; Ctrl-C ends it with status 130, SIGTERM
-    with 143, and what was half-written is removed on the way. The logs of OpenCV and its FFmpeg are silenced: what they complain of is reported by us, once, with the file's name.
+    with 143, and what was half-written is removed on the way. The logs of OpenCV and its FFmpeg are silenced: what they
+    complain of is reported by us, once, with the file's name.
     """
     _silence_opencv()
-    end_on_signals()
+    note_unfinished(supervisor.note_unfinished)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be text, nor a terminal know all of it
+    with raising_on_signals(), _in_one_line(debug):
+        yield
+
+
+@contextmanager
+def _in_one_line(debug: bool) -> Iterator[None]:
     try:
         try:
             yield

@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -24,6 +25,9 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 NUDGE_S: Final = 0.05
 """Between two interruptions of a main thread that has not run its handler yet."""
 
+TOGETHER_S: Final = 0.1
+"""A signal that comes again within this time is the same one: timeout(1) sends it to its child and to the whole group."""
+
 _HANDLED: Final = 0
 _SWALLOWED: Final = 0x80
 """What the wake-up pipe carries beside numbers of signals: that a handler has run, and with a number, that the exception
@@ -34,11 +38,14 @@ class _Interrupts:
     """The handlers of this process, and the thread that sees to it that they run.
 
     Attributes:
-        action: what a handler does, given the number of the signal.
+        action: What a handler does, given the number of the signal.
+        handled: Called whenever a handler has run.
     """
 
     def __init__(self) -> None:
         self.action: Callable[[int], None] = _raise
+        self.handled: Callable[[], None] = lambda: None
+        self._last: tuple[int, float] = (0, 0.0)
         self._writing = -1
         self._before = sys.unraisablehook
         os.register_at_fork(after_in_child=self._forget)  # a forked process has no such thread
@@ -58,7 +65,10 @@ class _Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         os.write(self._writing, bytes([_HANDLED]))
-        self.action(number)
+        self.handled()
+        (before, when), self._last = self._last, (number, time.monotonic())
+        if number != before or self._last[1] - when > TOGETHER_S:
+            self.action(number)
 
     def _watch(self, reading: int) -> None:
         main = threading.main_thread().ident
@@ -81,6 +91,7 @@ class _Interrupts:
         if number is None:
             self._before(unraisable)
         else:
+            self._last = (0, 0.0)
             os.write(self._writing, bytes([_SWALLOWED | number]))
 
     def _forget(self) -> None:
@@ -98,6 +109,13 @@ def _raise(number: int) -> None:
     raise SystemExit(128 + number)
 
 
+def _exit(number: int) -> None:
+    """Ends at once, where there is nothing to be cleaned up: no `except:` of an import that goes on stands in the way."""
+    if number == signal.SIGINT:
+        os.write(2, b"interrupted\n")
+    os._exit(128 + number)
+
+
 _interrupts: Final = _Interrupts()
 
 
@@ -108,6 +126,28 @@ def end_on_signals() -> None:
     """
     if threading.current_thread() is threading.main_thread():
         _interrupts.install()
+
+
+@contextmanager
+def raising_on_signals() -> Iterator[None]:
+    """Within it, signals raise as `end_on_signals` says; afterwards they do what they did before."""
+    end_on_signals()
+    before, _interrupts.action = _interrupts.action, _raise
+    try:
+        yield
+    finally:
+        _interrupts.action = before
+
+
+def exit_on_signals() -> None:
+    """From now on SIGINT and SIGTERM end this process without an exception, but within `raising_on_signals`."""
+    end_on_signals()
+    _interrupts.action = _exit
+
+
+def tell_handled(call: Callable[[], None]) -> None:
+    """From now on `call` is called whenever a handler has run: whoever sent the signal may be waiting for that."""
+    _interrupts.handled = call
 
 
 class StopRequest:

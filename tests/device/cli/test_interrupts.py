@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from edge_device.system.interrupts import StopRequest, end_on_signals, interruptible
+from edge_device.system.interrupts import TOGETHER_S, StopRequest, end_on_signals, interruptible
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -19,7 +20,7 @@ def ended(wait: str, number: signal.Signals = signal.SIGINT, prepare: str = "") 
     program = f"""
 import ctypes, os, queue, signal, subprocess, sys, threading, time
 from edge_device.command_line.console import one_line_errors
-from edge_device.system.interrupts import StopRequest, interruptible
+from edge_device.system.interrupts import TOGETHER_S, StopRequest, interruptible
 
 def send():
     time.sleep(0.2)
@@ -97,6 +98,7 @@ def test_a_signal_raises_again_once_nobody_looks_whether_it_asked(number: signal
         with stopped.awaited():
             signal.raise_signal(number)
             assert stopped()
+        time.sleep(2 * TOGETHER_S)  # sooner, it would be the same signal
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             signal.raise_signal(number)
     finally:

@@ -1,0 +1,59 @@
+"""How each of the four commands begins, with nothing but the standard library.
+
+The command itself is imported here, so that what goes wrong on the way (Ctrl-C, a NumPy or OpenCV that cannot be loaded) is
+told in one line, as it is later on.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final
+
+_BROKEN: Final = (ImportError, SystemError, AttributeError, ValueError)
+"""What an import raises where a package is missing or was built for another NumPy."""
+
+INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+
+def run_command(
+    name: str, module: str, *, doctor: Callable[[Sequence[str]], int] | None = None, in_child: bool = True
+) -> None:
+    """Runs one of the four commands with the arguments of this process.
+
+    Args:
+        name: Name of the command, `edge-train` for one.
+        module: Module whose `app` is the command.
+        doctor: Examination that is begun, for `NAME doctor`, before anything is imported that it may find broken.
+        in_child: Whether the command works in a process of its own, see `edge_device.system.supervisor`.
+
+    Raises:
+        SystemExit: always, with the exit status.
+    """
+    signal.signal(signal.SIGINT, _interrupted)
+    if doctor is not None and sys.argv[1:2] == ["doctor"]:
+        raise SystemExit(doctor(sys.argv[2:]))
+    if in_child:
+        from edge_device.system.supervisor import go_on_in_child
+
+        go_on_in_child()
+    else:
+        from edge_device.system.interrupts import exit_on_signals
+
+        exit_on_signals()
+    try:
+        app = import_module(module).app
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())
+        advisor = name if doctor is not None else "edge-run"
+        print(f"error: {reason}; {advisor} doctor tells what is wrong and how to mend it", file=sys.stderr)
+        raise SystemExit(2) from None
+    app(prog_name=name)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    """What Ctrl-C does until the modules are there that know better."""
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)

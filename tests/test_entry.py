@@ -1,0 +1,127 @@
+"""How the four commands begin and how signals end them, with real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.programs import Started
+
+pytestmark = pytest.mark.timeout(60)
+
+COMMANDS = {
+    "edge-train": "edge_train",
+    "edge-convert": "edge_convert",
+    "edge-run": "edge_device",
+    "edge-bench": "edge_bench",
+}
+STATUS = {signal.SIGINT: (130, "interrupted\n"), signal.SIGTERM: (143, "")}
+
+NATIVE = """
+def native():
+    "Waits for ever in native code that holds Python's lock: a mutex is locked twice, which no signal interrupts."
+    import ctypes
+    mutex, library = ctypes.create_string_buffer(256), ctypes.PyDLL(None)
+    while True:
+        library.pthread_mutex_lock(mutex)
+"""
+
+WORK = f"""
+import os, time
+from pathlib import Path
+from edge_core.files import folder_written_whole
+from edge_device.command_line.console import one_line_errors
+{NATIVE}
+def app(prog_name):
+    with one_line_errors(), folder_written_whole(Path("run")) as beside:
+        (beside / "half").write_text("written")
+        Path("ready").write_text(str(os.getpid()))
+        WAIT
+"""
+
+
+def begun(folder: Path, *command: str) -> "Started[str]":
+    """A command in a session of its own, begun with SIGINT ignored, whose modules in `folder` come before installed ones."""
+    path = os.pathsep.join([str(folder), *sys.path])
+    return Started(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, *command],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def working(folder: Path, wait: str) -> "Started[str]":
+    """A command that works in a child, and has half-written a folder when this returns."""
+    (folder / "work.py").write_text(WORK.replace("WAIT", wait))
+    process = begun(
+        folder, "-c", "from edge_device.command_line.entry import run_command; run_command('edge-x', 'work')"
+    )
+    wait_for(folder / "ready")
+    return process
+
+
+def wait_for(file: Path) -> str:
+    while not (file.exists() and file.read_text()):
+        time.sleep(0.01)
+    return file.read_text()
+
+
+@pytest.mark.parametrize("module", COMMANDS.values())
+def test_ctrl_c_while_a_command_is_imported_is_one_word(module: str, tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("open('ready', 'w').write('now')\nimport time\ntime.sleep(60)")
+    with begun(tmp_path, "-m", module) as process:
+        wait_for(tmp_path / "ready")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize(("name", "module"), COMMANDS.items())
+def test_a_package_that_cannot_be_loaded_is_one_line(name: str, module: str, tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError('numpy.core.multiarray failed\\nto import')")
+    with begun(tmp_path, "-m", module, "--help") as process:
+        _, errors = process.communicate(timeout=30)
+    doctor = name if name == "edge-train" else "edge-run"
+    told = f"error: numpy.core.multiarray failed to import; {doctor} doctor tells what is wrong and how to mend it\n"
+    assert (process.returncode, errors) == (2, told)
+
+
+@pytest.mark.parametrize("number", STATUS)
+@pytest.mark.parametrize("wait", ["native()", "time.sleep(60)"])
+def test_a_signal_ends_a_command_wherever_it_is_and_nothing_half_written_stays(
+    wait: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    with working(tmp_path, wait) as process:
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == STATUS[number]
+    assert {path.name for path in tmp_path.iterdir()} <= {"ready", "work.py", "__pycache__"}
+
+
+def test_ctrl_c_at_a_terminal_reaches_parent_and_child_and_counts_once(tmp_path: Path) -> None:
+    slowly = "try: time.sleep(60)\n        finally: time.sleep(1.5); Path('cleaned').write_text('up')"
+    with working(tmp_path, slowly) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "interrupted\n")
+    assert (tmp_path / "cleaned").exists()  # a child that has heard takes the time it needs
+
+
+def test_a_command_does_not_outlive_the_process_that_was_started(tmp_path: Path) -> None:
+    with working(tmp_path, "native()") as process:
+        process.kill()
+        process.communicate(timeout=30)  # ends when nobody holds the pipes any more
+
+
+def test_a_command_that_the_kernel_kills_says_so(tmp_path: Path) -> None:
+    with working(tmp_path, "os.kill(os.getpid(), 9)") as process:
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (137, "error: the command was ended by SIGKILL; memory may have run out\n")
+    assert not list(tmp_path.glob(".run*"))
