@@ -8,7 +8,8 @@ import typer
 
 from edge_core.errors import SettingsError
 from edge_device.cli.parameters import Device, Runtime
-from edge_device.command_line.console import INTERRUPTED, Debug, Json, one_line_errors, say, track
+from edge_device.command_line.console import Debug, Json, one_line_errors, say, track
+from edge_device.command_line.entry import INTERRUPTED
 from edge_device.frames.regions import WHOLE, Orientation, parse_region
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.classifier import Classifier

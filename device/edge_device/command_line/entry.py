@@ -17,6 +17,9 @@ _BROKEN: Final = (ImportError, SystemError, AttributeError, ValueError)
 INTERRUPTED: Final = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
 
+TERMINATED: Final = 143
+"""Exit status after SIGTERM."""
+
 
 def run_command(
     name: str, module: str, *, doctor: Callable[[Sequence[str]], int] | None = None, in_child: bool = True
@@ -50,7 +53,12 @@ def run_command(
         advisor = name if doctor is not None else "edge-run"
         print(f"error: {reason}; {advisor} doctor tells what is wrong and how to mend it", file=sys.stderr)
         raise SystemExit(2) from None
-    app(prog_name=name)
+    try:
+        app(prog_name=name)
+    except SystemExit as ended:
+        if in_child and ended.code in (INTERRUPTED, TERMINATED):
+            os._exit(ended.code)  # all is cleaned up and told; to take TensorFlow down in order takes seconds more
+        raise
 
 
 def _interrupted(number: int, frame: object) -> None:
