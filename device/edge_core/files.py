@@ -29,7 +29,7 @@ def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """
     beside = _beside(path)
     try:
-        made = _make_folders(path.parent)
+        made = make_folders(path.parent)
         yield beside
         if durable:
             sync(beside)  # first: a file system may bring the name to the disk before the content
@@ -177,7 +177,7 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
         raise OutputError(f"{path} cannot be written: {above}: {reason}; choose another place") from error
 
 
-def _make_folders(folder: Path) -> list[Path]:
+def make_folders(folder: Path) -> list[Path]:
     """Makes a folder and those above it; returns the folders that have got a new entry by that."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)

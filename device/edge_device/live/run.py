@@ -29,6 +29,7 @@ from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sinks.terminal import notice_line
 from edge_device.sources import CameraMode, Pictures, Source, open_source, parse_controls, redact
 from edge_device.system.interrupts import StopRequest
+from edge_device.system.lasting import why_not_lasting
 
 PAGE_SIDE: Final = 360
 """Of the live page's and of Home Assistant's picture, the shorter side in pixels at least: half of 1280x720, which decodes in half the time."""
@@ -75,6 +76,8 @@ def run_live(
 
     with ExitStack() as opened:
         outputs = [*sinks, *make_sinks(options.sinks, plan.regions, plan.name, closed.set)]
+        for one in _not_lasting(options.sinks):
+            kept(one)
         key = _signing_key(options.file, options.model)
         models = Models(options, kept, asked)
         classifier = models.open()
@@ -284,6 +287,21 @@ def _smallest_side(sinks: SinkOptions, needed: int) -> int | None:
     if wants_whole_frames(sinks):
         return None
     return max(needed, PAGE_SIDE if sinks.web or (sinks.mqtt and sinks.mqtt_picture) else 0)
+
+
+def _not_lasting(sinks: SinkOptions) -> list[Notice]:
+    """Warnings of what is written to a place that is gone after the next start of the machine."""
+    places = {
+        "--jsonl": sinks.jsonl,
+        "--record": sinks.record,
+        "--snapshots": sinks.snapshots,
+        "--collect": sinks.collect,
+    }
+    return [
+        notice("warning", "loop", f"{name} {path} will not last beyond the next start of this machine: {why}")
+        for name, path in places.items()
+        if path and (why := why_not_lasting(path))
+    ]
 
 
 def _settings(options: LiveOptions, plan: _Plan, source: Source) -> LiveSettings:

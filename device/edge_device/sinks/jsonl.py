@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError
-from edge_core.files import cut_half_line, write_all
+from edge_core.files import cut_half_line, make_folders, sync, write_all
 from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.sink import Sink
@@ -72,17 +72,21 @@ class JsonLines(Sink):
         Raises:
             OutputError: it is a device or a pipe, or holds something else.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in make_folders(self._path.parent):
+            sync(folder)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would wait for its reader
+        new = not self._path.exists()
         file = os.open(self._path, flags, 0o644)
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise OutputError(f"{self._path} is no file; --json prints the same to standard output")
             if status.st_size:
-                if not os.pread(file, 16, 0).startswith(_OURS):
+                if not _is_ours(os.pread(file, 16, 0)):
                     raise OutputError(f"{self._path} holds something else than results; choose another name")
                 cut_half_line(file)
+            if new:  # its name, and those of the files that were renamed for it, or an event might be in no file
+                sync(self._path.parent)
         except BaseException:
             os.close(file)
             raise
@@ -124,3 +128,8 @@ class JsonLines(Sink):
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+
+
+def _is_ours(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of one of our lines, or what a power cut left of it: a part, or zeros."""
+    return head.startswith(_OURS) or any(line.startswith(head.rstrip(b"\0")) for line in _OURS)

@@ -1,0 +1,156 @@
+"""The power is cut at every write, sync, rename and removal of what outlives the process: what is there at the next start?"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_core import InputSpec, ModelCard
+from edge_core.files import written_whole
+from edge_core.images import read_picture
+from edge_device.results import Event, FrameResult, Latency
+from edge_device.sinks.inbox.collection import Collection
+from edge_device.sinks.inbox.snapshot_store import Kind, SnapshotStore
+from edge_device.sinks.jsonl import JsonLines
+from edge_device.sources import SourceFrame
+
+from ..power_cuts import Disk
+
+CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
+CUTS = {"file": 40, "json lines": 250, "inbox": 400, "collection": 120}
+"""Different states of the disk that each of the tests is to look at, at least: 1,000 with those of updates."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    (tmp_path / "disk").mkdir()
+    return Disk(tmp_path / "disk")
+
+
+def after_cuts(disk: Disk, least: int) -> Iterator[tuple[Path, list[Any]]]:
+    """As `Disk.after_cuts`, of which there are `least` at least; what is checked need not wait for the real disk."""
+    count = 0
+    with patch.object(os, "fsync", lambda file: None):
+        for state in disk.after_cuts():
+            count += 1
+            yield state
+    print(f"{count} cuts")
+    assert count >= least
+
+
+def event(number: int) -> Event:
+    return Event("entered", "cat", "", 1.7e9, 0.9, 0.0, number)
+
+
+def test_the_disk_tells_a_careless_writer_from_a_careful_one(disk: Disk) -> None:
+    """The harness itself: what a rename without a sync leaves is among the states."""
+    (disk.root / "a").write_bytes(b"old")
+    with disk.recording():
+        (disk.root / "beside").write_bytes(b"new")
+        os.replace(disk.root / "beside", disk.root / "a")
+    seen = {(folder / "a").read_bytes() for folder, _ in disk.after_cuts()}
+    assert {b"old", b"new", b""} <= seen
+
+
+def test_a_durable_file_is_the_old_one_or_the_new_one(disk: Disk) -> None:
+    (disk.root / "deep").mkdir()
+    (disk.root / "deep" / "a").write_bytes(b"0")
+    with disk.recording():
+        for number in range(1, 4):
+            with written_whole(disk.root / "deep" / "a", durable=True) as beside:
+                beside.write_bytes(str(number).encode())
+            with written_whole(disk.root / "new" / str(number), durable=True) as beside:
+                beside.write_bytes(b"whole")
+            disk.note(number)
+    for folder, notes in after_cuts(disk, CUTS["file"]):
+        assert int((folder / "deep" / "a").read_bytes()) >= max(notes, default=0)
+        for number in notes:
+            assert (folder / "new" / str(number)).read_bytes() == b"whole"
+
+
+def test_an_event_that_was_acknowledged_is_in_the_json_lines_and_no_line_is_half(disk: Disk) -> None:
+    def lines() -> JsonLines:
+        sink = JsonLines(disk.root / "log" / "events.jsonl", max_bytes=1500, keep=8)
+        sink.open(CARD)
+        return sink
+
+    with disk.recording():
+        sink = lines()
+        for number in range(60):
+            sink.event(event(number))
+            disk.note(number)
+        sink.close()
+    for folder, notes in after_cuts(disk, CUTS["json lines"]):
+        sink = lines()
+        sink.event(event(99))
+        sink.close()
+        found = [json.loads(line) for path in (folder / "log").iterdir() for line in path.read_text().splitlines()]
+        numbers = [one["number"] for one in found]
+        assert {*notes, 99} <= set(numbers)
+        assert len(set(numbers)) == len(numbers)
+
+
+def test_a_snapshot_that_was_kept_is_there_whole_and_nothing_half_is(disk: Disk) -> None:
+    def opened() -> SnapshotStore:
+        store = SnapshotStore(disk.root / "inbox", max_files=5)
+        store.open()
+        return store
+
+    kinds: list[Kind] = ["uncertain", "unknown", "asked"]
+    with disk.recording():
+        store = opened()
+        for number in range(19):
+            taken = datetime(2026, 3, 1, 10, tzinfo=UTC) + timedelta(minutes=31 * number)
+            disk.note(("began", {one.key: one.sha256 for one in store.snapshots()}))
+            if number % 4 == 3:
+                store.acknowledge(store.snapshots()[0].key)
+            else:
+                store.add(bytes([number]) * 3000, "Katze", {"n": number}, (kinds[number % 3], "said"), taken=taken)
+            disk.note(("done", {one.key: one.sha256 for one in store.snapshots()}))
+    for folder, notes in after_cuts(disk, CUTS["inbox"]):
+        there = {one.key: one for one in opened().snapshots()}
+        before: dict[str, str] = next((told for kind, told in reversed(notes) if kind == "began"), {})
+        ended = bool(notes) and notes[-1][0] == "done"
+        # What is in flight may have taken one away already; what was done is done, and nothing else is lost.
+        certain = notes[-1][1] if ended else before
+        missing = set(certain) - set(there)
+        assert not missing if ended else len(missing) <= 1
+        for key, one in there.items():
+            picture = (folder / "inbox" / f"{key}.jpg").read_bytes()
+            assert hashlib.sha256(picture).hexdigest() == one.sha256
+        files = {path.name for path in folder.rglob("*") if path.is_file()}
+        assert files == {one.name + suffix for one in there.values() for suffix in (".jpg", ".json")}
+
+
+def test_a_training_picture_that_was_counted_is_there_whole_with_its_line(disk: Disk) -> None:
+    def seen(index: int) -> FrameResult:
+        image = cv2.circle(
+            np.full((48, 64, 3), 90, np.uint8), (9 + 11 * index % 50, 9 + 17 * index % 30), 8, (0, 0, 220), -1
+        )
+        return FrameResult(SourceFrame(np.asarray(image, np.uint8), "camera", index, 0.0, 1.0), (), Latency(1, 0, 0, 1))
+
+    with disk.recording():
+        collection = Collection(disk.root / "photos")
+        for index in range(8):
+            collection.add(seen(index), ("cat", "dog")[index % 2])
+            disk.note(dict(collection.counts))
+    for folder, notes in after_cuts(disk, CUTS["collection"]):
+        again = Collection(folder / "photos")
+        counted = notes[-1] if notes else {}
+        assert all(again.counts.get(label, 0) >= count for label, count in counted.items())
+        again.add(seen(40), "cat")  # which also mends the manifest
+        pictures = {str(path.relative_to(folder / "photos")) for path in (folder / "photos").rglob("*.jpg")}
+        lines = [json.loads(line) for line in (folder / "photos" / "manifest.jsonl").read_text().splitlines()]
+        assert {one["file"] for one in lines} <= pictures
+        assert len(lines) >= sum(counted.values())
+        for picture in pictures:
+            read_picture(folder / "photos" / picture)
+        assert not [path for path in folder.rglob("*") if ".tmp" in path.name]
