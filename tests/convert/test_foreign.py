@@ -181,5 +181,26 @@ def test_the_export_tells_what_it_keeps_and_what_it_lets_in(file: Path, run: Run
     assert len(told.worst) == round(told.let_in.value * told.foreign)
 
 
+def test_the_share_at_95_percent_does_not_depend_on_the_threshold(
+    file: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of familiarities 0.01 to 1.00, 95 % are at least 0.06; a foreign 0.055 is below, 0.07 is not."""
+    given = iter([*np.linspace(0.01, 1, 100), 0.055, 0.07])
+    monkeypatch.setattr(Classifier, "familiarity", lambda self: float(next(given)))
+    pixels = np.zeros(run.card.input.shape, np.uint8)
+    foreign = [(Path(name), pixels) for name in ("below.png", "above.png")]
+    told = judge_foreign(Classifier(file), [pixels] * 100, foreign)
+    assert told is not None and told.let_in is not None and told.fpr95 is not None
+    assert (told.let_in.value, told.fpr95.value) == (1.0, 0.5)
+
+
 def test_auroc_counts_ties_as_half() -> None:
-    assert auroc(np.array([0.9, 0.5]), np.array([0.5, 0.1])) == pytest.approx(0.875)
+    assert auroc(np.array([0.9, 0.5]), np.array([0.5, 0.1])).value == pytest.approx(0.875)
+
+
+def test_the_interval_of_auroc_is_that_of_hanley_and_mcneil() -> None:
+    """Their formula for an area of 0.9 of 50 and 50: standard error 0.0321."""
+    known = np.r_[np.full(45, 2.0), np.zeros(5)]
+    found = auroc(known, np.ones(50))
+    assert found.value == pytest.approx(0.9)
+    assert found.high - found.value == pytest.approx(1.96 * 0.0321, abs=1e-3)

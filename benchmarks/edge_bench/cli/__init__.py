@@ -14,6 +14,7 @@ import typer
 
 from edge_bench.backends.contenders import DELEGATES, INTERPRETERS, PEERS, Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
+from edge_bench.measure.foreign_test import files_that_tell, with_foreign
 from edge_bench.render.output import check_out, write_report
 from edge_bench.results.comparison import compare_reports
 from edge_bench.results.report import BenchReport, BenchSettings
@@ -63,6 +64,14 @@ def run(
         typer.Option(
             metavar="RUN",
             help="Another run whose training photos are left out of the test, too. Its model is not measured. May be repeated.",
+        ),
+    ] = None,
+    unknown: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PICTURES",
+            help="Folder of pictures that show none of the labels. The report says how many each .tflite takes for something "
+            "it knows, and shows the worst.",
         ),
     ] = None,
     out: Annotated[
@@ -169,6 +178,10 @@ def run(
             check_out(folder)
         with working("Loading what draws the report"):
             import edge_bench.render.chart  # noqa: F401 - or a missing matplotlib would be told of after all the work
+        telling = files_that_tell(models, unknown) if unknown else []
+
+        def show(benchmark: Benchmark, folder: Path) -> None:
+            _show(with_foreign(benchmark, telling, unknown, track) if unknown else benchmark, folder, as_json)
 
         if host:
             from edge_bench.remote import Setup, run_on_hosts
@@ -189,7 +202,7 @@ def run(
             )
             for result in results:
                 if result.benchmark:
-                    _show(result.benchmark, folders[result.host], as_json)
+                    show(result.benchmark, folders[result.host])
             failed = [result.error for result in results if result.error]
             for error in failed[1:]:
                 say(f"error: {error}")
@@ -205,7 +218,7 @@ def run(
             power_log=power_csv,
             track=track,
         )
-        _show(benchmark, out, as_json)
+        show(benchmark, out)
 
 
 @app.command()
@@ -560,7 +573,7 @@ def _show(benchmark: Benchmark, out: Path, as_json: bool) -> None:
     report = benchmark.report
     _say_what_was_left_out(report, benchmark.unusable)
     with working("Writing the report"):
-        write_report(report, out, benchmark.photos)
+        write_report(report, out, benchmark.photos, benchmark.foreign)
     if as_json:
         print(report.to_text(), end="")
     else:

@@ -20,6 +20,7 @@ from edge_bench.measure.timing import Clock, Contender, joules_per_frame, time_r
 from edge_bench.measure.worker_process import BenchWorker, WorkerProcess, link_packages
 from edge_bench.results.accuracy import Scores, Truth, compare, measure_accuracy
 from edge_bench.results.environment import Environment
+from edge_bench.results.foreign_pictures import ForeignTold
 from edge_bench.results.latency import latency, ratio
 from edge_bench.results.report import BenchReport, BenchSettings, Failed, Row
 from edge_core.codec import from_fields
@@ -38,11 +39,19 @@ BATCH: Final = 64
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A report, and the photos that its accuracies are of, which are shown but not reported."""
+    """A report, and the pictures that it is about, which are shown but not reported.
+
+    Attributes:
+        report: What was measured.
+        photos: Photos that the accuracies are of.
+        unusable: Files that could not be decoded.
+        foreign: What the files make of foreign pictures, see `foreign_test.with_foreign`.
+    """
 
     report: BenchReport
     photos: tuple[Photo, ...]
     unusable: tuple[Unusable, ...]
+    foreign: tuple[ForeignTold, ...] = ()
 
 
 def run_benchmark(

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from edge_bench.results.foreign_pictures import ForeignTold
 from edge_bench.results.report import BenchReport, Row
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
@@ -39,13 +40,16 @@ def check_out(folder: Path, files: Collection[str] = FILES, whole: str = JSON_FI
     require_writable(folder, folder=True)
 
 
-def write_report(report: BenchReport, folder: Path, photos: Sequence[Photo] = ()) -> None:
+def write_report(
+    report: BenchReport, folder: Path, photos: Sequence[Photo] = (), foreign: Sequence[ForeignTold] = ()
+) -> None:
     """Writes the four files; an earlier benchmark in this folder gives way.
 
     Args:
         report: what was found.
         folder: Folder to write into.
         photos: that the accuracies are of, in the report's order; without them the page shows none.
+        foreign: What the files make of foreign pictures, which the page shows.
 
     Raises:
         OutputError: see `check_out`.
@@ -63,7 +67,7 @@ def write_report(report: BenchReport, folder: Path, photos: Sequence[Photo] = ()
             writer.writeheader()
             writer.writerows(table)
         draw_chart(report, beside / CHART_FILE)
-        write_page(report, beside / PAGE_FILE, photos)
+        write_page(report, beside / PAGE_FILE, photos, foreign)
 
 
 def csv_fields(row: Row) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from edge_bench.render import bench_plots as plots
 from edge_bench.render import page_tables
 from edge_bench.render.chart import chart_png
 from edge_bench.render.table import threads_of, three_digits
+from edge_bench.results.foreign_pictures import ForeignTold
 from edge_bench.results.report import BenchReport
+from edge_convert.foreign.foreign_page import foreign_summary, worst_pictures
 from edge_core import html as page
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import PictureError
@@ -30,13 +32,16 @@ FEW: Final = 2
 """Rows that are called unstable one by one."""
 
 
-def write_page(report: BenchReport, path: Path, photos: Sequence[Photo] = ()) -> None:
+def write_page(
+    report: BenchReport, path: Path, photos: Sequence[Photo] = (), foreign: Sequence[ForeignTold] = ()
+) -> None:
     """Writes the page.
 
     Args:
         report: that it is about.
         path: Path of the HTML file to write.
         photos: that the accuracies are of, in the report's order; without them none is shown.
+        foreign: What the files make of foreign pictures.
 
     Raises:
         OutputError: it cannot be written.
@@ -63,6 +68,9 @@ def write_page(report: BenchReport, path: Path, photos: Sequence[Photo] = ()) ->
         sections.append(page.section("What is taken for something else now", _matrices(report)))
     if photos:
         sections.append(page.section("Photos on which the rows disagree", _disagreements(report, photos)))
+    for told in foreign:
+        shown = page.facts(foreign_summary(told.test)), worst_pictures(told.test, told.spec)
+        sections.append(page.section(f"What is foreign to {told.file}", *shown))
     if any(row.robustness for row in report.rows):
         sections.append(page.section("Under corruption", _robustness(report)))
     sections.append(page.section("Where and how", _environment(report)))

@@ -39,6 +39,14 @@ def print_report(report: BenchReport) -> None:
         markup=False,
     )
     print_table(console, COLUMNS, [_cells(row) for row in report.rows], "bench.html has all")
+    for told in report.foreign:
+        console.print(
+            f"{told.file}: knows {told.kept.percent()} of the held-out photos, takes {told.let_in.percent()} of "
+            f"{told.foreign} foreign pictures for something it knows; FPR at 95 % {told.fpr95.percent()}, AUROC "
+            f"{told.auroc.value:.3f} ({told.auroc.low:.3f} to {told.auroc.high:.3f})",
+            markup=False,
+            soft_wrap=True,
+        )
     for failed in report.failed:
         console.print(f"{failed.name}: not measured: {failed.reason}", markup=False, soft_wrap=True)
     for row in report.rows:

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from edge_bench.results.accuracy import Accuracy, Difference
 from edge_bench.results.environment import Environment
+from edge_bench.results.foreign_pictures import ForeignRow
 from edge_bench.results.latency import RowLatency
 from edge_core.codec import from_fields
 from edge_core.errors import ReportError
@@ -176,6 +177,7 @@ class BenchReport:
         unusable: number of files that could not be decoded.
         unknown: files of which no run tells which photos they were trained on.
         environment, settings: where and how.
+        foreign: What the files that have a detector make of foreign pictures, if there are any.
     """
 
     rows: tuple[Row, ...]
@@ -188,6 +190,7 @@ class BenchReport:
     unknown: tuple[str, ...]
     environment: Environment
     settings: BenchSettings
+    foreign: tuple[ForeignRow, ...] = ()
 
     @property
     def photos(self) -> int:
@@ -217,7 +220,7 @@ class BenchReport:
                 f"the report has schema {schema}, this version reads up to {SCHEMA}; upgrade edge-mobilenet"
             )
         try:
-            report = from_fields(cls, fields)
+            report = from_fields(cls, {"foreign": [], **fields})  # earlier ones lack it
         except ValueError as error:
             raise ReportError(f"the report is damaged: {error}") from error
         if not report.rows:

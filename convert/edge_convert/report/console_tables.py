@@ -54,8 +54,9 @@ def print_exported(exported: "Exported") -> None:
     print(f"  scores        {comparison.score_difference:.4f} apart on average")
     if foreign := exported.candidate.foreign:
         print(f"  known         {foreign.kept.percent()} of the held-out photos count as known")
-        if foreign.let_in and foreign.auroc is not None:
-            print(f"  foreign       {foreign.let_in.percent()} of {foreign.foreign} do, too; AUROC {foreign.auroc:.3f}")
+        if foreign.let_in and foreign.fpr95 and foreign.auroc:
+            print(f"  foreign       {foreign.let_in.percent()} of {foreign.foreign} do, too")
+            print(f"  FPR at 95 %   {foreign.fpr95.percent()}; AUROC {foreign.auroc.value:.3f}")
     print(f"  latency       {exported.candidate.latency_ms:.1f} ms an inference on this machine")
     print(f"  report        {exported.page}")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from edge_convert.foreign.foreign_page import foreign_summary, worst_pictures
 from edge_convert.gate.candidate import Candidate, pi_verdict
 from edge_convert.gate.gate_comparison import Changed, Comparison
 from edge_convert.gate.limits import Limits, doubt_of
@@ -46,6 +47,9 @@ def write_report(
         page.section("At a glance", _summary(candidate, limits, full_size), _judgement(candidate, limits)),
         page.section("Photos whose label changed", _changed(comparison, spec)),
     ]
+    if candidate.foreign:
+        worst = [worst_pictures(candidate.foreign, spec)] if candidate.foreign.foreign else []
+        sections.append(page.section("What is foreign to it", page.facts(foreign_summary(candidate.foreign)), *worst))
     if len(tried) > 1:
         sections.append(page.section("What was tried", _tried(tried)))
     sections.append(page.section("Targets", _targets(candidate.verdicts.values())))
