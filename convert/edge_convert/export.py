@@ -174,10 +174,9 @@ class Workbench:
         flatbuffer, layers = tracked(self._track, label, lambda: self._converted(recipe, model, pixels, spared))
         name = self.run.folder.resolve().name
         with tempfile.TemporaryDirectory() as scratch:  # what is proven is a whole file, opened as on the device
-            detector = self._detectors.fit(flatbuffer, Path(scratch))
-            told = detector.to_bytes() if detector else None
+            knows = self._detectors.fit(flatbuffer, Path(scratch)).to_files()
             file = Path(scratch) / "candidate.tflite"
-            file.write_bytes(complete(flatbuffer, self.run.card, name, detector=told))
+            file.write_bytes(complete(flatbuffer, self.run.card, name, files=knows))
             scored = artifact_scores(Classifier(file), self._pixels, self._track)
             foreign = judge_foreign(Classifier(file), self.held_out.values, self._foreign, self._track)
         comparison = compare(self._full_size, scored.scores, self.held_out.photos, self.run.card.labels)
@@ -185,7 +184,7 @@ class Workbench:
         artifact = tracked(
             self._track,
             "Sealing the file",
-            lambda: sealed(complete(flatbuffer, card, name, detector=told), self._golden, self._signer),
+            lambda: sealed(complete(flatbuffer, card, name, files=knows), self._golden, self._signer),
         )
         targets = list(dict.fromkeys((*limits.checks(), *USUAL_TARGETS)))
         verdicts = tracked(self._track, "Asking what targets make of the file", lambda: check(artifact, targets))

@@ -4,30 +4,19 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
 )
 
-from edge_core.errors import KeyFileError, OutputError
+from edge_core.errors import OutputError
 from edge_core.files import written_whole
+from edge_device.inference.signature import PrivateKey, read_private_key
 
-
-class PrivateKey:
-    """An Ed25519 private key; the `Signer` of `edge_core.artifact.seal`."""
-
-    def __init__(self, key: Ed25519PrivateKey) -> None:
-        self._key = key
-        self.public_key = key.public_key().public_bytes_raw()
-
-    def sign(self, message: bytes) -> bytes:
-        """64 bytes, the same for the same message."""
-        return bytes(self._key.sign(message))
+__all__ = ["PrivateKey", "read_private_key", "write_key_pair"]
 
 
 def write_key_pair(path: Path) -> bytes:
@@ -61,22 +50,3 @@ def write_key_pair(path: Path) -> bytes:
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     return bytes(key.public_key().public_bytes_raw())
-
-
-def read_private_key(path: Path) -> PrivateKey:
-    """Reads what `write_key_pair` wrote.
-
-    Raises:
-        KeyFileError: the file cannot be read, or holds no Ed25519 private key without a password.
-    """
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it takes a password
-        raise KeyFileError(
-            f"{path} holds no private key in PEM without a password; edge-convert keygen makes one"
-        ) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileError(f"{path} is a key of another kind than Ed25519; edge-convert keygen makes one")
-    return PrivateKey(key)

@@ -22,7 +22,9 @@ def small_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     levels = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
     model = keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(blur(levels))))
     blur.set_weights([np.ones((3, 3, 3, 3)) * np.eye(3) / 9, np.ones(3)])
-    dense.set_weights([10 * np.eye(3)[:, ::-1], np.zeros(3)])  # R, G, B to blue, green, red
+    dense.set_weights(
+        [10 * np.eye(3)[:, ::-1], np.full(3, 0.1)]
+    )  # R, G, B to blue, green, red; a bias of zeros would be left out
     folder = tmp_path_factory.mktemp("small-run")
     model.save(folder / MODEL_FILE)
     found = find_photos(colour_photos).files

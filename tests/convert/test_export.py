@@ -21,6 +21,10 @@ from edge_core.images import read_picture
 from edge_core.preprocess import Frame
 from edge_core.run_folder import Run, read_held_out, read_run
 from edge_device import Classifier
+from edge_device.inference.verify import verify
+from edge_device.teaching.lesson import Lesson, TeachSettings
+from edge_device.teaching.teach import teach
+from edge_device.teaching.write import write_taught
 from edge_keras.tf import keras
 
 
@@ -73,6 +77,18 @@ def test_the_card_and_the_report_tell_what_was_done(exported: Exported, small_ru
     assert exported.report.name == exported.file.stem + ".report.json"
     assert "Photos whose label changed" in exported.page.read_text()
     assert list(exported.file.parent.iterdir()) and len(list(exported.file.parent.iterdir())) == 3
+
+
+def test_a_file_of_each_recipe_can_be_taught_another_label(exported: Exported) -> None:
+    frames = [np.full((60, 60, 3), (230, 225, 220 - seed), np.uint8) for seed in range(4)]
+    taught = teach(exported.file, Lesson({"white": frames}), TeachSettings(cuts=1, min_right=0, max_loss=100))
+    out = exported.file.parent / "taught" / exported.file.name
+    out.parent.mkdir()
+    write_taught(taught, out)
+    assert verify(out).passed
+    assert read_card(out).labels == (*read_card(exported.file).labels, "white")
+    assert Classifier(out).classify(frames[0])[0].label == "white"
+    shutil.rmtree(out.parent)
 
 
 def wrong_colours(pixels: Frame) -> Scored:

@@ -165,7 +165,7 @@ def test_photos_that_are_gone_are_too_few(small_run: Run, tmp_path: Path) -> Non
     fitter = extraction.DetectorFitter(replace(small_run, splits=gone), said.append)
     model = tmp_path / "tiny.tflite"
     shutil.copy(Path(__file__).parents[1] / "models" / "tiny-float32.tflite", model)
-    assert fitter.fit(model.read_bytes(), tmp_path) is None
+    assert fitter.fit(model.read_bytes(), tmp_path).detector is None
     assert said
 
 

@@ -1,6 +1,7 @@
 """Runs an artifact over a run's photos for the features that its detector is fitted on."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,12 @@ import numpy.typing as npt
 from edge_convert.foreign.fitting import FEWEST_TRAINING, FEWEST_VALIDATION, FeatureSet, fit_detector
 from edge_convert.foreign.layers import feature_layers
 from edge_convert.tflite.graph import read_graph
+from edge_core.artifact.container import EXEMPLARS_FILE, FAMILIARITY_FILE
+from edge_core.artifact.exemplars import Exemplars, keep_exemplars
 from edge_core.artifact.familiarity import Detector
+from edge_core.artifact.last_layer import read_last_layer
 from edge_core.data.photo_folder import Split, read_photos
+from edge_core.errors import ModelFormatError
 from edge_core.preprocess import preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, spread
@@ -22,6 +27,24 @@ MOST_PHOTOS: Final = 1000
 """Of the training photos, and of the validation photos."""
 
 Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a file knows of the features of its own photos.
+
+    Attributes:
+        detector: Tells what is foreign; None where there can be none.
+        exemplars: Keep what the file knows when it is taught another label; None where there can be none.
+    """
+
+    detector: Detector | None = None
+    exemplars: Exemplars | None = None
+
+    def to_files(self) -> dict[str, bytes]:
+        """Content by name in the archive of the .tflite."""
+        files = {FAMILIARITY_FILE: self.detector, EXEMPLARS_FILE: self.exemplars}
+        return {name: one.to_bytes() for name, one in files.items() if one}
 
 
 class DetectorFitter:
@@ -49,31 +72,50 @@ class DetectorFitter:
             )
         return few
 
-    def fit(self, model: bytes, scratch: Path) -> Detector | None:
-        """The detector for a bare .tflite; None, and it is said why, where there can be none.
+    def fit(self, model: bytes, scratch: Path) -> Fitted:
+        """The detector and the exemplars for a bare .tflite; it is said why, where there can be none.
 
         Args:
-            model: the flatbuffer.
-            scratch: an empty folder.
+            model: The flatbuffer.
+            scratch: An empty folder.
         """
         layers = feature_layers(read_graph(model))
         if not layers:
             self._say(
                 "the model has no fully connected layer to take features from: it cannot tell what is foreign to it"
             )
-            return None
-        if self._too_few:
-            return None
+            return Fitted()
         file = scratch / "features.tflite"
         file.write_bytes(model)
         interpreter = Interpreter(file, tensors=[layer.tensor for layer in layers])
         train = self._features(interpreter, *self._train, "Features of training photos")
-        detector = fit_detector(
-            layers, train, self._features(interpreter, *self._validation, "Features of validation photos")
-        )
+        validation = self._features(interpreter, *self._validation, "Features of validation photos")
+        exemplars = self._exemplars(model, train, validation)
+        if self._too_few:
+            return Fitted(exemplars=exemplars)
+        detector = fit_detector(layers, train, validation)
         if detector is None:
             self._say("the features of most validation photos are all zero: the file cannot tell what is foreign to it")
-        return detector
+        return Fitted(detector, exemplars)
+
+    def _exemplars(self, model: bytes, train: FeatureSet, validation: FeatureSet) -> Exemplars | None:
+        """Validation and training photos in turn.
+
+        A tulip taught with 20 photos to a model of four flowers, mean of 4 draws, accuracy on old and on new test photos:
+        validation photos alone 94.4 and 69.2 %, training photos alone 93.8 and 75.7, in turn 94.6 and 74.5.
+        """
+        try:
+            scale = read_last_layer(model).scale
+        except ModelFormatError:
+            return None  # it cannot be taught, so it needs none
+        sets = [one for one in (validation, train) if len(one)]
+        if not sets:
+            return None
+        features = np.concatenate([one.layers[0] for one in sets]) * scale
+        targets = np.concatenate([one.labels for one in sets])
+        places = np.concatenate([_place_in_label(one.labels) for one in sets])
+        order = np.argsort(places, kind="stable")
+        return keep_exemplars(features[order].astype(np.float32), targets[order], len(self._run.card.labels))
 
     def _pixels(self, split: Split) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
         run = self._run
@@ -96,4 +138,14 @@ class DetectorFitter:
         for picture in self._track(pixels, title, len(pixels)):
             interpreter.scores(picture)
             rows.append(interpreter.read_features())
-        return FeatureSet(tuple(np.stack(layer) for layer in zip(*rows, strict=True)), labels)
+        layers = tuple(np.stack(layer) for layer in zip(*rows, strict=True)) or (np.empty((0, 0)),)
+        return FeatureSet(layers, labels)
+
+
+def _place_in_label(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each photo how many of its label come before it."""
+    places = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        own = labels == label
+        places[own] = np.arange(own.sum())
+    return places

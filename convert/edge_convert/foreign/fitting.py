@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_core.artifact.familiarity import Detector, DetectorHeader, Features, Layer, Term, TermShape
+from edge_core.artifact.familiarity import Detector, DetectorHeader, Features, Layer, Term, TermShape, calibrate
 
 FEWEST_TRAINING: Final = 20
 FEWEST_VALIDATION: Final = 19
@@ -21,8 +21,6 @@ CLASS_CENTERS: Final = 20
 
 _BYTES: Final = {"residual": 82_000, "root": 21_000, "mahalanobis": 18_000}
 """Of the matrices: with more channels than a MobileNetV2 has, there are fewer directions."""
-
-CALIBRATION_POINTS: Final = 256
 
 Rows = npt.NDArray[np.float64]
 
@@ -74,7 +72,7 @@ def fit_detector(layers: Sequence[Layer], train: FeatureSet, validation: Feature
             for row in range(len(validation))
         ]
     )
-    points, familiarities, tail = _familiarities(anomalies[np.isfinite(anomalies)])
+    points, familiarities, tail = calibrate(anomalies[np.isfinite(anomalies)])
     header = DetectorHeader(
         layers=tuple(layers),
         terms=tuple(term.shape for term in terms),
@@ -124,17 +122,6 @@ def _calibrated(term: Term, validation: FeatureSet) -> Term:
     distances = distances[np.isfinite(distances)]  # features that are all zero have none
     median, spread = float(np.median(distances)), float(distances.std())
     return replace(term, shape=replace(term.shape, median=median, spread=max(spread, 1e-6)))
-
-
-def _familiarities(anomalies: Rows) -> tuple[tuple[float, ...], tuple[float, ...], float]:
-    """Points of the conformal p-value, and how it goes on beyond them: as an exponential tail of the rarest tenth."""
-    count = len(anomalies)
-    places = np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_POINTS)).round().astype(int))
-    # the share of the photos, the new one among them, that are at least as unusual
-    familiarities = (count - places + 1) / (count + 1)
-    rarest = anomalies[-max(5, count // 10) :]
-    tail = float(rarest.mean() - rarest[0])
-    return tuple(anomalies[places].tolist()), tuple(familiarities.tolist()), max(tail, 1e-3)
 
 
 def _unit(rows: Rows) -> Rows:

@@ -7,9 +7,10 @@ behind it. Python's `zipfile` and `unzip` open it; an interpreter reads the fron
 import io
 import unicodedata
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from edge_core.artifact.card import ModelCard
@@ -22,6 +23,12 @@ CPU_MODEL_FILE: Final = "cpu.tflite"
 
 FAMILIARITY_FILE: Final = "familiarity.bin"
 """Inside a file that can tell what is foreign to it: see `edge_core.artifact.familiarity`."""
+
+EXEMPLARS_FILE: Final = "exemplars.bin"
+"""Inside a file that can be taught another label: see `edge_core.artifact.exemplars`."""
+
+TAUGHT_FILE: Final = "familiarity/{label}.bin"
+"""Inside a taught file: what is familiar of a label that was taught, by the label's number."""
 
 EDGETPU_OPERATOR: Final = b"edgetpu-custom-op"
 """What Google's compiler leaves of the operators that an Edge TPU computes."""
@@ -38,7 +45,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the ZIP format's first moment: the same input 
 
 
 def complete(
-    model: bytes, card: ModelCard, name: str, cpu_model: bytes | None = None, detector: bytes | None = None
+    model: bytes,
+    card: ModelCard,
+    name: str,
+    cpu_model: bytes | None = None,
+    detector: bytes | None = None,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> bytes:
     """A bare .tflite flatbuffer made complete with its card.
 
@@ -48,21 +60,24 @@ def complete(
         name: Name of the model, shown by tools that read TFLite Metadata.
         cpu_model: goes in as `cpu.tflite`: the flatbuffer that `model` was compiled from, if it was.
         detector: goes in as `familiarity.bin`: what `Detector.to_bytes` returned.
+        files: Content of further files by their names in the archive: exemplars, and detectors of taught labels.
 
     Raises:
         ModelFormatError: `model` is no TFLite flatbuffer.
     """
     name = name.encode("utf-8", "replace").decode()  # a folder's name need not be text
     description = f"Image classifier: {', '.join(card.labels)}"[:1000]
-    archive = io.BytesIO(attach(model, describe(name, description, "1")))
-    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as files:
+    whole = io.BytesIO(attach(model, describe(name, description, "1")))
+    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
         for file, text in ((LABELS_FILE, "".join(f"{label}\n" for label in card.labels)), (CARD_FILE, card.to_text())):
-            files.writestr(zipfile.ZipInfo(file, _EPOCH), text)
+            archive.writestr(zipfile.ZipInfo(file, _EPOCH), text)
         if cpu_model is not None:
-            files.writestr(zipfile.ZipInfo(CPU_MODEL_FILE, _EPOCH), cpu_model)
+            archive.writestr(zipfile.ZipInfo(CPU_MODEL_FILE, _EPOCH), cpu_model)
         if detector is not None:
-            files.writestr(zipfile.ZipInfo(FAMILIARITY_FILE, _EPOCH), detector)
-    return archive.getvalue()
+            archive.writestr(zipfile.ZipInfo(FAMILIARITY_FILE, _EPOCH), detector)
+        for file, content in files.items():
+            archive.writestr(zipfile.ZipInfo(file, _EPOCH), content)
+    return whole.getvalue()
 
 
 def read_card(path: Path) -> ModelCard:

@@ -12,8 +12,10 @@ that the JSON tells the sizes of, little-endian, one after the other.
 
 import json
 import math
+import re
+import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_core.artifact.container import FAMILIARITY_FILE, has_entry, opened_archive, read_entry
+from edge_core.artifact.container import DAMAGED_ARCHIVE, FAMILIARITY_FILE, opened_archive, read_entry
 from edge_core.codec import from_fields
 from edge_core.errors import ModelFormatError
 
@@ -37,6 +39,9 @@ STRANGE_WEIGHT: Final = 2.0
 frame has usual features in the middle of the network and very unusual ones at its end. Let in of 162 blurred pictures by a
 flowers model: 5 % without it, 0.6 % with it."""
 
+CALIBRATION_POINTS: Final = 256
+
+_TAUGHT: Final = re.compile(r"familiarity/(\d{1,6})\.bin")
 _FORMAT: Final = b"edge-mobilenet familiarity 1\n"
 _NORM: Final = 1e-12
 
@@ -64,8 +69,8 @@ class TermShape:
     """What the JSON tells of a distance.
 
     Attributes:
-        kind: `residual`, the length of what the principal components do not explain, or `mahalanobis`, the distance from
-            the nearest class center.
+        kind: `residual`, the length of what the principal components do not explain; `mahalanobis`, the distance from
+            the nearest class center; or `nearest`, 1 less the cosine to the nearest example of a label that was taught.
         layer: which of the detector's layers.
         root: whether of the square roots of the features, signs kept: it makes small ones count.
         directions: number of the rows of `Term.matrix`.
@@ -121,6 +126,8 @@ class Term:
         if not _NORM < length < math.inf:
             return math.inf
         projected = self._directions @ values / length
+        if self.shape.kind == "nearest":
+            return max(0.0, 1.0 - float(projected.max()))
         if self.shape.kind == "mahalanobis":
             apart = projected - self._centers
             return math.sqrt(float((apart * apart).sum(axis=1).min()))
@@ -131,7 +138,11 @@ class Term:
 
     def anomaly(self, features: Features) -> float:
         """The distance in units of its usual spread, from the usual distance on."""
-        beyond = (self.distance(features) - self.shape.median) / self.shape.spread
+        return self.above(self.distance(features))
+
+    def above(self, distance: float) -> float:
+        """A distance in units of the usual spread, from the usual distance on."""
+        beyond = (distance - self.shape.median) / self.shape.spread
         return beyond + STRANGE_WEIGHT * max(0.0, beyond - STRANGE)
 
 
@@ -158,10 +169,18 @@ class DetectorHeader:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """What tells the known from the foreign; `edge_convert.foreign` fits one."""
+    """What tells the known from the foreign; `edge_convert.foreign` fits one.
+
+    Attributes:
+        header: What the JSON tells.
+        terms: The distances.
+        taught: Detectors of the labels that were taught afterwards, on the first of this one's layers: what is familiar
+            to one of them is familiar.
+    """
 
     header: DetectorHeader
     terms: tuple[Term, ...]
+    taught: "tuple[Detector, ...]" = ()
 
     @property
     def tensors(self) -> tuple[int, ...]:
@@ -170,6 +189,9 @@ class Detector:
 
     def familiarity(self, features: Sequence[Features]) -> float:
         """The p-value, 0..1, that a picture with these features, one array a layer, is of the known kind."""
+        return max([self._own(features), *(one._own(features[:1]) for one in self.taught)])
+
+    def _own(self, features: Sequence[Features]) -> float:
         header = self.header
         with np.errstate(all="ignore"):  # what is not finite is told below
             anomaly = sum(term.anomaly(features[term.shape.layer]) for term in self.terms)
@@ -213,14 +235,57 @@ def read_detector(path: Path) -> Detector | None:
     Raises:
         ModelFormatError: it is damaged.
     """
-    if not has_entry(path, FAMILIARITY_FILE):
-        return None
-    with opened_archive(path, "no detector") as archive:
-        data = read_entry(archive, FAMILIARITY_FILE, 2 * MAX_BYTES)
+    own, taught = read_detectors(path)
+    found = [one for one in (own, *taught.values()) if one]
+    if any(one.header.layers != found[0].header.layers[:1] for one in found[1:]):
+        raise ModelFormatError(f"{path}: its detectors look at different layers; export it again")
+    return replace(found[0], taught=tuple(found[1:])) if found else None
+
+
+def read_detectors(path: Path) -> tuple[Detector | None, dict[int, Detector]]:
+    """The detector that a .tflite was exported with, and those of labels that were taught, by the label's number.
+
+    Raises:
+        ModelFormatError: one of them is damaged.
+    """
     try:
-        return parse_detector(data)
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except DAMAGED_ARCHIVE:
+        return None, {}
+    if FAMILIARITY_FILE not in names and not any(_TAUGHT.fullmatch(name) for name in names):
+        return None, {}
+    with opened_archive(path, "no detector") as archive:
+        own = read_entry(archive, FAMILIARITY_FILE, 2 * MAX_BYTES) if FAMILIARITY_FILE in names else None
+        taught = {
+            int(found[1]): read_entry(archive, found[0], 2 * MAX_BYTES)
+            for found in map(_TAUGHT.fullmatch, names)
+            if found
+        }
+    try:
+        return parse_detector(own) if own is not None else None, {
+            label: parse_detector(taught[label]) for label in sorted(taught)
+        }
     except ModelFormatError as error:
         raise ModelFormatError(f"{path}: {error}") from error
+
+
+def calibrate(anomalies: Doubles) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Points of the conformal p-value, and how it goes on beyond them: as an exponential tail of the rarest tenth.
+
+    Args:
+        anomalies: Anomalies of photos that were not learned from, rising, shape (photos,).
+
+    Returns:
+        `anomalies`, `familiarities` and `tail` of a `DetectorHeader`.
+    """
+    count = len(anomalies)
+    places = np.unique(np.linspace(0, count - 1, min(count, CALIBRATION_POINTS)).round().astype(int))
+    # the share of the photos, the new one among them, that are at least as unusual
+    familiarities = (count - places + 1) / (count + 1)
+    rarest = anomalies[-max(5, count // 10) :]
+    tail = float(rarest.mean() - rarest[0])
+    return tuple(anomalies[places].tolist()), tuple(familiarities.tolist()), max(tail, 1e-3)
 
 
 def _check(header: DetectorHeader) -> None:
@@ -234,10 +299,12 @@ def _check(header: DetectorHeader) -> None:
     if any(not 0 <= layer.tensor < 2**31 or not 1 <= layer.width <= MAX_BYTES for layer in header.layers):
         raise ValueError("a layer with a negative or far too large number")
     for term in header.terms:
-        if term.kind not in ("residual", "mahalanobis") or not 0 <= term.layer < len(header.layers):
+        if term.kind not in ("residual", "mahalanobis", "nearest") or not 0 <= term.layer < len(header.layers):
             raise ValueError(f"a distance of kind {term.kind!r} in layer {term.layer}")
         if not (0 <= term.directions <= MAX_BYTES and 1 <= term.centers <= MAX_BYTES and term.spread > 0):
             raise ValueError("a distance without extent")
+        if term.kind == "nearest" and not term.directions:
+            raise ValueError("a label that was taught without an example")
     rising, falling = np.array(header.anomalies), np.array(header.familiarities)
     if len(rising) < 2 or len(rising) != len(falling) or (np.diff(rising) < 0).any() or (np.diff(falling) > 0).any():
         raise ValueError("calibration points that are not in order")
@@ -249,7 +316,9 @@ def _terms(header: DetectorHeader, arrays: bytes) -> "list[Term]":
     terms, start = [], 0
     for shape in header.terms:
         width = header.layers[shape.layer].width
-        sides = (1, width) if shape.kind == "residual" else (shape.centers, shape.directions)
+        sides = {"residual": (1, width), "mahalanobis": (shape.centers, shape.directions), "nearest": (1, 0)}[
+            shape.kind
+        ]
         found: list[npt.NDArray[Any]] = []
         for dtype, (rows, columns) in (("i1", (shape.directions, width)), ("<f4", sides)):
             count = rows * columns

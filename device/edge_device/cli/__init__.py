@@ -10,6 +10,7 @@ from edge_device.cli import live_command as live
 from edge_device.cli import service_command as service
 from edge_device.cli import show_command as show
 from edge_device.cli import snapshots_command as snapshots
+from edge_device.cli import teach_command as teach
 from edge_device.cli import verify_command as verify
 from edge_device.command_line.console import command_line
 
@@ -23,6 +24,7 @@ app.command()(images.images)
 app.command("live")(live.live)
 app.command()(collect.collect)
 app.command()(show.show)
+app.command()(teach.teach)
 app.command()(verify.verify)
 app.add_typer(service.app, name="service")
 app.add_typer(snapshots.app, name="snapshots")

@@ -21,9 +21,18 @@ def card_rows(card: ModelCard) -> dict[str, str]:
         "metrics": _few(f"{name} {estimate.percent()}" for name, estimate in card.metrics.items()),
         "training": _settings(card.training),
         "conversion": _settings(card.conversion),
+        "taught": "; ".join(_lesson(entry) for entry in card.conversion.get("taught", [])),
         "versions": _settings(card.versions),
     }
     return {name: text for name, text in rows.items() if text}
+
+
+def _lesson(entry: Mapping[str, Any]) -> str:
+    """What one lesson changed, and when."""
+    changes = [f"{label} by {count} frames" for label, count in entry["examples"].items()]
+    changes += [f"{label} forgotten" for label in entry["forgotten"]]
+    changes += [f"{old} renamed {new}" for old, new in entry["renamed"].items()]
+    return f"{', '.join(changes)} on {entry['at'][:10]}"
 
 
 def _few(values: Iterable[str], limit: int = 12) -> str:

@@ -113,7 +113,7 @@ class Classifier:
     @property
     def tells_foreign(self) -> bool:
         """Whether it can tell what is foreign to the model: the file has a detector, and its features are to be had."""
-        return self.detector is not None and bool(self._interpreter.read_features())
+        return self.detector is not None and bool(self._features_at_rest())
 
     @property
     def softmax_only(self) -> bool:
@@ -187,6 +187,11 @@ class Classifier:
         """Frees the model and the accelerator; nothing can be classified after."""
         self._interpreter.close()
 
+    def _features_at_rest(self) -> tuple[Features, ...]:
+        """Features for their number and widths alone: before the first run, their memory may hold anything."""
+        with np.errstate(all="ignore"):
+            return self._interpreter.read_features()
+
     def _contradiction(self) -> str:
         if self._interpreter.outputs != len(self.card.labels):
             return f"{len(self.card.labels)} labels, {self._interpreter.outputs} outputs"
@@ -194,7 +199,7 @@ class Classifier:
             return (
                 f"its card says the input is {self.card.input.shape}, the model takes {self._interpreter.input_shape}"
             )
-        if self.detector and (features := self._interpreter.read_features()):
+        if self.detector and (features := self._features_at_rest()):
             widths, found = [layer.width for layer in self.detector.header.layers], [len(layer) for layer in features]
             if found != widths:
                 return f"its detector looks at layers of {widths} channels, the model's have {found}"

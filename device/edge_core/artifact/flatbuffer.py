@@ -1,0 +1,146 @@
+"""As much of the flatbuffers format as it takes to change a .tflite in memory, on a board without the schema's classes.
+
+A table is found by its position, a field of it by its number in TensorFlow Lite's schema.fbs. A vector that grows is put
+at the end, and the one offset that pointed to the old one points there: offsets point forwards, so nothing else moves.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from edge_core.artifact.metadata import is_tflite
+from edge_core.errors import ModelFormatError
+
+MODEL_CODES: Final = 1
+MODEL_SUBGRAPHS: Final = 2
+MODEL_BUFFERS: Final = 4
+GRAPH_TENSORS: Final = 0
+GRAPH_OUTPUTS: Final = 2
+GRAPH_OPERATORS: Final = 3
+
+_DATA_ALIGNMENT: Final = 16  # of a buffer's data, by the schema's force_align
+
+
+class Flatbuffer:
+    """A .tflite that is being changed.
+
+    Positions that the file itself gives may point anywhere: what lies outside raises `struct.error`, which the caller
+    turns into an error with a name to it.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        """Copies a model.
+
+        Raises:
+            ModelFormatError: it is no TFLite flatbuffer.
+        """
+        if not is_tflite(model):
+            raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")
+        self._bytes = bytearray(model) + bytes(-len(model) % 4)
+
+    def to_bytes(self) -> bytes:
+        """The model as it is now."""
+        return bytes(self._bytes)
+
+    @property
+    def root(self) -> int:
+        """Position of the model's table."""
+        return self.uint(0)
+
+    def first_subgraph(self) -> int:
+        """Position of the first subgraph's table."""
+        return self.tables(self.field(self.root, MODEL_SUBGRAPHS))[0]
+
+    def field(self, table: int, number: int) -> int:
+        """Position of a field of a table; `struct.error` if the table does not have it."""
+        found = self.optional_field(table, number)
+        if found is None:
+            raise struct.error
+        return found
+
+    def optional_field(self, table: int, number: int) -> int | None:
+        """Position of a field of a table; None if the field has its default value, which is not written."""
+        vtable = table - self._int(table)
+        if vtable < 0:
+            raise struct.error
+        if struct.unpack_from("<H", self._bytes, vtable)[0] <= 4 + 2 * number:
+            return None
+        offset: int = struct.unpack_from("<H", self._bytes, vtable + 4 + 2 * number)[0]
+        return table + offset if offset else None
+
+    def uint(self, position: int) -> int:
+        """The unsigned 32-bit number at a position."""
+        value: int = struct.unpack_from("<I", self._bytes, position)[0]
+        return value
+
+    def byte(self, position: int | None) -> int:
+        """The byte at a position; 0 where the field is not written."""
+        return 0 if position is None else int(struct.unpack_from("<b", self._bytes, position)[0])
+
+    def target(self, position: int) -> int:
+        """Where the offset at a position points to."""
+        return position + self.uint(position)
+
+    def length(self, field: int) -> int:
+        """Number of elements of the vector that a field points to."""
+        return self.uint(self.target(field))
+
+    def tables(self, field: int) -> list[int]:
+        """Positions of the tables in a vector of tables; `struct.error` if it is empty."""
+        start = self.target(field)
+        count = self.uint(start)
+        if not count or 4 * count > len(self._bytes):
+            raise struct.error
+        return [self.target(start + 4 + 4 * number) for number in range(count)]
+
+    def values(self, field: int, kind: str) -> tuple[int, ...] | tuple[float, ...]:
+        """Elements of a vector of numbers, `kind` in the letters of `struct`."""
+        start = self.target(field)
+        count = self.uint(start)
+        if struct.calcsize(f"<{kind}") * count > len(self._bytes):
+            raise struct.error
+        return struct.unpack_from(f"<{count}{kind}", self._bytes, start + 4)
+
+    def ints(self, field: int) -> tuple[int, ...]:
+        """Elements of a vector of signed 32-bit integers: a shape, or tensor indices."""
+        return tuple(int(value) for value in self.values(field, "i"))
+
+    def data(self, field: int) -> bytes:
+        """Elements of a vector of bytes: the data of a buffer."""
+        start = self.target(field)
+        count = self.uint(start)
+        if start + 4 + count > len(self._bytes):
+            raise struct.error
+        return bytes(self._bytes[start + 4 : start + 4 + count])
+
+    def put_values(self, field: int, kind: str, values: Sequence[int] | Sequence[float]) -> None:
+        """Lets a field point to a new vector of numbers, `kind` in the letters of `struct`."""
+        # The elements of a vector lie at a multiple of their size, and its length in the four bytes before them.
+        self._align(max(4, struct.calcsize(f"<{kind}")))
+        self._point(field)
+        self._bytes += struct.pack(f"<I{len(values)}{kind}", len(values), *values)
+        self._align(0)
+
+    def put_data(self, field: int, content: bytes) -> None:
+        """Lets the data field of a buffer point to new content."""
+        self._align(_DATA_ALIGNMENT)
+        self._point(field)
+        self._bytes += struct.pack("<I", len(content)) + content
+        self._align(0)
+
+    def put_in_place(self, field: int, kind: str, value: float) -> None:
+        """Overwrites the only element of a vector of numbers."""
+        if self.length(field) != 1:
+            raise struct.error
+        struct.pack_into(f"<{kind}", self._bytes, self.target(field) + 4, value)
+
+    def _point(self, field: int) -> None:
+        struct.pack_into("<I", self._bytes, field, len(self._bytes) - field)
+
+    def _align(self, elements: int) -> None:
+        """Pads so that what comes four bytes from here is aligned; 0: so that the next thing is, to four bytes."""
+        self._bytes += bytes(-(len(self._bytes) + 4) % elements if elements else -len(self._bytes) % 4)
+
+    def _int(self, position: int) -> int:
+        value: int = struct.unpack_from("<i", self._bytes, position)[0]
+        return value

@@ -1,0 +1,160 @@
+"""`edge-run teach`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from edge_core.artifact.seal import Signer
+from edge_core.errors import SettingsError
+from edge_core.files import require_writable
+from edge_device.cli.parameters import Model
+from edge_device.command_line.console import Debug, Json, extra_needed, one_line_errors, say, track
+from edge_device.command_line.next_step import say_next, say_next_live
+from edge_device.live.collecting import CollectSettings
+from edge_device.sinks.terminal import notice_line
+from edge_device.teaching.examples import photo_examples, taken_examples
+from edge_device.teaching.lesson import Lesson, TeachSettings
+from edge_device.teaching.teach import Taught
+from edge_device.teaching.teach import teach as teach_model
+from edge_device.teaching.views import MOST_CUTS
+from edge_device.teaching.write import undo as bring_back
+from edge_device.teaching.write import write_taught
+
+Many = list[str]
+
+
+def teach(
+    model: Model,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="What the frames of --source or the pictures of --photos show: a new label or one of the model's."
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Camera to show it to, as for edge-run live.")] = None,
+    count: Annotated[int, typer.Option(min=3, help="Number of frames to take.")] = 20,
+    every: Annotated[float, typer.Option(min=0, help="Seconds between two frames.")] = 0.5,
+    photos: Annotated[
+        Path | None, typer.Option(help="Pictures to learn from: of --label, or in a folder for each label.")
+    ] = None,
+    forget: Annotated[
+        Many | None, typer.Option(help="Label that the model loses. May be given more than once.")
+    ] = None,
+    rename: Annotated[
+        Many | None, typer.Option(metavar="OLD=NEW", help="New name of a label. May be given more than once.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Bring back the file that was taught last.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: MODEL, whose content is kept beside it.")
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Photo folder that keeps the frames of --source. Default: MODEL's name with -taught."),
+    ] = None,
+    cuts: Annotated[
+        int, typer.Option(min=1, max=MOST_CUTS, help="Cuts of each frame to learn from, the whole frame among them.")
+    ] = 3,
+    mirrored: Annotated[bool, typer.Option("--mirrored/--no-mirrored", help="Learn each cut mirrored, too.")] = True,
+    min_right: Annotated[
+        float,
+        typer.Option(min=0, max=100, help="Percentage of a label's frames that must be told right when left out."),
+    ] = 60,
+    max_loss: Annotated[float, typer.Option(min=0, help="Points that the labels which were there may lose.")] = 3,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write the file whatever it came to; its card says so.")
+    ] = False,
+    key: Annotated[
+        Path | None, typer.Option(help="Private key that signs the new file, made by edge-convert keygen.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Teach a model a new label on this machine, in a minute and without TensorFlow.
+
+    The last layer is solved anew on the features of the frames and on what the file keeps of the labels that it knows. The
+    result is tested on what was left out; over a limit nothing is written, and the exit status is 1. A running `edge-run live` takes the
+    new file up by itself.
+
+    Example: edge-run teach flowers-int8.tflite --source 0 --label "my mug" --count 20
+    """
+    with one_line_errors(debug):
+        if undo:
+            bring_back(model)
+            say(f"{model} is again what it was before")
+            say_next_live(model)
+            return
+        settings = TeachSettings(cuts, mirrored, min_right, max_loss, force)
+        target = out or model
+        require_writable(target)
+        signer = _signer(key)
+        examples = {}
+        if source is not None:
+            if label is None:
+                raise SettingsError("--source needs --label: what the camera is going to see")
+            folder = keep or model.with_name(f"{model.stem}-taught")
+            say(f"show {label} to the camera and turn it a little; the pictures are kept in {folder}")
+            wanted = CollectSettings(source, label, every_s=every, count=count)
+            examples = taken_examples(model, wanted, folder, track, lambda notice: say(notice_line(notice)))
+        elif photos is not None:
+            examples = photo_examples(model, photos, label, track, lambda line: say(f"warning: {line}"))
+        lesson = Lesson(examples, tuple(forget or ()), _renamed(rename or ()))
+        if not (lesson.examples or lesson.forget or lesson.rename):
+            raise SettingsError("nothing to teach: give --source or --photos, --forget or --rename, or --undo")
+        taught = teach_model(model, lesson, settings, signer=signer, track=track)
+        kept = write_taught(taught, target)
+        if as_json:
+            print(json.dumps(_to_json(taught, target, kept), ensure_ascii=False), flush=True)
+            return
+        for line in _lines(taught, target):
+            print(line)
+        say_next(
+            f"edge-run live {quote(str(target))} --source {quote(source or '0')}",
+            *([f"edge-run teach {quote(str(target))} --undo"] if kept else []),
+        )
+
+
+def _renamed(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not (old and equals and new):
+            raise SettingsError(f"--rename is OLD=NEW, as in mug=cup, not {pair!r}")
+        found[old] = new
+    return found
+
+
+def _signer(key: Path | None) -> Signer | None:
+    if key is None:
+        return None
+    with extra_needed("sign", "cryptography"):
+        from edge_device.inference.signature import read_private_key
+    return read_private_key(key)
+
+
+def _to_json(taught: Taught, file: Path, kept: Path | None) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "labels": list(taught.card.labels),
+        "kept": kept and str(kept),
+        "judgement": taught.judgement and taught.judgement.to_json(),
+    }
+
+
+def _lines(taught: Taught, file: Path) -> list[str]:
+    rows = {"wrote": f"{file}, {len(taught.artifact) / 1e6:.2f} MB", "labels": ", ".join(taught.card.labels)}
+    found = taught.judgement
+    if found:
+        rows |= {
+            f"{label}": f"{share.percent()} of its frames told right when left out"
+            for label, share in found.taught.items()
+        }
+        if found.before and found.after:
+            rows["others"] = (
+                f"{found.before.percent()} of the exemplars told right before, {found.after.percent()} with it"
+            )
+    width = max(map(len, rows))
+    return [f"{name:<{width}}  {text}" for name, text in rows.items()]

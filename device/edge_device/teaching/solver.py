@@ -1,0 +1,104 @@
+"""Multinomial logistic regression on the features of a frozen network, in NumPy alone."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+L2: Final = 0.03
+"""Weight of the squared distance of the weights from those that the model came with."""
+
+_MEMORY: Final = 10
+_MOST_STEPS: Final = 150
+_SMALL: Final = 1e-4
+_ENOUGH: Final = 1e-4  # Armijo's condition
+
+
+def solve(
+    features: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float32],
+    start: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+    l2: float = L2,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Finds the softmax layer that minimizes cross-entropy plus `l2` / 2 times its squared distance from `start`.
+
+    The distance is measured in units of the features' spread, so that `l2` means the same for every network. The problem
+    is convex, so L-BFGS (Liu and Nocedal, "On the limited memory BFGS method", 1989) gets to its minimum.
+
+    Args:
+        features: Shape (examples, width).
+        targets: Number of each example's label, shape (examples,).
+        weights: Weight of each example in the loss, shape (examples,), sum 1.
+        start: Weights of shape (labels, width) and bias of shape (labels,): where the search starts and what it stays
+            near to.
+
+    Returns:
+        Weights and bias, shaped as those of `start`.
+    """
+    labels, width = start[0].shape
+    spread = float(np.sqrt(features.var(axis=0).mean())) or 1.0
+    scaled = (features / spread).astype(np.float32)
+    anchor = np.concatenate([start[0] * spread, start[1][:, None]], axis=1).astype(np.float64)
+    one_hot = np.eye(labels)[targets]
+
+    def loss(layer: Array) -> tuple[float, Array]:
+        table = layer.reshape(labels, width + 1)
+        logits = (scaled @ table[:, :width].T.astype(np.float32)).astype(np.float64) + table[:, width]
+        logits -= logits.max(axis=1, keepdims=True)
+        log_scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        error = (np.exp(log_scores) - one_hot) * weights[:, None]
+        apart = table - anchor
+        apart[:, width] = 0  # the bias is free
+        gradient = l2 * apart
+        gradient[:, :width] += error.T.astype(np.float32) @ scaled
+        gradient[:, width] += error.sum(axis=0)
+        value = -float(weights @ (one_hot * log_scores).sum(axis=1)) + l2 / 2 * float((apart**2).sum())
+        return value, gradient.ravel()
+
+    table = _minimum(loss, anchor.ravel()).reshape(labels, width + 1)
+    return (table[:, :width] / spread).astype(np.float32), table[:, width].astype(np.float32)
+
+
+def _minimum(loss: Callable[[Array], tuple[float, Array]], at: Array) -> Array:
+    """Where a convex function is smallest, by L-BFGS with backtracking."""
+    value, gradient = loss(at)
+    steps: list[tuple[Array, Array]] = []
+    for _ in range(_MOST_STEPS):
+        if float(np.abs(gradient).max()) < _SMALL:
+            break
+        direction = -_newton(gradient, steps)
+        slope = float(direction @ gradient)
+        length = 1.0 if steps else min(1.0, 1.0 / float(np.abs(gradient).sum()))
+        while True:
+            there = at + length * direction
+            new_value, new_gradient = loss(there)
+            if new_value <= value + _ENOUGH * length * slope:
+                break
+            length /= 2
+            if length < 1e-10:
+                return at
+        moved, turned = there - at, new_gradient - gradient
+        if float(moved @ turned) > 1e-12:
+            steps = [*steps[1 - _MEMORY :], (moved, turned)]
+        at, value, gradient = there, new_value, new_gradient
+    return at
+
+
+def _newton(gradient: Array, steps: list[tuple[Array, Array]]) -> Array:
+    """The gradient times the inverse Hessian as the last steps tell it: the two loops of L-BFGS."""
+    result = gradient.copy()
+    shares = []
+    for moved, turned in reversed(steps):
+        share = float(moved @ result) / float(moved @ turned)
+        result -= share * turned
+        shares.append(share)
+    if steps:
+        moved, turned = steps[-1]
+        result *= float(moved @ turned) / float(turned @ turned)
+    for (moved, turned), share in zip(steps, reversed(shares), strict=True):
+        result += (share - float(turned @ result) / float(moved @ turned)) * moved
+    return result

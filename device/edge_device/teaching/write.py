@@ -1,0 +1,54 @@
+"""A taught file takes its place, and the one before it can come back."""
+
+import os
+import shutil
+from pathlib import Path
+
+from edge_core.artifact.seal import check_seal
+from edge_core.errors import OutputError
+from edge_core.files import written_whole
+from edge_device.teaching.teach import Taught
+
+
+def previous_file(path: Path) -> Path:
+    """Where the file that was replaced is kept: `flowers.previous.tflite` beside `flowers.tflite`."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def write_taught(taught: Taught, out: Path) -> Path | None:
+    """Writes a taught file whole or not at all; a file that was there is kept as `previous_file` says.
+
+    Returns:
+        The file that was kept; None where there was none.
+
+    Raises:
+        OutputError: a file cannot be written; what was there is still there.
+    """
+    kept = previous_file(out) if out.exists() else None
+    if kept:
+        with written_whole(kept) as beside:
+            shutil.copyfile(out, beside)
+    with written_whole(out) as beside:
+        beside.write_bytes(taught.artifact)
+    return kept
+
+
+def undo(path: Path) -> None:
+    """Brings the file back that was replaced last; undoing once more brings back the taught one.
+
+    Raises:
+        OutputError: nothing was replaced, or the files cannot be exchanged.
+        ModelFormatError: the file that was kept is damaged.
+    """
+    kept = previous_file(path)
+    if not kept.is_file():
+        raise OutputError(f"there is no {kept.name} beside {path}, so nothing was taught that could be undone")
+    check_seal(kept)
+    content, before = path.read_bytes() if path.exists() else None, kept.read_bytes()
+    with written_whole(path) as beside:
+        beside.write_bytes(before)
+    if content is None:
+        os.unlink(kept)
+        return
+    with written_whole(kept) as beside:
+        beside.write_bytes(content)

@@ -1,0 +1,221 @@
+"""A model is taught a new label: what it then says, what it keeps, what it refuses."""
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_core import Frame, ModelCard, complete
+from edge_core.artifact.container import EXEMPLARS_FILE, read_card, without_archive
+from edge_core.artifact.exemplars import Exemplars, keep_exemplars, parse_exemplars
+from edge_core.artifact.last_layer import read_last_layer, with_last_layer
+from edge_core.errors import CheckFailedError, EdgeError, ModelFormatError, OutputError, SettingsError
+from edge_device import Classifier
+from edge_device.inference.verify import sealed, verify
+from edge_device.teaching.lesson import Lesson, TeachSettings
+from edge_device.teaching.solver import solve
+from edge_device.teaching.teach import teach
+from edge_device.teaching.write import undo, write_taught
+
+from ...conftest import INPUT, LABELS, MODELS
+
+EASY = TeachSettings(min_right=90, max_loss=5)
+
+
+def frame(color: tuple[int, int, int], seed: int) -> Frame:
+    noise = np.random.default_rng(seed).integers(-12, 13, (48, 64, 3))
+    return np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
+
+
+def frames(color: tuple[int, int, int], count: int = 6) -> list[Frame]:
+    return [frame(color, seed) for seed in range(count)]
+
+
+YELLOW = (10, 230, 240)
+
+
+def exemplars() -> Exemplars:
+    """Features are the mean levels of red, green and blue."""
+    own = {"red": (250, 20, 10), "green": (20, 250, 10), "blue": (20, 10, 250), "dark": (9, 9, 9)}
+    rng = np.random.default_rng(1)
+    rows = [np.clip(np.array(own[label]) + rng.normal(0, 6, 3), 0, 255) for label in LABELS for _ in range(8)]
+    return keep_exemplars(np.array(rows, np.float32), np.repeat(np.arange(4), 8), 4)
+
+
+@pytest.fixture(params=["float32", "uint8"])
+def model(request: pytest.FixtureRequest, tmp_path: Path, colour_frames: Mapping[str, Frame]) -> Path:
+    """A sealed model of four colors that can be taught a fifth."""
+    path = tmp_path / f"colors-{request.param}.tflite"
+    bare = (MODELS / f"tiny-{request.param}.tflite").read_bytes()
+    files = {EXEMPLARS_FILE: exemplars().to_bytes()}
+    whole = complete(bare, ModelCard(labels=LABELS, input=INPUT), "colors", files=files)
+    path.write_bytes(sealed(whole, colour_frames.values()))
+    return path
+
+
+def said(model: Path, shown: Frame) -> str:
+    return Classifier(model).classify(shown, 1)[0].label
+
+
+def test_a_taught_label_is_said_and_the_others_still_are(model: Path, colour_frames: Mapping[str, Frame]) -> None:
+    taught = teach(model, Lesson({"yellow": frames(YELLOW)}), EASY)
+    assert write_taught(taught, model) == model.with_name(f"{model.stem}.previous.tflite")
+    assert said(model, frame(YELLOW, 99)) == "yellow"
+    assert {label: said(model, shown) for label, shown in colour_frames.items()} == {one: one for one in LABELS}
+    assert read_card(model).labels == (*LABELS, "yellow")
+    assert verify(model).passed
+    assert taught.judgement is not None and taught.judgement.taught["yellow"].value == 1.0
+
+
+def test_lessons_follow_one_another_and_the_card_tells_each(model: Path) -> None:
+    write_taught(teach(model, Lesson({"yellow": frames(YELLOW)}), EASY), model)
+    first = verify(model).seal
+    write_taught(teach(model, Lesson({"violet": frames((240, 20, 230))}), EASY), model)
+    assert [said(model, frame(color, 50)) for color in (YELLOW, (240, 20, 230), (10, 20, 250))] == [
+        "yellow",
+        "violet",
+        "red",
+    ]
+    lineage = read_card(model).conversion["taught"]
+    assert [entry["examples"] for entry in lineage] == [{"yellow": 6}, {"violet": 6}]
+    assert first is not None and lineage[1]["parent"] == first.digest
+
+
+def test_a_label_is_forgotten_and_one_is_renamed(model: Path) -> None:
+    write_taught(teach(model, Lesson({"yellow": frames(YELLOW)}), EASY), model)
+    write_taught(teach(model, Lesson(forget=("green",), rename={"yellow": "lemon"}), EASY), model)
+    assert read_card(model).labels == ("red", "blue", "dark", "lemon")
+    assert said(model, frame(YELLOW, 77)) == "lemon"
+    assert verify(model).passed
+
+
+def test_undo_brings_back_what_was_there_byte_for_byte(model: Path) -> None:
+    before = model.read_bytes()
+    write_taught(teach(model, Lesson({"yellow": frames(YELLOW)}), EASY), model)
+    taught = model.read_bytes()
+    undo(model)
+    assert model.read_bytes() == before
+    undo(model)
+    assert model.read_bytes() == taught
+    with pytest.raises(OutputError, match="nothing was taught"):
+        undo(model.with_name("other.tflite"))
+
+
+def test_what_was_taught_is_familiar_and_what_was_not_is_not(model: Path) -> None:
+    taught = teach(model, Lesson({"yellow": frames(YELLOW, 12)}), EASY)
+    write_taught(taught, model)
+    classifier = Classifier(model)
+    assert classifier.look(frame(YELLOW, 99)).known
+    assert classifier.look(frame((240, 30, 30), 1)).known is False
+
+
+def test_frames_that_look_like_another_label_are_refused_and_nothing_is_written(model: Path) -> None:
+    before = model.read_bytes()
+    with pytest.raises(CheckFailedError, match="stays as it is"):
+        teach(model, Lesson({"scarlet": frames((10, 20, 250))}), TeachSettings(min_right=100, max_loss=0))
+    assert model.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("lesson", "words"),
+    [
+        (Lesson({"yellow": frames(YELLOW, 2)}), "2 frames of 'yellow' are too few"),
+        (Lesson(forget=("mauve",)), "no label 'mauve'"),
+        (Lesson(rename={"mauve": "pink"}), "no label 'mauve'"),
+        (Lesson(rename={"red": "blue"}), "more than once"),
+        (Lesson(forget=("red", "green", "blue")), "two labels or more"),
+        (Lesson({"a\nb": frames(YELLOW)}), "one line of text"),
+    ],
+)
+def test_a_lesson_that_makes_no_sense_is_refused(model: Path, lesson: Lesson, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        teach(model, lesson, EASY)
+
+
+def test_a_file_without_exemplars_or_without_a_seal_is_not_taught(
+    tiny_model: Callable[..., Path], colour_frames: Mapping[str, Frame]
+) -> None:
+    path = tiny_model("float32")
+    with pytest.raises(ModelFormatError, match="it has no seal"):
+        teach(path, Lesson({"yellow": frames(YELLOW)}), EASY)
+    path.write_bytes(sealed(path.read_bytes(), colour_frames.values()))
+    with pytest.raises(ModelFormatError, match="no exemplars of what it knows"):
+        teach(path, Lesson({"yellow": frames(YELLOW)}), EASY)
+
+
+def test_the_command_teaches_from_a_folder_and_says_what_came_of_it(
+    model: Path, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, shown in enumerate(frames(YELLOW)):
+        cv2.imwrite(str(photos / f"{number}.png"), shown)
+    (photos / "notes.txt").write_text("no picture")
+    out = tmp_path / "taught.tflite"
+    done = command("edge_device.cli", "teach", model, "--photos", photos, "--label", "yellow", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["labels"] == [*LABELS, "yellow"]
+    assert said(out, frame(YELLOW, 3)) == "yellow"
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_are_exemplars_or_refused(data: bytes, begun: bool) -> None:
+    whole = exemplars().to_bytes()
+    with contextlib.suppress(ModelFormatError):
+        parse_exemplars(whole[: len(data)] + data if begun else data)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(["tiny-float32", "tiny-uint8"]), st.data())
+def test_a_damaged_last_layer_is_refused_or_read(name: str, data: st.DataObject) -> None:
+    damaged = bytearray((MODELS / f"{name}.tflite").read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        damaged[data.draw(st.integers(8, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        layer = read_last_layer(bytes(damaged))
+        with_last_layer(bytes(damaged), layer.weights, layer.bias, (-1.0, 1.0))
+    except EdgeError:
+        pass
+
+
+def test_the_solver_finds_the_minimum_that_scipy_finds() -> None:
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 7)).astype(np.float32)
+    targets = rng.integers(0, 3, 60)
+    shares = np.full(60, 1 / 60)
+    start = (rng.normal(size=(3, 7)).astype(np.float32), np.zeros(3, np.float32))
+    spread = float(np.sqrt(features.var(axis=0).mean()))
+
+    def loss(flat: np.ndarray) -> float:
+        weights, bias = flat[:21].reshape(3, 7), flat[21:]
+        logits = features @ weights.T + bias
+        picked = logits[np.arange(60), targets] - np.log(np.exp(logits).sum(axis=1))
+        return float(-(shares * picked).sum() + 0.1 / 2 * spread**2 * ((weights - start[0]) ** 2).sum())
+
+    weights, bias = solve(features, targets, shares, start, l2=0.1)
+    found = loss(np.concatenate([weights.ravel(), bias]).astype(np.float64))
+    at = np.concatenate([start[0].ravel(), start[1]]).astype(np.float64)
+    best = minimize(loss, at, method="BFGS").fun
+    assert found == pytest.approx(best, abs=1e-4)
+    assert found < loss(at) - 0.05
+
+
+def test_a_layer_put_back_gives_the_scores_that_it_gave(
+    model: Path, colour_frames: Mapping[str, Frame], tmp_path: Path
+) -> None:
+    bare = without_archive(model.read_bytes())
+    layer = read_last_layer(bare)
+    again = with_last_layer(bare, layer.weights, layer.bias, layer.logits or (0, 1))
+    other = tmp_path / "again.tflite"
+    other.write_bytes(complete(again, read_card(model), "again"))
+    for shown in colour_frames.values():
+        assert np.abs(Classifier(other).scores(shown)[0] - Classifier(model).scores(shown)[0]).max() < 0.02
