@@ -1,18 +1,23 @@
 """The `edge-run service` commands."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edge_core.errors import CheckFailedError
+from edge_core.errors import CheckFailedError, EdgeError
 from edge_device.cli.live_command import live
+from edge_device.cli.live_parameters import options_of
 from edge_device.command_line.arguments import Commands, refuse_repeated
 from edge_device.command_line.console import Debug, Json, one_line_errors, say
 from edge_device.command_line.next_step import as_root, say_next
+from edge_device.live.make_sinks import make_mqtt
+from edge_device.sources import redact
 from edge_device.system import unit_file as service
+from edge_device.system.installed_unit import command_of, secrets_of
 
 app = typer.Typer(
     cls=Commands,
@@ -75,13 +80,19 @@ def show(words: Words, name: Name = "", debug: Debug = False) -> None:
 
 
 @app.command()
-def uninstall(name: Name = "", debug: Debug = False) -> None:
-    """Stop a service and remove it; what it wrote stays. Needs root.
+def uninstall(
+    name: Name = "",
+    keep_device: Annotated[
+        bool, typer.Option("--keep-device", help="Leave the device in Home Assistant, and ask no broker.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Stop a service and remove it, in Home Assistant, too; what it wrote stays. Needs root.
 
     Example: sudo pi/bin/edge-run service uninstall
     """
     with one_line_errors(debug):
-        kept = service.uninstall(name)
+        kept = service.uninstall(name, (lambda: None) if keep_device else (lambda: _forget_device(name)))
         print(f"removed; what it wrote, if anything, is in {kept}")
         say_next(as_root("service", "install", "MODEL", *(["--name", name] if name else []), "--source", "0"))
 
@@ -109,15 +120,39 @@ def status(name: Name = "", as_json: Json = False, debug: Debug = False) -> None
             say_next(f"journalctl -u {found.name} --follow")
 
 
+def _forget_device(name: str) -> None:
+    """Clears what the broker of a stopped service holds of it, if it has a broker.
+
+    Raises:
+        CheckFailedError: the broker does not answer, or the unit names what there is no more.
+    """
+    os.environ |= secrets_of(name)
+    try:
+        options = options_of(_live_command().make_context("edge-run live", command_of(name)).params)
+        broker = make_mqtt(options.sinks, redact(options.source.source))
+        if broker is not None:
+            broker.forget()
+            say("cleared what the MQTT broker held of it; Home Assistant removes the device")
+    except (OSError, EdgeError, typer.BadParameter) as error:
+        raise CheckFailedError(
+            f"the service is stopped, but its device in Home Assistant is still there: {error}. Uninstall it again once "
+            "the broker answers, or with --keep-device"
+        ) from error
+
+
+def _live_command() -> Any:
+    parser = typer.Typer(add_completion=False)
+    parser.command()(live)
+    return typer.main.get_command(parser)
+
+
 def _named(name: str) -> str:
     return f" --name {name}" if name else ""
 
 
 def _parsed(words: Sequence[str]) -> tuple[Path, list[str]]:
     """MODEL and the options of `live`, which parses them, so that a wrong one is told of here and not in a journal."""
-    parser = typer.Typer(add_completion=False)
-    parser.command()(live)
-    command = typer.main.get_command(parser)
+    command = _live_command()
 
     def parse(words: Sequence[str]) -> dict[str, Any]:
         return dict(command.make_context("edge-run live", list(words)).params)

@@ -12,6 +12,7 @@ from edge_device.sinks.web.address import read_token
 
 if TYPE_CHECKING:
     from edge_device.sinks.inbox.snapshots import Snapshots
+    from edge_device.sinks.mqtt.publisher import Mqtt
     from edge_device.sinks.web import WebPage
     from edge_device.sinks.web.kept import KeptPictures
 
@@ -43,7 +44,7 @@ def make_sinks(
     made = [
         jsonl,
         page,
-        _mqtt(options, tuple(regions), about, page),
+        make_mqtt(options, about, tuple(regions), page),
         _prometheus(options, token),
         _webhook(options),
         _command(options),
@@ -81,7 +82,21 @@ def _web_page(options: SinkOptions, token: str | None, regions: Mapping[str, Reg
     )
 
 
-def _mqtt(options: SinkOptions, zones: tuple[str, ...], about: str, page: "WebPage | None") -> Sink | None:
+def make_mqtt(
+    options: SinkOptions, about: str, zones: tuple[str, ...] = ("",), page: "WebPage | None" = None
+) -> "Mqtt | None":
+    """The connection to the broker that `options` name; None where they name none.
+
+    Args:
+        options: What the sinks are to be.
+        about: Name of the source for people, without credentials.
+        zones: Names of the zones, one empty name for the whole frame.
+        page: Live page whose address is told.
+
+    Raises:
+        SettingsError: The text of an option is not what the sink takes.
+        RuntimeMissingError: A package is not installed.
+    """
     if not options.mqtt:
         return None
     from edge_device.sinks.mqtt.broker import Certificates, parse_broker

@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def unit_path(self) -> Path:
-        return UNITS / f"{self.name}.service"
+        return unit_path(self.name)
 
     @property
     def model_path(self) -> Path:
@@ -117,6 +117,11 @@ def unit_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{name!r} is no name for a service: lower-case letters, digits and hyphens, 31 at most")
     return f"edge-run-{name}"
+
+
+def unit_path(unit: str) -> Path:
+    """File of a unit."""
+    return UNITS / f"{unit}.service"
 
 
 def quoted(argument: str, variables: bool = True) -> str:
@@ -271,19 +276,24 @@ def install(plan: Plan) -> None:
     _systemctl("restart", plan.name)
 
 
-def uninstall(name: str = "") -> Path:
+def uninstall(name: str = "", stopped: Callable[[], None] = lambda: None) -> Path:
     """Stops a service and removes its unit and its copies; returns the folder of what it wrote, which stays.
+
+    Args:
+        name: Name of one of several services.
+        stopped: Called once the service has stopped; where it raises, nothing is removed, and this can be called again.
 
     Raises:
         SettingsError: there is no such service.
         OutputError: not run by root, no systemd here, or it says no.
     """
     unit = unit_name(name)
-    path = UNITS / f"{unit}.service"
+    path = unit_path(unit)
     if not path.is_file():
         raise SettingsError(f"{path} is not there: no service of this name was installed")
     _require_root()
     _systemctl("disable", "--quiet", "--now", unit)
+    stopped()
     try:
         path.unlink()
         shutil.rmtree(MODELS / unit, ignore_errors=True)

@@ -67,13 +67,18 @@ def until(true: Callable[[], object]) -> None:
     raise AssertionError("it has not come to that in 30 s")
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
 class Mosquitto:
     """A real broker on a port of its own, with or without passwords; what it forgets at a restart is as it is."""
 
     def __init__(self, folder: Path, users: bool = False, lines: Sequence[str] = ()) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._settings = folder / "mosquitto.conf"
         lines = [
             f"listener {self.port} 127.0.0.1",
@@ -292,6 +297,35 @@ def test_what_an_earlier_run_left_behind_is_cleared_and_nothing_of_others(
     held = retained(broker.port)
     assert not [topic for topic, payload in held.items() if "door" in topic + payload]
     assert held.items() >= others.items()
+
+
+@needs_mosquitto
+def test_a_camera_that_is_forgotten_leaves_nothing_with_the_broker(broker: Mosquitto, listener: Listener) -> None:
+    listener.client.publish("edge/other/state", "x", retain=True)
+    until(lambda: listener.of("edge/other/state"))
+    address = parse_broker(f"mqtt://127.0.0.1:{broker.port}/edge/porch")
+    before = Mqtt(address, ("door", "gate"))
+    before.open(CARD)
+    until(lambda: before._client.is_connected())
+    before.frame(result("cat", "door"))
+    before.event(replace(event(1), zone="door"))
+    before.frame(result("cat", "door"))
+    before.status(status())
+    before.close()
+    discovery = DISCOVERY.format(before.identity)
+    ours = {"edge/porch/zones/door/state", "edge/porch/status", "edge/porch/availability", discovery}
+    assert retained(broker.port).keys() > ours
+    assert listener.pictures[-1]
+    Mqtt(address).forget()
+    assert retained(broker.port).keys() == {"edge/other/state"}
+    assert listener.of(discovery)[-1] == ""  # by which Home Assistant removes the device
+    assert listener.pictures[-1] == b""
+
+
+def test_a_camera_is_not_forgotten_by_a_broker_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.3)
+    with pytest.raises(ConnectionError, match="nothing listens"):
+        Mqtt(parse_broker(f"mqtt://127.0.0.1:{free_port()}/edge/porch")).forget()
 
 
 @needs_mosquitto
@@ -551,6 +585,22 @@ def test_a_private_authority_and_a_client_certificate(brokers: Callable[..., Mos
     until(lambda: sink._client.is_connected())
     sink.event(event(1))
     sink.close()
+
+
+@needs_mosquitto
+def test_a_broker_with_websockets_and_tls_of_its_own(brokers: Callable[..., Mosquitto], certificates: Path) -> None:
+    port = free_port()
+    # Beside a plain listener: mosquitto 2.0.11 does not start with WebSockets alone.
+    running = brokers(f"listener {port} 127.0.0.1", "protocol websockets", *tls_lines(certificates))
+    settings = MqttSettings(certificates=Certificates(certificates / "ca.pem"))
+    sink = Mqtt(parse_broker(f"wss://127.0.0.1:{port}/edge/porch"), settings=settings)
+    sink.open(CARD)
+    until(lambda: sink._client.is_connected())
+    listening = Listener(running.port)
+    sink.event(event(1))
+    until(listening.events)
+    sink.close()
+    listening.close()
 
 
 class WebSocketBroker:

@@ -11,11 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.errors import CheckFailedError, ModelFormatError, OutputError, SettingsError
+from edge_device.cli import service_command
+from edge_device.sinks.mqtt.broker import Broker, parse_broker
+from edge_device.sinks.mqtt.publisher import Mqtt
 from edge_device.system import unit_file as service
+from edge_device.system.installed_unit import unquoted
 from edge_device.system.systemd import ServiceManager
 
 from ...programs import needs
@@ -182,6 +187,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(script.parent), prepend=os.pathsep)
     monkeypatch.setattr(service, "UNITS", tmp_path / "units")
     monkeypatch.setattr(service, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(service, "SECRETS", tmp_path / "secrets")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return script
 
@@ -226,6 +232,48 @@ def test_uninstalling_removes_unit_and_copies(plan: service.Plan, tmp_path: Path
     assert (tmp_path / "calls").read_text().splitlines()[3:] == ["disable --quiet --now edge-run", "daemon-reload"]
     with pytest.raises(SettingsError, match="no service of this name"):
         service.uninstall()
+
+
+def test_what_the_broker_holds_is_cleared_before_anything_of_the_service_is_removed(
+    plan: service.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, broker = plan.copies[0][0], "mqtt://pi@broker.example/edge/porch"
+    service.install(service.plan(model, ["--source", "a $camera", "--mqtt", broker]))
+    service.SECRETS.mkdir(parents=True, exist_ok=True)
+    (service.SECRETS / "edge-run.env").write_text("# of the broker\nEDGE_RUN_MQTT_PASSWORD='se cret'\n")
+    monkeypatch.delenv("EDGE_RUN_MQTT_PASSWORD", raising=False)
+    found: list[Broker] = []
+
+    def forget(sink: Mqtt) -> None:
+        assert plan.unit_path.exists()
+        found.append(sink._broker)
+        if len(found) == 1:
+            raise ConnectionError("nothing listens")
+
+    monkeypatch.setattr(Mqtt, "forget", forget)
+    runner = typer.testing.CliRunner()
+    failed = runner.invoke(service_command.app, ["uninstall"])
+    assert failed.exit_code == 1
+    assert "nothing listens. Uninstall it again" in failed.stderr
+    assert plan.model_path.exists()
+    assert runner.invoke(service_command.app, ["uninstall"]).exit_code == 0
+    assert not plan.unit_path.exists()
+    assert found == 2 * [parse_broker(broker, "se cret")]
+
+
+def test_a_service_is_uninstalled_without_a_word_to_the_broker(
+    plan: service.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.install(service.plan(plan.copies[0][0], ["--mqtt", "mqtt://broker.example/edge"]))
+    monkeypatch.setattr(Mqtt, "forget", lambda sink: pytest.fail("it was asked"))
+    assert typer.testing.CliRunner().invoke(service_command.app, ["uninstall", "--keep-device"]).exit_code == 0
+    assert not plan.unit_path.exists()
+
+
+@given(st.lists(arguments, min_size=1))
+def test_the_words_of_a_unit_are_read_back(words: list[str]) -> None:
+    line = " ".join(service.quoted(word, variables=number > 0) for number, word in enumerate(["first", *words]))
+    assert unquoted(line) == ["first", *words]
 
 
 def test_who_is_not_root_gets_the_command_to_run(plan: service.Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,7 @@ class Mqtt(Sink):
         self._client: Any = None
         self._acknowledged: deque[int] = deque(maxlen=4096)
         self._news = threading.Event()
+        self._subscribed = threading.Event()
         self._in_flight: tuple[int, int] | None = None
         self._why = "no connection yet"
         self._refused = False
@@ -169,7 +170,7 @@ class Mqtt(Sink):
         client = Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, transport=transport)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_connect_fail, client.on_publish = self._on_connect_fail, self._on_publish
-        client.on_message = self._on_message
+        client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
         if broker.websockets:
             client.ws_set_options(path=broker.path)
         if broker.user is not None or broker.password is not None:
@@ -267,6 +268,28 @@ class Mqtt(Sink):
         stopping = threading.Thread(target=client.loop_stop, daemon=True)
         stopping.start()
         stopping.join(0.3)
+
+    def forget(self) -> None:
+        """Clears all that the broker holds of this camera, so that Home Assistant removes its device; instead of `open`.
+
+        Raises:
+            ConnectionError: there is no connection within `PATIENCE_S`, or the broker does not answer.
+        """
+        self._start()
+        self._subscribed.wait(PATIENCE_S)
+        self._check_connected()
+        # Zones are cleared as what an earlier run has left behind: before it acknowledges this, the broker sends them.
+        names = ("availability", "state", "status", "picture")
+        sent = [
+            self._client.publish(topic, b"", qos=1, retain=True)
+            for topic in (self._discovery_topic, *(self._topics.of(name) for name in names))
+        ]
+        for message in sent:
+            message.wait_for_publish(PATIENCE_S)
+        if not all(message.is_published() for message in sent):
+            raise ConnectionError(f"{self._broker}: no answer")
+        self._client.disconnect()
+        self._client.loop_stop()
 
     def _check_connected(self) -> None:
         if not self._client.is_connected():
@@ -371,6 +394,10 @@ class Mqtt(Sink):
         client.subscribe([(topic, 0) for topic in ours])
         for topic, payload in self._retained.all():
             self._publish(topic, payload)
+
+    def _on_subscribe(self, client: Any, userdata: Any, number: int, reasons: Any, properties: Any) -> None:
+        del client, userdata, number, reasons, properties
+        self._subscribed.set()
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         del client, userdata
