@@ -14,7 +14,7 @@ from edge_keras.tf import keras
 from edge_train.models.backbone import SCORES, Parts
 from edge_train.settings import Phase, Settings
 from edge_train.training.devices import Devices, find_devices
-from edge_train.training.fine_tune import FineTuner, History, Lessons, with_dropout
+from edge_train.training.fine_tune import FineTuner, History, Lessons, remembering, with_dropout
 
 PROGRAM = """
 import json, sys
@@ -88,7 +88,7 @@ class Maps:
         return self.values[photos]
 
 
-def tuned(devices: Devices) -> tuple[list[float], FineTuner]:
+def tuned(devices: Devices, remember: float = 0.0, epochs: int = 2) -> tuple[list[float], FineTuner]:
     """Losses of two epochs of a small network on `Maps`."""
     keras.utils.set_random_seed(1)
     maps = keras.Input((4, 4, 8))
@@ -97,8 +97,8 @@ def tuned(devices: Devices) -> tuple[list[float], FineTuner]:
     model = keras.Model(maps, scores)
     parts = Parts(model, model, keras.Model(maps, features))
     train: Any = Maps(60)
-    phase = Phase("fine-tune", "head", "Fine-tuning", 2, 0.01, 8)
-    lessons = Lessons(train, np.ones(60, np.float32))
+    phase = Phase("fine-tune", "head", "Fine-tuning", epochs, 0.01, 8)
+    lessons = remembering(Lessons(train, np.ones(60, np.float32)), parts.pooled, remember)
     history = History(0.0)
     tuner = FineTuner(with_dropout(parts), phase, lessons, train, Settings(batch=8), history, devices)
     tuner.start()
@@ -113,6 +113,23 @@ def test_float16_is_near_float32_and_comes_back_as_float32() -> None:
     assert found == pytest.approx(expected, abs=0.01)
     assert found != expected, "nothing was computed in float16"
     assert {layer.dtype_policy.name for layer in tuner.student.model.layers} == {"float32"}
+
+
+def drift(devices: Devices, remember: float) -> float:
+    """One less the cosine between the features of the photos before and after training, on average."""
+    before, after = (features_of(tuned(devices, remember, epochs)[1]) for epochs in (0, 2))
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    return float(1 - ((before * after).sum(axis=1) / lengths).mean())
+
+
+def features_of(tuner: FineTuner) -> Any:
+    model = tuner.student.model
+    return keras.Model(model.input, model.get_layer(SCORES).input)(Maps(60).values.astype(np.float32)).numpy()
+
+
+@pytest.mark.parametrize("devices", [Devices(), Devices(mixed=True)], ids=["float32", "float16"])
+def test_features_stay_nearer_to_what_they_were_if_they_are_to_be_remembered(devices: Devices) -> None:
+    assert drift(devices, 10.0) < 0.5 * drift(devices, 0.0)
 
 
 def test_a_state_in_float16_is_restored(tmp_path: Path) -> None:

@@ -155,6 +155,15 @@ def fit(
             max=10,
         ),
     ] = 0.2,
+    remember: Annotated[
+        float,
+        typer.Option(
+            help="How strongly fine-tuning holds to the features of the pretrained network, by which the file tells what is "
+            "foreign to it; 0 for not at all.",
+            min=0,
+            max=10,
+        ),
+    ] = 0.3,
     class_weights: Annotated[
         bool,
         typer.Option("--class-weights", help="Weigh photos of small classes more in training, up to 20 times as much."),
@@ -223,6 +232,7 @@ def fit(
             augment=augment.value,
             epochs=epochs,
             mixup=mixup,
+            remember=remember,
             class_weights=class_weights,
             prune=prune,
             cluster=cluster,

@@ -37,7 +37,7 @@ def pruned(upper: "keras.Model", sparsity: float, steps: int) -> tuple[Student, 
             layer.pruning_obj.weight_mask_op()  # the last step's gradients moved the zeros
         _copy(tfmot.sparsity.keras.strip_pruning(model), upper)
 
-    return Student(model, lambda maps, seeds: model(maps, training=True), before_step), finish
+    return Student(model, lambda maps, seeds: (model(maps, training=True), None), before_step), finish
 
 
 def clustered(upper: "keras.Model", clusters: int) -> tuple[Student, Callable[[], None]]:
@@ -54,7 +54,7 @@ def clustered(upper: "keras.Model", clusters: int) -> tuple[Student, Callable[[]
         ),
     )
     return (
-        Student(model, lambda maps, seeds: model(maps, training=True)),
+        Student(model, lambda maps, seeds: (model(maps, training=True), None)),
         lambda: _copy(api.strip_clustering(model), upper),
     )
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ Positions = npt.NDArray[np.int64]
 Teach = Callable[[Positions, Positions], Array]
 """Scores that a teacher gives to photos by position and view: float32, shape (count, labels)."""
 
+Anchor = Callable[[Array], Array]
+"""Features that maps had before training: float32, shape (count, features)."""
+
 Look = Callable[[Positions, Positions, tuple[int, int]], Array]
 """Maps of photos by position and view, and two seeds: float32, shape (count, height, width, channels)."""
 
@@ -34,7 +37,8 @@ class Student:
 
     Attributes:
         model: maps at the seam to scores, as it predicts.
-        forward: Function from maps, float32, and a pair of seeds to scores, as computed in training.
+        forward: Function from maps, float32, and a pair of seeds to scores, as computed in training, and to the features
+            that they are made of, before dropout; None for those of a student that is not held to any.
         copied: the same for a copy of `model`: from it and the rows of a batch to a `forward` that also takes the
             numbers of its rows, so that what is random does not depend on which device has them; None: not for copies.
         before_step: is told the number of each step of the phase.
@@ -42,7 +46,7 @@ class Student:
     """
 
     model: "keras.Model"
-    forward: Callable[[Any, Any], Any]
+    forward: Callable[[Any, Any], tuple[Any, Any]]
     before_step: Callable[[int], None] = lambda step: None
     keep_zeros: bool = False
     copied: Callable[["keras.Model", int], Callable[..., Any]] | None = None
@@ -60,12 +64,12 @@ def with_dropout(parts: Parts) -> Student:
 def _dropped(pooled: "keras.Model", last: Any, batch: int | None = None) -> Callable[..., Any]:
     """`Student.forward` of a model, or of a copy that gets some rows of a `batch`."""
 
-    def forward(maps: Any, seeds: Any, rows: Any = None) -> Any:
+    def forward(maps: Any, seeds: Any, rows: Any = None) -> tuple[Any, Any]:
         features = pooled(maps, training=False)
         # Drawn for the whole batch, in float32: other precisions draw other numbers.
         ones = tf.ones((batch or tf.shape(features)[0], features.shape[-1]))
         mask = tf.nn.experimental.stateless_dropout(ones, DROPOUT_RATE, seed=seeds)
-        return last(features * tf.cast(mask if rows is None else tf.gather(mask, rows), features.dtype))
+        return last(features * tf.cast(mask if rows is None else tf.gather(mask, rows), features.dtype)), features
 
     return forward
 
@@ -83,6 +87,8 @@ class Lessons:
         reference: scores of the validation photos that the student should come near, shape (photos, labels), instead of
             being right.
         look: makes the maps of a batch, if they are not those on disk.
+        anchor: Features that the student's should stay near, if there are any.
+        remember: Weight in the loss of one less the cosine between the student's features and those.
     """
 
     maps: Maps
@@ -92,6 +98,27 @@ class Lessons:
     temperature: float = 1.0
     reference: Array | None = None
     look: Look | None = None
+    anchor: Anchor | None = None
+    remember: float = 0.0
+
+
+def remembering(lessons: Lessons, pooled: "keras.Model", weight: float) -> Lessons:
+    """Lessons that hold a student to the features of the network as it is now.
+
+    Cross-entropy keeps of the features what tells the labels apart and gives up the rest, by which a detector tells what
+    is foreign. Distilled from the network before, as in Li and Hoiem, "Learning without Forgetting" (2016).
+
+    Args:
+        lessons: What else is learned.
+        pooled: Maps to features, see `Parts`; copied, so that it can be trained.
+        weight: `Settings.remember`; nothing is held with 0.
+    """
+    if not weight:
+        return lessons
+    before = keras.models.clone_model(pooled)
+    before.set_weights(pooled.get_weights())
+    features = compiled(before, tf.float32)
+    return replace(lessons, anchor=lambda maps: features(maps).numpy(), remember=weight)
 
 
 class History:
@@ -194,7 +221,8 @@ class FineTuner:
                 maps, hard, soft, weights = (_mixed(part, other, share) for part in (maps, hard, soft, weights))
             step = done * self._steps + number
             self.student.before_step(step)
-            losses.append(float(self._step(maps, hard, soft, weights, tf.constant([settings.seed, step]))))
+            anchors = lessons.anchor(maps) if lessons.anchor else np.zeros((self._batch, 0), np.float32)
+            losses.append(float(self._step(maps, hard, soft, anchors, weights, tf.constant([settings.seed, step]))))
         self._note(self.phase.name, float(np.mean(losses)))
 
     def keep_best(self) -> None:
@@ -220,15 +248,16 @@ class FineTuner:
             assert student.copied is not None
             forward = student.copied(self._trained, self._batch)
         share, temperature = self._lessons.share, self._lessons.temperature
+        remember = self._lessons.remember if self._lessons.anchor else 0.0
 
         masks = [
             tf.cast(variable != 0, tf.float32) if student.keep_zeros and variable.shape.rank == 4 else None
             for variable in self._variables
         ]
 
-        def step(maps: Any, hard: Any, soft: Any, weights: Any, seeds: Any, rows: Any) -> Any:
+        def step(maps: Any, hard: Any, soft: Any, anchors: Any, weights: Any, seeds: Any, rows: Any) -> Any:
             with tf.GradientTape() as tape:
-                scores = forward(maps, seeds) if rows is None else forward(maps, seeds, rows)
+                scores, features = forward(maps, seeds) if rows is None else forward(maps, seeds, rows)
                 losses = (1 - share) * keras.losses.categorical_crossentropy(
                     hard, scores, label_smoothing=settings.label_smoothing
                 )
@@ -240,6 +269,8 @@ class FineTuner:
                             _tempered(soft, temperature), _tempered(scores, temperature)
                         )
                     )
+                if remember:
+                    losses += remember * _apart(features, anchors)
                 loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype)) / self._batch
                 scaled = optimizer.get_scaled_loss(loss) if self._devices.mixed else loss
             gradients = tape.gradient(scaled, self._variables)
@@ -295,3 +326,8 @@ def _mixed(values: Array, other: Positions, share: np.float32) -> Array:
 def _tempered(scores: Any, temperature: float) -> Any:
     """The softmax of the same logits at another temperature."""
     return tf.nn.softmax(tf.math.log(scores + 1e-7) / temperature)
+
+
+def _apart(features: Any, anchors: Any) -> Any:
+    """One less the cosine between the features of each row: float32, shape (batch,)."""
+    return 1.0 + keras.losses.cosine_similarity(tf.cast(features, tf.float32), anchors)

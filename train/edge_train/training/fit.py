@@ -165,7 +165,10 @@ def fit(
         SettingsError: the network cannot be trained so, or `TF_CONFIG` cannot be understood.
         WorkerLostError: another machine is gone; the same call goes on.
     """
-    request = Request(photos, spec, weights, alpha, architecture, settings or Settings(), teacher)
+    settings = settings or Settings()
+    if not weights.sha256:
+        settings = replace(settings, remember=0.0)  # random features are not worth it
+    request = Request(photos, spec, weights, alpha, architecture, settings, teacher)
     worker = read_worker()
     check_settings(request.settings, architecture)
     if teacher is not None:

@@ -18,7 +18,7 @@ from edge_train.settings import Phase, Settings
 from edge_train.training.attacks import fgsm, logits_of, perturb, pgd
 from edge_train.training.devices import ONE, Devices
 from edge_train.training.features import Extractor, Maps, compiled, map_scores, pixel_batches
-from edge_train.training.fine_tune import Array, Lessons, Positions, Student, Teach, with_dropout
+from edge_train.training.fine_tune import Array, Lessons, Positions, Student, Teach, remembering, with_dropout
 
 ROUNDING_PHOTOS: Final = 256
 """Photos whose activations set the ranges of quantisation-aware training."""
@@ -92,7 +92,8 @@ def plan(phase: Phase, material: Material) -> PhasePlan:
 
 
 def _fine_tune(phase: Phase, material: Material) -> PhasePlan:
-    return PhasePlan(with_dropout(material.parts), material.lessons, material.val, material.devices)
+    lessons = remembering(material.lessons, material.parts.pooled, material.settings.remember)
+    return PhasePlan(with_dropout(material.parts), lessons, material.val, material.devices)
 
 
 def _adversarial(phase: Phase, material: Material) -> PhasePlan:

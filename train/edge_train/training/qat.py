@@ -111,7 +111,7 @@ class Rounding:
 
     def student(self, keep_zeros: bool) -> Student:
         """`upper`, whose ranges stay as they were calibrated."""
-        return Student(self.upper, lambda maps, seeds: self.upper(maps, training=False), keep_zeros=keep_zeros)
+        return Student(self.upper, lambda maps, seeds: (self.upper(maps, training=False), None), keep_zeros=keep_zeros)
 
     def finish(self) -> None:
         """Moves what was learned into `plain`."""
