@@ -13,6 +13,7 @@
     ├── SettingsError        (ValueError)    settings that contradict each other or the network
     ├── WorkerLostError      (ConnectionError)  one of several machines that train together is gone
     ├── HostError            (ConnectionError)  a board that cannot be reached, or not be measured on
+    ├── UpdateError          (ValueError)    a published model that is refused
     ├── RuntimeMissingError  (ImportError)   no interpreter, or an extra that is not installed
     ├── AcceleratorError     (OSError)       an accelerator that is missing, hangs, or is gone
     ├── SourceError          (OSError)       a camera, video or folder that gives no frames
@@ -87,6 +88,12 @@ class WorkerLostError(EdgeError, ConnectionError):
 
 class HostError(EdgeError, ConnectionError):
     """A board that cannot be reached over SSH, that lacks what a measurement needs, or that is gone."""
+
+
+class UpdateError(EdgeError, ValueError):
+    """A published model, or what is published of it, that is refused: not the vendor's, not whole, or not good enough."""
+
+    exit_status = 1
 
 
 class RuntimeMissingError(EdgeError, ImportError):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from edge_convert.cli import publish_command
 from edge_core.artifact.seal import Signer
 from edge_core.errors import CheckFailedError
 from edge_core.files import require_writable
@@ -28,6 +29,7 @@ from edge_device.command_line.console import (
 from edge_device.command_line.next_step import say_next, say_next_live
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
+app.command()(publish_command.publish)
 _NEEDS: Final = ("tensorflow", "tf_keras", "matplotlib")
 
 Sign = Annotated[

@@ -45,12 +45,12 @@ class PrivateKey:
     """An Ed25519 private key; the `Signer` of `edge_core.artifact.seal`."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
-        self._key = key
+        self.key = key
         self.public_key = key.public_key().public_bytes_raw()
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes, the same for the same message."""
-        return bytes(self._key.sign(message))
+        return bytes(self.key.sign(message))
 
 
 def read_private_key(path: Path) -> PrivateKey:
