@@ -2,9 +2,12 @@
 
 import time
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 Level = Literal["info", "warning"]
+
+UPDATE: Final = "update"
+"""What notices of model updates are about."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,7 @@ class Notice:
 
     Attributes:
         level: "warning" for what is worse than before, "info" for what is better or as asked.
-        about: "source", "model", "accelerator", "sink NAME" or "loop".
+        about: "source", "model", "accelerator", "update", "sink NAME" or "loop".
         text: One line of plain text.
         time: Seconds since the epoch.
     """

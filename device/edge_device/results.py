@@ -142,6 +142,22 @@ class SinkCounts:
 
 
 @dataclass(frozen=True)
+class UpdateStatus:
+    """How model updates stand.
+
+    Attributes:
+        phase: "idle", "shadow" (a candidate runs beside the model), "trial" (a new model has taken over and may be taken
+            back) or "pinned" (a person has stopped updates).
+        told: Latest thing that happened, for people.
+        refused: Number of models that are not tried again.
+    """
+
+    phase: Literal["idle", "shadow", "trial", "pinned"]
+    told: str
+    refused: int
+
+
+@dataclass(frozen=True)
 class Status:
     """How the loop fares; every few seconds, and at the end.
 
@@ -161,6 +177,7 @@ class Status:
         temperature_c: of the processor; None where it cannot be read. `throttled`: what holds the processor back now.
         memory_mb: resident.
         sinks: by name.
+        update: How model updates stand; None where none are asked for.
     """
 
     time: float
@@ -188,6 +205,7 @@ class Status:
     throttled: tuple[str, ...] = ()
     memory_mb: float = 0.0
     sinks: dict[str, SinkCounts] = field(default_factory=dict)
+    update: UpdateStatus | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,6 +11,7 @@ from edge_device.cli import service_command as service
 from edge_device.cli import show_command as show
 from edge_device.cli import snapshots_command as snapshots
 from edge_device.cli import teach_command as teach
+from edge_device.cli import update_command as update
 from edge_device.cli import verify_command as verify
 from edge_device.command_line.console import command_line
 
@@ -27,6 +28,7 @@ app.command()(show.show)
 app.command()(teach.teach)
 app.command()(verify.verify)
 app.add_typer(service.app, name="service")
+app.add_typer(update.app, name="update")
 app.add_typer(snapshots.app, name="snapshots")
 app.command(context_settings=_OWN_HELP)(doctor.doctor)
 app.command("install-check", context_settings=_OWN_HELP)(install_check.install_check)

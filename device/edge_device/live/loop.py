@@ -27,7 +27,7 @@ from edge_device.live.capture import UPRIGHT, Capture, Prepared
 from edge_device.live.decisions import Decider, Rule
 from edge_device.live.model_watcher import ModelWatcher
 from edge_device.notices import Notifier, ignore, notice
-from edge_device.results import Decision, Event, FrameResult, Latency, Status
+from edge_device.results import Decision, Event, FrameResult, Latency, Status, UpdateStatus
 from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import Source
 from edge_device.system.board import Sensors
@@ -110,7 +110,11 @@ class _Meter:
 
 
 class Live:
-    """Classifies what a source gives until it ends or `stopped` says so."""
+    """Classifies what a source gives until it ends or `stopped` says so.
+
+    Attributes:
+        update_status: Tells how model updates stand, for statistics.
+    """
 
     def __init__(
         self,
@@ -149,6 +153,7 @@ class Live:
         self._sensors = Sensors()
         self._manager = ServiceManager()
         self._swaps = 0
+        self.update_status: Callable[[], UpdateStatus | None] = lambda: None
 
     def run(self, stopped: Callable[[], bool]) -> Status:
         """Runs, and returns the statistics of the end.
@@ -317,6 +322,7 @@ class Live:
             throttled=readings.throttled,
             memory_mb=readings.memory_mb,
             sinks=self._queues.counts(),
+            update=self.update_status(),
         )
         self._manager.status(f"{status.frames} frames, {status.fps:.1f} fps, source {status.source_state}")
         return status

@@ -88,6 +88,7 @@ class ModelWatcher(Generic[T]):
         self._done = _NEVER if digest else self._seen  # it may have been replaced since it was loaded
         self._answer_due = False
         self._taken: deque[Replacement[T]] = deque(maxlen=1)
+        self._followed: deque[tuple[Path, bytes | None]] = deque()
         # A SimpleQueue, because only its `put` may be called by a signal handler at any time.
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._watch, name="model swap", daemon=True)
@@ -101,6 +102,16 @@ class ModelWatcher(Generic[T]):
     ) -> None:
         self._asked.put(False)
         self._thread.join(0.2)  # if it verifies just now it is left to itself: it holds nothing that must be closed
+
+    def follow(self, path: Path, key: bytes | None) -> None:
+        """Watches another file from now on, and looks at it at once; it is proven as any other.
+
+        Args:
+            path: The file, which `load` has to open from now on.
+            key: Public key, 32 bytes, that must have signed it; None: any or none.
+        """
+        self._followed.append((path, key))
+        self._asked.put(True)
 
     def ask(self) -> None:
         """Looks at the file at once, changed or not, and tells what came of it; may be called by a signal handler."""
@@ -119,7 +130,9 @@ class ModelWatcher(Generic[T]):
             else:
                 if not asked:
                     return
-                self._answer_due = True
+                self._answer_due = not self._followed
+                while self._followed:
+                    self._path, self._key = self._followed.popleft()
                 self._exchange(_state(self._path))
 
     def look(self) -> None:

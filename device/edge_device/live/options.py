@@ -228,6 +228,29 @@ class SinkOptions:
 
 
 @dataclass(frozen=True)
+class UpdateOptions:
+    """Where better models come from."""
+
+    update_from: Annotated[
+        str | None,
+        Option("Address of a folder that edge-convert publish wrote, for models that --key has signed.", metavar="URL"),
+    ] = None
+    update_folder: Annotated[Path, Option("Folder for models that came as updates, and for what became of them.")] = (
+        Path("updates")
+    )
+    update_group: Annotated[str, Option("Group of boards that this board is in, as publish --group names it.")] = ""
+    update_device: Annotated[str, Option("Name of this board in rollouts. Default: derived from its machine id.")] = ""
+    update_every: Annotated[float, Option("Seconds between two looks at the address, on average.", minimum=1)] = 3600.0
+    update_frames: Annotated[
+        int, Option("Number of frames that a new model must do well on beside the old one.", minimum=1)
+    ] = 100
+    update_trial: Annotated[
+        float, Option("Seconds for which a new model that took over can still be taken back.", minimum=0)
+    ] = 600.0
+    update_labels: Annotated[bool, Option("Permit new models with other labels.", flag="--update-labels")] = False
+
+
+@dataclass(frozen=True)
 class LiveOptions:
     """All that a live run is asked for.
 
@@ -239,6 +262,7 @@ class LiveOptions:
         model: What runs the model.
         decisions: How scores become decisions and events.
         sinks: Where results go.
+        updates: Where better models come from.
     """
 
     file: Path
@@ -246,3 +270,4 @@ class LiveOptions:
     model: Annotated[ModelOptions, OptionGroup("Model")] = field(default_factory=ModelOptions)
     decisions: Annotated[DecisionOptions, OptionGroup("Decisions")] = field(default_factory=DecisionOptions)
     sinks: Annotated[SinkOptions, OptionGroup("Where results go")] = field(default_factory=SinkOptions)
+    updates: Annotated[UpdateOptions, OptionGroup("Model updates")] = field(default_factory=UpdateOptions)

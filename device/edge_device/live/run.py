@@ -22,6 +22,7 @@ from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.make_sinks import make_sinks, wants_whole_frames
 from edge_device.live.model_watcher import ModelWatcher
 from edge_device.live.options import DecisionOptions, LiveOptions, ModelOptions, SinkOptions, SourceOptions
+from edge_device.live.update.session import UpdateSession
 from edge_device.notices import Notice, Notifier, notice
 from edge_device.results import Status
 from edge_device.sinks.sink import Sink
@@ -76,10 +77,14 @@ def run_live(
 
     with ExitStack() as opened:
         outputs = [*sinks, *make_sinks(options.sinks, plan.regions, plan.name, closed.set)]
-        for one in _not_lasting(options.sinks):
+        for one in _not_lasting(options):
             kept(one)
         key = _signing_key(options.file, options.model)
+        updates = UpdateSession(options, plan.regions, kept) if options.updates.update_from else None
         models = Models(options, kept, asked)
+        if updates:
+            outputs += [updates.sink] if updates.sink else []
+            models.file, key = updates.file, updates.key
         classifier = models.open()
         if classifier.softmax_only:
             kept(notice("info", "model", f"{options.file.name}: {SOFTMAX_ONLY}"))
@@ -96,13 +101,15 @@ def run_live(
         kept.pass_on(queues.notice)
         limit = None if wants_whole_frames(options.sinks) else plan.covering(classifier.card.input)
         watcher = ModelWatcher(
-            options.file,
+            models.file,
             lambda: models.replacement(lambda spec: limit is None or plan.covering(spec) <= limit),
             kept,
             digest=classifier.digest,
             key=key,
             runtime=options.model.runtime,
         )
+        if updates:
+            updates.follow = _follower(models, watcher)
         opened.enter_context(watcher)
         opened.enter_context(_at_hangup(watcher.ask))
         loop = Live(
@@ -115,8 +122,20 @@ def run_live(
             watcher=watcher,
             notify=notify,
         )
+        if updates:
+            loop.update_status = updates.told
         opened.callback(loop.close)
         return loop.run(ended)
+
+
+def _follower(models: "Models", watcher: ModelWatcher[Classifier]) -> Callable[[Path, bytes], None]:
+    """What goes on with the model in another file, once that has been proven."""
+
+    def follow(path: Path, key: bytes) -> None:
+        models.file = path
+        watcher.follow(path, key)
+
+    return follow
 
 
 class KeptNotices:
@@ -137,7 +156,11 @@ class KeptNotices:
 
 
 class Models:
-    """Opens the model file, and what takes its place, on the device that was asked for."""
+    """Opens the model file, and what takes its place, on the device that was asked for.
+
+    Attributes:
+        file: Path of the model; may be replaced at any time, as the model may.
+    """
 
     def __init__(self, options: LiveOptions, notify: Notifier, stopped: Callable[[], bool]) -> None:
         """Chooses the number of threads.
@@ -150,7 +173,7 @@ class Models:
         Raises:
             SettingsError: A device or a number of threads is not a valid one.
         """
-        self._file, self._options, self._notify, self._stopped = options.file, options.model, notify, stopped
+        self.file, self._options, self._notify, self._stopped = options.file, options.model, notify, stopped
         self._familiar = options.decisions.familiar
         self._coral = parse_device(options.model.device)
         self._threads = _threads(options.model.threads, self._on_cpu)
@@ -165,7 +188,7 @@ class Models:
             EdgeError: See `open_classifier`.
         """
         return open_classifier(
-            self._file,
+            self.file,
             self._coral,
             fallback=self._options.fallback,
             runtime=self._options.runtime,
@@ -188,13 +211,11 @@ class Models:
         newer = self.open(at_once=False)
         if not fits(newer.card.input):
             newer.close()
-            raise ModelFormatError(
-                f"{self._file} takes larger pictures than the one before; start edge-run anew for it"
-            )
+            raise ModelFormatError(f"{self.file} takes larger pictures than the one before; start edge-run anew for it")
         return newer
 
     def _on_cpu(self, threads: int) -> Classifier:
-        return Classifier(self._options.fallback or self._file, runtime=self._options.runtime, threads=threads)
+        return Classifier(self._options.fallback or self.file, runtime=self._options.runtime, threads=threads)
 
 
 @dataclass(frozen=True)
@@ -289,13 +310,15 @@ def _smallest_side(sinks: SinkOptions, needed: int) -> int | None:
     return max(needed, PAGE_SIDE if sinks.web or (sinks.mqtt and sinks.mqtt_picture) else 0)
 
 
-def _not_lasting(sinks: SinkOptions) -> list[Notice]:
+def _not_lasting(options: LiveOptions) -> list[Notice]:
     """Warnings of what is written to a place that is gone after the next start of the machine."""
+    sinks, updates = options.sinks, options.updates
     places = {
         "--jsonl": sinks.jsonl,
         "--record": sinks.record,
         "--snapshots": sinks.snapshots,
         "--collect": sinks.collect,
+        "--update-folder": updates.update_folder if updates.update_from else None,
     }
     return [
         notice("warning", "loop", f"{name} {path} will not last beyond the next start of this machine: {why}")

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import SettingsError
+from edge_device.notices import UPDATE, Notice
 from edge_device.results import Event
 from edge_device.sinks.sink import Later, Refused, Sink
 
@@ -30,7 +31,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class Webhook(Sink):
-    """Posts each event as JSON: what `--json` prints for it, and `host`.
+    """Posts each event, and what became of a model update, as JSON: what `--json` prints for it, and `host`.
 
     Statuses 2xx are an acceptance. 5xx, 408, 425, 429 (its Retry-After is kept to) and a server that does not answer
     are tried again. Any other status, redirections among them, loses the event, and the next one is tried.
@@ -75,8 +76,15 @@ class Webhook(Sink):
         """Nothing is asked of the server before there is an event."""
 
     def event(self, event: Event) -> None:
-        told: dict[str, Any] = {"type": "event", **event.to_json(), "host": socket.gethostname()}
-        data = json.dumps(told).encode()
+        self._post({"type": "event", **event.to_json()})
+
+    def notice(self, notice: Notice) -> None:
+        """Posts what became of a model update, once: the vendor wants to hear of a refusal."""
+        if notice.about == UPDATE:
+            self._post({"type": "notice", **notice.to_json()})
+
+    def _post(self, told: dict[str, Any]) -> None:
+        data = json.dumps({**told, "host": socket.gethostname()}).encode()
         request = urllib.request.Request(self._url, data, self._headers, method="POST")
         try:
             with self._opener.open(request, timeout=self._timeout_s) as answer:

@@ -36,7 +36,7 @@ GROUPS: Final = ("video", "render", "plugdev", "apex")
 COPIED: Final = ("--key", "--fallback", "--tuning-file")
 """Options of `live` that name a file that must be there at every start."""
 
-WRITTEN: Final = ("--jsonl", "--record", "--snapshots", "--collect")
+WRITTEN: Final = ("--jsonl", "--record", "--snapshots", "--collect", "--update-folder")
 """Options of `live` that name what it writes."""
 
 HIDDEN: Final = ("/home", "/root", "/run/user")

@@ -1,0 +1,340 @@
+"""Model updates as a sink: it polls, lets a candidate run beside the model on the frames that come, and watches its trial."""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Final, Literal
+
+from edge_core.artifact.card import ModelCard
+from edge_core.artifact.familiarity import FAMILIAR
+from edge_core.artifact.rollout import Offer, newest_for
+from edge_core.errors import EdgeError, HostError, UpdateError
+from edge_device.frames.regions import WHOLE, Region
+from edge_device.inference.interpreter import RuntimeName
+from edge_device.inference.signature import is_by
+from edge_device.inference.verify import verify
+from edge_device.live.update.schedule import PollSchedule
+from edge_device.live.update.shadow import Shadow, ShadowLimits, ShadowProcess, worker_command
+from edge_device.live.update.trial_health import HealthLimits, Reading
+from edge_device.live.update.tuf_client import UpdateClient
+from edge_device.live.update.update_state import InstalledModel, UpdateFolder, boot_id
+from edge_device.notices import UPDATE, Level, Notifier, notice
+from edge_device.results import FrameResult, Status, UpdateStatus
+from edge_device.sinks.sink import Sink
+
+LOAD_S: Final = 60.0
+"""Seconds within which a model that took over must serve."""
+
+REMEMBERED: Final = 500
+"""Frames over which the share of unknown ones is taken."""
+
+WRITE_S: Final = 60.0
+"""Seconds between two notes of how long a trial went well."""
+
+Start = Callable[[Path], ShadowProcess]
+
+
+@dataclass(frozen=True)
+class UpdateSettings:
+    """How a board is updated.
+
+    Attributes:
+        factory: Model file that the board was given by hand.
+        key: Public key that signed it, 32 bytes.
+        device: Name of the board in rollouts.
+        group: Group of boards that it is in; empty for none.
+        every_s: Seconds between two polls, on average; infinite: only `poll` looks.
+        trial_s: Seconds for which a model that took over can be taken back.
+        limits: How a candidate may differ from the model that runs.
+        health: How a model on trial may differ from the one before.
+        regions: Zones by name.
+        runtime: Interpreter that candidates are proven on.
+        threads: Number of threads for one inference of a candidate.
+        familiar: Familiarity from which on a frame is known.
+        in_shadow: Whether a candidate can run on the CPU, beside the model that runs.
+        boot: Identifies this start of the machine.
+    """
+
+    factory: Path
+    key: bytes
+    device: str
+    group: str = ""
+    every_s: float = 3600.0
+    trial_s: float = 600.0
+    limits: ShadowLimits = field(default_factory=ShadowLimits)
+    health: HealthLimits = field(default_factory=HealthLimits)
+    regions: Mapping[str, Region] = field(default_factory=lambda: {"": WHOLE})
+    runtime: RuntimeName = "auto"
+    threads: int = 1
+    familiar: float = FAMILIAR
+    in_shadow: bool = True
+    boot: str = field(default_factory=boot_id)
+
+
+class ModelUpdater(Sink):
+    """Brings in what is published for this board, unless it is worse than what runs.
+
+    The state in `folder` changes before the model does: whatever ends the process, and whenever, `begin` finds out at the
+    next start what to run.
+    """
+
+    name = "update"
+    frames: ClassVar[Literal["all", "newest", "none"]] = "newest"
+    wants_image = True
+
+    def __init__(
+        self,
+        settings: UpdateSettings,
+        folder: UpdateFolder,
+        client: UpdateClient,
+        *,
+        follow: Callable[[Path, bytes], None],
+        notify: Notifier,
+        start: Start | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepares updates; `open` begins to poll.
+
+        Args:
+            settings: How the board is updated.
+            folder: Holds the state that `begin` has returned.
+            client: Knows what is published.
+            follow: Swaps the model for the one in a file, signed by a key.
+            notify: Gets what became of an update.
+            start: Starts a worker with a candidate.
+            clock: In seconds, that does not jump.
+        """
+        self._settings, self._folder, self._client = settings, folder, client
+        self._follow, self._notify, self._clock = follow, notify, clock
+        self._start = start or self._worker
+        self._state, self._boot = folder.read(), settings.boot
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._labels: Sequence[str] = ()
+        self._shadow: tuple[Shadow, InstalledModel] | None = None
+        self._unknown: deque[bool] = deque(maxlen=REMEMBERED)
+        self._baseline: Reading | None = None
+        self._trial_began_s = self._noted_s = clock()
+        self._trial_base_s = self._state.trial.seconds if self._state.trial else 0.0
+        self._thread = threading.Thread(target=self._poll_for_ever, name="update", daemon=True)
+        self._opened = False
+
+    # --- What the loop hands over
+
+    def open(self, card: ModelCard) -> None:
+        self._labels = card.labels
+        self._unknown.clear()
+        if not self._opened and math.isfinite(self._settings.every_s):
+            self._thread.start()
+        self._opened = True
+
+    def frame(self, result: FrameResult) -> None:
+        with self._lock:
+            self._unknown.append(result.known is False)
+            if self._shadow is None:
+                return
+            shadow, candidate = self._shadow
+            try:
+                if not shadow.add(result):
+                    return
+                if reason := shadow.verdict():
+                    raise UpdateError(reason)
+            except UpdateError as error:
+                self._end_shadow()
+                self._refuse(candidate.digest, str(error))
+            else:
+                self._end_shadow()
+                self._take_over(candidate)
+
+    def status(self, status: Status) -> None:
+        with self._lock:
+            self._take_up_what_a_person_did()
+            reading = Reading.of(status, self._unknown)
+            if self._state.trial is None:
+                if status.model_sha256 == self._state.running:
+                    self._baseline = reading
+                return
+            self._judge(status, reading)
+
+    def close(self) -> None:
+        self._ended.set()
+        with self._lock:
+            self._end_shadow()
+            if self._state.trial:  # or the next start would take this end for a crash
+                self._note_trial(ended_in_order=True)
+
+    def told(self) -> UpdateStatus:
+        """How updates stand."""
+        state = self._state
+        phase: Literal["idle", "shadow", "trial", "pinned"] = (
+            "trial" if state.trial else "shadow" if self._shadow else "pinned" if state.pinned else "idle"
+        )
+        return UpdateStatus(phase, state.told, len(state.refused))
+
+    # --- What is published
+
+    def _poll_for_ever(self) -> None:
+        schedule = PollSchedule(self._settings.every_s)
+        pause_s, said = schedule.first(), ""
+        while not self._ended.wait(pause_s):
+            reason = ""
+            try:
+                self.poll()
+            except (UpdateError, HostError) as error:
+                reason = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever a server brings about, the board goes on
+                reason = f"{type(error).__name__}: {error}"
+            if reason and reason != said:  # once, not at every poll of an outage
+                self._say("warning", reason)
+            said = reason
+            pause_s = schedule.after(not reason)
+
+    def poll(self) -> None:
+        """Looks once at what is published, and lets a new model run beside the one that runs.
+
+        Raises:
+            UpdateError: What is published is refused.
+            HostError: It cannot be reached.
+        """
+        with self._lock:
+            self._take_up_what_a_person_did()
+            if self._state.trial or self._shadow or self._state.pinned:
+                return
+        published = self._client.published()
+        offer = newest_for(published.offers, self._settings.device, self._settings.group)
+        if offer is None or offer.digest == self._state.running or offer.digest in self._state.refused:
+            return
+        try:
+            candidate = self._proven(offer, published.keys)
+            shadow = self._shadowed(candidate) if self._settings.in_shadow else None
+        except HostError:
+            raise
+        except EdgeError as error:
+            with self._lock:
+                self._refuse(offer.digest, str(error))
+            return
+        with self._lock:
+            if shadow is None:
+                self._take_over(candidate)
+            elif self._ended.is_set():
+                shadow.close()
+            else:
+                self._shadow = (shadow, candidate)
+                self._tell(f"{candidate.digest[:12]} runs beside the model for {self._settings.limits.frames} frames")
+
+    def _proven(self, offer: Offer, keys: Sequence[bytes]) -> InstalledModel:
+        """An offered file, on this disk, with seal, signature and golden vectors checked.
+
+        Raises:
+            EdgeError: It cannot be had, or one of them is not right.
+        """
+        path = self._folder.model(offer.digest)
+        if not self._folder.whole(InstalledModel(offer.digest, offer.sequence, "")):
+            self._client.fetch(offer, path)
+        found = verify(path, runtime=self._settings.runtime, threads=1)
+        if found.divergence or found.seal is None:
+            raise UpdateError(found.divergence.reason if found.divergence else "it has no seal")
+        if found.seal.digest != offer.digest:
+            raise UpdateError("its seal is not the one that was published")
+        signature = found.seal.signature
+        for key in keys if signature else ():
+            if signature and is_by(signature, key):
+                return InstalledModel(offer.digest, offer.sequence, key.hex())
+        raise UpdateError("it is not signed by a key that is trusted")
+
+    # --- Beside the model that runs
+
+    def _worker(self, model: Path) -> ShadowProcess:
+        return ShadowProcess(
+            worker_command(model, self._settings.runtime, self._settings.threads, self._settings.familiar)
+        )
+
+    def _shadowed(self, candidate: InstalledModel) -> Shadow:
+        """A candidate in a worker, open.
+
+        Raises:
+            UpdateError: It cannot be opened, or has other labels.
+        """
+        path = self._folder.model(candidate.digest)
+        process = self._start(path)
+        try:
+            return Shadow(path, process, self._labels, self._settings.limits, self._settings.regions)
+        except BaseException:
+            process.close()
+            raise
+
+    def _end_shadow(self) -> None:
+        if self._shadow:
+            self._shadow[0].close()
+            self._shadow = None
+
+    # --- In its place
+
+    def _take_over(self, candidate: InstalledModel) -> None:
+        self._state = self._folder.write(self._state.taken_over_by(candidate, self._boot))
+        self._trial_began_s = self._noted_s = self._clock()
+        self._trial_base_s = 0.0
+        self._follow_state()
+        self._say("info", self._state.told)
+
+    def _judge(self, status: Status, reading: Reading) -> None:
+        """Whether a model on trial stays, goes, or goes on."""
+        now_s = self._clock()
+        if status.model_sha256 != self._state.running:
+            if now_s - self._trial_began_s > LOAD_S:
+                self._take_back(f"it did not begin to run within {LOAD_S:.0f} s")
+            return
+        if reason := reading.worse_than(self._baseline, self._settings.health):
+            self._take_back(reason)
+        elif self._trial_base_s + now_s - self._trial_began_s >= self._settings.trial_s:
+            self._state = self._folder.write(self._state.settled())
+            self._say("info", self._state.told)
+        elif now_s - self._noted_s >= WRITE_S:
+            self._noted_s = now_s
+            self._note_trial(ended_in_order=False)
+
+    def _note_trial(self, ended_in_order: bool) -> None:
+        trial = self._state.trial
+        if trial:
+            seconds = self._trial_base_s + self._clock() - self._trial_began_s
+            self._state = replace(self._state, trial=replace(trial, seconds=seconds, ended_in_order=ended_in_order))
+            self._folder.write(self._state)
+
+    def _take_back(self, reason: str) -> None:
+        self._state = self._folder.write(self._state.rolled_back(reason))
+        self._follow_state()
+        self._say("warning", self._state.told)
+
+    def _refuse(self, digest: str, reason: str) -> None:
+        self._state = self._folder.write(self._state.refuse(digest, reason))
+        self._folder.tidy(self._state)
+        self._say("warning", self._state.told)
+
+    def _take_up_what_a_person_did(self) -> None:
+        """Follows what `edge-run update` has written meanwhile."""
+        there = self._folder.read()
+        if not there.factory or there == self._state:
+            return
+        moved, self._state = there.running != self._state.running, there
+        if moved:
+            self._end_shadow()
+            self._follow_state()
+            self._say("info", there.told)
+
+    def _follow_state(self) -> None:
+        current = self._state.current
+        if current:
+            self._follow(self._folder.model(current.digest), bytes.fromhex(current.key))
+        else:
+            self._follow(self._settings.factory, self._settings.key)
+
+    def _tell(self, text: str) -> None:
+        self._state = self._folder.write(replace(self._state, told=text))
+        self._say("info", text)
+
+    def _say(self, level: Level, text: str) -> None:
+        self._notify(notice(level, UPDATE, text))

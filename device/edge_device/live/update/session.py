@@ -1,0 +1,103 @@
+"""Updates of one live run, from its options: the model that it starts with, and the sink that brings in others."""
+
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from edge_core.artifact.seal import check_seal
+from edge_core.errors import ModelFormatError, OutputError, SettingsError
+from edge_device.command_line.console import extra_needed
+from edge_device.frames.regions import Region
+from edge_device.live.options import LiveOptions
+from edge_device.live.update.shadow import ShadowLimits
+from edge_device.live.update.update_state import UpdateFolder, UpdateState, begin, boot_id
+from edge_device.notices import UPDATE, Notifier, notice
+from edge_device.results import UpdateStatus
+from edge_device.sinks.sink import Sink
+
+
+class UpdateSession:
+    """What a live run needs to know of updates.
+
+    Attributes:
+        file: Model that the run starts with.
+        key: Public key that has signed it, 32 bytes.
+        sink: Brings in others, to be given to the queues; None where nothing can be written.
+        told: Tells how updates stand.
+        follow: Swaps the model for the one in a file; to be set before frames come.
+    """
+
+    def __init__(self, options: LiveOptions, regions: Mapping[str, Region], notify: Notifier) -> None:
+        """Finds out what to run, with an open trial counted.
+
+        Args:
+            options: Of the run; `options.updates.update_from` is given.
+            regions: Zones by name.
+            notify: Gets what became of an update.
+
+        Raises:
+            SettingsError: An option is not a valid one, or `--key` is missing.
+            ModelFormatError: The model file has no seal.
+            RuntimeMissingError: The extra `update` is not installed.
+        """
+        asked = options.updates
+        if options.model.key is None:
+            raise SettingsError("--update-from needs --key KEY.pub: whose models this board believes in")
+        with extra_needed("update", "tuf", "securesystemslib", "cryptography"):
+            from edge_device.inference.signature import read_public_key
+            from edge_device.live.update.model_updater import ModelUpdater, UpdateSettings
+            from edge_device.live.update.tuf_client import UpdateClient
+        vendor = read_public_key(options.model.key)
+        seal = check_seal(options.file)
+        if seal is None:
+            raise ModelFormatError(
+                f"{options.file} has no seal; edge-convert export makes files that boards can update"
+            )
+        folder = UpdateFolder(asked.update_folder)
+        client = UpdateClient(str(asked.update_from), folder.metadata, vendor)
+        try:
+            state, writable = begin(folder, seal.digest, boot_id()), True
+        except OutputError as error:  # a card that fails becomes read-only: there is still a model to run
+            notify(notice("warning", UPDATE, f"there are no updates in this run: {error}"))
+            state, writable = _as_it_is(folder), False
+        self.file, self.key = _model(state, folder, options.file, vendor)
+        self.follow: Callable[[Path, bytes], None] = lambda path, key: None
+        settings = UpdateSettings(
+            factory=options.file,
+            key=vendor,
+            device=asked.update_device or device_name(),
+            group=asked.update_group,
+            every_s=asked.update_every,
+            trial_s=asked.update_trial,
+            limits=ShadowLimits(frames=asked.update_frames, other_labels=asked.update_labels),
+            regions=regions,
+            runtime=options.model.runtime,
+            familiar=options.decisions.familiar,
+            in_shadow=options.model.device == "cpu",
+        )
+        updater = ModelUpdater(settings, folder, client, follow=lambda *new: self.follow(*new), notify=notify)
+        self.sink: Sink | None = updater if writable else None
+        self.told: Callable[[], UpdateStatus] = updater.told
+
+
+def _as_it_is(folder: UpdateFolder) -> UpdateState:
+    """The state to run by where it cannot be written: a trial could not be counted, so its model is not run."""
+    state = folder.read()
+    return state.rolled_back("its trial cannot be counted") if state.trial else state
+
+
+def _model(state: UpdateState, folder: UpdateFolder, factory: Path, vendor: bytes) -> tuple[Path, bytes]:
+    """The model that a state says to run, and whose it is."""
+    if state.current is None or not folder.whole(state.current):
+        return factory, vendor
+    return folder.model(state.current.digest), bytes.fromhex(state.current.key)
+
+
+def device_name(machine_id: Path = Path("/etc/machine-id")) -> str:
+    """A name of this machine that stays and tells nothing of it: a digest of its id, see machine-id(5); else its host name."""
+    with suppress(OSError):
+        if text := machine_id.read_text("ascii", "replace").strip():
+            return hashlib.sha256(b"edge-mobilenet update " + text.encode()).hexdigest()[:16]
+    return platform.node() or "unknown"

@@ -1,0 +1,51 @@
+"""A candidate in a process of its own: what it does to its process, a crash or a leak, the board's model does not feel.
+
+    python -m edge_device.live.update.shadow_worker MODEL RUNTIME THREADS FAMILIAR
+
+Frames come on standard input, uint8 as `preprocess` makes them for MODEL, one behind the other; for each a line of JSON
+goes to standard output. The first line says that the model is open, or why it cannot be opened.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge_core.errors import EdgeError
+from edge_device.inference.classifier import Classifier
+from edge_device.system.board import Sensors
+
+NICENESS: Final = 10
+"""The board's own model goes first."""
+
+
+def main(words: list[str]) -> int:
+    model, runtime, threads, familiar = words
+    os.nice(NICENESS)
+    try:
+        classifier = Classifier(Path(model), runtime=runtime, threads=int(threads), familiar=float(familiar))  # type: ignore[arg-type]
+    except EdgeError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 2
+    print(json.dumps({"labels": classifier.card.labels}), flush=True)
+    shape, sensors = classifier.card.input.shape, Sensors()
+    while len(data := sys.stdin.buffer.read(int(np.prod(shape)))) == np.prod(shape):
+        start = time.perf_counter()
+        scores = classifier.pixel_scores(np.frombuffer(data, np.uint8).reshape(shape))
+        took_ms = 1e3 * (time.perf_counter() - start)
+        reply = {
+            "label": classifier.card.labels[int(scores.argmax())],
+            "known": classifier.knows(classifier.familiarity()),
+            "ms": took_ms,
+            "memory_mb": sensors.read().memory_mb,
+        }
+        print(json.dumps(reply), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

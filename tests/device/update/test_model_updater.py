@@ -1,0 +1,320 @@
+"""Updates on a board: which candidates take over, which are refused beside the old model, and which are taken back."""
+
+import math
+import queue
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tuf", reason="the extra [update] is not installed")
+pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
+
+from edge_convert.keys import PrivateKey
+from edge_convert.publish.publication import publish
+from edge_core.artifact.seal import check_seal
+from edge_device.inference.classifier import Classifier, top
+from edge_device.live.update.model_updater import ModelUpdater, UpdateSettings
+from edge_device.live.update.shadow import ShadowFrame, ShadowLimits, ShadowProcess, verdict
+from edge_device.live.update.tuf_client import UpdateClient
+from edge_device.live.update.update_state import UpdateFolder, begin, pin, roll_back
+from edge_device.notices import Notice
+from edge_device.results import FrameResult, Latency, Status
+from edge_device.sources import SourceFrame
+
+from .vendor import LABELS, Served, new_key, signed_model
+
+FRAMES = 6
+STATUS = Status(
+    0, 0, 9, 0, 0, 30.0, Latency(1, 1, 2, 4), 0, "0", "", "open", 0, "m", "", 0, "r", "cpu", 1, memory_mb=90
+)
+
+
+def digest(path: Path) -> str:
+    seal = check_seal(path)
+    assert seal
+    return seal.digest
+
+
+class Board:
+    """A board without a loop: it runs what `follow` names, and is handed frames and statuses by the test."""
+
+    def __init__(self, folder: Path, factory: Path, key: PrivateKey, url: str, boot: str = "first") -> None:
+        self.notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
+        self.folder, self.now_s = UpdateFolder(folder), 0.0
+        state = begin(self.folder, digest(factory), boot)
+        self.runs = self.folder.model(state.current.digest) if state.current else factory
+        limits = ShadowLimits(frames=FRAMES, per_s=1e6)
+        settings = UpdateSettings(
+            factory, key.public_key, "board-1", every_s=math.inf, trial_s=60.0, limits=limits, boot=boot
+        )
+        self.worker: Callable[[Path], ShadowProcess] | None = None
+        self.updater = ModelUpdater(
+            settings,
+            self.folder,
+            UpdateClient(url, self.folder.metadata, key.public_key),
+            follow=self._follow,
+            notify=self.notices.put,
+            start=lambda model: (self.worker or self.updater._worker)(model),
+            clock=lambda: self.now_s,
+        )
+        self.updater.open(Classifier(factory).card)
+
+    def _follow(self, path: Path, key: bytes) -> None:
+        self.runs = path
+
+    def frames(self, count: int = FRAMES, known: bool | None = None) -> None:
+        classifier = Classifier(self.runs)
+        for index in range(count):
+            image = np.full((48, 64, 3), (10, 20, 250), np.uint8)
+            best = tuple(top(classifier.scores(image)[0], classifier.card.labels, 3))
+            frame = SourceFrame(image, "camera", index, index / 10, 1.0)
+            self.updater.frame(FrameResult(frame, best, Latency(1, 1, 1000, 1002), known=known))
+
+    def status(self, seconds: float = 0.0, **fields: float) -> None:
+        self.now_s += seconds
+        self.updater.status(replace(STATUS, model_sha256=digest(self.runs), **fields))  # type: ignore[arg-type]
+
+    def told(self) -> list[str]:
+        return [self.notices.get().text for _ in range(self.notices.qsize())]
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> PrivateKey:
+    return new_key(tmp_path / "vendor")
+
+
+@pytest.fixture
+def model(tmp_path: Path, key: PrivateKey) -> Callable[..., Path]:
+    return lambda name, **more: signed_model(tmp_path / f"{name}.tflite", key, name, **more)
+
+
+@pytest.fixture
+def board(tmp_path: Path, key: PrivateKey, model: Callable[..., Path], site: Served) -> Iterator[Board]:
+    board = Board(tmp_path / "board", model("old"), key, site.url)
+    board.status()
+    yield board
+    board.updater.close()
+
+
+def offer(board: Board, site: Served, key: PrivateKey, file: Path) -> None:
+    publish(file, site.folder, key)
+    board.updater.poll()
+
+
+def test_a_good_model_runs_beside_the_old_one_takes_over_and_stays(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
+) -> None:
+    offer(board, site, key, model("new"))
+    assert board.updater.told().phase == "shadow"
+    assert board.runs.name == "old.tflite"
+    board.frames(FRAMES - 1)
+    assert board.runs.name == "old.tflite"
+    board.frames(1)
+    assert board.runs.read_bytes() == model("new").read_bytes()
+    assert board.updater.told().phase == "trial"
+    board.status(59)
+    assert board.folder.read().trial
+    board.status(2)
+    assert board.folder.read().trial is None
+    assert "passed its trial" in board.told()[-1]
+    board.updater.poll()
+    assert board.updater.told().phase == "idle", "it is there already"
+
+
+def test_another_key_signs_the_next_model_after_the_folder_was_handed_over(
+    board: Board, site: Served, key: PrivateKey, tmp_path: Path, model: Callable[..., Path]
+) -> None:
+    from edge_convert.publish.publication import rotate_key
+
+    publish(model("new"), site.folder, key)
+    newer = new_key(tmp_path / "newer")
+    rotate_key(site.folder, key, newer)
+    offer(board, site, newer, signed_model(tmp_path / "other.tflite", newer, "other"))
+    board.frames()
+    current = board.folder.read().current
+    assert current and current.key == newer.public_key.hex()
+
+
+WORKER = f"import sys, json, time\nprint(json.dumps({{'labels': {LABELS!r}}}), flush=True)\nn = 0\n"
+FRAME = "while sys.stdin.buffer.read(32 * 32 * 3):\n    n += 1\n    %s\n    print(json.dumps(%s), flush=True)\n"
+REPLY = "{'label': 'red', 'known': True, 'ms': 2.0, 'memory_mb': 50.0}"
+BAD = {
+    "crashes": (FRAME % ("if n == 4: import os; os.abort()", REPLY), "after 3 frames .* ended with status -6"),
+    "slow": (FRAME % ("pass", REPLY.replace("2.0", "2001.0")), "2001.0 ms instead of 1000.0 ms"),
+    "disagrees": (FRAME % ("pass", REPLY.replace("red", "blue")), "agrees .* on 0%"),
+    "unsure": (FRAME % ("pass", REPLY.replace("True", "False")), "100% of 6 frames are unknown"),
+    "leaks": (FRAME % ("pass", REPLY.replace("50.0", "50.0 + 11 * n")), "memory grew by"),
+    "mute": ("time.sleep(60)", "did not answer"),
+    "does not open": ("", "after 0 frames"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_model_is_refused_beside_the_old_one_with_the_reason_and_not_tried_again(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_device.live.update.shadow.ANSWER_S", 0.5)
+    monkeypatch.setattr("edge_device.live.update.shadow.SETTLED_FRAMES", 0)
+    code, reason = BAD[kind]
+    board.worker = lambda path: ShadowProcess([sys.executable, "-c", WORKER + code])
+    offer(board, site, key, model("new"))
+    board.frames(FRAMES, known=True)
+    assert board.runs.name == "old.tflite"
+    ((refused, told),) = board.folder.read().refused.items()
+    assert refused == digest(model("new"))
+    assert re.search(reason, told), told
+    assert any(reason_said in told for reason_said in board.told()[-1].split(": ", 1)[1:])
+    assert board.updater.told().refused == 1
+    board.updater.poll()
+    assert board.updater.told().phase == "idle"
+    assert not list((board.folder.path / "models").glob("*.tflite")), "what is refused takes no room"
+
+
+def test_other_labels_need_a_permission(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
+) -> None:
+    offer(board, site, key, model("new", labels=("rot", "grün", "blau", "dunkel")))
+    assert "--update-labels" in next(iter(board.folder.read().refused.values()))
+
+
+def test_a_model_that_cannot_be_opened_is_refused(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
+) -> None:
+    board.worker = lambda path: ShadowProcess([sys.executable, "-c", 'print(\'{"error": "no such operator"}\')'])
+    offer(board, site, key, model("new"))
+    assert "no such operator" in next(iter(board.folder.read().refused.values()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "known", "reason"),
+    [
+        ({"latency": Latency(1, 1, 7, 9)}, None, "7.0 ms, 2.0 ms before"),
+        ({"fps": 9.0}, None, "9.0 frames"),
+        ({"memory_mb": 400.0}, None, "400 MB"),
+        ({}, False, "unknown to it"),
+    ],
+)
+def test_a_model_whose_health_falls_in_its_trial_is_taken_back_at_once(
+    board: Board,
+    site: Served,
+    key: PrivateKey,
+    model: Callable[..., Path],
+    fields: dict[str, float],
+    known: bool,
+    reason: str,
+) -> None:
+    offer(board, site, key, model("new"))
+    board.frames()
+    assert board.updater.told().phase == "trial"
+    board.updater.open(Classifier(board.runs).card)  # as the queues do after a swap
+    board.frames(60, known=known)
+    board.status(5, **fields)
+    assert board.runs.name == "old.tflite"
+    assert reason in board.told()[-1]
+    assert board.folder.read().refused
+
+
+def test_a_model_that_never_serves_is_taken_back(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
+) -> None:
+    offer(board, site, key, model("new"))
+    board.frames()
+    board.now_s += 61
+    board.updater.status(replace(STATUS, model_sha256=digest(model("old"))))
+    assert "did not begin to run" in board.told()[-1]
+    assert board.runs.name == "old.tflite"
+
+
+@pytest.mark.parametrize(("boot", "starts"), [("first", 1), ("another", 4)])
+def test_a_run_that_dies_in_a_trial_starts_with_the_old_model(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path, boot: str, starts: int
+) -> None:
+    """At once after a crash or a watchdog's kill; after power cuts, which are no fault of a model, at the fourth start."""
+    offer(board, site, key, model("new"))
+    board.frames()
+    runs = []
+    for start in range(starts):
+        again = Board(tmp_path / "board", model("old"), key, site.url, boot if boot == "first" else f"{boot} {start}")
+        runs.append(again.runs.name == "old.tflite")
+    assert runs == [False] * (starts - 1) + [True]
+    assert digest(model("new")) in board.folder.read().refused
+
+
+def test_an_end_in_order_is_no_crash_and_the_trial_goes_on(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path
+) -> None:
+    offer(board, site, key, model("new"))
+    board.frames()
+    board.status(40)
+    board.updater.close()
+    again = Board(tmp_path / "board", model("old"), key, site.url)
+    assert again.runs.name != "old.tflite"
+    again.status(21)
+    assert again.folder.read().trial is None
+    again.updater.close()
+
+
+def test_a_person_takes_a_model_back_and_stops_updates(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
+) -> None:
+    offer(board, site, key, model("new"))
+    board.frames()
+    board.status(61)
+    roll_back(board.folder)
+    board.status()
+    assert board.runs.name == "old.tflite"
+    pin(board.folder, True)
+    offer(board, site, key, model("newer"))
+    assert board.updater.told().phase == "pinned"
+    pin(board.folder, False)
+    board.updater.poll()
+    assert board.updater.told().phase == "shadow"
+
+
+def test_a_model_that_a_person_puts_in_by_hand_takes_the_place_of_an_update(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path
+) -> None:
+    offer(board, site, key, model("new"))
+    board.frames()
+    board.status(61)
+    again = Board(tmp_path / "board", model("by hand"), key, site.url)
+    assert again.runs.name == "by hand.tflite"
+
+
+@pytest.mark.parametrize("damage", ["models", "state.json"])
+def test_whatever_is_damaged_there_is_a_model_to_run(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path, damage: str
+) -> None:
+    offer(board, site, key, model("new"))
+    board.frames()
+    board.status(61)
+    for path in [board.folder.path / damage, *(board.folder.path / damage).glob("*")]:
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:100])
+    again = Board(tmp_path / "board", model("old"), key, site.url)
+    assert again.runs.name == "old.tflite"
+    Classifier(again.runs)
+
+
+def test_the_verdict_counts_only_frames_that_the_old_model_knows() -> None:
+    unknown = [ShadowFrame(None, True, False, 1.0, 1.0, 10.0)] * 5
+    assert verdict(unknown, ShadowLimits()) == ""
+    assert "agrees" in verdict([*unknown, ShadowFrame(False, True, True, 1.0, 1.0, 10.0)], ShadowLimits())
+
+
+def test_a_real_worker_is_ended_with_its_board(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
+) -> None:
+    offer(board, site, key, model("new"))
+    assert board.updater._shadow
+    process = board.updater._shadow[0]._process._process
+    board.updater.close()
+    end = time.monotonic() + 10
+    while process.poll() is None:
+        assert time.monotonic() < end
