@@ -13,9 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_core import InputSpec, ModelCard
+from edge_core import InputSpec, ModelCard, complete
+from edge_core.artifact.seal import check_seal
 from edge_core.files import written_whole
 from edge_core.images import read_picture
+from edge_device.inference.verify import sealed
+from edge_device.live.update.update_state import InstalledModel, UpdateFolder, begin
 from edge_device.results import Event, FrameResult, Latency
 from edge_device.sinks.inbox.collection import Collection
 from edge_device.sinks.inbox.snapshot_store import Kind, SnapshotStore
@@ -25,7 +28,8 @@ from edge_device.sources import SourceFrame
 from ..power_cuts import Disk
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
-CUTS = {"file": 40, "json lines": 250, "inbox": 400, "collection": 120}
+MODELS = Path(__file__).parents[1] / "models"
+CUTS = {"file": 40, "json lines": 250, "inbox": 400, "collection": 120, "update": 60}
 """Different states of the disk that each of the tests is to look at, at least: 1,000 with those of updates."""
 
 
@@ -154,3 +158,56 @@ def test_a_training_picture_that_was_counted_is_there_whole_with_its_line(disk: 
         for picture in pictures:
             read_picture(folder / "photos" / picture)
         assert not [path for path in folder.rglob("*") if ".tmp" in path.name]
+
+
+def test_whenever_the_power_fails_in_an_update_there_is_a_model_to_run(disk: Disk, tmp_path: Path) -> None:
+    """An update fetched, taken over, settled; a second one taken back; a third one refused."""
+    models = {name: _sealed(tmp_path / f"{name}.tflite", name) for name in ("factory", "one", "two", "three")}
+    digests = {name: digest_of(path) for name, path in models.items()}
+    folder = UpdateFolder(disk.root / "updates")
+
+    def fetched(name: str) -> InstalledModel:
+        with written_whole(folder.model(digests[name]), durable=True) as beside:
+            beside.write_bytes(models[name].read_bytes())
+        return InstalledModel(digests[name], 1, "ab")
+
+    with disk.recording():
+        state = begin(folder, digests["factory"], "boot")
+        disk.note(("runs", {digests["factory"]}))
+        one = fetched("one")
+        disk.note(("runs", {digests["factory"], digests["one"]}))
+        state = folder.write(state.taken_over_by(one, "boot"))
+        state = folder.write(state.settled())
+        disk.note(("runs", {digests["one"]}))
+        two = fetched("two")
+        disk.note(("runs", {digests["one"], digests["two"]}))
+        state = folder.write(state.taken_over_by(two, "boot"))
+        state = folder.write(state.rolled_back("slow"))
+        disk.note(("runs", {digests["one"]}))
+        disk.note(("refused", digests["two"]))
+        folder.tidy(state)
+        three = fetched("three")
+        folder.tidy(folder.write(state.refuse(three.digest, "unsure")))
+        disk.note(("refused", digests["three"]))
+    for root, notes in after_cuts(disk, CUTS["update"]):
+        for boot in range(6):  # and it is started again and again
+            found = begin(UpdateFolder(root / "updates"), digests["factory"], f"another {boot}")
+            assert found.running == digests["factory"] or folder.whole(found.current)
+        allowed = next((told for kind, told in reversed(notes) if kind == "runs"), {digests["factory"]})
+        assert found.running in allowed
+        assert found.trial is None, "a trial comes to an end, however often the power fails"
+        assert {told for kind, told in notes if kind == "refused"} <= set(found.refused)
+
+
+def _sealed(path: Path, name: str) -> Path:
+    artifact = (MODELS / "tiny-uint8.tflite").read_bytes()
+    labels = ("red", "green", "blue", "dark")
+    whole = complete(artifact, ModelCard(labels=labels, input=InputSpec(32, 32)), name)
+    path.write_bytes(sealed(whole, [np.full((48, 64, 3), 90, np.uint8)]))
+    return path
+
+
+def digest_of(path: Path) -> str:
+    seal = check_seal(path)
+    assert seal
+    return seal.digest

@@ -1,0 +1,131 @@
+"""A live run that is updated while it classifies: one process, a real repository, a real worker, a real swap."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tuf", reason="the extra [update] is not installed")
+pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
+
+from edge_convert.publish.publication import publish
+from edge_core.artifact.card import ModelCard
+from edge_core.artifact.seal import check_seal
+from edge_core.errors import OutputError, SettingsError
+from edge_device.live.options import LiveOptions, ModelOptions, SourceOptions, UpdateOptions
+from edge_device.live.run import run_live
+from edge_device.live.update import update_state
+from edge_device.live.update.update_state import UpdateFolder, roll_back
+from edge_device.notices import Notice
+from edge_device.results import FrameResult, Status
+from edge_device.sinks.sink import Sink
+
+from .vendor import Served, new_key, signed_model
+
+
+class Witness(Sink):
+    """Writes down what it is told."""
+
+    name = "witness"
+
+    def __init__(self) -> None:
+        self.frames_seen: list[int] = []
+        self.notices: list[str] = []
+        self.models: list[str] = []
+        self.told: Status | None = None
+
+    def open(self, card: ModelCard) -> None:
+        pass
+
+    def frame(self, result: FrameResult) -> None:
+        self.frames_seen.append(result.frame.index)
+
+    def notice(self, notice: Notice) -> None:
+        self.notices.append(f"{notice.about}: {notice.text}")
+
+    def status(self, status: Status) -> None:
+        self.told = status
+        if status.model_sha256 not in self.models[-1:]:
+            self.models.append(status.model_sha256)
+
+
+def digest(path: Path) -> str:
+    seal = check_seal(path)
+    assert seal
+    return seal.digest
+
+
+def test_a_run_is_updated_without_losing_a_frame_and_goes_back_when_told(tmp_path: Path, site: Served) -> None:
+    key = new_key(tmp_path / "vendor")
+    old, new, other = (signed_model(tmp_path / f"{name}.tflite", key, name) for name in ("old", "new", "other"))
+    signed_model(other, key, "other", labels=("rot", "grün", "blau", "dunkel"))
+    publish(new, site.folder, key)
+    options = LiveOptions(
+        old,
+        SourceOptions("fake:64x48@20"),
+        model=ModelOptions(threads="1", key=tmp_path / "vendor.pub"),
+        updates=UpdateOptions(site.url, tmp_path / "updates", update_every=1, update_frames=4, update_trial=1),
+    )
+    witness, ended = Witness(), threading.Event()
+    results: list[Status] = []
+    run = threading.Thread(
+        target=lambda: results.append(run_live(options, sinks=[witness], stopped=ended.is_set, notify=lambda one: None))
+    )
+    run.start()
+    folder = UpdateFolder(tmp_path / "updates")
+
+    def until(true: Callable[[], object], seconds: float = 90) -> None:
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end and run.is_alive(), witness.notices
+            time.sleep(0.05)
+
+    try:
+        until(lambda: (state := folder.read()).running == digest(new) and state.trial is None)
+        assert witness.models == [digest(old), digest(new)]
+        publish(other, site.folder, key)
+        until(lambda: any("--update-labels" in one for one in witness.notices))
+        until(lambda: witness.told and witness.told.update and witness.told.update.refused == 1)
+        roll_back(folder)
+        began = time.monotonic()
+        until(lambda: witness.models[-1] == digest(old))
+        print(f"the old model served again after {time.monotonic() - began:.1f} s")
+    finally:
+        ended.set()
+        run.join(30)
+    (status,) = results
+    assert status.model_swaps == 2
+    assert status.update and status.update.refused == 2
+    between = [after - before for before, after in zip(witness.frames_seen, witness.frames_seen[1:], strict=False)]
+    assert status.frames_dropped == sum(gap - 1 for gap in between), "what is missing was dropped and counted"
+    print(f"{status.frames} frames, {status.frames_dropped} dropped")
+    assert [one for one in witness.notices if one.startswith("update:")]
+
+
+def test_updates_need_a_key_and_a_sealed_model(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:
+    options = LiveOptions(tiny_model(), SourceOptions("fake:64x48@20"), updates=UpdateOptions("http://127.0.0.1:9"))
+    with pytest.raises(SettingsError, match="--key"):
+        run_live(options)
+
+
+def test_a_folder_that_cannot_be_written_costs_the_updates_not_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_key(tmp_path / "vendor")
+    old = signed_model(tmp_path / "old.tflite", key, "old")
+
+    def fails(folder: UpdateFolder, state: object) -> None:
+        raise OutputError("state.json cannot be written: Read-only file system")
+
+    monkeypatch.setattr(update_state.UpdateFolder, "write", fails)
+    witness = Witness()
+    options = LiveOptions(
+        old,
+        SourceOptions("fake:64x48@20", frames=3),
+        model=ModelOptions(threads="1", key=tmp_path / "vendor.pub"),
+        updates=UpdateOptions("http://127.0.0.1:9", tmp_path / "updates"),
+    )
+    assert run_live(options, sinks=[witness]).frames == 3
+    assert any("no updates in this run" in one and "Read-only" in one for one in witness.notices)
