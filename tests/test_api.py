@@ -14,7 +14,7 @@ PUBLIC = {
         "preprocess", "read_card", "read_picture",
     },
     "edge_device": {
-        "Classifier", "DecisionOptions", "LiveOptions", "ModelOptions", "Prediction", "SinkOptions", "SourceOptions",
+        "Classifier", "DecisionOptions", "FocusOptions", "LiveOptions", "ModelOptions", "Prediction", "SinkOptions", "SourceOptions",
         "classify_stream", "open_source", "run_live",
     },
     "edge_train": {"Settings", "find_weights", "fit", "open_photos"},

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edge_device.inference.streaming import classify_stream
     from edge_device.live.options import (
         DecisionOptions,
+        FocusOptions,
         LiveOptions,
         ModelOptions,
         SinkOptions,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Classifier",
     "DecisionOptions",
+    "FocusOptions",
     "LiveOptions",
     "ModelOptions",
     "Prediction",
@@ -35,6 +37,7 @@ __all__ = [
 _MODULES = {
     "Classifier": "inference.classifier",
     "DecisionOptions": "live.options",
+    "FocusOptions": "live.options",
     "LiveOptions": "live.options",
     "ModelOptions": "live.options",
     "Prediction": "results",

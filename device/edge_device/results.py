@@ -9,6 +9,37 @@ UNKNOWN: Final = "unknown"
 """Shown to people where no label reached its threshold; in JSON the label is null there."""
 
 
+NOTHING_TO_SEE: Final = "nothing to see"
+"""Shown to people where a focus finds nothing to classify."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height of a part of a frame, 0..1 of the frame's width and height."""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A subject that a focus follows.
+
+    Attributes:
+        track: Number of the subject; it keeps the number from frame to frame.
+        box: Part of the frame that the subject fills.
+        view: Part of the frame that was classified, a square around the box.
+        rank: Place among the subjects of its zone, from 0 on, by how long they have been followed.
+        of: Number of subjects in the frame.
+    """
+
+    track: int
+    box: Box
+    view: Box
+    rank: int = 0
+    of: int = 1
+
+
+def box_to_json(box: Box) -> list[float]:
+    """A box as JSON has it: `[x, y, width, height]`."""
+    return [round(part, 4) for part in box]
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A label and the model's score for it, 0..1."""
@@ -59,6 +90,8 @@ class FrameResult:
         age_ms: of the frame when its result was there, since it was captured.
         familiarity: p-value, 0..1, that the zone shows what the model was trained on; None of a model that cannot tell.
         known: whether that is enough; None of a model that cannot tell.
+        subject: The subject that was classified, where there is a focus. Without one, and with no label in `top`, the focus
+            has found nothing to classify.
     """
 
     frame: SourceFrame
@@ -69,6 +102,7 @@ class FrameResult:
     age_ms: float = 0.0
     familiarity: float | None = None
     known: bool | None = None
+    subject: Followed | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints for a frame."""
@@ -79,6 +113,8 @@ class FrameResult:
         }
         if self.zone:
             fields["zone"] = self.zone
+        if self.subject:
+            fields |= {"track": self.subject.track, "box": box_to_json(self.subject.box)}
         fields["top"] = [{"label": best.label, "score": round(best.score, 6)} for best in self.top]
         if self.familiarity is not None:
             fields |= {"familiarity": round(self.familiarity, 6), "known": self.known}
@@ -106,6 +142,8 @@ class Event:
         score: smoothed, 0..1, when it entered; the highest that it had meanwhile, when it left.
         duration_s: between entering and leaving, by a clock that does not jump; 0 when it enters.
         number: consecutive over all zones from 1 on, so that a receiver sees what it missed.
+        track: Number of the subject that it is about, where there is a focus.
+        box: Part of the frame that the subject filled then.
     """
 
     kind: Literal["entered", "left"]
@@ -115,11 +153,13 @@ class Event:
     score: float
     duration_s: float
     number: int
+    track: int | None = None
+    box: Box | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "time": round(self.time, 3), "score": round(self.score, 6)} | {
-            "duration_s": round(self.duration_s, 3)
-        }
+        fields = asdict(self) | {"time": round(self.time, 3), "score": round(self.score, 6)}
+        fields |= {"duration_s": round(self.duration_s, 3), "box": box_to_json(self.box) if self.box else None}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True)

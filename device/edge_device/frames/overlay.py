@@ -42,10 +42,10 @@ def annotated(
     if min(height, width) < 8:
         return drawn
     for result in results:
-        region = (regions or {}).get(result.zone, WHOLE)
+        region = Region(*result.subject.box) if result.subject else (regions or {}).get(result.zone, WHOLE)
         left, top = int(region.x * width), int(region.y * height)
         wide, high = int(region.width * width), int(region.height * height)
-        if result.zone:
+        if result.zone or result.subject:
             cv2.rectangle(drawn, (left, top), (left + wide - 1, top + high - 1), WHITE, max(1, height // 400))
         _write(drawn, _lines(result), left, top, max(wide, width // 4), height)
     if events:
@@ -55,7 +55,8 @@ def annotated(
 
 
 def _lines(result: FrameResult) -> list[tuple[str, Colour]]:
-    zone = f"{result.zone}: " if result.zone else ""
+    name = " ".join(part for part in (result.zone, f"#{result.subject.track}" if result.subject else "") if part)
+    zone = f"{name}: " if name else ""
     if result.decision is None and result.known is False:
         return [(f"{zone}{UNKNOWN}", WHITE)]
     if result.decision is None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_core.preprocess import Frame, InputSpec, preprocess
+from edge_device.frames.focus import Focus, Subject
 from edge_device.frames.regions import Orientation, Region, cut
 from edge_device.sources import Source, SourceFrame
 from edge_device.sources.pool import FramePool
@@ -33,15 +34,33 @@ class Prepared:
 
     Attributes:
         frame: as the source gave it, but turned upright.
-        pixels: what `preprocess` made of each zone.
+        pixels: what `preprocess` made of each zone, or of each subject where there is a focus.
         spec: for which model.
-        preprocess_ms: what that took, orientation included.
+        preprocess_ms: what that took, orientation and focus included.
+        subjects: What the focus found in the frame; None without a focus.
     """
 
     frame: SourceFrame
     pixels: tuple[Frame, ...]
     spec: InputSpec
     preprocess_ms: float
+    subjects: tuple[Subject, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TimedFocus:
+    """A focus that takes the time of a frame by the clock of its source.
+
+    Attributes:
+        focus: The focus.
+        live: Whether the source is a camera; a file has a time of its own.
+    """
+
+    focus: Focus
+    live: bool
+
+    def __call__(self, frame: SourceFrame) -> Sequence[Subject]:
+        return self.focus.subjects(frame.image, frame.taken_s if self.live else frame.time_s)
 
 
 class Preparer:
@@ -53,15 +72,19 @@ class Preparer:
         spec: of the model in use; may be replaced at any time, as the model may.
     """
 
-    def __init__(self, spec: InputSpec, regions: Sequence[Region], orientation: Orientation) -> None:
+    def __init__(
+        self, spec: InputSpec, regions: Sequence[Region], orientation: Orientation, focus: TimedFocus | None = None
+    ) -> None:
         """Prepares for a model.
 
         Args:
             spec: of the model.
             regions: what of a frame it is given, one by one.
             orientation: of the camera.
+            focus: Finds what the model is given in place of the regions.
         """
         self.spec = spec
+        self._focus = focus
         self._regions = tuple(regions)
         self._orientation = orientation
         self._pool = FramePool()
@@ -76,10 +99,10 @@ class Preparer:
             shape = (width, height, channels) if self._orientation.rotate % 180 else upright.shape
             upright = self._orientation.apply(upright, self._upright.take(shape))
             frame = SourceFrame(upright, frame.source, frame.index, frame.time_s, frame.capture_ms, frame.taken_s)
-        pixels = tuple(
-            preprocess(cut(upright, region), spec, out=self._pool.take(spec.shape)) for region in self._regions
-        )
-        return Prepared(frame, pixels, spec, 1e3 * (time.perf_counter() - start))
+        subjects = tuple(self._focus(frame)) if self._focus else None
+        regions = self._regions if subjects is None else [subject.view for subject in subjects]
+        pixels = tuple(preprocess(cut(upright, region), spec, out=self._pool.take(spec.shape)) for region in regions)
+        return Prepared(frame, pixels, spec, 1e3 * (time.perf_counter() - start), subjects)
 
 
 class Capture:
@@ -90,12 +113,24 @@ class Capture:
         error: what ended the source; None if it runs, was closed, or came to its end.
     """
 
-    def __init__(self, source: Source, spec: InputSpec, regions: Sequence[Region], orientation: Orientation) -> None:
-        """Starts to read `source`, which is closed by `close`; the rest is as for `Preparer`."""
+    def __init__(
+        self,
+        source: Source,
+        spec: InputSpec,
+        regions: Sequence[Region],
+        orientation: Orientation,
+        focus: Focus | None = None,
+    ) -> None:
+        """Starts to read `source`, which is closed by `close`; the rest is as for `Preparer`.
+
+        A focus sees every frame, in this order, also those that are superseded: it follows what moves.
+        """
         self.dropped = 0
         self.error: Exception | None = None
         self._source = source
-        self._ahead, self._at_once = (Preparer(spec, regions, orientation) for _ in range(2))
+        timed = TimedFocus(focus, live=source.live) if focus else None
+        self._focused = focus is not None
+        self._ahead, self._at_once = (Preparer(spec, regions, orientation, timed) for _ in range(2))
         self._ready: deque[Prepared | SourceFrame] = deque()
         self._changed = threading.Condition()
         self._closed = self._ended = self._waited_for = False
@@ -135,7 +170,7 @@ class Capture:
     def _read(self) -> None:
         try:
             for frame in self._source:
-                if not self._put(frame if self._waited_for else self._ahead(frame)):
+                if not self._put(frame if self._waited_for and not self._focused else self._ahead(frame)):
                     return
         except Exception as error:  # noqa: BLE001 - raised again in the thread that takes
             self.error = error

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -19,12 +18,14 @@ from typing import Final, Literal
 
 from edge_core.errors import SourceError
 from edge_core.preprocess import preprocess
+from edge_device.frames.focus import Focus
 from edge_device.frames.frozen import FROZEN_S, FrozenPicture
 from edge_device.frames.motion import Motion, MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
 from edge_device.inference.classifier import Classifier, top
 from edge_device.live.capture import UPRIGHT, Capture, Prepared
-from edge_device.live.decisions import Decider, Rule
+from edge_device.live.deciders import Deciders, Part, parts_of
+from edge_device.live.decisions import Rule
 from edge_device.live.model_watcher import ModelWatcher
 from edge_device.notices import Notifier, ignore, notice
 from edge_device.results import Decision, Event, FrameResult, Latency, Status, UpdateStatus
@@ -48,6 +49,9 @@ CLOSE_S: Final = 0.5
 AWAY_S: Final = 1.0
 """Without a frame for so long, the source counts as away."""
 
+REST_S: Final = 1.0
+"""Between two results that say that a focus finds nothing."""
+
 RATE_S: Final = 10.0
 """The frame rate looks back so far; a longer pause is not part of it."""
 
@@ -64,6 +68,7 @@ class LiveSettings:
         motion: what counts as motion; None: every frame is classified.
         max_fps: frames classified a second, at most.
         frames: after which the loop ends.
+        focus: Finds what is classified in each frame; None: the regions, whole.
     """
 
     count: int = 3
@@ -73,6 +78,7 @@ class LiveSettings:
     motion: MotionRule | None = None
     max_fps: float | None = None
     frames: int | None = None
+    focus: Focus | None = None
 
 
 @dataclass
@@ -143,8 +149,8 @@ class Live:
         self._classifier, self._source, self._queues, self._settings = classifier, source, queues, settings
         self._name, self._model, self._watcher, self._notify = name, model, watcher, notify
         self._motion = Motion(settings.motion) if settings.motion else None
-        labels, rule, numbers = classifier.card.labels, settings.rule, count(1)
-        self._deciders = [Decider(labels, rule, zone, numbers=numbers) for zone in settings.regions] if rule else []
+        self._deciders = Deciders(classifier.card.labels, settings.rule)
+        self._told_s = -inf
         self._frozen = FrozenPicture()
         self._state_before = self._source.state
         self._seen_s = 0.0
@@ -167,10 +173,10 @@ class Live:
         self._began = self._frame_s = time.monotonic()
         self._status_due = self._began + 1.0
         spec, settings = self._classifier.card.input, self._settings
-        capture = Capture(self._source, spec, list(settings.regions.values()), settings.orientation)
+        capture = Capture(self._source, spec, list(settings.regions.values()), settings.orientation, settings.focus)
         try:
             self._manager.ready()
-            while not stopped() and self._meter.frames != settings.frames:
+            while not stopped() and self._seen_frames() != settings.frames:
                 self._between_frames(capture)
                 if (early_s := self._due_s - time.monotonic()) > 0:
                     time.sleep(min(early_s, WAIT_S))
@@ -182,18 +188,21 @@ class Live:
                     break
             if capture.error:
                 raise capture.error
-            if not self._meter.frames and capture.ended:
+            if not self._seen_frames() and capture.ended:
                 raise SourceError(f"{self._name} gave no frame that can be read")
         finally:
             self._manager.stopping()
             capture.close()
-            for decider in self._deciders:
-                self._hand_on(decider.leave(self._seen_s, time.time()))
+            self._hand_on(self._deciders.leave(self._seen_s, time.time()))
             status = self._status(capture)
             self._queues.status(status)
             for one in self._queues.close(CLOSE_S):
                 self._notify(one)
         return status
+
+    def _seen_frames(self) -> int:
+        """Frames that `--frames` counts: those that were classified, and with a focus those with nothing to classify."""
+        return self._meter.frames + (self._meter.still if self._settings.focus else 0)
 
     def close(self) -> None:
         """Closes the model that was in use last."""
@@ -205,16 +214,21 @@ class Live:
         self._seen_s = self._frame_s if self._source.live else frame.time_s  # a file has a time of its own
         if self._source.live and self._frozen.look(frame.image, self._frame_s):
             self._notice_frozen()
-        spec, zones = self._classifier.card.input, prepared.pixels
+        parts = self._parts(prepared)
+        spec, pixels = self._classifier.card.input, prepared.pixels
         if prepared.spec != spec:  # it was prepared for the model before
-            zones = tuple(preprocess(cut(frame.image, region), spec) for region in settings.regions.values())
-        if self._motion and not self._motion.moves(zones, self._seen_s):
+            pixels = tuple(preprocess(cut(frame.image, part.region), spec) for part in parts)
+        if self._motion and not self._motion.moves(pixels, self._seen_s):
             self._meter.still += 1
+            return
+        self._hand_on(self._deciders.gone(parts, self._seen_s, time.time()))
+        if not parts:
+            self._rest(prepared)
             return
         start = time.perf_counter()
         scores, familiarities = [], []
-        for pixels in zones:
-            scores.append(self._classifier.pixel_scores(pixels))
+        for one in pixels:
+            scores.append(self._classifier.pixel_scores(one))
             familiarities.append(self._classifier.familiarity())
         invoke_ms = 1e3 * (time.perf_counter() - start)
         labels = self._classifier.card.labels
@@ -227,28 +241,41 @@ class Live:
             frame.capture_ms + prepared.preprocess_ms + 1e3 * (time.perf_counter() - start),
         )
         self._meter.add(now_s, age_ms, took)
-        for number, (zone, of_zone, familiarity) in enumerate(
-            zip(settings.regions, scores, familiarities, strict=True)
-        ):
+        for part, of_part, familiarity in zip(parts, scores, familiarities, strict=True):
             known = self._classifier.knows(familiarity)
-            decision: Decision | None = None
-            events: list[Event] = []
-            if self._deciders:
-                decision, events = self._deciders[number].update(
-                    of_zone, self._seen_s, wall_s, known=known is not False
-                )
-            best = tuple(top(of_zone, labels, settings.count))
-            self._queues.frame(FrameResult(frame, best, took, zone, decision, age_ms, familiarity, known))
+            decision, events = self._deciders.update(part, of_part, self._seen_s, wall_s, known=known is not False)
+            best = tuple(top(of_part, labels, settings.count))
+            self._queues.frame(
+                FrameResult(frame, best, took, part.zone, decision, age_ms, familiarity, known, part.subject)
+            )
             self._hand_on(events)
         if settings.max_fps:
             self._due_s = self._frame_s + 1 / settings.max_fps
+
+    def _parts(self, prepared: Prepared) -> list[Part]:
+        """What of a frame is classified."""
+        if prepared.subjects is None:
+            return [Part(zone, region) for zone, region in self._settings.regions.items()]
+        return parts_of(prepared.subjects, self._settings.regions)
+
+    def _rest(self, prepared: Prepared) -> None:
+        """Tells now and then that a focus finds nothing: who watches sees that it lives."""
+        self._meter.still += 1
+        if self._seen_s < self._told_s + REST_S:
+            return
+        self._told_s = self._seen_s
+        frame, nothing = prepared.frame, Decision(None, 0.0) if self._settings.rule else None
+        took_ms = frame.capture_ms + prepared.preprocess_ms
+        latency = Latency(frame.capture_ms, prepared.preprocess_ms, 0.0, took_ms)
+        age_ms = 1e3 * (time.monotonic() - frame.taken_s)
+        for zone in self._settings.regions:
+            self._queues.frame(FrameResult(frame, (), latency, zone, nothing, age_ms))
 
     def _between_frames(self, capture: Capture) -> None:
         now_s = time.monotonic()
         self._manager.alive()
         if self._source.live and now_s - self._frame_s > AWAY_S:
-            for decider in self._deciders:
-                self._hand_on(decider.lost(now_s, time.time()))
+            self._hand_on(self._deciders.lost(now_s, time.time()))
         if self._watcher and (replacement := self._watcher.take()):
             self._adopt(replacement.model, capture)
         if self._source.state != self._state_before:
@@ -263,8 +290,7 @@ class Live:
         self._classifier.close()
         self._classifier = classifier
         capture.prepare_for(classifier.card.input)
-        for decider in self._deciders:
-            self._hand_on(decider.relabel(classifier.card.labels, self._seen_s, time.time()))
+        self._hand_on(self._deciders.relabel(classifier.card.labels, self._seen_s, time.time()))
         self._queues.swapped(classifier.card)
         self._status_due = 0.0
         rule = self._settings.rule

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge_core.errors import SettingsError
 from edge_device.frames.regions import Region
-from edge_device.live.options import MQTT_PASSWORD, WEBHOOK_TOKEN, SinkOptions
+from edge_device.live.options import MQTT_PASSWORD, WEBHOOK_TOKEN, LiveOptions, SinkOptions
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import read_token
 
@@ -55,9 +55,12 @@ def make_sinks(
     return [sink for sink in made if sink]
 
 
-def wants_whole_frames(options: SinkOptions) -> bool:
-    """Whether a sink keeps frames for people or for training, to which frames decoded at a part of their size are no use."""
-    return bool(options.record or options.snapshots or options.window or options.collect)
+def wants_whole_frames(asked: LiveOptions) -> bool:
+    """Whether frames are needed in full: a focus cuts its subjects out of them, a sink keeps them for people or training."""
+    options = asked.sinks
+    return asked.focus.focus != "whole" or bool(
+        options.record or options.snapshots or options.window or options.collect
+    )
 
 
 def _json_lines(options: SinkOptions) -> Sink | None:

@@ -131,6 +131,37 @@ class SourceOptions:
 
 
 @dataclass(frozen=True)
+class FocusOptions:
+    """What of a frame is classified."""
+
+    focus: Annotated[
+        str,
+        Option(
+            "What is classified: the whole frame, a square around what moves (motion), or squares all over the frame, of "
+            "which the best counts (tiles), or what an object detector finds (its .tflite).",
+            metavar="whole|motion|tiles|FILE",
+        ),
+    ] = "whole"
+    subjects: Annotated[int, Option("Largest number of subjects to follow at a time.", minimum=1, maximum=20)] = 3
+    linger: Annotated[
+        float, Option("Seconds for which a subject that has stopped is followed; then it is background.", minimum=0)
+    ] = 10.0
+    ignored: Annotated[
+        tuple[str, ...],
+        Option(
+            "Part of the frame in which nothing is looked for, a flag or the camera's clock: 0,0,0.3,0.1. May be given more "
+            "than once.",
+            flag="--ignore",
+            metavar="X,Y,W,H",
+        ),
+    ] = ()
+    budget_ms: Annotated[float, Option("Milliseconds in each frame for looking at tiles.", minimum=1)] = 100.0
+    detect: Annotated[
+        str, Option("Classes that an object detector is to look for, bird,cat; without it all of them.")
+    ] = ""
+
+
+@dataclass(frozen=True)
 class ModelOptions:
     """What runs the model."""
 
@@ -263,6 +294,7 @@ class LiveOptions:
         decisions: How scores become decisions and events.
         sinks: Where results go.
         updates: Where better models come from.
+        focus: What of a frame is classified.
     """
 
     file: Path
@@ -271,3 +303,4 @@ class LiveOptions:
     decisions: Annotated[DecisionOptions, OptionGroup("Decisions")] = field(default_factory=DecisionOptions)
     sinks: Annotated[SinkOptions, OptionGroup("Where results go")] = field(default_factory=SinkOptions)
     updates: Annotated[UpdateOptions, OptionGroup("Model updates")] = field(default_factory=UpdateOptions)
+    focus: Annotated[FocusOptions, OptionGroup("Focus")] = field(default_factory=FocusOptions)

@@ -11,6 +11,7 @@ from typing import Final
 from edge_core.errors import CheckFailedError, ModelFormatError, SettingsError
 from edge_core.preprocess import InputSpec
 from edge_device.command_line.console import extra_needed, say
+from edge_device.frames.focus import Focus
 from edge_device.frames.motion import MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, covering, parse_region, parse_zones
 from edge_device.inference.accelerator import open_classifier, parse_device
@@ -19,6 +20,7 @@ from edge_device.inference.threads import choose_threads
 from edge_device.inference.verify import verify
 from edge_device.live.decisions import Rule, parse_smoothing, parse_thresholds
 from edge_device.live.loop import Live, LiveSettings
+from edge_device.live.make_focus import make_focus
 from edge_device.live.make_sinks import make_sinks, wants_whole_frames
 from edge_device.live.model_watcher import ModelWatcher
 from edge_device.live.options import DecisionOptions, LiveOptions, ModelOptions, SinkOptions, SourceOptions
@@ -95,11 +97,11 @@ def run_live(
         queues = SinkQueues(
             outputs,
             classifier.card,
-            zones=len(plan.regions),
+            zones=len(plan.regions) if plan.focus is None else max(len(plan.regions), options.focus.subjects),
             patience=None if source.live else lambda: not ended(),
         )
         kept.pass_on(queues.notice)
-        limit = None if wants_whole_frames(options.sinks) else plan.covering(classifier.card.input)
+        limit = None if wants_whole_frames(options) else plan.covering(classifier.card.input)
         watcher = ModelWatcher(
             models.file,
             lambda: models.replacement(lambda spec: limit is None or plan.covering(spec) <= limit),
@@ -227,6 +229,7 @@ class _Plan:
     mode: CameraMode
     orientation: Orientation
     rule: Rule
+    focus: Focus | None
 
     def covering(self, spec: InputSpec) -> int:
         """The shorter side in pixels that a frame needs for an input."""
@@ -240,6 +243,7 @@ def _planned(options: LiveOptions) -> _Plan:
     return _Plan(
         name=redact(source.source),
         regions=regions,
+        focus=make_focus(options, list(regions.values())),
         rule=_rule(options.decisions),
         mode=CameraMode(
             source.width,
@@ -294,7 +298,7 @@ def _opened_source(
         options.source.source,
         plan.mode,
         lambda path, error: say(f"warning: {error}"),
-        covering=_smallest_side(options.sinks, plan.covering(spec)),
+        covering=_smallest_side(options, plan.covering(spec)),
         levels=spec.levels,
         realtime=options.source.realtime,
         reconnect=True,
@@ -303,10 +307,11 @@ def _opened_source(
     )
 
 
-def _smallest_side(sinks: SinkOptions, needed: int) -> int | None:
+def _smallest_side(options: LiveOptions, needed: int) -> int | None:
     """The shorter side in pixels that decoded frames must keep; None: all of it."""
-    if wants_whole_frames(sinks):
+    if wants_whole_frames(options):
         return None
+    sinks = options.sinks
     return max(needed, PAGE_SIDE if sinks.web or (sinks.mqtt and sinks.mqtt_picture) else 0)
 
 
@@ -336,6 +341,7 @@ def _settings(options: LiveOptions, plan: _Plan, source: Source) -> LiveSettings
         motion=MotionRule() if options.source.on_motion else None,
         max_fps=options.source.max_fps,
         frames=options.source.frames,
+        focus=plan.focus,
     )
 
 

@@ -34,7 +34,7 @@ class DrawingSink(Sink):
         if self._results and self._results[0].frame is not result.frame:  # a zone's result was dropped
             self._draw()
         self._results.append(result)
-        if len(self._results) >= len(self._regions):
+        if len(self._results) >= (result.subject.of if result.subject else len(self._regions)):
             self._draw()
 
     def event(self, event: Event) -> None:

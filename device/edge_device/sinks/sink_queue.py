@@ -58,11 +58,11 @@ class _All:
 
 
 class _Newest:
-    """The newest frame result of each zone; the zones take turns, so that none starves."""
+    """The newest frame result of each zone, or subject in it; they take turns, so that none starves."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, FrameResult] = {}
-        self._turn: list[str] = []
+        self._waiting: dict[tuple[str, int], FrameResult] = {}
+        self._turn: list[tuple[str, int]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -71,7 +71,7 @@ class _Newest:
         return False
 
     def put(self, result: FrameResult) -> None:
-        self._waiting[result.zone] = result
+        self._waiting[result.zone, result.subject.rank if result.subject else 0] = result
 
     def take(self) -> FrameResult:
         if not self._turn:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from edge_core.artifact.card import ModelCard
 from edge_device.command_line.console import say
 from edge_device.notices import Notice
-from edge_device.results import UNKNOWN, Event, FrameResult, Prediction, Status
+from edge_device.results import NOTHING_TO_SEE, UNKNOWN, Event, FrameResult, Prediction, Status
 from edge_device.sinks.sink import Sink
 
 if TYPE_CHECKING:
@@ -108,8 +108,9 @@ class Lines(_Printing):
 
     def frame(self, result: FrameResult) -> None:
         took, fps = result.latency, self._rate.add(result)
-        parts = [f"{result.frame.source}  {result.frame.time_s:.2f} s", result.zone, said(result)]
-        if result.decision:
+        track = f"track {result.subject.track}" if result.subject else ""
+        parts = [f"{result.frame.source}  {result.frame.time_s:.2f} s", result.zone, track, said(result)]
+        if result.decision and result.top:
             parts.append(f"-> {result.decision.label or UNKNOWN} {100 * result.decision.score:.1f} %")
         parts.append(f"{fps:.1f} fps")
         parts.append(
@@ -124,6 +125,11 @@ class Lines(_Printing):
         say(notice_line(notice))
 
 
+def named(result: FrameResult) -> str:
+    """Zone and number of the subject, as far as there are any."""
+    return f"{result.zone} #{result.subject.track}".strip() if result.subject else result.zone
+
+
 def scores(best: tuple[Prediction, ...]) -> str:
     return "  ".join(f"{one.label} {100 * one.score:.1f} %" for one in best)
 
@@ -131,14 +137,14 @@ def scores(best: tuple[Prediction, ...]) -> str:
 def said(result: FrameResult) -> str:
     """The labels of a frame with their scores; of one that is foreign to the model, that, and what it is most like."""
     if result.known is not False:
-        return scores(result.top)
+        return scores(result.top) or NOTHING_TO_SEE
     return f"{UNKNOWN} (familiarity {result.familiarity or 0.0:.3f}), most like {scores(result.top)}"
 
 
 def event_line(event: Event) -> str:
     """For people, on one line."""
     after = f" after {event.duration_s:.1f} s" if event.kind == "left" else ""
-    zone = f" zone {event.zone}" if event.zone else ""
+    zone = (f" zone {event.zone}" if event.zone else "") + (f" track {event.track}" if event.track else "")
     return printable(f"{_clock(event.time)}  {event.label} {event.kind}{zone}{after}  {100 * event.score:.0f} %")
 
 
@@ -166,7 +172,7 @@ class Dashboard(Sink):
         self._terminal = terminal
         on_terminal = sys.stderr is not None and sys.stderr.isatty()  # elsewhere, standard error stays where it is
         self._live = Live(console=terminal, auto_refresh=False, vertical_overflow="crop", redirect_stderr=on_terminal)
-        self._results: dict[str, FrameResult] = {}
+        self._results: dict[tuple[str, int], FrameResult] = {}
         self._events: deque[str] = deque(maxlen=6)
         self._notices: deque[Notice] = deque(maxlen=4)
         self._status: Status | None = None
@@ -179,7 +185,9 @@ class Dashboard(Sink):
             self._live.start()
 
     def frame(self, result: FrameResult) -> None:
-        self._results[result.zone] = result
+        if any(one.frame is not result.frame and (one.subject or result.subject) for one in self._results.values()):
+            self._results.clear()  # other subjects, or none
+        self._results[result.zone, result.subject.rank if result.subject else 0] = result
         self._draw()
 
     def event(self, event: Event) -> None:
@@ -216,7 +224,7 @@ class Dashboard(Sink):
         grid = Table.grid(padding=(0, 2))
         for result in list(self._results.values()):
             if result.zone or result.decision or result.known is False:
-                grid.add_row(Text(printable(result.zone), "bold cyan"), *_decided(result))
+                grid.add_row(Text(printable(named(result)), "bold cyan"), *_decided(result))
             for best in result.top:
                 grid.add_row("", _label(best.label), _bar(best.score), Text(f"{100 * best.score:5.1f} %"))
         parts.append(grid)
@@ -248,6 +256,8 @@ def _bar(score: float, cells: int = 24) -> "Text":
 def _decided(result: FrameResult) -> tuple[Any, ...]:
     if result.decision is None:
         return (_label(UNKNOWN, "bold yellow"), "", "") if result.known is False else ()
+    if not result.top:
+        return (_label(NOTHING_TO_SEE, "dim"), "", "")
     label, score = result.decision.label, result.decision.score
     style = "bold green" if label else "bold yellow"
     return _label(label or UNKNOWN, style), _bar(score), f"{100 * score:5.1f} %"

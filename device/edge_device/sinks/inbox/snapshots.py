@@ -43,7 +43,7 @@ class Snapshots(Sink):
 
         Args:
             folder: Made if it is not there.
-            regions: Zones by name; of a zone only its part of the frame is kept.
+            regions: Zones by name; of a zone, or of a subject that is followed, only its part of the frame is kept.
             below: Best score under which the model counts as unsure.
             margin: Lead of the best label over the next under which it does, too.
             every_s: Seconds between two pictures of a zone, at least.
@@ -59,7 +59,7 @@ class Snapshots(Sink):
         self._foreign_only = foreign_only
         self._opened = False
         self._taken_s: dict[str, float] = {}
-        self._decided: dict[str, str | None] = {}
+        self._decided: dict[str, tuple[int | None, str | None]] = {}
 
     def open(self, card: ModelCard) -> None:
         self._decided.clear()
@@ -77,16 +77,20 @@ class Snapshots(Sink):
             return
         self._taken_s[result.zone] = now_s
         label = NEGATIVES_FOLDER if result.known is False else result.top[0].label if result.top else UNKNOWN
-        picture = encode_jpeg(cut(result.frame.image, self._regions.get(result.zone, WHOLE)), JPEG_QUALITY)
+        picture = encode_jpeg(cut(result.frame.image, self._region(result)), JPEG_QUALITY)
         self.store.add(picture, label, result.to_json(), why, result.zone)
+
+    def _region(self, result: FrameResult) -> Region:
+        return Region(*result.subject.view) if result.subject else self._regions.get(result.zone, WHOLE)
 
     def _why(self, result: FrameResult) -> tuple[Kind, str] | None:
         """Why a frame is worth a picture; None if it is not."""
         changed = False
         if result.decision:
             label = result.decision.label
-            changed = self._decided.get(result.zone, label) != label
-            self._decided[result.zone] = label
+            track = result.subject.track if result.subject else None
+            before, self._decided[result.zone] = self._decided.get(result.zone), (track, label)
+            changed = before is not None and before[0] == track and before[1] != label
         best = [one.score for one in result.top[:2]]
         if result.known is False:
             return "unknown", "foreign to the model"

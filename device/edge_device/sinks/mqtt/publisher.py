@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
@@ -27,7 +27,7 @@ from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
 from edge_device.command_line.console import extra_needed
 from edge_device.notices import Notice
-from edge_device.results import Event, FrameResult, Status
+from edge_device.results import Event, FrameResult, Status, box_to_json
 from edge_device.sinks.mqtt.broker import (
     NO_CERTIFICATES,
     Broker,
@@ -77,6 +77,15 @@ class MqttSettings:
     certificates: Certificates = NO_CERTIFICATES
     picture: bool = True
     page: Callable[[], str] = lambda: ""
+
+
+def _more(result: FrameResult) -> dict[str, Any]:
+    """What a state has beside label and score."""
+    fields: dict[str, Any] = {} if result.known is None else {"known": result.known}
+    if result.subject:
+        subject = result.subject
+        fields |= {"track": subject.track, "box": box_to_json(subject.box), "subjects": subject.of}
+    return fields
 
 
 class _Retained:
@@ -186,6 +195,8 @@ class Mqtt(Sink):
         client.loop_start()
 
     def frame(self, result: FrameResult) -> None:
+        if result.subject and result.subject.rank:
+            return  # a zone's state is that of the subject it has followed for longest; events tell of the others
         if result.decision:
             label, score = result.decision.label, result.decision.score
         elif result.top and result.known is not False:
@@ -196,7 +207,7 @@ class Mqtt(Sink):
         changed = sent is None or label != sent.label or abs(score - sent.score) >= SCORE_STEP
         if sent is None or now_s - sent.at_s >= (CHANGED_S if changed else REFRESHED_S):
             top = [{"label": one.label, "score": round(one.score, 2)} for one in result.top[:TOP]]
-            self._set_state(result.zone, label, score, top, result.known)
+            self._set_state(result.zone, label, score, top, _more(result))
         if self._picture_of == result.zone:
             self._picture_of = None
             self._send_picture(result.frame.image)
@@ -296,7 +307,7 @@ class Mqtt(Sink):
             raise ConnectionError(f"{self._broker}: {self._why}")
 
     def _set_state(
-        self, zone: str, label: str | None, score: float, top: list[dict[str, Any]], known: bool | None = None
+        self, zone: str, label: str | None, score: float, top: list[dict[str, Any]], more: Mapping[str, Any] = {}
     ) -> None:
         state = {
             "label": label,
@@ -304,7 +315,7 @@ class Mqtt(Sink):
             "state": NOTHING if label is None else self._words.get(label, NOTHING),
             "zone": zone,
             "top": top,
-            **({} if known is None else {"known": known}),
+            **more,
         }
         self._sent[zone] = _Sent(label, score, time.monotonic())
         self._retain(self._topics.state(zone), _json(state))

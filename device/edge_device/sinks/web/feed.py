@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from edge_device.notices import Notice
-from edge_device.results import Event, FrameResult, Status
-
-Box = tuple[float, float, float, float]
-"""Left, top, width and height of a zone, 0..1 of the frame."""
+from edge_device.results import Box, Event, FrameResult, Status
 
 REMEMBERED: Final = 50
 """Events, and notices, that a page is told of."""
@@ -62,7 +59,7 @@ class Feed:
     def __init__(self, boxes: Mapping[str, Box] = {}, health_s: float = 10.0) -> None:
         self.boxes, self.health_s = dict(boxes), health_s
         self._lock = threading.Lock()
-        self._results: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._results: dict[tuple[str, int | None], tuple[float, dict[str, Any]]] = {}
         self._history: dict[str, deque[tuple[float, dict[str, float]]]] = {}
         self._events: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
         self._notices: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
@@ -91,7 +88,11 @@ class Feed:
                 if self._frame_s is not None:
                     self._waits.append(now_s - self._frame_s)
                 self._frame, self._frame_s = this, now_s
-            self._results[result.zone] = (now_s, fields)
+                if result.subject or any(track is not None for _, track in self._results):
+                    self._results.clear()  # other subjects, or none
+            self._results[result.zone, result.subject.track if result.subject else None] = (now_s, fields)
+            if result.subject and result.subject.rank:
+                return  # a zone's history is that of the subject it has followed for longest
             history = self._history.setdefault(result.zone, deque(maxlen=round(HISTORY_S / _SAMPLE_S)))
             if not history or now_s - history[-1][0] >= _SAMPLE_S:
                 history.append((now_s, {best.label: round(best.score, 4) for best in result.top}))

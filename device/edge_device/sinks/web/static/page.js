@@ -130,10 +130,14 @@ function fillPairs(list, pairs) {
 }
 
 const says = (result) => {
+  if (!result.top.length) return { label: "nothing to see", score: null };
   const foreign = result.known === false ? { label: null, score: null } : null;
   const best = result.decision ?? foreign ?? result.top[0] ?? { label: "–", score: null };
   return best.label === null ? { ...best, label: "unknown" } : best;
 };
+
+// Zone, and number of the subject that is followed, as far as there are any.
+const named = (result) => [result.zone, result.track ? `#${result.track}` : ""].filter(Boolean).join(" ");
 
 // ---- health: a frozen picture must not look alive
 
@@ -188,7 +192,7 @@ function showResults() {
     const card = zones.children[index] ?? zones.appendChild(newZone());
     const best = says(result);
     const [name, line, list] = card.children;
-    name.textContent = result.zone || "Whole frame";
+    name.textContent = named(result) || "Whole frame";
     line.firstChild.textContent = `${best.label} `;
     line.lastChild.textContent = percent(best.score);
     while (list.children.length > result.top.length) list.lastChild.remove();
@@ -199,9 +203,9 @@ function showResults() {
       row.children[2].textContent = percent(one.score);
     });
   });
-  const spoken = results.map((result) => `${result.zone ? `${result.zone}: ` : ""}${says(result).label}`).join(", ");
+  const spoken = results.map((result) => `${named(result) ? `${named(result)}: ` : ""}${says(result).label}`).join(", ");
   if (picture.bitmap && $("picture").getAttribute("aria-label") !== spoken) $("picture").setAttribute("aria-label", spoken);
-  chooseZones(results.map((result) => result.zone ?? ""));
+  chooseZones([...new Set(results.map((result) => result.zone ?? ""))]);
   drawPicture(); // its labels with it
 }
 
@@ -251,7 +255,7 @@ function drawPicture() {
   const pen = fitted($("picture"), width, height);
   pen.drawImage(bitmap, 0, 0, width, height);
   for (const result of told.results?.results ?? []) {
-    const box = told.state?.zones[result.zone ?? ""];
+    const box = result.box ?? told.state?.zones[result.zone ?? ""];
     const [x, y, w, h] = (box ?? [0, 0, 1, 1]).map((part, index) => part * (index % 2 ? height : width));
     if (box) {
       pen.lineWidth = 4;
@@ -262,7 +266,8 @@ function drawPicture() {
       pen.strokeRect(x, y, w, h);
     }
     const best = says(result);
-    const text = `${result.zone ? `${result.zone}: ` : ""}${best.label} ${percent(best.score)}`;
+    const score = best.score === null ? "" : ` ${percent(best.score)}`;
+    const text = `${named(result) ? `${named(result)}: ` : ""}${best.label}${score}`;
     pen.font = "600 14px system-ui, sans-serif";
     const room = Math.max(60, width - x - 12);
     const wide = Math.min(pen.measureText(text).width, room - 12);
@@ -364,7 +369,7 @@ function showState() {
   fillPairs($("model"), Object.entries(model));
   fillLog($("events"), events.toReversed().map((event) => [
     event.time,
-    `${event.zone ? `${event.zone}: ` : ""}${event.label} ${event.kind === "entered" ? "entered" : `left after ${duration(event.duration_s)}`}, ${percent(event.score)}`,
+    `${named(event) ? `${named(event)}: ` : ""}${event.label} ${event.kind === "entered" ? "entered" : `left after ${duration(event.duration_s)}`}, ${percent(event.score)}`,
     "",
   ]));
   fillLog($("notices"), notices.toReversed().map((notice) => [notice.time, `${notice.about}: ${notice.text}`, notice.level]));

@@ -1,0 +1,178 @@
+"""The loop with a focus: each subject is classified, decided and told of by itself."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_core.errors import SettingsError
+from edge_core.preprocess import Frame
+from edge_device import FocusOptions, LiveOptions, SourceOptions
+from edge_device.frames.focus import MotionFocus, Subject
+from edge_device.frames.overlay import annotated
+from edge_device.frames.regions import Region
+from edge_device.inference.classifier import Classifier
+from edge_device.live.decisions import Exponential, Rule
+from edge_device.live.loop import Live, LiveSettings
+from edge_device.live.make_focus import make_focus
+from edge_device.results import Event, FrameResult, Status
+from edge_device.sinks.inbox.snapshots import Snapshots
+from edge_device.sinks.sink import Sink
+from edge_device.sinks.sink_queue import SinkQueues
+from edge_device.sinks.web.feed import Feed
+from edge_device.sources import Source, SourceFrame
+
+from ...moving import FPS, across, scene
+from ...moving import Path as Way
+
+pytestmark = pytest.mark.timeout(60)
+
+TinyModel = Callable[..., Path]
+RULE = Rule(Exponential(0.3), threshold=0.3)
+
+
+class Scene(Source):
+    """A film of what moves."""
+
+    def __init__(self, ways: Sequence[Way], seconds: float) -> None:
+        self._ways, self._seconds = ways, seconds
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        for index, (now_s, frame) in enumerate(scene(self._ways, self._seconds)):
+            yield SourceFrame(frame, "scene", index, now_s, 0.0)
+
+
+class Everything(Sink):
+    name = "everything"
+    wants_image = True
+
+    def __init__(self) -> None:
+        self.results: list[FrameResult] = []
+        self.events: list[Event] = []
+
+    def frame(self, result: FrameResult) -> None:
+        self.results.append(result)
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def run(model: Path, source: Source, settings: LiveSettings) -> tuple[Everything, Status]:
+    sink, classifier = Everything(), Classifier(model, threads=1)
+    queues = SinkQueues([sink], classifier.card, zones=3, patience=lambda: True)
+    status = Live(classifier, source, queues, settings, name="test", model=model).run(lambda: False)
+    return sink, status
+
+
+def test_two_subjects_are_two_events_each_with_its_track_and_box(tiny_model: TinyModel) -> None:
+    ways = across(0.25), across(0.75, start_s=2.5)
+    sink, status = run(tiny_model(), Scene(ways, 7), LiveSettings(focus=MotionFocus(), rule=RULE))
+    told = sorted((event.track or 0, event.label, event.kind) for event in sink.events)
+    assert told == [(1, "red", "entered"), (1, "red", "left"), (2, "blue", "entered"), (2, "blue", "left")]
+    for event in sink.events:
+        assert event.box is not None
+        assert event.box[1] + event.box[3] / 2 == pytest.approx(0.25 if event.track == 1 else 0.75, abs=0.1)
+    followed = [result for result in sink.results if result.subject]
+    assert status.frames == len({result.frame.index for result in followed})
+    assert status.frames + status.frames_still == round(7 * FPS)
+
+
+def test_a_focus_that_finds_nothing_rests_and_says_so_once_a_second(tiny_model: TinyModel) -> None:
+    sink, status = run(tiny_model(), Scene([], 5), LiveSettings(focus=MotionFocus(), rule=RULE))
+    assert (status.frames, status.frames_still) == (0, round(5 * FPS))
+    assert 4 <= len(sink.results) <= 6
+    assert all(result.top == () and result.latency.invoke_ms == 0 for result in sink.results)
+    assert {result.to_json()["decision"]["label"] for result in sink.results} == {None}
+    assert sink.events == []
+
+
+def test_frames_are_counted_with_those_that_show_nothing(tiny_model: TinyModel) -> None:
+    _, status = run(tiny_model(), Scene([], 5), LiveSettings(focus=MotionFocus(), frames=9))
+    assert status.frames + status.frames_still == 9
+
+
+def test_a_subject_belongs_to_the_zone_it_is_in(tiny_model: TinyModel) -> None:
+    regions = {"upper": Region(0, 0, 1, 0.5), "lower": Region(0, 0.5, 1, 0.5)}
+    settings = LiveSettings(regions=regions, focus=MotionFocus(), rule=RULE)
+    sink, _ = run(tiny_model(), Scene([across(0.25), across(0.75)], 6), settings)
+    zones = {(event.zone, event.label) for event in sink.events}
+    assert zones == {("upper", "red"), ("lower", "blue")}
+    assert {result.subject.rank for result in sink.results if result.subject} == {0}
+
+
+class Fixed:
+    """A focus that always finds the same."""
+
+    def __init__(self, *found: Subject) -> None:
+        self.found = found
+
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[Subject]:
+        return self.found
+
+
+LEFT, RIGHT = Region(0, 0, 0.5, 1), Region(0.5, 0, 0.5, 1)
+
+
+class Still(Source):
+    """Frames of which the left half is red and the right half blue."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        image = np.zeros((240, 480, 3), np.uint8)
+        image[:, :240], image[:, 240:] = (10, 20, 250), (250, 10, 20)
+        for index in range(self._count):
+            yield SourceFrame(image, "still", index, index / 10, 0.0)
+
+
+def test_what_is_classified_is_the_view_and_json_has_the_box(tiny_model: TinyModel) -> None:
+    box = Region(0.6, 0.25, 0.25, 0.5)
+    focus = Fixed(Subject(1, LEFT, LEFT), Subject(7, box, RIGHT))
+    sink, status = run(tiny_model(), Still(3), LiveSettings(focus=focus))
+    assert [result.top[0].label for result in sink.results] == ["red", "blue"] * 3
+    fields = sink.results[1].to_json()
+    assert (fields["track"], fields["box"]) == (7, [0.6, 0.25, 0.25, 0.5])
+    assert "decision" not in fields
+    assert status.frames == 3
+
+
+def test_sinks_show_and_keep_each_subject(tiny_model: TinyModel, tmp_path: Path) -> None:
+    box = Region(0.6, 0.25, 0.25, 0.5)
+    focus = Fixed(Subject(1, LEFT, LEFT), Subject(7, box, RIGHT))
+    sink, _ = run(tiny_model(), Still(1), LiveSettings(focus=focus))
+    first, second = sink.results
+    drawn = annotated(first.frame.image, [first, second])
+    assert tuple(drawn[170, 288]) == (255, 255, 255)  # the left side of the second box
+    store = Snapshots(tmp_path, below=1.0)
+    store.open(Classifier(tiny_model()).card)
+    store.frame(second)
+    (kept,) = tmp_path.glob("blue/*.json")
+    assert json.loads(kept.read_text())["track"] == 7
+    import cv2
+
+    picture = cv2.imread(str(kept.with_suffix(".jpg")))
+    assert picture is not None and picture.shape == (240, 240, 3)  # the view, not the frame
+    feed = Feed()
+    feed.add_result(first, 1.0)
+    feed.add_result(second, 1.0)
+    assert [one["track"] for one in feed.results(1.0)["results"]] == [1, 7]
+    later = SourceFrame(first.frame.image, "still", 5, 0.5, 0.0)
+    feed.add_result(FrameResult(later, (), first.latency), 1.1)
+    assert [one["top"] for one in feed.results(1.1)["results"]] == [[]]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (LiveOptions(Path("m"), focus=FocusOptions("moton")), "moton"),
+        (LiveOptions(Path("m"), focus=FocusOptions(ignored=("0,0,1,0.5",))), "--ignore"),
+        (LiveOptions(Path("m"), focus=FocusOptions("motion", ignored=("0,0,2,1",))), "inside the frame"),
+        (LiveOptions(Path("m"), SourceOptions(on_motion=True), focus=FocusOptions("motion")), "--on-motion"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: LiveOptions, what: str) -> None:
+    with pytest.raises(SettingsError, match=what):
+        make_focus(options, [])
