@@ -111,7 +111,7 @@ class Interpreter:
                 data = with_outputs(data, tensors)
             except ModelFormatError as error:
                 raise ModelFormatError(f"{path} is {error}") from error
-        self.runtime, module = _load(runtime)
+        self.runtime, module = load_runtime(runtime)
         delegates = [delegate(module)] if delegate else None
         try:
             with nullcontext() if delegate else silenced():  # XNNPACK announces itself, at every start
@@ -214,8 +214,12 @@ def _for_cpu(path: Path) -> bytes:
     return model
 
 
-def _load(runtime: RuntimeName) -> tuple[str, Any]:
-    """Name with version, and module, of the interpreter asked for."""
+def load_runtime(runtime: RuntimeName) -> tuple[str, Any]:
+    """Name with version, and module, of the interpreter asked for.
+
+    Raises:
+        RuntimeMissingError: The interpreter is not installed, or does not work with this NumPy.
+    """
     if runtime not in get_args(RuntimeName):
         raise RuntimeMissingError(f"no runtime is called {runtime!r}; there are {', '.join(get_args(RuntimeName))}")
     for name in RUNTIMES if runtime == "auto" else (runtime,):

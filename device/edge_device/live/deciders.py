@@ -19,11 +19,13 @@ class Part:
         zone: Name of the zone that it is, or lies in.
         region: Part of the frame that the model is given.
         subject: The subject that it shows; None where the zone itself is classified.
+        tried: Whether it is only tried: nothing is decided of it.
     """
 
     zone: str
     region: Region
     subject: Followed | None = None
+    tried: bool = False
 
 
 def parts_of(subjects: Sequence[Subject], regions: Mapping[str, Region]) -> list[Part]:
@@ -33,13 +35,13 @@ def parts_of(subjects: Sequence[Subject], regions: Mapping[str, Region]) -> list
         subjects: What the focus has found; one in no zone is left out.
         regions: The zones by name, one empty name where there is but one part to look at.
     """
-    found = [(zone, one) for one in subjects if (zone := _zone_of(one.box, regions)) is not None]
+    found = [(zone, one) for one in subjects if one.track and (zone := _zone_of(one.box, regions)) is not None]
     ranks: dict[str, int] = {}
     parts = []
     for zone, one in found:
         rank = ranks[zone] = ranks.get(zone, -1) + 1
         parts.append(Part(zone, one.view, Followed(one.track, _box(one.box), _box(one.view), rank, len(found))))
-    return parts
+    return parts + [Part("", one.view, tried=True) for one in subjects if not one.track]
 
 
 class Deciders:

@@ -17,12 +17,13 @@ from statistics import median
 from typing import Final, Literal
 
 from edge_core.errors import SourceError
-from edge_core.preprocess import preprocess
-from edge_device.frames.focus import Focus
+from edge_core.preprocess import Frame, preprocess
+from edge_device.frames.focus import Focus, Trial, TryingFocus
 from edge_device.frames.frozen import FROZEN_S, FrozenPicture
 from edge_device.frames.motion import Motion, MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
 from edge_device.inference.classifier import Classifier, top
+from edge_device.inference.interpreter import Scores
 from edge_device.live.capture import UPRIGHT, Capture, Prepared
 from edge_device.live.deciders import Deciders, Part, parts_of
 from edge_device.live.decisions import Rule
@@ -30,7 +31,7 @@ from edge_device.live.model_watcher import ModelWatcher
 from edge_device.notices import Notifier, ignore, notice
 from edge_device.results import Decision, Event, FrameResult, Latency, Status, UpdateStatus
 from edge_device.sinks.sink_queue import SinkQueues
-from edge_device.sources import Source
+from edge_device.sources import Source, SourceFrame
 from edge_device.system.board import Sensors
 from edge_device.system.systemd import ServiceManager
 
@@ -113,6 +114,16 @@ class _Meter:
         """Medians."""
         columns = list(zip(*self._times, strict=True))[2:]
         return Latency(*(median(column) for column in columns)) if columns else Latency(0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What the model gave of a part of a frame."""
+
+    part: Part
+    scores: Scores
+    familiarity: float | None
+    took_ms: float
 
 
 class Live:
@@ -223,16 +234,15 @@ class Live:
             return
         self._hand_on(self._deciders.gone(parts, self._seen_s, time.time()))
         if not parts:
-            self._rest(prepared)
+            self._meter.still += 1
+            took_ms = frame.capture_ms + prepared.preprocess_ms
+            latency = Latency(frame.capture_ms, prepared.preprocess_ms, 0.0, took_ms)
+            self._tell_nothing(frame, latency, 1e3 * (time.monotonic() - frame.taken_s))
             return
         start = time.perf_counter()
-        scores, familiarities = [], []
-        for one in pixels:
-            scores.append(self._classifier.pixel_scores(one))
-            familiarities.append(self._classifier.familiarity())
+        looks = [self._look(part, one) for part, one in zip(parts, pixels, strict=True)]
         invoke_ms = 1e3 * (time.perf_counter() - start)
-        labels = self._classifier.card.labels
-        now_s, wall_s = time.monotonic(), time.time()
+        now_s = time.monotonic()
         age_ms = 1e3 * (now_s - frame.taken_s)
         took = Latency(
             frame.capture_ms,
@@ -241,14 +251,12 @@ class Live:
             frame.capture_ms + prepared.preprocess_ms + 1e3 * (time.perf_counter() - start),
         )
         self._meter.add(now_s, age_ms, took)
-        for part, of_part, familiarity in zip(parts, scores, familiarities, strict=True):
-            known = self._classifier.knows(familiarity)
-            decision, events = self._deciders.update(part, of_part, self._seen_s, wall_s, known=known is not False)
-            best = tuple(top(of_part, labels, settings.count))
-            self._queues.frame(
-                FrameResult(frame, best, took, part.zone, decision, age_ms, familiarity, known, part.subject)
-            )
-            self._hand_on(events)
+        for look in looks:
+            if not look.part.tried:
+                self._tell(look, frame, took, age_ms)
+        self._try(looks)
+        if all(part.tried for part in parts):
+            self._tell_nothing(frame, took, age_ms)
         if settings.max_fps:
             self._due_s = self._frame_s + 1 / settings.max_fps
 
@@ -258,18 +266,46 @@ class Live:
             return [Part(zone, region) for zone, region in self._settings.regions.items()]
         return parts_of(prepared.subjects, self._settings.regions)
 
-    def _rest(self, prepared: Prepared) -> None:
+    def _look(self, part: Part, pixels: Frame) -> _Look:
+        start = time.perf_counter()
+        scores = self._classifier.pixel_scores(pixels)
+        return _Look(part, scores, self._classifier.familiarity(), 1e3 * (time.perf_counter() - start))
+
+    def _tell(self, look: _Look, frame: SourceFrame, took: Latency, age_ms: float) -> None:
+        """Decides of a part, and hands on what came of it."""
+        part, wall_s = look.part, time.time()
+        known = self._classifier.knows(look.familiarity)
+        decision, events = self._deciders.update(part, look.scores, self._seen_s, wall_s, known=known is not False)
+        best = tuple(top(look.scores, self._classifier.card.labels, self._settings.count))
+        self._queues.frame(
+            FrameResult(frame, best, took, part.zone, decision, age_ms, look.familiarity, known, part.subject)
+        )
+        self._hand_on(events)
+
+    def _try(self, looks: Sequence[_Look]) -> None:
+        """Gives back to the focus what it wanted to try."""
+        trials = [
+            Trial(
+                one.part.region,
+                float(one.scores.max()),
+                one.familiarity,
+                self._classifier.knows(one.familiarity),
+                one.took_ms,
+            )
+            for one in looks
+            if one.part.tried
+        ]
+        if trials and isinstance(self._settings.focus, TryingFocus):
+            self._settings.focus.tried(trials)
+
+    def _tell_nothing(self, frame: SourceFrame, took: Latency, age_ms: float) -> None:
         """Tells now and then that a focus finds nothing: who watches sees that it lives."""
-        self._meter.still += 1
         if self._seen_s < self._told_s + REST_S:
             return
         self._told_s = self._seen_s
-        frame, nothing = prepared.frame, Decision(None, 0.0) if self._settings.rule else None
-        took_ms = frame.capture_ms + prepared.preprocess_ms
-        latency = Latency(frame.capture_ms, prepared.preprocess_ms, 0.0, took_ms)
-        age_ms = 1e3 * (time.monotonic() - frame.taken_s)
+        nothing = Decision(None, 0.0) if self._settings.rule else None
         for zone in self._settings.regions:
-            self._queues.frame(FrameResult(frame, (), latency, zone, nothing, age_ms))
+            self._queues.frame(FrameResult(frame, (), took, zone, nothing, age_ms))
 
     def _between_frames(self, capture: Capture) -> None:
         now_s = time.monotonic()

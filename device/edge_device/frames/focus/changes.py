@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.preprocess import Frame
+from edge_device.frames.focus.subject import Corners
 
 SIDE: Final = 160
 """Longer side of the small picture in pixels: a subject of a fifth of a 16:9 frame's height is 18 pixels high there."""
@@ -26,8 +27,8 @@ DENSE: Final = 1.5
 
 Grey = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom in pixels of the small picture."""
+Box = Corners
+"""In pixels of the small picture."""
 
 
 @dataclass(frozen=True)

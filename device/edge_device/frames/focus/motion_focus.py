@@ -9,8 +9,8 @@ import numpy as np
 
 from edge_core.preprocess import Frame
 from edge_device.frames.focus.changes import Background, ChangeRule, Grey, Mask, boxes, small_picture, whole
-from edge_device.frames.focus.subject import Subject, square_around
-from edge_device.frames.focus.tracker import Track, Tracker
+from edge_device.frames.focus.subject import Subject, region_of, square_around
+from edge_device.frames.focus.tracker import Tracker
 from edge_device.frames.regions import WHOLE, Region
 
 SETTLE_S: Final = 1.0
@@ -118,7 +118,7 @@ class MotionFocus:
         height, width = frame.shape[:2]
         found = []
         for track in self._tracker.tracks:
-            box = _region(track, picture.shape) if track.number else None
+            box = region_of(track.box, picture.shape) if track.number else None
             if box:
                 found.append(Subject(track.number, box, square_around(box, width, height), now_s - track.born_s))
         return found[: self._rule.subjects]
@@ -135,13 +135,3 @@ def _looked_at(shape: tuple[int, ...], rule: MotionFocusRule) -> Mask | None:
             bottom, right = round((region.y + region.height) * shape[0]), round((region.x + region.width) * shape[1])
             mask[top:bottom, left:right] = level
     return mask
-
-
-def _region(track: Track, shape: tuple[int, ...]) -> Region | None:
-    """A track's box as a part of the frame; None where it has left the frame."""
-    left, top, right, bottom = track.box
-    left, right = max(0.0, left / shape[1]), min(1.0, right / shape[1])
-    top, bottom = max(0.0, top / shape[0]), min(1.0, bottom / shape[0])
-    if right - left <= 0.005 or bottom - top <= 0.005:
-        return None
-    return Region(left, top, right - left, bottom - top)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from edge_core.preprocess import Frame
 from edge_device.frames.regions import Region
@@ -11,12 +11,20 @@ MARGIN: Final = 0.15
 """Ground that is left on each side of a subject, as a share of its longer side."""
 
 
+LEAST: Final = 0.005
+"""Side of the smallest part of a frame that a subject may be in, as a share of the frame's."""
+
+Corners = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """Something in a frame that is classified by itself.
 
     Attributes:
-        track: Number of the subject, from 1 on; it keeps the number from frame to frame for as long as it is followed.
+        track: Number of the subject, from 1 on; it keeps the number from frame to frame for as long as it is followed. 0 of a
+            part that is only tried: what the classifier says of it goes back to the focus, and to nobody else.
         box: Part of the frame that the subject fills.
         view: Part of the frame that is classified: `regions.cut(frame, subject.view)` gives it to `preprocess`.
         age_s: Seconds since the subject was found.
@@ -51,6 +59,37 @@ class Focus(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What the classifier says of a part that is only tried.
+
+    Attributes:
+        view: The part of the frame.
+        score: Highest score, 0..1.
+        familiarity: Familiarity of the part, 0..1; None of a model that cannot tell.
+        known: Whether that is enough; None of a model that cannot tell.
+        took_ms: Time of the inference in milliseconds.
+    """
+
+    view: Region
+    score: float
+    familiarity: float | None
+    known: bool | None
+    took_ms: float
+
+
+@runtime_checkable
+class TryingFocus(Focus, Protocol):
+    """A focus that learns from the classifier where to look."""
+
+    def tried(self, trials: Sequence[Trial]) -> None:
+        """Takes in what the classifier says of parts that it was given with the track 0.
+
+        It may be called in another thread than `subjects`, for an earlier frame.
+        """
+        ...
+
+
 def square_around(box: Region, width: int, height: int, margin: float = MARGIN) -> Region:
     """The smallest square around a box with a margin, moved into the frame where it reaches out.
 
@@ -68,6 +107,26 @@ def square_around(box: Region, width: int, height: int, margin: float = MARGIN) 
     left, wide = _span(box.x + box.width / 2, side / width)
     top, high = _span(box.y + box.height / 2, side / height)
     return Region(left, top, wide, high)
+
+
+def holds(parts: Sequence[Region], box: Region) -> bool:
+    """Whether the middle of a box lies in one of the parts of a frame."""
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    return any(one.x <= x <= one.x + one.width and one.y <= y <= one.y + one.height for one in parts)
+
+
+def region_of(box: Corners, shape: tuple[int, ...]) -> Region | None:
+    """A box in pixels of a picture as a part of the frame; None where nothing of it is in the frame.
+
+    Args:
+        box: Left, top, right and bottom in pixels.
+        shape: Shape of the picture, (height, width).
+    """
+    left, right = max(0.0, box[0] / shape[1]), min(1.0, box[2] / shape[1])
+    top, bottom = max(0.0, box[1] / shape[0]), min(1.0, box[3] / shape[0])
+    if right - left <= LEAST or bottom - top <= LEAST:
+        return None
+    return Region(left, top, right - left, bottom - top)
 
 
 def _span(middle: float, length: float) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import cv2
 
 from edge_device.frames.focus.changes import Box, Grey, area, overlap, union, whole
 
-FARTHEST: Final = 1.0
+FARTHEST: Final = 1.5
 """Distance from where a track is expected, in lengths of its box, beyond which a box is another subject."""
 
 INSIDE: Final = 0.5
@@ -27,6 +27,9 @@ ALIKE: Final = 0.6
 
 LOST_S: Final = 0.6
 """Time without a box after which a track ends."""
+
+LOST_FRAMES: Final = 3
+"""Frames without a box before which no track ends: a detector on a small board sees two a second."""
 
 VELOCITY_S: Final = 0.25
 """Time over which a velocity is averaged."""
@@ -57,6 +60,7 @@ class Track:
         moves: Number of frames in which it moved.
         frames: Number of frames since it was born.
         hits: Number of frames with a box for it.
+        missed: Number of frames since the latest box.
         born_x, born_y: Middle of its first box.
         patch: How it looked when it was last in a box of its own.
     """
@@ -74,6 +78,7 @@ class Track:
     moves: int = 0
     frames: int = 1
     hits: int = 1
+    missed: int = 0
     born_x: float = 0.0
     born_y: float = 0.0
     patch: Grey | None = None
@@ -81,6 +86,7 @@ class Track:
     def predict(self, passed_s: float) -> None:
         """Goes on as it went."""
         self.frames += 1
+        self.missed += 1
         self.x += self.vx * passed_s
         self.y += self.vy * passed_s
 
@@ -135,10 +141,7 @@ class Tracker:
             smallest: Longer side in pixels of the smallest subject.
             now_s: Time of the frame in seconds.
         """
-        passed_s = 0.0 if self._now_s is None else max(0.0, now_s - self._now_s)
-        self._now_s = now_s
-        for track in self.tracks:
-            track.predict(passed_s)
+        passed_s = self._predict(now_s)
         owned, rest = self._owned(parts)
         seen: list[Track] = []
         for track, boxes, shared in owned:
@@ -153,7 +156,26 @@ class Tracker:
         free = [box for box in _united(rest) if _length(box) >= smallest]
         missing = [track for track in self.tracks if track not in seen]
         self._match_by_distance(missing, free, picture, now_s, passed_s)
-        self.tracks = [track for track in self.tracks if now_s - track.seen_s <= LOST_S]
+        self._renew(free, now_s)
+
+    def match(self, boxes: Sequence[Box], picture: Grey, now_s: float) -> None:
+        """Takes in boxes of which each is one subject, whole; the arguments are those of `update`."""
+        passed_s = self._predict(now_s)
+        free = list(boxes)
+        self._match_by_distance(list(self.tracks), free, picture, now_s, passed_s)
+        self._renew(free, now_s)
+
+    def _predict(self, now_s: float) -> float:
+        """Lets all tracks go on as they went; the seconds since the last frame."""
+        passed_s = 0.0 if self._now_s is None else max(0.0, now_s - self._now_s)
+        self._now_s = now_s
+        for track in self.tracks:
+            track.predict(passed_s)
+        return passed_s
+
+    def _renew(self, free: Sequence[Box], now_s: float) -> None:
+        """Ends the tracks that were lost, and begins those of the boxes that are left."""
+        self.tracks = [one for one in self.tracks if one.missed < LOST_FRAMES or now_s - one.seen_s <= LOST_S]
         self.tracks += [_born(box, now_s) for box in free]
 
     def confirm(self, track: Track) -> None:
@@ -198,7 +220,7 @@ class Tracker:
 
 def _follow(track: Track, box: Box, picture: Grey, now_s: float, passed_s: float) -> None:
     """Moves a track to its box."""
-    track.hits += 1
+    track.hits, track.missed = track.hits + 1, 0
     track.seen_s = now_s
     track.move(_middle(box), passed_s)
     weight = 1 - math.exp(-passed_s / SIZE_S)
@@ -210,7 +232,7 @@ def _follow(track: Track, box: Box, picture: Grey, now_s: float, passed_s: float
 
 def _match(track: Track, picture: Grey, now_s: float, passed_s: float) -> None:
     """Finds a track that is in one box with another: by how it looked before, else it goes on as it went."""
-    track.hits += 1
+    track.hits, track.missed = track.hits + 1, 0
     track.seen_s = now_s
     patch = track.patch
     if patch is None or min(patch.shape) < 4:
