@@ -23,7 +23,7 @@ from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.make_focus import make_focus
 from edge_device.live.make_sinks import make_sinks, wants_whole_frames
 from edge_device.live.model_watcher import ModelWatcher
-from edge_device.live.options import DecisionOptions, LiveOptions, ModelOptions, SinkOptions, SourceOptions
+from edge_device.live.options import DecisionOptions, LiveOptions, ModelOptions, SourceOptions
 from edge_device.live.update.session import UpdateSession
 from edge_device.notices import Notice, Notifier, notice
 from edge_device.results import Status
