@@ -14,6 +14,7 @@ import secrets
 import shlex
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,7 @@ class HomeAssistant:
         (folder / ".storage").mkdir(parents=True)
         (folder / "configuration.yaml").write_text(
             f"homeassistant:\nhttp:\n  server_host: 127.0.0.1\n  server_port: {self.port}\napi:\n"
+            "websocket_api:\ndevice_automation:\n"
             "logger:\n  default: warning\n"
         )
         self._store(folder, "auth", self._auth())
@@ -122,6 +124,9 @@ class HomeAssistant:
             content: bytes = answer.read()
         return content
 
+    def socket(self) -> "Conversation":
+        return Conversation(self.port, self._bearer())
+
     def states(self) -> dict[str, dict[str, Any]]:
         """By entity."""
         return {one["entity_id"]: one for one in json.loads(self.ask("/api/states"))}
@@ -130,6 +135,47 @@ class HomeAssistant:
         """What its log has to say about MQTT."""
         lines = self._log.read_text(errors="replace").splitlines()
         return [line for line in lines if "mqtt" in line.lower() and ("WARNING" in line or "ERROR" in line)]
+
+
+class Conversation:
+    """Home Assistant's WebSocket interface: messages of JSON, one text frame each (RFC 6455)."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        key = base64.b64encode(secrets.token_bytes(16)).decode()
+        head = f"GET /api/websocket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        self._socket.sendall(f"{head}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        self._reader = self._socket.makefile("rb")
+        while self._reader.readline() not in (b"\r\n", b""):
+            pass
+        self._number = 0
+        self.receive()
+        self._send({"type": "auth", "access_token": token})
+        if (answer := self.receive())["type"] != "auth_ok":
+            raise SystemExit(f"error: Home Assistant does not let its WebSocket be used: {answer}")
+
+    def _send(self, message: dict[str, Any]) -> None:
+        text = json.dumps(message).encode()
+        length = (
+            struct.pack("!BB", 0x81, 0x80 | len(text))
+            if len(text) < 126
+            else struct.pack("!BBH", 0x81, 0xFE, len(text))
+        )
+        self._socket.sendall(length + bytes(4) + text)  # a mask of zeros is a mask
+
+    def receive(self) -> Any:
+        _, length = struct.unpack("!BB", self._reader.read(2))
+        if length > 125:
+            (length,) = struct.unpack("!H" if length == 126 else "!Q", self._reader.read(2 if length == 126 else 8))
+        return json.loads(self._reader.read(length))
+
+    def ask(self, kind: str, **fields: Any) -> Any:
+        """The result of a command; None where there is none."""
+        self._number += 1
+        self._send({"id": self._number, "type": kind, **fields})
+        while (answer := self.receive()).get("type") != "result":
+            pass
+        return answer.get("result") if answer["success"] else answer["error"]
 
 
 def until(true: Any, seconds: float) -> bool:
@@ -234,6 +280,19 @@ def verify(command: str, folder: Path, opened: ExitStack) -> list[tuple[str, boo
     rows.append(("no time or list in the attributes", not {"time", "top"} & set(told), str(sorted(told))))
     link = found.ask("/api/template", {"template": f"{{{{ device_attr('{label}', 'configuration_url') }}}}"}).decode()
     rows.append(("link to the live page", link == f"http://127.0.0.1:{page}/", link))
+    heard = found.socket()
+    device = found.ask("/api/template", {"template": f"{{{{ device_id('{label}') }}}}"}).decode()
+    listed = [one for one in heard.ask("device_automation/trigger/list", device_id=device) if one["domain"] == "mqtt"]
+    told_of = sorted(f"{one['type']} {one['subtype']}" for one in listed)
+    wanted = sorted(f"{kind} {label}" for kind in ("entered", "left") for label in LABELS)
+    rows.append(("a trigger for each label that enters or leaves", told_of == wanted, ", ".join(told_of)))
+    (left,) = [one for one in listed if (one["type"], one["subtype"]) == ("left", "red")]
+    heard.ask("subscribe_trigger", trigger=left)
+    picture_file(picture, dark)
+    fired = heard.receive()["event"]["variables"]["trigger"]
+    rows.append(("a trigger fires", fired["payload_json"]["label"] == "red", str(fired["payload_json"])[:80]))
+    picture_file(picture, red)
+    check("the label is back", label, lambda text: text == "red")
     seen.kill()
     check("a camera that is away", label, lambda text: text == "unavailable", 40)
     check("is told as a problem", "binary_sensor.porch_problem", lambda text: text == "on", 20)
@@ -253,6 +312,11 @@ def verify(command: str, folder: Path, opened: ExitStack) -> list[tuple[str, boo
     running.terminate()
     running.wait(10)
     check("the end", "sensor.porch_door_label", lambda text: text == "unavailable", 10)
+    from edge_device.sinks.mqtt.broker import parse_broker
+    from edge_device.sinks.mqtt.publisher import Mqtt
+
+    Mqtt(parse_broker(f"mqtt://127.0.0.1:{broker}/edge/porch")).forget()  # as `service uninstall` does
+    check("a camera that is forgotten", "sensor.porch_door_label", lambda text: text == "not there", 10)
     complaints = found.complaints()
     rows.append(("no warning in its log", not complaints, complaints[0][:200] if complaints else "none"))
     return rows
