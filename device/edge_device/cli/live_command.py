@@ -4,9 +4,11 @@ import threading
 
 from edge_device.cli.live_parameters import command_of
 from edge_device.command_line.console import one_line_errors, say
+from edge_device.command_line.next_step import as_root, say_next, say_next_live
 from edge_device.live.options import LiveOptions
 from edge_device.notices import Notice
 from edge_device.sinks.terminal import console, notice_line
+from edge_device.sources import is_camera
 
 
 def _live(options: LiveOptions, as_json: bool, debug: bool) -> None:
@@ -30,6 +32,16 @@ def _live(options: LiveOptions, as_json: bool, debug: bool) -> None:
         if not unread.is_set():
             latency_ms = status.latency.total_ms
             say(f"{status.frames} frames, {status.fps:.1f} fps, median {latency_ms:.1f} ms, {status.runtime}")
+            _say_next(options)
+
+
+def _say_next(options: LiveOptions) -> None:
+    """After a camera a service of it, after anything else a camera."""
+    source = options.source.source
+    if is_camera(source):
+        say_next(as_root("service", "install", str(options.file), "--source", source))
+    else:
+        say_next_live(options.file)
 
 
 live = command_of(_live)

@@ -62,7 +62,8 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
     for row in rows:
         table.add_row(*(row[index] for index in widths))
     console.print(table)
-    if left_out := [" ".join(columns[index].title.split()) for index in range(len(columns)) if index not in widths]:
+    missing = (columns[index].title.split() for index in range(len(columns)) if index not in widths)
+    if left_out := [" ".join(words) for words in missing if words]:  # what has no title says nothing new
         console.print(
             f"Left out at {console.width} columns: {', '.join(left_out)}{advice and f'; {advice}'}.", style="dim"
         )

@@ -157,6 +157,13 @@ def _clock(time_s: float) -> str:
     return datetime.fromtimestamp(time_s).strftime("%H:%M:%S")
 
 
+BAR_CELLS: Final = 24
+FIGURE_CELLS: Final = 7
+WIDE: Final = 80
+"""Cells of a bar on a terminal of at least `WIDE` columns, half as many below, and of the figure beside it. Words fold
+between them, so that no number is cut."""
+
+
 class Dashboard(Sink):
     """All that is known now, on a terminal, redrawn in place."""
 
@@ -220,47 +227,50 @@ class Dashboard(Sink):
 
         parts: list[RenderableType] = []
         if (status := self._status) is not None:
-            parts.append(Text(_title(status), style="bold", no_wrap=True, overflow="ellipsis"))
+            parts.append(Text(_title(status), style="bold"))
+        cells = BAR_CELLS if self._terminal.width >= WIDE else BAR_CELLS // 2
         grid = Table.grid(padding=(0, 2))
+        for width in (None, None, cells, FIGURE_CELLS):
+            grid.add_column(min_width=width, overflow="fold")
         for result in list(self._results.values()):
             if result.zone or result.decision or result.known is False:
-                grid.add_row(Text(printable(named(result)), "bold cyan"), *_decided(result))
+                grid.add_row(Text(printable(named(result)), "bold cyan"), *_decided(result, cells))
             for best in result.top:
-                grid.add_row("", _label(best.label), _bar(best.score), Text(f"{100 * best.score:5.1f} %"))
+                grid.add_row("", _label(best.label), _bar(best.score, cells), Text(f"{100 * best.score:5.1f} %"))
         parts.append(grid)
         for result in list(self._results.values())[:1]:
             parts.append(Text(_latency(result, status), style="dim"))
         if status is not None:
             parts += _health(status)
-        parts += [Text(line, no_wrap=True, overflow="ellipsis") for line in self._events]
+        parts += [Text(line) for line in self._events]
         for notice in self._notices:
             style = "yellow" if notice.level == "warning" else "dim"
             line = f"{_clock(notice.time)}  {notice_line(notice)}"
-            parts.append(Text(line, style, no_wrap=True, overflow="ellipsis"))
+            parts.append(Text(line, style))
         return Group(*parts)
 
 
 def _label(label: str, style: str = "") -> "Text":
     from rich.text import Text
 
-    return Text(printable(label), style, no_wrap=True, overflow="ellipsis")
+    return Text(printable(label), style)
 
 
-def _bar(score: float, cells: int = 24) -> "Text":
+def _bar(score: float, cells: int) -> "Text":
     from rich.text import Text
 
     filled = round(cells * min(max(score, 0.0), 1.0))
     return Text("━" * filled, "green").append("━" * (cells - filled), "bright_black")
 
 
-def _decided(result: FrameResult) -> tuple[Any, ...]:
+def _decided(result: FrameResult, cells: int) -> tuple[Any, ...]:
     if result.decision is None:
         return (_label(UNKNOWN, "bold yellow"), "", "") if result.known is False else ()
     if not result.top:
         return (_label(NOTHING_TO_SEE, "dim"), "", "")
     label, score = result.decision.label, result.decision.score
     style = "bold green" if label else "bold yellow"
-    return _label(label or UNKNOWN, style), _bar(score), f"{100 * score:5.1f} %"
+    return _label(label or UNKNOWN, style), _bar(score, cells), f"{100 * score:5.1f} %"
 
 
 def _title(status: Status) -> str:
@@ -292,7 +302,7 @@ def _health(status: Status) -> list["RenderableType"]:
     for name, counts in status.sinks.items():
         if counts.error or counts.events_lost:
             text = f"{name}: {counts.error or 'works'}, {counts.events_lost} events lost"
-            lines.append(Text(printable(text), "yellow" if counts.error else "dim", no_wrap=True, overflow="ellipsis"))
+            lines.append(Text(printable(text), "yellow" if counts.error else "dim"))
     return lines
 
 

@@ -46,6 +46,7 @@ __all__ = [
     "SourceFrame",
     "StandardInput",
     "Video",
+    "is_camera",
     "open_source",
     "parse_controls",
     "redact",
@@ -98,11 +99,23 @@ def open_source(
         source.close()
 
 
+def is_camera(text: str) -> bool:
+    """Whether what names a source names a camera, here or on the network."""
+    return _is_own(text) or is_address(text) or _is_picamera(text)
+
+
+def _is_own(text: str) -> bool:
+    return text.isdecimal() or text.startswith("/dev/")
+
+
+def _is_picamera(text: str) -> bool:
+    return text.partition(":")[0] == "picamera" and not Path(text).exists()
+
+
 def _check_settings(text: str, mode: CameraMode) -> None:
     """Refuses settings where there is nobody to take them."""
-    own = text.isdecimal() or text.startswith("/dev/")
     picamera = text.partition(":")[0] == "picamera"
-    if mode.controls and not (own or picamera):
+    if mode.controls and not (_is_own(text) or picamera):
         raise SettingsError(f"--control is for cameras at this machine, not for {redact(text)}")
     if mode.tuning_file and not picamera:
         raise SettingsError(f"--tuning-file is for --source picamera, not for {redact(text)}")
@@ -110,7 +123,7 @@ def _check_settings(text: str, mode: CameraMode) -> None:
 
 def _camera(text: str, mode: CameraMode, covering: int | None, notify: Notifier) -> Callable[[], Source] | None:
     """What opens a camera, as often as needed; None if `text` names no camera."""
-    if text.isdecimal() or text.startswith("/dev/"):
+    if _is_own(text):
         plug = Plug(f"/dev/video{text}" if text.isdecimal() else text)
         return lambda: Camera(plug.device(), mode, covering, notify)
     if is_address(text):
@@ -121,7 +134,7 @@ def _camera(text: str, mode: CameraMode, covering: int | None, notify: Notifier)
             return lambda: RtspCamera(text)
         return lambda: HttpCamera(text, mode.fps, covering)
     kind, _, rest = text.partition(":")
-    if kind == "picamera" and not Path(text).exists():
+    if _is_picamera(text):
         if rest and not rest.isdecimal():
             raise SourceError(f"{text!r} is no Raspberry Pi camera; one is picamera or picamera:1")
         from edge_device.sources.picamera import PiCamera

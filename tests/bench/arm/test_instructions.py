@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from edge_bench.arm.instructions import (
     CPUS,
@@ -24,6 +26,7 @@ from edge_bench.arm.instructions import (
     to_csv,
     to_json,
 )
+from edge_bench.render import instructions_table
 from edge_bench.render.instructions_table import instruction_lines
 from edge_core.errors import ReportError, SettingsError
 
@@ -108,9 +111,22 @@ def test_the_table_says_that_it_is_not_time_and_compares_with_the_first_model() 
     lines = instruction_lines(FRAMES).splitlines()
     assert "not time" in lines[0] and "Frames of 1280x720" in lines[1] and "litert 1" in lines[1]
     int8, float32 = (next(line.split() for line in lines if line.startswith(name)) for name in ("int8", "float32"))
-    assert int8[1:7] == ["160x160", "2.00", "58.00", "60.00", "1.00", "█" * 11]
+    assert int8[1:7] == ["160x160", "2.00", "58.00", "60.00", "1.00", "█" * 11 + "░" * 5]
     assert float32[1:7] == ["160x160", "2.00", "88.00", "90.00", "1.50", "█" * 16]
     assert not any("change" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_fits_and_no_number_is_cut(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instructions_table, "terminal", lambda: Console(width=width))
+    now = [replace(cost, instructions=cost.instructions * 101 // 100) for cost in FRAMES]
+    text = instruction_lines(now, changes(FRAMES, now))
+    assert max(map(len, text.splitlines())) <= width
+    shown = re.findall(r"[-+]?\d[\d.]*\d%?", text)
+    for cost in now:
+        assert "+1.000%" in shown
+        assert cost.stage == "preprocessing" or f"{cost.instructions / 1e6:.2f}" in shown
+    assert ("Left out" in text) == (width < 120)
 
 
 def test_each_core_has_a_first_model_of_its_own() -> None:

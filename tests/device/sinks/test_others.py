@@ -161,6 +161,30 @@ def test_a_dashboard_fits_a_small_terminal(capsys: pytest.CaptureFixture[str]) -
         dashboard.close()
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_dashboard_folds_words_and_cuts_no_number(width: int) -> None:
+    import io
+
+    from rich.console import Console as Terminal
+
+    text = io.StringIO()
+    terminal = Terminal(file=text, width=width)
+    dashboard = Dashboard(terminal)
+    decided = replace(result(), decision=Decision("a very long label, longer than any terminal is wide " * 2, 0.987))
+    for zone in ("door", "the yard behind the house"):
+        dashboard._results[zone, 0] = replace(decided, zone=zone)
+    dashboard._status = replace(STATUS, model="flowers-with-a-long-name-int8.tflite", frames=1_234_567)
+    dashboard._events.append(
+        "12:34:56  a label with a long name left zone the yard behind the house after 12345.6 s  87 %"
+    )
+    terminal.print(dashboard.picture())
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    for figure in ("98.7", "93.1", "1280x720", "10.8", "1234567", "12345.6", "12:34:56", "87", "1:01:01"):
+        assert figure in words, figure
+
+
 @given(st.text())
 def test_no_text_controls_the_terminal(text: str) -> None:
     assert printable(text).isprintable()
