@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_convert.foreign.extraction import DetectorFitter
-from edge_convert.foreign.measure import judge_foreign, read_foreign
+from edge_convert.foreign.measure import NO_FOLDERS, ForeignFolders, judge_foreign, read_foreign
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.gate_comparison import Comparison, artifact_scores, compare, full_size_scores
 from edge_convert.gate.limits import MAX_DROP_POINTS, USUAL_TARGETS, Limits
@@ -102,7 +102,7 @@ class Workbench:
         *,
         calibration: Path | None = None,
         data: Path | None = None,
-        unknown: Path | None = None,
+        foreign: ForeignFolders = NO_FOLDERS,
         signer: Signer | None = None,
         say: Callable[[str], None] = lambda line: None,
         track: Track = silently,
@@ -113,7 +113,7 @@ class Workbench:
             run: the trained run.
             calibration: photo folder to calibrate on instead of the run's training photos.
             data: photo folder to prove it on instead of the run's test photos, see `read_held_out`.
-            unknown: Folder of foreign pictures, to tell how many of them count as known.
+            foreign: Foreign pictures to learn from, and to tell how many of them count as known.
             signer: Private key that signs each file; without one files are sealed but not signed.
             say: is told what goes on.
             track: Receives the progress of each step.
@@ -128,8 +128,10 @@ class Workbench:
             run, lambda _, frame: preprocess(frame, run.card.input), data, track=track
         )
         self._pixels = np.stack(self.held_out.values)
-        self._foreign = read_foreign(unknown, run.card.input, track) if unknown else []
-        self._detectors = DetectorFitter(run, say, track)
+        self._detectors = DetectorFitter(run, say, track, foreign.negatives)
+        self._foreign = (
+            read_foreign(foreign.unknown, run.card.input, track, self._detectors.negatives) if foreign.unknown else []
+        )
 
     @cached_property
     def calibrated_on(self) -> Reading[Pixels]:
@@ -285,7 +287,7 @@ def export(
     data: Path | None = None,
     max_drop: float = MAX_DROP_POINTS,
     limits: Limits | None = None,
-    unknown: Path | None = None,
+    foreign: ForeignFolders = NO_FOLDERS,
     force: bool = False,
     signer: Signer | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -301,7 +303,7 @@ def export(
         data: photo folder to prove it on instead of the run's test photos, see `read_held_out`.
         max_drop: the loss of top-1 accuracy, in points, up to which the file is written.
         limits: all that it is held to, `max_drop` among it; none but `max_drop` by default.
-        unknown: Folder of foreign pictures, see `Workbench`.
+        foreign: Folders of foreign pictures, see `Workbench`.
         force: write it whatever it lost; the card says so.
         signer: Private key that signs the file; without one the file is sealed but not signed.
         say: is told what goes on.
@@ -315,7 +317,7 @@ def export(
     """
     limits = limits or Limits(max_drop=max_drop)
     require_tflite(out)
-    bench = Workbench(run, calibration=calibration, data=data, unknown=unknown, signer=signer, say=say, track=track)
+    bench = Workbench(run, calibration=calibration, data=data, foreign=foreign, signer=signer, say=say, track=track)
     candidate = bench.try_recipe(recipe, limits)
     if candidate.missed and not force:
         raise CheckFailedError(_refusal(bench, candidate, limits))

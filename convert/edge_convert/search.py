@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_convert.export import Workbench, require_tflite
+from edge_convert.foreign.measure import NO_FOLDERS, ForeignFolders
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.limits import Limits
 from edge_core.artifact.seal import Signer
@@ -43,7 +44,7 @@ def search(
     *,
     calibration: Path | None = None,
     data: Path | None = None,
-    unknown: Path | None = None,
+    foreign: ForeignFolders = NO_FOLDERS,
     signer: Signer | None = None,
     say: Callable[[str], None] = lambda line: None,
     track: Track = silently,
@@ -53,7 +54,7 @@ def search(
     Every recipe that is tried is one more chance for these photos to let one through; the report tells how many it were.
 
     Args:
-        run, calibration, data, unknown, signer, say, track: The arguments of `Workbench`.
+        run, calibration, data, foreign, signer, say, track: The arguments of `Workbench`.
         out: the .tflite to write.
         limits: Limits that the written file must keep.
 
@@ -62,7 +63,7 @@ def search(
         OutputError: `out` cannot be written.
     """
     require_tflite(out)
-    bench = Workbench(run, calibration=calibration, data=data, unknown=unknown, signer=signer, say=say, track=track)
+    bench = Workbench(run, calibration=calibration, data=data, foreign=foreign, signer=signer, say=say, track=track)
     tried: list[Candidate] = []
     for recipe, spared in _in_order("coral" in limits.checks()):
         candidate = bench.try_recipe(recipe, limits, spared)

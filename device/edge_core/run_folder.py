@@ -28,6 +28,8 @@ MODEL_FILE: Final = "model.keras"
 QUANTISED_FILE: Final = "quantised.keras"
 CARD_FILE: Final = "card.json"
 PHOTOS_FILE: Final = "photos.csv"
+_NEGATIVES: Final = "none"
+"""In the column of the split: a photo of none of the labels."""
 _COLUMNS: Final = ("split", "label", "sha256", "path", "group")
 
 
@@ -39,11 +41,13 @@ class Run:
         folder: where it lies.
         card: its model card.
         splits: the photos that it was trained, validated and tested on.
+        negatives: Photos of none of the labels, from which an export learns what is foreign.
     """
 
     folder: Path
     card: ModelCard
     splits: dict[Split, list[Photo]]
+    negatives: tuple[Photo, ...] = ()
 
     @property
     def model_file(self) -> Path:
@@ -81,16 +85,17 @@ def read_run(folder: Path) -> Run:
     try:
         card = ModelCard.from_text((folder / CARD_FILE).read_text("utf-8"))
         splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
+        negatives: list[Photo] = []
         with (folder / PHOTOS_FILE).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             for row in csv.DictReader(file):
                 group = row.get("group") or ""  # runs of older versions have none
                 photo = Photo(Path(row["path"]), row["label"], row["sha256"], group)
-                splits[row["split"]].append(photo)  # type: ignore[index]
+                (negatives if row["split"] == _NEGATIVES else splits[row["split"]]).append(photo)  # type: ignore[index]
     except (CardError, OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{folder}: {error}") from error
     except (KeyError, TypeError, csv.Error) as error:
         raise RunFolderError(f"{folder / PHOTOS_FILE} is damaged: {error}") from error
-    return Run(folder, card, splits)
+    return Run(folder, card, splits, tuple(negatives))
 
 
 def load_model(run: Run, load: Callable[..., Any], file: Path | None = None) -> Any:
@@ -118,13 +123,14 @@ def load_model(run: Run, load: Callable[..., Any], file: Path | None = None) -> 
     return model
 
 
-def write_photos(folder: Path, splits: dict[Split, list[Photo]]) -> None:
-    """Writes `photos.csv`: which photo went into which split."""
+def write_photos(folder: Path, splits: dict[Split, list[Photo]], negatives: Sequence[Photo] = ()) -> None:
+    """Writes `photos.csv`: which photo went into which split, and which show none of the labels."""
     with (folder / PHOTOS_FILE).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for split in SPLITS:
             writer.writerows((split, photo.label, photo.sha256, photo.path, photo.group) for photo in splits[split])
+        writer.writerows((_NEGATIVES, "", photo.sha256, photo.path, "") for photo in negatives)
 
 
 @dataclass(frozen=True)

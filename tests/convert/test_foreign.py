@@ -13,7 +13,7 @@ from edge_convert.export import export
 from edge_convert.foreign import extraction
 from edge_convert.foreign.fitting import FeatureSet, fit_detector
 from edge_convert.foreign.layers import feature_layers
-from edge_convert.foreign.measure import auroc, judge_foreign, read_foreign
+from edge_convert.foreign.measure import ForeignFolders, auroc, judge_foreign, read_foreign
 from edge_convert.tflite.graph import read_graph
 from edge_core.artifact.container import read_card
 from edge_core.artifact.familiarity import MAX_BYTES, Layer, parse_detector, read_detector
@@ -204,3 +204,49 @@ def test_the_interval_of_auroc_is_that_of_hanley_and_mcneil() -> None:
     found = auroc(known, np.ones(50))
     assert found.value == pytest.approx(0.9)
     assert found.high - found.value == pytest.approx(1.96 * 0.0321, abs=1e-3)
+
+
+def test_what_lies_near_the_known_is_told_from_it_by_negatives() -> None:
+    """Negatives of one kind, beside a class in a direction in which the known vary: without them most pass."""
+    rng = np.random.default_rng(8)
+    layers = [Layer(7, WIDTHS[0])]
+
+    def shifted(count: int, seed: int, shift: float) -> FeatureSet:
+        features = pictures(count, seed).layers[0]
+        features[:, 0] += rng.normal(0, 0.8, count) + shift
+        return FeatureSet((features,), np.zeros(count, np.int64))
+
+    known, validation, foreign = shifted(300, 2, 0), shifted(300, 3, 0), shifted(200, 5, 4)
+    let_in = {}
+    for name, negatives in {"without": None, "with": shifted(60, 4, 4), "few": shifted(9, 4, 4)}.items():
+        detector = fit_detector(layers, known, validation, negatives)
+        assert detector is not None
+        detector = parse_detector(detector.to_bytes())
+        let_in[name] = np.mean([detector.familiarity(foreign.picture(number)) >= 0.05 for number in range(200)])
+    assert let_in["with"] < 0.5 * let_in["without"]
+    assert let_in["few"] == let_in["without"]
+
+
+def test_an_export_learns_from_negatives_and_is_not_judged_by_them(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    folders = tmp_path / "nothing", tmp_path / "unknown"
+    for folder in folders:
+        folder.mkdir()
+    for number in range(12):
+        picture = cv2.imencode(".png", rng.integers(0, 256, (60, 60, 3), np.uint8))[1].tobytes()
+        (folders[0] / f"{number}.png").write_bytes(picture)
+        if number < 2:
+            (folders[1] / f"copy-{number}.png").write_bytes(picture)
+    (folders[1] / "other.png").write_bytes(cv2.imencode(".png", np.zeros((60, 60, 3), np.uint8))[1].tobytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_convert.foreign.fitting.FEWEST_VALIDATION", 3)
+        patch.setattr(extraction, "FEWEST_VALIDATION", 3)
+        patch.setattr(extraction, "FEWEST_TRAINING", 3)
+        exported = export(
+            run, "float32", tmp_path / "told.tflite", max_drop=100, foreign=ForeignFolders(folders[1], folders[0])
+        )
+    detector = read_detector(exported.file)
+    assert detector is not None and exported.candidate.foreign is not None
+    assert [term.shape.directions for term in detector.terms][-1] == 1
+    assert exported.candidate.foreign.foreign == 1
+    assert exported.candidate.card.labels == run.card.labels

@@ -133,6 +133,13 @@ def export(
         Path | None,
         typer.Option(help="Folder of pictures that show none of the labels, to tell how many of them count as known."),
     ] = None,
+    negatives: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of other pictures that show none of the labels, to learn from what is foreign. Default: what lay in "
+            "the folder _nothing beside the classes when the run was trained."
+        ),
+    ] = None,
     max_unknown: Annotated[
         float | None,
         typer.Option(help="Share of the pictures of --unknown that may count as known, in percent.", min=0, max=100),
@@ -172,6 +179,7 @@ def export(
         require_writable(file)  # before TensorFlow, which takes seconds to import
         with extra_needed("convert", *_NEEDS), working("Loading TensorFlow"):
             from edge_convert.export import export as export_run
+            from edge_convert.foreign.measure import ForeignFolders
             from edge_convert.gate.limits import Limits, doubt_of, first_reason
             from edge_convert.report.console_tables import print_exported, print_tried
             from edge_convert.search import search
@@ -186,7 +194,7 @@ def export(
         given: dict[str, Any] = {
             "calibration": calibration,
             "data": data,
-            "unknown": unknown,
+            "foreign": ForeignFolders(unknown, negatives),
             "signer": signer,
             "say": say,
             "track": track,

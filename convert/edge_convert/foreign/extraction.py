@@ -16,8 +16,8 @@ from edge_core.artifact.container import EXEMPLARS_FILE, FAMILIARITY_FILE
 from edge_core.artifact.exemplars import Exemplars, keep_exemplars
 from edge_core.artifact.familiarity import Detector
 from edge_core.artifact.last_layer import read_last_layer
-from edge_core.data.photo_folder import Split, read_photos
-from edge_core.errors import ModelFormatError
+from edge_core.data.photo_folder import Split, identify_photos, pictures_below, read_photos
+from edge_core.errors import DatasetError, ModelFormatError
 from edge_core.preprocess import preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, spread
@@ -50,8 +50,30 @@ class Fitted:
 class DetectorFitter:
     """Fits detectors for any number of files of one run; its photos are read once."""
 
-    def __init__(self, run: Run, say: Callable[[str], None], track: Track = silently) -> None:
+    def __init__(
+        self, run: Run, say: Callable[[str], None], track: Track = silently, negatives: Path | None = None
+    ) -> None:
+        """Prepares; photos are read when the first detector is fitted.
+
+        Args:
+            run: Run whose training and validation photos are known, and whose negatives are not.
+            say: Is told why there can be no detector.
+            track: Receives the progress of each step.
+            negatives: Folder of more photos of none of the labels.
+
+        Raises:
+            DatasetError: there is no picture in the folder.
+        """
         self._run, self._say, self._track = run, say, track
+        photos = list(run.negatives)
+        if negatives:
+            found = identify_photos([(path, "") for path in pictures_below(negatives)], track=track)[0]
+            if not found:
+                raise DatasetError(f"{negatives}: none of its files is a picture; give pictures of none of the labels")
+            photos += found
+        known = {photo.sha256 for split in run.splits.values() for photo in split}
+        self.negatives = {photo.sha256: photo for photo in photos if photo.sha256 not in known}
+        """Photos of none of the labels by content, less those that the run knows as one of its labels."""
 
     @cached_property
     def _train(self) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
@@ -60,6 +82,20 @@ class DetectorFitter:
     @cached_property
     def _validation(self) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
         return self._pixels("val")
+
+    @cached_property
+    def _strangers(self) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
+        """Negatives, and zeros where others have labels."""
+        chosen = spread([(photo.path, "") for photo in self.negatives.values() if photo.path.is_file()], MOST_PHOTOS)
+        reading = read_photos(
+            chosen,
+            lambda _, frame: preprocess(frame, self._run.card.input),
+            wanted=self.negatives.__contains__,
+            levels=self._run.card.input.levels,
+            track=self._track,
+            label="Reading negatives",
+        )
+        return list(reading.values), np.zeros(len(reading.values), np.int64)
 
     @cached_property
     def _too_few(self) -> bool:
@@ -93,7 +129,8 @@ class DetectorFitter:
         exemplars = self._exemplars(model, train, validation)
         if self._too_few:
             return Fitted(exemplars=exemplars)
-        detector = fit_detector(layers, train, validation)
+        strangers = self._features(interpreter, *self._strangers, "Features of negatives") if self.negatives else None
+        detector = fit_detector(layers, train, validation, strangers)
         if detector is None:
             self._say("the features of most validation photos are all zero: the file cannot tell what is foreign to it")
         return Fitted(detector, exemplars)

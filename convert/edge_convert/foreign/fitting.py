@@ -13,6 +13,9 @@ FEWEST_TRAINING: Final = 20
 FEWEST_VALIDATION: Final = 19
 """With 19 photos, the familiarity of what is less usual than all of them begins at 0.05."""
 
+FEWEST_NEGATIVES: Final = 10
+"""Below, a direction towards them says more of these few pictures than of what is foreign."""
+
 COMPONENTS: Final = 64
 ROOT_COMPONENTS: Final = 16
 DIRECTIONS: Final = 96
@@ -45,17 +48,21 @@ class FeatureSet:
         return tuple(rows[number] for rows in self.layers)
 
 
-def fit_detector(layers: Sequence[Layer], train: FeatureSet, validation: FeatureSet) -> Detector | None:
+def fit_detector(
+    layers: Sequence[Layer], train: FeatureSet, validation: FeatureSet, negatives: FeatureSet | None = None
+) -> Detector | None:
     """Fits the distances on training photos, and the familiarity on validation photos.
 
     Distances, chosen by the figures in docs/reference/foreign.md: what 64 principal components leave of the last layer's features
     (Wang et al., "ViM", 2022, without the logit); what 16 leave of their square roots, which makes small features count;
     and of each map before the Mahalanobis distance to the nearest class mean (Lee et al., 2018), its covariance shrunk by half.
+    With negatives also how far the last layer's features lie on their side, see `_linear`.
 
     Args:
         layers: that the features are of.
         train: of training photos, at least `FEWEST_TRAINING`.
         validation: of photos that were not trained on, at least `FEWEST_VALIDATION`.
+        negatives: Features of pictures of none of the labels, if there are any.
 
     Returns:
         None if fewer than `FEWEST_VALIDATION` of the validation photos have features that are not all zero.
@@ -65,6 +72,8 @@ def fit_detector(layers: Sequence[Layer], train: FeatureSet, validation: Feature
         return None
     terms = [_residual(0, train.layers[0], root=False), _residual(0, train.layers[0], root=True)]
     terms += [_mahalanobis(number, train) for number in range(1, len(layers))]
+    if negatives is not None and len(negatives) >= FEWEST_NEGATIVES:
+        terms.append(_linear(train.layers[0], negatives.layers[0]))
     terms = [_calibrated(term, validation) for term in terms]
     anomalies = np.sort(
         [
@@ -108,6 +117,23 @@ def _mahalanobis(layer: int, train: FeatureSet) -> Term:
     term = _term("mahalanobis", layer, False, scaled, np.zeros((1, count)))
     centers = means @ (term.matrix.astype(np.float64) * term.shape.scale).T
     return replace(term, shape=replace(term.shape, centers=len(means)), centers=centers.astype(np.float32))
+
+
+def _linear(known: Rows, foreign: Rows) -> Term:
+    """How far features lie from the known towards the foreign ones: ridge regression of 0 and 1, both sides weighing the same.
+
+    As a Mahalanobis distance in this one direction from a center far on the known side, so that it grows all the way.
+    Half of 162 foreign pictures as negatives: of the other half a flowers model lets in 4.9 instead of 7.3 %.
+    """
+    rows, side = np.concatenate([_unit(known), _unit(foreign)]), np.repeat([0.0, 1.0], [len(known), len(foreign)])
+    weight = np.sqrt(np.where(side, 0.5 / len(foreign), 0.5 / len(known)))[:, None]
+    mean = (weight**2 * rows).sum(axis=0)
+    inner = weight * (rows - mean)
+    gram = inner @ inner.T
+    ridge = np.trace(gram) / len(gram) * np.eye(len(gram))
+    direction = inner.T @ np.linalg.solve(gram + ridge, weight[:, 0] * (side - 0.5))
+    length = np.linalg.norm(direction) or 1.0
+    return _term("mahalanobis", 0, False, (direction / length)[None], np.array([[mean @ direction / length - 2.0]]))
 
 
 def _term(kind: str, layer: int, root: bool, directions: Rows, centers: npt.NDArray[Any]) -> Term:

@@ -1,6 +1,6 @@
 """How well a file tells the known from the foreign: held-out photos against pictures of something else."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,22 @@ Pixels = npt.NDArray[np.uint8]
 
 KEPT: Final = 95
 """Percent of the known, at the threshold that `ForeignTest.fpr95` is of."""
+
+
+@dataclass(frozen=True)
+class ForeignFolders:
+    """Pictures of none of the labels.
+
+    Attributes:
+        unknown: Folder of those that a file is judged by, to tell how many of them count as known.
+        negatives: Folder of those that its detector learns from, besides the run's own; a file is not judged by these.
+    """
+
+    unknown: Path | None = None
+    negatives: Path | None = None
+
+
+NO_FOLDERS: Final = ForeignFolders()
 
 
 @dataclass(frozen=True)
@@ -64,8 +80,16 @@ class ForeignTest:
         }
 
 
-def read_foreign(folder: Path, spec: InputSpec, track: Track = silently) -> list[tuple[Path, Pixels]]:
-    """Pixels of all pictures below a folder that can be decoded.
+def read_foreign(
+    folder: Path, spec: InputSpec, track: Track = silently, learned: Container[str] = ()
+) -> list[tuple[Path, Pixels]]:
+    """Pixels of all pictures below a folder that can be decoded, less those that a detector has learned from.
+
+    Args:
+        folder: Folder of foreign pictures.
+        spec: What the model takes.
+        track: Receives the progress of each step.
+        learned: SHA-256 of the negatives, hexadecimal.
 
     Raises:
         DatasetError: there are none.
@@ -73,11 +97,13 @@ def read_foreign(folder: Path, spec: InputSpec, track: Track = silently) -> list
     reading = read_photos(
         [(path, "") for path in pictures_below(folder)],
         lambda _, frame: preprocess(frame, spec),
+        wanted=lambda sha256: sha256 not in learned,
         track=track,
         label="Reading foreign pictures",
     )
     if not reading.values:
-        raise DatasetError(f"{folder}: none of its files is a picture that can be decoded; give foreign pictures")
+        more = " or each was learned from as a negative" if learned else ""
+        raise DatasetError(f"{folder}: none of its files is a picture that can be decoded{more}; give foreign pictures")
     return [(photo.path, pixels) for photo, pixels in zip(reading.photos, reading.values, strict=True)]
 
 

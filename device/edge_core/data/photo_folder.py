@@ -180,14 +180,21 @@ class Listing:
         files: (path, label) of each, classes in natural order.
         dropped: what was passed over, and why.
         notes: what else was decided, in whole sentences.
+        negatives: Pictures in a folder `NEGATIVES_FOLDER` among the classes.
     """
 
     files: tuple[tuple[Path, str], ...]
     dropped: tuple[Unusable, ...] = ()
     notes: tuple[str, ...] = ()
+    negatives: tuple[Path, ...] = ()
 
     def __add__(self, other: "Listing") -> "Listing":
-        return Listing(self.files + other.files, self.dropped + other.dropped, self.notes + other.notes)
+        return Listing(
+            self.files + other.files,
+            self.dropped + other.dropped,
+            self.notes + other.notes,
+            self.negatives + other.negatives,
+        )
 
 
 def find_photos(folder: Path) -> Listing:
@@ -209,6 +216,7 @@ def find_photos(folder: Path) -> Listing:
     files: dict[str, list[Path]] = {}
     names: dict[str, set[str]] = {}
     dropped: list[Unusable] = []
+    negatives: list[Path] = []
     deeper = 0
     for child in sorted(_children(folder), key=_by_name):
         if is_litter(child.name):
@@ -218,9 +226,10 @@ def find_photos(folder: Path) -> Listing:
             dropped += found.dropped
             if child.name == NEGATIVES_FOLDER:
                 notes.append(
-                    f"{len(found.pictures)} photos in {child} show none of the classes and are not trained on; `edge-convert "
-                    f"export --unknown {child}` tells how many of them the model takes for a class."
+                    f"{len(found.pictures)} photos in {child} show none of the classes: they are no class, but `edge-convert "
+                    "export` learns from them what is foreign."
                 )
+                negatives += found.pictures
                 continue
             if not found.pictures:
                 dropped.append(Unusable(child, "no picture in this class folder"))
@@ -245,7 +254,10 @@ def find_photos(folder: Path) -> Listing:
     if deeper:
         notes.append(f"{deeper} photos lie in deeper folders; each one's class is the folder directly in {folder}.")
     return Listing(
-        tuple((path, label) for label, paths in files.items() for path in paths), tuple(dropped), tuple(notes)
+        tuple((path, label) for label, paths in files.items() for path in paths),
+        tuple(dropped),
+        tuple(notes),
+        tuple(negatives),
     )
 
 

@@ -14,6 +14,7 @@ from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import InputSpecError
 from edge_core.images import decode_picture
 from edge_core.preprocess import InputSpec, parse_levels, preprocess
+from edge_core.run_folder import CARD_FILE, MODEL_FILE, read_run, write_photos
 from edge_device.sources.pictures import Pictures
 from edge_train.data.audit import Inspection, inspect
 from edge_train.data.dataset import find_dataset, open_photos
@@ -205,3 +206,23 @@ def test_the_range_is_in_the_card_and_cards_without_one_are_read_and_written_as_
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(InputSpecError, match="level"):
         parse_levels(text)
+
+
+def test_a_folder_of_nothing_is_no_class_but_stays_with_the_run(tmp_path: Path) -> None:
+    photos, folder = tmp_path / "photos", tmp_path / "run"
+    for number, place in enumerate((*("cup", "jar") * 4, *["_nothing"] * 3)):
+        (photos / place).mkdir(parents=True, exist_ok=True)
+        (photos / place / f"{number}.png").write_bytes(saved(number, "PNG"))
+    (photos / "_nothing" / "cup.png").write_bytes(saved(0, "PNG"))  # shows a class after all
+    (photos / "_nothing" / "again.png").write_bytes(saved(8, "PNG"))
+    found = open_photos(str(photos), cache=tmp_path)
+    assert found.labels == ("cup", "jar")
+    assert len(found.negatives) == 3
+    assert any("show none of the classes" in note for note in found.notes)
+    folder.mkdir()
+    (folder / MODEL_FILE).write_bytes(b"")
+    (folder / CARD_FILE).write_text(ModelCard(found.labels, InputSpec(8, 8)).to_text(), "utf-8")
+    write_photos(folder, found.splits, found.negatives)
+    run = read_run(folder)
+    assert run.negatives == found.negatives
+    assert run.splits == found.splits

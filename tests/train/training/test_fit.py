@@ -107,10 +107,14 @@ def test_broken_photos_are_listed_and_the_rest_is_used(colour_photos: Path, tmp_
     shutil.copytree(colour_photos, copy)
     broken = copy / "red" / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 not really")
+    (copy / "_nothing").mkdir()
+    (copy / "_nothing" / "grey.png").write_bytes(cv2.imencode(".png", np.full((40, 40, 3), 128, np.uint8))[1].tobytes())
     photos = open_photos(str(copy), seed=1, cache=tmp_path)
     assert [item.path for item in (*photos.unusable, *photos.passed_over)] == [broken]
-    fitted = train(copy, tmp_path / "run", Settings(epochs=0, views=1))
-    assert len([photo for members in read_run(fitted.folder).splits.values() for photo in members]) == 42
+    run = read_run(train(copy, tmp_path / "run", Settings(epochs=0, views=1)).folder)
+    assert len([photo for members in run.splits.values() for photo in members]) == 42
+    assert [photo.path.name for photo in run.negatives] == ["grey.png"]
+    assert len(run.card.labels) == 3
 
 
 class Interrupter:

@@ -60,6 +60,7 @@ class PhotoSet:
         notes: what was decided about the folder, in whole sentences.
         grouped: why which photos belong together, so that the split does not part them; a line each.
         cut: number of JPEGs that lack their end, and are decoded as far as they go.
+        negatives: Photos of none of the classes, less those that are a class's photo, too.
     """
 
     name: str
@@ -74,6 +75,7 @@ class PhotoSet:
     notes: tuple[str, ...] = ()
     grouped: tuple[str, ...] = ()
     cut: int = 0
+    negatives: tuple[Photo, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -120,6 +122,7 @@ class Found:
         passed_over: what else lies in the folder, and why it is not used.
         notes: what was decided about the folder, in whole sentences.
         drawn: whether each picture was drawn by itself, so that none belongs together with another.
+        negatives: Pictures of none of the classes.
     """
 
     name: str
@@ -130,6 +133,7 @@ class Found:
     passed_over: tuple[Unusable, ...] = ()
     notes: tuple[str, ...] = ()
     drawn: bool = False
+    negatives: tuple[Path, ...] = ()
 
 
 def find_dataset(
@@ -195,6 +199,7 @@ def find_dataset(
         drawn=name == SIGNS,
         passed_over=listing.dropped,
         notes=listing.notes,
+        negatives=listing.negatives,
     )
 
 
@@ -248,7 +253,14 @@ def open_photos(
         group_by=group_by,
         track=track,
     )
-    return replace(photo_set, cut=sum(value[1] for value in seen.values))
+    strangers, broken = identify_photos([(path, "") for path in found.negatives], track=track)
+    members = {photo.sha256 for photo in seen.photos}
+    return replace(
+        photo_set,
+        cut=sum(value[1] for value in seen.values),
+        unusable=[*photo_set.unusable, *broken],
+        negatives=tuple({photo.sha256: photo for photo in strangers if photo.sha256 not in members}.values()),
+    )
 
 
 def divide(

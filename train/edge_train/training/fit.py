@@ -377,7 +377,7 @@ def _test_and_write(
         (beside / "checkpoints").mkdir()
         parts.upper.save_weights(beside / "checkpoints" / "kept.weights.h5")
         (beside / CARD_FILE).write_text(card.to_text(), "utf-8")
-        write_photos(beside, splits)
+        write_photos(beside, splits, request.photos.negatives)
         write_history(beside / "history.csv", history.epochs)
         _write_predictions(beside / "predictions.csv", evaluation)
         if tensorboard:
