@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 _BROKEN: Final = (ImportError, SystemError, AttributeError, ValueError)
 """What an import raises where a package is missing or was built for another NumPy."""
@@ -47,7 +48,7 @@ def run_command(
 
         exit_on_signals()
     try:
-        app = import_module(module).app
+        app = _shown(name, module) if in_child else import_module(module).app
     except _BROKEN as error:
         reason = " ".join(str(error).split())
         advisor = name if doctor is not None else "edge-run"
@@ -59,6 +60,14 @@ def run_command(
         if in_child and ended.code in (INTERRUPTED, TERMINATED):
             os._exit(ended.code)  # all is cleaned up and told; to take TensorFlow down in order takes seconds more
         raise
+
+
+def _shown(name: str, module: str) -> Any:
+    """The command of a module; on a terminal, a line says that it is on its way: a busy machine takes seconds."""
+    from edge_device.command_line.elapsed_line import elapsed_line
+
+    with elapsed_line(f"Starting {name}") if sys.stderr.isatty() else nullcontext():
+        return import_module(module).app
 
 
 def _interrupted(number: int, frame: object) -> None:

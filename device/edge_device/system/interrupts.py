@@ -112,7 +112,8 @@ def _raise(number: int) -> None:
 def _exit(number: int) -> None:
     """Ends at once, where there is nothing to be cleaned up: no `except:` of an import that goes on stands in the way."""
     if number == signal.SIGINT:
-        os.write(2, b"interrupted\n")
+        clear = b"\r\033[K" if os.isatty(2) else b""  # of a line that a process of its own draws
+        os.write(2, clear + b"interrupted\n")
     os._exit(128 + number)
 
 
