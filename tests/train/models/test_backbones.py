@@ -10,7 +10,7 @@ from edge_convert.quantize.recipes import int8
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
 from edge_keras.tf import keras
-from edge_train.cli import BackboneName
+from edge_train.cli.fit_command import BackboneName
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
 from edge_train.models.architectures import ARCHITECTURES

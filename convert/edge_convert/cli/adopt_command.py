@@ -1,0 +1,110 @@
+"""`edge-convert adopt`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_convert.cli.convert_parameters import Sign, read_signer
+from edge_core.preprocess import ColorOrder, Crop
+from edge_device.command_line.console import (
+    Debug,
+    Json,
+    one_line_errors,
+    say,
+)
+from edge_device.command_line.next_step import say_next_live
+
+
+def adopt(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite image classifier.", show_default=False)],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file with one label per line, in the order of the outputs. Not needed for a file that has a model card."
+        ),
+    ] = None,
+    cpu: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.tflite", help="The uncompiled .tflite from which an Edge TPU FILE was made."),
+    ] = None,
+    input_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW..HIGH",
+            help="Values of black and white pixels in the model's floating-point input: 0..255, 0..1 or -1..1.",
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEAN",
+            help="Mean that the model expects to be subtracted from each channel: 127.5, or 0.485,0.456,0.406. Up to 1 it is of "
+            "levels 0..1, else of 0..255, unless --input-range says so.",
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="STD", help="Standard deviation that each channel is then divided by: 0.229,0.224,0.225."),
+    ] = None,
+    crop: Annotated[Crop | None, typer.Option(help="How a frame is fitted to the input. Default: center.")] = None,
+    color_order: Annotated[
+        ColorOrder | None, typer.Option(help="Order of the channels that the model takes. Default: RGB.")
+    ] = None,
+    golden: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture, or folder of pictures, that `edge-run verify` replays on the device. Default: a drawn one."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: FILE-adopted.tflite in this folder.")
+    ] = None,
+    sign: Sign = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Turn a classifier that others have trained into a complete file: raw pixels in, with labels, card, golden vectors and seal.
+
+    What the model needs before it goes into its graph: a range, a mean and a standard deviation, gray, planes of
+    channels (NCHW); so does a softmax that is missing. The new scores are compared with the original's before it is written.
+
+    Example: [bold]edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/[/bold]
+
+    Compiled for a Coral: [bold]edge-convert adopt net_edgetpu.tflite --cpu net.tflite --labels imagenet.txt[/bold]
+    """
+    with one_line_errors(debug):
+        from edge_convert.adopt import Taking, parse_numbers, parse_range
+        from edge_convert.adopt import adopt as adopt_file
+        from edge_convert.tflite.input_rewrite import Levels
+
+        if labels is None and any((input_range, mean, std, crop, color_order)):
+            raise typer.BadParameter("what a model takes is told of a file without a card, which needs --labels, too")
+        levels = Levels(
+            None if input_range is None else parse_range(input_range),
+            () if mean is None else parse_numbers(mean),
+            () if std is None else parse_numbers(std),
+        )
+        adopted = adopt_file(
+            file,
+            out or Path(f"{file.stem}-adopted.tflite"),
+            None if labels is None else Taking(labels, levels, crop or "center", color_order or "RGB"),
+            cpu=cpu,
+            golden=golden,
+            signer=read_signer(sign),
+        )
+        for note in adopted.notes:
+            say(note)
+        if as_json:
+            shown = {"file": str(adopted.file), "size_bytes": adopted.size_bytes, "notes": adopted.notes}
+            print(json.dumps(shown | {"largest_difference": adopted.largest_difference}))
+            return
+        given = adopted.card.input
+        print(f"{adopted.file}  {adopted.size_bytes / 1e3:.0f} kB")
+        print(
+            f"  {len(adopted.card.labels)} labels, {given.width}x{given.height} {given.color_order}, crop {given.crop}"
+        )
+        if adopted.largest_difference is not None:
+            print(f"  scores differ from the original's by {adopted.largest_difference:.2g} at most")
+        say_next_live(adopted.file)

@@ -1,0 +1,303 @@
+"""`edge-train fit`."""
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_core.data.photo_folder import Photo
+from edge_core.preprocess import InputSpec, parse_levels
+from edge_core.run_folder import read_run
+from edge_device.command_line.console import (
+    Debug,
+    Json,
+    extra_needed,
+    one_line_errors,
+    say,
+    say_first,
+    say_passed_over,
+    say_unusable,
+    track,
+    working,
+)
+from edge_device.command_line.next_step import say_next
+from edge_train.data.class_balance import headline
+from edge_train.doctor.workstation import cache_folder
+from edge_train.training.workers import read_worker, restarted_when_lost
+
+if TYPE_CHECKING:
+    from edge_train.data.dataset import PhotoSet
+from edge_train.cli.train_parameters import NEEDS, Data, DataDir
+
+
+class BackboneName(StrEnum):
+    """The networks; `edge_train.models.architectures` says what is known of each."""
+
+    mobilenet_v1 = "mobilenet_v1"
+    mobilenet_v2 = "mobilenet_v2"
+    mobilenet_v3_small = "mobilenet_v3_small"
+    mobilenet_v3_large = "mobilenet_v3_large"
+    mobilenet_v3_small_minimalistic = "mobilenet_v3_small_minimalistic"
+    mobilenet_v3_large_minimalistic = "mobilenet_v3_large_minimalistic"
+    efficientnet_lite0 = "efficientnet_lite0"
+    resnet50 = "resnet50"
+    vgg16 = "vgg16"
+    vgg19 = "vgg19"
+
+
+class AugmentName(StrEnum):
+    """How drawn views differ from the photo."""
+
+    camera = "camera"
+    randaugment = "randaugment"
+
+
+class AdversarialName(StrEnum):
+    """How the pictures are made that adversarial training shows; `edge_train.training.attacks` has them."""
+
+    fgsm = "fgsm"
+    pgd = "pgd"
+
+
+def fit(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write. Default: runs/NAME-OF-DATA.")] = None,
+    data_dir: DataDir = None,
+    backbone: Annotated[BackboneName, typer.Option(help="Network architecture to train.")] = BackboneName.mobilenet_v2,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the model's input in pixels. Default: 160 for MobileNet V1 and V2, else 224.",
+            min=32,
+            max=1024,
+        ),
+    ] = None,
+    crop: Annotated[
+        str, typer.Option(help="How a photo that is not square becomes square: center, stretch or pad.")
+    ] = "center",
+    levels: Annotated[
+        str,
+        typer.Option(
+            help="Levels of 16-bit and thermal photos that become black and white: 7300..8300, or auto for what the training photos have, but for hot pixels. Recorded in the model. Default: 0..65535.",
+            show_default=False,
+        ),
+    ] = "",
+    alpha: Annotated[
+        float,
+        typer.Option(
+            help="Width multiplier of the MobileNet. For V2: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4.", min=0.1, max=4
+        ),
+    ] = 1.0,
+    weights: Annotated[
+        str, typer.Option(help="Weights to start from: imagenet, none, or the path of a weights file.")
+    ] = "imagenet",
+    epochs: Annotated[
+        int, typer.Option(help="Largest number of fine-tuning epochs; 0 trains the last layer alone.", min=0)
+    ] = 8,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of the split, the augmentation and the training.", min=0, max=2**32 - 1)
+    ] = 1,
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror",
+            help="Train on mirrored photos, too, which suits neither signs nor text. Default: yes, except for the set `signs`.",
+            show_default=False,
+        ),
+    ] = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            metavar="folder|REGEX",
+            help="Photos that must stay on one side of the split: those in one folder inside that of their class, or those "
+            "in whose paths a regular expression finds the same. Copies, bursts and clips are found anyway.",
+            show_default=False,
+        ),
+    ] = "",
+    augment: Annotated[
+        AugmentName,
+        typer.Option(
+            help="How training photos are varied. camera: moved, and in another light. randaugment: distorted in two more ways."
+        ),
+    ] = AugmentName.camera,
+    mixup: Annotated[
+        float,
+        typer.Option(
+            help="Strength a of mixup, which blends two photos by a share drawn from Beta(a, a); 0 turns it off.",
+            min=0,
+            max=10,
+        ),
+    ] = 0.2,
+    remember: Annotated[
+        float,
+        typer.Option(
+            help="How strongly fine-tuning holds to the features of the pretrained network, by which the file tells what is "
+            "foreign to it; 0 for not at all.",
+            min=0,
+            max=10,
+        ),
+    ] = 0.3,
+    class_weights: Annotated[
+        bool,
+        typer.Option("--class-weights", help="Weigh photos of small classes more in training, up to 20 times as much."),
+    ] = False,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder of a bigger network with the same labels, from whose scores this one learns, too."
+        ),
+    ] = None,
+    prune: Annotated[
+        float,
+        typer.Option(help="Share of the weights in fine-tuned convolutions that is set to zero.", min=0, max=0.95),
+    ] = 0.0,
+    cluster: Annotated[
+        int,
+        typer.Option(
+            help="Number of different weights that each fine-tuned convolution may have; 0 for any number.",
+            min=0,
+            max=256,
+        ),
+    ] = 0,
+    qat: Annotated[
+        bool,
+        typer.Option(
+            "--qat",
+            help="Train for 8-bit arithmetic, too (quantization-aware training); edge-convert uses it for int8.",
+        ),
+    ] = False,
+    adversarial: Annotated[
+        AdversarialName | None,
+        typer.Option(
+            help="Train all layers, in the end, on pictures that are made to mislead the network, in one step (fgsm) or in four (pgd)."
+        ),
+    ] = None,
+    adversarial_epsilon: Annotated[
+        float,
+        typer.Option(help="Largest change of a pixel in adversarial training, in gray levels of 255.", min=1, max=64),
+    ] = 1.0,
+    float32: Annotated[
+        bool,
+        typer.Option("--float32", help="Compute in float32 on a GPU, too, where float16 would be faster."),
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard into the run folder's tensorboard/.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train a classifier on a folder of photos; after an interruption the same command goes on after the last epoch.
+
+    Example: [bold]edge-train fit photos/ --out runs/flowers[/bold]
+    """
+    with one_line_errors(debug), restarted_when_lost(say):
+        read_worker()
+        with extra_needed("train", *NEEDS):
+            from edge_train.data.dataset import open_photos
+            from edge_train.settings import Settings, check_settings
+            from edge_train.training.checkpoints import check_out
+        if out is not None:
+            check_out(out)
+        if levels not in ("", "auto"):
+            parse_levels(levels)
+        settings = Settings(
+            seed=seed,
+            augment=augment.value,
+            epochs=epochs,
+            mixup=mixup,
+            remember=remember,
+            class_weights=class_weights,
+            prune=prune,
+            cluster=cluster,
+            qat=qat,
+            adversarial=adversarial.value if adversarial else "",
+            adversarial_epsilon=adversarial_epsilon,
+            float32=float32,
+        )
+        if qat or adversarial:  # what cannot be is said before any work is done
+            with extra_needed("train", *NEEDS):
+                from edge_train.models.architectures import ARCHITECTURES
+            check_settings(settings, ARCHITECTURES[backbone.value])
+        taught_by = read_run(teacher) if teacher else None
+        photos = open_photos(
+            data,
+            seed=seed,
+            mirror=mirror,
+            cache=cache_folder(),
+            data_dir=data_dir,
+            group_by=group_by,
+            track=track,
+            say=say,
+        )
+        for line in photos.grouped:
+            say(f"kept together: {line}")
+        say(
+            f"{photos.name}: {len(photos.labels)} classes, "
+            + ", ".join(f"{len(members)} photos to {split}" for split, members in photos.splits.items())
+        )
+        say_passed_over(photos.passed_over, photos.notes)
+        say_unusable(photos.unusable, "unreadable")
+        _say_groups("there more than once, used once", photos.repeated)
+        _say_groups("in several classes, left out", photos.contradicted)
+        for warning in photos.warnings():
+            say(f"warning: {warning}")
+        out = out or Path("runs") / photos.name
+        check_out(out)
+        # TensorFlow takes seconds: after all that can be wrong with the photos
+        with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
+            from edge_train.models.architectures import ARCHITECTURES
+            from edge_train.models.pretrained import find_weights
+            from edge_train.training.fit import fit as fit_photos
+        architecture = ARCHITECTURES[backbone.value]
+        side = image_size or architecture.size
+        spec = InputSpec(side, side, crop, levels=_levels(levels, photos, say))  # type: ignore[arg-type]
+        found = find_weights(weights, alpha=alpha, size=side, cache=cache_folder(), architecture=architecture)
+        say(f"weights: {found.source}")
+        fitted = fit_photos(
+            photos,
+            out,
+            spec=spec,
+            weights=found,
+            cache=cache_folder(),
+            alpha=alpha,
+            architecture=architecture,
+            settings=settings,
+            teacher=taught_by,
+            tensorboard=tensorboard,
+            track=track,
+            say=say,
+        )
+        say_unusable(fitted.unusable)
+        if as_json:
+            print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))
+        else:
+            where = f" where {fitted.written_by} is" if fitted.written_by else ""
+            if fitted.verdict:
+                print(fitted.verdict)
+            print(f"{headline(fitted.card)}; look at {fitted.folder}/report.html{where}")
+            say_next(f"edge-convert export {quote(str(fitted.folder))}")
+
+
+def _say_groups(what: str, groups: list[list[Photo]]) -> None:
+    say_first(what, [", ".join(str(photo.path) for photo in group) for group in groups])
+
+
+def _levels(text: str, photos: "PhotoSet", say: Callable[[str], None]) -> tuple[float, float] | None:
+    """The range that `--levels` states; warns if there is none and the photos would lose most of their levels."""
+    from edge_train.data.deep import find_deep_photos
+
+    if text not in ("", "auto"):
+        return parse_levels(text)
+    deep = find_deep_photos([photo.path for photo in photos.splits["train"]])
+    if deep is None:
+        return None
+    if text == "auto":
+        say(f"levels: {deep.levels[0]:g} becomes black, {deep.levels[1]:g} white, in {deep.count} photos")
+        return deep.levels
+    if deep.warning():
+        say(f"warning: {deep.warning()}")
+    return None
