@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def tiny_model(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a complete .tflite that names the colour of a picture: `tiny_model("uint8")`, or `"float32"`.
+    """Makes a complete .tflite that names the color of a picture: `tiny_model("uint8")`, or `"float32"`.
 
     Its labels and its input can be given, wrong ones, too. See `models/make_tiny_models.py`.
     """
@@ -55,10 +55,10 @@ def tiny_model(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def colour_frames() -> dict[str, Frame]:
-    """A frame of one colour for every label of the tiny models, shape (48, 64, 3), B, G, R."""
-    colours = {"red": (10, 20, 250), "green": (10, 250, 20), "blue": (250, 10, 20), "dark": (9, 9, 9)}
-    return {label: np.full((48, 64, 3), colour, np.uint8) for label, colour in colours.items()}
+def color_frames() -> dict[str, Frame]:
+    """A frame of one color for every label of the tiny models, shape (48, 64, 3), B, G, R."""
+    colors = {"red": (10, 20, 250), "green": (10, 250, 20), "blue": (250, 10, 20), "dark": (9, 9, 9)}
+    return {label: np.full((48, 64, 3), color, np.uint8) for label, color in colors.items()}
 
 
 @pytest.fixture(scope="session")
@@ -96,34 +96,34 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     browser.close()
 
 
-COLOURS = {"blue": (200, 40, 30), "green": (40, 190, 50), "red": (40, 30, 210)}
+COLORS = {"blue": (200, 40, 30), "green": (40, 190, 50), "red": (40, 30, 210)}
 
 
 @pytest.fixture(scope="session")
-def colour_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photo folder: 14 noisy photos each of three colours, of several sizes."""
-    folder = tmp_path_factory.mktemp("data") / "colours"
+def color_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo folder: 14 noisy photos each of three colors, of several sizes."""
+    folder = tmp_path_factory.mktemp("data") / "colors"
     rng = np.random.default_rng(0)
     sizes = [(48, 64), (97, 61), (120, 160), (40, 40)]
-    for label, colour in COLOURS.items():
+    for label, color in COLORS.items():
         (folder / label).mkdir(parents=True)
         for number in range(14):
             noise = rng.integers(-30, 31, (*sizes[number % len(sizes)], 3))
-            frame = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            frame = np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
             cv2.imwrite(str(folder / label / f"{number}.png"), frame)
     return folder
 
 
 @pytest.fixture(scope="session")
-def colour_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of `edge-train fit` on `colour_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
+def color_run(color_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of `edge-train fit` on `color_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
     from edge_train.data.dataset import open_photos
     from edge_train.models.pretrained import Weights
     from edge_train.settings import Settings
     from edge_train.training.fit import fit
 
-    folder = tmp_path_factory.mktemp("runs") / "colours"
-    photos = open_photos(str(colour_photos), seed=1, cache=folder.parent)
+    folder = tmp_path_factory.mktemp("runs") / "colors"
+    photos = open_photos(str(color_photos), seed=1, cache=folder.parent)
     settings = Settings(epochs=1, views=2, batch=8)
     weights = Weights("none (random)")
     fit(photos, folder, spec=InputSpec(48, 48), weights=weights, cache=folder.parent, alpha=0.35, settings=settings)

@@ -31,14 +31,14 @@ from .programs import program
 
 TESTS: Final = Path(__file__).parent
 LABELS: Final = ("red", "green", "blue", "dark")
-COLOURS: Final = {"red": (10, 20, 250), "green": (10, 250, 20), "blue": (250, 10, 20), "dark": (9, 9, 9)}
+COLORS: Final = {"red": (10, 20, 250), "green": (10, 250, 20), "blue": (250, 10, 20), "dark": (9, 9, 9)}
 MOSQUITTO: Final = program("mosquitto")
 PATIENCE_S: Final = 30.0
 
 
 def picture(label: str, width: int = 64, height: int = 48) -> Frame:
     """What the tests' tiny model calls so."""
-    return np.full((height, width, 3), COLOURS[label], np.uint8)
+    return np.full((height, width, 3), COLORS[label], np.uint8)
 
 
 @cache
@@ -67,7 +67,7 @@ def network(side: int = 32, for_accelerator: bool = False) -> bytes:
 def tiny(labels: tuple[str, ...] = LABELS, side: int = 32, for_accelerator: bool = False) -> bytes:
     """A complete, sealed .tflite; one for an accelerator has its model for the CPU inside."""
     card = ModelCard(labels, InputSpec(side, side))
-    plain = sealed(complete(network(side), card, "tiny"), [picture(label) for label in COLOURS])
+    plain = sealed(complete(network(side), card, "tiny"), [picture(label) for label in COLORS])
     if not for_accelerator:
         return plain
     with tempfile.NamedTemporaryFile(suffix=".tflite") as file:

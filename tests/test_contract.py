@@ -118,11 +118,11 @@ USERS = {
 
 
 @pytest.fixture(scope="module")
-def small_run(colour_run: Run) -> Run:
+def small_run(color_run: Run) -> Run:
     """The run with the input size of the tiny models that stand for the device's."""
     from dataclasses import replace
 
-    return replace(colour_run, card=replace(colour_run.card, input=InputSpec(32, 32)))
+    return replace(color_run, card=replace(color_run.card, input=InputSpec(32, 32)))
 
 
 @pytest.fixture(scope="module")

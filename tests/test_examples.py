@@ -24,9 +24,9 @@ def run(example: str, *arguments: object) -> list[str]:
 
 
 def test_one_picture_is_classified(
-    tiny_model: Callable[[], Path], colour_frames: dict[str, Frame], tmp_path: Path
+    tiny_model: Callable[[], Path], color_frames: dict[str, Frame], tmp_path: Path
 ) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), colour_frames["green"])
+    cv2.imwrite(str(tmp_path / "a.png"), color_frames["green"])
     lines = run("classify_frame.py", tiny_model(), tmp_path / "a.png")
     assert lines[0].split()[1] == "green" and len(lines) == 4
 
@@ -37,14 +37,14 @@ def test_frames_of_ones_own_source_are_classified(tiny_model: Callable[[], Path]
 
 
 def test_ones_own_sink_gets_the_events(
-    tiny_model: Callable[[], Path], colour_frames: dict[str, Frame], tmp_path: Path
+    tiny_model: Callable[[], Path], color_frames: dict[str, Frame], tmp_path: Path
 ) -> None:
     video = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
     if not video.isOpened():
         pytest.skip("this OpenCV cannot write Motion JPEG")
     for label in ("red", "blue"):
         for _ in range(40):
-            video.write(np.ascontiguousarray(colour_frames[label]))
+            video.write(np.ascontiguousarray(color_frames[label]))
     video.release()
     lines = run("own_sink.py", tiny_model(), tmp_path / "a.avi")
     assert lines == ["lamp on for red", "lamp off for red", "lamp on for blue", "lamp off for blue"]

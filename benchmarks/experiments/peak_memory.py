@@ -19,13 +19,13 @@ CLASSES = 5
 
 
 def make_photos(folder: Path, count: int) -> None:
-    """Photos of 320x240 pixels in five colours, each with noise of its own."""
+    """Photos of 320x240 pixels in five colors, each with noise of its own."""
     rng = np.random.default_rng(0)
     for label in range(CLASSES):
         (folder / f"class-{label}").mkdir(parents=True)
     for number in range(count):
-        colour = np.roll([200, 120, 40], number % CLASSES)
-        small = np.clip(colour + rng.integers(-60, 61, (12, 16, 3)), 0, 255).astype(np.uint8)
+        color = np.roll([200, 120, 40], number % CLASSES)
+        small = np.clip(color + rng.integers(-60, 61, (12, 16, 3)), 0, 255).astype(np.uint8)
         photo = cv2.resize(small, (320, 240), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f"class-{number % CLASSES}" / f"{number}.jpg"), photo)
 

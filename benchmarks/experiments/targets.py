@@ -68,7 +68,7 @@ for path in sys.argv[1:]:
 
 
 def make_files(folder: Path) -> Iterator[Path]:
-    """Conversions of a small network by every way that TensorFlow has, bare; and colour classifiers with metadata."""
+    """Conversions of a small network by every way that TensorFlow has, bare; and color classifiers with metadata."""
     from edge_core.native_stderr import silenced
     from edge_keras.tf import keras, tf
 

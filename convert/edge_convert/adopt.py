@@ -52,10 +52,10 @@ class Adopted:
     """A file that was written.
 
     Attributes:
-        file: the complete, sealed .tflite.
+        file: The complete, sealed .tflite.
         size_bytes: Size of the written file in bytes.
         card: Model card inside the file.
-        notes: what was changed, and what to know of it, in sentences.
+        notes: What was changed, and what to know of it, in sentences.
         largest_difference: Largest difference of a score between the file and the original model; None where
             nothing but a card or a seal was added.
     """
@@ -72,8 +72,8 @@ class Taking:
     """What is to be known of a model that has no card.
 
     Attributes:
-        labels: text file with a label per line, in the order of the model's outputs.
-        levels: what pixels are to it; nothing for a quantised model, which says so itself and is held to what is given.
+        labels: Text file with a label per line, in the order of the model's outputs.
+        levels: What pixels are to it; nothing for a quantized model, which says so itself and is held to what is given.
         crop: Crop policy, as `InputSpec.crop`.
         color_order: Order of the channels that the model takes.
     """
@@ -98,17 +98,17 @@ def adopt(
     What it says of raw pixels is held against what the model says of its own kind of input, before anything is written.
 
     Args:
-        file: a .tflite with one image input and one score per label; or compiled for an Edge TPU.
-        out: the file to write.
-        taking: what is to be known of it; needed unless `file` carries a card.
-        cpu: what `file` was compiled from; needed if it was compiled and does not carry it.
-        golden: picture, or folder of pictures, to make golden vectors of; by default those in `file` stay, or else they
+        file: A .tflite with one image input and one score per label; or compiled for an Edge TPU.
+        out: The file to write.
+        taking: What is to be known of it; needed unless `file` carries a card.
+        cpu: What `file` was compiled from; needed if it was compiled and does not carry it.
+        golden: Picture, or folder of pictures, to make golden vectors of; by default those in `file` stay, or else they
             are made of a drawn picture.
         signer: Private key that signs the file; without one the file is sealed but not signed.
 
     Raises:
-        CardError: the labels are no labels, or not as many as the model's outputs.
-        CheckFailedError: the changed model does not say what the original one does.
+        CardError: The labels are no labels, or not as many as the model's outputs.
+        CheckFailedError: The changed model does not say what the original one does.
         ModelFormatError: `file` is no classifier, takes another range than was given, or needs one; or was not compiled
             from `cpu`.
         OutputError: `out` cannot be written, or is `file`.
@@ -156,7 +156,7 @@ def _models(file: Path, cpu: Path | None) -> tuple[bytes, bytes | None]:
 
     Raises:
         ModelFormatError: `cpu` is missing, or there is no use for it.
-        OSError: one of them cannot be read.
+        OSError: One of them cannot be read.
     """
     model = without_archive(file.read_bytes())
     carried = read_cpu_model(file)
@@ -185,7 +185,7 @@ def parse_range(text: str) -> InputRange:
     """Two numbers from `-1..1`.
 
     Raises:
-        InputSpecError: not two finite numbers, or the second is not the larger one.
+        InputSpecError: Not two finite numbers, or the second is not the larger one.
     """
     parts = text.split("..")
     try:
@@ -201,7 +201,7 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     """Numbers from `0.485,0.456,0.406`.
 
     Raises:
-        InputSpecError: one of them is not a number.
+        InputSpecError: One of them is not a number.
     """
     try:
         return tuple(float(part) for part in text.split(","))
@@ -217,7 +217,7 @@ def read_labels(path: Path) -> tuple[list[str], list[str]]:
     A number before each, from 0 on, as Coral's label files have it, is dropped.
 
     Raises:
-        CardError: the file cannot be read, is no text, or has fewer than two lines.
+        CardError: The file cannot be read, is no text, or has fewer than two lines.
     """
     try:
         lines = [line.strip() for line in path.read_text("utf-8-sig").rstrip().splitlines()]

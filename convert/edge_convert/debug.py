@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_convert.export import read_calibration, recipe_for
-from edge_convert.quantize.recipes import CALIBRATED_GRAPHS, ON_QUANTISED, SPARED, noise_of
+from edge_convert.quantize.recipes import CALIBRATED_GRAPHS, ON_QUANTIZED, SPARED, noise_of
 from edge_convert.quantize.sqnr import LayerNoise, layers_of
 from edge_convert.report.layer_plots import draw_layers
 from edge_core.data.photo_folder import Unusable
@@ -27,9 +27,9 @@ class LayerReport:
 
     Attributes:
         recipe: Name of the recipe that chose the ranges.
-        layers: the noisiest first.
+        layers: The noisiest first.
         spared: Keras layers that int8-selective would leave in floats: the noisiest, and those that read them.
-        unusable: photos to calibrate on that could not be used.
+        unusable: Photos to calibrate on that could not be used.
     """
 
     recipe: str
@@ -51,16 +51,16 @@ def layer_report(
     """Compares each 8-bit layer with what floats make of the same input.
 
     Args:
-        run: the trained run.
-        recipe: one of `CALIBRATED_GRAPHS`.
-        calibration: photo folder to calibrate on and to look at instead of the run's training photos.
+        run: The trained run.
+        recipe: One of `CALIBRATED_GRAPHS`.
+        calibration: Photo folder to calibrate on and to look at instead of the run's training photos.
         track: Receives the progress of each step.
 
     Raises:
-        DatasetError, RunFolderError: there are no photos to calibrate on, or no weights trained for int8-qat.
+        DatasetError, RunFolderError: There are no photos to calibrate on, or no weights trained for int8-qat.
     """
     recipe = recipe_for(run, recipe)
-    file = run.quantised_file if recipe in ON_QUANTISED else None
+    file = run.quantized_file if recipe in ON_QUANTIZED else None
     reading = read_calibration(run, calibration, track)
     pixels = np.stack(reading.values)
     model = load_model(run, keras.models.load_model, file)
@@ -72,7 +72,7 @@ def write_layer_report(report: LayerReport, out: Path) -> None:
     """Writes `layers.json` and `layers.png` into a folder.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: A file cannot be written.
     """
     drawn = draw_layers(report.layers, MOST)
     with written_whole(out / "layers.json") as text, written_whole(out / "layers.png") as picture:

@@ -16,11 +16,11 @@ from edge_convert.foreign.measure import NO_FOLDERS, ForeignFolders, judge_forei
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.gate_comparison import Comparison, artifact_scores, compare, full_size_scores
 from edge_convert.gate.limits import MAX_DROP_POINTS, USUAL_TARGETS, Limits
-from edge_convert.quantize.calibration import quantise
+from edge_convert.quantize.calibration import quantize
 from edge_convert.quantize.recipes import (
     CALIBRATED,
     CALIBRATED_GRAPHS,
-    ON_QUANTISED,
+    ON_QUANTIZED,
     RECIPES,
     Pixels,
     int8_selective,
@@ -58,7 +58,7 @@ def read_calibration(run: Run, folder: Path | None, track: Track = silently) -> 
 
     Raises:
         DatasetError: `folder` is no photo folder, or none of its pictures can be used.
-        RunFolderError: the run's photos are no longer where they were.
+        RunFolderError: The run's photos are no longer where they were.
     """
 
     def visit(_: int, frame: Frame) -> Pixels:
@@ -88,9 +88,9 @@ def recipe_for(run: Run, recipe: str) -> str:
     Raises:
         RunFolderError: int8-qat of a run without such weights.
     """
-    if recipe == "int8-qat" and run.quantised_file is None:
+    if recipe == "int8-qat" and run.quantized_file is None:
         raise RunFolderError(f"{run.folder} was not trained for 8 bits; edge-train fit --qat does that")
-    return "int8-qat" if recipe == "int8" and run.quantised_file is not None else recipe
+    return "int8-qat" if recipe == "int8" and run.quantized_file is not None else recipe
 
 
 class Workbench:
@@ -110,16 +110,16 @@ class Workbench:
         """Reads the model and the photos to prove it with.
 
         Args:
-            run: the trained run.
-            calibration: photo folder to calibrate on instead of the run's training photos.
-            data: photo folder to prove it on instead of the run's test photos, see `read_held_out`.
+            run: The trained run.
+            calibration: Photo folder to calibrate on instead of the run's training photos.
+            data: Photo folder to prove it on instead of the run's test photos, see `read_held_out`.
             foreign: Foreign pictures to learn from, and to tell how many of them count as known.
             signer: Private key that signs each file; without one files are sealed but not signed.
-            say: is told what goes on.
+            say: Is told what goes on.
             track: Receives the progress of each step.
 
         Raises:
-            DatasetError, RunFolderError: there are no photos to prove it with.
+            DatasetError, RunFolderError: There are no photos to prove it with.
         """
         self.run = run
         self._calibration, self._signer, self._say, self._track = calibration, signer, say, track
@@ -144,7 +144,7 @@ class Workbench:
 
     @cached_property
     def _trained_to_be_rounded(self) -> "keras.Model":
-        return load_model(self.run, keras.models.load_model, self.run.quantised_file)
+        return load_model(self.run, keras.models.load_model, self.run.quantized_file)
 
     @cached_property
     def _full_size(self) -> Scores:
@@ -161,15 +161,15 @@ class Workbench:
         """Converts and compares, and writes nothing.
 
         Args:
-            recipe: one of `RECIPES`.
+            recipe: One of `RECIPES`.
             limits: Limits that the candidate is compared with.
-            spared: how many layers int8-selective leaves in floats.
+            spared: How many layers int8-selective leaves in floats.
 
         Raises:
-            DatasetError, RunFolderError: there are no photos to calibrate on.
+            DatasetError, RunFolderError: There are no photos to calibrate on.
         """
         recipe = recipe_for(self.run, recipe)
-        qat = recipe in ON_QUANTISED and self.run.quantised_file is not None
+        qat = recipe in ON_QUANTIZED and self.run.quantized_file is not None
         model = self._trained_to_be_rounded if qat else self.model
         pixels = self._calibration_pixels if recipe in CALIBRATED else None
         label = f"Converting with the recipe {recipe}" + (f", {spared} layers left in floats" if spared else "")
@@ -202,7 +202,7 @@ class Workbench:
         """The flatbuffer by a recipe, and what 8 bits do to its layers where the recipe tells."""
         if recipe in CALIBRATED_GRAPHS and pixels is not None:
             graph = CALIBRATED_GRAPHS[recipe](model, pixels)
-            return quantise(graph), noise_of(graph, model, pixels)
+            return quantize(graph), noise_of(graph, model, pixels)
         if recipe == "int8-selective" and spared:
             return int8_selective(model, pixels, spared), ()
         return RECIPES[recipe](model, pixels), ()
@@ -238,7 +238,7 @@ class Workbench:
         """Writes a candidate, with a report for scripts and one for people beside it.
 
         Raises:
-            OutputError: a file cannot be written.
+            OutputError: A file cannot be written.
         """
         report_file, page_file = out.with_suffix(".report.json"), out.with_suffix(".report.html")
         calibrated = candidate.recipe in CALIBRATED
@@ -296,24 +296,24 @@ def export(
     """Converts a run, proves the result on held-out photos, and writes it with reports beside it.
 
     Args:
-        run: the trained run.
-        recipe: one of `RECIPES`.
-        out: the .tflite to write.
-        calibration: photo folder to calibrate on instead of the run's training photos.
-        data: photo folder to prove it on instead of the run's test photos, see `read_held_out`.
-        max_drop: the loss of top-1 accuracy, in points, up to which the file is written.
-        limits: all that it is held to, `max_drop` among it; none but `max_drop` by default.
+        run: The trained run.
+        recipe: One of `RECIPES`.
+        out: The .tflite to write.
+        calibration: Photo folder to calibrate on instead of the run's training photos.
+        data: Photo folder to prove it on instead of the run's test photos, see `read_held_out`.
+        max_drop: The loss of top-1 accuracy, in points, up to which the file is written.
+        limits: All that it is held to, `max_drop` among it; none but `max_drop` by default.
         foreign: Folders of foreign pictures, see `Workbench`.
-        force: write it whatever it lost; the card says so.
+        force: Write it whatever it lost; the card says so.
         signer: Private key that signs the file; without one the file is sealed but not signed.
-        say: is told what goes on.
+        say: Is told what goes on.
         track: Receives the progress of each step.
 
     Raises:
-        CheckFailedError: it does not keep to a limit; nothing is written.
-        DatasetError, RunFolderError: there are no photos to calibrate on or to prove it with.
+        CheckFailedError: It does not keep to a limit; nothing is written.
+        DatasetError, RunFolderError: There are no photos to calibrate on or to prove it with.
         OutputError: `out` cannot be written.
-        ValueError: a limit makes no sense.
+        ValueError: A limit makes no sense.
     """
     limits = limits or Limits(max_drop=max_drop)
     require_tflite(out)
@@ -328,7 +328,7 @@ def require_tflite(out: Path) -> None:
     """Checks, before the work is done, that a file and its reports can be written at `out`.
 
     Raises:
-        OutputError: it does not end in .tflite, is a folder, or cannot be written.
+        OutputError: It does not end in .tflite, is a folder, or cannot be written.
     """
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")

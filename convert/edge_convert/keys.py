@@ -26,7 +26,7 @@ def write_key_pair(path: Path) -> bytes:
         The public key, 32 bytes.
 
     Raises:
-        OutputError: one of the two is there already, or cannot be written.
+        OutputError: One of the two is there already, or cannot be written.
     """
     public_path = path.with_name(f"{path.name}.pub")
     for taken in (path, public_path):

@@ -55,11 +55,11 @@ def search(
 
     Args:
         run, calibration, data, foreign, signer, say, track: The arguments of `Workbench`.
-        out: the .tflite to write.
+        out: The .tflite to write.
         limits: Limits that the written file must keep.
 
     Raises:
-        DatasetError, RunFolderError: there are no photos to calibrate on or to prove it with.
+        DatasetError, RunFolderError: There are no photos to calibrate on or to prove it with.
         OutputError: `out` cannot be written.
     """
     require_tflite(out)

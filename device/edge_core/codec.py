@@ -15,7 +15,7 @@ def from_fields(cls: type[T], value: object) -> T:
     Knows dataclasses, `X | None`, tuples, mappings from text, text, numbers and truth values.
 
     Raises:
-        ValueError: names the field that is missing, or not of its type.
+        ValueError: Names the field that is missing, or not of its type.
     """
     made: T = _read(cls, value, "it")
     return made

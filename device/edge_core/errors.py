@@ -76,7 +76,7 @@ class WorkerLostError(EdgeError, ConnectionError):
     """One of several machines that train together cannot be reached, or no longer.
 
     Attributes:
-        comes_back: whether it was there before, so that it may be waited for.
+        comes_back: Whether it was there before, so that it may be waited for.
     """
 
     exit_status = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later

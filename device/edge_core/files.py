@@ -25,7 +25,7 @@ def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
             any moment leaves the old file or the new one, and after this the new one.
 
     Raises:
-        OutputError: the folder or the file cannot be written.
+        OutputError: The folder or the file cannot be written.
     """
     beside = _beside(path)
     try:
@@ -103,8 +103,8 @@ def folder_written_whole(path: Path, replace: bool = False) -> Iterator[Path]:
     """Gives a new folder beside `path` to fill; on leaving without an error it is renamed to `path`.
 
     Args:
-        path: must not exist or be an empty folder, or any folder if `replace`.
-        replace: whether an existing folder gives way to the new one once that is whole.
+        path: Must not exist or be an empty folder, or any folder if `replace`.
+        replace: Whether an existing folder gives way to the new one once that is whole.
 
     Raises:
         OutputError: `path` is taken, or cannot be written.
@@ -142,7 +142,7 @@ def require_free(path: Path, *, folder: bool = True) -> None:
     """Checks, before the work is done, that a folder, or else a file, can be written at `path`.
 
     Raises:
-        OutputError: something other than an empty folder is there, or its place is not to be written.
+        OutputError: Something other than an empty folder is there, or its place is not to be written.
     """
     if path.exists() and not (folder and path.is_dir() and not any(path.iterdir())):
         raise OutputError(f"{path} is there already; choose another name or remove it")
@@ -162,7 +162,7 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
     /proc.
 
     Raises:
-        OutputError: nothing can be written there, or a folder is in the place of the file.
+        OutputError: Nothing can be written there, or a folder is in the place of the file.
     """
     if path.is_dir() and not folder:
         raise OutputError(f"{path} is a folder; name the file to write")

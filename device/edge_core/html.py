@@ -37,9 +37,9 @@ class GalleryPicture:
     """A picture in a gallery.
 
     Attributes:
-        data: content of a PNG or JPEG file.
+        data: Content of a PNG or JPEG file.
         caption: Caption beneath the picture.
-        alt: what it shows, for those who cannot see it.
+        alt: What it shows, for those who cannot see it.
     """
 
     data: bytes
@@ -98,8 +98,8 @@ def figure(data: bytes, alt: str, caption: Text = "", min_width: int = 0) -> Htm
     """A picture, as wide as its place; what would be too small to read then is scrolled instead.
 
     Args:
-        data: content of a PNG or JPEG file.
-        alt: what it shows, for those who cannot see it.
+        data: Content of a PNG or JPEG file.
+        alt: What it shows, for those who cannot see it.
         caption: Caption beneath the picture.
         min_width: Smallest width in CSS pixels.
     """
@@ -147,7 +147,7 @@ def write_page(path: Path, text: str) -> None:
     """Writes a page as UTF-8; what UTF-8 cannot hold, as a file's name may, is written as `\\udc80`.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     with written_whole(path) as beside_it:
         beside_it.write_bytes(text.encode("utf-8", "backslashreplace"))
@@ -173,7 +173,7 @@ def _sha256(text: str) -> str:
 
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
-# Figures are drawn on white and keep it as a card in the dark, where inverting them would change the photos' colours.
+# Figures are drawn on white and keep it as a card in the dark, where inverting them would change the photos' colors.
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #262626; --quiet: #5f5f5f; --line: #e2e2e2; --ground: #fff; --card: #f6f7f8; }
 @media (prefers-color-scheme: dark) {

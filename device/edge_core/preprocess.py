@@ -23,7 +23,7 @@ ColorOrder = Literal["RGB", "BGR"]
 Resampling = Literal["halve-linear-exact"]
 
 PAD_LEVEL: Final = 127
-"""Grey level beside a padded picture: the zero of a model that takes -1..1, so the border adds nothing."""
+"""Gray level beside a padded picture: the zero of a model that takes -1..1, so the border adds nothing."""
 
 MAX_SIDE: Final = 4096
 
@@ -34,10 +34,10 @@ class InputSpec:
 
     Attributes:
         width, height: Size of the model's input in pixels.
-        crop: `center` cuts the largest centred window of the input's shape, `stretch` uses the whole frame at the
-            price of its proportions, `pad` uses the whole frame and fills the rest with grey.
+        crop: `center` cuts the largest centered window of the input's shape, `stretch` uses the whole frame at the
+            price of its proportions, `pad` uses the whole frame and fills the rest with gray.
         color_order: Order of the channels that the model takes.
-        resampling: the shrink of this module, by name, so that a later one cannot be mistaken for it.
+        resampling: The shrink of this module, by name, so that a later one cannot be mistaken for it.
         levels: Linear range of pictures with more than 8 bits a level, such as thermal ones: the level that becomes
             0 and the one that becomes 255; `images.decode_picture` applies it. None: all 16 bits are brought to 8.
     """
@@ -80,7 +80,7 @@ class InputSpec:
         """Reads what `to_json` wrote.
 
         Raises:
-            InputSpecError: a field is missing, unknown or out of range.
+            InputSpecError: A field is missing, unknown or out of range.
         """
         if not isinstance(fields, dict) or {"levels": None, **fields}.keys() != cls.__dataclass_fields__.keys():
             raise InputSpecError(f"an input specification has the fields {', '.join(cls.__dataclass_fields__)}")
@@ -91,7 +91,7 @@ def parse_levels(text: str) -> tuple[float, float]:
     """Reads `7300..8300`.
 
     Raises:
-        InputSpecError: it is not two numbers, the lower one first.
+        InputSpecError: It is not two numbers, the lower one first.
     """
     low, _, high = text.partition("..")
     try:
@@ -114,8 +114,8 @@ def preprocess(frame: Frame, spec: InputSpec, out: Frame | None = None) -> Frame
 
     Args:
         frame: uint8, shape (height, width, 3), channels in B, G, R order as OpenCV decodes them; not changed.
-        spec: what the model expects.
-        out: where to write, uint8, C-contiguous, shape `spec.shape`: the interpreter's input tensor, say.
+        spec: What the model expects.
+        out: Where to write, uint8, C-contiguous, shape `spec.shape`: the interpreter's input tensor, say.
 
     Returns:
         uint8, shape `spec.shape`, levels 0..255, in `spec.color_order`; `out` where it was given.
@@ -185,6 +185,6 @@ def _shrink(frame: Frame, target: tuple[int, int]) -> Frame:
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if (height, width) == target:
         return frame
-    # Four channels are vectorised, three are not: 0.075 ms against 0.094 from 180x180 to 160x160, the same bytes.
+    # Four channels are vectorized, three are not: 0.075 ms against 0.094 from 180x180 to 160x160, the same bytes.
     frame = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA)  # type: ignore[assignment]
     return cv2.resize(frame, target[::-1], interpolation=cv2.INTER_LINEAR_EXACT)  # type: ignore[return-value]

@@ -25,7 +25,7 @@ from edge_core.progress import Track, silently
 T = TypeVar("T")
 
 MODEL_FILE: Final = "model.keras"
-QUANTISED_FILE: Final = "quantised.keras"
+QUANTIZED_FILE: Final = "quantised.keras"  # spelled as in the runs that exist
 CARD_FILE: Final = "card.json"
 PHOTOS_FILE: Final = "photos.csv"
 _NEGATIVES: Final = "none"
@@ -38,9 +38,9 @@ class Run:
     """A trained run.
 
     Attributes:
-        folder: where it lies.
-        card: its model card.
-        splits: the photos that it was trained, validated and tested on.
+        folder: Where it lies.
+        card: Its model card.
+        splits: The photos that it was trained, validated and tested on.
         negatives: Photos of none of the labels, from which an export learns what is foreign.
     """
 
@@ -58,16 +58,16 @@ class Run:
         """The position of a label among the scores.
 
         Raises:
-            SettingsError: there is no such label.
+            SettingsError: There is no such label.
         """
         if label not in self.card.labels:
             raise SettingsError(f"{self.folder} knows no label {label!r}; it knows {', '.join(self.card.labels)}")
         return self.card.labels.index(label)
 
     @property
-    def quantised_file(self) -> Path | None:
+    def quantized_file(self) -> Path | None:
         """The same with weights that were trained to be rounded to 8 bits, if the run has any."""
-        path = self.folder / QUANTISED_FILE
+        path = self.folder / QUANTIZED_FILE
         return path if path.is_file() else None
 
 
@@ -75,7 +75,7 @@ def read_run(folder: Path) -> Run:
     """Reads a run folder, all but the model itself.
 
     Raises:
-        RunFolderError: it is not there, not whole, or not understood.
+        RunFolderError: It is not there, not whole, or not understood.
     """
     if not folder.is_dir():
         raise RunFolderError(f"{folder}: no such run folder; edge-train fit PHOTOS --out {folder} makes one")
@@ -104,10 +104,10 @@ def load_model(run: Run, load: Callable[..., Any], file: Path | None = None) -> 
     Args:
         run: Run whose full-size model is loaded.
         load: `tf_keras.models.load_model`, which this package does not import; its safe mode runs no code from the file.
-        file: `run.quantised_file`, say; `run.model_file` unless told otherwise.
+        file: `run.quantized_file`, say; `run.model_file` unless told otherwise.
 
     Raises:
-        RunFolderError: the file is damaged, or contradicts the card.
+        RunFolderError: The file is damaged, or contradicts the card.
     """
     file = file or run.model_file
     try:
@@ -157,13 +157,13 @@ def read_held_out(
     Args:
         run: Run whose test photos to take, or whose other photos to avoid.
         visit: Function that gets each photo, as in `read_photos`.
-        data: a photo folder to test on instead of the run's own test photos. Photos of it that the run was trained or
+        data: A photo folder to test on instead of the run's own test photos. Photos of it that the run was trained or
             validated on, by their content, are left out, so the dataset folder itself will do.
         track: Receives the progress of each step.
 
     Raises:
         DatasetError: `data` is no photo folder.
-        RunFolderError: nothing is left to test on, or the photos have a label that the run does not know.
+        RunFolderError: Nothing is left to test on, or the photos have a label that the run does not know.
     """
     if data is None:
         photos, unusable = own_photos(run, ["test"], track=track)
@@ -202,7 +202,7 @@ def read_training_photos(
     """Reads about `count` of the photos that the run was trained on and that are still there, class by class.
 
     Raises:
-        RunFolderError: they are no longer where they were.
+        RunFolderError: They are no longer where they were.
     """
     found = spread([(photo.path, photo.label) for photo in run.splits["train"] if photo.path.is_file()], count)
     known = {photo.sha256 for photo in run.splits["train"]}

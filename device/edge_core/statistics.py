@@ -31,10 +31,10 @@ def accuracy(correct: npt.NDArray[np.bool_] | npt.NDArray[np.float64], groups: S
     """Share of true values with Wilson's score interval (E. B. Wilson, JASA 22, 1927), which holds near 0 and 1, too.
 
     Args:
-        correct: shape (photos,), at least one. May be shares 0..1 of several answers about a photo: these vary less than
+        correct: Shape (photos,), at least one. May be shares 0..1 of several answers about a photo: these vary less than
             ones and zeros of the same mean, so the interval is rather too wide for them.
-        groups: For each photo the key of what it has in common with others that show the same, empty for a photo by
-            itself; see `effective_count`.
+        groups: One key per photo, equal for photos that show the same, empty for a photo by itself; see
+            `effective_count`.
     """
     if not correct.size:
         raise ValueError("an accuracy needs at least one photo")
@@ -55,7 +55,7 @@ def effective_count(groups: Sequence[str]) -> float:
     wrong: thirty frames of a clip tell as much as one photo. Frames do differ, so this is the cautious end.
 
     Args:
-        groups: For each photo the key of its group, empty for a photo by itself; at least one photo.
+        groups: One key per photo, equal for photos of one group, empty for a photo by itself; at least one photo.
     """
     sizes = Counter(group for group in groups if group)
     return len(groups) ** 2 / (sum(not group for group in groups) + sum(size**2 for size in sizes.values()))
@@ -68,7 +68,7 @@ def mean_share(shares: Sequence[Estimate]) -> Estimate:
     27, 2008), so a class with a single photo widens it as it should.
 
     Args:
-        shares: each with its 95 % interval, at least one.
+        shares: Each with its 95 % interval, at least one.
     """
     if not shares:
         raise ValueError("a mean needs at least one share")
@@ -85,7 +85,7 @@ def paired_difference(correct: npt.NDArray[np.bool_], reference: npt.NDArray[np.
     the four cells of the paired table, so that two models without a disagreement do not get an interval of width zero.
 
     Args:
-        correct, reference: shape (photos,), whether each model was right about each photo.
+        correct, reference: Shape (photos,), whether each model was right about each photo.
     """
     if correct.shape != reference.shape or not correct.size:
         raise ValueError("a paired difference needs the same photos for both models, at least one")
@@ -117,9 +117,9 @@ def photos_to_tell(won: int, lost: int, photos: int, limit: float) -> int:
     """How many photos it takes for an interval of `paired_difference` that reaches `limit` to either side, and no more.
 
     Args:
-        won, lost: photos on which only one of the two models was right, of `photos`; more photos are taken to have as
+        won, lost: Photos on which only one of the two models was right, of `photos`; more photos are taken to have as
             large a share of them.
-        limit: a difference in accuracy, more than 0.
+        limit: A difference in accuracy, more than 0.
     """
 
     def too_few(count: int) -> bool:

@@ -53,9 +53,10 @@ class Latency:
     """What a frame took, in milliseconds.
 
     Attributes:
-        capture_ms: waiting for it, reading and decoding.
-        preprocess_ms, invoke_ms: of all zones together, as `total_ms`.
-        total_ms: from end to end, capture included; what ran at the same time as another frame's counts, too.
+        capture_ms: Waiting for it, reading and decoding.
+        preprocess_ms, invoke_ms: Milliseconds for all zones together.
+        total_ms: Milliseconds from end to end, capture included; what ran at the same time as another frame's
+            counts, too.
     """
 
     capture_ms: float
@@ -69,8 +70,8 @@ class Decision:
     """What is believed of a zone, over several frames.
 
     Attributes:
-        label: the label that is there; None if no label has reached its threshold.
-        score: its smoothed score, 0..1; the highest smoothed score if `label` is None.
+        label: The label that is there; None if no label has reached its threshold.
+        score: Its smoothed score, 0..1; the highest smoothed score if `label` is None.
     """
 
     label: str | None
@@ -82,14 +83,14 @@ class FrameResult:
     """What a zone of a frame gave.
 
     Attributes:
-        frame: the frame, whole and as the source gave it.
-        top: best labels of this frame alone, best first.
-        latency: of the frame.
-        zone: name of the zone, empty for the whole frame.
-        decision: what is believed, where there is smoothing or a threshold.
-        age_ms: of the frame when its result was there, since it was captured.
-        familiarity: p-value, 0..1, that the zone shows what the model was trained on; None of a model that cannot tell.
-        known: whether that is enough; None of a model that cannot tell.
+        frame: The frame, whole and as the source gave it.
+        top: Best labels of this frame alone, best first.
+        latency: Time that the frame took.
+        zone: Name of the zone, empty for the whole frame.
+        decision: What is believed, where there is smoothing or a threshold.
+        age_ms: Milliseconds between the capture of the frame and its result.
+        familiarity: P-value, 0..1, that the zone shows what the model was trained on; None of a model that cannot tell.
+        known: Whether that is enough; None of a model that cannot tell.
         subject: The subject that was classified, where there is a focus. Without one, and with no label in `top`, the focus
             has found nothing to classify.
     """
@@ -135,13 +136,13 @@ class Event:
     """A label came into a zone or went out of it.
 
     Attributes:
-        kind: which of both.
-        label: of the model.
-        zone: name of the zone, empty for the whole frame.
-        time: seconds since the epoch, by the wall clock, which may jump.
-        score: smoothed, 0..1, when it entered; the highest that it had meanwhile, when it left.
-        duration_s: between entering and leaving, by a clock that does not jump; 0 when it enters.
-        number: consecutive over all zones from 1 on, so that a receiver sees what it missed.
+        kind: Which of both.
+        label: Label of the model.
+        zone: Name of the zone, empty for the whole frame.
+        time: Seconds since the epoch, by the wall clock, which may jump.
+        score: Smoothed, 0..1, when it entered; the highest that it had meanwhile, when it left.
+        duration_s: Seconds between entering and leaving, by a clock that does not jump; 0 when it enters.
+        number: Consecutive over all zones from 1 on, so that a receiver sees what it missed.
         track: Number of the subject that it is about, where there is a focus.
         box: Part of the frame that the subject filled then.
     """
@@ -167,10 +168,10 @@ class SinkCounts:
     """How a sink fares: frames and events that it took, that were dropped, and attempts that failed.
 
     Attributes:
-        frames, events: handed over and accepted.
-        frames_dropped, events_lost: never handed over, because the sink was too slow or down for too long.
-        failures: attempts that raised an error.
-        error: the latest of them, one line; empty once something was accepted again.
+        frames, events: Handed over and accepted.
+        frames_dropped, events_lost: Never handed over, because the sink was too slow or down for too long.
+        failures: Attempts that raised an error.
+        error: The latest of them, one line; empty once something was accepted again.
     """
 
     frames: int = 0
@@ -202,21 +203,22 @@ class Status:
     """How the loop fares; every few seconds, and at the end.
 
     Attributes:
-        time: seconds since the epoch; `uptime_s` by a clock that does not jump.
-        frames: classified. `frames_dropped`: superseded by a newer one before they were looked at. `frames_still`: not
+        time: Seconds since the epoch; `uptime_s` by a clock that does not jump.
+        frames: Classified. `frames_dropped`: superseded by a newer one before they were looked at. `frames_still`: not
             classified because nothing moved. `frames_unreadable`: could not be decoded.
             `frames_cut`: JPEGs that lacked their end, and were decoded as far as they go.
-        fps: frames classified a second, lately.
-        latency: medians, lately. `age_p95_ms`: 95 % of the results were there that soon after the frame.
-        source, source_mode: what was asked for, and what was granted ("1280x720 MJPG 30 fps").
+        fps: Frames classified a second, lately.
+        latency: Medians, lately. `age_p95_ms`: 95 % of the results were there that soon after the frame.
+        source, source_mode: What was asked for, and what was granted ("1280x720 MJPG 30 fps").
         source_state: "open", "waiting" (lost, being reopened), "frozen" (it sends one and the same picture) or "ended".
-        source_losses: how often it was lost.
-        model, model_sha256: file name and digest of the model in use; `model_swaps`: how often it was replaced.
-        runtime: name and version of the interpreter; `device`: "cpu", or "coral usb:0"; `threads`: of an inference.
-        fallback: why the CPU stands in for the accelerator that was asked for; empty if it does not.
-        temperature_c: of the processor; None where it cannot be read. `throttled`: what holds the processor back now.
-        memory_mb: resident.
-        sinks: by name.
+        source_losses: How often it was lost.
+        model, model_sha256: File name and digest of the model in use; `model_swaps`: how often it was replaced.
+        runtime: Name and version of the interpreter; `device`: "cpu", or "coral usb:0"; `threads`: of an inference.
+        fallback: Why the CPU stands in for the accelerator that was asked for; empty if it does not.
+        temperature_c: Temperature of the processor; None where it cannot be read. `throttled`: what holds the
+            processor back now.
+        memory_mb: Resident memory of the process.
+        sinks: State of each sink by its name.
         update: How model updates stand; None where none are asked for.
     """
 

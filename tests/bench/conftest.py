@@ -29,11 +29,11 @@ from edge_device.system.board import Readings
 MakeReport = Callable[..., BenchReport]
 LABELS = ("red", "green", "blue")
 FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
-DATASET = Dataset("colours", {}, "0" * 64, 1)
+DATASET = Dataset("colors", {}, "0" * 64, 1)
 SPEC = InputSpec(32, 32)
 SPLITS: dict[Split, range] = {"train": range(4), "val": range(4, 6), "test": range(6, 13)}
-MISLABELLED = 12
-"""Number of the photo of each class that shows the next class's colour."""
+MISLABELED = 12
+"""Number of the photo of each class that shows the next class's color."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _make_photos(folder: Path) -> dict[Split, list[Photo]]:
         (folder / label).mkdir(parents=True)
         for split, numbers in SPLITS.items():
             for number in numbers:
-                shown = LABELS[(LABELS.index(label) + (number == MISLABELLED)) % 3]
+                shown = LABELS[(LABELS.index(label) + (number == MISLABELED)) % 3]
                 frame = random.integers(0, 120, (36, 64, 3), np.uint8)
                 frame[..., 2 - LABELS.index(shown)] += 100  # B, G, R
                 path = folder / label / f"{number}.jpg"

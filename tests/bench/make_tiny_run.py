@@ -1,6 +1,6 @@
 """Makes what the benchmark's tests measure, `python tests/bench/make_tiny_run.py FOLDER`; needs TensorFlow.
 
-A run whose model names the brightest colour channel, with weights set by hand; the same model as a bare .tflite; and
+A run whose model names the brightest color channel, with weights set by hand; the same model as a bare .tflite; and
 one more with two labels swapped.
 """
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 SIDE = 32
 
 
-def colour_model(weights: npt.NDArray[np.float64]) -> Any:
+def color_model(weights: npt.NDArray[np.float64]) -> Any:
     """Raw pixels, shape (batch, 32, 32, 3), R, G, B, to probabilities; `weights` are the dense layer's, shape (3, 3)."""
     import tf_keras
 
@@ -42,9 +42,9 @@ def to_tflite(model: Any) -> bytes:
 def main(folder: Path) -> None:
     right = 10 * np.eye(3)
     (folder / "run").mkdir(parents=True)
-    colour_model(right).save(folder / "run" / "model.keras")
-    (folder / "same.bare").write_bytes(to_tflite(colour_model(right)))
-    (folder / "swapped.bare").write_bytes(to_tflite(colour_model(right[:, [1, 0, 2]])))
+    color_model(right).save(folder / "run" / "model.keras")
+    (folder / "same.bare").write_bytes(to_tflite(color_model(right)))
+    (folder / "swapped.bare").write_bytes(to_tflite(color_model(right[:, [1, 0, 2]])))
 
 
 if __name__ == "__main__":

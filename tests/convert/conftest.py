@@ -1,4 +1,4 @@
-"""A run that converts in two seconds: a convolution and a dense layer, set by hand, that name the colour of a photo."""
+"""A run that converts in two seconds: a convolution and a dense layer, set by hand, that name the color of a photo."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ SIDE = 48
 
 
 @pytest.fixture(scope="session")
-def small_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def small_run(color_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     from edge_keras.tf import keras  # not by tests that need none
 
     pixels = keras.Input((SIDE, SIDE, 3))
@@ -27,7 +27,7 @@ def small_run(colour_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     )  # R, G, B to blue, green, red; a bias of zeros would be left out
     folder = tmp_path_factory.mktemp("small-run")
     model.save(folder / MODEL_FILE)
-    found = find_photos(colour_photos).files
+    found = find_photos(color_photos).files
     (folder / CARD_FILE).write_text(ModelCard(labels_of(found), InputSpec(SIDE, SIDE)).to_text())
     write_photos(folder, split_photos(identify_photos(found)[0], seed=1))
     return read_run(folder)

@@ -301,7 +301,7 @@ ABOUT_ZERO = Levels((-2.5, 2.5))
 @pytest.mark.parametrize(
     ("shape", "levels", "told"),
     [
-        ({"channels": 1}, ABOUT_ZERO, "grey of colours"),
+        ({"channels": 1}, ABOUT_ZERO, "gray of colors"),
         ({"planes": True}, ABOUT_ZERO, "planes of channels"),
         ({"channels": 1, "planes": True}, Levels((-2.5, 2.5)), "planes of channels"),
         ({"one_by_one": True}, ABOUT_ZERO, r"shape \(1, 1, 1, 4\)"),
@@ -309,7 +309,7 @@ ABOUT_ZERO = Levels((-2.5, 2.5))
         ({"planes": True, "logits": True}, TORCH, r"-2\.118\.\.2\.249, -2\.036\.\.2\.429, -1\.804\.\.2\.64"),
         ({"channels": 1}, Levels(mean=(120.0,), std=(60.0,)), r"of levels 0\.\.255"),
     ],
-    ids=["grey", "planes", "grey planes", "1x1x1x4", "logits", "mean and std per channel", "grey mean and std"],
+    ids=["gray", "planes", "gray planes", "1x1x1x4", "logits", "mean and std per channel", "gray mean and std"],
 )
 def test_what_others_export_says_of_raw_pixels_what_it_said(
     tmp_path: Path, kind: str, shape: dict[str, bool], levels: Levels, told: str
@@ -434,14 +434,14 @@ def test_a_compiled_file_without_its_twin_or_with_another_is_refused(
 
 
 def test_the_command_adopts_and_the_runner_runs(
-    command: Command, foreign: dict[str, Path], tmp_path: Path, colour_photos: Path
+    command: Command, foreign: dict[str, Path], tmp_path: Path, color_photos: Path
 ) -> None:
     out = tmp_path / "a.tflite"
-    options = ("--labels", foreign["labels"], "--input-range", "-1..1", "--golden", colour_photos, "--out", out)
+    options = ("--labels", foreign["labels"], "--input-range", "-1..1", "--golden", color_photos, "--out", out)
     done = command("edge_convert.cli", "adopt", foreign["float32"], *options, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["file"] == str(out)
-    shown = command("edge_device.cli", "images", out, colour_photos / "green" / "0.png", "--json")
+    shown = command("edge_device.cli", "images", out, color_photos / "green" / "0.png", "--json")
     assert json.loads(shown.stdout)["top"][0]["label"] == "green"
     refused = command("edge_convert.cli", "adopt", foreign["float32"], "--labels", foreign["labels"], "--out", out)
     assert (refused.returncode, refused.stdout) == (2, "")

@@ -11,7 +11,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_export_prints_what_it_proved(command: Command, small_run: Run, tmp_path: Path) -> None:
-    out = tmp_path / "colours.tflite"
+    out = tmp_path / "colors.tflite"
     done = command(
         "edge_convert.cli",
         "export",

@@ -30,7 +30,7 @@ from edge_keras.tf import keras
 
 @pytest.fixture(scope="module", params=[name for name in RECIPES if name != "int8-qat"])
 def exported(request: pytest.FixtureRequest, small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    out = tmp_path_factory.mktemp("exported") / f"colours-{request.param}.tflite"
+    out = tmp_path_factory.mktemp("exported") / f"colors-{request.param}.tflite"
     return export(small_run, request.param, out, max_drop=100)
 
 
@@ -91,7 +91,7 @@ def test_a_file_of_each_recipe_can_be_taught_another_label(exported: Exported) -
     shutil.rmtree(out.parent)
 
 
-def wrong_colours(pixels: Frame) -> Scored:
+def wrong_colors(pixels: Frame) -> Scored:
     return Scored(np.tile(np.array([[0.0, 0.0, 1.0]], np.float32), (len(pixels), 1)), 1.0)
 
 
@@ -99,7 +99,7 @@ def test_a_loss_is_refused_and_nothing_is_written(
     small_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gate's own view of the artifact is replaced by a constant answer; the rest is real."""
-    monkeypatch.setattr(export_module, "artifact_scores", lambda classifier, pixels, track: wrong_colours(pixels))
+    monkeypatch.setattr(export_module, "artifact_scores", lambda classifier, pixels, track: wrong_colors(pixels))
     with pytest.raises(CheckFailedError, match="Nothing was written"):
         export(small_run, "float32", tmp_path / "lossy.tflite")
     assert list(tmp_path.iterdir()) == []
@@ -150,9 +150,9 @@ def test_weights_trained_to_be_rounded_are_converted_and_the_full_size_model_is_
     assert export(read_run(folder), "float16", tmp_path / "b.tflite").comparison.agreement.value == 1.0
 
 
-def test_other_calibration_photos_are_taken(small_run: Run, colour_photos: Path, tmp_path: Path) -> None:
-    done = export(small_run, "int8", tmp_path / "a.tflite", calibration=colour_photos, max_drop=100)
-    assert read_card(done.file).conversion["calibration"] == colour_photos.name
+def test_other_calibration_photos_are_taken(small_run: Run, color_photos: Path, tmp_path: Path) -> None:
+    done = export(small_run, "int8", tmp_path / "a.tflite", calibration=color_photos, max_drop=100)
+    assert read_card(done.file).conversion["calibration"] == color_photos.name
     (tmp_path / "empty" / "class").mkdir(parents=True)
     with pytest.raises(DatasetError):
         export(small_run, "int8", tmp_path / "b.tflite", calibration=tmp_path / "empty")
@@ -182,8 +182,8 @@ def test_a_limit_that_is_none_is_refused(small_run: Run, tmp_path: Path, max_dro
         export(small_run, "float32", tmp_path / "a.tflite", max_drop=max_drop)
 
 
-def test_test_photos_are_not_calibrated_on(small_run: Run, colour_photos: Path) -> None:
-    calibrated_on = {photo.sha256 for photo in read_calibration(small_run, colour_photos).photos}
+def test_test_photos_are_not_calibrated_on(small_run: Run, color_photos: Path) -> None:
+    calibrated_on = {photo.sha256 for photo in read_calibration(small_run, color_photos).photos}
     assert calibrated_on
     assert not calibrated_on & {photo.sha256 for photo in small_run.splits["test"]}
 
@@ -198,10 +198,10 @@ def test_photos_that_are_gone_are_listed(small_run: Run, tmp_path: Path) -> None
 
 
 def test_a_copy_in_the_test_data_counts_once_and_a_contradiction_not_at_all(
-    small_run: Run, colour_photos: Path, tmp_path: Path
+    small_run: Run, color_photos: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "photos"
-    shutil.copytree(colour_photos, data)
+    shutil.copytree(color_photos, data)
     one, other = small_run.splits["test"][:2]
     shutil.copy(one.path, data / one.label / "copy.png")
     wrong = next(label for label in small_run.card.labels if label != other.label)

@@ -40,7 +40,7 @@ def test_operators_come_with_their_versions_options_and_layers() -> None:
     assert set(graph.opcodes) == {(one.name, one.version) for one in graph.operators}
 
 
-def test_tensors_come_with_their_quantisation_and_small_constants() -> None:
+def test_tensors_come_with_their_quantization_and_small_constants() -> None:
     graph = read_graph(TINY["uint8"])
     (pixels,), (scores,) = graph.inputs, graph.outputs
     assert (pixels.dtype, pixels.shape, pixels.static, pixels.constant) == ("uint8", (1, 32, 32, 3), True, False)
@@ -248,9 +248,9 @@ def test_files_of_others_are_inspected() -> None:
     found = {path.stem: inspect(path) for path in SHARED.glob("*.tflite")}
     assert found
     assert not [one.problems for one in found.values() if one.problems]
-    quantised = found["mobilenet_v1_0.25_128_quant"]
-    assert quantised.operators()[("CONV_2D", 1)] == 15
-    assert quantised.description is not None
-    assert quantised.description.inputs[0].normalization == ((127.5,), (127.5,))
+    quantized = found["mobilenet_v1_0.25_128_quant"]
+    assert quantized.operators()[("CONV_2D", 1)] == 15
+    assert quantized.description is not None
+    assert quantized.description.inputs[0].normalization == ((127.5,), (127.5,))
     compiled = found["mobilenet_v1_0.25_128_quant_edgetpu"]
     assert compiled.operators() == {("edgetpu-custom-op", 1): 1}

@@ -15,7 +15,7 @@ from edge_convert.export import Workbench, export
 from edge_convert.gate.gate_comparison import Changed, ClassDrop
 from edge_convert.gate.limits import Limits
 from edge_convert.quantize.calibration import BINS, least_error, percentile
-from edge_convert.quantize.equalization import correct_biases, equalise, folded, groups, rescale
+from edge_convert.quantize.equalization import correct_biases, equalize, folded, groups, rescale
 from edge_convert.quantize.recipes import float16, float32
 from edge_convert.report.export_page import write_report
 from edge_convert.search import search
@@ -178,7 +178,7 @@ def test_groups_are_what_shares_its_channels() -> None:
     }
 
 
-def test_scaling_a_group_and_equalising_change_nothing_in_floats() -> None:
+def test_scaling_a_group_and_equalizing_change_nothing_in_floats() -> None:
     model = bottleneck()
     wanted = model.predict_on_batch(PHOTOS * 1.0)
     copy, layers = folded(model)
@@ -186,7 +186,7 @@ def test_scaling_a_group_and_equalising_change_nothing_in_floats() -> None:
         if group.bound is None:
             rescale(group, np.geomspace(1, 50, group.tensor.shape[-1]).astype(np.float32))
     np.testing.assert_allclose(copy.predict_on_batch(PHOTOS * 1.0), wanted, atol=1e-4)
-    level = equalise(copy, PHOTOS)
+    level = equalize(copy, PHOTOS)
     np.testing.assert_allclose(level.predict_on_batch(PHOTOS * 1.0), wanted, atol=1e-4)
     probe = keras.Model(level.input, level.get_layer("last").input)
     reach = np.abs(probe.predict_on_batch(PHOTOS * 1.0)).max(axis=(0, 1, 2))
@@ -202,7 +202,7 @@ def test_corrected_biases_keep_each_channels_mean_though_kernels_are_rounded() -
         probe = keras.Model(network.input, network.get_layer(layer).input)
         return np.asarray(probe.predict_on_batch(PHOTOS[:16] * 1.0).mean(axis=(0, 1, 2)))
 
-    wanted = means(model, "expand")  # behind the stem and its batch normalisation
+    wanted = means(model, "expand")  # behind the stem and its batch normalization
     errors = []
     for network in (model, correct_biases(model, PHOTOS[:16])):
         copy, layers = folded(network)

@@ -334,7 +334,7 @@ def with_labels(kind: str, count: int) -> bytes:
         (with_labels("uint8", 4), ""),
         (with_labels("float32", 4), ""),
         (TINY["uint8"], ""),
-        (TINY["float32"], "no normalisation"),
+        (TINY["float32"], "no normalization"),
         (with_labels("uint8", 3), "3 labels, the output has 4"),
         (attach(TINY["uint8"], describe("tiny", "", "1")), "no such file"),
         (attach(TINY["uint8"], b"nothing"), "Metadata is damaged"),

@@ -101,7 +101,7 @@ def test_photos_are_found_class_by_class_in_natural_order_by_their_content(tmp_p
     assert pictures_below(tmp_path / "class 10") == [tmp_path / "class 10" / "1.jpg"]
 
 
-def test_names_that_differ_in_normalisation_alone_are_one_class(tmp_path: Path) -> None:
+def test_names_that_differ_in_normalization_alone_are_one_class(tmp_path: Path) -> None:
     for form in ("NFC", "NFD"):
         write_picture(tmp_path / unicodedata.normalize(form, "café") / f"{form}.png", 1)
     write_picture(tmp_path / "tea" / "1.png", 2)
@@ -149,11 +149,11 @@ def test_a_folder_without_classes_is_refused_with_advice(tmp_path: Path) -> None
 
 def test_photos_are_read_in_order_and_the_unreadable_ones_listed(tmp_path: Path) -> None:
     for number in range(300):
-        write_picture(tmp_path / "grey" / f"{number}.png", number % 256)
+        write_picture(tmp_path / "gray" / f"{number}.png", number % 256)
     files = find_photos(tmp_path).files
-    (tmp_path / "grey" / "7.png").write_text("no picture")
-    (tmp_path / "grey" / "8.png").write_bytes(b"")
-    found = [*files, (tmp_path / "grey" / "gone.png", "grey")]
+    (tmp_path / "gray" / "7.png").write_text("no picture")
+    (tmp_path / "gray" / "8.png").write_bytes(b"")
+    found = [*files, (tmp_path / "gray" / "gone.png", "gray")]
     tracked: list[object] = []
 
     def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
@@ -169,8 +169,8 @@ def test_photos_are_read_in_order_and_the_unreadable_ones_listed(tmp_path: Path)
     good = [number for number in range(300) if number not in (7, 8)]
     assert list(reading.values) == [(number, number % 256) for number in good]
     assert [one.path.name for one in reading.photos] == [f"{number}.png" for number in good]
-    content = (tmp_path / "grey" / "9.png").read_bytes()
-    assert reading.photos[7] == Photo(tmp_path / "grey" / "9.png", "grey", hashlib.sha256(content).hexdigest())
+    content = (tmp_path / "gray" / "9.png").read_bytes()
+    assert reading.photos[7] == Photo(tmp_path / "gray" / "9.png", "gray", hashlib.sha256(content).hexdigest())
     assert [one.path.name for one in reading.unusable] == ["7.png", "8.png", "gone.png"]
     assert all(one.reason and str(tmp_path) not in one.reason for one in reading.unusable)
     assert tracked[0] == ("Looking", 301)
@@ -272,9 +272,9 @@ def test_copies_stay_together() -> None:
 def test_the_fingerprint_tells_contents_and_labels_apart_but_not_names_and_order() -> None:
     photos = many(5)
     renamed = [Photo(Path("other.png"), one.label, one.sha256) for one in reversed(photos)]
-    relabelled = [Photo(one.path, "dog", one.sha256) for one in photos]
+    relabeled = [Photo(one.path, "dog", one.sha256) for one in photos]
     assert fingerprint(renamed) == fingerprint(photos)
-    assert len({fingerprint(photos), fingerprint(relabelled), fingerprint(photos[1:]), fingerprint(many(6))}) == 4
+    assert len({fingerprint(photos), fingerprint(relabeled), fingerprint(photos[1:]), fingerprint(many(6))}) == 4
 
 
 def test_photos_of_nothing_are_no_class_and_are_told_of(tmp_path: Path) -> None:

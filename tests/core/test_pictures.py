@@ -21,10 +21,10 @@ CORNERS = {(0, 0): (200, 30, 30), (0, 1): (30, 200, 30), (1, 0): (30, 30, 200), 
 
 
 def corners() -> Image.Image:
-    """Four quarters of different colour, 48 wide and 32 high, so that every turn and mirroring shows."""
+    """Four quarters of different color, 48 wide and 32 high, so that every turn and mirroring shows."""
     levels = np.zeros((32, 48, 3), np.uint8)
-    for (row, column), colour in CORNERS.items():
-        levels[16 * row : 16 * row + 16, 24 * column : 24 * column + 24] = colour
+    for (row, column), color in CORNERS.items():
+        levels[16 * row : 16 * row + 16, 24 * column : 24 * column + 24] = color
     return Image.fromarray(levels)
 
 
@@ -81,7 +81,7 @@ def test_a_picture_is_turned_upright(orientation: int) -> None:
         ("PPM", "RGB"),
     ],
 )
-def test_pictures_of_every_kind_become_8_bit_colour(kind: str, mode: str) -> None:
+def test_pictures_of_every_kind_become_8_bit_color(kind: str, mode: str) -> None:
     picture = corners().convert(mode)
     options = {"lossless": True} if kind == "WEBP" else {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
     assert looks_like(decode_picture(saved(picture, kind, **options)), picture)
@@ -106,7 +106,7 @@ def test_transparency_is_dropped() -> None:
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
 def test_of_an_animation_the_first_picture_counts(kind: str) -> None:
-    others = [Image.new("RGB", (48, 32), colour) for colour in ("white", "black")]
+    others = [Image.new("RGB", (48, 32), color) for color in ("white", "black")]
     options = {"lossless": True} if kind == "WEBP" else {}
     data = saved(corners(), kind, save_all=True, append_images=others, duration=100, **options)
     assert looks_like(decode_picture(data), corners())

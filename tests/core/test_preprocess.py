@@ -59,18 +59,18 @@ def test_the_memory_layout_of_a_frame_does_not_matter(frame: Frame, spec: InputS
 
 
 @given(sides, sides, specs, st.tuples(*[st.integers(0, 255)] * 3))
-def test_a_frame_of_one_colour_stays_of_one_colour(
-    height: int, width: int, spec: InputSpec, colour: tuple[int, int, int]
+def test_a_frame_of_one_color_stays_of_one_color(
+    height: int, width: int, spec: InputSpec, color: tuple[int, int, int]
 ) -> None:
-    pixels = preprocess(np.full((height, width, 3), colour, np.uint8), spec).reshape(-1, 3)
-    wanted = np.array(colour if spec.color_order == "BGR" else colour[::-1])
-    is_colour = (pixels == wanted).all(axis=1)
-    assert is_colour.any()
-    assert (is_colour | ((pixels == PAD_LEVEL).all(axis=1) & (spec.crop == "pad"))).all()
+    pixels = preprocess(np.full((height, width, 3), color, np.uint8), spec).reshape(-1, 3)
+    wanted = np.array(color if spec.color_order == "BGR" else color[::-1])
+    is_color = (pixels == wanted).all(axis=1)
+    assert is_color.any()
+    assert (is_color | ((pixels == PAD_LEVEL).all(axis=1) & (spec.crop == "pad"))).all()
 
 
 @given(frames, specs)
-def test_the_colour_order_only_reverses_the_channels(frame: Frame, spec: InputSpec) -> None:
+def test_the_color_order_only_reverses_the_channels(frame: Frame, spec: InputSpec) -> None:
     other = InputSpec(spec.width, spec.height, spec.crop, "BGR" if spec.color_order == "RGB" else "RGB")
     assert np.array_equal(preprocess(frame, spec), preprocess(frame, other)[:, :, ::-1])
 
@@ -99,7 +99,7 @@ def test_a_frame_of_the_right_size_is_only_reordered(frame: Frame) -> None:
 
 
 @given(frames, st.integers(1, 300))
-def test_center_sees_the_centred_square_and_nothing_else(frame: Frame, side: int) -> None:
+def test_center_sees_the_centered_square_and_nothing_else(frame: Frame, side: int) -> None:
     length = min(frame.shape[:2])
     top, left = (frame.shape[0] - length) // 2, (frame.shape[1] - length) // 2
     window = frame[top : top + length, left : left + length]
@@ -117,12 +117,12 @@ def test_a_square_frame_looks_the_same_under_every_crop(frame: Frame, spec: Inpu
 
 
 @pytest.mark.parametrize(("height", "width", "inner"), [(100, 200, np.s_[8:24]), (200, 100, np.s_[:, 8:24])])
-def test_pad_puts_the_whole_frame_in_the_middle_of_grey(height: int, width: int, inner: slice) -> None:
+def test_pad_puts_the_whole_frame_in_the_middle_of_gray(height: int, width: int, inner: slice) -> None:
     pixels = preprocess(np.full((height, width, 3), 255, np.uint8), InputSpec(32, 32, "pad"))
-    grey = np.ones((32, 32, 3), bool)
-    grey[inner] = False
-    assert (pixels[grey] == PAD_LEVEL).all()
-    assert (pixels[~grey] == 255).all()
+    gray = np.ones((32, 32, 3), bool)
+    gray[inner] = False
+    assert (pixels[gray] == PAD_LEVEL).all()
+    assert (pixels[~gray] == 255).all()
 
 
 GOLDEN = {

@@ -28,7 +28,7 @@ from tests.emulated.guest.pictures import read
 from edge_bench.arm.debian import root_folder
 from edge_bench.arm.programs import cache_folder, run, tool
 from edge_core import preprocess
-from edge_core.artifact.golden import FLOAT, QUANTISED
+from edge_core.artifact.golden import FLOAT, QUANTIZED
 from edge_core.errors import EdgeError, HostError
 from edge_core.files import folder_written_whole
 from edge_device import Classifier
@@ -110,7 +110,7 @@ def compared(model: str, there: Raw, reference: Raw, scale: float, litert: Raw) 
         count=len(there),
         equal=int((there == reference).all(1).sum()),
         largest=float(abs(there.astype(np.float64) - reference).max() * scale),
-        allowed=(FLOAT if there.dtype.kind == "f" else QUANTISED).same_runtime,
+        allowed=(FLOAT if there.dtype.kind == "f" else QUANTIZED).same_runtime,
         top1=int((~other).sum()),
         margin=float((first - second)[other].max(initial=0)),
     )

@@ -267,7 +267,7 @@ def _verify(cpus: list[Cpu], given: list[Path], own_photos: Path | None, planned
         for model, classifier in opened.items():
             print(f"here       | {model.name}: recipe {classifier.card.conversion.get('recipe', 'not known')}")
         # A float model takes an emulated processor three times as long.
-        exact = [model for model, classifier in opened.items() if classifier.quantised]
+        exact = [model for model, classifier in opened.items() if classifier.quantized]
         camera_model = (exact or found)[0].name
         plans = {cpu: planned(cpu, camera_model=camera_model) for cpu in cpus}
         named = LABELS_NAMED_BY_OTHERS if given or own_photos else LABELS_NAMED

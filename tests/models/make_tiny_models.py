@@ -1,6 +1,6 @@
 """Makes the tiny models that the tests run, `python tests/models/make_tiny_models.py`; needs TensorFlow.
 
-They classify a picture by its colour: pooled pixels, a dense layer with weights set by hand, softmax. So what they have
+They classify a picture by its color: pooled pixels, a dense layer with weights set by hand, softmax. So what they have
 to answer is known without training, and a swapped channel order or a wrong scale shows as a wrong label.
 """
 
@@ -18,7 +18,7 @@ SIDE = 32
 LABELS = ("red", "green", "blue", "dark")
 
 
-def colour_model() -> Any:
+def color_model() -> Any:
     """Raw pixels, shape (1, 32, 32, 3), to probabilities of `LABELS`: the strongest channel wins, if it is not weak."""
     import tf_keras
 
@@ -33,24 +33,24 @@ def colour_model() -> Any:
 
 
 def solid_pictures() -> Iterator[list[npt.NDArray[np.float32]]]:
-    """Calibration: the eight corners of the colour cube, so the input's scale comes out as 1 and its zero point as 0."""
-    for colour in np.ndindex(2, 2, 2):
-        yield [np.full((1, SIDE, SIDE, 3), 255, np.float32) * np.array(colour, np.float32)]
+    """Calibration: the eight corners of the color cube, so the input's scale comes out as 1 and its zero point as 0."""
+    for color in np.ndindex(2, 2, 2):
+        yield [np.full((1, SIDE, SIDE, 3), 255, np.float32) * np.array(color, np.float32)]
 
 
 def main() -> None:
     import tensorflow as tf
 
     folder = Path(__file__).parent
-    converter = tf.lite.TFLiteConverter.from_keras_model(colour_model())
+    converter = tf.lite.TFLiteConverter.from_keras_model(color_model())
     (folder / "tiny-float32.tflite").write_bytes(converter.convert())
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = solid_pictures
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
-    quantised = converter.convert()
-    (folder / "tiny-uint8.tflite").write_bytes(quantised)
-    (folder.parents[1] / "device/edge_device/doctor/tiny.tflite").write_bytes(quantised)
+    quantized = converter.convert()
+    (folder / "tiny-uint8.tflite").write_bytes(quantized)
+    (folder.parents[1] / "device/edge_device/doctor/tiny.tflite").write_bytes(quantized)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from edge_core.run_folder import Run
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_fit_prints_the_card_as_json(command: Command, colour_photos: Path, tmp_path: Path) -> None:
+def test_fit_prints_the_card_as_json(command: Command, color_photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = command(
-        "edge_train.cli", "fit", colour_photos, "--out", out, "--image-size", 32, "--alpha", 0.35, "--weights", "none",
+        "edge_train.cli", "fit", color_photos, "--out", out, "--image-size", 32, "--alpha", 0.35, "--weights", "none",
         "--epochs", 0, "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -36,11 +36,11 @@ def test_fit_prints_the_card_as_json(command: Command, colour_photos: Path, tmp_
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
-    command: Command, colour_photos: Path, tmp_path: Path, arguments: list[str], reason: str
+    command: Command, color_photos: Path, tmp_path: Path, arguments: list[str], reason: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     out = [] if "--out" in arguments else ["--out", str(tmp_path / "run")]
-    filled = [argument.format(photos=colour_photos, empty=tmp_path / "empty") for argument in arguments]
+    filled = [argument.format(photos=color_photos, empty=tmp_path / "empty") for argument in arguments]
     done = command("edge_train.cli", "fit", *filled, *out)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -50,12 +50,12 @@ def test_bad_input_is_one_line_and_status_2(
     assert not (tmp_path / "run").exists()
 
 
-def test_evaluate_and_predict_print_json(command: Command, colour_run: Run) -> None:
-    done = command("edge_train.cli", "evaluate", colour_run.folder, "--json")
+def test_evaluate_and_predict_print_json(command: Command, color_run: Run) -> None:
+    done = command("edge_train.cli", "evaluate", color_run.folder, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["photos"] == len(colour_run.splits["test"])
-    picture = colour_run.splits["test"][0].path
-    done = command("edge_train.cli", "predict", colour_run.folder, picture, picture.parent / "missing.jpg", "--json")
+    assert json.loads(done.stdout)["photos"] == len(color_run.splits["test"])
+    picture = color_run.splits["test"][0].path
+    done = command("edge_train.cli", "predict", color_run.folder, picture, picture.parent / "missing.jpg", "--json")
     assert done.returncode == 2
     assert "missing.jpg" in done.stderr
     (line,) = done.stdout.splitlines()

@@ -1,6 +1,6 @@
-"""A network as it will run: batch normalisation folded into the convolutions, ReLU made part of them.
+"""A network as it will run: batch normalization folded into the convolutions, ReLU made part of them.
 
-What is quantised on the device are the folded kernels, so that is what has to be quantised in training, too.
+What is quantized on the device are the folded kernels, so that is what has to be quantized in training, too.
 """
 
 from typing import Any
@@ -16,14 +16,14 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 def fold(model: "keras.Model", without: str = "") -> "keras.Model":
-    """The same function without batch normalisation and dropout, and with fewer layers.
+    """The same function without batch normalization and dropout, and with fewer layers.
 
     Convolutions keep their names. S. Jacob et al., "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference" (2018), section 3.2, says why it must come before quantisation.
+    Integer-Arithmetic-Only Inference" (2018), section 3.2, says why it must come before quantization.
 
     Args:
-        model: flat and functional, of one input and one output.
-        without: name of another layer to leave out.
+        model: Flat and functional, of one input and one output.
+        without: Name of another layer to leave out.
     """
     tensors: dict[Any, Any] = {}  # of the old model -> of the new one
     makers: dict[Any, str] = {}  # tensor of the old model -> the convolution whose result it is
@@ -74,7 +74,7 @@ def _node(layer: Any, tensors: dict[Any, Any]) -> Any:
 
 
 def _activations(model: "keras.Model") -> dict[str, str]:
-    """By the name of a convolution the ReLU that alone follows it, behind its batch normalisation if it has one."""
+    """By the name of a convolution the ReLU that alone follows it, behind its batch normalization if it has one."""
     members = {id(layer) for layer in model.layers}
 
     def follower(layer: Any) -> Any:

@@ -1,4 +1,4 @@
-"""TensorFlow and tf_keras, set up once: the old Keras that model optimisation needs, and no chatter."""
+"""TensorFlow and tf_keras, set up once: the old Keras that model optimization needs, and no chatter."""
 
 import os
 

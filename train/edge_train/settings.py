@@ -19,35 +19,35 @@ class Settings:
     Attributes:
         seed: Random seed for weights, augmentations and order of photos; the split has a seed of its own.
         views: Number of augmented views of each training photo, see `augment.ViewMaker`.
-        augment: how drawn views differ from the photo, see `views.ViewMaker`.
+        augment: How drawn views differ from the photo, see `views.ViewMaker`.
         epochs: Largest number of fine-tuning epochs; 0 leaves the solved head as it is.
-        patience: epochs in a row that are not kept, after which fine-tuning ends.
-        batch: pictures per step.
+        patience: Epochs in a row that are not kept, after which fine-tuning ends.
+        batch: Pictures per step.
         learning_rate: Learning rate of Adam after a warm-up over the first tenth of the steps and before a cosine
             decay to 0.
-        mixup: two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all.
+        mixup: Two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all.
             Zhang et al., "mixup" (2018), here on the maps at the seam (Verma et al., "Manifold Mixup", 2019).
         remember: Weight in the loss of one less the cosine between the features and those that the pretrained network has of
             the same maps; 0 for not at all, as without pretrained weights. Of 162 foreign pictures a flowers model takes
             10.5 % for flowers with 0, 6.2 % with 0.3 and 6.2 % with 1; right on validation and test photos together: 93.8,
             93.8 and 92.0 % (docs/reference/foreign.md).
-        label_smoothing: share of each target that is spread over all labels.
-        class_weights: whether a photo counts in inverse proportion to the photos of its class, up to `head.MOST_WEIGHT`.
-        teacher_weight: share of the loss that is the teacher's, if there is one.
+        label_smoothing: Share of each target that is spread over all labels.
+        class_weights: Whether a photo counts in inverse proportion to the photos of its class, up to `head.MOST_WEIGHT`.
+        teacher_weight: Share of the loss that is the teacher's, if there is one.
         temperature: Softmax temperature at which student and teacher are compared (Hinton et al., "Distilling the
             Knowledge", 2015).
-        prune: share of the fine-tuned convolutions' weights that becomes zero; 0 for none.
-        cluster: different values that each of those convolutions may have; 0 for any number.
-        qat: whether to train for 8-bit arithmetic, too.
+        prune: Share of the fine-tuned convolutions' weights that becomes zero; 0 for none.
+        cluster: Different values that each of those convolutions may have; 0 for any number.
+        qat: Whether to train for 8-bit arithmetic, too.
         compression_epochs: Number of epochs for each of pruning, clustering and quantization-aware training.
-        compression_rate: learning rate of training for 8 bits, with the same warm-up and decay; ten times that of the
+        compression_rate: Learning rate of training for 8 bits, with the same warm-up and decay; ten times that of the
             other two.
-        adversarial: attack whose pictures all layers are trained on after fine-tuning; empty for none. At the learning
+        adversarial: Attack whose pictures all layers are trained on after fine-tuning; empty for none. At the learning
             rate of pruning and clustering.
-        adversarial_epsilon: how far those may be from the photo, in grey levels of any channel of a pixel. With 2, all
+        adversarial_epsilon: How far those may be from the photo, in gray levels of any channel of a pixel. With 2, all
             that the network knew was lost in the two trainings that were tried (docs/results/training.md).
         adversarial_epochs: Number of epochs of training on adversarial pictures.
-        float32: whether a GPU computes in float32 even where float16 is faster, so that losses are those of a processor.
+        float32: Whether a GPU computes in float32 even where float16 is faster, so that losses are those of a processor.
     """
 
     seed: int = 1
@@ -80,11 +80,11 @@ class Phase:
 
     Attributes:
         name: Name of the phase in `history.csv`.
-        start: what the weights are called that it starts with, in `history.csv`; empty if they are not worth a line.
+        start: What the weights are called that it starts with, in `history.csv`; empty if they are not worth a line.
         title: Title of the phase's progress bar.
         epochs: Largest number of epochs.
         learning_rate: Highest learning rate of the phase.
-        patience: epochs in a row that are not kept, after which it ends; None keeps every epoch.
+        patience: Epochs in a row that are not kept, after which it ends; None keeps every epoch.
     """
 
     name: str
@@ -115,7 +115,7 @@ def check_settings(settings: Settings, architecture: "Architecture") -> None:
     """Checks that a network can be trained so.
 
     Raises:
-        SettingsError: it cannot, with the reason.
+        SettingsError: It cannot, with the reason.
     """
     if settings.qat and not architecture.qat:
         raise SettingsError(

@@ -32,8 +32,8 @@ def write_report(report: AdversarialReport, folder: Path) -> None:
     """Writes the four files; an earlier report in this folder gives way.
 
     Raises:
-        OutputError: see `check_out`.
-        RuntimeMissingError: matplotlib is not installed.
+        OutputError: See `check_out`.
+        RuntimeMissingError: Matplotlib is not installed.
     """
     from edge_bench.adversarial.attack_plot import curves_png
 
@@ -144,7 +144,7 @@ def report_page(report: AdversarialReport, plot: bytes) -> str:
                 ]
             ),
             page.paragraph(
-                "Epsilon: grey levels of 255 that any channel of any pixel may change by. All pictures hold whole levels, were saved "
+                "Epsilon: gray levels of 255 that any channel of any pixel may change by. All pictures hold whole levels, were saved "
                 "as PNG and read again as a device reads them."
             ),
         ),

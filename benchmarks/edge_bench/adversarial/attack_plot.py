@@ -41,7 +41,7 @@ def curves_png(report: AdversarialReport) -> bytes:
         axes.set_xticks(range(len(epsilons)), [str(epsilon) for epsilon in epsilons])
         axes.set_ylim(-0.02, 1.02)
         axes.yaxis.set_major_formatter(PERCENT)
-        axes.set_xlabel("Epsilon, grey levels; 0 is the photo as it is", color=QUIET, fontsize=9)
+        axes.set_xlabel("Epsilon, gray levels; 0 is the photo as it is", color=QUIET, fontsize=9)
         against = "asked itself" if attack == SQUARE else f"made against {plain(report.made_against)}"
         title(axes, f"{'Square Attack' if attack == SQUARE else attack.upper()}, {against}")
         quiet(axes)

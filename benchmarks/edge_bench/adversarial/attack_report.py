@@ -32,7 +32,7 @@ class EpsilonPoint:
     """A row at one epsilon.
 
     Attributes:
-        epsilon: grey levels that a channel of a pixel may change by; 0 for the photos as they are.
+        epsilon: Gray levels that a channel of a pixel may change by; 0 for the photos as they are.
         accuracy: top-1 with Wilson's interval.
         difference: Difference to the first row, paired by photo; None for the first row itself.
     """
@@ -49,10 +49,10 @@ class Curve:
     Attributes:
         photos: Number of photos that were attacked.
         points: One point for each epsilon, ascending from 0.
-        mean: accuracy in the mean over all epsilons but 0.
+        mean: Accuracy in the mean over all epsilons but 0.
         difference: Difference of `mean` to the first row, paired by photo, by `mean_gain`; None for the first row
             itself.
-        queries: what it took in the median to fool a row, for each epsilon but 0, where the row is asked; None where none was
+        queries: What it took in the median to fool a row, for each epsilon but 0, where the row is asked; None where none was
             fooled.
     """
 
@@ -77,8 +77,8 @@ class AttackedRow:
     """A model under all attacks.
 
     Attributes:
-        name: unique in the report.
-        runtime: name and version of what ran it.
+        name: Unique in the report.
+        runtime: Name and version of what ran it.
         curves: One curve for each attack, by the attack's name.
     """
 
@@ -97,7 +97,7 @@ class AttackSettings:
         photos: Largest number of photos to attack.
         steps: Number of PGD steps.
         square_photos: Largest number of those photos that Square Attack is run on.
-        queries: that Square Attack may make for a photo and an epsilon.
+        queries: That Square Attack may make for a photo and an epsilon.
         seed: Random seed for the choice of photos and for every attack.
     """
 
@@ -116,14 +116,14 @@ class AdversarialReport:
 
     Attributes:
         rows: Rows in the order of the command line; the others are compared with the first.
-        failed: rows that could not be attacked.
-        made_against: the network that the transferred pictures were made against.
-        white_box: whether that is the first row itself.
-        photos_sha256: fingerprint of the photos and their labels.
-        left_out: Number of photos passed over because a run had been trained or validated on them.
-        unusable: number of files that could not be decoded.
-        unknown: files of which no run tells which photos they were trained on.
-        environment, settings: where and how.
+        failed: Rows that could not be attacked.
+        made_against: The network that the transferred pictures were made against.
+        white_box: Whether that is the first row itself.
+        photos_sha256: Fingerprint of the photos and their labels.
+        left_out: Number of photos passed over because a run had seen them in training or validation.
+        unusable: Number of files that could not be decoded.
+        unknown: Files of which no run tells which photos they were trained on.
+        environment, settings: Where and how.
     """
 
     rows: tuple[AttackedRow, ...]

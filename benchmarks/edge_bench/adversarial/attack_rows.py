@@ -56,7 +56,7 @@ def attack_models(
     *,
     settings: AttackSettings | None = None,
     surrogate: Path | None = None,
-    quantised: bool = False,
+    quantized: bool = False,
     data: Path | None = None,
     held_out_by: Sequence[Path] = (),
     track: Track = silently,
@@ -67,19 +67,19 @@ def attack_models(
     all rows see the same levels.
 
     Args:
-        models: run folders, whose full-size model is meant, and complete .tflite files, all with the same labels. The first
+        models: Run folders, whose full-size model is meant, and complete .tflite files, all with the same labels. The first
             is what the others are compared with.
-        settings: which attacks, how far and how long.
-        surrogate: run whose full-size model the transferred pictures are made against; the first of the models unless told
+        settings: Which attacks, how far and how long.
+        surrogate: Run whose full-size model the transferred pictures are made against; the first of the models unless told
             otherwise. With one that is no row, all rows are in the same position.
-        quantised: whether to make them against the weights that this run has for 8 bits, see `Run.quantised_file`, which are
-            a quantisation-aware file's own but for the rounding.
+        quantized: Whether to make them against the weights that this run has for 8 bits, see `Run.quantized_file`, which are
+            a quantization-aware file's own but for the rounding.
         data, held_out_by: The arguments of `edge_bench.measure.benchmark.run_benchmark`.
         track: Receives the progress of each step.
 
     Raises:
-        RunFolderError, DatasetError: a run or the photos cannot be used, or there is none to make pictures against.
-        ModelFormatError: a file has other labels than the first, or the first cannot be run.
+        RunFolderError, DatasetError: A run or the photos cannot be used, or there is none to make pictures against.
+        ModelFormatError: A file has other labels than the first, or the first cannot be run.
         RuntimeMissingError: TensorFlow is not installed.
     """
     settings = settings or AttackSettings()
@@ -92,7 +92,7 @@ def attack_models(
         )
     if attacked.card.labels != sources[0].labels:
         raise RunFolderError(f"{attacked.folder} has other labels than {models[0]}, or in another order")
-    if quantised and attacked.quantised_file is None:
+    if quantized and attacked.quantized_file is None:
         raise RunFolderError(f"{attacked.folder} has no weights for 8 bits; edge-train fit --qat trains some")
     knowledge = pool(sources, [read_run(folder) for folder in held_out_by], data)
     # One thread: the full-size model takes 7 ms of processor time for a picture, with two threads 13, and no time is told here.
@@ -106,7 +106,7 @@ def attack_models(
         link_packages(folder / "packages")
         originals = _originals(knowledge.run, attacked, settings.photos, folder, data, track)
         truth = np.array([sources[0].labels.index(photo.label) for photo in originals.photos], np.intp)
-        model = load_model(attacked, keras.models.load_model, attacked.quantised_file if quantised else None)
+        model = load_model(attacked, keras.models.load_model, attacked.quantized_file if quantized else None)
         shown = _pictures(model, attacked.card.input, originals.values, truth, settings, specs, folder, track)
         frame = save_frame(folder / "frame.npy", read_picture(originals.values[0]))
 
@@ -128,8 +128,8 @@ def attack_models(
     return AdversarialReport(
         tuple(_summed_up(row, found[0], settings.epsilons) for row in found),
         tuple(failed),
-        attacked.folder.resolve().name + (" as trained for 8 bits" if quantised else ""),
-        not quantised and sources[0].run is not None and attacked.folder.samefile(sources[0].run.folder),
+        attacked.folder.resolve().name + (" as trained for 8 bits" if quantized else ""),
+        not quantized and sources[0].run is not None and attacked.folder.samefile(sources[0].run.folder),
         fingerprint(originals.photos),
         originals.left_out,
         len(originals.unusable),
@@ -196,8 +196,8 @@ def _pictures(
         made = {NOISE: sign_noise(pixels, epsilon, settings.seed)}
         for name in attacks:
             attack = fgsm(epsilon) if name == "fgsm" else pgd(epsilon, steps=settings.steps)
-            labelled = partial(_named, track, f"{name.upper()}, epsilon {epsilon}")
-            made[name] = attack_pictures(logits_of(model), pixels, truth, attack, seed=settings.seed, track=labelled)
+            labeled = partial(_named, track, f"{name.upper()}, epsilon {epsilon}")
+            made[name] = attack_pictures(logits_of(model), pixels, truth, attack, seed=settings.seed, track=labeled)
         for name, pictures in made.items():
             shown.setdefault(name, []).append([])
             for index, picture in enumerate(pictures):
@@ -261,11 +261,11 @@ def _ask(
     """What a row is right about under Square Attack, and how many queries that took at each epsilon, in the median.
 
     Args:
-        row: that is asked.
+        row: That is asked.
         originals: Photos as uint8 pixels of the model's input.
-        truth: what they show.
+        truth: What they show.
         clean: Whether the row is right about each photo without an attack.
-        settings: how many of them, and for how long.
+        settings: How many of them, and for how long.
         track: Receives the progress of each step.
         steps: Number of score levels for `edge_bench.perturb.square_attack.in_steps`; None keeps the scores as they
             are.

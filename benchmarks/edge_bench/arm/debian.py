@@ -33,12 +33,12 @@ def root_folder(suite: str, packages: Sequence[str], cache: Path, machine: str =
     Args:
         suite: Name of the Debian suite, such as `bookworm`.
         packages: Names of the packages to unpack.
-        cache: where it is kept. Once it is there, nothing is downloaded again.
+        cache: Where it is kept. Once it is there, nothing is downloaded again.
         machine: Debian's name of the architecture, such as `arm64`.
 
     Raises:
-        RuntimeMissingError: apt or Debian's keys are not installed.
-        HostError: it cannot be downloaded.
+        RuntimeMissingError: Apt or Debian's keys are not installed.
+        HostError: It cannot be downloaded.
     """
     key = hashlib.sha256(" ".join([ASSUMED, *sorted(packages)]).encode()).hexdigest()[:12]
     root = cache / f"root-{suite}-{machine}-{key}"

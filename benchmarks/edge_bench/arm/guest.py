@@ -40,12 +40,12 @@ def files(python: str, more: tuple[Path, ...] = ()) -> Files:
     """Downloads what is not in the cache yet.
 
     Args:
-        python: a key of `SUITES`.
+        python: A key of `SUITES`.
         more: Further packages for `edge_bench.arm.wheels.site_folder`.
 
     Raises:
-        RuntimeMissingError: a program for it is not installed.
-        HostError: it cannot be downloaded.
+        RuntimeMissingError: A program for it is not installed.
+        HostError: It cannot be downloaded.
     """
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)

@@ -30,8 +30,8 @@ def kernel(suite: str, cache: Path) -> LinuxKernel:
     """Debian's newest kernel of a suite; kept in `cache`.
 
     Raises:
-        RuntimeMissingError: apt or Debian's keys are not installed.
-        HostError: it cannot be downloaded, or lacks a module.
+        RuntimeMissingError: Apt or Debian's keys are not installed.
+        HostError: It cannot be downloaded, or lacks a module.
     """
     folder = cache / f"kernel-{suite}"
     if not folder.exists():
@@ -49,10 +49,10 @@ def load_order(folder: Path, names: Iterable[str]) -> list[Path]:
 
     Args:
         folder: Folder of one kernel's modules; it holds `modules.builtin`.
-        names: hyphens and underscores are the same.
+        names: Hyphens and underscores are the same.
 
     Raises:
-        HostError: there is no such module.
+        HostError: There is no such module.
     """
     files = {_name(path.name): path for path in folder.rglob("*.ko")}
     builtin = {_name(Path(line).name) for line in (folder / "modules.builtin").read_text().split()}

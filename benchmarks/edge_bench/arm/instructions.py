@@ -39,9 +39,9 @@ class InstructionCost:
     """Instructions for one frame.
 
     Attributes:
-        model: name of the file, without its extension.
+        model: Name of the file, without its extension.
         cpu: Name of the emulated core.
-        stage: what was counted.
+        stage: What was counted.
         size: Sizes of the frame and of the model's input in pixels, such as "1280x720 to 160x160".
         instructions, dot_product, float_multiply, integer_multiply, memory: Numbers of instructions, as in
             `edge_bench.arm.user_mode.Counts`.
@@ -91,16 +91,16 @@ def count_instructions(
     What is emulated is downloaded once, 0.2 GB.
 
     Args:
-        models: complete .tflite files, no two of the same name.
-        cpus: kinds of cores.
-        frame_size: width and height of the camera's frame.
+        models: Complete .tflite files, no two of the same name.
+        cpus: Kinds of cores.
+        frame_size: Width and height of the camera's frame.
         track: Receives the progress of each step.
 
     Raises:
-        ModelFormatError: not a complete .tflite.
-        SettingsError: two files have the same name.
+        ModelFormatError: Not a complete .tflite.
+        SettingsError: Two files have the same name.
         RuntimeMissingError: QEMU, gcc or apt is not installed.
-        HostError: it cannot be downloaded, or does not run there.
+        HostError: It cannot be downloaded, or does not run there.
     """
     by_name: dict[str, Path] = {}
     for model in models:
@@ -126,7 +126,7 @@ def parse_cpus(names: Sequence[str] | None) -> tuple[Cpu, ...]:
     """Kinds of cores by their names; all if None.
 
     Raises:
-        SettingsError: there is no such core.
+        SettingsError: There is no such core.
     """
     for name in names or ():
         if name not in CPUS:
@@ -138,7 +138,7 @@ def changes(before: Iterable[InstructionCost], now: Iterable[InstructionCost]) -
     """What is in both, in the order of `now`.
 
     Raises:
-        ReportError: there is something to compare with, but nothing of the same model, core and size.
+        ReportError: There is something to compare with, but nothing of the same model, core and size.
     """
     known = {cost.key: cost for cost in before}
     both = [InstructionChange(known[cost.key], cost) for cost in now if cost.key in known]
@@ -172,7 +172,7 @@ def from_csv(text: str) -> list[InstructionCost]:
     """Reads what `to_csv` wrote.
 
     Raises:
-        ReportError: it is something else.
+        ReportError: It is something else.
     """
     header = ",".join(field.name for field in fields(InstructionCost)) + "\n"
     if not text.startswith(header):

@@ -42,10 +42,10 @@ class Machine:
 
     Attributes:
         cpu: QEMU's name of the emulated core.
-        kernel: that it runs.
+        kernel: That it runs.
         root: Folder that becomes the root file system, read-only in the machine.
         site: Python packages, /srv/site there, read-only.
-        pycache: what Python has compiled, /srv/pycache there: that takes long, so it is kept.
+        pycache: What Python has compiled, /srv/pycache there: that takes long, so it is kept.
         work: /srv/work there, to be written by both. `run` is its script; `product` in it is on Python's path, too.
         memory_mb: Main memory of the machine in MB.
         ports: Ports of the machine (values) that are reachable at 127.0.0.1 here (keys). Without any the machine
@@ -73,7 +73,7 @@ class Running:
         """What it writes to its console, until it has turned itself off.
 
         Raises:
-            HostError: it crashed, was not done in time, or its script ended with another status than 0.
+            HostError: It crashed, was not done in time, or its script ended with another status than 0.
         """
         timer = threading.Timer(self._timeout_s, self._too_late)
         timer.start()

@@ -37,7 +37,7 @@ def tool(name: str) -> str:
     """Path of a program.
 
     Raises:
-        RuntimeMissingError: it is not installed.
+        RuntimeMissingError: It is not installed.
     """
     path = shutil.which(name)
     if path is None:
@@ -52,8 +52,8 @@ def run(command: Sequence[str | Path], cwd: Path | None = None) -> str:
     """What a program prints.
 
     Raises:
-        RuntimeMissingError: it is not installed.
-        HostError: it failed; the last line that it wrote says of what.
+        RuntimeMissingError: It is not installed.
+        HostError: It failed; the last line that it wrote says of what.
     """
     name, *arguments = command
     path = name if isinstance(name, Path) or "/" in name else tool(name)

@@ -57,9 +57,9 @@ class Counts:
     Attributes:
         all: Instructions of every kind.
         dot_product: Dot products of 8-bit vectors (SDOT, UDOT); the Cortex-A72 has none.
-        float_multiply: multiplication with addition, of vectors of floats (FMLA).
-        integer_multiply: widening multiplication, with addition or without, of vectors of whole numbers (SMULL, SMLAL).
-        memory: loads and stores.
+        float_multiply: Multiplication with addition, of vectors of floats (FMLA).
+        integer_multiply: Widening multiplication, with addition or without, of vectors of whole numbers (SMULL, SMLAL).
+        memory: Loads and stores.
     """
 
     all: int
@@ -76,14 +76,14 @@ def counted(cpu: Cpu, guest: Files, arguments: Sequence[str], path: Sequence[Pat
         cpu: QEMU's name of the emulated core.
         guest: Files of the guest, with its Python.
         arguments: Command line arguments for Python.
-        path: where it finds packages, after those of `guest`.
+        path: Where it finds packages, after those of `guest`.
 
     Returns:
         Each mark, and what was executed since the one before.
 
     Raises:
         RuntimeMissingError: QEMU or gcc is not installed.
-        HostError: the program failed.
+        HostError: The program failed.
     """
     with tempfile.TemporaryDirectory() as scratch:
         plugin, out = Path(scratch, "count.so"), Path(scratch, "counts")

@@ -24,12 +24,12 @@ def site_folder(python: str, cache: Path, more: Sequence[Path] = ()) -> Path:
     """What the product requires, installed for a Python on arm64; kept in `cache`.
 
     Args:
-        python: one of `PYTHONS`.
-        cache: where it is kept. Once it is there, nothing is downloaded again.
-        more: further files of pinned requirements.
+        python: One of `PYTHONS`.
+        cache: Where it is kept. Once it is there, nothing is downloaded again.
+        more: Further files of pinned requirements.
 
     Raises:
-        HostError: it cannot be downloaded.
+        HostError: It cannot be downloaded.
     """
     with resources.as_file(resources.files("edge_bench.arm") / "requirements.txt") as pinned:
         files = [pinned, *more]

@@ -43,8 +43,8 @@ def open_model(candidate: RowSpec) -> Model:
     """Opens a candidate in this process.
 
     Raises:
-        RuntimeMissingError: what should run it is not installed here.
-        ModelFormatError: it cannot be run by that.
+        RuntimeMissingError: What should run it is not installed here.
+        ModelFormatError: It cannot be run by that.
     """
     module: Any = import_module(f"edge_bench.backends.{_OPENERS[candidate.runtime]}")
     model: Model = module.open_model(candidate)
@@ -55,7 +55,7 @@ def check_shapes(path: Path, candidate: RowSpec, taken: tuple[int, ...], given: 
     """Whether a model takes and gives, batch aside, what its card says.
 
     Raises:
-        ModelFormatError: it does not.
+        ModelFormatError: It does not.
     """
     from edge_core.errors import ModelFormatError
 

@@ -29,7 +29,7 @@ class ModelSource:
 
     Attributes:
         path: Path as the command line gave it.
-        file: the model itself.
+        file: The model itself.
         run: None for a .tflite.
         labels, input, dataset: The fields of that name in the model's card.
     """
@@ -52,8 +52,8 @@ class RowSpec:
         runtime: `keras`, one of `INTERPRETERS`, or one of `PEERS`.
         input, labels: The fields of that name in the model's card.
         threads: Number of threads for one inference; None where the runtime cannot be told.
-        delegate: one of `DELEGATES`; None where that makes no sense.
-        python: the interpreter that the worker runs in.
+        delegate: One of `DELEGATES`; None where that makes no sense.
+        python: The interpreter that the worker runs in.
     """
 
     name: str
@@ -112,8 +112,8 @@ def read_source(path: Path) -> ModelSource:
     """Reads what is known of a model, not the model.
 
     Raises:
-        RunFolderError: a folder that is no run.
-        ModelFormatError: a file that is no complete .tflite.
+        RunFolderError: A folder that is no run.
+        ModelFormatError: A file that is no complete .tflite.
     """
     if path.is_dir():
         run = read_run(path)
@@ -126,7 +126,7 @@ def check_same_labels(sources: Sequence[ModelSource]) -> None:
     """Whether all can be judged by the same photos.
 
     Raises:
-        ModelFormatError: one has other labels than the first.
+        ModelFormatError: One has other labels than the first.
     """
     first = sources[0]
     for source in sources:

@@ -21,7 +21,7 @@ class KerasModel:
     """`model.keras` as a compiled graph, one picture at a time, on the CPU like what it is compared with.
 
     Attributes:
-        runtime: name and version of TensorFlow.
+        runtime: Name and version of TensorFlow.
     """
 
     def __init__(self, candidate: RowSpec) -> None:
@@ -32,7 +32,7 @@ class KerasModel:
 
         Raises:
             RuntimeMissingError: TensorFlow is not installed.
-            ModelFormatError: it takes or gives something else than its card says.
+            ModelFormatError: It takes or gives something else than its card says.
         """
         os.environ["TF_USE_LEGACY_KERAS"] = "1"
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from edge_bench.backends import Model, check_shapes
 from edge_bench.backends.contenders import RowSpec
-from edge_bench.backends.pixels import PixelModel, dequantised
+from edge_bench.backends.pixels import PixelModel, dequantized
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
@@ -70,6 +70,6 @@ def _bare(candidate: RowSpec, name: str, module: Any) -> PixelModel:
 
     def invoke() -> Scores:
         interpreter.invoke()
-        return dequantised(interpreter.get_tensor(given["index"])[0], scale, zero_point)
+        return dequantized(interpreter.get_tensor(given["index"])[0], scale, zero_point)
 
     return PixelModel(name, candidate.input, write, invoke)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_bench.backends import check_shapes
 from edge_bench.backends.contenders import RowSpec
-from edge_bench.backends.pixels import PixelModel, dequantised
+from edge_bench.backends.pixels import PixelModel, dequantized
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Scores
@@ -22,7 +22,7 @@ def convert(file: Path, out: Path, python: str = sys.executable) -> None:
     """Makes an ONNX file of a .tflite, in a process of its own: tf2onnx imports all of TensorFlow.
 
     Raises:
-        RuntimeMissingError: that Python has no tf2onnx.
+        RuntimeMissingError: That Python has no tf2onnx.
         ModelFormatError: tf2onnx cannot convert it.
     """
     program = [python, "-W", "ignore", "-m", "tf2onnx.convert"]
@@ -47,12 +47,12 @@ def open_model(candidate: RowSpec) -> PixelModel:
     (taken,), (given,) = session.get_inputs(), session.get_outputs()
     check_shapes(candidate.file, candidate, tuple(taken.shape[1:]), tuple(given.shape[1:]))
     batch = np.empty((1, *candidate.input.shape), DTYPES[taken.type])
-    scale = 1 / 256 if given.type == "tensor(uint8)" else 0  # the quantisation that TFLite prescribes for softmax
+    scale = 1 / 256 if given.type == "tensor(uint8)" else 0  # the quantization that TFLite prescribes for softmax
 
     def write(pixels: Frame) -> None:
         batch[0] = pixels
 
     def invoke() -> Scores:
-        return dequantised(session.run(None, {taken.name: batch})[0][0], scale, 0)
+        return dequantized(session.run(None, {taken.name: batch})[0][0], scale, 0)
 
     return PixelModel(f"onnxruntime {onnxruntime.__version__}", candidate.input, write, invoke)

@@ -14,7 +14,7 @@ class PixelModel:
     """A model that is one function.
 
     Attributes:
-        runtime: name and version of what runs it.
+        runtime: Name and version of what runs it.
     """
 
     def __init__(
@@ -23,10 +23,10 @@ class PixelModel:
         """Puts the two halves together.
 
         Args:
-            runtime: name and version.
-            spec: what `preprocess` has to make of a frame.
-            write: takes preprocessed pixels.
-            invoke: runs the model on what was written last, and gives its scores.
+            runtime: Name and version.
+            spec: What `preprocess` has to make of a frame.
+            write: Takes preprocessed pixels.
+            invoke: Runs the model on what was written last, and gives its scores.
         """
         self.runtime = runtime
         self._spec, self._write, self._invoke = spec, write, invoke
@@ -43,7 +43,7 @@ class PixelModel:
         return self._invoke()
 
 
-def dequantised(raw: Scores, scale: float, zero_point: int) -> Scores:
+def dequantized(raw: Scores, scale: float, zero_point: int) -> Scores:
     """Scores as floats; a scale of 0 says that they are already."""
     floats: Scores = raw.astype(np.float32)
     return (floats - np.float32(zero_point)) * np.float32(scale) if scale else floats

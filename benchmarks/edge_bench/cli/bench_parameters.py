@@ -15,7 +15,7 @@ def parse_share(text: str, option: str) -> float:
     """`2%` or `0.02`.
 
     Raises:
-        typer.BadParameter: neither.
+        typer.BadParameter: Neither.
     """
     match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,6})?)\s*(%?)", text, re.ASCII)
     if not match:

@@ -50,10 +50,12 @@ def robustness(
             help="Run against which the pictures are made instead of RUN, so that no row is at a disadvantage.",
         ),
     ] = None,
-    quantised: Annotated[
+    quantized: Annotated[
         bool,
         typer.Option(
-            "--quantised", help="Make the pictures against the run's weights for 8 bits, which fit --qat has trained."
+            "--quantized",
+            "--quantised",  # what it was called first
+            help="Make the pictures against the run's weights for 8 bits, which fit --qat has trained.",
         ),
     ] = False,
     data: Annotated[
@@ -80,9 +82,9 @@ def robustness(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure accuracy on adversarial pictures: is the quantised model easier to fool than the full-size one?
+    """Measure accuracy on adversarial pictures: is the quantized model easier to fool than the full-size one?
 
-    Pictures hold whole grey levels, are saved as PNG and read again. Random noise of the same size is shown, too, which
+    Pictures hold whole gray levels, are saved as PNG and read again. Random noise of the same size is shown, too, which
     tells what an attack has to beat. 200 photos of 160 pixels take about ten minutes on two cores.
 
     Example: edge-bench robustness runs/flowers flowers-float16.tflite flowers-int8.tflite --out robustness
@@ -107,7 +109,7 @@ def robustness(
             models,
             settings=settings,
             surrogate=surrogate,
-            quantised=quantised,
+            quantized=quantized,
             data=data,
             held_out_by=held_out_by or (),
             track=track,
@@ -129,10 +131,10 @@ def parse_epsilons(text: str) -> tuple[int, ...]:
     """`1,2,4,8`, ascending.
 
     Raises:
-        typer.BadParameter: something else than whole numbers from 1 to 255.
+        typer.BadParameter: Something else than whole numbers from 1 to 255.
     """
     if not re.fullmatch(r"[1-9]\d{0,2}(,[1-9]\d{0,2})*", text, re.ASCII) or max(map(int, text.split(","))) > 255:
         raise typer.BadParameter(
-            f"{text!r} is no number of grey levels, nor several such as 1,2,4,8", param_hint="--epsilon"
+            f"{text!r} is no number of gray levels, nor several such as 1,2,4,8", param_hint="--epsilon"
         )
     return tuple(sorted({int(one) for one in text.split(",")}))

@@ -248,8 +248,8 @@ def parse_variants(runtimes: list[str], threads: str | None, delegates: list[str
     """What `--runtime`, `--threads` and `--delegate` say.
 
     Raises:
-        typer.BadParameter: threads that are no numbers.
-        SettingsError: no such runtime or delegate.
+        typer.BadParameter: Threads that are no numbers.
+        SettingsError: No such runtime or delegate.
     """
     pairs = [one.partition("=") for one in runtimes]
     chosen = Variants(tuple((name, python or sys.executable) for name, _, python in pairs), delegates=tuple(delegates))

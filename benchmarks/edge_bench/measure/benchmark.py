@@ -68,21 +68,21 @@ def run_benchmark(
     """Measures models, each in a process of its own, one at a time.
 
     Args:
-        models: run folders, whose full-size model is meant, and complete .tflite files, all with the same labels. The
+        models: Run folders, whose full-size model is meant, and complete .tflite files, all with the same labels. The
             first one is what the others are compared with.
-        variants: runtimes, threads and delegates that each is measured with.
+        variants: Runtimes, threads and delegates that each is measured with.
         settings: Duration, frames, seed and which optional measurements are made.
-        data: a photo folder to test on instead of the photos that all runs hold out; photos that a run knows are left out.
-        held_out_by: runs whose photos count, and whose models do not.
+        data: A photo folder to test on instead of the photos that all runs hold out; photos that a run knows are left out.
+        held_out_by: Runs whose photos count, and whose models do not.
         power_log: Log file of a power meter, as `edge_bench.measure.power.Log` reads it.
-        start: gives a candidate its worker, where that shall not be a process on this machine.
+        start: Gives a candidate its worker, where that shall not be a process on this machine.
         track: Receives the progress of each step.
 
     Raises:
-        RunFolderError, DatasetError: a run or the photos cannot be used.
-        ModelFormatError: a file has other labels than the first, or the first cannot be run.
-        RuntimeMissingError: the first needs what is not installed.
-        SettingsError: no such runtime or delegate, or a log that cannot be read.
+        RunFolderError, DatasetError: A run or the photos cannot be used.
+        ModelFormatError: A file has other labels than the first, or the first cannot be run.
+        RuntimeMissingError: The first needs what is not installed.
+        SettingsError: No such runtime or delegate, or a log that cannot be read.
     """
     variants, settings = variants or Variants(), settings or BenchSettings()
     sources = [read_source(path) for path in models]

@@ -22,8 +22,8 @@ def files_that_tell(models: Sequence[Path], unknown: Path) -> list[Path]:
     """Those models that have a detector, asked before anything is measured.
 
     Raises:
-        DatasetError: there is no picture in the folder.
-        ModelFormatError: no model has a detector, or one is damaged.
+        DatasetError: There is no picture in the folder.
+        ModelFormatError: No model has a detector, or one is damaged.
     """
     if not pictures_below(unknown):
         raise DatasetError(f"{unknown}: none of its files is a picture; give foreign pictures with --unknown")
@@ -46,7 +46,7 @@ def with_foreign(benchmark: Benchmark, files: Sequence[Path], unknown: Path, tra
         track: Receives the progress of each step.
 
     Raises:
-        DatasetError: none of the foreign pictures can be decoded.
+        DatasetError: None of the foreign pictures can be decoded.
     """
     told = tuple(_told(file, benchmark, unknown, track) for file in files)
     report = replace(benchmark.report, foreign=tuple(one.row() for one in told))

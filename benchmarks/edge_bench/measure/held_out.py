@@ -24,8 +24,8 @@ class Knowledge:
     """Which photos models have seen.
 
     Attributes:
-        run: one that stands for all runs concerned: it tests on what all of them test on, and knows what any of them knows.
-        unknown: files of which no run tells what they were trained on.
+        run: One that stands for all runs concerned: it tests on what all of them test on, and knows what any of them knows.
+        unknown: Files of which no run tells what they were trained on.
     """
 
     run: Run
@@ -37,11 +37,11 @@ def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | Non
 
     Args:
         sources: All models of the benchmark.
-        others: runs that are not measured, but whose files are.
-        data: a folder of photos to test on, if there is one.
+        others: Runs that are not measured, but whose files are.
+        data: A folder of photos to test on, if there is one.
 
     Raises:
-        RunFolderError: without `data`, a file is of no run, or the runs hold out no photo together.
+        RunFolderError: Without `data`, a file is of no run, or the runs hold out no photo together.
     """
     runs = [*(source.run for source in sources if source.run), *others]
     datasets = [run.card.dataset for run in runs]
@@ -77,7 +77,7 @@ def save_pixels(
     """Preprocesses the held-out photos for every input there is; values are names of .npy files.
 
     Raises:
-        RunFolderError, DatasetError: see `read_held_out`.
+        RunFolderError, DatasetError: See `read_held_out`.
     """
 
     def visit(index: int, frame: Frame) -> dict[InputSpec, str]:

@@ -28,7 +28,7 @@ class Meter(Protocol):
     """Tells what the board draws.
 
     Attributes:
-        source: where it knows it from, in words.
+        source: Where it knows it from, in words.
     """
 
     source: ClassVar[str]
@@ -86,7 +86,7 @@ class Log:
         """Checks that it can be read.
 
         Raises:
-            SettingsError: it cannot, or has other columns.
+            SettingsError: It cannot, or has other columns.
         """
         self._path = path
         self._read()

@@ -52,7 +52,7 @@ def sum_up(right: Right, first: Right | None) -> Robustness:
     """What corruption costs a row.
 
     Args:
-        right: what it is right about, one photo at least.
+        right: What it is right about, one photo at least.
         first: Results of the first row; None when this is the first row.
     """
     weights = resampled(len(right))

@@ -56,7 +56,7 @@ class Contender:
 
     Attributes:
         first: Whether this is the row that the others are compared with.
-        failure: why it is out; empty while it is in.
+        failure: Why it is out; empty while it is in.
     """
 
     candidate: RowSpec
@@ -100,7 +100,7 @@ class Clock:
         """Starts the time that turns are told by.
 
         Args:
-            frames: names of .npy files, which each turn sees in an order of its own.
+            frames: Names of .npy files, which each turn sees in an order of its own.
             order: Random generator for the order of the frames.
             log: Log of a power meter, preferred to the board's own sensor.
         """

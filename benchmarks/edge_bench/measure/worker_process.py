@@ -45,15 +45,15 @@ class WorkerProcess:
     """A worker that runs while its `with` block does.
 
     Attributes:
-        file: the model it is for, named in every error.
+        file: The model it is for, named in every error.
     """
 
     def __init__(self, file: Path, python: str = sys.executable, packages: Path | None = None) -> None:
         """Starts nothing yet.
 
         Args:
-            file: the model that it is for.
-            python: that runs it.
+            file: The model that it is for.
+            python: That runs it.
             packages: Folder that `link_packages` made; needed where `python` is another interpreter than this one.
         """
         self.file = file
@@ -98,8 +98,8 @@ class WorkerProcess:
         """Sends a request and waits for its reply.
 
         Raises:
-            RuntimeMissingError: the worker lacks an interpreter or an extra.
-            ModelFormatError: the model cannot be run, or running it ended the process.
+            RuntimeMissingError: The worker lacks an interpreter or an extra.
+            ModelFormatError: The model cannot be run, or running it ended the process.
         """
         assert self._process.stdin and self._process.stdout
         try:

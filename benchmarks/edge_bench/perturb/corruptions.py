@@ -27,7 +27,7 @@ Corruption = Callable[[Levels, int, Random], Levels]
 
 
 def squared(frame: Frame) -> Frame:
-    """The largest centred square of a decoded photo, resized to `SIDE`."""
+    """The largest centered square of a decoded photo, resized to `SIDE`."""
     side = min(frame.shape[:2])
     top, left = ((length - side) // 2 for length in frame.shape[:2])
     square = frame[top : top + side, left : left + side]
@@ -40,7 +40,7 @@ def corrupt(frame: Frame, name: str, severity: int, sha256: str) -> Frame:
 
     Args:
         frame: uint8, shape (SIDE, SIDE, 3).
-        name: one of `CORRUPTIONS`.
+        name: One of `CORRUPTIONS`.
         severity: 1 to 5.
         sha256: SHA-256 of the photo's file, used as the random seed.
     """
@@ -102,8 +102,8 @@ def _snow(image: Levels, level: int, random: Random) -> Levels:
     seeds = (random.random((SIDE, SIDE), np.float32) < share / size).astype(np.float32)
     flakes = cv2.dilate(seeds, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     flakes = np.clip(2 * cv2.filter2D(flakes, -1, _line(length, random.uniform(-135, -45))), 0, 1)
-    grey = image.mean(2, keepdims=True)
-    paled = (1 - pale) * image + pale * np.maximum(image, 1.3 * grey + 0.3)
+    gray = image.mean(2, keepdims=True)
+    paled = (1 - pale) * image + pale * np.maximum(image, 1.3 * gray + 0.3)
     return np.asarray(paled + flakes[..., np.newaxis], np.float32)
 
 

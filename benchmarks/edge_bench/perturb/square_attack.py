@@ -2,7 +2,7 @@
 
 Andriushchenko, Croce, Flammarion and Hein, ECCV 2020, for the L-infinity norm: beginning with stripes, squares of ever smaller size
 at random places are set to the edge of the budget, and kept if the model becomes less sure of the label. It needs no
-gradients, so it attacks a .tflite as it is. In whole grey levels, and with a few hundred queries where the paper has
+gradients, so it attacks a .tflite as it is. In whole gray levels, and with a few hundred queries where the paper has
 thousands. Written here because a query is one call of a runtime on one picture: the published code asks in batches.
 """
 
@@ -28,8 +28,8 @@ class SquareSearch:
     """How a search ended.
 
     Attributes:
-        fooled: whether the model says something else than the label in the end.
-        queries: that were made.
+        fooled: Whether the model says something else than the label in the end.
+        queries: That were made.
         pixels: uint8, the best picture found.
     """
 
@@ -51,8 +51,8 @@ def square_attack(
     Args:
         scores: Function that returns the model's scores for an array like `pixels`.
         pixels: uint8, shape (height, width, 3), which the model takes for `label`.
-        label: index of what it shows.
-        epsilon: grey levels that a channel of a pixel may change by.
+        label: Index of what it shows.
+        epsilon: Gray levels that a channel of a pixel may change by.
         queries: Largest number of queries, at least 1.
         random: Random generator for the squares.
     """
@@ -108,7 +108,7 @@ def queries_to_fool(
 def in_steps(scores: Callable[[Frame], Scores], steps: int) -> Callable[[Frame], Scores]:
     """A model whose scores are rounded to multiples of 1 / `steps`, the highest one below 1, as the 8-bit softmax of a .tflite has them.
 
-    What this alone does to an attack is no virtue of a quantised model: its attacker is merely told less.
+    What this alone does to an attack is no virtue of a quantized model: its attacker is merely told less.
     """
 
     def coarse(pixels: Frame) -> Scores:

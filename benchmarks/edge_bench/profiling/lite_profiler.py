@@ -120,7 +120,7 @@ class Session:
         """What the profiler wrote down of one inference.
 
         Raises:
-            RuntimeMissingError: this LiteRT writes its events otherwise than is known here.
+            RuntimeMissingError: This LiteRT writes its events otherwise than is known here.
         """
         self._do("LiteRtResetProfiler", self._profiler)
         self._do("LiteRtStartProfiler", self._profiler)

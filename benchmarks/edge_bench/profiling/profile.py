@@ -27,12 +27,12 @@ class ProfiledStep:
 
     Attributes:
         index: Index of the operator in the graph; None for a delegate's kernel that matches no single operator.
-        operator: its name in the graph, `CONV_2D`; empty where `index` is None.
-        layer: the Keras layer that it came from, as far as its tensors' names tell.
-        output: name of its first output tensor; empty where `index` is None.
+        operator: Its name in the graph, `CONV_2D`; empty where `index` is None.
+        layer: The Keras layer that it came from, as far as its tensors' names tell.
+        output: Name of its first output tensor; empty where `index` is None.
         shape: Shape of the step's output.
-        kernel: what the delegate ran for it, in its words; empty if the interpreter ran it.
-        ms: mean of the middle half of the runs: the profiler counts whole microseconds, and some runs are disturbed.
+        kernel: What the delegate ran for it, in its words; empty if the interpreter ran it.
+        ms: Mean of the middle half of the runs: the profiler counts whole microseconds, and some runs are disturbed.
         share: Share of the time of all steps, 0..1.
     """
 
@@ -55,14 +55,14 @@ class Profile:
     """A profile.
 
     Attributes:
-        runtime: name and version.
+        runtime: Name and version.
         threads: Number of threads for one inference.
-        runs: how many were profiled, and as many not.
+        runs: How many were profiled, and as many not.
         steps: Steps in the order of execution.
-        partitions: how many parts of the graph the delegate took; between them tensors change hands.
-        steps_ms: all steps together.
-        profiled_ms: an inference while it was profiled, as the runtime measured it.
-        invoke_ms: an inference without the profiler, as measured from outside. Means of the middle half of the runs.
+        partitions: How many parts of the graph the delegate took; between them tensors change hands.
+        steps_ms: All steps together.
+        profiled_ms: An inference while it was profiled, as the runtime measured it.
+        invoke_ms: An inference without the profiler, as measured from outside. Means of the middle half of the runs.
     """
 
     runtime: str
@@ -96,14 +96,14 @@ def profile(file: Path, *, threads: int = 1, xnnpack: bool = True, runs: int = 5
     """Times a model's operators with LiteRT's own profiler, on pixels of noise.
 
     Args:
-        file: a .tflite, complete or bare.
+        file: A .tflite, complete or bare.
         threads: Number of threads for one inference.
-        xnnpack: whether that delegate takes what it can.
-        runs: how many inferences.
+        xnnpack: Whether that delegate takes what it can.
+        runs: How many inferences.
 
     Raises:
-        ModelFormatError: no model, or one that LiteRT cannot run.
-        RuntimeMissingError: no ai-edge-litert with a profiler.
+        ModelFormatError: No model, or one that LiteRT cannot run.
+        RuntimeMissingError: No ai-edge-litert with a profiler.
     """
     with naming(file):
         graph = read_graph(file.read_bytes())
@@ -232,7 +232,7 @@ COMPUTES: Final = (
 product. Names as in `xnn_operator_type` of XNNPACK's src/operator-type-defs.inc."""
 
 ABSORBED: Final = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "PAD", "RELU", "RELU6")
-"""Operators that may cost a delegate nothing: constants are unpacked beforehand, the rest goes into its neighbour."""
+"""Operators that may cost a delegate nothing: constants are unpacked beforehand, the rest goes into its neighbor."""
 
 MOVES: Final = ("Static Reshape", "Copy", "Convert", "Static Transpose")
 

@@ -25,15 +25,15 @@ def check_board(
 
     Args:
         host: `user@board` or `user@board:port`.
-        models: complete .tflite files, here.
-        source: the board's camera; none is looked through if None.
-        setup: how the board is made ready.
+        models: Complete .tflite files, here.
+        source: The board's camera; none is looked through if None.
+        setup: How the board is made ready.
         password: Password that is tried besides the user's keys.
         track: Receives the progress of each step.
 
     Raises:
-        HostError: the board cannot be reached, not be made ready, or breaks off; or a model cannot be read.
-        RuntimeMissingError: asyncssh is not installed.
+        HostError: The board cannot be reached, not be made ready, or breaks off; or a model cannot be read.
+        RuntimeMissingError: Asyncssh is not installed.
     """
     setup = setup or Setup()
     wheel = read_wheels(setup)

@@ -46,7 +46,7 @@ class SshAddress:
         """Reads `pi@raspberrypi.local`, `board:2222`, `me@[fe80::1]:22`.
 
         Raises:
-            HostError: it is none of these.
+            HostError: It is none of these.
         """
         match = re.fullmatch(
             r"(?:([^@\s:-][^@\s:]*)@)?"  # neither user nor name begins with a hyphen, as an option would
@@ -77,13 +77,13 @@ class SshConnection:
     Args:
         address: User, host name and port of the board.
         command: Command line for the user's shell on the board.
-        received: called with each line that the command writes, from another thread.
-        ended: called from another thread, with the reason why no more lines will come.
+        received: Called with each line that the command writes, from another thread.
+        ended: Called from another thread, with the reason why no more lines will come.
         password: Password that is tried besides the user's keys.
 
     Raises:
-        HostError: on entering, one line that says why there is no connection.
-        RuntimeMissingError: asyncssh is not installed.
+        HostError: On entering, one line that says why there is no connection.
+        RuntimeMissingError: Asyncssh is not installed.
     """
 
     def __init__(
@@ -252,7 +252,7 @@ def known_hosts(address: SshAddress) -> list[str]:
     """The files that host keys are checked against, of those that the user's configuration names and that there are.
 
     Raises:
-        HostError: the configuration would take any key of this board, or of one on the way to it: asyncssh reads
+        HostError: The configuration would take any key of this board, or of one on the way to it: asyncssh reads
             `UserKnownHostsFile none` as such, OpenSSH as "no key is known".
     """
     import asyncssh

@@ -25,18 +25,18 @@ class RemoteHost:
 
     Args:
         address: `user@board` or `user@board:port`; the rest is the user's own ~/.ssh/config, keys and known_hosts.
-        setup: how to make it ready.
+        setup: How to make it ready.
         password: Password that is tried besides the user's keys.
         track: Receives the progress of each step.
 
     Attributes:
-        name: the address, as it names rows.
-        board: where it is.
+        name: The address, as it names rows.
+        board: Where it is.
         track: Receives the progress of each step.
 
     Raises:
-        HostError: on entering or later, one line.
-        RuntimeMissingError: asyncssh is not installed.
+        HostError: On entering or later, one line.
+        RuntimeMissingError: Asyncssh is not installed.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RemoteWorker:
     """A worker on a board that runs while its `with` block does; it stands in for `WorkerProcess`.
 
     Attributes:
-        file: the model it is for, here.
+        file: The model it is for, here.
     """
 
     def __init__(self, host: RemoteHost, file: Path) -> None:
@@ -110,9 +110,9 @@ class RemoteWorker:
         """Sends a request and waits for its reply; models and arrays that it names are copied to the board first.
 
         Raises:
-            RuntimeMissingError: the worker lacks an interpreter or an extra.
-            ModelFormatError: the model cannot be run there, or running it ended the process.
-            HostError: the board is gone, or full.
+            RuntimeMissingError: The worker lacks an interpreter or an extra.
+            ModelFormatError: The model cannot be run there, or running it ended the process.
+            HostError: The board is gone, or full.
         """
         request = {"do": do} | {name: self._there(value) for name, value in fields.items()}
         self._board.write(self._number, json.dumps(request) + "\n")

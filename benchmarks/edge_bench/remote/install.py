@@ -24,8 +24,8 @@ class Setup:
 
     Attributes:
         wheel: Wheel of the product; None packs one from the packages that are installed here.
-        wheels: a folder of wheels for a board without internet: everything that the product's wheel requires.
-        keep_env: leave the installed packages in ~/.cache/edge-mobilenet on the board, for the next time.
+        wheels: A folder of wheels for a board without internet: everything that the product's wheel requires.
+        keep_env: Leave the installed packages in ~/.cache/edge-mobilenet on the board, for the next time.
     """
 
     wheel: Path | None = None
@@ -37,7 +37,7 @@ def read_wheels(setup: Setup) -> tuple[str, bytes]:
     """File name and content of the product's wheel, and whether there are others where there should be.
 
     Raises:
-        HostError: there are none, or it cannot be read.
+        HostError: There are none, or it cannot be read.
     """
     if setup.wheels and not any(setup.wheels.glob("*.whl")):
         raise HostError(f"{setup.wheels} holds no wheels; `pip download` with the board's --platform fetches them")
@@ -53,7 +53,7 @@ def install(board: RemoteBoard, setup: Setup, name: str, wheel: bytes, track: Tr
     """Installs a wheel and what it requires, as the board's own pip is configured; the path of its Python there.
 
     Raises:
-        HostError: the board lacks something, one line that says what.
+        HostError: The board lacks something, one line that says what.
     """
     if not board.about["venv"]:
         raise HostError(

@@ -24,8 +24,8 @@ class HostBenchmark:
 
     Attributes:
         host: Address as the command line gave it.
-        benchmark: its rows on the board have the board in their names; None if it failed.
-        error: why it failed; None if it did not.
+        benchmark: Its rows on the board have the board in their names; None if it failed.
+        error: Why it failed; None if it did not.
     """
 
     host: str
@@ -54,16 +54,16 @@ def run_on_hosts(
     Args:
         models: Models as `run_benchmark` takes them.
         hosts: `user@board` or `user@board:port`.
-        setup: how boards are made ready.
-        passwords: one for each host, to be used besides keys.
+        setup: How boards are made ready.
+        passwords: One for each host, to be used besides keys.
         variants: Variants as `run_benchmark` takes them.
         all_cores: Whether one inference uses all cores of each board, whatever `variants` says about threads.
         settings, data, held_out_by: The arguments of `run_benchmark`.
-        track: gives a host its progress.
+        track: Gives a host its progress.
 
     Raises:
-        HostError: what one of the hosts is called makes no sense.
-        EdgeError: as `run_benchmark`; what is wrong with a board is no error, but in the result.
+        HostError: What one of the hosts is called makes no sense.
+        EdgeError: As `run_benchmark`; what is wrong with a board is no error, but in the result.
     """
     all_hosts = [
         RemoteHost(name, setup, password=password, track=track(name))

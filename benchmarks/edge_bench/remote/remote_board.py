@@ -23,16 +23,16 @@ class RemoteBoard:
     nothing is heard from here for 90 s, it ends what was started and removes the folder (`edge_bench.remote.remote_agent`).
 
     Args:
-        address: where it is.
+        address: Where it is.
         password: Password that is tried besides the user's keys.
 
     Attributes:
         about: `folder`, `python` (a list), `machine`, `cores`, `free_bytes` in the folder, and whether it has `venv`.
-        broken: why it cannot be asked any more; empty while it can.
+        broken: Why it cannot be asked any more; empty while it can.
 
     Raises:
-        HostError: on entering or later, one line.
-        RuntimeMissingError: asyncssh is not installed.
+        HostError: On entering or later, one line.
+        RuntimeMissingError: Asyncssh is not installed.
     """
 
     about: dict[str, Any]
@@ -76,7 +76,7 @@ class RemoteBoard:
         """What a program prints there.
 
         Raises:
-            HostError: it ended with another status than 0.
+            HostError: It ended with another status than 0.
         """
         status, lines = self.run(arguments)
         if status:

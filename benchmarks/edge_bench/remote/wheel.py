@@ -24,7 +24,7 @@ def installed_wheel() -> tuple[str, bytes]:
     no network and no checkout, and nothing that is not in it can have run here. The same files give the same bytes.
 
     Raises:
-        HostError: the product is not installed, only on the path.
+        HostError: The product is not installed, only on the path.
     """
     try:
         installed = metadata.distribution(DISTRIBUTION)

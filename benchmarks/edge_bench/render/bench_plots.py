@@ -20,7 +20,7 @@ WIDTH: Final = 5.4
 """Inches: half a desk's page, and on a phone the letters of a plot this wide can still be read."""
 DPI: Final = 160
 COLORS: Final = (FULL_SIZE, TFLITE, "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00")
-"""Of the colour-blind-safe palette of Okabe and Ito (2008); the first row is black."""
+"""Of the color-blind-safe palette of Okabe and Ito (2008); the first row is black."""
 STYLES: Final = ("-", "--", ":")
 SENSED: Final = (("Temperature, °C", "temperature_c"), ("Clock, MHz", "clock_mhz"))
 """Titles, and fields of `edge_device.system.board.Readings`."""

@@ -1,4 +1,4 @@
-"""The chart: accuracy against latency, a labelled point per row, and the front that none of them is beyond."""
+"""The chart: accuracy against latency, a labeled point per row, and the front that none of them is beyond."""
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -18,7 +18,7 @@ with extra_needed("bench", "matplotlib"):
     from edge_keras.plot_text import plain
 
 FULL_SIZE: Final = "#262626"
-TFLITE: Final = "#0072b2"  # Okabe and Ito's blue; labels and shapes tell the rows apart, colour need not
+TFLITE: Final = "#0072b2"  # Okabe and Ito's blue; labels and shapes tell the rows apart, color need not
 FRONT: Final = "#d55e00"
 QUIET: Final = "#6a6a6a"
 GRID: Final = "#e6e6e6"

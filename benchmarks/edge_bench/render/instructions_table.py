@@ -50,8 +50,8 @@ def instruction_lines(costs: Sequence[InstructionCost], changed: Sequence[Instru
     """A table for each core, with a line for each model.
 
     Args:
-        costs: both stages of each model; the others of a core are compared with its first one.
-        changed: what has become of them since a table of before, if there is one; see `edge_bench.arm.instructions.changes`.
+        costs: Both stages of each model; the others of a core are compared with its first one.
+        changed: What has become of them since a table of before, if there is one; see `edge_bench.arm.instructions.changes`.
     """
     width = terminal().width
     lines = [

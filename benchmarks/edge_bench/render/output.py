@@ -24,11 +24,11 @@ def check_out(folder: Path, files: Collection[str] = FILES, whole: str = JSON_FI
 
     Args:
         folder: Folder that will be written.
-        files: that an earlier report may have left there.
-        whole: one of them, without which it is no report.
+        files: That an earlier report may have left there.
+        whole: One of them, without which it is no report.
 
     Raises:
-        OutputError: it is taken by something else than an earlier benchmark, or not to be written.
+        OutputError: It is taken by something else than an earlier benchmark, or not to be written.
     """
     if folder.is_dir():
         names = {child.name for child in folder.iterdir()}
@@ -46,14 +46,14 @@ def write_report(
     """Writes the four files; an earlier benchmark in this folder gives way.
 
     Args:
-        report: what was found.
+        report: What was found.
         folder: Folder to write into.
-        photos: that the accuracies are of, in the report's order; without them the page shows none.
+        photos: That the accuracies are of, in the report's order; without them the page shows none.
         foreign: What the files make of foreign pictures, which the page shows.
 
     Raises:
-        OutputError: see `check_out`.
-        RuntimeMissingError: matplotlib is not installed.
+        OutputError: See `check_out`.
+        RuntimeMissingError: Matplotlib is not installed.
     """
     from edge_bench.render.chart import draw_chart
     from edge_bench.render.report_page import write_page

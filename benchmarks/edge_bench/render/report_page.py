@@ -38,13 +38,13 @@ def write_page(
     """Writes the page.
 
     Args:
-        report: that it is about.
+        report: That it is about.
         path: Path of the HTML file to write.
-        photos: that the accuracies are of, in the report's order; without them none is shown.
+        photos: That the accuracies are of, in the report's order; without them none is shown.
         foreign: What the files make of foreign pictures.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: It cannot be written.
     """
     sections = [
         page.section("At a glance", _glance(report), *_warnings(report)),
@@ -187,8 +187,8 @@ def _pictures(
         ]
         yield page.GalleryPicture(
             encode_jpeg(cv2.resize(frame, (160, 160), interpolation=cv2.INTER_AREA), 85),
-            page.lines(f"labelled {photos[index].label}", *lines, photos[index].path.name),
-            f"A photo labelled {photos[index].label}; rows say {', '.join(report.labels[label] for label in rows)}",
+            page.lines(f"labeled {photos[index].label}", *lines, photos[index].path.name),
+            f"A photo labeled {photos[index].label}; rows say {', '.join(report.labels[label] for label in rows)}",
         )
 
 

@@ -28,7 +28,7 @@ SEED: Final = 0
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """How much of a class is recognised (recall), and F1; None for a class without photos."""
+    """How much of a class is recognized (recall), and F1; None for a class without photos."""
 
     label: str
     photos: int
@@ -41,10 +41,10 @@ class Difference:
     """A row against the first row, photo by photo.
 
     Attributes:
-        top1: accuracy minus the first row's, paired, 95 % interval of Agresti and Min.
-        won, lost: photos that only this row, and only the first row, is right about.
-        mcnemar_p: p-value of McNemar's exact test for the hypothesis that neither row is better.
-        agreement: share of photos that get the first row's label, right or wrong.
+        top1: Accuracy minus the first row's, paired, 95 % interval of Agresti and Min.
+        won, lost: Photos that only this row, and only the first row, is right about.
+        mcnemar_p: P-value of McNemar's exact test for the hypothesis that neither row is better.
+        agreement: Share of photos that get the first row's label, right or wrong.
     """
 
     top1: Estimate
@@ -59,13 +59,13 @@ class Accuracy:
     """A row on the held-out photos; every interval is at 95 %.
 
     Attributes:
-        top1, top5: share of photos whose label is the best, or among the five best; Wilson's interval. `top5` is None
+        top1, top5: Share of photos whose label is the best, or among the five best; Wilson's interval. `top5` is None
             for five labels or fewer, where it says nothing.
-        macro_f1: mean F1 of the classes; percentile bootstrap over photos.
-        calibration_error: expected calibration error, 15 bins of equal width (Guo et al. 2017); the same bootstrap.
-        classes: each class by itself.
-        confusion: photos by true and predicted label, shape (labels, labels).
-        predicted: index of the best label of each photo, in the order of the report's photos.
+        macro_f1: Mean F1 of the classes; percentile bootstrap over photos.
+        calibration_error: Expected calibration error, 15 bins of equal width (Guo et al. 2017); the same bootstrap.
+        classes: Each class by itself.
+        confusion: Photos by true and predicted label, shape (labels, labels).
+        predicted: Index of the best label of each photo, in the order of the report's photos.
     """
 
     top1: Estimate

@@ -26,7 +26,7 @@ class FigureChange:
     Attributes:
         row: Name of the row.
         figure: `latency`, `ratio`, `accuracy` or `row`.
-        change: newer against older: a share for latency and ratio, positive is slower; points for accuracy, negative is
+        change: Newer against older: a share for latency and ratio, positive is slower; points for accuracy, negative is
             worse. None where the row is gone.
         verdict: `broke` beyond the limit for certain, `not sure` where the limit lies within the interval.
         why: The reason for the verdict in words.
@@ -61,10 +61,10 @@ def compare_reports(
     Args:
         old, new: The earlier and the later report.
         max_slowdown: Largest permitted slowdown of a row, as a share of its latency.
-        max_drop: how many points of accuracy it may have lost.
+        max_drop: How many points of accuracy it may have lost.
 
     Raises:
-        ReportError: they have no row in common, or other labels.
+        ReportError: They have no row in common, or other labels.
     """
     if old.labels != new.labels:
         raise ReportError("the reports are of other labels, so they do not compare")

@@ -29,14 +29,14 @@ class Environment:
     """Where it was measured.
 
     Attributes:
-        date: when it began, ISO 8601 with the time zone.
-        machine: board or CPU model.
-        cores: that this process may use.
+        date: When it began, ISO 8601 with the time zone.
+        machine: Board or CPU model.
+        cores: That this process may use.
         governor: Name of the CPU's frequency governor; None where the system does not tell.
-        load: average number of busy processes in the minute before; more than a few tenths spoils the latencies.
-        system, distribution, python: name and version.
-        packages: versions of those that matter here.
-        power: where the joules are from, in words; None for nowhere.
+        load: Average number of busy processes in the minute before; more than a few tenths spoils the latencies.
+        system, distribution, python: Name and version.
+        packages: Versions of those that matter here.
+        power: Where the joules are from, in words; None for nowhere.
     """
 
     date: str

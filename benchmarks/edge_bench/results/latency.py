@@ -25,10 +25,10 @@ class RowLatency:
     """What a frame took, in milliseconds.
 
     Attributes:
-        median: median of the medians of the turns, with its 95 % interval, see `median_interval`.
-        p50, p95, p99: percentiles over all frames.
-        jitter: interquartile range over all frames, as a share of `p50`.
-        quantiles: the percentiles 0, 5, 10 … 100 over all frames.
+        median: Median of the medians of the turns, with its 95 % interval, see `median_interval`.
+        p50, p95, p99: Percentiles over all frames.
+        jitter: Interquartile range over all frames, as a share of `p50`.
+        quantiles: The percentiles 0, 5, 10 … 100 over all frames.
     """
 
     median: Estimate

@@ -14,16 +14,16 @@ class Published:
     """What somebody has published of a model on a board; None or empty where the source does not say.
 
     Attributes:
-        board: what it ran on.
-        model: architecture and width.
-        input: side of its square input, pixels.
-        numbers: what it calculates in, `int8`.
-        runtime: what ran it, on how many threads.
-        ms: one inference, without preprocessing.
-        top1: accuracy on ImageNet, 0..100.
-        source: address of the page that says so.
-        retrieved: when that was read, YYYY-MM-DD.
-        note: what else has to be known.
+        board: What it ran on.
+        model: Architecture and width.
+        input: Side of its square input, pixels.
+        numbers: What it calculates in, `int8`.
+        runtime: What ran it, on how many threads.
+        ms: One inference, without preprocessing.
+        top1: Accuracy on ImageNet, 0..100.
+        source: Address of the page that says so.
+        retrieved: When that was read, YYYY-MM-DD.
+        note: What else has to be known.
     """
 
     board: str

@@ -23,9 +23,9 @@ class Turn:
     """A turn in which one row was timed, a quarter of a second or so.
 
     Attributes:
-        time_s: when it ended, from the first turn of all.
-        total_ms: median of its frames.
-        frames: how many those were.
+        time_s: When it ended, from the first turn of all.
+        total_ms: Median of its frames.
+        frames: How many those were.
         readings: Sensor readings of the board at the end of the turn.
     """
 
@@ -40,9 +40,9 @@ class Sustained:
     """A row that runs alone and without a pause.
 
     Attributes:
-        turns: one a second.
-        slowdown: median of the last quarter of the turns as a multiple of that of the first ten seconds.
-        unstable: why its figures are not to be believed; empty if they are.
+        turns: One a second.
+        slowdown: Median of the last quarter of the turns as a multiple of that of the first ten seconds.
+        unstable: Why its figures are not to be believed; empty if they are.
     """
 
     turns: tuple[Turn, ...]
@@ -56,10 +56,10 @@ class Robustness:
 
     Attributes:
         clean: top-1 accuracy on the same photos, square and small but not corrupted.
-        mean: mean accuracy under corruption, bootstrap over photos.
+        mean: Mean accuracy under corruption, bootstrap over photos.
         difference: Difference of `mean` to the first row, paired by photo, by the same bootstrap; None for the
             first row itself.
-        drop: accuracy lost to corruption as a share of `clean`, the same bootstrap.
+        drop: Accuracy lost to corruption as a share of `clean`, the same bootstrap.
         relative_drop: `drop` less the first row's: more than 0 says that this row breaks earlier; None for the first row.
         accuracy: Accuracy of each kind of corruption at each severity from 1 to 5.
     """
@@ -77,27 +77,27 @@ class Row:
     """One model as one runtime runs it.
 
     Attributes:
-        name: unique in the report.
-        runtime: name and version of what ran it.
+        name: Unique in the report.
+        runtime: Name and version of what ran it.
         threads: Number of threads for one inference; None where the runtime decides.
         delegate: Name out of `edge_bench.backends.contenders.DELEGATES`; None where no delegate can be used.
         accuracy: Accuracy on the held-out photos.
         difference: Difference to the first row; None for the first row itself.
         preprocess_ms: Time from the camera's frame to the input tensor.
         invoke_ms: Time from the input tensor to the scores.
-        total_ms: both, frame by frame.
+        total_ms: Both, frame by frame.
         ratio: `total_ms` as a multiple of the first row's, by round, see `edge_bench.results.latency.ratio`.
-        invoke_ratio: the same of `invoke_ms`.
+        invoke_ratio: The same of `invoke_ms`.
         cold_start_ms: Time from the start of a process to its first scores, which covers Python, libraries, model
             and one frame; the median of a few starts with warm file caches.
-        first_ms: what the first frame of such a process took; the median of the same starts.
+        first_ms: What the first frame of such a process took; the median of the same starts.
         turns: Turns in the order in which they were timed, one for each round.
-        unstable: why the latencies are not to be believed; empty if they are.
+        unstable: Why the latencies are not to be believed; empty if they are.
         sustained: None unless it was asked for.
         robustness: None unless it was asked for.
         joules: Energy of the whole board for one frame; None where nothing measures power.
-        file_bytes: size of the model file.
-        peak_memory_mb: resident memory, 1e6 bytes, of a process that runs this model and holds one frame.
+        file_bytes: Size of the model file.
+        peak_memory_mb: Resident memory, 1e6 bytes, of a process that runs this model and holds one frame.
     """
 
     name: str
@@ -147,10 +147,10 @@ class BenchSettings:
     Attributes:
         frame_size: (width, height) of the frames that are timed: a camera's, since preprocessing is part of the cost.
         seconds: Largest total time to time each row for, in turns.
-        precision: timing ends earlier once every median and every ratio is known to this share of it, either side.
-        cold_starts: processes started for each row, of which one stays.
-        robustness_photos: photos to corrupt; 0 for none.
-        sustained_s: how long each row runs alone afterwards; 0 for not at all.
+        precision: Timing ends earlier once every median and every ratio is known to this share of it, either side.
+        cold_starts: Processes started for each row, of which one stays.
+        robustness_photos: Photos to corrupt; 0 for none.
+        sustained_s: How long each row runs alone afterwards; 0 for not at all.
         seed: Random seed for the order of turns and frames.
     """
 
@@ -169,14 +169,14 @@ class BenchReport:
 
     Attributes:
         rows: Rows in the order of the command line; the others are compared with the first.
-        failed: rows that could not be measured.
+        failed: Rows that could not be measured.
         labels: Labels in the order of the models' outputs.
-        truth: index of the right label of each held-out photo.
-        photos_sha256: fingerprint of those photos and their labels: accuracies compare where it is the same.
-        left_out: Number of photos passed over because a run had been trained or validated on them.
-        unusable: number of files that could not be decoded.
-        unknown: files of which no run tells which photos they were trained on.
-        environment, settings: where and how.
+        truth: Index of the right label of each held-out photo.
+        photos_sha256: Fingerprint of those photos and their labels: accuracies compare where it is the same.
+        left_out: Number of photos passed over because a run had seen them in training or validation.
+        unusable: Number of files that could not be decoded.
+        unknown: Files of which no run tells which photos they were trained on.
+        environment, settings: Where and how.
         foreign: What the files that have a detector make of foreign pictures, if there are any.
     """
 
@@ -206,7 +206,7 @@ class BenchReport:
         """Reads what `to_text` wrote.
 
         Raises:
-            ReportError: no JSON, of a newer version, or a field that is missing or of the wrong type.
+            ReportError: No JSON, of a newer version, or a field that is missing or of the wrong type.
         """
         try:
             fields: Any = json.loads(text)

@@ -24,10 +24,10 @@ from edge_device.command_line.next_step import say_next
 
 
 class WholeRecipe(StrEnum):
-    """Recipes that quantise every layer."""
+    """Recipes that quantize every layer."""
 
     int8 = "int8"
-    int8_equalised = "int8-equalised"
+    int8_equalized = "int8-equalised"
     int8_mse = "int8-mse"
     int8_percentile = "int8-percentile"
     int8_qat = "int8-qat"
@@ -43,7 +43,7 @@ def debug_(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what 8 bits do to each layer: its signal-to-quantisation-noise ratio, the noisiest layer first.
+    """Show what 8 bits do to each layer: its signal-to-quantization-noise ratio, the noisiest layer first.
 
     Example: [bold]edge-convert debug runs/flowers --out flowers-layers/[/bold]
     """

@@ -30,7 +30,7 @@ class Recipe(StrEnum):
 
     auto = "auto"
     int8 = "int8"
-    int8_equalised = "int8-equalised"
+    int8_equalized = "int8-equalised"
     int8_mse = "int8-mse"
     int8_percentile = "int8-percentile"
     int8_selective = "int8-selective"
@@ -151,7 +151,7 @@ def export(
                     print(json.dumps(searched.to_json()))
                 raise CheckFailedError(
                     f"none of {len(searched.tried)} recipes keeps to all limits; nothing was written. "
-                    + ("" if opened.quantised_file else "To train it for 8 bits: edge-train fit ... --qat")
+                    + ("" if opened.quantized_file else "To train it for 8 bits: edge-train fit ... --qat")
                 )
             exported, tried = searched.exported, searched.to_json()
         else:

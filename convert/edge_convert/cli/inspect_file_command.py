@@ -14,7 +14,7 @@ from edge_device.command_line.next_step import say_next
 
 
 def inspect(file: TfliteFile, as_json: Json = False, debug: Debug = False) -> None:
-    """Show what is in a file: inputs, outputs, quantisation, operators with versions, metadata, card, seal.
+    """Show what is in a file: inputs, outputs, quantization, operators with versions, metadata, card, seal.
 
     Example: [bold]edge-convert inspect flowers-int8.tflite[/bold]
     """

@@ -62,7 +62,7 @@ class DetectorFitter:
             negatives: Folder of more photos of none of the labels.
 
         Raises:
-            DatasetError: there is no picture in the folder.
+            DatasetError: There is no picture in the folder.
         """
         self._run, self._say, self._track = run, say, track
         photos = list(run.negatives)
@@ -112,7 +112,7 @@ class DetectorFitter:
         """The detector and the exemplars for a bare .tflite; it is said why, where there can be none.
 
         Args:
-            model: The flatbuffer.
+            model: Bytes of the flatbuffer.
             scratch: An empty folder.
         """
         layers = feature_layers(read_graph(model))

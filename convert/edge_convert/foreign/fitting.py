@@ -34,7 +34,7 @@ class FeatureSet:
 
     Attributes:
         layers: float64, shape (pictures, width) for each layer.
-        labels: number of each picture's label, shape (pictures,).
+        labels: Number of each picture's label, shape (pictures,).
     """
 
     layers: tuple[Rows, ...]
@@ -59,9 +59,9 @@ def fit_detector(
     With negatives also how far the last layer's features lie on their side, see `_linear`.
 
     Args:
-        layers: that the features are of.
-        train: of training photos, at least `FEWEST_TRAINING`.
-        validation: of photos that were not trained on, at least `FEWEST_VALIDATION`.
+        layers: That the features are of.
+        train: Features of training photos, at least `FEWEST_TRAINING`.
+        validation: Features of photos that were not trained on, at least `FEWEST_VALIDATION`.
         negatives: Features of pictures of none of the labels, if there are any.
 
     Returns:

@@ -92,7 +92,7 @@ def read_foreign(
         learned: SHA-256 of the negatives, hexadecimal.
 
     Raises:
-        DatasetError: there are none.
+        DatasetError: There are none.
     """
     reading = read_photos(
         [(path, "") for path in pictures_below(folder)],

@@ -21,14 +21,14 @@ class Candidate:
 
     Attributes:
         recipe: Name of the recipe that made the file.
-        spared: how many layers int8-selective left in floats; None for the other recipes.
-        artifact: the complete, sealed .tflite.
+        spared: How many layers int8-selective left in floats; None for the other recipes.
+        artifact: The complete, sealed .tflite.
         card: Model card inside the file.
         comparison: Comparison with the full-size model on held-out photos.
-        latency_ms: median of one inference on this machine.
+        latency_ms: Median of one inference on this machine.
         verdicts: Verdicts of the usual targets and of those that were asked for.
-        missed: the limits that it does not keep to, by name, each in words; empty if it may be written.
-        layers: what 8 bits do to each layer, the worst first; empty where that is not known.
+        missed: The limits that it does not keep to, by name, each in words; empty if it may be written.
+        layers: What 8 bits do to each layer, the worst first; empty where that is not known.
         foreign: How it tells the known from the foreign; None if it cannot.
     """
 
@@ -70,14 +70,14 @@ class Exported:
     """A file that was written.
 
     Attributes:
-        file: the complete .tflite.
-        report: the JSON beside it.
-        page: the HTML beside it.
-        candidate: what was written.
-        limits: that it was held to.
-        left_out: photos of `--data` that were passed over because the run had seen them.
-        calibrated_on: how many photos; 0 where the recipe needs none.
-        unusable: photos to calibrate on or to prove it with that could not be used.
+        file: The complete .tflite.
+        report: The JSON beside it.
+        page: The HTML beside it.
+        candidate: What was written.
+        limits: That it was held to.
+        left_out: Photos of `--data` that were passed over because the run had seen them.
+        calibrated_on: How many photos; 0 where the recipe needs none.
+        unusable: Photos to calibrate on or to prove it with that could not be used.
     """
 
     file: Path

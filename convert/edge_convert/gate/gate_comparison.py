@@ -25,8 +25,8 @@ class Changed:
 
     Attributes:
         path, label: Path and true label of the photo.
-        full_size, converted: what each says.
-        full_size_score, converted_score: how sure it is of that, 0..1.
+        full_size, converted: What each says.
+        full_size_score, converted_score: How sure it is of that, 0..1.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class ClassDrop:
 
     Attributes:
         label: Label of the class.
-        photos: that show it.
+        photos: That show it.
         difference: Change of the class's recall, converted minus full-size, paired by photo, with a 95 % interval.
     """
 
@@ -59,12 +59,12 @@ class Comparison:
     Attributes:
         photos: Number of held-out photos that both models classified.
         full_size, converted: top-1 accuracy of each, 95 % interval.
-        difference: converted minus full-size, paired, 95 % interval; negative is a loss.
-        won, lost: photos that only the converted file, and only the full-size model, is right about.
-        agreement: share of photos with the same top-1, 95 % interval.
-        score_difference: mean absolute difference of the scores, over photos and labels.
-        worst_class: the one that lost most.
-        changed: photos with another top-1, those of which the full-size model was surest first.
+        difference: Converted minus full-size, paired, 95 % interval; negative is a loss.
+        won, lost: Photos that only the converted file, and only the full-size model, is right about.
+        agreement: Share of photos with the same top-1, 95 % interval.
+        score_difference: Mean absolute difference of the scores, over photos and labels.
+        worst_class: The one that lost most.
+        changed: Photos with another top-1, those of which the full-size model was surest first.
     """
 
     photos: int
@@ -141,8 +141,8 @@ class Scored:
     """What a file said of photos.
 
     Attributes:
-        scores: shape (photos, labels).
-        latency_ms: median time of one inference on this machine, from preprocessed pixels to scores.
+        scores: Shape (photos, labels).
+        latency_ms: Median time of one inference on this machine, from preprocessed pixels to scores.
     """
 
     scores: Scores

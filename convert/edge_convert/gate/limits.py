@@ -23,14 +23,14 @@ class Limits:
     """What a converted file has to keep to.
 
     Attributes:
-        max_drop: loss of top-1 accuracy, in points, see `Comparison.passes`.
+        max_drop: Loss of top-1 accuracy, in points, see `Comparison.passes`.
         max_size_kb: Largest permitted file size in units of 1,000 bytes.
-        max_latency_ms: median of one inference on this machine.
-        targets: that have to take it, of `BOARDS` and `targets.target_names()`.
-        strict: whether photos that are too few to tell are no pass.
+        max_latency_ms: Median of one inference on this machine.
+        targets: That have to take it, of `BOARDS` and `targets.target_names()`.
+        strict: Whether photos that are too few to tell are no pass.
 
     Raises:
-        ValueError: a limit makes no sense.
+        ValueError: A limit makes no sense.
     """
 
     max_drop: float = MAX_DROP_POINTS

@@ -46,7 +46,7 @@ class Publication:
         offer: The file, and whom it is for.
         site: The folder to serve.
         version: Version of the repository.
-        expires: Until when boards believe it; publish or refresh before.
+        expires: Time until which boards believe it; publish or refresh before.
     """
 
     offer: Offer

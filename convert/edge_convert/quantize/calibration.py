@@ -1,7 +1,7 @@
-"""Between the float graph and the 8-bit one: what range each tensor has, and what of the graph is to be quantised.
+"""Between the float graph and the 8-bit one: what range each tensor has, and what of the graph is to be quantized.
 
 TensorFlow's converter does it all in one go; here its steps are taken one by one, so that ranges can be chosen and layers
-spared without converting anew: to quantise a calibrated MobileNetV2 takes 0.2 s, to convert it 4 s.
+spared without converting anew: to quantize a calibrated MobileNetV2 takes 0.2 s, to convert it 4 s.
 """
 
 import struct
@@ -84,7 +84,7 @@ def calibrate(model: "keras.Model", photos: Frame) -> bytes:
     """The float graph of a model as a flatbuffer in which every tensor has the range that it took on photos.
 
     Args:
-        model: takes raw pixels; its scalar `Rescaling` is cut off.
+        model: Takes raw pixels; its scalar `Rescaling` is cut off.
         photos: uint8, shape (photos, height, width, 3).
     """
     core, scale, offset = without_rescaling(model)
@@ -95,13 +95,13 @@ def calibrate(model: "keras.Model", photos: Frame) -> bytes:
     return converted(converter)
 
 
-def quantise(calibrated: bytes, spared: Collection[str] = (), *, verify: bool = False) -> bytes:
+def quantize(calibrated: bytes, spared: Collection[str] = (), *, verify: bool = False) -> bytes:
     """The 8-bit graph of a calibrated one, uint8 in and out.
 
     Args:
-        calibrated: what `calibrate` returned.
-        spared: names of tensors; the operators that compute them stay in floats.
-        verify: adds to each operator one of floats that computes the same of the same input, `NumericVerify`.
+        calibrated: What `calibrate` returned.
+        spared: Names of tensors; the operators that compute them stay in floats.
+        verify: Adds to each operator one of floats that computes the same of the same input, `NumericVerify`.
     """
     from tensorflow.lite.python.convert import mlir_quantize
 
@@ -133,8 +133,8 @@ def choose_ranges(calibrated: bytes, inputs: Floats, choose: Callable[[npt.NDArr
     """A calibrated graph with other ranges than lowest and highest value.
 
     Args:
-        calibrated: what `calibrate` returned.
-        inputs: what `model_input` gave, shape (photos, height, width, 3).
+        calibrated: What `calibrate` returned.
+        inputs: What `model_input` gave, shape (photos, height, width, 3).
         choose: Function that turns a histogram of `BINS` equal bins and the range that it covers into another
             range.
     """

@@ -28,11 +28,11 @@ MAX_FACTOR: Final = 100.0
 
 @dataclass(eq=False)
 class Affine:
-    """A convolution or dense layer with the batch normalisation behind it folded in.
+    """A convolution or dense layer with the batch normalization behind it folded in.
 
     Attributes:
-        layer: the Keras layer.
-        norm: what is left of its batch normalisation, which only adds; None if it had none.
+        layer: The Keras layer.
+        norm: What is left of its batch normalization, which only adds; None if it had none.
     """
 
     layer: Any
@@ -90,9 +90,9 @@ class Affine:
 
 
 def folded(model: "keras.Model") -> tuple["keras.Model", list[Affine]]:
-    """A copy of a network whose batch normalisations only add, and its convolutions and dense layers.
+    """A copy of a network whose batch normalizations only add, and its convolutions and dense layers.
 
-    What is quantised are the kernels after batch normalisation was folded into them, so those are what is looked at.
+    What is quantized are the kernels after batch normalization was folded into them, so those are what is looked at.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -131,9 +131,9 @@ def correct_biases(model: "keras.Model", photos: Frame, spared: Collection[str] 
     means taken from photos.
 
     Args:
-        model: takes raw pixels.
+        model: Takes raw pixels.
         photos: uint8, shape (photos, height, width, 3).
-        spared: names of layers whose kernels will not be rounded.
+        spared: Names of layers whose kernels will not be rounded.
     """
     copy, layers = folded(model)
     layers = [one for one in layers if one.layer.name not in spared]
@@ -150,7 +150,7 @@ def correct_biases(model: "keras.Model", photos: Frame, spared: Collection[str] 
     return copy
 
 
-def equalise(model: "keras.Model", photos: Frame) -> "keras.Model":
+def equalize(model: "keras.Model", photos: Frame) -> "keras.Model":
     """A copy whose channels use the 8 bits of their tensor alike: one is scaled, and its successors by the inverse.
 
     Where the successor has one scale per input channel (depthwise) every channel is brought to the same range. Where it
@@ -158,7 +158,7 @@ def equalise(model: "keras.Model", photos: Frame) -> "keras.Model":
     of 0.5. Before a ReLU6, which ends at 6 whatever comes, a channel may only grow, and not beyond.
 
     Args:
-        model: takes raw pixels.
+        model: Takes raw pixels.
         photos: uint8, shape (photos, height, width, 3).
     """
     copy, layers = folded(model)
@@ -186,10 +186,10 @@ class ChannelGroup:
     """Tensors that share their channels, so that one factor per channel scales all of them.
 
     Attributes:
-        makers: layers whose results they are.
-        readers: layers that take them in.
-        tensor: the last of them, as Keras has it.
-        bound: where a ReLU6 among them ends; None if none does.
+        makers: Layers whose results they are.
+        readers: Layers that take them in.
+        tensor: The last of them, as Keras has it.
+        bound: Where a ReLU6 among them ends; None if none does.
     """
 
     makers: list[Affine] = field(default_factory=list)

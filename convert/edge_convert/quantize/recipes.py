@@ -21,10 +21,10 @@ from edge_convert.quantize.calibration import (
     least_error,
     model_input,
     percentile,
-    quantise,
+    quantize,
     representative,
 )
-from edge_convert.quantize.equalization import correct_biases, equalise
+from edge_convert.quantize.equalization import correct_biases, equalize
 from edge_convert.quantize.sqnr import LayerNoise, layer_noise, layers_of, tensors_of
 from edge_core.preprocess import Frame
 from edge_keras.tf import keras, tf
@@ -37,7 +37,7 @@ SPARED: Final = 4
 
 
 def float32(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
-    """Nothing quantised: the yardstick for the others. Of a pruned network zeros are left out, see `_without_zeros`."""
+    """Nothing quantized: the yardstick for the others. Of a pruned network zeros are left out, see `_without_zeros`."""
     del calibration
     return _without_zeros(model, [], [])
 
@@ -49,7 +49,7 @@ def float16(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
 
 
 def dynamic(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
-    """8-bit weights; activations are quantised as they come, so no calibration, but slower than int8."""
+    """8-bit weights; activations are quantized as they come, so no calibration, but slower than int8."""
     del calibration
     converter = converter_of(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -79,60 +79,60 @@ def int8(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
     agreement on flowers from 99.1 to 99.6 %.
 
     Raises:
-        ValueError: no calibration photos.
+        ValueError: No calibration photos.
     """
-    return quantise(ranges_of_extremes(model, _given(calibration)))
+    return quantize(ranges_of_extremes(model, _given(calibration)))
 
 
 def int8_qat(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
     """int8 of weights that were trained to be rounded, which therefore stay as they are.
 
     Raises:
-        ValueError: no calibration photos.
+        ValueError: No calibration photos.
     """
-    return quantise(calibrate(model, _given(calibration)))
+    return quantize(calibrate(model, _given(calibration)))
 
 
-def int8_equalised(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
-    """int8 after `weights.equalise`: repairs channels that are far larger or smaller than their neighbours.
+def int8_equalized(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
+    """int8 after `weights.equalize`: repairs channels that are far larger or smaller than their neighbors.
 
     Raises:
-        ValueError: no calibration photos.
+        ValueError: No calibration photos.
     """
-    return quantise(ranges_equalised(model, _given(calibration)))
+    return quantize(ranges_equalized(model, _given(calibration)))
 
 
 def int8_percentile(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
     """int8 whose activations leave out the 0.01 % that reach highest.
 
     Raises:
-        ValueError: no calibration photos.
+        ValueError: No calibration photos.
     """
-    return quantise(ranges_by_percentile(model, _given(calibration)))
+    return quantize(ranges_by_percentile(model, _given(calibration)))
 
 
 def int8_mse(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
     """int8 whose activations have the ranges of least mean squared error.
 
     Raises:
-        ValueError: no calibration photos.
+        ValueError: No calibration photos.
     """
-    return quantise(ranges_of_least_error(model, _given(calibration)))
+    return quantize(ranges_of_least_error(model, _given(calibration)))
 
 
 def int8_selective(model: "keras.Model", calibration: Pixels | None = None, spared: int = SPARED) -> bytes:
     """int8 whose layers with the most noise, and those that read them, stay in floats.
 
     Raises:
-        ValueError: no calibration photos.
+        ValueError: No calibration photos.
     """
     photos = _given(calibration)
-    level = equalise(model, photos)
+    level = equalize(model, photos)
     noise = noise_of(ranges_of_extremes(level, photos), model, photos)[:spared]
     kept = correct_biases(
         level, photos, spared=layers_of(noise)
     )  # a kernel that is not rounded has nothing to make up for
-    return quantise(calibrate(kept, photos), tensors_of(noise))
+    return quantize(calibrate(kept, photos), tensors_of(noise))
 
 
 def ranges_of_extremes(model: "keras.Model", photos: Pixels) -> bytes:
@@ -140,9 +140,9 @@ def ranges_of_extremes(model: "keras.Model", photos: Pixels) -> bytes:
     return calibrate(correct_biases(model, photos), photos)
 
 
-def ranges_equalised(model: "keras.Model", photos: Pixels) -> bytes:
-    """The calibrated graph of `int8_equalised`."""
-    return ranges_of_extremes(equalise(model, photos), photos)
+def ranges_equalized(model: "keras.Model", photos: Pixels) -> bytes:
+    """The calibrated graph of `int8_equalized`."""
+    return ranges_of_extremes(equalize(model, photos), photos)
 
 
 def ranges_by_percentile(model: "keras.Model", photos: Pixels) -> bytes:
@@ -162,7 +162,7 @@ def noise_of(calibrated: bytes, model: "keras.Model", photos: Pixels) -> tuple[L
 
 RECIPES: Final[dict[str, Callable[["keras.Model", Pixels | None], bytes]]] = {
     "int8": int8,
-    "int8-equalised": int8_equalised,
+    "int8-equalised": int8_equalized,
     "int8-percentile": int8_percentile,
     "int8-mse": int8_mse,
     "int8-selective": int8_selective,
@@ -175,17 +175,17 @@ RECIPES: Final[dict[str, Callable[["keras.Model", Pixels | None], bytes]]] = {
 
 CALIBRATED_GRAPHS: Final[dict[str, Callable[["keras.Model", Pixels], bytes]]] = {
     "int8": ranges_of_extremes,
-    "int8-equalised": ranges_equalised,
+    "int8-equalised": ranges_equalized,
     "int8-percentile": ranges_by_percentile,
     "int8-mse": ranges_of_least_error,
     "int8-qat": calibrate,
 }
-"""What a recipe quantises, for those that quantise all of it."""
+"""What a recipe quantizes, for those that quantize all of it."""
 
 CALIBRATED: Final = frozenset(name for name in RECIPES if name.startswith("int"))
 """Recipes that need calibration photos."""
 
-ON_QUANTISED: Final = frozenset(name for name in RECIPES if name.startswith("int8"))
+ON_QUANTIZED: Final = frozenset(name for name in RECIPES if name.startswith("int8"))
 """Recipes that start from weights that were trained to be rounded, if the run has any."""
 
 

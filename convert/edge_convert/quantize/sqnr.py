@@ -1,4 +1,4 @@
-"""What 8 bits do to each layer: signal-to-quantisation-noise ratio (SQNR), ranked.
+"""What 8 bits do to each layer: signal-to-quantization-noise ratio (SQNR), ranked.
 
 Ranked is by the ratio in which each channel counts alike: a few channels that are fifty times the others leave these
 nothing of the 8 bits, and the common ratio does not show it (20 dB, where the other falls from 24 to 1 dB).
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_convert.quantize.calibration import Floats, all_tensors, quantise
+from edge_convert.quantize.calibration import Floats, all_tensors, quantize
 from edge_convert.tflite.graph import Graph, Operator, read_graph
 
 PHOTOS: Final = 16
@@ -26,10 +26,10 @@ class LayerNoise:
     """What the 8 bits of one operator add to its result.
 
     Attributes:
-        layer: the Keras layer that it came from.
-        operator: its name in the graph, `CONV_2D`, say.
-        sqnr_db: power of what floats give over that of the difference, in decibels, of the same input.
-        channel_sqnr_db: the same with each channel counting alike, however small it is beside the others.
+        layer: The Keras layer that it came from.
+        operator: Its name in the graph, `CONV_2D`, say.
+        sqnr_db: Power of what floats give over that of the difference, in decibels, of the same input.
+        channel_sqnr_db: The same with each channel counting alike, however small it is beside the others.
         spared: (layer, tensor) of what a recipe has to leave in floats for its result to stay in floats all the way: its
             own, and those of the operators that read it.
     """
@@ -48,10 +48,10 @@ def layer_noise(calibrated: bytes, inputs: Floats) -> tuple[LayerNoise, ...]:
     """What 8 bits do to each layer, the worst first.
 
     Args:
-        calibrated: what `calibration.calibrate` returned.
-        inputs: what `model_input` gave, shape (photos, height, width, 3).
+        calibrated: What `calibration.calibrate` returned.
+        inputs: What `model_input` gave, shape (photos, height, width, 3).
     """
-    model = quantise(calibrated, verify=True)
+    model = quantize(calibrated, verify=True)
     graph, source = read_graph(model), read_graph(calibrated)
     pairs = [
         (graph.tensors[one.inputs[0]], graph.tensors[one.inputs[1]]) for one in graph.operators if one.name == _VERIFY
@@ -94,7 +94,7 @@ def layers_of(noise: Sequence[LayerNoise]) -> tuple[str, ...]:
 
 
 def tensors_of(noise: Sequence[LayerNoise]) -> tuple[str, ...]:
-    """Tensors that stay in floats when `noise` is spared, for `calibration.quantise`."""
+    """Tensors that stay in floats when `noise` is spared, for `calibration.quantize`."""
     return tuple(dict.fromkeys(tensor for one in noise for _, tensor in one.spared))
 
 

@@ -33,13 +33,13 @@ def write_report(
     Args:
         path: Path of the HTML file to write.
         name: File name of the .tflite that the page is about.
-        candidate: what was written.
-        limits: that it was held to.
-        full_size: file of the full-size model.
-        tried: all candidates of a search, this one among them.
+        candidate: What was written.
+        limits: That it was held to.
+        full_size: File of the full-size model.
+        tried: All candidates of a search, this one among them.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: It cannot be written.
     """
     comparison, spec = candidate.comparison, candidate.card.input
     sections = [
@@ -112,12 +112,12 @@ def _pictures(changed: Sequence[Changed], spec: InputSpec) -> Iterator[page.Gall
         yield page.GalleryPicture(
             encode_jpeg(pixels, 88),
             page.lines(
-                f"labelled {item.label}",
+                f"labeled {item.label}",
                 f"before: {item.full_size}, {100 * item.full_size_score:.0f} %",
                 f"now: {item.converted}, {100 * item.converted_score:.0f} %",
                 item.path.name,
             ),
-            f"A photo labelled {item.label}: {item.full_size} before, {item.converted} now",
+            f"A photo labeled {item.label}: {item.full_size} before, {item.converted} now",
         )
 
 
@@ -157,7 +157,7 @@ def _layers(layers: Sequence[LayerNoise]) -> Html:
             f"Of {len(layers)} operators the first {len(shown)} are shown."
         ),
         page.beside(
-            page.figure(draw_layers(layers, LAYERS), "Signal-to-quantisation-noise ratio of the noisiest layers"),
+            page.figure(draw_layers(layers, LAYERS), "Signal-to-quantization-noise ratio of the noisiest layers"),
             page.table(
                 ("layer", "each channel alike, dB", "all values, dB"),
                 (

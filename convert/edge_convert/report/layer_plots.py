@@ -12,12 +12,12 @@ from edge_keras.plot_text import plain
 INK: Final = "#262626"
 QUIET: Final = "#6a6a6a"
 GRID: Final = "#e6e6e6"
-COMMON: Final = "#0072b2"  # of the colour-blind-safe palette of Okabe and Ito (2008)
+COMMON: Final = "#0072b2"  # of the color-blind-safe palette of Okabe and Ito (2008)
 EACH: Final = "#d55e00"
 
 
 def draw_layers(layers: Sequence[LayerNoise], shown: int) -> bytes:
-    """A PNG of the signal-to-quantisation-noise ratios of the `shown` worst layers."""
+    """A PNG of the signal-to-quantization-noise ratios of the `shown` worst layers."""
     layers = layers[:shown]
     figure = Figure(figsize=(5.4, 0.25 * len(layers) + 1.3), dpi=160, layout="constrained")
     axes = figure.subplots()
@@ -39,7 +39,7 @@ def draw_layers(layers: Sequence[LayerNoise], shown: int) -> bytes:
     axes.spines["bottom"].set_color(QUIET)
     axes.tick_params(length=0, labelcolor=QUIET)
     axes.tick_params(axis="y", labelcolor=INK)
-    axes.set_xlabel("Signal to quantisation noise, dB: six are one bit", color=QUIET, fontsize=9)
+    axes.set_xlabel("Signal to quantization noise, dB: six are one bit", color=QUIET, fontsize=9)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, labelcolor=QUIET)
     data = BytesIO()
     figure.savefig(data, format="png")

@@ -26,12 +26,12 @@ def check(model: bytes, targets: Sequence[str]) -> dict[str, Verdict]:
     """What each target will do with a file.
 
     Args:
-        model: a .tflite; for `mediapipe` and `android` with its metadata and the files behind it.
+        model: A .tflite; for `mediapipe` and `android` with its metadata and the files behind it.
         targets: Names out of `target_names()`.
 
     Raises:
-        ModelFormatError: it is no TFLite model, or a damaged one.
-        ValueError: no target is called so.
+        ModelFormatError: It is no TFLite model, or a damaged one.
+        ValueError: No target is called so.
     """
     graph = read_graph(model)
     return {target: _check(model, graph, target) for target in targets}

@@ -208,14 +208,14 @@ def _computed(tensor: Tensor) -> str:
     """The requirements of every tensor that is computed: 8-bit, one scale, static, three dimensions.
 
     The state of a recurrent layer, which it keeps from one step to the next, is part of the operator: an 8-bit LSTM's cell
-    has 16 bits by TensorFlow Lite's specification of quantisation, and the compiler maps Google's LSTM whole.
+    has 16 bits by TensorFlow Lite's specification of quantization, and the compiler maps Google's LSTM whole.
     """
     if tensor.variable:
         return (
             "" if tensor.dtype in (*_EIGHT_BITS, "int16") else f"a state in {tensor.dtype}; the Edge TPU wants integers"
         )
     if tensor.dtype not in _EIGHT_BITS or tensor.quantization is None:
-        return f"computed in {tensor.dtype}; the Edge TPU computes with quantised 8-bit integers"
+        return f"computed in {tensor.dtype}; the Edge TPU computes with quantized 8-bit integers"
     if not tensor.static:
         return "a shape that is not fixed"
     if prod(tensor.shape[:-3]) != 1:

@@ -46,11 +46,11 @@ class Compiled:
     """What the compiler made.
 
     Attributes:
-        file: written, for the Edge TPU.
+        file: Written, for the Edge TPU.
         size_bytes: Size of the compiled file in bytes.
-        log: the compiler's table.
-        forecast: what `check` says of the file that was compiled.
-        differences: where the log is not what was forecast, a line each.
+        log: The compiler's table.
+        forecast: What `check` says of the file that was compiled.
+        differences: Where the log is not what was forecast, a line each.
     """
 
     file: Path
@@ -77,13 +77,13 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
 
     Args:
         file: 8-bit, see `edge_convert.targets`.
-        out: the .tflite to write.
+        out: The .tflite to write.
 
     Raises:
-        CheckFailedError: the compiler made nothing of it.
+        CheckFailedError: The compiler made nothing of it.
         ModelFormatError: `file` is no .tflite, or not as it was sealed.
         OutputError: `out` cannot be written.
-        RuntimeMissingError: the compiler is not installed.
+        RuntimeMissingError: The compiler is not installed.
     """
     with naming(file):
         model = without_archive(file.read_bytes())

@@ -50,7 +50,7 @@ def check_runtime(graph: Graph, target: str) -> Verdict:
 
     Args:
         graph: Graph of the file, as `read_graph` returns it.
-        target: one of `releases()`, or of `families()`.
+        target: One of `releases()`, or of `families()`.
     """
     members = [releases()[member] for member in families().get(target, (target,))]
     missing = _missing(graph, members)

@@ -63,12 +63,12 @@ def _input(image: Tensor, description: Description | None) -> Iterator[str]:
     if said is not None and said.content not in ("", "image"):
         yield f"the metadata calls the input {said.content}, not an image"
     elif said is not None and said.color_space not in ("", "RGB"):
-        yield f"the metadata says that the input's colours are {said.color_space}, not RGB"
+        yield f"the metadata says that the input's colors are {said.color_space}, not RGB"
     normalization = said.normalization if said else None
     if image.dtype == "float32" and normalization is None:
-        yield f"the input is float32 and the metadata has no normalisation for its pixels; {_EXPORT}"
+        yield f"the input is float32 and the metadata has no normalization for its pixels; {_EXPORT}"
     elif normalization is not None and (len(normalization[0]) not in (1, 3) or len({*map(len, normalization)}) != 1):
-        yield "the metadata's normalisation needs one mean and one standard deviation, or three of each"
+        yield "the metadata's normalization needs one mean and one standard deviation, or three of each"
 
 
 def _names_labels(description: Description | None) -> bool:

@@ -14,7 +14,7 @@ class Placement:
 
     Attributes:
         operator: The operator whose place is told.
-        why: what keeps it on the CPU; empty for one that is mapped to the accelerator.
+        why: What keeps it on the CPU; empty for one that is mapped to the accelerator.
     """
 
     operator: Operator
@@ -31,9 +31,9 @@ class Verdict:
 
     Attributes:
         target: Name of the target.
-        ok: whether the file does there what it is for.
-        reasons: what stands in the way, and what to do, a line each; notes may stand here when it is ok, too.
-        placements: where every operator will run, for a target with an accelerator; None for the others.
+        ok: Whether the file does there what it is for.
+        reasons: What stands in the way, and what to do, a line each; notes may stand here when it is ok, too.
+        placements: Where every operator will run, for a target with an accelerator; None for the others.
     """
 
     target: str

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_convert.tflite.input_rewrite import Entry, RawPixelModel
-from edge_core.artifact.golden import FLOAT, QUANTISED
+from edge_core.artifact.golden import FLOAT, QUANTIZED
 from edge_core.errors import CheckFailedError, ModelFormatError
 from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
@@ -26,7 +26,7 @@ def gives_probabilities(taking: RawPixelModel, pictures: Iterable[Frame]) -> boo
     """Whether the scores of a model whose graph does not say so are 0..1 and add to 1, on every picture.
 
     Raises:
-        ModelFormatError: it does not run.
+        ModelFormatError: It does not run.
     """
     # Eight bits leave out what is below half a step of each label.
     found = _scores(taking.model, pictures)
@@ -37,16 +37,16 @@ def check_scores(original: bytes, taking: RawPixelModel, softmax: bool, pictures
     """Holds the changed model against the original one, which is given its own kind of input and read by hand.
 
     Args:
-        original: the flatbuffer as it was.
+        original: The flatbuffer as it was.
         taking: What the changed model takes as its input.
-        softmax: whether one was put behind.
-        pictures: raw pixels of the model's size.
+        softmax: Whether one was put behind.
+        pictures: Raw pixels of the model's size.
 
     Returns:
         The largest difference of a score.
 
     Raises:
-        CheckFailedError: it is larger than two runs of the same arithmetic may differ by.
+        CheckFailedError: It is larger than two runs of the same arithmetic may differ by.
     """
     before = _Original(original)
     largest = 0.0
@@ -56,7 +56,7 @@ def check_scores(original: bytes, taking: RawPixelModel, softmax: bool, pictures
             expected = np.exp(expected - expected.max())
             expected /= expected.sum()
         largest = max(largest, float(np.abs(scores - expected).max()))
-    tolerance = (QUANTISED if before.quantized else FLOAT).same_runtime
+    tolerance = (QUANTIZED if before.quantized else FLOAT).same_runtime
     if not largest <= tolerance * max(1.0, float(np.abs(expected).max())):
         raise CheckFailedError(
             f"the changed model does not say what the original does: scores differ by {largest:.3g}; nothing was written; "

@@ -33,7 +33,7 @@ class Quantization:
     """How integers stand for numbers: (integer - zero point) * scale.
 
     Attributes:
-        scales: one, or one per channel.
+        scales: One, or one per channel.
         zero_points: One zero point for each scale.
         axis: Index of the channel dimension, where there is more than one scale.
     """
@@ -56,11 +56,11 @@ class Tensor:
         name: Name that the converter gave the tensor.
         dtype: Name of the data type in lower case, such as `uint8`.
         shape: Length of each dimension in elements; empty for a scalar and for an unknown shape.
-        static: whether no side may change.
-        quantization: None if it is not quantised.
+        static: Whether no side may change.
+        quantization: None if it is not quantized.
         size_bytes: Size of a constant's data in bytes; 0 for a computed tensor.
         values: Elements of a short constant int32 tensor, flattened; None for every other tensor.
-        variable: whether it keeps its values from one run to the next: the state of a recurrent layer.
+        variable: Whether it keeps its values from one run to the next: the state of a recurrent layer.
     """
 
     index: int
@@ -85,11 +85,11 @@ class Operator:
     Attributes:
         index: Position in the order of execution.
         name: Name of the builtin operator (`CONV_2D`), or the custom operator's code.
-        custom: whether it is no builtin operator.
-        version: the lowest that has what this use of it needs.
-        inputs, outputs: indices of tensors; -1 for an optional input that is left out.
-        options: the scalars among its options, named as in the schema; an activation by its name.
-        layer: the Keras layer that it came from, by the names of its tensors; empty if they do not tell.
+        custom: Whether it is no builtin operator.
+        version: The lowest that has what this use of it needs.
+        inputs, outputs: Indices of tensors; -1 for an optional input that is left out.
+        options: The scalars among its options, named as in the schema; an activation by its name.
+        layer: The Keras layer that it came from, by the names of its tensors; empty if they do not tell.
     """
 
     index: int
@@ -107,13 +107,13 @@ class Graph:
     """What a .tflite computes; of several subgraphs, the first.
 
     Attributes:
-        description: who made it, in the maker's words.
-        subgraphs: how many there are.
+        description: Who made it, in the maker's words.
+        subgraphs: How many there are.
         tensors, operators: Tensors by index, and operators in the order of execution.
         inputs, outputs: Tensor indices of the model's inputs and outputs.
-        opcodes: every (operator, version) that a runtime must know to open the file, of all subgraphs.
-        custom_opcodes: the names among them that are no builtin operators.
-        metadata: named buffers, `TFLITE_METADATA` among them.
+        opcodes: Every (operator, version) that a runtime must know to open the file, of all subgraphs.
+        custom_opcodes: The names among them that are no builtin operators.
+        metadata: Named buffers, `TFLITE_METADATA` among them.
     """
 
     description: str
@@ -141,7 +141,7 @@ def naming(path: Path) -> Iterator[None]:
     """Around the reading of a .tflite: says which file it was that cannot be read, or is none.
 
     Raises:
-        ModelFormatError: instead of the OSError or the ModelFormatError that was raised within.
+        ModelFormatError: Instead of the OSError or the ModelFormatError that was raised within.
     """
     try:
         yield
@@ -155,7 +155,7 @@ def read_graph(model: bytes) -> Graph:
     """Reads a .tflite, complete or bare.
 
     Raises:
-        ModelFormatError: it is no TFLite model, or a damaged one.
+        ModelFormatError: It is no TFLite model, or a damaged one.
     """
     if not is_tflite(model):
         raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")

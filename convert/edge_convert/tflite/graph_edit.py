@@ -28,9 +28,9 @@ class NewOperator:
 
     Attributes:
         name: Name of the builtin operator.
-        result: tensor that it writes, of the generated schema; left out for the last step in front, which writes the
+        result: Tensor that it writes, of the generated schema; left out for the last step in front, which writes the
             input that was.
-        constants: its inputs after the first one.
+        constants: Its inputs after the first one.
         options: Options object of the generated schema; None for an operator that has none.
         version: Operator version that this use needs.
     """
@@ -59,14 +59,14 @@ class EditableGraph:
     """The main graph of a model, open for additions at its two ends.
 
     Attributes:
-        entry, result: the tensors of its one input and its one output, of the generated schema.
+        entry, result: The tensors of its one input and its one output, of the generated schema.
     """
 
     def __init__(self, model: bytes) -> None:
         """Parses a flatbuffer.
 
         Raises:
-            ModelFormatError: it has not one input and one output.
+            ModelFormatError: It has not one input and one output.
         """
         self._model: Any = schema.ModelT.InitFromPackedBuf(model)
         self._graph = self._model.subgraphs[0]
@@ -176,7 +176,7 @@ class EditableGraph:
 
 
 def tensor(shape: Sequence[int], kind: int, name: str = "", scale: float | None = None, zero_point: int = 0) -> Any:
-    """A tensor of the generated schema, quantised if it has a scale."""
+    """A tensor of the generated schema, quantized if it has a scale."""
     parameters = None if scale is None else quantization(scale, zero_point)
     return schema.TensorT(np.array(shape, np.int32), kind, name=name.encode() or None, quantization=parameters)
 

@@ -1,7 +1,7 @@
 """A classifier's graph, changed where need be so that it takes raw pixels and gives a probability per label.
 
 It takes uint8 as they are, or float32 0..255, in rows of R, G, B (or B, G, R) pixels. What a model wants instead - another
-range, a mean and a standard deviation per channel, grey, planes of channels - is put in front of it as operators, in the
+range, a mean and a standard deviation per channel, gray, planes of channels - is put in front of it as operators, in the
 flatbuffer itself; a softmax that is missing, a shape other than (1, labels) and scores in int8, which MediaPipe does not
 take, are mended behind it in the same way.
 """
@@ -22,10 +22,10 @@ from edge_core.preprocess import ColorOrder, Frame
 InputRange = tuple[float, float]
 """What a black and a white pixel are to a model."""
 
-GREY: Final = (0.299, 0.587, 0.114)
-"""Shares of R, G and B in grey by ITU-R BT.601, as OpenCV, Pillow and TensorFlow have them."""
+GRAY: Final = (0.299, 0.587, 0.114)
+"""Shares of R, G and B in gray by ITU-R BT.601, as OpenCV, Pillow and TensorFlow have them."""
 
-GREY_EIGHT_BIT: Final = (58, 114, 22)
+GRAY_EIGHT_BIT: Final = (58, 114, 22)
 """The same in 194ths: of the sums that fit 8 bits, one that comes within 0.0006 of each share, 0.15 of a level."""
 
 PROBABILITIES: Final = frozenset({"SOFTMAX", "LOGISTIC"})
@@ -47,11 +47,11 @@ class Levels:
     """What a pixel's level, 0..255, is to a model: ((low..high) - mean) / std.
 
     Attributes:
-        input_range: low and high; None if the quantisation of the model says so, or mean and std do.
-        mean, std: one for all channels, or one per channel in the model's order; empty for none.
+        input_range: Low and high; None if the quantization of the model says so, or mean and std do.
+        mean, std: One for all channels, or one per channel in the model's order; empty for none.
 
     Raises:
-        InputSpecError: mean and std are not one or three numbers each, or a std is not above 0.
+        InputSpecError: Mean and std are not one or three numbers each, or a std is not above 0.
     """
 
     input_range: InputRange | None = None
@@ -80,7 +80,7 @@ class Levels:
         low, high = self.range
         mean, std = np.array(self.mean or (0.0,)), np.array(self.std or (1.0,))
         if channels == 1 and max(len(mean), len(std)) > 1:
-            raise InputSpecError("the model takes grey pictures: give one mean and one standard deviation")
+            raise InputSpecError("the model takes gray pictures: give one mean and one standard deviation")
         gain, offset = (high - low) / 255 / std, (low - mean) / std
         return np.broadcast_to(gain, channels), np.broadcast_to(offset, channels)
 
@@ -91,10 +91,10 @@ class Entry:
 
     Attributes:
         width, height: Size of the input in pixels.
-        channels: 3, or 1 for grey.
-        planes: whether it takes planes of channels, shape (1, channels, height, width), not pixels.
-        grey: shares of the three channels in grey.
-        gain, offset: what a level is multiplied with, and what is added, per channel; as the model's numbers, so of an 8-bit
+        channels: 3, or 1 for gray.
+        planes: Whether it takes planes of channels, shape (1, channels, height, width), not pixels.
+        gray: Shares of the three channels in gray.
+        gain, offset: What a level is multiplied with, and what is added, per channel; as the model's numbers, so of an 8-bit
             model that takes raw pixels nothing is changed but the sign.
         dtype: Data type of the input tensor.
         scale, zero_point: Parameters of a quantized input that receives `gain * level + offset`; None where the
@@ -105,7 +105,7 @@ class Entry:
     height: int
     channels: int
     planes: bool
-    grey: tuple[float, ...]
+    gray: tuple[float, ...]
     gain: npt.NDArray[np.float64]
     offset: npt.NDArray[np.float64]
     dtype: np.dtype[Any]
@@ -116,7 +116,7 @@ class Entry:
         """What the model by itself is given for raw pixels, uint8 of shape (height, width, 3)."""
         levels = pixels.astype(np.float64)
         if self.channels == 1:
-            levels = (levels @ np.array(self.grey))[..., None]
+            levels = (levels @ np.array(self.gray))[..., None]
         levels = levels * self.gain + self.offset
         if self.scale is not None:
             levels = levels / self.scale + self.zero_point
@@ -133,13 +133,13 @@ class RawPixelModel:
     """A bare model that takes raw pixels.
 
     Attributes:
-        model: the flatbuffer; the very one that was given if nothing had to be changed.
-        compiled: the one for an Edge TPU, changed alike; None if there was none.
-        entry: how the model takes a picture without what was put in front.
-        outputs: how many scores it gives.
-        input_range: what a black and a white pixel are to it inside, before a mean is taken off.
-        last_operator: name of the operator that computes its scores, what was put behind left out.
-        notes: what was put in front and behind, in sentences; empty if nothing.
+        model: The flatbuffer; the very one that was given if nothing had to be changed.
+        compiled: The one for an Edge TPU, changed alike; None if there was none.
+        entry: How the model takes a picture without what was put in front.
+        outputs: How many scores it gives.
+        input_range: What a black and a white pixel are to it inside, before a mean is taken off.
+        last_operator: Name of the operator that computes its scores, what was put behind left out.
+        notes: What was put in front and behind, in sentences; empty if nothing.
     """
 
     model: bytes
@@ -177,16 +177,16 @@ def take_raw_pixels(
     """Makes a classifier take raw pixels, and give scores of shape (1, labels).
 
     Args:
-        model: a flatbuffer with one input of shape (1, height, width, channels) or (1, channels, height, width), of uint8,
+        model: A flatbuffer with one input of shape (1, height, width, channels) or (1, channels, height, width), of uint8,
             int8, int16 or float32 and of three channels or one, and one output with one side longer than 1.
-        levels: what pixels are to it; nothing need be given if its quantisation says so.
+        levels: What pixels are to it; nothing need be given if its quantization says so.
         color_order: Order of the channels that the model takes.
-        softmax: whether to put one behind.
-        compiled: what Google's compiler made of `model`, to be changed alike.
+        softmax: Whether to put one behind.
+        compiled: What Google's compiler made of `model`, to be changed alike.
 
     Raises:
-        ModelFormatError: it is none of these, needs a range, its quantisation says another one, or `compiled` is not of it.
-        InputSpecError: a mean per channel for a model that takes grey.
+        ModelFormatError: It is none of these, needs a range, its quantization says another one, or `compiled` is not of it.
+        InputSpecError: A mean per channel for a model that takes gray.
     """
     for content in (model, compiled):
         if content is not None and not is_tflite(content):
@@ -233,7 +233,7 @@ def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, 
     if len(shape) != 4 or shape[0] != 1 or not (planes or shape[3] in (1, 3)):
         raise ModelFormatError(
             f"not an image classifier: its input has the shape {shape}, not (1, height, width, 3): one picture at a time, of "
-            "colours or grey, as pixels or as planes"
+            "colors or gray, as pixels or as planes"
         )
     if given.shapeSignature is not None and len(given.shapeSignature) and min(given.shapeSignature[1:]) < 1:
         raise ModelFormatError("its input has no fixed size; convert it with one")
@@ -241,7 +241,7 @@ def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, 
         raise ModelFormatError("its input is neither uint8 nor int8 nor int16 nor float32")
     dtype = _TYPES[given.type]
     channels, height, width = shape[1:] if planes else (shape[3], *shape[1:3])
-    grey: tuple[float, ...] = GREY if color_order == "RGB" else GREY[::-1]
+    gray: tuple[float, ...] = GRAY if color_order == "RGB" else GRAY[::-1]
     scale, zero_point = (None, 0) if dtype.kind == "f" else _quantization(given)
     if scale is not None and dtype.itemsize == 1 and not levels.normalized:
         darkest = int(np.iinfo(dtype).min)
@@ -249,20 +249,20 @@ def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, 
         # A black pixel's level is a whole number, so either end may be off by one; another range is off by dozens.
         if levels.input_range is not None and max(abs(np.subtract(found, levels.input_range))) > 2 * scale:
             raise ModelFormatError(
-                f"its quantisation says that it takes {found[0]:.3g}..{found[1]:.3g}, not "
+                f"its quantization says that it takes {found[0]:.3g}..{found[1]:.3g}, not "
                 f"{levels.input_range[0]:g}..{levels.input_range[1]:g}; leave the input range out"
             )
-        shares = tuple(share / sum(GREY_EIGHT_BIT) for share in GREY_EIGHT_BIT)
-        grey = shares if color_order == "RGB" else shares[::-1]
+        shares = tuple(share / sum(GRAY_EIGHT_BIT) for share in GRAY_EIGHT_BIT)
+        gray = shares if color_order == "RGB" else shares[::-1]
         one = np.ones(channels)
-        return Entry(width, height, channels, planes, grey, one, darkest * one, dtype), found
+        return Entry(width, height, channels, planes, gray, one, darkest * one, dtype), found
     if levels.input_range is None and not levels.normalized:
         raise ModelFormatError(
             f"it takes {'floats' if scale is None else dtype}, and does not say of which range; give the range that it was "
             "trained on, such as -1..1, 0..1 or 0..255, or the mean and the standard deviation"
         )
     gain, offset = levels.gain_and_offset(channels)
-    return Entry(width, height, channels, planes, grey, gain, offset, dtype, scale, zero_point), levels.range
+    return Entry(width, height, channels, planes, gray, gain, offset, dtype, scale, zero_point), levels.range
 
 
 def _outputs(result: Any) -> int:
@@ -285,7 +285,7 @@ def _in_front(given: Any, entry: Entry) -> _Additions:
 
 
 def _integers_in_front(given: Any, entry: Entry) -> _Additions:
-    """For an 8-bit model that takes raw pixels but for their layout, their sign, or their colours."""
+    """For an 8-bit model that takes raw pixels but for their layout, their sign, or their colors."""
     scale, zero_point = _quantization(given)
     signed = given.type == schema.TensorType.INT8
     zeros = {
@@ -302,12 +302,12 @@ def _integers_in_front(given: Any, entry: Entry) -> _Additions:
     notes: list[str] = []
     if entry.channels == 1:
         steps.append(NewOperator("QUANTIZE", eight_bit(schema.TensorType.INT8, *shape)))
-        shares = np.array([[[[round(share * sum(GREY_EIGHT_BIT)) for share in entry.grey]]]], np.int8)
-        weight = 1 / sum(GREY_EIGHT_BIT)
+        shares = np.array([[[[round(share * sum(GRAY_EIGHT_BIT)) for share in entry.gray]]]], np.int8)
+        weight = 1 / sum(GRAY_EIGHT_BIT)
         kind, shape = schema.TensorType.INT8, (*size, 1)
         constants = (Constant(shares, weight), Constant(np.zeros(1, np.int32), scale * weight))
         steps.append(NewOperator("CONV_2D", eight_bit(kind, *shape), constants, _one_by_one(), version=3))
-        notes.append("a CONV_2D put in front makes grey of colours: the model takes one channel")
+        notes.append("a CONV_2D put in front makes gray of colors: the model takes one channel")
     if entry.planes:
         if signed and kind == schema.TensorType.UINT8:
             kind = schema.TensorType.INT8
@@ -325,16 +325,16 @@ _PLANES: Final = "TRANSPOSE put in front: the model takes planes of channels, an
 
 
 def _floats_in_front(given: Any, entry: Entry) -> _Additions:
-    """For a model of other numbers: they are computed as floats, and quantised if it wants integers."""
+    """For a model of other numbers: they are computed as floats, and quantized if it wants integers."""
     kind, size = schema.TensorType.FLOAT32, (entry.height, entry.width)
     steps: list[NewOperator] = []
     notes: list[str] = []
     if entry.channels == 1:
-        shares = (np.array(entry.grey) * entry.gain).astype(np.float32).reshape(1, 1, 1, 3)
+        shares = (np.array(entry.gray) * entry.gain).astype(np.float32).reshape(1, 1, 1, 3)
         constants = (Constant(shares), Constant(entry.offset.astype(np.float32)))
         steps.append(NewOperator("CONV_2D", tensor((1, *size, 1), kind), constants, _one_by_one()))
         notes.append(
-            f"a CONV_2D put in front makes grey of colours, and of 0..255 {_spans(entry)}: the model takes one channel"
+            f"a CONV_2D put in front makes gray of colors, and of 0..255 {_spans(entry)}: the model takes one channel"
         )
     else:
         names = []
@@ -417,7 +417,7 @@ def _check_twin(graph: EditableGraph, compiled: EditableGraph) -> None:
 
 
 def _kind(one: Any) -> str:
-    """Name, type, shape and quantisation of a tensor in words."""
+    """Name, type, shape and quantization of a tensor in words."""
     name = (one.name or b"").decode("utf-8", "replace")
     shape = "x".join(str(int(side)) for side in one.shape)
     words = f"{name!r}, {_TYPES.get(one.type, f'type {one.type}')} {shape}"

@@ -1,4 +1,4 @@
-"""What is in a .tflite, anybody's: inputs, outputs, quantisation, operators, metadata, card, seal."""
+"""What is in a .tflite, anybody's: inputs, outputs, quantization, operators, metadata, card, seal."""
 
 import hashlib
 import json
@@ -23,13 +23,13 @@ class FileInspection:
     """What was found in a file.
 
     Attributes:
-        file, size_bytes, sha256: which file it is.
-        graph: what it computes.
-        description: its TFLite Metadata; None if it has none.
-        files: zipped behind the model, by name: bytes.
+        file, size_bytes, sha256: Which file it is.
+        graph: What it computes.
+        description: Its TFLite Metadata; None if it has none.
+        files: Zipped behind the model, by name: bytes.
         card: Model card of a file that edge-convert wrote; None for any other file.
-        sealed: the digest in its seal; empty if it has none.
-        problems: parts that are there and cannot be read, a line each.
+        sealed: The digest in its seal; empty if it has none.
+        problems: Parts that are there and cannot be read, a line each.
     """
 
     file: Path
@@ -47,7 +47,7 @@ class FileInspection:
         return dict(Counter((one.name, one.version) for one in self.graph.operators).most_common())
 
     def constants(self) -> dict[tuple[str, str], int]:
-        """How many constant tensors there are of each type and granularity of quantisation."""
+        """How many constant tensors there are of each type and granularity of quantization."""
         return dict(Counter((one.dtype, _granularity(one)) for one in self.graph.tensors if one.constant).most_common())
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def inspect(path: Path) -> FileInspection:
     """Looks into a .tflite, complete or not, whoever made it.
 
     Raises:
-        ModelFormatError: no such file, or not a TFLite model, or a damaged one.
+        ModelFormatError: No such file, or not a TFLite model, or a damaged one.
     """
     with naming(path):
         data = path.read_bytes()

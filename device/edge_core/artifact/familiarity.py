@@ -56,8 +56,8 @@ class Layer:
     """A tensor of the model whose values are features.
 
     Attributes:
-        tensor: its index in the first subgraph.
-        width: number of its channels.
+        tensor: Its index in the first subgraph.
+        width: Number of its channels.
     """
 
     tensor: int
@@ -71,13 +71,13 @@ class TermShape:
     Attributes:
         kind: `residual`, the length of what the principal components do not explain; `mahalanobis`, the distance from
             the nearest class center; or `nearest`, 1 less the cosine to the nearest example of a label that was taught.
-        layer: which of the detector's layers.
-        root: whether of the square roots of the features, signs kept: it makes small ones count.
-        directions: number of the rows of `Term.matrix`.
-        centers: number of the rows of `Term.centers`.
-        scale: that the integers of the matrix are multiplied by.
-        median: of the validation photos.
-        spread: standard deviation over the validation photos.
+        layer: Which of the detector's layers.
+        root: Whether of the square roots of the features, signs kept: it makes small ones count.
+        directions: Number of the rows of `Term.matrix`.
+        centers: Number of the rows of `Term.centers`.
+        scale: That the integers of the matrix are multiplied by.
+        median: Median distance of the validation photos.
+        spread: Standard deviation over the validation photos.
     """
 
     kind: str
@@ -95,7 +95,7 @@ class Term:
     """A distance of features, brought to unit length, from those of the training photos.
 
     Attributes:
-        shape: what the JSON tells.
+        shape: What the JSON tells.
         matrix: int8, shape (directions, width): principal components, or the directions that make the spread a unit.
         centers: float32. Residual: the mean of the features, shape (1, width). Mahalanobis: a row per center in the
             directions of the matrix, shape (centers, directions).
@@ -151,12 +151,12 @@ class DetectorHeader:
     """The JSON of a detector.
 
     Attributes:
-        layers: whose features it looks at.
-        terms: distances that are added up.
-        anomalies: of validation photos, rising.
-        familiarities: p-values of those, falling.
-        tail: anomaly beyond the last of them by which the familiarity falls to 1/e.
-        photos: number of training photos and of validation photos.
+        layers: Names of the layers that the detector looks at.
+        terms: Distances that are added up.
+        anomalies: Anomalies of the validation photos, rising.
+        familiarities: P-values of those, falling.
+        tail: Anomaly beyond the last of them by which the familiarity falls to 1/e.
+        photos: Number of training photos and of validation photos.
     """
 
     layers: tuple[Layer, ...]
@@ -173,7 +173,7 @@ class Detector:
 
     Attributes:
         header: What the JSON tells.
-        terms: The distances.
+        terms: The distances that are added up.
         taught: Detectors of the labels that were taught afterwards, on the first of this one's layers: what is familiar
             to one of them is familiar.
     """
@@ -216,7 +216,7 @@ def parse_detector(data: bytes) -> Detector:
     """Reads what `Detector.to_bytes` wrote.
 
     Raises:
-        ModelFormatError: it is something else, damaged, or of a newer version.
+        ModelFormatError: It is something else, damaged, or of a newer version.
     """
     if not data.startswith(_FORMAT) or len(data) > 2 * MAX_BYTES:
         raise ModelFormatError(f"its {FAMILIARITY_FILE} is damaged, or of a newer edge-mobilenet; export it again")
@@ -233,7 +233,7 @@ def read_detector(path: Path) -> Detector | None:
     """The detector inside a .tflite; None in one that has none: of an older version, or of too few photos.
 
     Raises:
-        ModelFormatError: it is damaged.
+        ModelFormatError: It is damaged.
     """
     own, taught = read_detectors(path)
     found = [one for one in (own, *taught.values()) if one]
@@ -246,7 +246,7 @@ def read_detectors(path: Path) -> tuple[Detector | None, dict[int, Detector]]:
     """The detector that a .tflite was exported with, and those of labels that were taught, by the label's number.
 
     Raises:
-        ModelFormatError: one of them is damaged.
+        ModelFormatError: One of them is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -292,7 +292,7 @@ def _check(header: DetectorHeader) -> None:
     """Refuses what no detector has.
 
     Raises:
-        ValueError: with what is wrong.
+        ValueError: With what is wrong.
     """
     if not 1 <= len(header.layers) <= 8 or not 1 <= len(header.terms) <= 16:
         raise ValueError(f"{len(header.layers)} layers and {len(header.terms)} distances")

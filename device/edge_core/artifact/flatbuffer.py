@@ -32,7 +32,7 @@ class Flatbuffer:
         """Copies a model.
 
         Raises:
-            ModelFormatError: it is no TFLite flatbuffer.
+            ModelFormatError: It is no TFLite flatbuffer.
         """
         if not is_tflite(model):
             raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")

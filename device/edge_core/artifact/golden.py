@@ -37,10 +37,10 @@ class Tolerance:
     other_runtime: float
 
 
-QUANTISED: Final = Tolerance(10 / 255, 40 / 255)
+QUANTIZED: Final = Tolerance(10 / 255, 40 / 255)
 """Of arithmetic in integers. LiteRT with XNNPACK gave the same int8 scores on x86-64, Cortex-A72 and A76, and up to 9/255
 between them of a uint8 model of 2018. XNNPACK against the built-in kernels, 24 photos: MobileNetV2-160 int8 10/255, dynamic
-range 7/255, Google's quantised MobileNetV2-224 28/255 and 32/255."""
+range 7/255, Google's quantized MobileNetV2-224 28/255 and 32/255."""
 
 FLOAT: Final = Tolerance(1e-4, 1e-4)
 """Of arithmetic in floats; the largest difference seen was 1.3e-6, XNNPACK against the built-in kernels."""
@@ -51,10 +51,10 @@ class GoldenFrame:
     """A frame and what must become of it.
 
     Attributes:
-        jpeg: the picture file: only pixels, nothing of what a camera writes beside them.
+        jpeg: The picture file: only pixels, nothing of what a camera writes beside them.
         decoded_sha256: SHA-256 of the decoded picture, channels R, G, B, row by row.
         pixels_sha256: SHA-256 of the pixels that `preprocess` makes for the model.
-        scores: one per label, as float32 holds them.
+        scores: One per label, as float32 holds them.
     """
 
     jpeg: bytes
@@ -68,9 +68,9 @@ class GoldenVectors:
     """What a model gave where it was made.
 
     Attributes:
-        frames: one or more.
+        frames: One or more.
         tolerance: Largest permitted difference of a score on another machine.
-        made_with: runtime, OpenCV and machine that made them, by name.
+        made_with: Runtime, OpenCV and machine that made them, by name.
     """
 
     frames: tuple[GoldenFrame, ...]
@@ -106,7 +106,7 @@ def read_golden(path: Path) -> GoldenVectors:
     """Reads the golden vectors of a sealed .tflite.
 
     Raises:
-        ModelFormatError: no such file, without golden vectors, or with some that make no sense.
+        ModelFormatError: No such file, without golden vectors, or with some that make no sense.
     """
     with opened_archive(path, "no golden vectors, so it cannot be replayed") as archive:
         text = read_entry(archive, GOLDEN_FILE)

@@ -47,7 +47,7 @@ class LastLayer:
         features: Index, in the first subgraph, of the tensor that the layer takes in.
         scale: What one step of that tensor's integers is worth; 1 where the tensor holds floats.
         weights: Shape (labels, width).
-        bias: Shape (labels,).
+        bias: Constants that are added, shape (labels,).
         logits: Lowest and highest value that the layer's output can hold; None where it holds floats.
     """
 
@@ -62,7 +62,7 @@ def read_last_layer(model: bytes) -> LastLayer:
     """Reads the last layer of a .tflite, complete or bare.
 
     Raises:
-        ModelFormatError: the model does not end in a fully connected layer and a softmax, or is damaged.
+        ModelFormatError: The model does not end in a fully connected layer and a softmax, or is damaged.
     """
     return _Editor(model).read()
 
@@ -73,11 +73,11 @@ def with_last_layer(model: bytes, weights: Weights, bias: Weights, logits: tuple
     Args:
         model: A bare .tflite flatbuffer.
         weights: Shape (labels, width).
-        bias: Shape (labels,).
+        bias: Constants that are added, shape (labels,).
         logits: Lowest and highest logit to expect: the range of the layer's output where that is in 8 bits.
 
     Raises:
-        ModelFormatError: as for `read_last_layer`.
+        ModelFormatError: As for `read_last_layer`.
     """
     return _Editor(model).write(weights, bias, logits)
 
@@ -138,7 +138,7 @@ class _Editor:
         """Refuses what cannot be given another number of labels.
 
         Raises:
-            ModelFormatError: with the reason.
+            ModelFormatError: With the reason.
         """
         if len(layer.inputs) < 3 or layer.inputs[2] < 0:
             raise ModelFormatError("its last layer has no bias, so it cannot be taught")

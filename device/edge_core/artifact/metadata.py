@@ -35,7 +35,7 @@ def is_tflite(data: bytes) -> bool:
 def describe(name: str, description: str, version: str) -> bytes:
     """The metadata flatbuffer of an image classifier that takes raw RGB pixels and gives a score per label.
 
-    Normalisation is (pixel - 0) / 1: whatever the network wants beyond that is inside the file already.
+    Normalization is (pixel - 0) / 1: whatever the network wants beyond that is inside the file already.
     """
     builder = flatbuffers.Builder(512)
     builder.ForceDefaults(True)

@@ -19,7 +19,7 @@ def with_outputs(model: bytes, tensors: Sequence[int]) -> bytes:
         tensors: Indices in the first subgraph.
 
     Raises:
-        ModelFormatError: no TFLite flatbuffer, a damaged one, or one without such tensors.
+        ModelFormatError: No TFLite flatbuffer, a damaged one, or one without such tensors.
     """
     flatbuffer = Flatbuffer(model)
     try:

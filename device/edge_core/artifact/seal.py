@@ -46,7 +46,7 @@ class Signature:
     Attributes:
         public_key: Ed25519, 32 bytes; anybody's.
         value: The signature, 64 bytes.
-        message: what it should be of.
+        message: What it should be of.
     """
 
     public_key: bytes
@@ -71,8 +71,8 @@ def seal(artifact: bytes, golden: GoldenVectors, signer: Signer | None = None) -
     """A complete .tflite with golden vectors in its archive and a seal at its end.
 
     Args:
-        artifact: what `complete` returned.
-        golden: what its model has to give, see `edge_device.inference.verify.record`.
+        artifact: What `complete` returned.
+        golden: What its model has to give, see `edge_device.inference.verify.record`.
         signer: Private key that signs the file; without one the file is sealed but not signed.
     """
     file = io.BytesIO(artifact)
@@ -91,7 +91,7 @@ def read_seal(data: bytes) -> Seal | None:
     """The seal of a file's bytes; None if there is none.
 
     Raises:
-        SealError: the bytes are not those that were sealed, or the seal has a form that this version does not know.
+        SealError: The bytes are not those that were sealed, or the seal has a form that this version does not know.
     """
     start = data.rfind(_NAME, max(0, len(data) - _LONGEST))
     if start < 0:
@@ -117,8 +117,8 @@ def check_seal(path: Path) -> Seal | None:
     """The seal of a file, after every byte was held against it; None if the file never had one.
 
     Raises:
-        ModelFormatError: the file cannot be read.
-        SealError: it is not what was sealed.
+        ModelFormatError: The file cannot be read.
+        SealError: It is not what was sealed.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Labelled photo folders: found, hashed, decoded, split.
+"""Labeled photo folders: found, hashed, decoded, split.
 
 A folder of photos has one subfolder per class; the subfolder's name is the label. What a photo *is* is its content:
 the SHA-256 of its file decides the split, finds duplicates, and keeps training photos out of a test.
@@ -36,9 +36,9 @@ class Photo:
 
     Attributes:
         path: Path of the file.
-        label: name of its class.
+        label: Name of its class.
         sha256: SHA-256 of the file's content, hexadecimal.
-        group: what it has in common with photos that show the same, frames of one clip, say, so that no split may part
+        group: What it has in common with photos that show the same, frames of one clip, say, so that no split may part
             them; empty for a photo by itself.
     """
 
@@ -98,8 +98,8 @@ class Walk:
     """What lies below a folder.
 
     Attributes:
-        pictures: files whose content is a picture's, in natural order, whatever their name is.
-        dropped: every other file, folders that cannot be looked into, and links that lead nowhere; each folder of litter
+        pictures: Files whose content is a picture's, in natural order, whatever their name is.
+        dropped: Every other file, folders that cannot be looked into, and links that lead nowhere; each folder of litter
             counts once.
     """
 
@@ -178,8 +178,8 @@ class Listing:
 
     Attributes:
         files: (path, label) of each, classes in natural order.
-        dropped: what was passed over, and why.
-        notes: what else was decided, in whole sentences.
+        dropped: What was passed over, and why.
+        notes: What else was decided, in whole sentences.
         negatives: Pictures in a folder `NEGATIVES_FOLDER` among the classes.
     """
 
@@ -204,7 +204,7 @@ def find_photos(folder: Path) -> Listing:
     with the classes is looked into.
 
     Raises:
-        DatasetError: no such folder, or none of its subfolders holds a picture.
+        DatasetError: No such folder, or none of its subfolders holds a picture.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder" if not folder.exists() else f"{folder} is not a folder")
@@ -290,7 +290,7 @@ def split_folders(folder: Path) -> dict[Split, Path]:
     """The split folders that lie in `folder`, if `train/` is one of them and nothing but litter beside; else none.
 
     Raises:
-        DatasetError: two folders for the same split, `val/` and `valid/`, say.
+        DatasetError: Two folders for the same split, `val/` and `valid/`, say.
     """
     if not folder.is_dir():
         return {}
@@ -318,7 +318,7 @@ def labels_of(found: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
     """The labels of what `find_photos` found, in natural order.
 
     Raises:
-        DatasetError: fewer than two.
+        DatasetError: Fewer than two.
     """
     labels = tuple(sorted({label for _, label in found}, key=lambda label: (natural_key(label), label)))
     if len(labels) < 2:
@@ -360,7 +360,7 @@ def read_photos(
 
     Args:
         found: (path, label) pairs.
-        visit: called from several threads with the photo's position in `found` and its frame.
+        visit: Called from several threads with the photo's position in `found` and its frame.
         levels: Levels as `images.decode_picture` takes them.
         wanted: Function that gets the SHA-256 before decoding; photos it turns down appear nowhere in the result.
         track: Receives the progress of each step.
@@ -418,7 +418,7 @@ def split_photos(
     split without parting one: it is cut where it is ordered by name, so that frames far apart in time are held out.
 
     Raises:
-        DatasetError: a class with fewer than three photos.
+        DatasetError: A class with fewer than three photos.
     """
     counts = Counter(photo.label for photo in photos)
     for label, count in counts.items():
@@ -507,9 +507,9 @@ class Distinct:
     """Photos of which no two have the same content.
 
     Attributes:
-        photos: one of each content.
-        repeated: groups of files with the same content, of which one is among `photos`.
-        contradicted: groups of files with the same content in two classes, of which none is.
+        photos: One of each content.
+        repeated: Groups of files with the same content, of which one is among `photos`.
+        contradicted: Groups of files with the same content in two classes, of which none is.
     """
 
     photos: list[Photo]

@@ -27,7 +27,7 @@ def find_all_photos(data: Path) -> Listing:
     """What `find_photos` lists, of a folder or of all the split folders in it; of a CSV file, what `read_list` does.
 
     Raises:
-        DatasetError: there is no such folder or file, or nothing in it that can be used.
+        DatasetError: There is no such folder or file, or nothing in it that can be used.
     """
     if data.is_file():
         return read_list(data)
@@ -44,7 +44,7 @@ def read_list(path: Path) -> Listing:
     too, where the first row has no comma. Rows that cannot be used are dropped as `FILE:LINE`, photos by their own path.
 
     Raises:
-        DatasetError: it is no CSV file in UTF-8, or none of its rows can be used.
+        DatasetError: It is no CSV file in UTF-8, or none of its rows can be used.
     """
     files: dict[tuple[Path, str], int] = {}
     dropped: list[Unusable] = []

@@ -37,7 +37,7 @@ _REDUCED: Final = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 
-_GREY_EIGHTH: Final = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+_GRAY_EIGHTH: Final = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 _END: Final = b"\xff\xd9"
 _COMPLAINTS: Final = re.compile(rb"Corrupt JPEG data|Premature end of JPEG file")
 """What libjpeg writes to standard error of a JPEG that it decodes all the same."""
@@ -51,7 +51,7 @@ def read_picture(path: Path, covering: int | None = None, levels: Levels = None)
         covering, levels: The arguments of `decode_picture`.
 
     Raises:
-        PictureError: the file cannot be read or decoded, or holds only a part of its picture.
+        PictureError: The file cannot be read or decoded, or holds only a part of its picture.
     """
     try:
         data = path.read_bytes()
@@ -66,12 +66,12 @@ def read_picture(path: Path, covering: int | None = None, levels: Levels = None)
 def decode_picture(data: bytes, covering: int | None = None, levels: Levels = None) -> Frame:
     """Decodes the bytes of a picture file to a frame: uint8, shape (height, width, 3), B, G, R.
 
-    Turned upright by its EXIF orientation; grey, CMYK and 16-bit pictures become 8-bit colour, transparency is
+    Turned upright by its EXIF orientation; gray, CMYK and 16-bit pictures become 8-bit color, transparency is
     dropped, and of an animation the first picture counts.
 
     Args:
-        data: content of the file.
-        covering: a JPEG may be decoded at a half, a quarter or an eighth of its size as long as its shorter side stays
+        data: Content of the file.
+        covering: A JPEG may be decoded at a half, a quarter or an eighth of its size as long as its shorter side stays
             that many pixels or more. Its pixels differ from those of a full decode by a few levels, so this is for
             pictures that are distorted anyway, never for what is to be as the device sees it. 12 megapixels at an
             eighth: 15 ms against 64.
@@ -79,7 +79,7 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels = No
             255.
 
     Raises:
-        PictureError: the bytes are no picture that OpenCV decodes, or hold only a part of one.
+        PictureError: The bytes are no picture that OpenCV decodes, or hold only a part of one.
     """
     if not data:
         raise PictureError("the file is empty")
@@ -118,7 +118,7 @@ def deep_levels(data: bytes) -> tuple[float, float] | None:
     """Lowest and highest level, but for `OUTLIERS`, of a picture with more than 8 bits a level; None for other pictures.
 
     Raises:
-        PictureError: see `decode_picture`.
+        PictureError: See `decode_picture`.
     """
     header = read_header(data)
     if header is None or not header.deep:
@@ -164,11 +164,11 @@ def _whole_jpeg(data: bytes) -> bytes:
     have, the bytes are decoded once more with others behind them: rows that come out the same were there.
 
     Raises:
-        PictureError: more is missing.
+        PictureError: More is missing.
     """
     data = data.removesuffix(b"\xff")
     whole = _last_scan(data)  # first, as the decoder prints what it thinks of a header without a scan
-    ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GREY_EIGHTH) if whole else None
+    ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GRAY_EIGHTH) if whole else None
     if ended is None:
         raise PictureError("the file is truncated")
     flat = (
@@ -176,7 +176,7 @@ def _whole_jpeg(data: bytes) -> bytes:
     )
     most = max(1, MISSING_SHARE * len(ended))
     if len(ended) - flat > most:
-        other = cv2.imdecode(np.frombuffer(data + b"\x5a\xc3" * 64 + _END, np.uint8), _GREY_EIGHTH)
+        other = cv2.imdecode(np.frombuffer(data + b"\x5a\xc3" * 64 + _END, np.uint8), _GRAY_EIGHTH)
         missing = other is None or (ended != other).any(axis=1)
         if np.any(missing) and len(ended) - int(np.argmax(missing)) > most:
             raise PictureError("the file is truncated")
@@ -210,7 +210,7 @@ def _shrink(header: ImageHeader, covering: int | None) -> int:
     The largest that leaves the shorter side `covering` pixels or more, and no less than memory asks for.
 
     Raises:
-        PictureError: too many pixels even then, or the header does not say how many.
+        PictureError: Too many pixels even then, or the header does not say how many.
     """
     shorter, pixels = min(header.width, header.height), header.width * header.height
     if not pixels:
@@ -230,7 +230,7 @@ def _decode_by_pillow(data: bytes, header: ImageHeader) -> Frame:
     """What OpenCV has no decoder for, by Pillow's plug-ins, which turn a HEIC by its own turns.
 
     Raises:
-        PictureError: the plug-in is not installed, or cannot decode it.
+        PictureError: The plug-in is not installed, or cannot decode it.
     """
     plugin, package = {"HEIC": ("pillow_heif", "pillow-heif"), "JPEG XL": ("pillow_jxl", "pillow-jxl-plugin")}[
         header.kind

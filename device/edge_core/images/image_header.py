@@ -29,9 +29,9 @@ class ImageHeader:
     """What the first bytes of a picture say.
 
     Attributes:
-        kind: name of the format.
+        kind: Name of the format.
         width, height: Size in pixels before the picture is turned; 0 where the bytes do not say.
-        deep: whether its levels have more than 8 bits.
+        deep: Whether its levels have more than 8 bits.
         turns: AVIF's and HEIF's `irot` and `imir`, in their order: quarter turns to the left as 1 to 3, or -1 for a
             picture mirrored left to right, -2 for one mirrored top to bottom.
     """

@@ -23,7 +23,7 @@ MAX_DISTANCE: Final = 20
 """Differing bits of candidates. Copies cropped by 5 % differ by up to that many in all but a few of a hundred."""
 
 FLAT_LEVELS: Final = 4.0
-"""Standard deviation of the grey levels below which a picture has no shape that could be compared: fog, a covered lens."""
+"""Standard deviation of the gray levels below which a picture has no shape that could be compared: fog, a covered lens."""
 
 CANDIDATES: Final = 8
 """Pairs that are looked at for each photo, the likeliest: a group of more photos is held together by chains of pairs."""
@@ -38,7 +38,7 @@ _DOUBLE: Final = InputSpec(2 * SIDE, 2 * SIDE, "stretch")
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SATURATED: Final = 245.0  # levels from which on a brighter picture shows no difference
-_GREY_LEVELS: Final = 6.0
+_GRAY_LEVELS: Final = 6.0
 _STEPS: Final = 2
 _FARTHEST: Final = np.array([3, 3, 0.15, 0.15], np.float32)
 _DAMPING: Final = np.diag(np.array([1, 1, 100, 100, 1e-3, 1e-3], np.float32))
@@ -78,7 +78,7 @@ def shows_one_of(new: Sketch, seen: Sketch) -> bool:
 
 
 def hash_signs(sketches: Sketch) -> Floats:
-    """Difference hashes: whether a picture gets brighter, to the right and downwards, between 9 x 9 means of grey.
+    """Difference hashes: whether a picture gets brighter, to the right and downwards, between 9 x 9 means of gray.
 
     Args:
         sketches: uint8, shape (photos, SIDE, SIDE, 3).
@@ -87,7 +87,7 @@ def hash_signs(sketches: Sketch) -> Floats:
         -1 or 1, shape (photos, HASH_BITS): the dot product of two is HASH_BITS less twice the bits that differ. All 0 for
         a picture without shapes.
     """
-    means = grey_means(sketches, 9)
+    means = gray_means(sketches, 9)
     across = means[:, :8, 1:] > means[:, :8, :8]
     down = means[:, 1:, :8] > means[:, :8, :8]
     signs = np.stack([across, down], axis=1).reshape(len(sketches), HASH_BITS) * np.float32(2) - 1
@@ -97,8 +97,8 @@ def hash_signs(sketches: Sketch) -> Floats:
 def difference(one: Sketch, other: Sketch) -> Floats:
     """How much the part of two pictures that differs most does differ; of copies at most 1.
 
-    `other` is fitted to `one` by least squares, linearised twice (Lucas and Kanade 1981): shift and scale along each axis,
-    gain and offset of the levels. Saturated levels take no part in it. A picture that is grey is compared in grey.
+    `other` is fitted to `one` by least squares, linearized twice (Lucas and Kanade 1981): shift and scale along each axis,
+    gain and offset of the levels. Saturated levels take no part in it. A picture that is gray is compared in gray.
 
     Args:
         one, other: uint8, shape (pairs, SIDE, SIDE, 3).
@@ -129,19 +129,19 @@ def worst_part(target: Floats, moving: Floats, steps: int) -> Floats:
     return np.where((gain[:, 0] > 0.4) & (gain[:, 0] < 2.5), worst, np.inf).astype(np.float32)
 
 
-def grey_means(sketches: Sketch, side: int) -> Floats:
-    """Means of grey, shape (photos, side, side)."""
+def gray_means(sketches: Sketch, side: int) -> Floats:
+    """Means of gray, shape (photos, side, side)."""
     step = SIDE // side
-    grey = sketches.reshape(-1, SIDE, SIDE, 3) @ _LUMA
-    return np.asarray(grey.reshape(len(sketches), side, step, side, step).mean(axis=(2, 4)), np.float32)
+    gray = sketches.reshape(-1, SIDE, SIDE, 3) @ _LUMA
+    return np.asarray(gray.reshape(len(sketches), side, step, side, step).mean(axis=(2, 4)), np.float32)
 
 
 def _comparable(one: Sketch, other: Sketch) -> tuple[Floats, Floats]:
-    """Both as floats, blurred a little; both in grey where either is."""
+    """Both as floats, blurred a little; both in gray where either is."""
     pictures = [one.astype(np.float32), other.astype(np.float32)]
-    grey = np.min([np.ptp(picture, axis=3).mean(axis=(1, 2)) for picture in pictures], axis=0) < _GREY_LEVELS
+    gray = np.min([np.ptp(picture, axis=3).mean(axis=(1, 2)) for picture in pictures], axis=0) < _GRAY_LEVELS
     for picture in pictures:
-        picture[grey] = (picture[grey] @ _LUMA)[..., None]
+        picture[gray] = (picture[gray] @ _LUMA)[..., None]
     first, second = (np.stack([cv2.GaussianBlur(each, (0, 0), 1) for each in picture]) for picture in pictures)
     return first.astype(np.float32), second.astype(np.float32)
 

@@ -124,7 +124,7 @@ def _forget_device(name: str) -> None:
     """Clears what the broker of a stopped service holds of it, if it has a broker.
 
     Raises:
-        CheckFailedError: the broker does not answer, or the unit names what there is no more.
+        CheckFailedError: The broker does not answer, or the unit names what there is no more.
     """
     os.environ |= secrets_of(name)
     try:

@@ -48,7 +48,7 @@ def expanded(words: Sequence[str]) -> list[str]:
     A file has options as a shell would read them, over any number of lines; `#` begins a comment.
 
     Raises:
-        typer.BadParameter: a file cannot be read, or has a quotation without an end.
+        typer.BadParameter: A file cannot be read, or has a quotation without an end.
     """
     found: list[str] = []
     for word in words:
@@ -70,12 +70,12 @@ def refuse_repeated(command: Any, name: str, words: Sequence[str]) -> None:
     """Checks that no option that takes a single value has several.
 
     Args:
-        command: the Click command that will parse `words`.
-        name: of the command, for its context.
-        words: its arguments.
+        command: The Click command that will parse `words`.
+        name: Name of the command, for its context.
+        words: Arguments of the command.
 
     Raises:
-        typer.BadParameter: an option is given more than once.
+        typer.BadParameter: An option is given more than once.
     """
     context = command.context_class(command, info_name=name, resilient_parsing=True)
     context.allow_interspersed_args = command.allow_interspersed_args

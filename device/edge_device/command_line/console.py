@@ -143,7 +143,7 @@ def extra_needed(extra: str, *modules: str) -> Iterator[None]:
     """Around the import of a part whose dependencies are an extra: tells how to install it if they are missing.
 
     Raises:
-        RuntimeMissingError: one of `modules` is not there; any other failed import passes through.
+        RuntimeMissingError: One of `modules` is not there; any other failed import passes through.
     """
     try:
         yield

@@ -34,7 +34,7 @@ def run_command(
         in_child: Whether the command works in a process of its own, see `edge_device.system.supervisor`.
 
     Raises:
-        SystemExit: always, with the exit status.
+        SystemExit: Always, with the exit status.
     """
     signal.signal(signal.SIGINT, _interrupted)
     if doctor is not None and sys.argv[1:2] == ["doctor"]:

@@ -25,9 +25,9 @@ class Column:
     """A column of a `print_table`.
 
     Attributes:
-        title: heading, of several lines where it has line breaks.
-        number: whether the cells are figures: aligned right, and never folded or cut.
-        keep: importance; where the terminal is too narrow, the columns with the lowest value are left out first, and
+        title: Heading, of several lines where it has line breaks.
+        number: Whether the cells are figures: aligned right, and never folded or cut.
+        keep: Importance; where the terminal is too narrow, the columns with the lowest value are left out first, and
             names fold before any column goes. None for a column that is never left out.
     """
 
@@ -47,10 +47,10 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
     Columns that do not fit are left out whole, and named below the table.
 
     Args:
-        console: to print to.
-        columns: of the table.
-        rows: cells in rich's markup, as many in each row as there are columns.
-        advice: where the columns that are left out can be seen, appended to the line that names them.
+        console: Console that the table is printed to.
+        columns: Columns of the table.
+        rows: Cells in rich's markup, as many in each row as there are columns.
+        advice: Where the columns that are left out can be seen, appended to the line that names them.
     """
     gap = 1 if console.width < 92 else 2
     widths = fitting(columns, rows, console.width, gap)

@@ -43,10 +43,10 @@ def present(
     """Examines and prints what was found, showing what is looked at while it takes long; returns the exit status.
 
     Args:
-        look: examines; is given what wants the name of each examination before it begins.
-        names: of all examinations that there may be, in order.
-        as_json: whether JSON is printed.
-        next_command: what to do next if there is no problem.
+        look: Examines; is given what wants the name of each examination before it begins.
+        names: Names of all examinations that there may be, in order.
+        as_json: Whether JSON is printed.
+        next_command: What to do next if there is no problem.
     """
     end_on_signals()
     began, width = time.monotonic(), shutil.get_terminal_size().columns

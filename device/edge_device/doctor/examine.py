@@ -36,9 +36,9 @@ def examine(
     """Looks at everything; takes seconds on a PC and up to a minute on a small board.
 
     Args:
-        host: the system; this one by default.
-        model: a file that is run with every interpreter, too.
-        tell: gets the name of what is looked at next.
+        host: The system; this one by default.
+        model: A file that is run with every interpreter, too.
+        tell: Gets the name of what is looked at next.
     """
     examinations = dict(EXAMINATIONS)
     if model is not None:

@@ -14,11 +14,11 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        id: of what was looked at; stays the same from version to version.
-        level: how it is.
-        text: a sentence for a person.
-        fix: what mends it, a command where there is one; empty if nothing needs to be.
-        details: for programs; depends on `id`.
+        id: Identifier of what was looked at; it stays the same from version to version.
+        level: How it is.
+        text: A sentence for a person.
+        fix: What mends it, a command where there is one; empty if nothing needs to be.
+        details: Values for programs; which there are depends on `id`.
     """
 
     id: str

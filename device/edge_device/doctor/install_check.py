@@ -40,10 +40,10 @@ class Check:
     """One check and what it found.
 
     Attributes:
-        name: what was checked; stays the same from version to version.
-        passed: whether it is as it must be.
-        text: what was found, for a person; of several lines.
-        seconds: that it took.
+        name: What was checked; stays the same from version to version.
+        passed: Whether it is as it must be.
+        text: What was found, for a person; of several lines.
+        seconds: That it took.
     """
 
     name: str
@@ -57,8 +57,8 @@ class InstallReport:
     """All checks, and of what.
 
     Attributes:
-        about: machine, Python and version of the product.
-        checks: in the order in which they were made.
+        about: Machine, Python and version of the product.
+        checks: All checks in the order in which they were made.
     """
 
     about: dict[str, str]
@@ -82,7 +82,7 @@ class InstallReport:
         """Reads what `to_json` made.
 
         Raises:
-            KeyError, TypeError: it is something else.
+            KeyError, TypeError: It is something else.
         """
         return cls(fields["about"], tuple(Check(**check) for check in fields["checks"]))
 
@@ -93,9 +93,9 @@ def check_installation(
     """Makes all checks; one that fails keeps none of the others from being made.
 
     Args:
-        models: complete .tflite files; each is verified, and the first looks through the camera.
-        source: the camera, as `--source` of `edge-run live`; none is looked through if None.
-        tell: gets the name of what is checked next.
+        models: Complete .tflite files; each is verified, and the first looks through the camera.
+        source: The camera, as `--source` of `edge-run live`; none is looked through if None.
+        tell: Gets the name of what is checked next.
     """
     checks: dict[str, Callable[[], tuple[bool, str]]] = {"doctor": _doctor, "preprocess": _preprocess}
     checks |= {f"verify {model.name}": lambda model=model: _verify(model) for model in models}  # type: ignore[misc]

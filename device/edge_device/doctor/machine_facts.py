@@ -15,9 +15,9 @@ class Host:
     """A system.
 
     Attributes:
-        root: of its files; another one in tests.
-        probe: runs what may crash.
-        commands: folders in which its commands are; those of PATH if empty.
+        root: Root folder of the system's files; tests give another one.
+        probe: Runs what may crash.
+        commands: Folders in which its commands are; those of PATH if empty.
     """
 
     root: Path = ROOT

@@ -30,9 +30,9 @@ class Probed:
     """How a probe ended.
 
     Attributes:
-        value: what it found; None if it found nothing, because of `error`.
-        error: why, in one line; empty if all is well.
-        kind: name of the exception that ended it, "ImportError", say; of the signal, "SIGILL", say; or "timeout".
+        value: What it found; None if it found nothing, because of `error`.
+        error: Why, in one line; empty if all is well.
+        kind: Name of the exception that ended it, "ImportError", say; of the signal, "SIGILL", say; or "timeout".
     """
 
     value: dict[str, Any] | None
@@ -49,11 +49,11 @@ class Prober:
     """Starts probes.
 
     Attributes:
-        python: the interpreter that runs them.
-        timeout_s: after which one is given up.
-        environment: added to this process's.
-        module: whose `main` runs a probe by its name.
-        folders: that modules are looked for in, after all others.
+        python: The interpreter that runs them.
+        timeout_s: Seconds after which a probe is given up.
+        environment: Added to this process's.
+        module: Module whose `main` runs a probe by its name.
+        folders: That modules are looked for in, after all others.
     """
 
     python: str = sys.executable

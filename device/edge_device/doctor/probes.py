@@ -12,7 +12,7 @@ from typing import Any
 from edge_device.system import v4l2_device as v4l2
 
 TINY = Path(__file__).with_name("tiny.tflite")
-"""Names the colour of a 32x32 picture: red, green, blue, dark; made by tests/models/make_tiny_models.py."""
+"""Names the color of a 32x32 picture: red, green, blue, dark; made by tests/models/make_tiny_models.py."""
 
 
 def imports(module: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def runtime(distribution: str, module: str) -> dict[str, Any]:
         interpreter.invoke()
         answers.append(int(interpreter.get_tensor(wanted)[0].argmax()))
     if answers != [0, 1, 2]:
-        raise ArithmeticError(f"it names the colours wrongly: {answers} instead of [0, 1, 2]")
+        raise ArithmeticError(f"it names the colors wrongly: {answers} instead of [0, 1, 2]")
     return {"version": metadata.version(distribution)}
 
 

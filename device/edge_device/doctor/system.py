@@ -156,19 +156,19 @@ def memory(host: Host) -> Iterator[Finding]:
 def clock(host: Host) -> Iterator[Finding]:
     now = datetime.fromtimestamp(time.time(), UTC)
     answer = host.output("timedatectl", "show", "--property=NTPSynchronized", "--value")
-    synchronised = {"yes": True, "no": False}.get(answer or "")
-    if synchronised is None and host.path("/run/systemd/timesync/synchronized").exists():
-        synchronised = True
-    details = {"time": now.isoformat(timespec="seconds"), "synchronised": synchronised}
+    synchronized = {"yes": True, "no": False}.get(answer or "")
+    if synchronized is None and host.path("/run/systemd/timesync/synchronized").exists():
+        synchronized = True
+    details = {"time": now.isoformat(timespec="seconds"), "synchronised": synchronized}
     what = f"the clock says {now:%Y-%m-%d %H:%M} UTC"
     fix = "sudo timedatectl set-ntp true"
     if now < MADE:
         text = f"{what}: certificates are refused, events have wrong times"
         yield Finding("clock", "problem", text, f"{fix}, or: sudo date -s '2026-01-31 12:00'", details)
-    elif synchronised is False:
-        yield Finding("clock", "warning", f"{what}, and is not synchronised with a time server", fix, details)
+    elif synchronized is False:
+        yield Finding("clock", "warning", f"{what}, and is not synchronized with a time server", fix, details)
     else:
-        yield Finding("clock", "ok", what + (", synchronised" if synchronised else ""), details=details)
+        yield Finding("clock", "ok", what + (", synchronized" if synchronized else ""), details=details)
 
 
 def journal(host: Host) -> Iterator[Finding]:

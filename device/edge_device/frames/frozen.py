@@ -16,8 +16,8 @@ class FrozenPicture:
     """Compares a frame a second with the one before, byte by byte.
 
     Attributes:
-        frozen: whether all frames for `FROZEN_S` were the same.
-        since_s: when the picture that is shown now was seen first.
+        frozen: Whether all frames for `FROZEN_S` were the same.
+        since_s: When the picture that is shown now was seen first.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class FrozenPicture:
 
         Args:
             frame: uint8, shape (height, width, 3).
-            now_s: when it was there, in seconds, by a clock that does not jump.
+            now_s: When it was there, in seconds, by a clock that does not jump.
 
         Returns:
             Whether `frozen` has changed by it.

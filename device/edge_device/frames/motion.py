@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edge_core.preprocess import Frame
 
 CELLS: Final = 32
-"""A zone is looked at as CELLS x CELLS means of grey: noise of single pixels averages out."""
+"""A zone is looked at as CELLS x CELLS means of gray: noise of single pixels averages out."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class MotionRule:
     """What counts as motion.
 
     Attributes:
-        level: by how many grey levels the mean of a cell must differ.
-        share: of the cells that must, 0..1.
-        hold_s: how long frames are classified after the last motion, so that smoothing comes to its end.
-        memory_s: how fast the picture that frames are compared with follows a slow change, the sun's, say.
-        refresh_s: how long a picture that stands still goes unclassified: what creeps into it slower than `memory_s` is
+        level: Gray levels by which the mean of a cell must differ.
+        share: Share of the cells that must differ, 0..1.
+        hold_s: How long frames are classified after the last motion, so that smoothing comes to its end.
+        memory_s: How fast the picture that frames are compared with follows a slow change, the sun's, say.
+        refresh_s: How long a picture that stands still goes unclassified: what creeps into it slower than `memory_s` is
             found then, and who watches the live page sees that it lives. A thirtieth of a camera's frames.
     """
 
@@ -47,8 +47,8 @@ class Motion:
         """Whether to classify a frame.
 
         Args:
-            zones: what `preprocess` made of each, uint8, shape (height, width, 3); always as many, of the same shape.
-            now_s: by a clock that does not jump.
+            zones: What `preprocess` made of each, uint8, shape (height, width, 3); always as many, of the same shape.
+            now_s: Seconds of a clock that does not jump.
         """
         rule = self._rule
         cells = [_cells(pixels) for pixels in zones]
@@ -72,5 +72,5 @@ class Motion:
 
 
 def _cells(pixels: Frame) -> npt.NDArray[np.float32]:
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (CELLS, CELLS), interpolation=cv2.INTER_AREA).astype(np.float32)
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(gray, (CELLS, CELLS), interpolation=cv2.INTER_AREA).astype(np.float32)

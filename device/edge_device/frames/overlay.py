@@ -10,11 +10,11 @@ from edge_core.preprocess import Frame
 from edge_device.frames.regions import WHOLE, Region
 from edge_device.results import UNKNOWN, Event, FrameResult
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-WHITE: Final[Colour] = (255, 255, 255)
-GREEN: Final[Colour] = (120, 230, 120)
-YELLOW: Final[Colour] = (90, 220, 250)
+WHITE: Final[Color] = (255, 255, 255)
+GREEN: Final[Color] = (120, 230, 120)
+YELLOW: Final[Color] = (90, 220, 250)
 
 SMALLEST: Final = 0.35
 """Scale of OpenCV's font under which letters run into each other: 8 pixels high."""
@@ -33,9 +33,9 @@ def annotated(
 
     Args:
         image: uint8, shape (height, width, 3), B, G, R; not changed.
-        results: of the frame, one for each zone.
-        events: the latest last; they are written at the bottom.
-        regions: where the zones are, by name.
+        results: Results of the frame, one for each zone.
+        events: The latest last; they are written at the bottom.
+        regions: Where the zones are, by name.
     """
     drawn = image.copy()
     height, width = image.shape[:2]
@@ -54,7 +54,7 @@ def annotated(
     return drawn
 
 
-def _lines(result: FrameResult) -> list[tuple[str, Colour]]:
+def _lines(result: FrameResult) -> list[tuple[str, Color]]:
     name = " ".join(part for part in (result.zone, f"#{result.subject.track}" if result.subject else "") if part)
     zone = f"{name}: " if name else ""
     if result.decision is None and result.known is False:
@@ -67,7 +67,7 @@ def _lines(result: FrameResult) -> list[tuple[str, Colour]]:
 
 def _write(
     image: Frame,
-    lines: Sequence[tuple[str, Colour]],
+    lines: Sequence[tuple[str, Color]],
     left: int,
     top: int,
     wide: int,
@@ -86,14 +86,14 @@ def _write(
     high = step * len(shown) + margin
     left = max(0, min(left, image.shape[1] - wide))
     top = max(0, min(top - high if upwards else top, image.shape[0] - high))
-    texts = [(_cut(text, scale, wide - 2 * margin), colour) for text, colour in shown]
+    texts = [(_cut(text, scale, wide - 2 * margin), color) for text, color in shown]
     ground_width = min(wide, max(_width(text, scale) for text, _ in texts) + 2 * margin)
     ground = image[top : top + high, left : left + ground_width]
     np.right_shift(ground, 2, out=ground)
-    for number, (text, colour) in enumerate(texts):
+    for number, (text, color) in enumerate(texts):
         base = top + step * (number + 1) - step // 5
         thickness = max(1, round(1.6 * scale))
-        cv2.putText(image, text, (left + margin, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+        cv2.putText(image, text, (left + margin, base), cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA)
 
 
 def _width(text: str, scale: float) -> int:

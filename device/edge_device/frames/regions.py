@@ -23,8 +23,8 @@ class Orientation:
     """How a camera is mounted.
 
     Attributes:
-        rotate: clockwise, in degrees, to turn its frames upright.
-        mirror: left and right are exchanged afterwards.
+        rotate: Clockwise, in degrees, to turn its frames upright.
+        mirror: Left and right are exchanged afterwards.
 
     Raises:
         SettingsError: `rotate` is another angle.
@@ -42,7 +42,7 @@ class Orientation:
 
         Args:
             frame: uint8, shape (height, width, 3); not changed.
-            out: memory to write into; no part of `frame`.
+            out: Memory to write into; no part of `frame`.
         """
         if self.rotate:
             frame = out = cv2.rotate(frame, _ROTATIONS[self.rotate], out)  # type: ignore[assignment]
@@ -56,11 +56,11 @@ class Region:
     """A part of a frame, in parts of its width and height after it was turned upright; 0, 0 is the upper left corner.
 
     Attributes:
-        x, y: of the upper left corner.
-        width, height: more than 0.
+        x, y: Position of the upper left corner.
+        width, height: More than 0.
 
     Raises:
-        SettingsError: it is empty, or reaches out of the frame.
+        SettingsError: It is empty, or reaches out of the frame.
     """
 
     x: float = 0.0
@@ -90,7 +90,7 @@ class Zone:
     """A region with a name.
 
     Raises:
-        SettingsError: the name has other characters than a topic, a metric and a file name can all have.
+        SettingsError: The name has other characters than a topic, a metric and a file name can all have.
     """
 
     name: str
@@ -105,7 +105,7 @@ def parse_region(text: str) -> Region:
     """A region from `0.1,0.2,0.5,0.5`: x, y, width, height.
 
     Raises:
-        SettingsError: it is something else, or not inside the frame.
+        SettingsError: It is something else, or not inside the frame.
     """
     try:
         x, y, width, height = (float(part) for part in text.split(","))
@@ -120,7 +120,7 @@ def parse_zone(text: str) -> Zone:
     """A zone from `door=0,0,0.5,1`.
 
     Raises:
-        SettingsError: it is something else.
+        SettingsError: It is something else.
     """
     name, separator, region = text.partition("=")
     if not separator:
@@ -132,7 +132,7 @@ def parse_zones(texts: Iterable[str]) -> tuple[Zone, ...]:
     """The zones that were asked for.
 
     Raises:
-        SettingsError: one of them makes no sense, or two have one name.
+        SettingsError: One of them makes no sense, or two have one name.
     """
     zones = tuple(parse_zone(text) for text in texts)
     names = [zone.name for zone in zones]
@@ -146,7 +146,7 @@ def cut(frame: Frame, region: Region) -> Frame:
 
     Args:
         frame: uint8, shape (height, width, 3), turned upright.
-        region: what of it.
+        region: Part of the frame to cut out.
     """
     top, bottom = _pixels(region.y, region.height, frame.shape[0])
     left, right = _pixels(region.x, region.width, frame.shape[1])
@@ -157,8 +157,8 @@ def covering(spec: InputSpec, regions: Sequence[Region] = (WHOLE,)) -> int:
     """The shorter side in pixels that a frame must keep at least so that each region still covers the model's input.
 
     Args:
-        spec: of the model.
-        regions: what is cut out of a frame. Which way up the frame is makes no difference: the longer side has at least
+        spec: Input of the model.
+        regions: What is cut out of a frame. Which way up the frame is makes no difference: the longer side has at least
             as many pixels as the shorter.
     """
     return max(

@@ -33,12 +33,12 @@ class Look:
     """All that a frame gives.
 
     Attributes:
-        predictions: best labels, best first. What the frame is, if it is known; else what it is most like.
-        familiarity: p-value, 0..1, that the frame is of the kind that the model was trained on: of such frames, one in
+        predictions: Best labels, best first. What the frame is, if it is known; else what it is most like.
+        familiarity: P-value, 0..1, that the frame is of the kind that the model was trained on: of such frames, one in
             twenty has less than 0.05. None of a model without a detector.
-        known: whether the familiarity is as much as was asked for; None of a model without a detector.
-        features: of the layers that the detector looks at, float64, shape (width,) each.
-        timing: what it took.
+        known: Whether the familiarity is as much as was asked for; None of a model without a detector.
+        features: Features of the layers that the detector looks at, float64, shape (width,) each.
+        timing: What it took.
     """
 
     predictions: list[Prediction]
@@ -62,12 +62,12 @@ class Classifier:
         print(classifier.classify(frame)[0].label)
 
     Attributes:
-        card: the model card inside the file.
-        quantised: whether any of its arithmetic is in integers.
-        threads: of an inference.
+        card: The model card inside the file.
+        quantized: Whether any of its arithmetic is in integers.
+        threads: Number of threads for one inference.
         digest: SHA-256 of the file as its seal has it, hexadecimal; None if it was never sealed.
-        detector: tells what is foreign to the model; None if the file has none.
-        familiar: familiarity from which on a frame is known.
+        detector: Tells what is foreign to the model; None if the file has none.
+        familiar: Familiarity from which on a frame is known.
     """
 
     def __init__(
@@ -82,16 +82,16 @@ class Classifier:
         """Opens a file.
 
         Args:
-            path: of a .tflite that carries its card, as `edge-convert export` writes it.
-            runtime: which interpreter, see `Interpreter`.
-            threads: for one inference; all cores unless told otherwise.
-            runner: opens the file, once its seal was checked; an `Interpreter` on the CPU unless told otherwise.
-            familiar: familiarity from which on a frame is known, 0..1.
+            path: Path of a .tflite that carries its card, which `edge-convert export` writes.
+            runtime: Which interpreter, see `Interpreter`.
+            threads: Number of threads for one inference; all cores unless told otherwise.
+            runner: Opens the file, once its seal was checked; an `Interpreter` on the CPU unless told otherwise.
+            familiar: Familiarity from which on a frame is known, 0..1.
 
         Raises:
-            ModelFormatError: not a .tflite, without a card, or with a card that contradicts the model.
-            SealError: it has a seal, which does not fit: no damaged byte reaches the interpreter.
-            RuntimeMissingError: no interpreter is installed.
+            ModelFormatError: Not a .tflite, without a card, or with a card that contradicts the model.
+            SealError: It has a seal, which does not fit: no damaged byte reaches the interpreter.
+            RuntimeMissingError: No interpreter is installed.
         """
         path = Path(path)
         seal = check_seal(path)
@@ -103,7 +103,7 @@ class Classifier:
             self._interpreter = runner(path)
         else:
             self._interpreter = Interpreter(path, runtime=runtime, threads=self.threads)
-        self.quantised = self._interpreter.quantised
+        self.quantized = self._interpreter.quantized
         self.familiar = familiar
         self.detector: Detector | None = read_detector(path)
         if wrong := self._contradiction():
@@ -140,7 +140,7 @@ class Classifier:
 
         Args:
             frame: uint8, shape (height, width, 3), B, G, R as OpenCV gives it, of any size.
-            count: how many, at most.
+            count: How many, at most.
         """
         return top(self.scores(frame)[0], self.card.labels, count)
 
@@ -148,8 +148,8 @@ class Classifier:
         """The `count` best labels of a frame, and whether it is of the kind that the model knows.
 
         Args:
-            frame: as for `classify`.
-            count: how many labels, at most.
+            frame: Frame that `classify` would take.
+            count: How many labels, at most.
         """
         scores, timing = self.scores(frame)
         familiarity = self.familiarity()

@@ -46,7 +46,7 @@ class Runner(Protocol):
     @property
     def outputs(self) -> int: ...
     @property
-    def quantised(self) -> bool: ...
+    def quantized(self) -> bool: ...
     def write_frame(self, frame: Frame, spec: InputSpec) -> None: ...
     def write_pixels(self, pixels: Frame) -> None: ...
     def invoke(self) -> None: ...
@@ -62,12 +62,12 @@ class Interpreter:
     """A classifier's .tflite, opened: one picture in, scores out.
 
     Attributes:
-        device: `cpu`.
-        fallback_reason: empty.
-        runtime: name and version of the interpreter, `ai-edge-litert 2.3.0`, say.
+        device: Device that computes, always `cpu`.
+        fallback_reason: Always empty, because nothing fell back.
+        runtime: Name and version of the interpreter, `ai-edge-litert 2.3.0`, say.
         input_shape: (height, width, 3) of the pixels it takes.
-        outputs: how many scores it gives.
-        quantised: whether any of its arithmetic is in integers.
+        outputs: How many scores it gives.
+        quantized: Whether any of its arithmetic is in integers.
     """
 
     device = "cpu"
@@ -85,16 +85,17 @@ class Interpreter:
         """Opens a file; of one compiled for an Edge TPU the model for the CPU that it carries.
 
         Args:
-            path: of a .tflite with one image input (batch 1, uint8 or float32) and one output.
-            runtime: which interpreter; `auto` takes the first of `RUNTIMES` that is installed.
-            threads: for one inference; all cores unless told otherwise.
-            delegate: makes a delegate for an interpreter of the runtime's module; the file's own model is run with it.
-            tensors: whose values `read_features` gives; by default those that the detector in the file looks at. With a
-                delegate, they are the file's own outputs after the first.
+            path: Path of a .tflite with one image input (batch 1, uint8 or float32) and one output.
+            runtime: Which interpreter; `auto` takes the first of `RUNTIMES` that is installed.
+            threads: Number of threads for one inference; all cores unless told otherwise.
+            delegate: Function that makes a delegate for an interpreter of the runtime's module; the file's own
+                model is run with it.
+            tensors: Tensors that `read_features` gives the values of; by default those that the detector in the
+                file looks at. With a delegate, they are the file's own outputs after the first.
 
         Raises:
-            ModelFormatError: no such file, not a .tflite, not a classifier, or not loadable by this runtime.
-            RuntimeMissingError: the interpreter is not installed, or does not work with this NumPy.
+            ModelFormatError: No such file, not a .tflite, not a classifier, or not loadable by this runtime.
+            RuntimeMissingError: The interpreter is not installed, or does not work with this NumPy.
         """
         try:
             data = path.read_bytes()
@@ -142,14 +143,14 @@ class Interpreter:
             )
         self.input_shape = shapes[0][1:]
         self.outputs = shapes[1][1]
-        self.quantised = any(
+        self.quantized = any(
             tensor["dtype"] in (np.int8, np.uint8, np.int16) for tensor in self._interpreter.get_tensor_details()
         )
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._takes_uint8 = inputs[0]["dtype"] == np.uint8
         self._pixels = np.empty(self.input_shape, np.uint8)
         scale, zero_point = outputs[0]["quantization"]
-        self._scale = np.float32(scale or 1)  # a float output has scale 0: not quantised
+        self._scale = np.float32(scale or 1)  # a float output has scale 0: not quantized
         self._zero_point = np.float32(zero_point)
 
     def write_frame(self, frame: Frame, spec: InputSpec) -> None:
@@ -169,7 +170,7 @@ class Interpreter:
         self._interpreter.invoke()
 
     def read_scores(self) -> Scores:
-        """The scores of the last run, dequantised."""
+        """The scores of the last run, dequantized."""
         raw: Scores = self._interpreter.get_tensor(self._output)[0].astype(np.float32)
         return (raw - self._zero_point) * self._scale
 

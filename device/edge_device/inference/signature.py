@@ -23,7 +23,7 @@ def read_public_key(path: Path) -> bytes:
     """The 32 bytes of a public key in a PEM file.
 
     Raises:
-        KeyFileError: the file cannot be read, or holds no Ed25519 public key.
+        KeyFileError: The file cannot be read, or holds no Ed25519 public key.
     """
     try:
         data = path.read_bytes()
@@ -57,7 +57,7 @@ def read_private_key(path: Path) -> PrivateKey:
     """Reads a private key that `edge-convert keygen` made.
 
     Raises:
-        KeyFileError: the file cannot be read, or holds no Ed25519 private key without a password.
+        KeyFileError: The file cannot be read, or holds no Ed25519 private key without a password.
     """
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)

@@ -12,9 +12,9 @@ def classify_stream(classifier: Classifier, source: Source, count: int = 3) -> I
     """Classifies the frames of a source one by one, as they are asked for.
 
     Args:
-        classifier: the model.
-        source: open; not closed here.
-        count: of labels for a frame.
+        classifier: Classifier that every frame is given to.
+        source: Open; not closed here.
+        count: Number of labels for a frame.
     """
     for frame in source:
         start = time.perf_counter()

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_core.artifact.golden import (
     FLOAT,
-    QUANTISED,
+    QUANTIZED,
     GoldenFrame,
     GoldenVectors,
     read_golden,
@@ -37,11 +37,11 @@ def record(classifier: Classifier, frames: Iterable[Frame]) -> GoldenVectors:
     """Golden vectors of a model, made by the code that the device runs.
 
     Args:
-        classifier: the model, opened from a complete file.
+        classifier: The model, opened from a complete file.
         frames: uint8, shape (height, width, 3), B, G, R, of any size.
 
     Raises:
-        CheckFailedError: the model gives something else than finite scores.
+        CheckFailedError: The model gives something else than finite scores.
     """
     golden = []
     for frame in frames:
@@ -53,19 +53,19 @@ def record(classifier: Classifier, frames: Iterable[Frame]) -> GoldenVectors:
             raise CheckFailedError("the model gives scores that are no numbers (NaN or infinity); it is of no use")
         golden.append(GoldenFrame(jpeg, sha256_of(decoded[..., ::-1]), sha256_of(pixels), tuple(scores.tolist())))
     made_with = {"runtime": classifier.runtime, "opencv": cv2.__version__, "machine": platform.machine()}
-    return GoldenVectors(tuple(golden), QUANTISED if classifier.quantised else FLOAT, made_with)
+    return GoldenVectors(tuple(golden), QUANTIZED if classifier.quantized else FLOAT, made_with)
 
 
 def sealed(artifact: bytes, frames: Iterable[Frame], signer: Signer | None = None) -> bytes:
     """A complete .tflite with its golden vectors on `frames` and its seal: what is ready to leave.
 
     Args:
-        artifact: what `edge_core.complete` returned.
-        frames: as for `record`.
-        signer: whose signature it gets; none by default.
+        artifact: What `edge_core.complete` returned.
+        frames: Frames that `record` takes.
+        signer: Signer of the seal; none by default.
 
     Raises:
-        CheckFailedError, ModelFormatError: the model does not run, or gives no scores.
+        CheckFailedError, ModelFormatError: The model does not run, or gives no scores.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "unsealed.tflite"
@@ -90,10 +90,10 @@ class Replay:
     """Golden vectors against what came out here.
 
     Attributes:
-        frames: how many.
-        largest_difference: of a score, 0..1; None if no score could be compared.
-        tolerance: up to which it is right.
-        divergence: at the first stage that diverged on any frame; None if all is as recorded.
+        frames: Number of frames that were replayed.
+        largest_difference: Largest difference of a score, 0..1; None if no score could be compared.
+        tolerance: Up to which it is right.
+        divergence: First stage that diverged on any frame; None if all is as recorded.
     """
 
     frames: int
@@ -107,11 +107,11 @@ class Verification:
     """What `verify` found; passed if there is no `divergence`.
 
     Attributes:
-        file: what was verified.
-        divergence: the first stage that diverged.
+        file: What was verified.
+        divergence: The first stage that diverged.
         seal: None if it does not fit the file.
-        signature_checked: whether the signature was found to be by the key that the file names.
-        runtime: that it was replayed on; None if it did not come to that, as `golden` and `replay`.
+        signature_checked: Whether the signature was found to be by the key that the file names.
+        runtime: That it was replayed on; None if it did not come to that, as `golden` and `replay`.
     """
 
     file: Path
@@ -160,15 +160,15 @@ def verify(
     """Holds a file against its seal, then replays its golden vectors; the interpreter sees only what the seal fits.
 
     Args:
-        path: of a sealed .tflite.
-        key: the public key, 32 bytes, that must have signed it; by default a signature need only be consistent.
-        runtime, threads: as for `Classifier`.
-        coral: replay on this Edge TPU; by default on the CPU, as golden vectors were made, of a compiled file, too.
+        path: Path of a sealed .tflite.
+        key: The public key, 32 bytes, that must have signed it; by default a signature need only be consistent.
+        runtime, threads: Arguments of `Classifier`, passed on.
+        coral: Replay on this Edge TPU; by default on the CPU, as golden vectors were made, of a compiled file, too.
 
     Raises:
         AcceleratorError: `coral` cannot be used.
-        ModelFormatError: not a file that can be verified: unreadable, never sealed, or not loadable by this runtime.
-        RuntimeMissingError: no interpreter is installed.
+        ModelFormatError: Not a file that can be verified: unreadable, never sealed, or not loadable by this runtime.
+        RuntimeMissingError: No interpreter is installed.
         ModuleNotFoundError: `key` is given, and cryptography is not installed.
     """
     try:

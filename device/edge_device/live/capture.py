@@ -33,10 +33,10 @@ class Prepared:
     """A frame, ready for the model.
 
     Attributes:
-        frame: as the source gave it, but turned upright.
-        pixels: what `preprocess` made of each zone, or of each subject where there is a focus.
-        spec: for which model.
-        preprocess_ms: what that took, orientation and focus included.
+        frame: The frame that the source gave, turned upright.
+        pixels: What `preprocess` made of each zone, or of each subject where there is a focus.
+        spec: Input of the model that the pixels are for.
+        preprocess_ms: What that took, orientation and focus included.
         subjects: What the focus found in the frame; None without a focus.
     """
 
@@ -69,7 +69,7 @@ class Preparer:
     For one thread: its memory is used again.
 
     Attributes:
-        spec: of the model in use; may be replaced at any time, as the model may.
+        spec: Input of the model in use; may be replaced at any time, because the model may.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Preparer:
         """Prepares for a model.
 
         Args:
-            spec: of the model.
-            regions: what of a frame it is given, one by one.
-            orientation: of the camera.
+            spec: Input of the model.
+            regions: What of a frame it is given, one by one.
+            orientation: How the camera is turned.
             focus: Finds what the model is given in place of the regions.
         """
         self.spec = spec
@@ -109,8 +109,8 @@ class Capture:
     """Runs a source; `take` gives what is ready.
 
     Attributes:
-        dropped: frames of a live source that a newer one has superseded before they were taken.
-        error: what ended the source; None if it runs, was closed, or came to its end.
+        dropped: Frames of a live source that a newer one has superseded before they were taken.
+        error: What ended the source; None if it runs, was closed, or came to its end.
     """
 
     def __init__(

@@ -123,7 +123,7 @@ def collect(
 
     Args:
         settings: What is collected.
-        folder: The class folders are in it.
+        folder: Folder that holds the class folders.
         limits: When the folder is full.
         classifier: Says in the manifest what it makes of each picture; None: no scores.
         track: Shows the progress.

@@ -50,13 +50,13 @@ class Rule:
     """When a label is there.
 
     Attributes:
-        smoothing: over frames, None for each frame by itself.
-        threshold: score from which on a label enters. Above 0.5 no two labels of one softmax can both have it.
-        thresholds: by label, for those that need another.
-        hysteresis: share of its threshold that a label's score must fall below it before the label leaves, and that
+        smoothing: Over frames, None for each frame by itself.
+        threshold: Score from which on a label enters. Above 0.5 no two labels of one softmax can both have it.
+        thresholds: Threshold by label, for labels that need another one.
+        hysteresis: Share of its threshold that a label's score must fall below it before the label leaves, and that
             another's must be above it to take its place: a quarter of 0.6 holds a label down to 0.45.
-        hold_s: seconds that a label stays at least, so that no input makes more than two events in that time.
-        lost_s: seconds without a source after which the label leaves; most cameras are back sooner.
+        hold_s: Seconds that a label stays at least, so that no input makes more than two events in that time.
+        lost_s: Seconds without a source after which the label leaves; most cameras are back sooner.
     """
 
     smoothing: Smoothing = Exponential(0.5)
@@ -70,7 +70,7 @@ class Rule:
         """Checks that every threshold is of a label of the model.
 
         Raises:
-            SettingsError: one is not.
+            SettingsError: One is not.
         """
         for label in self.missing(labels):
             few = ", ".join(labels[:12]) + (", ..." if len(labels) > 12 else "")
@@ -86,7 +86,7 @@ def parse_thresholds(texts: Sequence[str]) -> tuple[float | None, dict[str, floa
     """Takes `["0.6", "cat=0.8"]` to the threshold of all labels, None if not given, and those by label.
 
     Raises:
-        SettingsError: no number from 0 to 1, or two for the same.
+        SettingsError: No number from 0 to 1, or two for the same.
     """
     default: float | None = None
     by_label: dict[str, float] = {}
@@ -111,7 +111,7 @@ def parse_smoothing(text: str) -> Smoothing:
     """Takes `0.5s` to a time constant, `3/5` to a vote of three in five frames, `none` to None.
 
     Raises:
-        SettingsError: it is none of these, or out of range: 0.01 to 3600 seconds, 1 to 1000 frames.
+        SettingsError: It is none of these, or out of range: 0.01 to 3600 seconds, 1 to 1000 frames.
     """
     if text == "none":
         return None
@@ -137,10 +137,10 @@ class Decider:
         """Begins with no label.
 
         Args:
-            labels: of the model, in the order of its scores.
-            rule: its thresholds of labels that the model lacks have no effect.
-            zone: name, for events.
-            numbers: of events, shared by all zones.
+            labels: Labels of the model, in the order of its scores.
+            rule: Its thresholds of labels that the model lacks have no effect.
+            zone: Name, for events.
+            numbers: Numbers of events, shared by all zones.
         """
         self._rule = rule
         self._zone = zone
@@ -159,8 +159,8 @@ class Decider:
 
         Args:
             scores: float32, shape (labels,), 0..1. A frame with a NaN or infinity among them counts as not seen.
-            now_s, wall_s: when the frame was there.
-            known: whether the frame is of the kind that the model was trained on; one that is not speaks for no label,
+            now_s, wall_s: When the frame was there.
+            known: Whether the frame is of the kind that the model was trained on; one that is not speaks for no label,
                 whatever its scores are.
 
         Returns:

@@ -62,13 +62,13 @@ class LiveSettings:
     """How a source is looked at.
 
     Attributes:
-        count: of labels in a result.
-        regions: by the name of their zone, classified one by one in every frame.
-        orientation: of the camera.
-        rule: how labels become decisions and events; None: every frame speaks for itself.
-        motion: what counts as motion; None: every frame is classified.
-        max_fps: frames classified a second, at most.
-        frames: after which the loop ends.
+        count: Number of labels in a result.
+        regions: Regions by the name of their zone, classified one by one in every frame.
+        orientation: How the camera is turned.
+        rule: How labels become decisions and events; None: every frame speaks for itself.
+        motion: What counts as motion; None: every frame is classified.
+        max_fps: Frames classified a second, at most.
+        frames: Number of frames after which the loop ends.
         focus: Finds what is classified in each frame; None: the regions, whole.
     """
 
@@ -148,12 +148,12 @@ class Live:
         """Prepares a loop.
 
         Args:
-            classifier: to begin with.
-            source: open; closed at the end.
-            queues: where results go; closed at the end.
-            settings: see there.
-            name: of the source, for people, without credentials.
-            model: the file that `classifier` was opened from.
+            classifier: Classifier to begin with.
+            source: Open; closed at the end.
+            queues: Where results go; closed at the end.
+            settings: How the source is looked at.
+            name: Name of the source, for people, without credentials.
+            model: The file that `classifier` was opened from.
             watcher: Finds out when that file is replaced; open, and not closed here.
             notify: Gets, at the end, which sink did not come to its end: no sink is left to take it then.
         """
@@ -176,10 +176,10 @@ class Live:
         """Runs, and returns the statistics of the end.
 
         Args:
-            stopped: asked between two frames, every `WAIT_S` at least.
+            stopped: Function that says whether to end; it is called between two frames, every `WAIT_S` at least.
 
         Raises:
-            SourceError: a source that does not come back by itself has failed, or gave no frame at all.
+            SourceError: A source that does not come back by itself has failed, or gave no frame at all.
         """
         self._began = self._frame_s = time.monotonic()
         self._status_due = self._began + 1.0

@@ -41,7 +41,7 @@ class Replacement(Generic[T]):
     """A model that passed, ready to run.
 
     Attributes:
-        model: what `load` made of it.
+        model: Value that `load` made of the file.
         digest: SHA-256 of the file, as its seal has it, hexadecimal.
     """
 
@@ -74,13 +74,13 @@ class ModelWatcher(Generic[T]):
         """Prepares to watch; entering the context starts it.
 
         Args:
-            path: of the model that runs.
-            load: opens the file at `path`; called in this class's thread, for a file that passed `verify`.
+            path: Path of the model that runs.
+            load: Opens the file at `path`; called in this class's thread, for a file that passed `verify`.
             notify: Gets what a person should know, in this class's thread.
-            digest: of the model that runs, as its seal has it; None if it has no seal.
-            key: the public key, 32 bytes, that must have signed it; any or none by default.
-            runtime: that it is verified on.
-            every_s: how often the file is looked at, in seconds.
+            digest: Digest of the model that runs, which its seal has; None if it has no seal.
+            key: The public key, 32 bytes, that must have signed it; any or none by default.
+            runtime: That it is verified on.
+            every_s: How often the file is looked at, in seconds.
         """
         self._path, self._load, self._notify = path, load, notify
         self._digest, self._key, self._runtime, self._every_s = digest, key, runtime, every_s
@@ -169,7 +169,7 @@ class ModelWatcher(Generic[T]):
         """The model in the file; None if it is the one that runs.
 
         Raises:
-            EdgeError: it does not pass.
+            EdgeError: It does not pass.
         """
         if state is None:
             raise ModelFormatError(f"{self._path} is gone, or no file; the next start needs it")

@@ -240,7 +240,7 @@ class SinkOptions:
     record: Annotated[
         Path | None, Option("Record the annotated video, porch.mp4 for example, with a new file every ten minutes.")
     ] = None
-    snapshots: Annotated[Path | None, Option("Keep unsure frames in this folder, to be labelled.")] = None
+    snapshots: Annotated[Path | None, Option("Keep unsure frames in this folder, to be labeled.")] = None
     snapshots_foreign: Annotated[
         bool, Option("Keep only frames that are foreign to the model.", flag="--snapshots-foreign")
     ] = False

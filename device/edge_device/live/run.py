@@ -57,7 +57,7 @@ def run_live(
     Args:
         options: What is run on what, and where results go.
         sinks: Further sinks, not opened yet; they are opened before those of the options, and closed at the end.
-        stopped: Asked several times a second whether to end.
+        stopped: Function that says whether to end; it is called several times a second.
         notify: Gets what went wrong while the sinks were closed; prints it to standard error by default.
 
     Returns:

@@ -24,7 +24,7 @@ class DrawingSink(Sink):
         """Names the zones.
 
         Args:
-            regions: of all zones, by name; none where the whole frame is classified.
+            regions: Regions of all zones, by name; none where the whole frame is classified.
         """
         self._regions = regions or {}
         self._results: list[FrameResult] = []

@@ -36,7 +36,7 @@ def parse_command(text: str) -> tuple[str, ...]:
     """Splits a command as a shell would, and checks its placeholders.
 
     Raises:
-        SettingsError: no command, a quote that is not closed, an unknown placeholder, or one that a shell would read.
+        SettingsError: No command, a quote that is not closed, an unknown placeholder, or one that a shell would read.
     """
     try:
         words = tuple(shlex.split(text))
@@ -75,8 +75,8 @@ class Command(Sink):
         """Names the command.
 
         Args:
-            words: program and arguments, see `parse_command`.
-            timeout_s: after which it and all that it has started in its session is killed.
+            words: Program and arguments, see `parse_command`.
+            timeout_s: Seconds after which it and all that it has started in its session is killed.
         """
         self._words = tuple(words)
         self._timeout_s = timeout_s

@@ -31,9 +31,9 @@ class JsonLines(Sink):
         """Names the file.
 
         Args:
-            path: appended to; its folder is made.
-            max_bytes: size of a file at most, but for a single line that is longer.
-            keep: files beside the current one.
+            path: Appended to; its folder is made.
+            max_bytes: Size of a file at most, but for a single line that is longer.
+            keep: Files beside the current one.
         """
         self._path = path.resolve()  # where a link leads: rotation must not rename the link
         self._max_bytes = max_bytes
@@ -70,7 +70,7 @@ class JsonLines(Sink):
         """Opens the file for appending and removes half a line at its end, which a power cut leaves.
 
         Raises:
-            OutputError: it is a device or a pipe, or holds something else.
+            OutputError: It is a device or a pipe, or holds something else.
         """
         for folder in make_folders(self._path.parent):
             sync(folder)

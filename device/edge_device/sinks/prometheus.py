@@ -32,7 +32,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     """Takes `9100`, `HOST:9100` or `[::1]:9100` to an address and a port; without a host it is 127.0.0.1.
 
     Raises:
-        SettingsError: it is none of these.
+        SettingsError: It is none of these.
     """
     address = parse_address(text)
     return address.host, address.port
@@ -67,12 +67,12 @@ class Prometheus(Sink):
         """Names the address.
 
         Args:
-            host: to listen on.
+            host: Address to listen on.
             port: 0 takes a free one; `port` tells which.
-            token: demanded as `Authorization: Bearer TOKEN`, Prometheus' `authorization: credentials`.
+            token: Demanded as `Authorization: Bearer TOKEN`, Prometheus' `authorization: credentials`.
 
         Raises:
-            SettingsError: beyond loopback without a token.
+            SettingsError: Beyond loopback without a token.
         """
         if not token and not is_loopback(host):
             raise SettingsError(f"metrics on {host} can be read by others; that takes a token, --token TEXT")

@@ -74,13 +74,13 @@ class Recording(DrawingSink):
         Args:
             path: `porch.mp4` makes `porch-20260321-074500.mp4` (local time) and so on; with `minutes` 0 one file of
                 that name, or `porch-2.mp4`, for what is there is never written over.
-            regions: of the zones, by name.
-            minutes: length of a file; 0: it ends with the run, or where the source changes its size or pauses.
-            keep: files of this name; the oldest are removed. 144 of ten minutes are a day, some 4 GB at 720p.
-            fps: frames a second in the file.
+            regions: Regions of the zones, by name.
+            minutes: Length of a file; 0: it ends with the run, or where the source changes its size or pauses.
+            keep: Files of this name; the oldest are removed. 144 of ten minutes are a day, some 4 GB at 720p.
+            fps: Frames a second in the file.
 
         Raises:
-            SettingsError: the suffix is of no known video file.
+            SettingsError: The suffix is of no known video file.
         """
         super().__init__(regions)
         if path.suffix.lower() not in CODECS:
@@ -118,7 +118,7 @@ class Recording(DrawingSink):
         if self._codec == "VP80" and max(picture.shape) > VP8_SIDE:
             scale = VP8_SIDE / max(picture.shape)
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
-        picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # the codec's colours are per 2x2
+        picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # the codec's colors are per 2x2
         if self._writer and (
             picture.shape != self._shape
             or not 0 <= now_s - self._last_s <= GAP_S
@@ -196,7 +196,7 @@ def _first_codec(path: Path) -> tuple[str, str]:
     """The first codec for a suffix that OpenCV can write here, and the suffix of its file.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: There is none.
     """
     tried = CODECS[path.suffix.lower()]
     with tempfile.TemporaryDirectory() as folder, silenced():

@@ -28,9 +28,9 @@ class Sink:
     well as this sink can know.
 
     Attributes:
-        name: one word, for statistics and messages.
-        frames: which frame results it is given: all that its queue holds, only the newest one of each zone, or none.
-        wants_image: whether `result.frame.image` is needed. Such a sink's queue is short, and the image must not be
+        name: One word, for statistics and messages.
+        frames: Which frame results it is given: all that its queue holds, only the newest one of each zone, or none.
+        wants_image: Whether `result.frame.image` is needed. Such a sink's queue is short, and the image must not be
             changed; no other sink is given one.
     """
 
@@ -42,7 +42,7 @@ class Sink:
         """Called once before all else, and again when the model was swapped.
 
         Raises:
-            EdgeError: at the first call only, in the caller's thread: it can never work (a bad address, a folder that
+            EdgeError: At the first call only, in the caller's thread: it can never work (a bad address, a folder that
                 cannot be written). What may come later, a broker that is down, say, is no error.
         """
 

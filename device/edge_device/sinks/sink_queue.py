@@ -90,9 +90,9 @@ class SinkQueue:
         """Starts the thread.
 
         Args:
-            sink: open.
+            sink: Sink that is open already.
             notify: Gets, in the sink's thread, that the sink begins to fail, and that it is back.
-            zones: how many results a frame has.
+            zones: How many results a frame has.
         """
         self.sink = sink
         self._notify = notify
@@ -292,15 +292,15 @@ class SinkQueues:
         """Opens the sinks, in this thread, and starts theirs.
 
         Args:
-            sinks: not opened yet.
-            card: of the model.
-            zones: how many results a frame has.
+            sinks: Not opened yet.
+            card: Card of the model.
+            zones: How many results a frame has.
             notify: Gets, in any thread, what the other sinks get, too: that a sink fails, or is back.
-            patience: for a source that can wait, a file: asked while a full queue holds `frame` up whether to go on
-                waiting. Without it the oldest frame makes room.
+            patience: Function for a source that can wait, a file: while a full queue holds `frame` up it says
+                whether to go on waiting. Without it the oldest frame makes room.
 
         Raises:
-            EdgeError: a sink can never work; those before it are closed again.
+            EdgeError: A sink can never work; those before it are closed again.
         """
         self._queues: dict[str, SinkQueue] = {}
         self._notify = notify
@@ -357,7 +357,8 @@ class SinkQueues:
         """Lets the sinks take what waits, and closes them.
 
         Args:
-            within_s: after half of that the rest is given up, and after all of it the sinks that still do not return.
+            within_s: Seconds that closing may take: after half of that the rest is given up, and after all of it
+                the sinks that still do not return.
 
         Returns:
             What went wrong, for no sink is left to tell it.

@@ -44,12 +44,12 @@ class Webhook(Sink):
         """Names the server.
 
         Args:
-            url: http or https; USER:PASSWORD@ in it are sent as basic authentication.
-            token: sent as `Authorization: Bearer`.
-            timeout_s: for the connection and each answer.
+            url: Http or https; USER:PASSWORD@ in it are sent as basic authentication.
+            token: Sent as `Authorization: Bearer`.
+            timeout_s: Seconds for the connection and for each answer.
 
         Raises:
-            SettingsError: it is no such address; the message does not repeat it.
+            SettingsError: It is no such address; the message does not repeat it.
         """
         try:
             parts = urlsplit(url)

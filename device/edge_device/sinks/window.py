@@ -28,8 +28,8 @@ class Window(DrawingSink):
         """Opens nothing yet.
 
         Args:
-            regions: of the zones, by name.
-            closed: told when the person has closed the window.
+            regions: Regions of the zones, by name.
+            closed: Told when the person has closed the window.
         """
         super().__init__(regions)
         self._closed = closed

@@ -69,22 +69,22 @@ def open_source(
     """Opens a source by what names it, and closes it at the end.
 
     Args:
-        text: a camera's number or device (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), a Raspberry Pi camera (`picamera`,
+        text: A camera's number or device (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), a Raspberry Pi camera (`picamera`,
             `picamera:1`), a network camera (`rtsp://…`, `http://…`), a picture, a folder of pictures, a pattern
             (`photos/*.jpg`), a video file, standard input (`-`), or a camera that is not there (`fake:1280x720@30`).
-        mode: asked of a camera; of an address of single pictures, how often.
-        skipped: as in `Pictures`.
-        covering: the shorter side in pixels that frames must keep at least, where they can be decoded at a part of their
+        mode: What a camera is asked for; of an address of single pictures, how often.
+        skipped: Function that is told of pictures passed over, see `Pictures`.
+        covering: The shorter side in pixels that frames must keep at least, where they can be decoded at a part of their
             size: JPEGs of cameras and of standard input. Pictures in files are always decoded whole.
-        levels: of the model's `InputSpec`, for picture files with more than 8 bits a level.
-        realtime: plays a video as if it were a camera.
-        reconnect: opens a camera that is lost again, for as long as it takes.
-        wait: for a camera that is not there at first, as well; with `reconnect`.
+        levels: Levels of the model's `InputSpec`, for picture files with more than 8 bits a level.
+        realtime: Plays a video as if it were a camera.
+        reconnect: Opens a camera that is lost again, for as long as it takes.
+        wait: Whether to wait for a camera that is not there at first, as well; with `reconnect`.
         notify: Gets what a camera grants where it is not what was asked for, that it is lost, and that it is back.
 
     Raises:
-        SettingsError: a camera has no such control, or a source that is not a camera was given one.
-        SourceError: there is no such source, or it gives no frames.
+        SettingsError: A camera has no such control, or a source that is not a camera was given one.
+        SourceError: There is no such source, or it gives no frames.
         RuntimeMissingError: picamera2 is not installed.
     """
     camera = _camera(text, mode, covering, notify)

@@ -84,8 +84,8 @@ class FakeCamera(Source):
         source = Reconnecting(camera.open)
 
     Attributes:
-        openings: how often it was opened, or tried to.
-        closed: whether it is closed now.
+        openings: How often it was opened, or tried to.
+        closed: Whether it is closed now.
     """
 
     live = True
@@ -103,12 +103,13 @@ class FakeCamera(Source):
         """Is open already.
 
         Args:
-            script: what happens, one after the other.
-            fps: frames a second; as fast as they are asked for where None.
-            repeat: begins anew at the end of the script, without end.
-            stalled_s: nothing for so long is a loss.
-            covering: of the bytes in the script, see `edge_core.images.decode_picture`.
-            name: what frames and errors say.
+            script: What happens, one after the other.
+            fps: Frames a second; as fast as they are asked for where None.
+            repeat: Begins anew at the end of the script, without end.
+            stalled_s: Nothing for so long is a loss.
+            covering: Shorter side in pixels to decode the bytes in the script at, see
+                `edge_core.images.decode_picture`.
+            name: What frames and errors say.
         """
         if repeat and all(isinstance(step, Slow | ChangedSize) for step in script):
             raise ValueError("a script without a frame or a fault cannot be repeated")
@@ -146,7 +147,7 @@ class FakeCamera(Source):
         """Connects to it (again).
 
         Raises:
-            SourceError: it is unplugged.
+            SourceError: It is unplugged.
         """
         self.openings += 1
         if self._refused:
@@ -160,7 +161,7 @@ class FakeCamera(Source):
         """Gives the frames.
 
         Raises:
-            SourceError: the script says so, or is at its end.
+            SourceError: The script says so, or is at its end.
         """
         while not self.closed:
             if self._at == len(self._script):
@@ -236,7 +237,7 @@ def fake_camera(text: str, mode: CameraMode = ANY_MODE) -> FakeCamera:
     are asked for.
 
     Raises:
-        SourceError: the text is something else.
+        SourceError: The text is something else.
     """
     found = re.fullmatch(r"fake:(?:(\d{1,4})x(\d{1,4}))?(?:@(\d{1,4}(?:\.\d+)?))?", text)
     if not found or "0" in (found[1], found[2]):

@@ -30,7 +30,7 @@ class JpegSplitter:
     then a picture whose scan has begun ends where its part of a multipart stream ends, or where the next picture begins.
 
     Attributes:
-        damaged: pictures that end before their scan, or are larger than `MAX_BYTES` or `MAX_PIXELS`.
+        damaged: Pictures that end before their scan, or are larger than `MAX_BYTES` or `MAX_PIXELS`.
     """
 
     def __init__(self, boundary: str = "") -> None:
@@ -97,8 +97,8 @@ class JpegDecoder:
     """Decodes the pictures of a camera; passes over damaged ones unless there are too many.
 
     Attributes:
-        unreadable: how many were damaged.
-        cut: how many lacked their end, and were decoded as far as they go.
+        unreadable: How many were damaged.
+        cut: How many lacked their end, and were decoded as far as they go.
     """
 
     def __init__(self, source: str, covering: int | None = None) -> None:
@@ -113,7 +113,7 @@ class JpegDecoder:
         """The picture, or None for one that is damaged.
 
         Raises:
-            SourceError: it is one too many.
+            SourceError: It is one too many.
         """
         try:
             frame = decode_picture(data, self._covering)
@@ -132,7 +132,7 @@ class JpegDecoder:
         """Counts a picture that cannot be decoded.
 
         Raises:
-            SourceError: it is one too many.
+            SourceError: It is one too many.
         """
         self.unreadable += 1
         self._in_a_row += 1

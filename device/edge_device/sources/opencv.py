@@ -25,7 +25,7 @@ class Retriever:
         """The frame; None if it cannot be decoded.
 
         Raises:
-            cv2.error: a V4L2 buffer is only partly filled.
+            cv2.error: A V4L2 buffer is only partly filled.
         """
         ok, image = self._capture.retrieve(self._pool.take(self._shape) if self._shape else None)
         if not ok or image is None:

@@ -34,14 +34,14 @@ class PiCamera(Source):
         """Opens and starts a camera.
 
         Args:
-            number: as `rpicam-hello --list-cameras` counts, from 0.
-            mode: asked for; its pixel format does not apply. A camera with a motor focuses continuously unless a control of
-                its focus is given.
+            number: Number of the camera, counted from 0 in the order of `rpicam-hello --list-cameras`.
+            mode: Mode that is requested; its pixel format does not apply. A camera with a motor focuses
+                continuously unless a control of its focus is given.
             notify: Gets what was granted, where it is not what was asked for.
 
         Raises:
-            SettingsError: it has no such control, or the control cannot have such a value.
-            SourceError: it is not there, or another program uses it.
+            SettingsError: It has no such control, or the control cannot have such a value.
+            SourceError: It is not there, or another program uses it.
             RuntimeMissingError: picamera2 cannot be imported.
         """
         self._name = f"picamera:{number}"
@@ -93,7 +93,7 @@ class PiCamera(Source):
         """Gives frames without end.
 
         Raises:
-            SourceError: the camera gives none any more.
+            SourceError: The camera gives none any more.
         """
         index = 0
         while not self._closing.asked.is_set():
@@ -134,12 +134,12 @@ def typed(name: str, text: str, offered: Mapping[str, tuple[Any, Any, Any]]) -> 
     """The value of a control, of the type that the camera has for it.
 
     Args:
-        name: of the control.
-        text: a number, true or false, the name of one of libcamera's values ("Continuous"), or several with commas.
-        offered: lowest, highest and usual value of each control, as picamera2's `camera_controls` has them.
+        name: Name of the control.
+        text: A number, true or false, the name of one of libcamera's values ("Continuous"), or several with commas.
+        offered: Lowest, highest and usual value of each control, as picamera2's `camera_controls` has them.
 
     Raises:
-        SettingsError: there is no such control, or it cannot have such a value.
+        SettingsError: There is no such control, or it cannot have such a value.
     """
     if name not in offered:
         raise SettingsError(f"the camera has no control {name!r}; its controls are {', '.join(sorted(offered))}")
@@ -203,7 +203,7 @@ def _picamera2() -> Any:
     """The class `Picamera2`.
 
     Raises:
-        RuntimeMissingError: it is not installed, or not for this Python or NumPy.
+        RuntimeMissingError: It is not installed, or not for this Python or NumPy.
     """
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")  # else it greets on standard error
     try:

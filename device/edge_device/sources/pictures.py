@@ -21,10 +21,10 @@ class Pictures(Source):
         """Takes files, which must be pictures, and folders, of which only the pictures count.
 
         Args:
-            paths: given in this order.
-            skipped: told of a picture that cannot be read and of a folder without one; these raise PictureError
+            paths: Given in this order.
+            skipped: Told of a picture that cannot be read and of a folder without one; these raise PictureError
                 otherwise.
-            levels: of the model's `InputSpec`.
+            levels: Levels of the model's `InputSpec`.
         """
         self._paths = paths
         self._levels = levels
@@ -76,7 +76,7 @@ def matching(pattern: str) -> list[Path]:
     """The pictures and folders that a pattern names (`photos/**/*.jpg`), in natural order.
 
     Raises:
-        SourceError: there is none.
+        SourceError: There is none.
     """
     found = [Path(name) for name in glob.glob(pattern, recursive=True)]
     found = [path for path in found if path.is_dir() or not why_no_picture(path)]

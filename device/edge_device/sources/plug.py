@@ -15,8 +15,8 @@ class Plug:
         """Remembers nothing yet.
 
         Args:
-            device: path of the camera, or a link to it.
-            known: to the kernel.
+            device: Path of the camera, or a link to it.
+            known: Folder in which the kernel lists the cameras that it knows.
         """
         self._device = device
         self._known = known

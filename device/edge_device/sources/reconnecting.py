@@ -43,13 +43,13 @@ class Reconnecting(Source):
         """Opens the source.
 
         Args:
-            open_it: opens it, or raises SourceError.
+            open_it: Opens it, or raises SourceError.
             notify: Gets that the source was lost, why it does not come back where the reason is another, and that it is back.
-            wait: for a source that is not there yet, at boot, say.
-            pause_s: before an attempt to open it, counted from 0.
+            wait: Whether to wait for a source that is not there yet, at boot, say.
+            pause_s: Seconds before an attempt to open it, counted from 0.
 
         Raises:
-            SourceError: it does not open, and is not waited for.
+            SourceError: It does not open, and is not waited for.
         """
         self._open_it = open_it
         self._notify = notify

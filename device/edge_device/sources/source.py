@@ -12,7 +12,7 @@ from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
 
 PixelFormat = Literal["MJPG", "JPEG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "GREY", "Y16", "BGR3", "RGB3"]
-"""By V4L2's four characters: those that OpenCV makes colours of. A format that it does not know, H264 for one, gives
+"""By V4L2's four characters: those that OpenCV makes colors of. A format that it does not know, H264 for one, gives
 frames of stale memory without an error."""
 
 
@@ -23,11 +23,11 @@ class SourceFrame:
     Attributes:
         image: uint8, shape (height, width, 3), B, G, R. A JPEG may have been decoded at a part of its size. The memory
             is used again once nobody holds the array or a view of it any more.
-        source: the picture or video file, the camera's device, or its address without user name and password.
-        index: of the frame among those that the source has given, from 0.
-        time_s: when it was there, in seconds since the source was opened; of a video file, its position in the video.
-        capture_ms: what waiting for it, reading and decoding took.
-        taken_s: when it was there, not yet decoded, by `time.monotonic`.
+        source: The picture or video file, the camera's device, or its address without user name and password.
+        index: Number of the frame among those that the source has given, from 0.
+        time_s: When it was there, in seconds since the source was opened; of a video file, its position in the video.
+        capture_ms: What waiting for it, reading and decoding took.
+        taken_s: When it was there, not yet decoded, by `time.monotonic`.
     """
 
     image: Frame
@@ -43,11 +43,12 @@ class CameraMode:
     """What a camera is asked for; it gives what comes nearest, and what it likes where None.
 
     Attributes:
-        width, height: in pixels.
-        fps: frames a second.
-        pixel_format: a USB camera is asked for MJPG where None: uncompressed, USB 2 carries 1280x720 ten times a second.
-        controls: values by name of the camera's own settings, as text: `{"brightness": "120"}`, `{"AfMode": "2"}`.
-        tuning_file: with what a Raspberry Pi camera's pictures are made of its raw data; its sensor's own by default.
+        width, height: Requested size of a frame in pixels.
+        fps: Frames a second.
+        pixel_format: A USB camera is asked for MJPG where None: uncompressed, USB 2 carries 1280x720 ten times a second.
+        controls: Values by name of the camera's own settings, as text: `{"brightness": "120"}`, `{"AfMode": "2"}`.
+        tuning_file: File with what a Raspberry Pi camera's pictures are made of its raw data; its sensor's own by
+            default.
 
     Raises:
         SettingsError: OpenCV cannot read `pixel_format`, or `tuning_file` is not there.
@@ -74,7 +75,7 @@ def parse_controls(texts: Sequence[str]) -> dict[str, str]:
     """Controls from `NAME=VALUE`, in their order.
 
     Raises:
-        SettingsError: one is not of this form, or named twice.
+        SettingsError: One is not of this form, or named twice.
     """
     controls: dict[str, str] = {}
     for text in texts:
@@ -95,11 +96,11 @@ class Source:
     """Gives frames, once and in order, until they end or it is closed.
 
     Attributes:
-        live: whether only the newest frame counts: a camera, not a file.
-        mode: what was granted, for people ("1280x720 MJPG 30 fps"); empty where there is nothing to grant.
+        live: Whether only the newest frame counts: a camera, not a file.
+        mode: What was granted, for people ("1280x720 MJPG 30 fps"); empty where there is nothing to grant.
         state: "waiting" while it is lost and not yet opened again.
-        losses: how often it was lost.
-        unreadable: pictures so far that could not be decoded, and were passed over.
+        losses: How often it was lost.
+        unreadable: Pictures so far that could not be decoded, and were passed over.
         cut: JPEGs so far that lacked their end, and were decoded as far as they go.
     """
 
@@ -120,7 +121,7 @@ class Source:
         """Gives the frames.
 
         Raises:
-            SourceError: there is none, or there are no more though there should be: the camera was unplugged.
+            SourceError: There is none, or there are no more though there should be: the camera was unplugged.
         """
         raise NotImplementedError
 

@@ -23,12 +23,12 @@ class StandardInput(Source):
         """Takes the pictures from now on.
 
         Args:
-            covering: see `edge_core.images.decode_picture`.
-            descriptor: of an open file, which stays open; standard input where None.
-            name: what frames and errors say.
+            covering: Shorter side in pixels to decode at, see `edge_core.images.decode_picture`.
+            descriptor: Descriptor of an open file, which stays open; standard input where None.
+            name: What frames and errors say.
 
         Raises:
-            SourceError: standard input is closed, or is a terminal.
+            SourceError: Standard input is closed, or is a terminal.
         """
         try:
             self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
@@ -57,7 +57,7 @@ class StandardInput(Source):
         """Gives the pictures until the stream ends.
 
         Raises:
-            SourceError: it ends without one, or there are damaged ones only.
+            SourceError: It ends without one, or there are damaged ones only.
         """
         opened = time.monotonic()
         start = time.perf_counter()

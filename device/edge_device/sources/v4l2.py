@@ -40,14 +40,14 @@ class Camera(Source):
         """Opens `device`: `/dev/video0`, or better `/dev/v4l/by-id/…`, which stays the same when cameras are re-plugged.
 
         Args:
-            device: its path.
-            mode: asked for.
-            covering: see `edge_core.images.decode_picture`; for MJPG alone.
+            device: Path of the camera.
+            mode: Mode that is requested.
+            covering: Shorter side in pixels to decode at, see `edge_core.images.decode_picture`; for MJPG alone.
             notify: Gets what was granted, where it is not what was asked for.
 
         Raises:
-            SettingsError: it has no such control, or the control cannot have such a value.
-            SourceError: it is not there, not permitted, or no camera.
+            SettingsError: It has no such control, or the control cannot have such a value.
+            SourceError: It is not there, not permitted, or no camera.
         """
         self._device = device
         if not os.path.exists(device):
@@ -94,7 +94,7 @@ class Camera(Source):
         """Gives frames without end.
 
         Raises:
-            SourceError: the camera gives none any more, or only damaged ones.
+            SourceError: The camera gives none any more, or only damaged ones.
         """
         index = 0
         start = time.perf_counter()

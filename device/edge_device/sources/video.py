@@ -28,12 +28,12 @@ class Video(Source):
         """Opens a file.
 
         Args:
-            path: of the file.
-            realtime: gives the frames when they are due, and drops those that are not asked for in time, as a camera
+            path: Path of the file.
+            realtime: Gives the frames when they are due, and drops those that are not asked for in time, as a camera
                 does; else every frame, as soon as it is asked for.
 
         Raises:
-            SourceError: it cannot be read, or is no video.
+            SourceError: It cannot be read, or is no video.
         """
         self.live = realtime
         self._path = path
@@ -55,7 +55,7 @@ class Video(Source):
         """Gives the frames.
 
         Raises:
-            SourceError: there is none.
+            SourceError: There is none.
         """
         index = grabbed = dropped = 0
         begun = time.monotonic()

@@ -33,9 +33,10 @@ class Board:
     """Which board this is.
 
     Attributes:
-        model: as the firmware calls it ("Raspberry Pi 4 Model B Rev 1.4"); "unknown board" if it does not say.
-        machine: architecture of the kernel, "aarch64" or "x86_64", say.
-        bits: of this Python, 32 or 64; a 64-bit kernel may well run a 32-bit system.
+        model: Name that the firmware gives the board ("Raspberry Pi 4 Model B Rev 1.4"); "unknown board" if it does
+            not say.
+        machine: Architecture of the kernel, "aarch64" or "x86_64", say.
+        bits: Word size of this Python, 32 or 64; a 64-bit kernel may well run a 32-bit system.
     """
 
     model: str
@@ -52,12 +53,12 @@ class Readings:
     """What the board feels now; None or empty where it cannot be read.
 
     Attributes:
-        temperature_c: of the processor; of its hottest part if it has several sensors.
-        throttled: what holds the processor back now, words of `THROTTLE_FLAGS`.
-        throttled_before: what did at some time since the board was booted.
-        clock_mhz: of the fastest core.
-        governor: that sets the clock, "ondemand", say.
-        memory_mb: resident memory of this process.
+        temperature_c: Temperature of the processor; of its hottest part if it has several sensors.
+        throttled: What holds the processor back now, words of `THROTTLE_FLAGS`.
+        throttled_before: What did at some time since the board was booted.
+        clock_mhz: Clock rate of the fastest core.
+        governor: That sets the clock, "ondemand", say.
+        memory_mb: Resident memory of this process.
     """
 
     temperature_c: float | None = None
@@ -106,8 +107,9 @@ class Sensors:
         """Looks for sensors.
 
         Args:
-            root: of the file system.
-            vcgencmd: asked, once a minute at most, on a Raspberry Pi whose kernel does not tell by itself.
+            root: Root folder of the file system.
+            vcgencmd: Command that is run, once a minute at most, on a Raspberry Pi whose kernel does not tell by
+                itself.
         """
         self._temperatures = _processor_sensors(root)
         self._throttled = sorted(root.glob("sys/devices/platform/soc*/soc*:firmware/get_throttled"))[:1]

@@ -22,8 +22,8 @@ class ServiceManager:
         """Finds the manager.
 
         Args:
-            environment: as systemd gave it: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
-            clock: in seconds, that does not jump.
+            environment: Variables that systemd gave the process: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
+            clock: Function that gives seconds and does not jump.
         """
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self._every_s = _watchdog_s(environment) / 3  # two may be late before the third ends it

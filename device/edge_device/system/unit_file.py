@@ -52,11 +52,11 @@ class Plan:
     """What `install` will do.
 
     Attributes:
-        name: of the unit, without ".service".
-        unit: text of the unit file.
-        copies: files, and where they are copied to.
-        obstacles: why the service could not start; none if all is well.
-        warnings: what is not as good as it could be.
+        name: Name of the unit, without ".service".
+        unit: Text of the unit file.
+        copies: Files, and where they are copied to.
+        obstacles: Why the service could not start; none if all is well.
+        warnings: What is not as good as it could be.
     """
 
     name: str
@@ -79,14 +79,14 @@ class ServiceStatus:
     """How a service fares, in systemd's words.
 
     Attributes:
-        name: of the unit.
-        installed: whether there is such a unit.
+        name: Name of the unit.
+        installed: Whether there is such a unit.
         state: "active", "activating" (being started, or waiting to be), "failed", "inactive".
-        text: what the service said last.
-        restarts: how often it was started anew by itself.
-        since: when it came into this state.
-        process: its number; 0 if it does not run.
-        memory_mb: of all its processes; None where it is not counted.
+        text: What the service said last.
+        restarts: How often it was started anew by itself.
+        since: When it came into this state.
+        process: Its number; 0 if it does not run.
+        memory_mb: Memory of all its processes; None where it is not counted.
     """
 
     name: str
@@ -128,8 +128,8 @@ def quoted(argument: str, variables: bool = True) -> str:
     """A word of a command line as systemd reads it back (systemd.service(5), "Command lines").
 
     Args:
-        argument: anything that the argument of a process can be.
-        variables: whether systemd replaces $NAME here: in every word but the first.
+        argument: Anything that the argument of a process can be.
+        variables: Whether systemd replaces $NAME here: in every word but the first.
 
     Specifiers (%), variables ($), quotes and control characters lose their meaning; bytes that are no text are kept.
     """
@@ -154,11 +154,11 @@ class _Places:
     """Places that options of `live` name, as a service can reach them: each method gives the word for the unit.
 
     Attributes:
-        unit: of the service, without ".service".
-        visible: folders in a home that are mounted back.
-        copies: files, and where they are copied to.
-        credentials: files that systemd hands over, readable by this service alone, by name.
-        obstacles: why the service could not start, or would write nothing.
+        unit: Unit of the service, without ".service".
+        visible: Folders in a home that are mounted back.
+        copies: Files, and where they are copied to.
+        credentials: Files that systemd hands over, readable by this service alone, by name.
+        obstacles: Why the service could not start, or would write nothing.
     """
 
     unit: str
@@ -221,13 +221,13 @@ def plan(model: Path, options: Sequence[str] = (), name: str = "") -> Plan:
     """What is to be done to run `edge-run live MODEL OPTIONS` as a service.
 
     Args:
-        model: a file.
-        options: of `live`; relative paths of what it writes are taken from /var/lib/NAME.
-        name: of one of several services.
+        model: Path of the model file.
+        options: Options of `live`; relative paths of what it writes are taken from /var/lib/NAME.
+        name: Name of one of several services.
 
     Raises:
-        SettingsError: the name cannot be one, or a file is not there.
-        ModelFormatError: the model cannot be used.
+        SettingsError: The name cannot be one, or a file is not there.
+        ModelFormatError: The model cannot be used.
     """
     unit = unit_name(name)
     read_card(model)  # whether it is a model at all is better said now
@@ -256,8 +256,8 @@ def install(plan: Plan) -> None:
     """Copies the files, writes the unit, and starts it, now and at every boot; a running one is replaced.
 
     Raises:
-        OutputError: not run by root, no systemd here, or it says no.
-        CheckFailedError: the service could not start, see `Plan.obstacles`.
+        OutputError: Not run by root, no systemd here, or it says no.
+        CheckFailedError: The service could not start, see `Plan.obstacles`.
     """
     if plan.obstacles:
         raise CheckFailedError("; ".join(plan.obstacles))
@@ -284,8 +284,8 @@ def uninstall(name: str = "", stopped: Callable[[], None] = lambda: None) -> Pat
         stopped: Called once the service has stopped; where it raises, nothing is removed, and this can be called again.
 
     Raises:
-        SettingsError: there is no such service.
-        OutputError: not run by root, no systemd here, or it says no.
+        SettingsError: There is no such service.
+        OutputError: Not run by root, no systemd here, or it says no.
     """
     unit = unit_name(name)
     path = unit_path(unit)
@@ -307,7 +307,7 @@ def status(name: str = "") -> ServiceStatus:
     """How a service fares.
 
     Raises:
-        OutputError: no systemd here, or it does not answer.
+        OutputError: No systemd here, or it does not answer.
     """
     unit = unit_name(name)
     wanted = ("LoadState", "ActiveState", "StatusText", "NRestarts", "StateChangeTimestamp", "MainPID", "MemoryCurrent")
@@ -334,10 +334,10 @@ def _unit(name: str, command: Sequence[str], folders: Sequence[Path], credential
     """Text of a unit.
 
     Args:
-        name: of it.
-        command: of `edge-run`.
-        folders: in a home, that it needs to see.
-        credentials: files that systemd reads as root and hands over, by name.
+        name: Name of the unit.
+        command: Words of the `edge-run` command.
+        folders: Folders in a home that the unit needs to see.
+        credentials: Files that systemd reads as root and hands over, by name.
     """
     # -I: neither the environment nor the working folder, which the service can write to, decides what is imported.
     # faulthandler: what every thread was doing when the watchdog ended it goes to the journal.
@@ -506,7 +506,7 @@ def _systemctl(*arguments: str) -> str:
     """What a command of systemctl prints.
 
     Raises:
-        OutputError: there is no systemctl, or it fails.
+        OutputError: There is no systemctl, or it fails.
     """
     try:
         done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, errors="replace", check=False)

@@ -54,7 +54,7 @@ def describe(path: str) -> dict[str, Any]:
         "fps"}]}]}; `fps` is the highest, None if the driver does not say; a stepwise size is given as its largest.
 
     Raises:
-        OSError: it cannot be opened, or is no V4L2 device.
+        OSError: It cannot be opened, or is no V4L2 device.
     """
     device = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -79,12 +79,12 @@ class Control:
     """A setting of a camera.
 
     Attributes:
-        name: as `v4l2-ctl --list-ctrls` has it: `focus_automatic_continuous`.
-        id: number of the control.
+        name: Name that `v4l2-ctl --list-ctrls` shows: `focus_automatic_continuous`.
+        id: Number of the control.
         kind: "integer", "boolean", "menu" or "bitmask".
-        minimum, maximum, step, default: of its value.
-        value: that it has now; None if it does not say.
-        menu: names of a menu's values, by value.
+        minimum, maximum, step, default: Limits, step and default of its value.
+        value: That it has now; None if it does not say.
+        menu: Names of a menu's values, by value.
     """
 
     name: str
@@ -120,12 +120,12 @@ def set_controls(path: str, wanted: Mapping[str, str]) -> dict[str, int]:
     """Sets controls by their names, in the order given, and reads back what they are then.
 
     Args:
-        path: of the device; another program may have it open.
-        wanted: values by name: whole numbers, true or false, or a name from the control's menu.
+        path: Path of the device; another program may have it open.
+        wanted: Values by name: whole numbers, true or false, or a name from the control's menu.
 
     Raises:
-        SettingsError: there is no such control, or it cannot have such a value.
-        OSError: the device cannot be opened.
+        SettingsError: There is no such control, or it cannot have such a value.
+        OSError: The device cannot be opened.
     """
     device = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

@@ -32,7 +32,7 @@ def photo_examples(
         warn: Gets a line for each file that is passed over.
 
     Raises:
-        DatasetError: there are no pictures, or none can be decoded.
+        DatasetError: There are no pictures, or none can be decoded.
     """
     if label is None:
         listing = find_photos(folder)
@@ -70,15 +70,15 @@ def taken_examples(
     """Takes frames of a camera into a photo folder, and gives all pictures of the label there, earlier ones, too.
 
     Args:
-        model: As for `photo_examples`.
+        model: Model that `photo_examples` takes.
         source: What is collected.
         folder: The photo folder; `edge-train fit` takes it as it is.
         track: Receives the progress.
         notify: Gets that the camera is lost, and that it is back.
 
     Raises:
-        SourceError: the source cannot be opened, or gives too few different frames.
-        OutputError: the folder cannot be written.
+        SourceError: The source cannot be opened, or gives too few different frames.
+        OutputError: The folder cannot be written.
     """
     taken = collect(source, folder, track=track, notify=notify)
     if taken.ended == "interrupted":

@@ -20,7 +20,7 @@ def fit_taught(layer: Layer, features: Sequence[npt.NDArray[np.float32]]) -> Det
 
     Args:
         layer: Layer that the features are of.
-        features: For each frame the features of its views, shape (views, width), the whole frame first.
+        features: One array per frame, the features of its views, shape (views, width), the whole frame first.
     """
     frames = [_unit(one.astype(np.float64)) for one in features]
     per_frame = max(1, MOST_ROWS // len(frames))

@@ -41,7 +41,7 @@ class TeachSettings:
         force: Whether the file is written whatever it came to.
 
     Raises:
-        SettingsError: a number makes no sense.
+        SettingsError: A number makes no sense.
     """
 
     cuts: int = 3

@@ -78,9 +78,9 @@ def teach(
         track: Receives the progress of each step.
 
     Raises:
-        ModelFormatError: the file cannot be taught, with the reason.
-        SettingsError: the lesson names a label that the model does not have, or has too few frames of one.
-        CheckFailedError: the result does not keep to a limit.
+        ModelFormatError: The file cannot be taught, with the reason.
+        SettingsError: The lesson names a label that the model does not have, or has too few frames of one.
+        CheckFailedError: The result does not keep to a limit.
     """
     parent = _Parent(path)
     labels = _labels_after(parent.labels, lesson)
@@ -146,7 +146,7 @@ class _Parent:
         """Features of all frames of a lesson.
 
         Raises:
-            SettingsError: too few of a label.
+            SettingsError: Too few of a label.
         """
         for label, frames in lesson.examples.items():
             if len(frames) < FEWEST:
@@ -278,7 +278,7 @@ def _labels_after(labels: Sequence[str], lesson: Lesson) -> tuple[str, ...]:
     """The labels that a model then has: those that stay, in their order, then the new ones.
 
     Raises:
-        SettingsError: a label is not there, or what is left cannot name a model's outputs.
+        SettingsError: A label is not there, or what is left cannot name a model's outputs.
     """
     for label in (*lesson.forget, *lesson.rename):
         if label not in labels:
@@ -321,7 +321,7 @@ def _check_it_does(artifact: bytes, lesson: Lesson, meant: Sequence[int]) -> Non
     """Runs the new file on every frame: it must say what the solved layer says, but for near ties.
 
     Raises:
-        CheckFailedError: it says something else.
+        CheckFailedError: It says something else.
     """
     frames = [frame for frames in lesson.examples.values() for frame in frames]
     with tempfile.TemporaryDirectory() as scratch:

@@ -22,7 +22,7 @@ def write_taught(taught: Taught, out: Path) -> Path | None:
         The file that was kept; None where there was none.
 
     Raises:
-        OutputError: a file cannot be written; what was there is still there.
+        OutputError: A file cannot be written; what was there is still there.
     """
     kept = previous_file(out) if out.exists() else None
     if kept:
@@ -37,8 +37,8 @@ def undo(path: Path) -> None:
     """Brings the file back that was replaced last; undoing once more brings back the taught one.
 
     Raises:
-        OutputError: nothing was replaced, or the files cannot be exchanged.
-        ModelFormatError: the file that was kept is damaged.
+        OutputError: Nothing was replaced, or the files cannot be exchanged.
+        ModelFormatError: The file that was kept is damaged.
     """
     kept = previous_file(path)
     if not kept.is_file():

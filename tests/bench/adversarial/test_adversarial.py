@@ -41,7 +41,7 @@ def test_what_a_small_budget_leaves_a_large_one_takes_and_noise_of_its_size_does
     attacked: AdversarialReport,
 ) -> None:
     clean = values(attacked, 0, "pgd")[0]
-    assert 0 < clean < 1  # some photos are mislabelled
+    assert 0 < clean < 1  # some photos are mislabeled
     assert values(attacked, 0, "pgd")[:2] == [clean, clean]
     assert values(attacked, 0, "pgd")[2] < 0.5
     assert values(attacked, 0, "noise") == [clean, clean, clean]
@@ -61,7 +61,7 @@ def test_a_file_that_computes_the_same_is_fooled_by_the_same(attacked: Adversari
 
 
 def test_a_row_is_judged_by_what_it_says_itself(attacked: AdversarialReport) -> None:
-    """Red and green are swapped: of the photos only blue ones are right, and those that are labelled wrong."""
+    """Red and green are swapped: of the photos only blue ones are right, and those that are labeled wrong."""
     right, clean = values(attacked, 3, "pgd")[0], values(attacked, 0, "pgd")[0]
     assert right < clean
     assert attacked.rows[2].curves["pgd"].verdict.startswith("no difference shown: +0.0 points")
@@ -121,16 +121,16 @@ def test_a_file_alone_has_no_gradients(tiny: Tiny) -> None:
 
 def test_a_run_without_weights_for_8_bits_cannot_be_attacked_by_them(tiny: Tiny) -> None:
     with pytest.raises(RunFolderError, match="edge-train fit --qat"):
-        attack_models([tiny.run, tiny.same], quantised=True)
+        attack_models([tiny.run, tiny.same], quantized=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["--attack", "pgd,laser"], "no attack is called 'laser'"),
-        (["--epsilon", "1,,2"], "no number of grey levels"),
-        (["--epsilon", "0"], "no number of grey levels"),
-        (["--epsilon", "256"], "no number of grey levels"),
+        (["--epsilon", "1,,2"], "no number of gray levels"),
+        (["--epsilon", "0"], "no number of gray levels"),
+        (["--epsilon", "256"], "no number of gray levels"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(tiny: Tiny, tmp_path: Path, arguments: list[str], reason: str) -> None:

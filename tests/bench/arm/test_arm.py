@@ -208,11 +208,11 @@ def test_photos_are_taken_at_equal_distances() -> None:
 
 
 def test_what_machines_are_held_to_is_not_the_code_that_is_tried(
-    tiny_model: Callable[..., Path], colour_frames: dict[str, Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Callable[..., Path], color_frames: dict[str, Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
-    for label, frame in colour_frames.items():
+    for label, frame in color_frames.items():
         (photos / f"{label}.jpg").write_bytes(encode_jpeg(frame, 90))
     models = [tiny_model("uint8"), tiny_model("float32")]
     wanted = measured(photos, models, by_the_product=False)
@@ -229,7 +229,7 @@ def test_what_machines_are_held_to_is_not_the_code_that_is_tried(
     assert {what for what, right in rows.items() if not right} == {"scores tiny-uint8", "scores tiny-float32"}
 
     shown = shown_scores(photos, models[0])
-    said = [{"photo": f"{label}.jpg", "label": label, "score": 1.0} for label in colour_frames]
+    said = [{"photo": f"{label}.jpg", "label": label, "score": 1.0} for label in color_frames]
     for label, equal in (("red", 4), ("blue", 3)):
         said[0]["label"] = label
         (tmp_path / "live.json").write_text(json.dumps(said))

@@ -10,7 +10,7 @@ SHA256 = "0123456789abcdef" * 4
 
 @pytest.fixture(scope="module")
 def photo() -> Frame:
-    """A picture with edges, slopes and a colour."""
+    """A picture with edges, slopes and a color."""
     rows, columns = np.indices((300, 400))
     shapes = 60 * ((rows // 40 + columns // 50) % 2) + columns // 4 + rows // 8
     return np.stack([shapes + 20, shapes // 2 + 40, shapes], axis=2).astype(np.uint8)

@@ -459,7 +459,7 @@ def test_models_are_measured_on_boards_with_an_environment_that_is_kept(
     sshd: Sshd,
     wheels: Path,
     tiny_model: Callable[..., Path],
-    colour_frames: dict[str, Frame],
+    color_frames: dict[str, Frame],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -470,7 +470,7 @@ def test_models_are_measured_on_boards_with_an_environment_that_is_kept(
         ask_all(sshd, kept, tiny_model(), tmp_path)
         assert sshd.left() == []
         monkeypatch.setattr(install, "_make_venv", None)  # it is there already
-        for label, frame in colour_frames.items():
+        for label, frame in color_frames.items():
             (tmp_path / "photos" / label).mkdir(parents=True)
             cv2.imwrite(str(tmp_path / "photos" / label / "1.png"), frame)
         models = [tiny_model("uint8"), tiny_model("float32")]

@@ -25,21 +25,21 @@ MODELS = Path(__file__).parents[2] / "models"
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory, colour_frames: dict[str, Frame]) -> Path:
+def pictures(tmp_path_factory: pytest.TempPathFactory, color_frames: dict[str, Frame]) -> Path:
     """A folder with red9.png, green10.png, blue11.png and dark12.png."""
     folder = tmp_path_factory.mktemp("pictures")
-    for number, (label, frame) in enumerate(colour_frames.items(), 9):
+    for number, (label, frame) in enumerate(color_frames.items(), 9):
         assert cv2.imwrite(str(folder / f"{label}{number}.png"), frame)
     return folder
 
 
 @pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory, colour_frames: dict[str, Frame]) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory, color_frames: dict[str, Frame]) -> Path:
     """1200 frames, 20 a second: red, green, blue, dark, over and over. Their JSON does not fit into a pipe."""
     path = tmp_path_factory.mktemp("video") / "film.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
     for _ in range(300):
-        for frame in colour_frames.values():
+        for frame in color_frames.values():
             writer.write(frame)
     writer.release()
     return path
@@ -105,14 +105,14 @@ def test_images_goes_on_after_a_picture_that_cannot_be_read(
 
 
 def test_images_only_warns_of_a_broken_picture_that_it_found_itself(
-    command: Command, tiny_model: TinyModel, colour_frames: dict[str, Frame], tmp_path: Path
+    command: Command, tiny_model: TinyModel, color_frames: dict[str, Frame], tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "1.jpg").write_text("no picture")
     alone = command(CLI, "images", tiny_model(), folder)
     assert (alone.returncode, alone.stdout) == (2, "")
-    assert cv2.imwrite(str(folder / "2.png"), colour_frames["red"])
+    assert cv2.imwrite(str(folder / "2.png"), color_frames["red"])
     done = command(CLI, "images", tiny_model(), folder)
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
@@ -121,11 +121,11 @@ def test_images_only_warns_of_a_broken_picture_that_it_found_itself(
 
 
 def test_any_file_name_can_be_printed(
-    command: Command, tiny_model: TinyModel, colour_frames: dict[str, Frame], tmp_path: Path
+    command: Command, tiny_model: TinyModel, color_frames: dict[str, Frame], tmp_path: Path
 ) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()
-    ok, data = cv2.imencode(".png", colour_frames["red"])
+    ok, data = cv2.imencode(".png", color_frames["red"])
     assert ok
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")).write_bytes(data.tobytes())
     (folder / "näme 写真.png").write_bytes(data.tobytes())

@@ -202,7 +202,7 @@ class Interpreter:
     def get_tensor(self, index): return np.array([[0, 9, 0, 0]])
 """
     root = tree(broken, {"ai_edge_litert/__init__.py": "", "ai_edge_litert/interpreter.py": wrong})
-    assert "names the colours wrongly: [1, 1, 1]" in finding("runtimes", root, probe=with_broken).text
+    assert "names the colors wrongly: [1, 1, 1]" in finding("runtimes", root, probe=with_broken).text
 
 
 def test_without_any_runtime_that_is_the_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -260,13 +260,13 @@ def test_every_end_of_a_probe_has_an_error(status: int, output: bytes, kind: str
 
 
 def test_a_model_is_run_with_every_runtime(
-    doctor: Doctor, tiny_model: Callable[..., Path], colour_frames: dict[str, Frame], tmp_path: Path
+    doctor: Doctor, tiny_model: Callable[..., Path], color_frames: dict[str, Frame], tmp_path: Path
 ) -> None:
     unsealed = tiny_model()
     (found,) = software.model(Host(), str(unsealed))
     assert found.level == "warning"
     good = tmp_path / "good.tflite"
-    good.write_bytes(sealed(unsealed.read_bytes(), colour_frames.values()))
+    good.write_bytes(sealed(unsealed.read_bytes(), color_frames.values()))
     (found,) = software.model(Host(), str(good))
     assert found.level == "ok"
     good.write_bytes(good.read_bytes()[:-100])

@@ -17,9 +17,9 @@ def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def model(tiny_model: Callable[..., Path], colour_frames: dict[str, Frame]) -> Path:
+def model(tiny_model: Callable[..., Path], color_frames: dict[str, Frame]) -> Path:
     path = tiny_model()
-    path.write_bytes(sealed(path.read_bytes(), list(colour_frames.values())))
+    path.write_bytes(sealed(path.read_bytes(), list(color_frames.values())))
     return path
 
 

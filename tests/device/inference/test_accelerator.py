@@ -42,7 +42,7 @@ HERE = Path(__file__).parent
 PLAIN = (HERE.parents[1] / "models" / "tiny-uint8.tflite").read_bytes()
 CARD = ModelCard(("red", "green", "blue", "dark"), InputSpec(32, 32))
 CORAL = Coral("usb:0")
-RED, BLUE = (np.full((32, 32, 3), colour, np.uint8) for colour in ((250, 20, 10), (10, 20, 250)))
+RED, BLUE = (np.full((32, 32, 3), color, np.uint8) for color in ((250, 20, 10), (10, 20, 250)))
 
 Happens = Callable[[str], None]
 
@@ -113,7 +113,7 @@ def compiled(tmp_path: Path) -> Path:
     """A compiled file that carries its model for the CPU, its golden vectors and its seal."""
     plain, path = tmp_path / "plain.tflite", tmp_path / "model_edgetpu.tflite"
     plain.write_bytes(complete(PLAIN, CARD, "tiny"))
-    frames = [np.full((64, 64, 3), colour, np.uint8) for colour in ((10, 20, 250), (250, 20, 10), (9, 9, 9))]
+    frames = [np.full((64, 64, 3), color, np.uint8) for color in ((10, 20, 250), (250, 20, 10), (9, 9, 9))]
     golden = record(Classifier(plain), frames)
     path.write_bytes(seal(complete(compiled_model(), CARD, "tiny", PLAIN), golden))
     return path
@@ -206,7 +206,7 @@ def test_an_accelerator_may_differ_a_little_but_not_in_what_it_sees(
     assert says in found if says else not found
 
 
-def test_it_gives_the_scores_of_the_cpu(happens: Happens, compiled: Path, colour_frames: dict[str, Frame]) -> None:
+def test_it_gives_the_scores_of_the_cpu(happens: Happens, compiled: Path, color_frames: dict[str, Frame]) -> None:
     notices: list[Notice] = []
     with (
         closing(open_classifier(compiled, CORAL, notify=notices.append)) as coral,
@@ -214,12 +214,12 @@ def test_it_gives_the_scores_of_the_cpu(happens: Happens, compiled: Path, colour
     ):
         assert (coral.device, coral.fallback_reason, cpu.device) == ("coral usb:0", "", "cpu")
         assert coral.runtime == f"{cpu.runtime} with libedgetpu"
-        for label, frame in colour_frames.items():
+        for label, frame in color_frames.items():
             assert coral.classify(frame)[0].label == label
             assert coral.scores(frame)[0] == pytest.approx(cpu.scores(frame)[0], abs=0.03)
         kept = coral.pixel_scores(RED)
         as_it_was = kept.copy()
-        coral.classify(colour_frames["blue"])
+        coral.classify(color_frames["blue"])
         assert np.array_equal(kept, as_it_was)
     assert not notices
 
@@ -446,9 +446,9 @@ def test_closing_ends_the_search(happens: Happens, compiled: Path) -> None:
     with_fallback(compiled, [], retry_s=300).close()
 
 
-def test_a_compiled_file_runs_on_the_cpu_with_what_it_carries(compiled: Path, colour_frames: dict[str, Frame]) -> None:
+def test_a_compiled_file_runs_on_the_cpu_with_what_it_carries(compiled: Path, color_frames: dict[str, Frame]) -> None:
     classifier = Classifier(compiled)
-    assert [classifier.classify(frame)[0].label for frame in colour_frames.values()] == list(colour_frames)
+    assert [classifier.classify(frame)[0].label for frame in color_frames.values()] == list(color_frames)
     assert verify(compiled).passed
 
 
@@ -458,14 +458,14 @@ def test_a_compiled_file_that_carries_nothing_is_refused_with_how_to_complete_it
 
 
 def test_a_file_for_the_cpu_beside_it_stands_in(
-    happens: Happens, alone: Path, tiny_model: Callable[..., Path], colour_frames: dict[str, Frame]
+    happens: Happens, alone: Path, tiny_model: Callable[..., Path], color_frames: dict[str, Frame]
 ) -> None:
     happens("missing")
     plain = tiny_model()
     for coral in (CORAL, None):
         with closing(open_classifier(alone, coral, fallback=plain)) as classifier:
             assert classifier.device == "cpu"
-            assert classifier.classify(colour_frames["green"])[0].label == "green"
+            assert classifier.classify(color_frames["green"])[0].label == "green"
 
 
 def test_a_file_of_other_labels_cannot_stand_in(happens: Happens, alone: Path, tiny_model: Callable[..., Path]) -> None:

@@ -21,13 +21,11 @@ kinds = pytest.mark.parametrize("kind", ["uint8", "float32"])
 
 
 @kinds
-def test_a_frame_gets_the_label_of_its_colour(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame], kind: str
-) -> None:
-    """Right labels mean that the channels are in order, the levels in scale and the scores dequantised."""
+def test_a_frame_gets_the_label_of_its_color(tiny_model: TinyModel, color_frames: dict[str, Frame], kind: str) -> None:
+    """Right labels mean that the channels are in order, the levels in scale and the scores dequantized."""
     classifier = Classifier(tiny_model(kind))
     assert classifier.digest is None  # it was never sealed
-    for label, frame in colour_frames.items():
+    for label, frame in color_frames.items():
         best = classifier.classify(frame, 4)
         assert best[0].label == label
         assert best[0].score > (0.6 if label == "dark" else 0.99)
@@ -35,10 +33,10 @@ def test_a_frame_gets_the_label_of_its_colour(
 
 
 @kinds
-def test_a_model_that_takes_bgr_gets_bgr(tiny_model: TinyModel, colour_frames: dict[str, Frame], kind: str) -> None:
+def test_a_model_that_takes_bgr_gets_bgr(tiny_model: TinyModel, color_frames: dict[str, Frame], kind: str) -> None:
     """The tiny model takes RGB; told the opposite, it must mistake red for blue."""
     classifier = Classifier(tiny_model(kind, spec=InputSpec(32, 32, color_order="BGR")))
-    assert classifier.classify(colour_frames["red"])[0].label == "blue"
+    assert classifier.classify(color_frames["red"])[0].label == "blue"
 
 
 @kinds
@@ -57,22 +55,22 @@ def test_scores_are_the_same_from_a_frame_and_from_its_pixels(tiny_model: TinyMo
 
 
 def test_the_two_tiny_models_agree(tiny_model: TinyModel) -> None:
-    """On frames whose scores lie far apart: a mean of two colors on grey, so that no label is certain."""
-    quantised, full = (Classifier(tiny_model(kind)) for kind in ("uint8", "float32"))
+    """On frames whose scores lie far apart: a mean of two colors on gray, so that no label is certain."""
+    quantized, full = (Classifier(tiny_model(kind)) for kind in ("uint8", "float32"))
     spread = []
     for color in ((110, 110, 150), (110, 150, 120), (150, 120, 130)):
         frame = np.full((64, 64, 3), color, np.uint8)
         scores = full.scores(frame)[0]
         spread.append(float(scores.max() - scores.min()))
-        assert quantised.scores(frame)[0] == pytest.approx(scores, abs=0.05)
+        assert quantized.scores(frame)[0] == pytest.approx(scores, abs=0.05)
     assert min(spread) > 0.5
 
 
-def test_results_do_not_change_with_later_frames(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
+def test_results_do_not_change_with_later_frames(tiny_model: TinyModel, color_frames: dict[str, Frame]) -> None:
     classifier = Classifier(tiny_model())
-    first, _ = classifier.scores(colour_frames["red"])
+    first, _ = classifier.scores(color_frames["red"])
     kept = first.copy()
-    classifier.scores(colour_frames["blue"])
+    classifier.scores(color_frames["blue"])
     assert np.array_equal(first, kept)
 
 
@@ -212,7 +210,7 @@ def test_anything_but_one_picture_in_and_one_row_of_scores_out_is_refused(
         opened(inputs, outputs, dtype=dtype)
 
 
-def test_an_interpreter_knows_its_shapes_and_undoes_the_quantisation_of_scores(
+def test_an_interpreter_knows_its_shapes_and_undoes_the_quantization_of_scores(
     opened: Callable[..., tuple[Interpreter, FakeRuntime]],
 ) -> None:
     interpreter, runtime = opened([(1, 8, 9, 3)], [(1, 3)], quantization=(0.5, 3), threads=7)
@@ -221,20 +219,20 @@ def test_an_interpreter_knows_its_shapes_and_undoes_the_quantisation_of_scores(
     pixels = np.zeros((8, 9, 3), np.uint8)
     pixels[0, 0] = (3, 13, 255)
     assert interpreter.scores(pixels).tolist() == [0.0, 5.0, 126.0]
-    unquantised, runtime = opened([(1, 8, 9, 3)], [(1, 3)], dtype=np.float32)
-    assert unquantised.scores(pixels).tolist() == [3.0, 13.0, 255.0]
+    unquantized, runtime = opened([(1, 8, 9, 3)], [(1, 3)], dtype=np.float32)
+    assert unquantized.scores(pixels).tolist() == [3.0, 13.0, 255.0]
     assert runtime.asked["num_threads"] == os.cpu_count()
 
 
 @pytest.mark.parametrize(
-    ("tensors", "quantised"),
+    ("tensors", "quantized"),
     [([np.float32], False), ([np.float32, np.int32], False)]
     + [([np.float32, dtype], True) for dtype in (np.int8, np.uint8, np.int16)],
 )
-def test_any_tensor_in_8_or_16_bits_makes_a_model_quantised(
-    opened: Callable[..., tuple[Interpreter, FakeRuntime]], tensors: Any, quantised: bool
+def test_any_tensor_in_8_or_16_bits_makes_a_model_quantized(
+    opened: Callable[..., tuple[Interpreter, FakeRuntime]], tensors: Any, quantized: bool
 ) -> None:
-    assert opened([(1, 8, 9, 3)], [(1, 3)], tensors=tensors)[0].quantised is quantised
+    assert opened([(1, 8, 9, 3)], [(1, 3)], tensors=tensors)[0].quantized is quantized
 
 
 def test_a_runner_that_contradicts_the_card_is_closed(tiny_model: TinyModel) -> None:
@@ -247,8 +245,8 @@ def test_a_runner_that_contradicts_the_card_is_closed(tiny_model: TinyModel) -> 
     with pytest.raises(ModelFormatError, match="3 labels, 4 outputs"):
         Classifier(tiny_model(labels=("red", "green", "blue")), runner=Runner)
     assert closed == [True]
-    assert Classifier(tiny_model(), runner=Runner).quantised
-    assert not Classifier(tiny_model("float32"), runner=Runner).quantised
+    assert Classifier(tiny_model(), runner=Runner).quantized
+    assert not Classifier(tiny_model("float32"), runner=Runner).quantized
     assert closed == [True]
 
 

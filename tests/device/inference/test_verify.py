@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edge_core import Frame, InputSpec, ModelCard, complete
-from edge_core.artifact.golden import FLOAT, QUANTISED, GoldenVectors, read_golden, to_jpeg
+from edge_core.artifact.golden import FLOAT, QUANTIZED, GoldenVectors, read_golden, to_jpeg
 from edge_core.artifact.seal import read_seal, seal
 from edge_core.errors import CheckFailedError, EdgeError, KeyFileError, ModelFormatError, SealError
 from edge_device.inference.classifier import Classifier
@@ -36,10 +36,10 @@ def artifact(kind: str = "uint8", card: ModelCard = CARD) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def frames(colour_frames: dict[str, Frame]) -> list[Frame]:
-    """The four colours, of a size that has to be halved, cropped and resized; one side is darker, so that crops differ."""
+def frames(color_frames: dict[str, Frame]) -> list[Frame]:
+    """The four colors, of a size that has to be halved, cropped and resized; one side is darker, so that crops differ."""
     ramp = np.linspace(1, 0.3, 120)[None, :, None]
-    return [(np.resize(frame, (90, 120, 3)) * ramp).astype(np.uint8) + np.uint8(2) for frame in colour_frames.values()]
+    return [(np.resize(frame, (90, 120, 3)) * ramp).astype(np.uint8) + np.uint8(2) for frame in color_frames.values()]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_what_was_sealed_here_passes_here(good: dict[str, Path], kind: str) -> N
     assert found.passed
     assert found.replay is not None
     assert (found.replay.frames, found.replay.largest_difference) == (4, 0.0)
-    assert found.replay.tolerance == (QUANTISED if kind == "uint8" else FLOAT).same_runtime
+    assert found.replay.tolerance == (QUANTIZED if kind == "uint8" else FLOAT).same_runtime
     assert (found.signed_by, found.signature_checked) == (None, False)
 
 
@@ -186,7 +186,7 @@ def test_another_runtime_may_round_elsewhere(good: dict[str, Path]) -> None:
     assert here.divergence is not None
     elsewhere = replay(classifier, replace(golden, made_with={**golden.made_with, "runtime": "tflite-runtime 2.14.0"}))
     assert elsewhere.divergence is None
-    assert elsewhere.tolerance == QUANTISED.other_runtime
+    assert elsewhere.tolerance == QUANTIZED.other_runtime
     assert elsewhere.largest_difference == here.largest_difference == pytest.approx(0.1, abs=1e-6)
 
 
@@ -205,7 +205,7 @@ def test_a_verification_reads_as_json(good: dict[str, Path], tmp_path: Path) -> 
         "made_with": dict(passed.golden.made_with),
         "frames": 4,
         "largest_difference": 0.0,
-        "tolerance": QUANTISED.same_runtime,
+        "tolerance": QUANTIZED.same_runtime,
     }
     other = verify(resealed(good["uint8"], tmp_path / "other.tflite", other_scores)).to_json()
     assert (other["passed"], other["stage"], other["frames"]) == (False, "invoke", 4)
@@ -221,7 +221,7 @@ def test_a_verification_reads_as_json(good: dict[str, Path], tmp_path: Path) -> 
 
 
 def test_tolerances_are_those_that_were_measured() -> None:
-    assert (QUANTISED.same_runtime, QUANTISED.other_runtime) == (10 / 255, 40 / 255)
+    assert (QUANTIZED.same_runtime, QUANTIZED.other_runtime) == (10 / 255, 40 / 255)
     assert (FLOAT.same_runtime, FLOAT.other_runtime) == (1e-4, 1e-4)
 
 

@@ -59,10 +59,10 @@ def test_frames_that_show_the_same_are_taken_once_and_a_thing_that_moved_is_new(
 
 
 def test_the_manifest_says_where_a_picture_is_from_and_what_the_model_said(
-    tmp_path: Path, tiny_model: Callable[..., Path], colour_frames: dict[str, Frame]
+    tmp_path: Path, tiny_model: Callable[..., Path], color_frames: dict[str, Frame]
 ) -> None:
     (tmp_path / "frames").mkdir()
-    cv2.imwrite(str(tmp_path / "frames" / "a.png"), colour_frames["red"])
+    cv2.imwrite(str(tmp_path / "frames" / "a.png"), color_frames["red"])
     settings = CollectSettings(str(tmp_path / "frames"), "blue")
     collect(settings, tmp_path / "photos", classifier=Classifier(tiny_model()))
     (entry,) = manifest(tmp_path / "photos")

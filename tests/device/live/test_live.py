@@ -79,9 +79,9 @@ def run(
 
 
 def test_every_frame_of_a_film_is_classified_as_the_classifier_alone_does(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+    tiny_model: TinyModel, color_frames: dict[str, Frame]
 ) -> None:
-    film = [colour_frames[label] for label in ("red", "green", "blue", "dark")] * 10
+    film = [color_frames[label] for label in ("red", "green", "blue", "dark")] * 10
     model = tiny_model()
     recorder, status = run(model, Film(film))
     assert status.frames == 40
@@ -91,10 +91,8 @@ def test_every_frame_of_a_film_is_classified_as_the_classifier_alone_does(
     assert [result.frame.index for result in recorder.frames_seen] == list(range(40))
 
 
-def test_a_film_makes_the_events_that_its_own_clock_says(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame]
-) -> None:
-    film = [colour_frames["red"]] * 30 + [colour_frames["green"]] * 30
+def test_a_film_makes_the_events_that_its_own_clock_says(tiny_model: TinyModel, color_frames: dict[str, Frame]) -> None:
+    film = [color_frames["red"]] * 30 + [color_frames["green"]] * 30
     recorder, _ = run(tiny_model(), Film(film, fps=10.0), LiveSettings(rule=Rule(threshold=0.3, hold_s=0.0)))
     assert [(event.kind, event.label) for event in recorder.events] == [
         ("entered", "red"),
@@ -106,8 +104,8 @@ def test_a_film_makes_the_events_that_its_own_clock_says(
     assert [event.number for event in recorder.events] == [1, 2, 3, 4]
 
 
-def test_zones_are_classified_one_by_one(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
-    both = np.hstack([colour_frames["red"], colour_frames["blue"]])
+def test_zones_are_classified_one_by_one(tiny_model: TinyModel, color_frames: dict[str, Frame]) -> None:
+    both = np.hstack([color_frames["red"], color_frames["blue"]])
     regions = {"left": Region(0, 0, 0.5, 1), "right": Region(0.5, 0, 0.5, 1)}
     recorder, status = run(tiny_model(), Film([both] * 3), LiveSettings(regions=regions))
     assert [(result.zone, result.top[0].label) for result in recorder.frames_seen] == [
@@ -170,9 +168,9 @@ def test_a_film_is_read_no_further_ahead_than_needed() -> None:
 
 
 def test_a_camera_that_is_lost_comes_back_and_what_was_there_leaves_meanwhile(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+    tiny_model: TinyModel, color_frames: dict[str, Frame]
 ) -> None:
-    red = colour_frames["red"]
+    red = color_frames["red"]
     script: list[Step] = [Show(red, 30), Unplugged(failed_openings=3), Show(red, 1000)]
     camera = FakeCamera(script, fps=60)
     source = Reconnecting(camera.open, pause_s=lambda attempt: 0.6)
@@ -196,11 +194,11 @@ def test_a_camera_that_is_lost_comes_back_and_what_was_there_leaves_meanwhile(
 
 
 def test_a_picture_that_freezes_is_told_and_so_is_the_next_that_differs(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+    tiny_model: TinyModel, color_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frozen, "LOOKED_AT_S", 0.0)
     monkeypatch.setattr(frozen, "FROZEN_S", 0.5)
-    red, blue = colour_frames["red"], colour_frames["blue"]
+    red, blue = color_frames["red"], color_frames["blue"]
     camera = FakeCamera([*[red, blue] * 30, Show(red, 60), blue, Stall(60)], fps=60, stalled_s=60)
     recorder = Recorder()
     classifier = Classifier(tiny_model(), threads=1)
@@ -215,17 +213,17 @@ def test_a_picture_that_freezes_is_told_and_so_is_the_next_that_differs(
 
 
 def test_a_film_may_stand_still(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+    tiny_model: TinyModel, color_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frozen, "LOOKED_AT_S", 0.0)
     monkeypatch.setattr(frozen, "FROZEN_S", 0.0)
-    recorder, _ = run(tiny_model(), Film([colour_frames["red"]] * 20))
+    recorder, _ = run(tiny_model(), Film([color_frames["red"]] * 20))
     assert recorder.notices == []
 
 
-def test_a_picture_counts_as_frozen_after_half_a_minute_and_not_before(colour_frames: dict[str, Frame]) -> None:
+def test_a_picture_counts_as_frozen_after_half_a_minute_and_not_before(color_frames: dict[str, Frame]) -> None:
     watch = frozen.FrozenPicture()
-    red, blue = colour_frames["red"], colour_frames["blue"]
+    red, blue = color_frames["red"], color_frames["blue"]
     changes = [time_s for time_s in range(100) if watch.look(blue if time_s in (20, 75) else red, time_s)]
     assert changes == [51, 75]
     almost = red.copy()
@@ -248,8 +246,8 @@ def test_the_frame_rate_is_none_while_nothing_comes_and_forgets_a_pause() -> Non
     assert meter.fps(500) == pytest.approx(0.01)  # no more are asked for
 
 
-def test_a_stalled_camera_does_not_delay_the_end(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
-    camera = FakeCamera([Show(colour_frames["red"], 5), Stall(60)], fps=None, stalled_s=60)
+def test_a_stalled_camera_does_not_delay_the_end(tiny_model: TinyModel, color_frames: dict[str, Frame]) -> None:
+    camera = FakeCamera([Show(color_frames["red"], 5), Stall(60)], fps=None, stalled_s=60)
     asked = threading.Event()
     threading.Timer(0.5, asked.set).start()
     _, status = run(tiny_model(), camera, stopped=asked.is_set)
@@ -258,18 +256,18 @@ def test_a_stalled_camera_does_not_delay_the_end(tiny_model: TinyModel, colour_f
 
 
 def test_a_source_that_does_not_come_back_ends_the_run_with_its_error(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+    tiny_model: TinyModel, color_frames: dict[str, Frame]
 ) -> None:
     with pytest.raises(SourceError, match="stopped giving frames after 3"):
-        run(tiny_model(), FakeCamera([colour_frames["red"]] * 3, fps=None))
+        run(tiny_model(), FakeCamera([color_frames["red"]] * 3, fps=None))
     with pytest.raises(SourceError, match="gave no frame"):
         run(tiny_model(), Film([]))
 
 
 def test_frames_and_statistics_end_where_they_were_asked_to(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+    tiny_model: TinyModel, color_frames: dict[str, Frame]
 ) -> None:
-    film = Film([colour_frames["red"]] * 50)
+    film = Film([color_frames["red"]] * 50)
     recorder, status = run(tiny_model(), film, LiveSettings(frames=7))
     assert status.frames == len(recorder.frames_seen) == 7
     assert recorder.statuses[-1] == replace(status, sinks=recorder.statuses[-1].sinks)
@@ -277,14 +275,14 @@ def test_frames_and_statistics_end_where_they_were_asked_to(
 
 
 def test_no_more_frames_a_second_are_classified_than_asked_for(
-    tiny_model: TinyModel, colour_frames: dict[str, Frame]
+    tiny_model: TinyModel, color_frames: dict[str, Frame]
 ) -> None:
-    _, status = run(tiny_model(), Film([colour_frames["red"]] * 5), LiveSettings(max_fps=10.0))
+    _, status = run(tiny_model(), Film([color_frames["red"]] * 5), LiveSettings(max_fps=10.0))
     assert status.uptime_s >= 0.5
 
 
-def test_what_stands_still_is_not_classified(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
-    film = Film([colour_frames["red"]] * 100 + [colour_frames["blue"]] * 100, fps=10)
+def test_what_stands_still_is_not_classified(tiny_model: TinyModel, color_frames: dict[str, Frame]) -> None:
+    film = Film([color_frames["red"]] * 100 + [color_frames["blue"]] * 100, fps=10)
     rule = MotionRule(hold_s=1.0, memory_s=0.5)
     recorder, status = run(tiny_model(), film, LiveSettings(motion=rule))
     seen = [result.frame.index for result in recorder.frames_seen]
@@ -315,7 +313,7 @@ def test_what_stands_still_or_creeps_is_classified_now_and_then() -> None:
     assert times == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
-def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, colour_frames: dict[str, Frame]) -> None:
+def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, color_frames: dict[str, Frame]) -> None:
     first = tiny_model("uint8")
     second = Classifier(tiny_model("float32", labels=("r", "g", "b", "d")), threads=1)
 
@@ -331,7 +329,7 @@ def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, col
     classifier = Classifier(first, threads=1)
     queues = SinkQueues([recorder], classifier.card, patience=lambda: True)
     settings = LiveSettings(rule=Rule(threshold=0.3, thresholds={"red": 0.3, "r": 0.3}, smoothing=None, hold_s=0.0))
-    film = Film([colour_frames["red"]] * 30)
+    film = Film([color_frames["red"]] * 30)
     status = Live(classifier, film, queues, settings, name="test", model=first, watcher=Swap()).run(lambda: False)  # type: ignore[arg-type]
     labels = [result.top[0].label for result in recorder.frames_seen]
     assert labels == ["red"] * 9 + ["r"] * 21

@@ -25,13 +25,13 @@ PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def versions(tmp_path_factory: pytest.TempPathFactory, colour_frames: dict[str, Frame]) -> dict[str, Path]:
-    """Files to swap: "english" and "german", which call the colours otherwise, and broken ones."""
+def versions(tmp_path_factory: pytest.TempPathFactory, color_frames: dict[str, Frame]) -> dict[str, Path]:
+    """Files to swap: "english" and "german", which call the colors otherwise, and broken ones."""
     folder = tmp_path_factory.mktemp("versions")
     names = {"english": ("red", "green", "blue", "dark"), "german": ("rot", "grün", "blau", "dunkel")}
     for name, labels in names.items():
         artifact = complete((MODELS / "tiny-uint8.tflite").read_bytes(), ModelCard(labels, InputSpec(32, 32)), "tiny")
-        (folder / f"{name}.tflite").write_bytes(sealed(artifact, colour_frames.values()))
+        (folder / f"{name}.tflite").write_bytes(sealed(artifact, color_frames.values()))
         (folder / f"{name}-unsealed.tflite").write_bytes(artifact)
     german = (folder / "german.tflite").read_bytes()
     (folder / "cut.tflite").write_bytes(german[: len(german) // 2])

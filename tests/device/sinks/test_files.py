@@ -425,7 +425,7 @@ def test_a_changed_decision_is_kept(tmp_path: Path) -> None:
     assert {one["reason"] for one in told} == {"decision changed"}
 
 
-def test_a_snapshot_can_be_trained_on_after_relabelling_and_has_no_exif(tmp_path: Path) -> None:
+def test_a_snapshot_can_be_trained_on_after_relabeling_and_has_no_exif(tmp_path: Path) -> None:
     image = np.zeros((48, 64, 3), np.uint8)
     image[:, 32:] = (10, 20, 250)
     sink = Snapshots(tmp_path, {"door": Region(0.5, 0, 0.5, 1)}, every_s=0)

@@ -13,24 +13,24 @@ from edge_device.sources.fake import ChangedSize, Garbage, Raises, Show, Slow, S
 
 
 def shown(camera: FakeCamera, count: int | None = None) -> list[tuple[int, ...]]:
-    """The colour of what it shows, by its upper left pixel, until it fails."""
-    colours = []
+    """The color of what it shows, by its upper left pixel, until it fails."""
+    colors = []
     try:
         for frame in islice(camera, count):
-            colours.append(tuple(int(level) for level in frame.image[0, 0]))
+            colors.append(tuple(int(level) for level in frame.image[0, 0]))
     except SourceError:
         pass
-    return colours
+    return colors
 
 
 @pytest.fixture
-def red(colour_frames: dict[str, Frame]) -> Frame:
-    return colour_frames["red"]
+def red(color_frames: dict[str, Frame]) -> Frame:
+    return color_frames["red"]
 
 
 @pytest.fixture
-def blue(colour_frames: dict[str, Frame]) -> Frame:
-    return colour_frames["blue"]
+def blue(color_frames: dict[str, Frame]) -> Frame:
+    return color_frames["blue"]
 
 
 def test_an_unplugged_camera_opens_again_after_so_many_attempts_and_goes_on(red: Frame, blue: Frame) -> None:
@@ -112,8 +112,8 @@ def test_a_reader_that_is_late_has_missed_frames(red: Frame) -> None:
 
 def test_it_repeats_without_end(red: Frame, blue: Frame) -> None:
     camera = FakeCamera([red, blue], fps=None, repeat=True)
-    colours = shown(camera, 1001)
-    assert colours == [(10, 20, 250), (250, 10, 20)] * 500 + [(10, 20, 250)]
+    colors = shown(camera, 1001)
+    assert colors == [(10, 20, 250), (250, 10, 20)] * 500 + [(10, 20, 250)]
     with pytest.raises(ValueError, match="repeated"):
         FakeCamera([Slow(3)], repeat=True)
 

@@ -24,7 +24,7 @@ from ...programs import Started
 
 
 def jpeg(level: int = 99, height: int = 48, width: int = 64, *flags: int) -> bytes:
-    """Of one grey level, with noise in the lower half."""
+    """Of one gray level, with noise in the lower half."""
     frame = np.full((height, width, 3), level, np.uint8)
     frame[height // 2 :] = np.random.default_rng(level).integers(0, 256, (height - height // 2, width, 3))
     return cv2.imencode(".jpg", frame, list(flags))[1].tobytes()

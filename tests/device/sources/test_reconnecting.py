@@ -29,8 +29,8 @@ def at_once(attempt: int) -> float:
 
 
 @pytest.fixture
-def red(colour_frames: dict[str, Frame]) -> Frame:
-    return colour_frames["red"]
+def red(color_frames: dict[str, Frame]) -> Frame:
+    return color_frames["red"]
 
 
 def test_frames_go_on_after_every_loss(red: Frame) -> None:

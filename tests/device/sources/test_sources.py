@@ -34,24 +34,24 @@ def all_of(text: object, skipped: Callable[[Path, PictureError], None] | None = 
         return list(source)
 
 
-def test_a_folder_gives_its_pictures_in_natural_order(tmp_path: Path, colour_frames: dict[str, Frame]) -> None:
+def test_a_folder_gives_its_pictures_in_natural_order(tmp_path: Path, color_frames: dict[str, Frame]) -> None:
     names = ["2.png", "10.png", "a/1.png"]
-    write_pictures(tmp_path / "a", {"1.png": colour_frames["blue"]})
-    write_pictures(tmp_path, {"10.png": colour_frames["green"], "2.png": colour_frames["red"]})
+    write_pictures(tmp_path / "a", {"1.png": color_frames["blue"]})
+    write_pictures(tmp_path, {"10.png": color_frames["green"], "2.png": color_frames["red"]})
     (tmp_path / "notes.txt").write_text("not a picture")
     frames = all_of(tmp_path)
     assert [frame.source for frame in frames] == [str(tmp_path / name) for name in names]
     assert [frame.index for frame in frames] == [0, 1, 2]
     for frame, label in zip(frames, ("red", "green", "blue"), strict=True):
-        assert np.array_equal(frame.image, colour_frames[label])
+        assert np.array_equal(frame.image, color_frames[label])
         assert 0 < frame.capture_ms / 1e3 <= frame.time_s
     assert [frame.time_s for frame in frames] == sorted(frame.time_s for frame in frames)
 
 
 def test_pictures_that_cannot_be_read_are_told_of_and_passed_over(
-    tmp_path: Path, colour_frames: dict[str, Frame]
+    tmp_path: Path, color_frames: dict[str, Frame]
 ) -> None:
-    write_pictures(tmp_path, {"1.png": colour_frames["red"], "3.png": colour_frames["blue"]})
+    write_pictures(tmp_path, {"1.png": color_frames["red"], "3.png": color_frames["blue"]})
     (tmp_path / "2.jpg").write_text("no picture")
     (tmp_path / "empty").mkdir()
     told: list[tuple[str, str]] = []
@@ -69,21 +69,21 @@ def test_pictures_that_cannot_be_read_are_told_of_and_passed_over(
         all_of(tmp_path)
 
 
-def test_a_picture_is_told_by_its_content_not_its_name(tmp_path: Path, colour_frames: dict[str, Frame]) -> None:
-    data = cv2.imencode(".png", colour_frames["red"])[1].tobytes()
+def test_a_picture_is_told_by_its_content_not_its_name(tmp_path: Path, color_frames: dict[str, Frame]) -> None:
+    data = cv2.imencode(".png", color_frames["red"])[1].tobytes()
     for name in ("red.jfif", "red", "red.mp4"):
         (tmp_path / name).write_bytes(data)
         with open_source(str(tmp_path / name)) as source:
             (frame,) = source
-        assert np.array_equal(frame.image, colour_frames["red"])
+        assert np.array_equal(frame.image, color_frames["red"])
         assert not source.live
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v"), (".mkv", "MJPG")])
 def test_a_video_gives_every_frame_with_its_time(
-    tmp_path: Path, colour_frames: dict[str, Frame], suffix: str, codec: str
+    tmp_path: Path, color_frames: dict[str, Frame], suffix: str, codec: str
 ) -> None:
-    shown = [frame for frame in colour_frames.values() for _ in range(5)]
+    shown = [frame for frame in color_frames.values() for _ in range(5)]
     frames = all_of(write_video(tmp_path / f"film{suffix}", shown, fps=10, codec=codec))
     assert [frame.index for frame in frames] == list(range(20))
     assert [frame.time_s for frame in frames] == pytest.approx([index / 10 for index in range(20)], abs=0.002)
@@ -94,9 +94,9 @@ def test_a_video_gives_every_frame_with_its_time(
 
 
 def test_a_video_in_real_time_gives_frames_when_they_are_due_and_drops_the_others(
-    tmp_path: Path, colour_frames: dict[str, Frame]
+    tmp_path: Path, color_frames: dict[str, Frame]
 ) -> None:
-    path = write_video(tmp_path / "film.avi", [colour_frames["red"]] * 30, fps=30)
+    path = write_video(tmp_path / "film.avi", [color_frames["red"]] * 30, fps=30)
     with open_source(str(path), realtime=True) as source:
         assert source.live
         start = time.monotonic()
@@ -113,17 +113,17 @@ def test_a_video_in_real_time_gives_frames_when_they_are_due_and_drops_the_other
 
 
 def test_a_reader_slower_than_the_video_gets_frames_all_the_same(
-    tmp_path: Path, colour_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, color_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_video(tmp_path / "film.avi", [colour_frames["red"]] * 200, fps=200)
+    path = write_video(tmp_path / "film.avi", [color_frames["red"]] * 200, fps=200)
     slow = Video(path, realtime=True)
     monkeypatch.setattr(video, "LATE_S", -3600)  # every frame is late
     with closing(slow):
         assert 200 // 31 <= len(list(slow)) <= 1 + 200 // 31
 
 
-def test_a_video_is_closed_while_it_waits(tmp_path: Path, colour_frames: dict[str, Frame]) -> None:
-    path = write_video(tmp_path / "film.avi", [colour_frames["red"]] * 30, fps=1)
+def test_a_video_is_closed_while_it_waits(tmp_path: Path, color_frames: dict[str, Frame]) -> None:
+    path = write_video(tmp_path / "film.avi", [color_frames["red"]] * 30, fps=1)
     with open_source(str(path), realtime=True) as source:
         threading.Timer(0.1, source.close).start()
         start = time.monotonic()
@@ -153,11 +153,11 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_pattern_gives_the_pictures_and_folders_that_it_matches(
-    tmp_path: Path, colour_frames: dict[str, Frame]
+    tmp_path: Path, color_frames: dict[str, Frame]
 ) -> None:
-    write_pictures(tmp_path, {"10.png": colour_frames["green"], "2.png": colour_frames["red"]})
-    write_pictures(tmp_path / "1", {"9.png": colour_frames["blue"]})
-    write_pictures(tmp_path / "a[b]", {"7.png": colour_frames["blue"]})
+    write_pictures(tmp_path, {"10.png": color_frames["green"], "2.png": color_frames["red"]})
+    write_pictures(tmp_path / "1", {"9.png": color_frames["blue"]})
+    write_pictures(tmp_path / "a[b]", {"7.png": color_frames["blue"]})
     (tmp_path / "notes.txt").touch()
 
     def names(pattern: str) -> list[str]:
@@ -173,9 +173,9 @@ def test_a_pattern_gives_the_pictures_and_folders_that_it_matches(
 
 
 def test_pictures_that_are_passed_over_are_counted_and_closing_ends_them(
-    tmp_path: Path, colour_frames: dict[str, Frame]
+    tmp_path: Path, color_frames: dict[str, Frame]
 ) -> None:
-    write_pictures(tmp_path, {"1.png": colour_frames["red"], "3.png": colour_frames["red"]})
+    write_pictures(tmp_path, {"1.png": color_frames["red"], "3.png": color_frames["red"]})
     (tmp_path / "2.png").touch()
     with open_source(str(tmp_path), skipped=lambda path, error: None) as source:
         assert len(list(source)) == 2
@@ -205,8 +205,8 @@ def test_a_device_that_is_no_camera_is_refused() -> None:
         Camera("/dev/null")
 
 
-def test_a_camera_that_stops_giving_frames_ends_the_stream_with_an_error(colour_frames: dict[str, Frame]) -> None:
-    camera: Source = FakeCamera([colour_frames["red"], colour_frames["blue"]], fps=20)
+def test_a_camera_that_stops_giving_frames_ends_the_stream_with_an_error(color_frames: dict[str, Frame]) -> None:
+    camera: Source = FakeCamera([color_frames["red"], color_frames["blue"]], fps=20)
     frames = []
     with pytest.raises(SourceError, match="after 2"), closing(camera):
         for frame in camera:
@@ -217,14 +217,14 @@ def test_a_camera_that_stops_giving_frames_ends_the_stream_with_an_error(colour_
 
 
 def test_a_stream_of_frames_becomes_a_stream_of_results(
-    tiny_model: Callable[..., Path], colour_frames: dict[str, Frame]
+    tiny_model: Callable[..., Path], color_frames: dict[str, Frame]
 ) -> None:
     classifier = Classifier(tiny_model())
-    results = classify_stream(classifier, FakeCamera(list(colour_frames.values())), count=2)
-    for index, label in enumerate(colour_frames):
+    results = classify_stream(classifier, FakeCamera(list(color_frames.values())), count=2)
+    for index, label in enumerate(color_frames):
         result = next(results)
         assert result.frame.index == index
-        assert result.top == tuple(classifier.classify(colour_frames[label], 2))
+        assert result.top == tuple(classifier.classify(color_frames[label], 2))
         assert result.top[0].label == label
         latency = result.latency
         assert 0 < latency.capture_ms + latency.preprocess_ms + latency.invoke_ms <= latency.total_ms
@@ -233,7 +233,7 @@ def test_a_stream_of_frames_becomes_a_stream_of_results(
 
 
 def test_frames_are_captured_only_when_asked_for(
-    tiny_model: Callable[..., Path], colour_frames: dict[str, Frame]
+    tiny_model: Callable[..., Path], color_frames: dict[str, Frame]
 ) -> None:
     """So that a camera's frame is fresh, however long the last one's result was in use."""
     captured = []
@@ -244,7 +244,7 @@ def test_frames_are_captured_only_when_asked_for(
                 captured.append(frame.index)
                 yield frame
 
-    results = classify_stream(Classifier(tiny_model()), Counting([colour_frames["red"]] * 9))
+    results = classify_stream(Classifier(tiny_model()), Counting([color_frames["red"]] * 9))
     next(results)
     next(results)
     assert captured == [0, 1]

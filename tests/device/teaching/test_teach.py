@@ -50,13 +50,13 @@ def exemplars() -> Exemplars:
 
 
 @pytest.fixture(params=["float32", "uint8"])
-def model(request: pytest.FixtureRequest, tmp_path: Path, colour_frames: Mapping[str, Frame]) -> Path:
+def model(request: pytest.FixtureRequest, tmp_path: Path, color_frames: Mapping[str, Frame]) -> Path:
     """A sealed model of four colors that can be taught a fifth."""
     path = tmp_path / f"colors-{request.param}.tflite"
     bare = (MODELS / f"tiny-{request.param}.tflite").read_bytes()
     files = {EXEMPLARS_FILE: exemplars().to_bytes()}
     whole = complete(bare, ModelCard(labels=LABELS, input=INPUT), "colors", files=files)
-    path.write_bytes(sealed(whole, colour_frames.values()))
+    path.write_bytes(sealed(whole, color_frames.values()))
     return path
 
 
@@ -64,11 +64,11 @@ def said(model: Path, shown: Frame) -> str:
     return Classifier(model).classify(shown, 1)[0].label
 
 
-def test_a_taught_label_is_said_and_the_others_still_are(model: Path, colour_frames: Mapping[str, Frame]) -> None:
+def test_a_taught_label_is_said_and_the_others_still_are(model: Path, color_frames: Mapping[str, Frame]) -> None:
     taught = teach(model, Lesson({"yellow": frames(YELLOW)}), EASY)
     assert write_taught(taught, model) == model.with_name(f"{model.stem}.previous.tflite")
     assert said(model, frame(YELLOW, 99)) == "yellow"
-    assert {label: said(model, shown) for label, shown in colour_frames.items()} == {one: one for one in LABELS}
+    assert {label: said(model, shown) for label, shown in color_frames.items()} == {one: one for one in LABELS}
     assert read_card(model).labels == (*LABELS, "yellow")
     assert verify(model).passed
     assert taught.judgement is not None and taught.judgement.taught["yellow"].value == 1.0
@@ -140,12 +140,12 @@ def test_a_lesson_that_makes_no_sense_is_refused(model: Path, lesson: Lesson, wo
 
 
 def test_a_file_without_exemplars_or_without_a_seal_is_not_taught(
-    tiny_model: Callable[..., Path], colour_frames: Mapping[str, Frame]
+    tiny_model: Callable[..., Path], color_frames: Mapping[str, Frame]
 ) -> None:
     path = tiny_model("float32")
     with pytest.raises(ModelFormatError, match="it has no seal"):
         teach(path, Lesson({"yellow": frames(YELLOW)}), EASY)
-    path.write_bytes(sealed(path.read_bytes(), colour_frames.values()))
+    path.write_bytes(sealed(path.read_bytes(), color_frames.values()))
     with pytest.raises(ModelFormatError, match="no exemplars of what it knows"):
         teach(path, Lesson({"yellow": frames(YELLOW)}), EASY)
 
@@ -210,12 +210,12 @@ def test_the_solver_finds_the_minimum_that_scipy_finds() -> None:
 
 
 def test_a_layer_put_back_gives_the_scores_that_it_gave(
-    model: Path, colour_frames: Mapping[str, Frame], tmp_path: Path
+    model: Path, color_frames: Mapping[str, Frame], tmp_path: Path
 ) -> None:
     bare = without_archive(model.read_bytes())
     layer = read_last_layer(bare)
     again = with_last_layer(bare, layer.weights, layer.bias, layer.logits or (0, 1))
     other = tmp_path / "again.tflite"
     other.write_bytes(complete(again, read_card(model), "again"))
-    for shown in colour_frames.values():
+    for shown in color_frames.values():
         assert np.abs(Classifier(other).scores(shown)[0] - Classifier(model).scores(shown)[0]).max() < 0.02

@@ -27,7 +27,7 @@ def signed_model(path: Path, key: PrivateKey | None, name: str = "tiny", labels:
     """A complete, sealed model of the tests, signed by a key; another `name` makes another file of it."""
     card = ModelCard(labels=labels, input=InputSpec(width=32, height=32))
     artifact = complete((MODELS / "tiny-uint8.tflite").read_bytes(), card, name)
-    frames = [np.full((48, 64, 3), colour, np.uint8) for colour in ((10, 20, 250), (250, 10, 20))]
+    frames = [np.full((48, 64, 3), color, np.uint8) for color in ((10, 20, 250), (250, 10, 20))]
     path.write_bytes(sealed(artifact, frames, key))
     return path
 

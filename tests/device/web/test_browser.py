@@ -92,12 +92,12 @@ def status(frames: int, uptime_s: float, source_state: Any) -> Status:
 
 
 @pytest.fixture
-def feeder(colour_frames: dict[str, Frame]) -> Iterator[Feeder]:
+def feeder(color_frames: dict[str, Frame]) -> Iterator[Feeder]:
     page = WebPage(Address(port=0), zones={"door": Region(0.1, 0.2, 0.5, 0.5)})
     page.open(ModelCard(labels=("roses", HOSTILE), input=InputSpec(32, 32)))
     page.event(Event("entered", HOSTILE, "door", time.time(), 0.9, 0, 1))
     page.notice(Notice("warning", "source", HOSTILE, time.time()))
-    with Feeder(page, colour_frames["red"]) as feeder:
+    with Feeder(page, color_frames["red"]) as feeder:
         yield feeder
     page.close()
 
@@ -107,7 +107,7 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return SIZES[request.param]
 
 
-SHOWN_COLOUR = """(() => { const canvas = document.getElementById("picture");
+SHOWN_COLOR = """(() => { const canvas = document.getElementById("picture");
     return [...canvas.getContext("2d").getImageData(canvas.width * 0.85, canvas.height * 0.2, 1, 1).data]; })()"""
 STATE = 'document.getElementById("pill").textContent'
 STALE = 'document.getElementById("view").classList.contains("stale")'
@@ -119,7 +119,7 @@ def test_the_page_shows_all_there_is_and_keeps_up(browser: Browser, feeder: Feed
     browser.open(feeder.page.url)
     browser.wait(f"{STATE} === 'Live'")
     browser.wait("!document.getElementById('view').classList.contains('empty')")
-    red, green, blue, _ = browser.ask(SHOWN_COLOUR)
+    red, green, blue, _ = browser.ask(SHOWN_COLOR)
     assert red > 200 and green < 60 and blue < 60  # the frame, not a placeholder, and not with red and blue swapped
     text = browser.wait("document.body.innerText.includes('61.3 °C') && document.body.innerText")
     for shown in ("flowers-int8.tflite", "19.7", "coral:usb:0 went away", "under-voltage", "ai-edge-litert 2.3.0"):
@@ -189,14 +189,14 @@ def watchers() -> Callable[[WebPage], int]:
 
 
 def test_the_token_opens_the_page_and_leaves_the_address(
-    browser: Browser, colour_frames: dict[str, Frame], capsys: pytest.CaptureFixture[str]
+    browser: Browser, color_frames: dict[str, Frame], capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = WebPage(Address("0.0.0.0", 0))
     page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))
     said = capsys.readouterr().err.split("live page: ")[1].strip()
     port = page.url.rpartition(":")[2]
     try:
-        with Feeder(page, colour_frames["red"]):
+        with Feeder(page, color_frames["red"]):
             browser.open(f"http://127.0.0.1:{port}/")
             assert "Token needed" in browser.wait("document.querySelector('h1') && document.body.innerText")
             browser.complaints.clear()
@@ -255,13 +255,13 @@ class Proxy:
 
 @pytest.mark.parametrize("strip", [True, False])
 def test_the_page_works_under_the_path_of_a_proxy(
-    browser: Browser, colour_frames: dict[str, Frame], strip: bool
+    browser: Browser, color_frames: dict[str, Frame], strip: bool
 ) -> None:
     page = WebPage(Address(port=0), root="/cam/")
     page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))
     proxy = Proxy(page.url, "/cam/", strip)
     try:
-        with Feeder(page, colour_frames["red"]):
+        with Feeder(page, color_frames["red"]):
             browser.complaints.clear()
             browser.open(f"{proxy.url}/cam/")
             browser.wait(f"location.pathname === '/cam/' && {STATE} === 'Live'")
@@ -274,14 +274,14 @@ def test_the_page_works_under_the_path_of_a_proxy(
 
 @pytest.mark.parametrize("allowed", [True, False])
 def test_the_page_is_in_a_frame_of_those_who_were_allowed_alone(
-    browser: Browser, colour_frames: dict[str, Frame], allowed: bool, watchers: Callable[[WebPage], int]
+    browser: Browser, color_frames: dict[str, Frame], allowed: bool, watchers: Callable[[WebPage], int]
 ) -> None:
     around = Proxy("", "/cam/", True)
     page = WebPage(Address(port=0), root="/cam/", frame=around.url if allowed else "https://home.example")
     page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))
     around.target = page.url
     try:
-        with Feeder(page, colour_frames["red"]):
+        with Feeder(page, color_frames["red"]):
             browser.open(around.url)
             browser.wait("document.getElementById('cam') !== null")
             until = time.monotonic() + (20 if allowed else 3)

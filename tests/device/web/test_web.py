@@ -272,8 +272,8 @@ def test_beyond_loopback_no_route_answers_without_the_token(guarded: WebPage, me
             assert ask(guarded, f"{path}?token={TOKEN}", method)[0] == 401
 
 
-def test_with_the_token_every_route_answers(colour_frames: dict[str, Frame]) -> None:
-    with served("0.0.0.0", token=TOKEN) as page, feeding(page, colour_frames["red"]):
+def test_with_the_token_every_route_answers(color_frames: dict[str, Frame]) -> None:
+    with served("0.0.0.0", token=TOKEN) as page, feeding(page, color_frames["red"]):
         for path in routes(page):
             expected = {"/login": 401, "/nothing": 404}.get(path, 200)
             assert ask(page, path, Authorization=f"Bearer {TOKEN}")[0] == expected, path
@@ -387,9 +387,9 @@ def test_another_site_may_link_here_but_not_load(idle: WebPage, site: str) -> No
 
 
 def test_every_answer_carries_the_security_headers(
-    page: WebPage, guarded: WebPage, colour_frames: dict[str, Frame]
+    page: WebPage, guarded: WebPage, color_frames: dict[str, Frame]
 ) -> None:
-    with feeding(page, colour_frames["red"]):
+    with feeding(page, color_frames["red"]):
         answers = [ask(page, path) for path in routes(page)]
         answers += [ask(page, "/", "POST"), ask(page, "/", Host="evil.example"), ask(guarded, "/")]
         answers += [ask(guarded, "/", Accept="text/html"), ask(guarded, f"/login?token={TOKEN}")]
@@ -412,8 +412,8 @@ def test_other_methods_are_not_allowed(idle: WebPage, method: str) -> None:
         assert (status, headers["allow"]) == (405, "GET, HEAD"), path
 
 
-def test_head_ends(page: WebPage, colour_frames: dict[str, Frame]) -> None:
-    with feeding(page, colour_frames["red"]):
+def test_head_ends(page: WebPage, color_frames: dict[str, Frame]) -> None:
+    with feeding(page, color_frames["red"]):
         for path in routes(page):
             status, _, body = ask(page, path, "HEAD")
             assert (status, body) == ({"/login": 303, "/nothing": 404}.get(path, 200), b""), path
@@ -602,8 +602,8 @@ def test_two_hundred_slow_clients_cost_no_pictures_and_hold_nobody_up(
             client.close()
 
 
-def test_more_clients_than_allowed_are_told_to_come_later(colour_frames: dict[str, Frame]) -> None:
-    with served(clients=2) as page, feeding(page, colour_frames["red"]):
+def test_more_clients_than_allowed_are_told_to_come_later(color_frames: dict[str, Frame]) -> None:
+    with served(clients=2) as page, feeding(page, color_frames["red"]):
         for path in ("/stream.mjpg", "/api/events"):
             clients = [slow_client(page, path) for _ in range(2)]
             eventually(lambda: open_streams(page) == 2)
@@ -647,25 +647,25 @@ def read_stream(page: WebPage, path: str, enough: Callable[[bytes], bool]) -> by
         return data
 
 
-def test_the_stream_is_the_frames(page: WebPage, colour_frames: dict[str, Frame]) -> None:
-    with feeding(page, colour_frames["red"]):
+def test_the_stream_is_the_frames(page: WebPage, color_frames: dict[str, Frame]) -> None:
+    with feeding(page, color_frames["red"]):
         shown = parts(read_stream(page, "/stream.mjpg", lambda data: data.count(b"--frame") > 3))
         shown.append(ask(page, "/frame.jpg")[2])
     assert len(shown) >= 4
     for jpeg in shown:
         image = decode_picture(jpeg)
-        assert image.shape == colour_frames["red"].shape
-        assert np.abs(image.astype(int) - colour_frames["red"]).max() < 12
+        assert image.shape == color_frames["red"].shape
+        assert np.abs(image.astype(int) - color_frames["red"]).max() < 12
 
 
-def test_a_part_of_the_stream_ends_as_soon_as_it_was_sent(page: WebPage, colour_frames: dict[str, Frame]) -> None:
+def test_a_part_of_the_stream_ends_as_soon_as_it_was_sent(page: WebPage, color_frames: dict[str, Frame]) -> None:
     """A browser shows a part when the boundary after it has come: not only with the next picture."""
     done = threading.Event()
 
     def once() -> None:
         while not page._camera.wanted:
             time.sleep(0.01)
-        page.frame(result(colour_frames["red"]))
+        page.frame(result(color_frames["red"]))
         done.set()
 
     threading.Thread(target=once).start()
@@ -676,7 +676,7 @@ def test_a_part_of_the_stream_ends_as_soon_as_it_was_sent(page: WebPage, colour_
 
 
 def test_a_frame_is_encoded_once_for_all_and_only_if_somebody_watches(
-    monkeypatch: pytest.MonkeyPatch, colour_frames: dict[str, Frame]
+    monkeypatch: pytest.MonkeyPatch, color_frames: dict[str, Frame]
 ) -> None:
     encoded = 0
 
@@ -688,14 +688,14 @@ def test_a_frame_is_encoded_once_for_all_and_only_if_somebody_watches(
     monkeypatch.setattr("edge_device.sinks.web.picture.encode_jpeg", encode)
     with served(stream_fps=1000) as page:
         for index in range(50):
-            page.frame(result(colour_frames["red"], index))
+            page.frame(result(color_frames["red"], index))
         assert encoded == 0
         with ThreadsReading(page, 3) as readers:
             eventually(lambda: open_streams(page) == 3)
             for index in range(50, 60):
                 eventually(lambda: page._camera.wanted)
                 time.sleep(0.05)  # until all three wait
-                shown = result(colour_frames["red"], index, "left")
+                shown = result(color_frames["red"], index, "left")
                 for zone in ("left", "right"):
                     page.frame(replace(shown, zone=zone))
             eventually(lambda: all(len(parts(data)) >= 10 for data in readers.read))
@@ -753,12 +753,12 @@ def test_a_picture_that_does_not_come_is_503(page: WebPage, monkeypatch: pytest.
     assert json.loads(body) == {"error": "no frame was classified yet"}
 
 
-def test_latest_tells_all_there_is(page: WebPage, colour_frames: dict[str, Frame]) -> None:
+def test_latest_tells_all_there_is(page: WebPage, color_frames: dict[str, Frame]) -> None:
     empty = json.loads(ask(page, "/api/latest")[2])
     assert (empty["results"], empty["status"], empty["events"], empty["frame_age_s"]) == ([], None, [], None)
     for index in range(3):
-        page.frame(result(colour_frames["red"], index, "left"))
-        page.frame(replace(result(colour_frames["red"], index, "right"), decision=Decision(None, 0.3)))
+        page.frame(result(color_frames["red"], index, "left"))
+        page.frame(replace(result(color_frames["red"], index, "right"), decision=Decision(None, 0.3)))
     event = Event("entered", "red", "left", 1e9, 0.9, 0.0, 1)
     page.event(event)
     page.notice(Notice("info", "model", "replaced", 1e9))
@@ -775,8 +775,8 @@ def test_latest_tells_all_there_is(page: WebPage, colour_frames: dict[str, Frame
     assert told["health"] == {"ok": True, "state": "live", "reason": ""}
 
 
-def test_another_model_leaves_no_scores_of_the_one_before(page: WebPage, colour_frames: dict[str, Frame]) -> None:
-    page.frame(result(colour_frames["red"]))
+def test_another_model_leaves_no_scores_of_the_one_before(page: WebPage, color_frames: dict[str, Frame]) -> None:
+    page.frame(result(color_frames["red"]))
     url = page.url
     page.open(ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32)))
     told = json.loads(ask(page, "/api/latest")[2])
@@ -795,9 +795,9 @@ def messages(data: bytes) -> list[tuple[str, Any]]:
 
 
 def test_the_stream_of_figures_begins_with_history_and_tells_what_changes(
-    page: WebPage, colour_frames: dict[str, Frame]
+    page: WebPage, color_frames: dict[str, Frame]
 ) -> None:
-    page.frame(result(colour_frames["red"]))
+    page.frame(result(color_frames["red"]))
     told: set[int] = set()
 
     def enough(data: bytes) -> bool:
@@ -817,25 +817,25 @@ def test_the_stream_of_figures_begins_with_history_and_tells_what_changes(
 
 
 def test_a_loop_without_frames_still_sends_updates_with_a_growing_age(
-    page: WebPage, colour_frames: dict[str, Frame]
+    page: WebPage, color_frames: dict[str, Frame]
 ) -> None:
-    page.frame(result(colour_frames["red"]))
+    page.frame(result(color_frames["red"]))
     data = read_stream(page, "/api/events", lambda data: data.count(b"event: results") == 3)
     ages = [body["frame_age_s"] for name, body in messages(data) if name == "results"]
     assert len(ages) >= 2 and ages == sorted(set(ages))
 
 
-def test_health_is_what_a_monitor_wants_to_know(page: WebPage, colour_frames: dict[str, Frame]) -> None:
+def test_health_is_what_a_monitor_wants_to_know(page: WebPage, color_frames: dict[str, Frame]) -> None:
     status, _, body = ask(page, "/healthz")
     assert (status, json.loads(body)["reason"]) == (503, "no frame was classified yet")
-    page.frame(result(colour_frames["red"]))
+    page.frame(result(color_frames["red"]))
     status, _, body = ask(page, "/healthz")
     assert (status, json.loads(body)["state"]) == (200, "live")
 
 
 @pytest.fixture
-def red(colour_frames: dict[str, Frame]) -> FrameResult:
-    return result(colour_frames["red"])
+def red(color_frames: dict[str, Frame]) -> FrameResult:
+    return result(color_frames["red"])
 
 
 def health(feed: Feed, now_s: float) -> tuple[bool, str]:
@@ -926,16 +926,16 @@ def test_a_server_that_has_ended_is_started_again_where_it_was(page: WebPage) ->
     assert ask(page, "/")[0] == 200
 
 
-def test_closing_cuts_all_and_leaves_nothing(colour_frames: dict[str, Frame]) -> None:
+def test_closing_cuts_all_and_leaves_nothing(color_frames: dict[str, Frame]) -> None:
     def held() -> tuple[int, int]:
         return threading.active_count(), len(os.listdir("/proc/self/fd"))
 
     before = held()
     for _ in range(3):
-        with served() as page, feeding(page, colour_frames["red"]):
+        with served() as page, feeding(page, color_frames["red"]):
             clients = [slow_client(page, path) for path in ("/stream.mjpg", "/api/events", "/stream.mjpg")]
             eventually(lambda page=page: open_streams(page) == 3)  # type: ignore[misc]
-        page.frame(result(colour_frames["red"]))  # one that was under way
+        page.frame(result(color_frames["red"]))  # one that was under way
         for client in clients:
             client.close()
     eventually(lambda: held() == before)

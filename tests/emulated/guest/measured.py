@@ -16,7 +16,7 @@ from edge_device import Classifier
 
 SPECS: Final = (InputSpec(160, 160), InputSpec(224, 224, "pad"), InputSpec(96, 128, "stretch", "BGR"))
 SCORED: Final = 100
-"""Of the photos, by a quantised model."""
+"""Of the photos, by a quantized model."""
 
 SCORED_IN_FLOAT: Final = 10
 """Of the photos, by a float model, whose scores are close and never the same: an emulated processor takes three times as long."""
@@ -44,13 +44,13 @@ def measured(photos: Path, models: list[Path], *, by_the_product: bool = True) -
         found[f"preprocess {spec.width}x{spec.height} {spec.crop} {spec.color_order}"] = pixels
     for path in models:
         classifier = Classifier(path, threads=1)
-        scored = evenly(frames, SCORED if classifier.quantised else SCORED_IN_FLOAT)
+        scored = evenly(frames, SCORED if classifier.quantized else SCORED_IN_FLOAT)
         if by_the_product:
             scores = [classifier.scores(frame)[0] for frame in scored]
         else:
             scores = list(bare_scores(path, scored))
         found[f"scores {path.stem}"] = np.stack(scores)
-        if classifier.quantised:
+        if classifier.quantized:
             pictures = [preprocess(frame, classifier.card.input) for frame in scored]
             if tensors := list(before_softmax(path, pictures)):
                 found[f"tensor before SOFTMAX {path.stem}"] = np.stack(tensors)
@@ -70,7 +70,7 @@ def bare_scores(model: Path, frames: Iterable[Frame]) -> Iterator[npt.NDArray[np
         interpreter.set_tensor(given["index"], preprocess(frame, spec)[None].astype(given["dtype"]))
         interpreter.invoke()
         raw = interpreter.get_tensor(wanted["index"])[0].astype(np.float32)
-        yield (raw - np.float32(zero_point)) * np.float32(scale or 1)  # scale 0: not quantised
+        yield (raw - np.float32(zero_point)) * np.float32(scale or 1)  # scale 0: not quantized
 
 
 def before_softmax(model: Path, pictures: Iterable[Frame]) -> Iterator[npt.NDArray[np.generic]]:

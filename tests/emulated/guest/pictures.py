@@ -17,7 +17,7 @@ CAMERA: Final = (640, 480)
 
 
 def framed(picture: Frame) -> Frame:
-    """A picture, whole, as large as the camera's frame allows, on grey."""
+    """A picture, whole, as large as the camera's frame allows, on gray."""
     width, height = CAMERA
     scale = min(width / picture.shape[1], height / picture.shape[0])
     size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)

@@ -29,7 +29,7 @@ def inspected(folder: Path) -> Inspection:
 
 @pytest.fixture
 def messy(tmp_path: Path) -> Path:
-    """20 cats and 5 dogs; 0 a cat twice, 1 a cat that is a dog, too, 2 again in grey, and a dog cut off."""
+    """20 cats and 5 dogs; 0 a cat twice, 1 a cat that is a dog, too, 2 again in gray, and a dog cut off."""
     folder = tmp_path / "messy"
     for label, first, count in (("cat", 0, 20), ("dog", 100, 5)):
         (folder / label).mkdir(parents=True)
@@ -37,7 +37,7 @@ def messy(tmp_path: Path) -> Path:
             cv2.imwrite(str(folder / label / f"{number}.png"), scene(number))
     shutil.copy(folder / "cat" / "0.png", folder / "cat" / "again.png")
     shutil.copy(folder / "cat" / "1.png", folder / "dog" / "cat-dog.png")
-    cv2.imwrite(str(folder / "dog" / "grey.jpg"), cv2.cvtColor(scene(2), cv2.COLOR_BGR2GRAY))
+    cv2.imwrite(str(folder / "dog" / "gray.jpg"), cv2.cvtColor(scene(2), cv2.COLOR_BGR2GRAY))
     (folder / "dog" / "cut.png").write_bytes((folder / "dog" / "100.png").read_bytes()[:5000])
     return folder
 
@@ -56,7 +56,7 @@ def test_everything_is_found(messy: Path) -> None:
     assert [names(group) for group in found.repeated] == [{"0.png", "again.png"}]
     assert [names(group) for group in found.contradicted] == [{"1.png", "cat-dog.png"}]
     (near,) = found.near
-    assert names(near.photos) == {"2.png", "grey.jpg"}
+    assert names(near.photos) == {"2.png", "gray.jpg"}
     assert near.across_classes
     warnings = " ".join(found.warnings())
     assert "'cat' has 21 photos, 'dog' 7" in warnings

@@ -20,34 +20,34 @@ def split_by_content(photos: PhotoSet) -> dict[str, str]:
     return {photo.sha256: split for split, members in photos.splits.items() for photo in members}
 
 
-def test_every_class_is_in_every_split(colour_photos: Path) -> None:
-    photos = open_folder(colour_photos)
+def test_every_class_is_in_every_split(color_photos: Path) -> None:
+    photos = open_folder(color_photos)
     assert photos.labels == ("blue", "green", "red")
     assert all(count > 0 for counts in photos.counts.values() for count in counts.values())
     assert sum(sum(counts.values()) for counts in photos.counts.values()) == 42
 
 
-def test_the_split_depends_on_content_not_on_names_or_places(colour_photos: Path, tmp_path: Path) -> None:
+def test_the_split_depends_on_content_not_on_names_or_places(color_photos: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
-    for path in colour_photos.glob("*/*.png"):
+    for path in color_photos.glob("*/*.png"):
         (moved / path.parent.name / "deeper").mkdir(parents=True, exist_ok=True)
         shutil.copy(path, moved / path.parent.name / "deeper" / f"renamed-{path.name}")
-    assert split_by_content(open_folder(moved)) == split_by_content(open_folder(colour_photos))
-    assert split_by_content(open_folder(moved, seed=2)) != split_by_content(open_folder(colour_photos))
+    assert split_by_content(open_folder(moved)) == split_by_content(open_folder(color_photos))
+    assert split_by_content(open_folder(moved, seed=2)) != split_by_content(open_folder(color_photos))
 
 
-def test_a_photo_there_twice_is_used_once_and_reported(colour_photos: Path, tmp_path: Path) -> None:
+def test_a_photo_there_twice_is_used_once_and_reported(color_photos: Path, tmp_path: Path) -> None:
     copy = tmp_path / "photos"
-    shutil.copytree(colour_photos, copy)
+    shutil.copytree(color_photos, copy)
     shutil.copy(copy / "red" / "3.png", copy / "red" / "again.png")
     photos = open_folder(copy)
     assert [{photo.path.name for photo in group} for group in photos.repeated] == [{"3.png", "again.png"}]
     assert sum(map(len, photos.splits.values())) == 42
 
 
-def test_a_photo_in_two_classes_is_left_out_and_reported(colour_photos: Path, tmp_path: Path) -> None:
+def test_a_photo_in_two_classes_is_left_out_and_reported(color_photos: Path, tmp_path: Path) -> None:
     copy = tmp_path / "photos"
-    shutil.copytree(colour_photos, copy)
+    shutil.copytree(color_photos, copy)
     shutil.copy(copy / "red" / "3.png", copy / "blue" / "really-red.png")
     photos = open_folder(copy)
     assert [{photo.label for photo in group} for group in photos.contradicted] == [{"red", "blue"}]
@@ -55,9 +55,9 @@ def test_a_photo_in_two_classes_is_left_out_and_reported(colour_photos: Path, tm
 
 
 @pytest.fixture
-def divided(colour_photos: Path, tmp_path: Path) -> Path:
+def divided(color_photos: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "divided"
-    for path in colour_photos.glob("*/*.png"):
+    for path in color_photos.glob("*/*.png"):
         split = {"0": "test", "1": "test", "2": "val"}.get(path.stem, "train")
         (folder / split / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / split / path.parent.name)
@@ -114,14 +114,14 @@ def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_folder_wins_over_a_set_of_that_name(
-    colour_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    color_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(colour_photos, tmp_path / "data" / "flowers")
+    shutil.copytree(color_photos, tmp_path / "data" / "flowers")
     monkeypatch.chdir(tmp_path)
     from_data_dir = open_photos("flowers", cache=tmp_path, data_dir=Path("data"))
     assert from_data_dir.name == "flowers"
     assert from_data_dir.splits["test"][0].path.is_relative_to(tmp_path / "data")
-    shutil.copytree(colour_photos, tmp_path / "flowers")
+    shutil.copytree(color_photos, tmp_path / "flowers")
     in_place = open_photos("flowers", cache=tmp_path, data_dir=tmp_path / "nowhere")
     assert in_place.splits["test"][0].path.is_relative_to(tmp_path / "flowers")
     assert split_by_content(in_place) == split_by_content(from_data_dir)

@@ -24,7 +24,7 @@ from edge_train.training.fit import fit
 
 
 def scene(*seed: int) -> Frame:
-    """What is behind a clip: large coloured shapes, uint8, shape (180, 240, 3)."""
+    """What is behind a clip: large colored shapes, uint8, shape (180, 240, 3)."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), np.uint8)
     return cv2.resize(coarse, (240, 180), interpolation=cv2.INTER_CUBIC)  # type: ignore[return-value]
 

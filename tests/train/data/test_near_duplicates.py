@@ -38,7 +38,7 @@ def before(background: Frame, seed: int, size: int = 40) -> Frame:
         lambda frame: frame[:-10],
         lambda frame: cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR),
     ],
-    ids=["half the size", "JPEG again", "darker", "5 % cut off around", "4 % cut off below", "grey"],
+    ids=["half the size", "JPEG again", "darker", "5 % cut off around", "4 % cut off below", "gray"],
 )
 def test_a_copy_that_was_changed_a_little_is_found(change: Callable[[Frame], Frame]) -> None:
     photos = {str(seed): scene(seed) for seed in range(20)} | {"copy": change(scene(3))}

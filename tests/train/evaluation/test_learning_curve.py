@@ -106,30 +106,30 @@ def test_a_curve_comes_back_from_its_file_and_can_be_drawn(tmp_path: Path) -> No
         assert cv2.imread(str(tmp_path / "curve.png")) is not None
 
 
-def test_a_run_says_whether_more_photos_would_help(colour_run: Run) -> None:
-    curve = LearningCurve.from_json(json.loads((colour_run.folder / "learning_curve.json").read_text("utf-8")))
-    assert curve.judged == len(colour_run.splits["val"])
+def test_a_run_says_whether_more_photos_would_help(color_run: Run) -> None:
+    curve = LearningCurve.from_json(json.loads((color_run.folder / "learning_curve.json").read_text("utf-8")))
+    assert curve.judged == len(color_run.splits["val"])
     assert curve.cross_validated is not None, "there are fewer than a hundred test photos"
-    page = (colour_run.folder / "report.html").read_text("utf-8")
+    page = (color_run.folder / "report.html").read_text("utf-8")
     assert curve.sentence().split(" (")[0] in page
     assert curve.cross_validated.percent() in page
-    assert cv2.imread(str(colour_run.folder / "learning_curve.png")) is not None
+    assert cv2.imread(str(color_run.folder / "learning_curve.png")) is not None
 
 
 def test_the_command_prints_the_curve(
-    colour_run: Run, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+    color_run: Run, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     out = tmp_path / "curve.png"
-    done = command("edge_train.cli", "curve", colour_run.folder, "--out", out)
+    done = command("edge_train.cli", "curve", color_run.folder, "--out", out)
     assert done.returncode == 0, done.stderr
-    curve = LearningCurve.from_json(json.loads((colour_run.folder / "learning_curve.json").read_text("utf-8")))
+    curve = LearningCurve.from_json(json.loads((color_run.folder / "learning_curve.json").read_text("utf-8")))
     *rows, sentence, validated = done.stdout.splitlines()
     assert sentence == curve.sentence()
     assert "cross-validated" in validated
     assert len(rows) == len(curve.points)
     assert cv2.imread(str(out)) is not None
     older = tmp_path / "older"
-    shutil.copytree(colour_run.folder, older)
+    shutil.copytree(color_run.folder, older)
     (older / "learning_curve.json").unlink()
     done = command("edge_train.cli", "curve", older)
     assert done.returncode == 2

@@ -19,13 +19,13 @@ from edge_train.evaluation.run_report import write_run_report
 HOSTILE = ("<script>alert(1)</script>", 'a"b & $x_1$', "日本 $", "😀", "x" * 200, "tab\there")
 
 
-def test_a_run_has_its_report(colour_run: Run) -> None:
-    text = (colour_run.folder / "report.html").read_text("utf-8")
-    assert colour_run.card.metrics["test_accuracy"].percent() in text
-    figures = json.loads((colour_run.folder / "evaluation.json").read_text("utf-8"))
-    assert figures["photos"] == len(colour_run.splits["test"])
+def test_a_run_has_its_report(color_run: Run) -> None:
+    text = (color_run.folder / "report.html").read_text("utf-8")
+    assert color_run.card.metrics["test_accuracy"].percent() in text
+    figures = json.loads((color_run.folder / "evaluation.json").read_text("utf-8"))
+    assert figures["photos"] == len(color_run.splits["test"])
     assert 0 <= figures["expected_calibration_error"] <= 1
-    assert [one["label"] for one in figures["classes"]] == list(colour_run.card.labels)
+    assert [one["label"] for one in figures["classes"]] == list(color_run.card.labels)
 
 
 @pytest.mark.parametrize("right", [True, False])

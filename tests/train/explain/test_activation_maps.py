@@ -84,27 +84,27 @@ def test_the_strongest_channels_are_those_that_differ_over_the_picture() -> None
     np.testing.assert_array_equal(found.channels[0].map > 0, picture[..., 0] > 0)
 
 
-def test_a_layer_without_maps_is_refused(colour_run: Run) -> None:
-    model = open_model(colour_run)
+def test_a_layer_without_maps_is_refused(color_run: Run) -> None:
+    model = open_model(color_run)
     for name in ("scores", "nowhere"):
         with pytest.raises(SettingsError, match="--list"):
             named(model, [name])
 
 
-def test_the_grid_shows_one_layer_or_many_of_a_photo_with_any_name(colour_run: Run, tmp_path: Path) -> None:
+def test_the_grid_shows_one_layer_or_many_of_a_photo_with_any_name(color_run: Run, tmp_path: Path) -> None:
     photo = tmp_path / "a $very$ long name, far longer than there is room for on the sheet.png"
     cv2.imwrite(str(photo), np.full((60, 90, 3), (10, 20, 200), np.uint8))
     for names in ([], ["out_relu"]):
-        found = explain_features(colour_run, photo, names, 3)
+        found = explain_features(color_run, photo, names, 3)
         assert [layer.layer.name for layer in found.layers] == (names or [name for name, _ in STAGES["mobilenet_v2"]])
         np.testing.assert_array_equal(found.pixels, np.full((48, 48, 3), (200, 20, 10), np.uint8))
         drawn = cv2.imdecode(np.frombuffer(feature_grid(found), np.uint8), cv2.IMREAD_COLOR)
         assert drawn is not None
 
 
-def test_the_command_writes_a_picture_and_overwrites_none(colour_run: Run, tmp_path: Path) -> None:
-    photo, out = str(colour_run.splits["test"][0].path), tmp_path / "features.png"
-    arguments = ["features", str(colour_run.folder)]
+def test_the_command_writes_a_picture_and_overwrites_none(color_run: Run, tmp_path: Path) -> None:
+    photo, out = str(color_run.splits["test"][0].path), tmp_path / "features.png"
+    arguments = ["features", str(color_run.folder)]
     done = CliRunner().invoke(app, [*arguments, photo, "--out", str(out), "--json", "--channels", "2"])
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)

@@ -40,7 +40,7 @@ SIDE = 32
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def colour_model(scale: float = 10.0, order: str = "RGB") -> "keras.Model":
+def color_model(scale: float = 10.0, order: str = "RGB") -> "keras.Model":
     """Names the brightest channel: logits are the mean levels of the channels, times `scale` / 255, and 2 for dark."""
     pixels = keras.Input((SIDE, SIDE, 3))
     levels = keras.layers.GlobalAveragePooling2D()(pixels)
@@ -95,13 +95,13 @@ def test_one_step_reaches_the_corner_that_a_linear_model_fears_most() -> None:
     pixels = np.full((1, SIDE, SIDE, 3), 100, np.uint8)
     pixels[..., 0] = 140  # red, and green is the next best: blue matters to nobody
     pixels[..., 2] = 90
-    changed = attack_pictures(logits_of(colour_model()), pixels, np.array([0]), fgsm(8))
+    changed = attack_pictures(logits_of(color_model()), pixels, np.array([0]), fgsm(8))
     assert (changed.astype(int) - pixels == [-8, 8, 0]).all()
 
 
 @pytest.mark.parametrize(("gap", "fooled"), [(30, True), (34, False)])
 def test_a_budget_of_16_levels_overcomes_a_gap_of_less_than_twice_as_much(gap: int, fooled: bool) -> None:
-    model = colour_model()
+    model = color_model()
     pixels = np.full((1, SIDE, SIDE, 3), (100 + gap, 100, 40), np.uint8)
     for attack in (fgsm(16), pgd(16, steps=10)):
         changed = attack_pictures(logits_of(model), pixels, np.array([0]), attack)
@@ -111,7 +111,7 @@ def test_a_budget_of_16_levels_overcomes_a_gap_of_less_than_twice_as_much(gap: i
 def test_an_l2_change_points_down_the_gradient_and_uses_the_budget_up() -> None:
     pixels = np.full((1, SIDE, SIDE, 3), (130, 110, 40), np.uint8)
     epsilon = 15 * np.sqrt(2 * SIDE * SIDE)  # 15 levels of red down, 15 of green up
-    changed = attack_pictures(logits_of(colour_model()), pixels, np.array([0]), pgd(epsilon, "l2", steps=20))
+    changed = attack_pictures(logits_of(color_model()), pixels, np.array([0]), pgd(epsilon, "l2", steps=20))
     change = (changed.astype(int) - pixels).reshape(-1, 3).mean(0)
     assert 0.98 * epsilon < largest_change(pixels, changed, "l2") <= epsilon
     assert -15.1 < change[0] < -13 and 13 < change[1] < 15.1 and abs(change[2]) < 1
@@ -122,7 +122,7 @@ def test_small_changes_of_an_l2_budget_survive_rounding() -> None:
     epsilon = 0.7 * np.sqrt(
         2 * SIDE * SIDE
     )  # 0.7 levels each: towards zero nothing would be left, and nearest is too much
-    changed = attack_pictures(logits_of(colour_model()), pixels, np.array([0]), pgd(epsilon, "l2"))
+    changed = attack_pictures(logits_of(color_model()), pixels, np.array([0]), pgd(epsilon, "l2"))
     assert 0.8 * epsilon < largest_change(pixels, changed, "l2") <= epsilon
 
 
@@ -141,7 +141,7 @@ def test_many_steps_find_more_than_one_and_a_large_budget_more_than_a_small_one(
 @pytest.mark.parametrize("scale", [10.0, 1e5])
 def test_a_model_that_is_always_sure_is_not_taken_for_a_robust_one(scale: float) -> None:
     """At 1e5 the softmax is 1 and 0 in float32, and its cross-entropy has no gradient."""
-    model = colour_model(scale)
+    model = color_model(scale)
     pixels = np.full((2, SIDE, SIDE, 3), (120, 110, 40), np.uint8)
     for targeted, labels in ((False, [0, 0]), (True, [1, 1])):
         changed = attack_pictures(logits_of(model), pixels, np.array(labels), pgd(8, steps=5), targeted=targeted)
@@ -150,8 +150,8 @@ def test_a_model_that_is_always_sure_is_not_taken_for_a_robust_one(scale: float)
 
 def test_a_target_is_what_the_picture_becomes() -> None:
     pixels = np.full((1, SIDE, SIDE, 3), (130, 120, 110), np.uint8)  # green would be nearer
-    changed = attack_pictures(logits_of(colour_model()), pixels, np.array([2]), pgd(16, steps=10), targeted=True)
-    assert scores_of(colour_model(), changed).argmax(1).tolist() == [2]
+    changed = attack_pictures(logits_of(color_model()), pixels, np.array([2]), pgd(16, steps=10), targeted=True)
+    assert scores_of(color_model(), changed).argmax(1).tolist() == [2]
 
 
 def test_the_same_seed_gives_the_same_pictures_and_another_one_others() -> None:
@@ -203,7 +203,7 @@ def test_logits_are_what_the_softmax_is_of_whatever_the_last_layer() -> None:
 
 
 def test_logits_change_with_the_weights_of_their_model() -> None:
-    model = colour_model()
+    model = color_model()
     logits, pixels = logits_of(model), tf.constant(PIXELS[:1], tf.float32)
     before = logits(pixels).numpy()
     model.layers[-1].set_weights([2 * weights for weights in model.layers[-1].get_weights()])
@@ -221,7 +221,7 @@ def test_an_attack_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> N
 
 def test_a_budget_beyond_black_and_white_is_refused() -> None:
     with pytest.raises(SettingsError, match="from black to white"):
-        attack_pictures(logits_of(colour_model()), PIXELS[:1], np.array([0]), pgd(1e6, "l2"))
+        attack_pictures(logits_of(color_model()), PIXELS[:1], np.array([0]), pgd(1e6, "l2"))
 
 
 def test_one_step_from_a_random_start_is_not_called_fgsm() -> None:
@@ -233,22 +233,22 @@ def test_one_step_from_a_random_start_is_not_called_fgsm() -> None:
 
 
 def write_run(folder: Path, order: ColorOrder = "RGB") -> Run:
-    """A run of `colour_model`, with two test photos of red, one of which shows green, and two of green."""
+    """A run of `color_model`, with two test photos of red, one of which shows green, and two of green."""
     folder.mkdir()
-    colour_model(order=order).save(folder / MODEL_FILE)
+    color_model(order=order).save(folder / MODEL_FILE)
     (folder / CARD_FILE).write_text(ModelCard(LABELS, InputSpec(SIDE, SIDE, color_order=order)).to_text(), "utf-8")
     photos: list[Photo] = []
-    colours = {
+    colors = {
         ("red", "a"): (40, 100, 120),
         ("red", "b"): (40, 120, 100),
         ("green", "a"): (40, 118, 100),
         ("green", "c"): (30, 120, 110),
     }
-    for (label, name), colour in colours.items():  # B, G, R
+    for (label, name), color in colors.items():  # B, G, R
         path = folder.parent / "photos" / label / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         noise = np.random.default_rng(len(photos)).integers(-9, 10, (48, 64, 3))
-        cv2.imwrite(str(path), (np.array(colour) + noise).astype(np.uint8))
+        cv2.imwrite(str(path), (np.array(color) + noise).astype(np.uint8))
         photos.append(Photo(path, label, sha256(path.read_bytes()).hexdigest()))
     write_photos(folder, {"train": [], "val": [], "test": photos})
     return read_run(folder)
@@ -282,7 +282,7 @@ def test_what_is_told_is_what_the_saved_file_gives(run: Run, tmp_path: Path) -> 
     assert np.array_equal(saved, example.changed) and 0 < largest_change(example.original, saved, "linf") <= 16
     (said,) = example.said
     assert (said.before[0].label, said.after[0].label) == ("red", "green")
-    again = scores_of(colour_model(order=run.card.input.color_order), saved[np.newaxis])[0]
+    again = scores_of(color_model(order=run.card.input.color_order), saved[np.newaxis])[0]
     assert said.after[0].score == pytest.approx(again.max(), abs=1e-6)
     assert example.fooled_as_made
     assert (

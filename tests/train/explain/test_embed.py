@@ -1,4 +1,4 @@
-"""Embeddings: neighbours, layouts and clusters against brute force, what is mislabelled is found, the page in a browser."""
+"""Embeddings: neighbors, layouts and clusters against brute force, what is mislabeled is found, the page in a browser."""
 
 import base64
 import csv
@@ -48,7 +48,7 @@ def unit(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @given(st.integers(2, 600), st.integers(1, 12), st.integers(0, 2**32 - 1))
-def test_neighbours_are_those_of_brute_force(photos: int, count: int, seed: int) -> None:
+def test_neighbors_are_those_of_brute_force(photos: int, count: int, seed: int) -> None:
     vectors = unit(np.random.default_rng(seed).normal(size=(photos, 3)))
     positions, distances = nearest(vectors, vectors, count, same=True)
     apart = 1 - vectors @ vectors.T
@@ -64,19 +64,19 @@ def test_a_photo_among_those_of_another_label_is_a_suspect() -> None:
     vectors = unit(np.concatenate([rng.normal((5, 0), 1, (40, 2)), rng.normal((0, 5), 1, (40, 2))]))
     labels = [0] * 40 + [1] * 40
     labels[3], labels[70] = 1, -1
-    neighbours, _ = nearest(vectors, vectors, 10, same=True)
-    found = suspects(labels, neighbours)
+    neighbors, _ = nearest(vectors, vectors, 10, same=True)
+    found = suspects(labels, neighbors)
     assert (found[0].photo, found[0].label) == (3, 0)
     assert found[0].share >= 0.9
     assert 70 not in {one.photo for one in found}
-    assert suspects([-1] * 80, neighbours) == []
+    assert suspects([-1] * 80, neighbors) == []
 
 
 def test_principal_components_are_those_of_the_singular_value_decomposition() -> None:
     vectors = unit(np.random.default_rng(0).normal(size=(50, 20)) * np.linspace(5, 1, 20))
     layout = principal_components(vectors, 4)
-    centred = vectors - vectors.mean(axis=0)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    centered = vectors - vectors.mean(axis=0)
+    left, values, _ = np.linalg.svd(centered, full_matrices=False)
     np.testing.assert_allclose(np.abs(layout.places), np.abs(left[:, :4] * values[:4]), atol=1e-4)
     np.testing.assert_allclose(layout.shares, (values**2 / (values**2).sum())[:4], atol=1e-5)
 
@@ -103,8 +103,8 @@ def test_all_thumbnails_fit_into_a_picture_of_bounded_size(photos: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def embedder(colour_run: Run) -> Embedder:
-    return Embedder(colour_run)
+def embedder(color_run: Run) -> Embedder:
+    return Embedder(color_run)
 
 
 @pytest.fixture(scope="module")
@@ -117,38 +117,38 @@ def found(embedding: Embedding) -> Map:
     return make_map(embedding, lay_out(embedding.vectors))
 
 
-def test_all_photos_of_a_run_are_embedded_as_the_device_sees_them(embedding: Embedding, colour_run: Run) -> None:
-    splits = [split for split, members in colour_run.splits.items() for _ in members]
+def test_all_photos_of_a_run_are_embedded_as_the_device_sees_them(embedding: Embedding, color_run: Run) -> None:
+    splits = [split for split, members in color_run.splits.items() for _ in members]
     assert embedding.splits == tuple(splits)
     np.testing.assert_allclose(np.linalg.norm(embedding.vectors, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(embedding.scores.sum(axis=1), 1, atol=1e-5)
-    colours = {"red": 0, "green": 1, "blue": 2}  # thumbnails are R, G, B
+    colors = {"red": 0, "green": 1, "blue": 2}  # thumbnails are R, G, B
     for photo, picture in zip(embedding.photos, embedding.thumbnails, strict=True):
-        assert picture.mean(axis=(0, 1)).argmax() == colours[photo.label]
+        assert picture.mean(axis=(0, 1)).argmax() == colors[photo.label]
 
 
-def test_only_the_photos_of_a_split_if_asked_for(embedder: Embedder, colour_run: Run) -> None:
-    assert embed(embedder, which="test").photos == tuple(colour_run.splits["test"])
+def test_only_the_photos_of_a_split_if_asked_for(embedder: Embedder, color_run: Run) -> None:
+    assert embed(embedder, which="test").photos == tuple(color_run.splits["test"])
 
 
 def test_a_folder_may_have_labels_that_the_run_does_not_know_or_none(
-    embedder: Embedder, colour_photos: Path, tmp_path: Path
+    embedder: Embedder, color_photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "violet").mkdir()
     for number in range(3):
-        shutil.copy(colour_photos / "red" / f"{number}.png", tmp_path / "violet")
+        shutil.copy(color_photos / "red" / f"{number}.png", tmp_path / "violet")
     (tmp_path / "violet" / "broken.png").write_bytes(b"no picture")
-    labelled = embed(embedder, tmp_path)
-    assert [photo.label for photo in labelled.photos] == ["violet"] * 3
-    assert len(labelled.splits) == 3 and all(labelled.splits)  # by what they show, not by where they lie
-    assert [item.path.name for item in labelled.unusable] == ["broken.png"]
-    assert make_map(labelled, lay_out(labelled.vectors)).labels == ("blue", "green", "red", "violet")
-    for unlabelled in (embed(embedder, tmp_path, labelled=False), embed(embedder, tmp_path / "violet")):
-        assert [photo.label for photo in unlabelled.photos] == [""] * 3
-        assert make_map(unlabelled, lay_out(unlabelled.vectors)).suspects == []
+    labeled = embed(embedder, tmp_path)
+    assert [photo.label for photo in labeled.photos] == ["violet"] * 3
+    assert len(labeled.splits) == 3 and all(labeled.splits)  # by what they show, not by where they lie
+    assert [item.path.name for item in labeled.unusable] == ["broken.png"]
+    assert make_map(labeled, lay_out(labeled.vectors)).labels == ("blue", "green", "red", "violet")
+    for unlabeled in (embed(embedder, tmp_path, labeled=False), embed(embedder, tmp_path / "violet")):
+        assert [photo.label for photo in unlabeled.photos] == [""] * 3
+        assert make_map(unlabeled, lay_out(unlabeled.vectors)).suspects == []
 
 
-def test_what_cannot_be_mapped_is_refused(embedder: Embedder, colour_run: Run, tmp_path: Path) -> None:
+def test_what_cannot_be_mapped_is_refused(embedder: Embedder, color_run: Run, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such folder"):
         embed(embedder, tmp_path / "nowhere")
     with pytest.raises(DatasetError, match="holds no pictures"):
@@ -156,9 +156,9 @@ def test_what_cannot_be_mapped_is_refused(embedder: Embedder, colour_run: Run, t
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
     with pytest.raises(DatasetError, match=r"two photos that can be decoded, not 0; .*a\.png"):
         embed(embedder, tmp_path)
-    gone = Embedder(colour_run)
+    gone = Embedder(color_run)
     gone.run = replace(
-        colour_run, splits={"train": [Photo(tmp_path / "gone.png", "red", "0" * 64)], "val": [], "test": []}
+        color_run, splits={"train": [Photo(tmp_path / "gone.png", "red", "0" * 64)], "val": [], "test": []}
     )
     with pytest.raises(RunFolderError, match="no longer where they were"):
         embed(gone)
@@ -182,7 +182,7 @@ def test_a_mirrored_photo_of_the_set_lies_nearest_to_it(
 
 
 def test_the_figures_are_in_a_table(found: Map, tmp_path: Path) -> None:
-    size = write_map(found, "colours", tmp_path / "map")
+    size = write_map(found, "colors", tmp_path / "map")
     assert size == (tmp_path / "map" / PAGE_FILE).stat().st_size
     with (tmp_path / "map" / CSV_FILE).open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -190,7 +190,7 @@ def test_the_figures_are_in_a_table(found: Map, tmp_path: Path) -> None:
     assert float(rows[0]["axis_1"]) == pytest.approx(float(found.layout.places[0, 0]), rel=1e-4)
     assert {row["split"] for row in rows} == {"train", "val", "test"}
     with pytest.raises(OutputError, match="is there already"):
-        write_map(found, "colours", tmp_path / "map")
+        write_map(found, "colors", tmp_path / "map")
 
 
 def test_thumbnails_are_found_again_in_the_sprite() -> None:
@@ -204,14 +204,14 @@ def test_thumbnails_are_found_again_in_the_sprite() -> None:
 
 @pytest.fixture(scope="module")
 def hostile(embedding: Embedding) -> Map:
-    """A map in which all that may come from outside is hostile, and a photo is mislabelled."""
+    """A map in which all that may come from outside is hostile, and a photo is mislabeled."""
     photos = [
         replace(photo, path=photo.path.parent / f"{number}{HOSTILE}\udc80\u2028.png", label=photo.label + HOSTILE)
         for number, photo in enumerate(embedding.photos)
     ]
     photos[4] = replace(photos[4], label=photos[-1].label)
     labels = tuple(label + HOSTILE for label in embedding.labels)
-    # One axis for each colour: what the tiny network makes of them is its own affair.
+    # One axis for each color: what the tiny network makes of them is its own affair.
     kinds = np.array([labels.index(embedding.photos[number].label + HOSTILE) for number in range(len(photos))])
     vectors = unit(np.eye(4)[kinds] + 0.1 * np.random.default_rng(0).normal(size=(len(photos), 4)))
     changed = replace(embedding, photos=tuple(photos), labels=labels, vectors=vectors)
@@ -247,7 +247,7 @@ def test_the_map_answers_to_pointer_keys_and_lists(browser: Browser, hostile: Ma
     assert hostile.suspects[0].photo == 4
     browser.ask("document.querySelector('#suspects button').click()")
     said = browser.ask(photo)
-    assert f"labelled {hostile.embedding.photos[4].label}" in said
+    assert f"labeled {hostile.embedding.photos[4].label}" in said
     assert f"4{HOSTILE}" in said
     assert "training photo" in said
 
@@ -292,7 +292,7 @@ def test_the_map_answers_to_pointer_keys_and_lists(browser: Browser, hostile: Ma
 
 
 def test_pictures_are_on_the_map(browser: Browser, found: Map, tmp_path: Path) -> None:
-    write_map(found, "colours", tmp_path / "map")
+    write_map(found, "colors", tmp_path / "map")
     opened(browser, tmp_path / "map" / PAGE_FILE)
     number = next(i for i, photo in enumerate(found.embedding.photos) if photo.label == "red")
     browser.ask(f"select({number}, true); paint()")
@@ -303,28 +303,28 @@ def test_pictures_are_on_the_map(browser: Browser, found: Map, tmp_path: Path) -
 
 def test_a_script_that_is_not_the_pages_own_is_not_run(browser: Browser, found: Map, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    page.write_text(render(found, "colours").replace("</main>", "<script>window.hacked = 1</script></main>"))
+    page.write_text(render(found, "colors").replace("</main>", "<script>window.hacked = 1</script></main>"))
     opened(browser, page)
     assert browser.ask("window.hacked") is None
     assert "Content Security Policy" in browser.complaints[0]
 
 
-def test_the_command_writes_a_map_and_prints_neighbours(command: Command, colour_run: Run, tmp_path: Path) -> None:
+def test_the_command_writes_a_map_and_prints_neighbors(command: Command, color_run: Run, tmp_path: Path) -> None:
     out = tmp_path / "map"
-    done = command("edge_train.cli", "explain", "embed", colour_run.folder, "--out", out, "--json")
+    done = command("edge_train.cli", "explain", "embed", color_run.folder, "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
-    assert figures["photos"] == sum(map(len, colour_run.splits.values()))
+    assert figures["photos"] == sum(map(len, color_run.splits.values()))
     assert sum(one["photos"] for one in figures["clusters"]) == figures["photos"]
-    again = command("edge_train.cli", "explain", "embed", colour_run.folder, "--out", out)
+    again = command("edge_train.cli", "explain", "embed", color_run.folder, "--out", out)
     assert again.returncode == 2
     assert "is there already" in again.stderr
-    photo = colour_run.splits["test"][0].path
+    photo = color_run.splits["test"][0].path
     frame = cv2.imread(str(photo))
     assert frame is not None
     cv2.imwrite(str(tmp_path / "mirrored.png"), frame[:, ::-1])
     near = command(
-        "edge_train.cli", "explain", "embed", colour_run.folder, photo.parent, "--nearest", tmp_path / "mirrored.png",
+        "edge_train.cli", "explain", "embed", color_run.folder, photo.parent, "--nearest", tmp_path / "mirrored.png",
         "--count", 4, "--json",
     )  # fmt: skip
     assert near.returncode == 0, near.stderr

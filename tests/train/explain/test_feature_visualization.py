@@ -21,7 +21,7 @@ from edge_train.explain.explain_plots import ideal_gif, ideal_sheet
 from edge_train.explain.feature_visualization import FRAMES, MOVED, AscentSettings, draw, explain_ideal, moved
 
 
-def colour_model(height: int = 32, width: int = 32) -> "keras.Model":
+def color_model(height: int = 32, width: int = 32) -> "keras.Model":
     """Says 0, 1 or 2 for red, green or blue: logits are the mean levels of the channels, 0..400."""
     pixels = keras.Input((height, width, 3))
     scores = keras.layers.Dense(3, activation="softmax", name="scores")
@@ -32,7 +32,7 @@ def colour_model(height: int = 32, width: int = 32) -> "keras.Model":
 
 @pytest.mark.parametrize("label", [0, 1, 2])
 def test_the_picture_becomes_what_the_label_stands_for(label: int) -> None:
-    model = colour_model(24, 40)
+    model = color_model(24, 40)
     shown: list[np.ndarray] = []
     pictures = draw(model, label, [3], AscentSettings(steps=60), watch=shown.append)
     assert pictures.shape == (1, 24, 40, 3)
@@ -44,22 +44,22 @@ def test_the_picture_becomes_what_the_label_stands_for(label: int) -> None:
     np.testing.assert_array_equal(shown[-1], pictures)
 
 
-def test_colours_are_in_the_models_order() -> None:
-    model = colour_model()
+def test_colors_are_in_the_models_order() -> None:
+    model = color_model()
     one, other = draw(model, 0, [1], AscentSettings(steps=10)), draw(model, 2, [1], AscentSettings(steps=10), bgr=True)
     assert np.abs(one.astype(int) - other[..., ::-1]).mean() < 0.5  # Adam amplifies what is rounded
     assert np.abs(one.astype(int) - other).mean() > 1
 
 
 def test_a_seed_draws_the_same_whatever_is_drawn_beside_it() -> None:
-    model, search = colour_model(), AscentSettings(steps=12)
+    model, search = color_model(), AscentSettings(steps=12)
     alone, beside = draw(model, 1, [5], search), draw(model, 1, [4, 5], search)
     assert np.abs(alone[0].astype(int) - beside[1]).mean() < 0.5
     assert np.abs(beside[0].astype(int) - beside[1]).mean() > 1
 
 
-def test_a_lead_that_is_enough_leaves_the_rest_grey() -> None:
-    model = colour_model()
+def test_a_lead_that_is_enough_leaves_the_rest_gray() -> None:
+    model = color_model()
     little, much = (draw(model, 0, [0], AscentSettings(steps=60, lead=lead))[0] for lead in (1.0, 30.0))
     assert np.ptp(little.mean(axis=(0, 1))) < np.ptp(much.mean(axis=(0, 1)))
 
@@ -78,36 +78,36 @@ def test_steps_and_sizes_that_make_no_sense_are_refused() -> None:
             replace(AscentSettings(), **wrong)
 
 
-def test_scores_are_those_of_the_saved_file(colour_run: Run, tmp_path: Path) -> None:
-    found = explain_ideal(colour_run, "red", tmp_path, seeds=(0, 1), search=AscentSettings(steps=6))
-    model = open_model(colour_run)
+def test_scores_are_those_of_the_saved_file(color_run: Run, tmp_path: Path) -> None:
+    found = explain_ideal(color_run, "red", tmp_path, seeds=(0, 1), search=AscentSettings(steps=6))
+    model = open_model(color_run)
     assert len(found.pictures) == 2
     for one in found.pictures:
-        pixels = preprocess(read_picture(one.file), colour_run.card.input)
+        pixels = preprocess(read_picture(one.file), color_run.card.input)
         np.testing.assert_array_equal(pixels, one.pixels)
-        score = float(model.predict_on_batch(pixels[None].astype(np.float32))[0, colour_run.card.labels.index("red")])
+        score = float(model.predict_on_batch(pixels[None].astype(np.float32))[0, color_run.card.labels.index("red")])
         assert one.score == pytest.approx(score, abs=1e-5)
         assert one.moved[0] <= min(one.score, one.moved[1])
     assert len(found.frames) == 7
-    assert cv2.imdecode(np.frombuffer(ideal_sheet(found, "colours"), np.uint8), 1) is not None
+    assert cv2.imdecode(np.frombuffer(ideal_sheet(found, "colors"), np.uint8), 1) is not None
     gif = tmp_path / "red.gif"
     gif.write_bytes(ideal_gif(found))
     with Image.open(gif) as animation:
         assert sum(1 for _ in ImageSequence.Iterator(animation)) == 7
         assert animation.size == (96, 96)
     with pytest.raises(SettingsError, match="'mauve'"):
-        explain_ideal(colour_run, "mauve", tmp_path)
+        explain_ideal(color_run, "mauve", tmp_path)
 
 
 def test_an_animation_has_a_bounded_number_of_frames() -> None:
     shown: list[np.ndarray] = []
-    draw(colour_model(8, 8), 0, [0], AscentSettings(steps=3 * FRAMES + 1), watch=shown.append)
+    draw(color_model(8, 8), 0, [0], AscentSettings(steps=3 * FRAMES + 1), watch=shown.append)
     assert FRAMES // 2 < len(shown) <= FRAMES + 1
 
 
-def test_the_command_writes_a_folder_whole_or_not_at_all(colour_run: Run, tmp_path: Path) -> None:
+def test_the_command_writes_a_folder_whole_or_not_at_all(color_run: Run, tmp_path: Path) -> None:
     out, gif = tmp_path / "ideal", tmp_path / "steps.gif"
-    arguments = ["ideal", str(colour_run.folder), "--steps", "2", "--seeds", "2", "--out", str(out)]
+    arguments = ["ideal", str(color_run.folder), "--steps", "2", "--seeds", "2", "--out", str(out)]
     done = CliRunner().invoke(app, [*arguments, "--label", "mauve", "--gif", str(gif)])
     assert (done.exit_code, done.stdout) == (2, "")
     assert "'mauve'" in done.stderr.splitlines()[-1]

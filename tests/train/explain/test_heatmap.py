@@ -30,7 +30,7 @@ from edge_train.explain.heatmap.grad_cam import (
     explain_held_out,
     explain_pictures,
     grad_cam,
-    randomised,
+    randomized,
 )
 from edge_train.explain.heatmap.logits import from_file, full_size, log_odds
 from edge_train.explain.heatmap.occlusion import HIDDEN_LEVEL, Patches, hidden, occlusion_map
@@ -40,7 +40,7 @@ SIDE = 32
 
 
 def spots(count: int) -> list[np.ndarray]:
-    """Grey pictures with a red and a blue spot, each in another place."""
+    """Gray pictures with a red and a blue spot, each in another place."""
     rng = np.random.default_rng(5)
     pictures = []
     for _ in range(count):
@@ -134,10 +134,10 @@ def test_controls_do_not_agree(spot_run: Run, spot_file: Path) -> None:
     assert "Grad-CAM of another photo" in found.to_text()
 
 
-def test_only_the_last_layers_are_randomised(spot_run: Run) -> None:
+def test_only_the_last_layers_are_randomized(spot_run: Run) -> None:
     model = open_model(spot_run)
     before = model.get_weights()
-    after = randomised(open_model(spot_run), "spots").get_weights()
+    after = randomized(open_model(spot_run), "spots").get_weights()
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(np.sort(one.ravel()), np.sort(other.ravel()))
     assert (before[0] != after[0]).any()
@@ -213,7 +213,7 @@ def test_agreement_is_of_ranks_at_the_coarser_resolution() -> None:
     assert agreement(np.ones((1, 1), np.float32), fine) is None
 
 
-def test_what_is_hot_is_bright_and_the_rest_stays_grey() -> None:
+def test_what_is_hot_is_bright_and_the_rest_stays_gray() -> None:
     pixels = np.full((40, 40, 3), (90, 30, 200), np.uint8)
     heat = np.full((4, 4), -1, np.float32)
     heat[0, 0] = 5

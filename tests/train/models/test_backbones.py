@@ -65,11 +65,11 @@ def test_a_network_is_flat_frozen_and_whole_after_the_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "vgg16"])
-def test_a_network_is_trained_and_saved(name: str, colour_photos: Path, tmp_path: Path) -> None:
-    """V3's activations are operations without a layer of their own, VGG16's normalisation is one of three numbers."""
+def test_a_network_is_trained_and_saved(name: str, color_photos: Path, tmp_path: Path) -> None:
+    """V3's activations are operations without a layer of their own, VGG16's normalization is one of three numbers."""
     architecture = ARCHITECTURES[name]
     alpha = architecture.alphas[0]
-    photos = open_photos(str(colour_photos), seed=1, cache=tmp_path)
+    photos = open_photos(str(color_photos), seed=1, cache=tmp_path)
     settings = Settings(epochs=1, views=1, batch=8)
     out = tmp_path / "run"
     fit(
@@ -86,22 +86,22 @@ def test_a_network_is_trained_and_saved(name: str, colour_photos: Path, tmp_path
     assert run.card.backbone is not None
     assert (run.card.backbone.name, run.card.backbone.alpha) == (name, alpha)
     loaded = open_model(run)
-    (normalise,) = (layer for layer in loaded.layers if isinstance(layer, keras.layers.Rescaling))
-    np.testing.assert_allclose(normalise.offset, architecture.offset)
-    np.testing.assert_allclose(normalise.scale, architecture.scale)
+    (normalize,) = (layer for layer in loaded.layers if isinstance(layer, keras.layers.Rescaling))
+    np.testing.assert_allclose(normalize.offset, architecture.offset)
+    np.testing.assert_allclose(normalize.scale, architecture.scale)
     assert loaded.output_shape == (None, 3)
 
 
 @pytest.mark.parametrize(
-    ("scale", "offset", "quantisation"),
+    ("scale", "offset", "quantization"),
     [
         (1 / 127.5, -1.0, (2 / 255, 127)),
         (1 / 128, -127 / 128, (1 / 128, 127)),
         (1.0, (-123.68, -116.779, -103.939), (1.0, 0)),
     ],
 )
-def test_8_bits_take_raw_pixels_whatever_the_normalisation(
-    scale: float, offset: float | tuple[float, ...], quantisation: tuple[float, int]
+def test_8_bits_take_raw_pixels_whatever_the_normalization(
+    scale: float, offset: float | tuple[float, ...], quantization: tuple[float, int]
 ) -> None:
     pixels = keras.Input((16, 16, 3))
     levels = keras.layers.Rescaling(scale, offset)(pixels)
@@ -112,7 +112,7 @@ def test_8_bits_take_raw_pixels_whatever_the_normalisation(
     interpreter.allocate_tensors()
     (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert entry["dtype"] == np.uint8
-    assert entry["quantization"] == pytest.approx(quantisation, rel=1e-3)
+    assert entry["quantization"] == pytest.approx(quantization, rel=1e-3)
     full = model(photos.astype(np.float32), training=False).numpy()
     step, zero = result["quantization"]
     for photo, expected in zip(photos, full, strict=True):

@@ -138,8 +138,8 @@ def test_the_file_is_the_one_that_keras_would_fetch(name: str, monkeypatch: pyte
     assert caught.value.args == (file.name, file.url, file.md5)
 
 
-def randomised(model: Any) -> Any:
-    """Normalisation's variables too, which start at 0 and 1."""
+def randomized(model: Any) -> Any:
+    """Normalization's variables too, which start at 0 and 1."""
     rng = np.random.default_rng(0)
     model.set_weights([rng.uniform(0.5, 1.5, array.shape) * (array + 0.1) for array in model.get_weights()])
     return model
@@ -164,7 +164,7 @@ def test_features_are_those_of_the_published_network(
         published = keras.applications.VGG16(input_shape=shape, include_top=False, weights=None, pooling="avg")
         prepare = keras.applications.vgg16.preprocess_input
     else:
-        published = randomised(
+        published = randomized(
             keras.applications.MobileNetV3Small(
                 input_shape=shape, minimalistic=True, include_top=False, weights=None, pooling="avg"
             )
@@ -286,7 +286,7 @@ def test_a_damaged_state_dict_is_one_clear_error(torch_file: Callable[..., bytes
 @pytest.mark.usefixtures("offline")
 def test_pytorch_weights_of_a_wheel_are_kept_as_arrays(torch_file: Callable[..., bytes], tmp_path: Path) -> None:
     lite = ARCHITECTURES["efficientnet_lite0"]
-    published = randomised(lite.trunk(keras.Input((32, 32, 3)), 1.0))
+    published = randomized(lite.trunk(keras.Input((32, 32, 3)), 1.0))
     data = torch_file(*as_pytorch(published))
     assert lite.wheel is not None
     wheel = replace(lite.wheel, sha256=hashlib.sha256(data).hexdigest())

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def faint_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Grey noise, a shade warmer or colder: a few grey levels tell the two classes from each other."""
+    """Gray noise, a shade warmer or colder: a few gray levels tell the two classes from each other."""
     folder = tmp_path_factory.mktemp("data") / "shades"
     rng = np.random.default_rng(0)
     for label, shade in (("cold", (6, 0, -6)), ("warm", (-6, 0, 6))):

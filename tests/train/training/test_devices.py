@@ -67,10 +67,8 @@ def flat(epochs: list[list[Any]]) -> list[float]:
 
 
 @pytest.mark.parametrize(("floatx", "tolerance"), [("float32", 1e-4), ("float64", 1e-6)])
-def test_four_devices_have_the_losses_of_one(
-    floatx: str, tolerance: float, colour_photos: Path, tmp_path: Path
-) -> None:
-    found = losses(colour_photos, tmp_path, floatx)
+def test_four_devices_have_the_losses_of_one(floatx: str, tolerance: float, color_photos: Path, tmp_path: Path) -> None:
+    found = losses(color_photos, tmp_path, floatx)
     assert found["replicas"] == 4
     assert [epoch[0] for epoch in found["four"]] == ["fine-tune", "fine-tune", "prune"]
     assert flat(found["four"]) == pytest.approx(flat(found["one"]), abs=tolerance)

@@ -40,8 +40,8 @@ def train(folder: Path, out: Path, settings: Settings, **options: object) -> Fit
     )
 
 
-def test_a_run_folder_is_whole(colour_run: Run) -> None:
-    names = {path.name for path in colour_run.folder.iterdir()}
+def test_a_run_folder_is_whole(color_run: Run) -> None:
+    names = {path.name for path in color_run.folder.iterdir()}
     assert names >= {
         "model.keras",
         "card.json",
@@ -53,67 +53,67 @@ def test_a_run_folder_is_whole(colour_run: Run) -> None:
         "confusion.png",
         "checkpoints",
     }
-    for picture in colour_run.folder.glob("*.png"):
+    for picture in color_run.folder.glob("*.png"):
         assert cv2.imread(str(picture)) is not None
-    assert colour_run.card.labels == ("blue", "green", "red")
-    assert colour_run.card.dataset is not None
-    assert colour_run.card.dataset.counts["test"] == {
-        label: sum(photo.label == label for photo in colour_run.splits["test"]) for label in colour_run.card.labels
+    assert color_run.card.labels == ("blue", "green", "red")
+    assert color_run.card.dataset is not None
+    assert color_run.card.dataset.counts["test"] == {
+        label: sum(photo.label == label for photo in color_run.splits["test"]) for label in color_run.card.labels
     }
 
 
-def test_predictions_are_listed_worst_first(colour_run: Run) -> None:
-    with (colour_run.folder / "predictions.csv").open(newline="") as file:
+def test_predictions_are_listed_worst_first(color_run: Run) -> None:
+    with (color_run.folder / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["path"] for row in rows} == {str(photo.path) for photo in colour_run.splits["test"]}
+    assert {row["path"] for row in rows} == {str(photo.path) for photo in color_run.splits["test"]}
     own = [float(row["label_score"]) for row in rows]
     assert own == sorted(own)
 
 
-def test_the_saved_model_gives_the_accuracy_on_the_card(colour_run: Run) -> None:
-    result = evaluate(colour_run)
-    assert result.accuracy == colour_run.card.metrics["test_accuracy"]
-    assert result.confusion.sum() == len(colour_run.splits["test"])
-    best = predict(colour_run, colour_run.splits["test"][0].path, open_model(colour_run))
+def test_the_saved_model_gives_the_accuracy_on_the_card(color_run: Run) -> None:
+    result = evaluate(color_run)
+    assert result.accuracy == color_run.card.metrics["test_accuracy"]
+    assert result.confusion.sum() == len(color_run.splits["test"])
+    best = predict(color_run, color_run.splits["test"][0].path, open_model(color_run))
     assert sum(item.score for item in best) == pytest.approx(1, abs=1e-4)
 
 
-def test_photos_that_the_run_has_seen_are_not_tested_on(colour_run: Run, colour_photos: Path) -> None:
-    result = evaluate(colour_run, colour_photos)
-    assert {item.path for item in result.judged} == {photo.path for photo in colour_run.splits["test"]}
-    assert result.left_out == len(colour_run.splits["train"]) + len(colour_run.splits["val"])
+def test_photos_that_the_run_has_seen_are_not_tested_on(color_run: Run, color_photos: Path) -> None:
+    result = evaluate(color_run, color_photos)
+    assert {item.path for item in result.judged} == {photo.path for photo in color_run.splits["test"]}
+    assert result.left_out == len(color_run.splits["train"]) + len(color_run.splits["val"])
 
 
-def test_a_changed_photo_is_no_longer_the_test_photo_it_was(colour_run: Run, tmp_path: Path) -> None:
+def test_a_changed_photo_is_no_longer_the_test_photo_it_was(color_run: Run, tmp_path: Path) -> None:
     copy = tmp_path / "run"
-    shutil.copytree(colour_run.folder, copy)
+    shutil.copytree(color_run.folder, copy)
     text = (copy / "photos.csv").read_text()
-    for photo in colour_run.splits["test"]:
+    for photo in color_run.splits["test"]:
         text = text.replace(photo.sha256, "0" * 64)
     (copy / "photos.csv").write_text(text)
     with pytest.raises(RunFolderError, match="--data"):
         evaluate(read_run(copy))
 
 
-def test_harmful_epochs_are_not_kept(colour_photos: Path, tmp_path: Path) -> None:
-    fitted = train(colour_photos, tmp_path / "run", Settings(epochs=2, views=1, batch=8, learning_rate=10.0))
+def test_harmful_epochs_are_not_kept(color_photos: Path, tmp_path: Path) -> None:
+    fitted = train(color_photos, tmp_path / "run", Settings(epochs=2, views=1, batch=8, learning_rate=10.0))
     head, *tuned = fitted.history
     assert not any(epoch.kept for epoch in tuned), "a learning rate of 10 must have done harm, or this shows nothing"
     assert fitted.card.metrics["val_accuracy"].value == pytest.approx(head.val_accuracy)
 
 
-def test_broken_photos_are_listed_and_the_rest_is_used(colour_photos: Path, tmp_path: Path) -> None:
+def test_broken_photos_are_listed_and_the_rest_is_used(color_photos: Path, tmp_path: Path) -> None:
     copy = tmp_path / "photos"
-    shutil.copytree(colour_photos, copy)
+    shutil.copytree(color_photos, copy)
     broken = copy / "red" / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 not really")
     (copy / "_nothing").mkdir()
-    (copy / "_nothing" / "grey.png").write_bytes(cv2.imencode(".png", np.full((40, 40, 3), 128, np.uint8))[1].tobytes())
+    (copy / "_nothing" / "gray.png").write_bytes(cv2.imencode(".png", np.full((40, 40, 3), 128, np.uint8))[1].tobytes())
     photos = open_photos(str(copy), seed=1, cache=tmp_path)
     assert [item.path for item in (*photos.unusable, *photos.passed_over)] == [broken]
     run = read_run(train(copy, tmp_path / "run", Settings(epochs=0, views=1)).folder)
     assert len([photo for members in run.splits.values() for photo in members]) == 42
-    assert [photo.path.name for photo in run.negatives] == ["grey.png"]
+    assert [photo.path.name for photo in run.negatives] == ["gray.png"]
     assert len(run.card.labels) == 3
 
 
@@ -131,10 +131,10 @@ class Interrupter:
             yield item
 
 
-def test_a_run_interrupted_before_anything_is_trained_leaves_nothing(colour_photos: Path, tmp_path: Path) -> None:
+def test_a_run_interrupted_before_anything_is_trained_leaves_nothing(color_photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "half"
     with pytest.raises(KeyboardInterrupt):
-        train(colour_photos, out, Settings(epochs=1, views=1), track=Interrupter(0))
+        train(color_photos, out, Settings(epochs=1, views=1), track=Interrupter(0))
     assert list(out.parent.iterdir()) == []
 
 
@@ -142,13 +142,13 @@ def weights_of(run: Path) -> list[np.ndarray]:
     return list(open_model(read_run(run)).get_weights())
 
 
-def test_an_interrupted_run_goes_on_to_the_same_result(colour_photos: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_result(color_photos: Path, tmp_path: Path) -> None:
     settings = Settings(epochs=3, views=3, batch=8)
-    straight = train(colour_photos, tmp_path / "a" / "run", settings)
+    straight = train(color_photos, tmp_path / "a" / "run", settings)
     interruptions, said = 0, list[str]()
     for at in (15, 4, 10_000):  # steps and batches, counted by hand: in one epoch, then in a later one, then never
         try:
-            again = train(colour_photos, tmp_path / "b" / "run", settings, track=Interrupter(at), say=said.append)
+            again = train(color_photos, tmp_path / "b" / "run", settings, track=Interrupter(at), say=said.append)
         except KeyboardInterrupt:
             interruptions += 1
             assert not (tmp_path / "b" / "run").exists()
@@ -164,28 +164,28 @@ def test_an_interrupted_run_goes_on_to_the_same_result(colour_photos: Path, tmp_
     assert {path.name for path in (tmp_path / "b").iterdir()} == {"run"}
 
 
-def test_what_another_request_left_is_not_taken_up(colour_photos: Path, tmp_path: Path) -> None:
+def test_what_another_request_left_is_not_taken_up(color_photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(colour_photos, out, Settings(epochs=3, views=1, batch=8), track=Interrupter(18))
+        train(color_photos, out, Settings(epochs=3, views=1, batch=8), track=Interrupter(18))
     assert (out.parent / ".run.training").is_dir()
-    fitted = train(colour_photos, out, Settings(epochs=1, views=1, batch=8))
+    fitted = train(color_photos, out, Settings(epochs=1, views=1, batch=8))
     assert len(fitted.history) == 2
     assert {path.name for path in out.parent.iterdir()} == {"run"}
 
 
-def test_two_processes_do_not_train_the_same_run(colour_photos: Path, tmp_path: Path) -> None:
+def test_two_processes_do_not_train_the_same_run(color_photos: Path, tmp_path: Path) -> None:
     with Workshop(tmp_path / "run", {}), pytest.raises(OutputError, match="another process"):
-        train(colour_photos, tmp_path / "run", Settings(epochs=0))
+        train(color_photos, tmp_path / "run", Settings(epochs=0))
 
 
-def test_an_existing_run_is_not_overwritten(colour_run: Run, colour_photos: Path) -> None:
+def test_an_existing_run_is_not_overwritten(color_run: Run, color_photos: Path) -> None:
     with pytest.raises(OutputError, match="already"):
-        train(colour_photos, colour_run.folder, Settings(epochs=0))
+        train(color_photos, color_run.folder, Settings(epochs=0))
 
 
-def test_views_depend_on_the_photo_and_the_seed_alone(colour_run: Run) -> None:
-    first, second = colour_run.splits["train"][:2]
+def test_views_depend_on_the_photo_and_the_seed_alone(color_run: Run) -> None:
+    first, second = color_run.splits["train"][:2]
     maker = ViewMaker(InputSpec(32, 32), (0, 1, 2), mirror=True, seed=1)
     views = maker(first)
     assert views.shape == (3, 32, 32, 3)

@@ -274,11 +274,11 @@ def test_a_driver_without_a_gpu_is_warned_of_with_what_mends_it(
 
 
 @pytest.fixture
-def on_cpu(colour_run: Run) -> verify.Training:
+def on_cpu(color_run: Run) -> verify.Training:
     memory = {"gpus": [], "memory_mb": 900.0, "gpu_mb": 0.0}
-    read = verify.read_training(verify.CPU, colour_run.folder, memory, 60.0)
+    read = verify.read_training(verify.CPU, color_run.folder, memory, 60.0)
     photos = {f"{number}.jpg": number % 10 > 0 for number in range(200)}
-    assert set(read.right) == {str(photo.path) for photo in colour_run.splits["test"]}
+    assert set(read.right) == {str(photo.path) for photo in color_run.splits["test"]}
     return replace(read, right=photos)
 
 

@@ -9,7 +9,7 @@ from edge_core.preprocess import InputSpec
 from edge_keras.bn_folding import fold
 from edge_keras.tf import keras
 from edge_train.models.architectures import ARCHITECTURES
-from edge_train.models.backbone import NORMALISE, SCORES, build
+from edge_train.models.backbone import NORMALIZE, SCORES, build
 from edge_train.models.pretrained import Weights
 from edge_train.training.qat import Kernel, Rounding
 
@@ -39,7 +39,7 @@ def tiny() -> keras.Model:
     layers = keras.layers
     keras.utils.set_random_seed(0)
     source = keras.Input((SIDE, SIDE, 3), name="pixels")
-    maps = layers.Rescaling(1 / 127.5, -1.0, name=NORMALISE)(source)
+    maps = layers.Rescaling(1 / 127.5, -1.0, name=NORMALIZE)(source)
     for number, (layer, relu) in enumerate(
         [(layers.Conv2D(8, 3, 2), True), (layers.DepthwiseConv2D(3, 2), True), (layers.Conv2D(8, 1), False)]
     ):
@@ -52,11 +52,11 @@ def tiny() -> keras.Model:
 
 
 def pixels(count: int, seed: int = 0) -> np.ndarray:
-    """Pictures of one colour each, with some noise."""
+    """Pictures of one color each, with some noise."""
     rng = np.random.default_rng(seed)
     noise = rng.integers(-20, 21, (count, SIDE, SIDE, 3))
-    coloured: np.ndarray = np.clip(rng.integers(0, 256, (count, 1, 1, 3)) + noise, 0, 255).astype(np.uint8)
-    return coloured
+    colored: np.ndarray = np.clip(rng.integers(0, 256, (count, 1, 1, 3)) + noise, 0, 255).astype(np.uint8)
+    return colored
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "efficientnet_lite0", "resnet50", "vgg16"])

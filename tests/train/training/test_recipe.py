@@ -43,8 +43,8 @@ def convolutions(model: keras.Model) -> dict[str, np.ndarray]:
     return {layer.name: layer.kernel.numpy() for layer in model.layers if type(layer) is keras.layers.Conv2D}
 
 
-def test_pruned_weights_are_zero_and_stay_so_through_rounding(colour_photos: Path, tmp_path: Path) -> None:
-    run = train(colour_photos, tmp_path / "run", replace(SMALL, prune=0.5, qat=True))
+def test_pruned_weights_are_zero_and_stay_so_through_rounding(color_photos: Path, tmp_path: Path) -> None:
+    run = train(color_photos, tmp_path / "run", replace(SMALL, prune=0.5, qat=True))
     model = open_model(run)
     shares = {name: float((kernel == 0).mean()) for name, kernel in convolutions(model).items()}
     assert {name for name, share in shares.items() if share > 0.4} == {
@@ -53,25 +53,25 @@ def test_pruned_weights_are_zero_and_stay_so_through_rounding(colour_photos: Pat
     }
     assert all(share == pytest.approx(0.5, abs=0.02) for share in shares.values() if share > 0.01)
     assert run.card.training["zero_weights"] == pytest.approx(zero_share(model), abs=1e-3)
-    assert run.quantised_file is not None
-    rounded = keras.models.load_model(run.quantised_file, compile=False)
+    assert run.quantized_file is not None
+    rounded = keras.models.load_model(run.quantized_file, compile=False)
     for name, kernel in convolutions(model).items():
         assert (convolutions(rounded)[name][kernel == 0] == 0).all()
 
 
-def test_a_run_for_8_bits_has_both_networks(colour_photos: Path, tmp_path: Path) -> None:
-    run = train(colour_photos, tmp_path / "run", replace(SMALL, qat=True))
-    assert run.quantised_file is not None
+def test_a_run_for_8_bits_has_both_networks(color_photos: Path, tmp_path: Path) -> None:
+    run = train(color_photos, tmp_path / "run", replace(SMALL, qat=True))
+    assert run.quantized_file is not None
     model = load_model(run, keras.models.load_model)
-    rounded = keras.models.load_model(run.quantised_file, compile=False)
+    rounded = keras.models.load_model(run.quantized_file, compile=False)
     assert (rounded.input_shape, rounded.output_shape) == (model.input_shape, model.output_shape)
     names = [line.split(",")[0] for line in (run.folder / "history.csv").read_text().splitlines()[1:]]
     assert names == ["head", "fine-tune", "rounded", "qat", "qat"]
-    assert train(colour_photos, tmp_path / "other", SMALL).quantised_file is None
+    assert train(color_photos, tmp_path / "other", SMALL).quantized_file is None
 
 
-def test_clustered_convolutions_have_few_values(colour_photos: Path, tmp_path: Path) -> None:
-    run = train(colour_photos, tmp_path / "run", replace(SMALL, cluster=4))
+def test_clustered_convolutions_have_few_values(color_photos: Path, tmp_path: Path) -> None:
+    run = train(color_photos, tmp_path / "run", replace(SMALL, cluster=4))
     counts = {name: len(np.unique(kernel)) for name, kernel in convolutions(open_model(run)).items()}
     assert {name for name, count in counts.items() if count <= 4} == {
         "conv_pw_12",
@@ -92,13 +92,13 @@ class Stop:
         return items
 
 
-def test_an_interrupted_compression_goes_on_to_the_same_result(colour_photos: Path, tmp_path: Path) -> None:
+def test_an_interrupted_compression_goes_on_to_the_same_result(color_photos: Path, tmp_path: Path) -> None:
     settings = replace(SMALL, prune=0.5, qat=True)
-    straight = train(colour_photos, tmp_path / "a" / "run", settings)
+    straight = train(color_photos, tmp_path / "a" / "run", settings)
     for title, times in (("Pruning", 0), ("Pruning", 1), ("Training for 8 bits", 1)):
         with pytest.raises(KeyboardInterrupt):
-            train(colour_photos, tmp_path / "b" / "run", settings, track=Stop(title, times))
-    again = train(colour_photos, tmp_path / "b" / "run", settings)
+            train(color_photos, tmp_path / "b" / "run", settings, track=Stop(title, times))
+    again = train(color_photos, tmp_path / "b" / "run", settings)
     histories = [
         [line.split(",")[:2] + line.split(",")[5:] for line in (run.folder / "history.csv").read_text().splitlines()]
         for run in (straight, again)
@@ -108,8 +108,8 @@ def test_an_interrupted_compression_goes_on_to_the_same_result(colour_photos: Pa
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def test_a_student_learns_what_its_teacher_says(colour_photos: Path, tmp_path: Path) -> None:
-    teacher = train(colour_photos, tmp_path / "teacher", replace(SMALL, epochs=0))
+def test_a_student_learns_what_its_teacher_says(color_photos: Path, tmp_path: Path) -> None:
+    teacher = train(color_photos, tmp_path / "teacher", replace(SMALL, epochs=0))
     model = load_model(teacher, keras.models.load_model)
     kernel, bias = model.get_layer("scores").get_weights()
     model.get_layer("scores").set_weights([0 * kernel, bias * 0 + [5.0, 0.0, 0.0]])  # it says "blue" to everything
@@ -117,7 +117,7 @@ def test_a_student_learns_what_its_teacher_says(colour_photos: Path, tmp_path: P
     losses = []
     for share in (0.0, 1.0):
         settings = replace(SMALL, epochs=3, learning_rate=3e-3, mixup=0.0, teacher_weight=share)
-        run = train(colour_photos, tmp_path / f"{share}", settings, teacher=teacher)
+        run = train(color_photos, tmp_path / f"{share}", settings, teacher=teacher)
         assert run.card.training["teacher"] == "teacher"
         rows = (run.folder / "history.csv").read_text().splitlines()[2:]
         losses.append([float(row.split(",")[3]) for row in rows])
@@ -126,12 +126,12 @@ def test_a_student_learns_what_its_teacher_says(colour_photos: Path, tmp_path: P
     assert losses[1][-1] < losses[1][0]
 
 
-def test_a_teacher_must_not_know_the_test_photos_and_must_know_the_labels(colour_run: Run) -> None:
-    check_teacher(colour_run, colour_run.card.labels, colour_run.splits["test"])
+def test_a_teacher_must_not_know_the_test_photos_and_must_know_the_labels(color_run: Run) -> None:
+    check_teacher(color_run, color_run.card.labels, color_run.splits["test"])
     with pytest.raises(RunFolderError, match="trained on 2 of the photos"):
-        check_teacher(colour_run, colour_run.card.labels, [*colour_run.splits["test"], *colour_run.splits["train"][:2]])
+        check_teacher(color_run, color_run.card.labels, [*color_run.splits["test"], *color_run.splits["train"][:2]])
     with pytest.raises(RunFolderError, match="other labels"):
-        check_teacher(colour_run, ("blue", "green"), [])
+        check_teacher(color_run, ("blue", "green"), [])
 
 
 def test_class_weights_are_bounded() -> None:
@@ -157,10 +157,10 @@ def test_class_weights_make_classes_count_the_same() -> None:
 
 
 def test_what_cannot_be_trained_is_said_before_any_work(
-    command: Callable[..., object], colour_photos: Path, tmp_path: Path
+    command: Callable[..., object], color_photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    done = command("edge_train.cli", "fit", colour_photos, "--backbone", "mobilenet_v3_small", "--qat", "--out", out)
+    done = command("edge_train.cli", "fit", color_photos, "--backbone", "mobilenet_v3_small", "--qat", "--out", out)
     assert done.returncode == 2  # type: ignore[attr-defined]
     assert done.stderr.count("\n") == 1 and "hard-swish" in done.stderr  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []

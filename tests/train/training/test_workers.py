@@ -131,8 +131,8 @@ class Workers:
 
 
 @pytest.fixture
-def workers(colour_photos: Path, tmp_path: Path) -> Iterator[Workers]:
-    started = Workers(colour_photos, tmp_path)
+def workers(color_photos: Path, tmp_path: Path) -> Iterator[Workers]:
+    started = Workers(color_photos, tmp_path)
     yield started
     for process in started.running:
         process.kill()
@@ -172,7 +172,7 @@ def until_listening(workers: Workers, number: int) -> None:
             time.sleep(0.1)
 
 
-def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: Workers, colour_photos: Path) -> None:
+def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: Workers, color_photos: Path) -> None:
     from edge_core.preprocess import InputSpec
     from edge_train.data.dataset import open_photos
     from edge_train.models.pretrained import Weights
@@ -180,7 +180,7 @@ def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: W
     from edge_train.training.fit import fit
 
     first, second = workers.start(0), workers.start(1)
-    photos = open_photos(str(colour_photos), seed=1, cache=workers.folder)
+    photos = open_photos(str(color_photos), seed=1, cache=workers.folder)
     alone = fit(
         photos,
         workers.folder / "alone",

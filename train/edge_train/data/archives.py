@@ -30,7 +30,7 @@ def unpack(path: Path, cache: Path) -> Path:
     Links and devices in it are passed over. Nothing is written outside that folder.
 
     Raises:
-        DatasetError: it is damaged, encrypted, names places outside itself, or unpacks to more than is allowed.
+        DatasetError: It is damaged, encrypted, names places outside itself, or unpacks to more than is allowed.
     """
     with path.open("rb") as file:
         folder = cache / "archives" / hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -47,19 +47,19 @@ class Inspection:
 
     Attributes:
         name: Name of the dataset.
-        counts: readable photos per class, copies included.
-        split_counts: photos per split and class as `fit` would have them; empty if it would refuse.
-        refusal: why it would.
-        sizes: least, middle and largest `width`, `height` in pixels.
-        formats: photos per file format.
-        unusable: files that cannot be read or decoded.
-        passed_over: what else lies in the folder, and why it is not used.
-        notes: what was decided about the folder, in whole sentences.
-        deep: the photos with more than 8 bits a level.
-        cut: number of JPEGs that lack their end, and are decoded as far as they go.
-        repeated: groups of files with the same content, of which one is used.
-        contradicted: groups of files with the same content in two classes, of which none is used.
-        near: groups of photos that look alike, those across classes and splits first.
+        counts: Readable photos per class, copies included.
+        split_counts: Photos per split and class as `fit` would have them; empty if it would refuse.
+        refusal: Why it would.
+        sizes: Least, middle and largest `width`, `height` in pixels.
+        formats: Photos per file format.
+        unusable: Files that cannot be read or decoded.
+        passed_over: What else lies in the folder, and why it is not used.
+        notes: What was decided about the folder, in whole sentences.
+        deep: The photos with more than 8 bits a level.
+        cut: Number of JPEGs that lack their end, and are decoded as far as they go.
+        repeated: Groups of files with the same content, of which one is used.
+        contradicted: Groups of files with the same content in two classes, of which none is used.
+        near: Groups of photos that look alike, those across classes and splits first.
     """
 
     name: str
@@ -158,12 +158,12 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
     """Reads every photo of a dataset once; what is kept of each is four kilobytes.
 
     Args:
-        found: the dataset, as `dataset.find_dataset` finds it.
+        found: The dataset, as `dataset.find_dataset` finds it.
         seed: Random seed of the split that is shown.
         track: Receives the progress of each step.
 
     Raises:
-        DatasetError: not a single photo can be read.
+        DatasetError: Not a single photo can be read.
     """
 
     def visit(position: int, frame: Frame) -> tuple[int, int, str, Sketch, bool]:

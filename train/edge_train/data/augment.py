@@ -24,7 +24,7 @@ SMALLEST_WINDOW: Final = 0.7
 """Of the largest window's side; the photo's subject should still be in it."""
 
 GAIN_RANGE: Final = 0.2
-"""A channel is multiplied by 1 ± this: exposure for all three, colour temperature for each."""
+"""A channel is multiplied by 1 ± this: exposure for all three, color temperature for each."""
 
 
 VERSION: Final = 1
@@ -37,10 +37,10 @@ class ViewMaker:
     """Makes views of a photo.
 
     Attributes:
-        spec: what the model expects.
-        numbers: which views. 0 is the photo as the device sees it, 1 its mirror image where that is allowed, all others
+        spec: What the model expects.
+        numbers: Which views. 0 is the photo as the device sees it, 1 its mirror image where that is allowed, all others
             are drawn.
-        mirror: whether a mirrored photo still shows its label.
+        mirror: Whether a mirrored photo still shows its label.
         seed: Random seed for the augmentations.
         augment: `camera` moves it and changes the light; `randaugment` does two more things, see `randaugment`.
     """
@@ -57,7 +57,7 @@ class ViewMaker:
         They depend on the photo's content, the seed and the view's number alone, not on other photos or on threads.
 
         Raises:
-            PictureError: it cannot be decoded.
+            PictureError: It cannot be decoded.
         """
         drawn = not any(self._as_seen(number) for number in self.numbers)
         # The smallest window of what was decoded still covers the input.
@@ -114,7 +114,7 @@ def _window(frame: Frame, rng: np.random.Generator) -> Frame:
 
 
 def _relight(pixels: Frame, rng: np.random.Generator) -> None:
-    """Changes exposure and colour temperature in place."""
+    """Changes exposure and color temperature in place."""
     gains = rng.uniform(1 - GAIN_RANGE, 1 + GAIN_RANGE) * rng.uniform(1 - GAIN_RANGE / 2, 1 + GAIN_RANGE / 2, 3)
     table = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)
     cv2.LUT(pixels, table[None], dst=pixels)

@@ -22,13 +22,13 @@ class NamedSet:
     """A public photo set.
 
     Attributes:
-        name: that `edge-train fit` takes.
+        name: That `edge-train fit` takes.
         url: Address of the archive.
         sha256: SHA-256 of the archive, hexadecimal.
-        hash_source: who published that hash.
-        mib: size of the archive, for the one who waits.
-        licence: License in words, with a link; it is shown whenever the set is used.
-        place: where in the folder a member of the archive belongs, `CLASS/photo.jpg` or `LICENSE.txt`.
+        hash_source: Who published that hash.
+        mib: Size of the archive, for the one who waits.
+        license: License in words, with a link; it is shown whenever the set is used.
+        place: Where in the folder a member of the archive belongs, `CLASS/photo.jpg` or `LICENSE.txt`.
     """
 
     name: str
@@ -36,7 +36,7 @@ class NamedSet:
     sha256: str
     hash_source: str
     mib: int
-    licence: str
+    license: str
     place: Place
 
 
@@ -47,7 +47,7 @@ def _flowers(member: str) -> str | None:
 
 
 def _cats_dogs(member: str) -> str | None:
-    """`PetImages/Cat/7.jpg` to `cat/7.jpg`; the licence beside them."""
+    """`PetImages/Cat/7.jpg` to `cat/7.jpg`; the license beside them."""
     match = re.fullmatch(r"PetImages/(Cat|Dog)/(\d+\.jpg)", member)
     return f"{match[1].lower()}/{match[2]}" if match else member if member == "MSR-LA - 3467.docx" else None
 
@@ -67,7 +67,7 @@ NAMED_SETS: Final = {
             sha256="4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",
             hash_source="TensorFlow Datasets, tf_flowers/checksums.tsv",
             mib=218,
-            licence="photos by many, CC BY 2.0 (https://creativecommons.org/licenses/by/2.0), names in LICENSE.txt",
+            license="photos by many, CC BY 2.0 (https://creativecommons.org/licenses/by/2.0), names in LICENSE.txt",
             place=_flowers,
         ),
         NamedSet(
@@ -76,7 +76,7 @@ NAMED_SETS: Final = {
             sha256="b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
             hash_source="GoMLX, examples/dogsvscats (DownloadChecksum)",
             mib=787,
-            licence="Microsoft Research licence agreement, in MSR-LA - 3467.docx "
+            license="Microsoft Research license agreement, in MSR-LA - 3467.docx "
             "(https://www.microsoft.com/en-us/download/details.aspx?id=54765)",
             place=_cats_dogs,
         ),
@@ -86,7 +86,7 @@ NAMED_SETS: Final = {
             sha256="67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
             hash_source="TensorFlow Datasets, oxford_iiit_pet/checksums.tsv",
             mib=755,
-            licence="Oxford-IIIT Pet, CC BY-SA 4.0 (https://www.robots.ox.ac.uk/~vgg/data/pets)",
+            license="Oxford-IIIT Pet, CC BY-SA 4.0 (https://www.robots.ox.ac.uk/~vgg/data/pets)",
             place=_oxford_pets,
         ),
     )
@@ -101,21 +101,21 @@ def obtain(
 
     Args:
         known: The set to obtain.
-        cache: where it is kept from the first use on, as `datasets/NAME`.
-        data_dir: a folder that has the set already, as `NAME/CLASS/photo.jpg`; then nothing is downloaded.
+        cache: Where it is kept from the first use on, as `datasets/NAME`.
+        data_dir: A folder that has the set already, as `NAME/CLASS/photo.jpg`; then nothing is downloaded.
         track: Receives the progress of each step.
-        say: is told of the licence.
+        say: Is told of the license.
 
     Raises:
-        DatasetError: it is not in `data_dir`, cannot be downloaded, or is not what it should be.
-        OutputError: the cache cannot be written.
+        DatasetError: It is not in `data_dir`, cannot be downloaded, or is not what it should be.
+        OutputError: The cache cannot be written.
     """
     if data_dir is not None:
         if not (data_dir / known.name).is_dir():
             raise DatasetError(f"{data_dir} has no {known.name}/; without --data-dir it is downloaded, {known.mib} MiB")
         return data_dir / known.name
     folder = cache / "datasets" / known.name
-    say(f"{known.name}: {known.licence}")
+    say(f"{known.name}: {known.license}")
     if folder.is_dir():
         return folder
     archive = cache / "downloads" / f"{known.name}-{known.url.rsplit('/', 1)[-1]}"
@@ -124,7 +124,7 @@ def obtain(
             fetch(known.url, archive, known.sha256, track=track)
         with folder_written_whole(folder) as beside:
             unpack(archive, beside, known.place, label=f"Unpacking {archive.name}", track=track)
-            about = f"{known.name}\n{known.licence}\nfrom {known.url}\nSHA-256 {known.sha256}, as published by "
+            about = f"{known.name}\n{known.license}\nfrom {known.url}\nSHA-256 {known.sha256}, as published by "
             (beside / ABOUT_FILE).write_text(f"{about}{known.hash_source}\n", "utf-8")
     except DatasetError as error:
         raise DatasetError(

@@ -18,13 +18,13 @@ def imbalance_warning(counts: Mapping[str, int]) -> str:
     """What is wrong with photos per class, in words; empty if nothing is.
 
     Args:
-        counts: photos by label, at least one label.
+        counts: Photos by label, at least one label.
     """
     if not is_imbalanced(counts):
         return ""
     least, most = (choose(counts, key=lambda label: counts[label]) for choose in (min, max))
     return (
-        f"{most!r} has {counts[most]} photos, {least!r} {counts[least]}: the rare class will be recognised less well than "
+        f"{most!r} has {counts[most]} photos, {least!r} {counts[least]}: the rare class will be recognized less well than "
         "the accuracy over all suggests"
     )
 

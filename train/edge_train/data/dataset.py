@@ -50,16 +50,16 @@ class PhotoSet:
     Attributes:
         name: Name of the folder or the set.
         labels: Labels in natural order, which is the order of the model's outputs.
-        splits: the photos of each split, no content twice.
-        split_seed: that the split was drawn with.
-        mirror: whether a mirrored photo still shows its label; a road sign does not.
-        unusable: files that cannot be read.
-        repeated: groups of files with the same content, of which one is used.
-        contradicted: groups of files with the same content in two classes, of which none is used.
-        passed_over: what else lies in the folder, and why it is not used.
-        notes: what was decided about the folder, in whole sentences.
-        grouped: why which photos belong together, so that the split does not part them; a line each.
-        cut: number of JPEGs that lack their end, and are decoded as far as they go.
+        splits: The photos of each split, no content twice.
+        split_seed: That the split was drawn with.
+        mirror: Whether a mirrored photo still shows its label; a road sign does not.
+        unusable: Files that cannot be read.
+        repeated: Groups of files with the same content, of which one is used.
+        contradicted: Groups of files with the same content in two classes, of which none is used.
+        passed_over: What else lies in the folder, and why it is not used.
+        notes: What was decided about the folder, in whole sentences.
+        grouped: Why which photos belong together, so that the split does not part them; a line each.
+        cut: Number of JPEGs that lack their end, and are decoded as far as they go.
         negatives: Photos of none of the classes, less those that are a class's photo, too.
     """
 
@@ -115,13 +115,13 @@ class Found:
 
     Attributes:
         name: Name of the folder or the set.
-        folder: where they lie.
+        folder: Where they lie.
         files: (path, label) of each.
-        split_of: the split of each file, where the dataset has split folders; else empty.
-        mirror: whether a mirrored photo still shows its label.
-        passed_over: what else lies in the folder, and why it is not used.
-        notes: what was decided about the folder, in whole sentences.
-        drawn: whether each picture was drawn by itself, so that none belongs together with another.
+        split_of: The split of each file, where the dataset has split folders; else empty.
+        mirror: Whether a mirrored photo still shows its label.
+        passed_over: What else lies in the folder, and why it is not used.
+        notes: What was decided about the folder, in whole sentences.
+        drawn: Whether each picture was drawn by itself, so that none belongs together with another.
         negatives: Pictures of none of the classes.
     """
 
@@ -147,15 +147,15 @@ def find_dataset(
     """Finds the photos of a folder or of a set that has a name.
 
     Args:
-        data: a folder with one subfolder per class, or a .zip or .tar of one; a CSV file, see `read_list`; a folder with `train/`, `val/` and `test/` of that form; or, unless
+        data: A folder with one subfolder per class, or a .zip or .tar of one; a CSV file, see `read_list`; a folder with `train/`, `val/` and `test/` of that form; or, unless
             a folder has that name, `signs`, a name of `NAMED_SETS`, or `tfds:NAME`.
-        cache: where sets with a name are kept.
-        data_dir: has the sets of `NAMED_SETS` already, see `named.obtain`.
+        cache: Where sets with a name are kept.
+        data_dir: Has the sets of `NAMED_SETS` already, see `named.obtain`.
         track: Receives the progress of each step.
-        say: is told of a set's licence.
+        say: Is told of a set's license.
 
     Raises:
-        DatasetError: no such folder, no photos, or a set that cannot be had.
+        DatasetError: No such folder, no photos, or a set that cannot be had.
         RuntimeMissingError: `tfds:NAME` without tensorflow-datasets.
     """
     folder, name = Path(data), ""
@@ -220,14 +220,14 @@ def open_photos(
         data, cache, data_dir, say: The arguments of `find_dataset`; a split that the folder does not have is drawn
             from `train/`.
         seed: Random seed of the split.
-        mirror: whether mirrored photos may be trained on; by default they may, but for `signs`.
-        group_by: which photos belong together, besides those that are found to; see `groups.group_photos`.
+        mirror: Whether mirrored photos may be trained on; by default they may, but for `signs`.
+        group_by: Which photos belong together, besides those that are found to; see `groups.group_photos`.
         track: Receives the progress of each step.
 
     Raises:
-        DatasetError: see `find_dataset`; a single class, or a class with fewer than three photos.
+        DatasetError: See `find_dataset`; a single class, or a class with fewer than three photos.
         SettingsError: `group_by` cannot be understood, or finds nothing.
-        RuntimeMissingError: see `find_dataset`.
+        RuntimeMissingError: See `find_dataset`.
     """
     found = find_dataset(data, cache=cache, data_dir=data_dir, track=track, say=say)
     try:
@@ -277,7 +277,7 @@ def divide(
     """Splits photos that have been read; see `open_photos`. `sketches` are those of the photos, by content.
 
     Raises:
-        DatasetError: a single class, a class with fewer than three photos, or one that is missing from a split.
+        DatasetError: A single class, a class with fewer than three photos, or one that is missing from a split.
     """
     # Of a photo in two splits, the held-out copy stays: no training photo may be tested on.
     distinct = without_copies(photos, lambda photo: SPLITS.index(found.split_of.get(photo.path, "train")))

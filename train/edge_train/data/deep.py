@@ -22,7 +22,7 @@ class DeepPhotos:
 
     Attributes:
         count: Number of photos with more than 8 bits a level.
-        low, high: lowest and highest level that any of them has, but for single hot pixels, see `images.OUTLIERS`.
+        low, high: Lowest and highest level that any of them has, but for single hot pixels, see `images.OUTLIERS`.
     """
 
     count: int

@@ -35,11 +35,11 @@ def fetch(url: str, path: Path, sha256: str, *, track: Track = silently) -> None
         url: Address of the file.
         path: Path of the file to write; it is there whole and with the right content, or not at all.
         sha256: Expected SHA-256 of the content, hexadecimal.
-        track: shows progress, in MiB.
+        track: Shows progress, in MiB.
 
     Raises:
-        DatasetError: the server cannot be reached, does not have it, or gave something else.
-        OutputError: the file cannot be written.
+        DatasetError: The server cannot be reached, does not have it, or gave something else.
+        OutputError: The file cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
     try:
@@ -112,13 +112,13 @@ def unpack(archive: Path, folder: Path, place: Place, *, label: str, track: Trac
 
     Args:
         archive: Path of the archive.
-        folder: where to, an existing folder.
-        place: which members, and what they are called there.
+        folder: Where to, an existing folder.
+        place: Which members, and what they are called there.
         label: Label of the progress bar.
         track: Receives the progress of each step.
 
     Raises:
-        DatasetError: it is damaged or truncated, has a name that leads out of the folder, has a link or a device where
+        DatasetError: It is damaged or truncated, has a name that leads out of the folder, has a link or a device where
             a file should be, is larger than `MAX_UNPACKED_BYTES`, or holds nothing that is wanted.
     """
     left, count = MAX_UNPACKED_BYTES, 0

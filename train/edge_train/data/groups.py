@@ -34,13 +34,13 @@ SAME_SECOND: Final = 30
 """Photos of one second, from which on the clock is not believed: some cameras give all photos one date."""
 
 RESEMBLANCE: Final = 0.7
-"""Correlation of two sketches, their class's mean taken off, from which on numbered neighbours are frames of one clip. Of
+"""Correlation of two sketches, their class's mean taken off, from which on numbered neighbors are frames of one clip. Of
 random pairs of one class 0.003 to 0.063 % have as much (flowers, cats and dogs), of a slow pan's frames 98 %."""
 
 SERIES_MEAN: Final = 0.3
 SERIES_LEAST: Final = 0.1
 FEWEST_FRAMES: Final = 4
-"""A series of so many frames is one clip even if it moves faster: neighbours' correlation in the mean, and nine in ten of
+"""A series of so many frames is one clip even if it moves faster: neighbors' correlation in the mean, and nine in ten of
 them. Bursts of several subjects, which have one number after the other, too, fail the latter. Four random photos of one
 class pass in 0.4 % of 8,000 draws, six in 0.05 %, ten in none (flowers, cats and dogs)."""
 
@@ -80,12 +80,12 @@ def group_photos(
     """Finds out which photos belong together.
 
     Args:
-        photos: no content twice.
+        photos: No content twice.
         sketches: Sketches by `Photo.sha256`; photos without one are linked by their names alone.
         folder: Folder of the set.
         group_by: `folder`: those in the same folder below that of their class; else a regular expression that is searched for
             in the path below `folder`: those for which it finds the same, its groups if it has any. Empty: neither.
-        taken: when a photo was taken, in seconds; None if that is not known.
+        taken: When a photo was taken, in seconds; None if that is not known.
         track: Shows the progress of the comparison.
 
     Raises:
@@ -157,7 +157,7 @@ def _seconds(text: str, form: str, fraction: str) -> float | None:
 
 
 def _clips(photos: Sequence[Photo], sketches: Mapping[str, Sketch]) -> Iterator[Link]:
-    """Links numbered neighbours that resemble each other, and all of a series whose neighbours do a little throughout.
+    """Links numbered neighbors that resemble each other, and all of a series whose neighbors do a little throughout.
 
     A number alone says nothing: a camera numbers all its photos. The mean of the class is taken off first, so that neither
     a fixed camera's background nor what all of a class have in common makes two of its photos resemble each other.
@@ -173,7 +173,7 @@ def _clips(photos: Sequence[Photo], sketches: Mapping[str, Sketch]) -> Iterator[
         if len(shown) < 2:
             continue
         mean = sums[photos[shown[0]].label] / counts[photos[shown[0]].label]
-        details = [_normalised(sketches[photos[number].sha256] - mean) for number in shown]
+        details = [_normalized(sketches[photos[number].sha256] - mean) for number in shown]
         alike = np.array([(one * other).sum() for one, other in pairwise(details)])
         if len(shown) >= FEWEST_FRAMES and alike.mean() >= SERIES_MEAN and np.quantile(alike, 0.1) >= SERIES_LEAST:
             yield from pairwise(shown)
@@ -191,10 +191,10 @@ def _series(photos: Sequence[Photo]) -> list[list[int]]:
     return [[position for _, position in sorted(members)] for members in found.values() if len(members) > 1]
 
 
-def _normalised(picture: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _normalized(picture: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """With mean 0 in each channel and norm 1, so that the product of two is the correlation of their shapes."""
-    centred = picture - picture.mean(axis=(0, 1))
-    return np.asarray(centred / (np.linalg.norm(centred) or 1.0))
+    centered = picture - picture.mean(axis=(0, 1))
+    return np.asarray(centered / (np.linalg.norm(centered) or 1.0))
 
 
 def _bursts(photos: Sequence[Photo], taken: Callable[[Path], float | None]) -> Iterator[Link]:

@@ -17,14 +17,14 @@ from edge_core.images.likeness import (
     Floats,
     Sketch,
     difference,
-    grey_means,
+    gray_means,
     hash_signs,
     worst_part,
 )
 from edge_core.progress import Track, silently
 
 CLOSE: Final = 1.5
-"""Difference in grey at half the size up to which a pair is looked at in full, which costs eight times as much. Of 2,828
+"""Difference in gray at half the size up to which a pair is looked at in full, which costs eight times as much. Of 2,828
 copies 3 have more, of pairs with one fixed background 83 %."""
 
 _COARSE: Final = 18
@@ -96,7 +96,7 @@ def _coarse(signs: Floats, least: int) -> Indices:
 
 def _from_background(sketches: Sketch, first: Indices) -> Floats:
     """How each picture differs from the mean of its group, as unit vectors, shape (photos, _COARSE ** 2)."""
-    small = grey_means(sketches, _COARSE).reshape(len(sketches), _COARSE**2)
+    small = gray_means(sketches, _COARSE).reshape(len(sketches), _COARSE**2)
     _, group = np.unique(first, return_inverse=True)
     sums = np.zeros((len(sketches), small.shape[1]), np.float32)
     np.add.at(sums, group, small)
@@ -106,8 +106,8 @@ def _from_background(sketches: Sketch, first: Indices) -> Floats:
 
 
 def _halved(sketches: Sketch) -> Floats:
-    """In grey at half the size, blurred a little, shape (photos, _COARSE, _COARSE, 1)."""
-    means = grey_means(sketches, _COARSE)
+    """In gray at half the size, blurred a little, shape (photos, _COARSE, _COARSE, 1)."""
+    means = gray_means(sketches, _COARSE)
     return np.array([cv2.GaussianBlur(each, (0, 0), 0.7) for each in means], np.float32).reshape(*means.shape, 1)
 
 

@@ -1,6 +1,6 @@
 """RandAugment (Cubuk et al., 2020): of a list of distortions two are drawn, all of one strength.
 
-Those that a camera cannot cause, such as inverted colours, are left out of the paper's list; blur and noise were added.
+Those that a camera cannot cause, such as inverted colors, are left out of the paper's list; blur and noise were added.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ def randaugment(pixels: Frame, rng: np.random.Generator) -> None:
 
 def _warped(pixels: Frame, matrix: list[list[float]]) -> Frame:
     height, width = pixels.shape[:2]
-    centre = np.array([[1, 0, width / 2], [0, 1, height / 2], [0, 0, 1]])
-    around_centre = centre @ np.array([*matrix, [0, 0, 1]]) @ np.linalg.inv(centre)
-    return cv2.warpAffine(pixels, around_centre[:2], (width, height), borderMode=cv2.BORDER_REFLECT_101)  # type: ignore[return-value]
+    center = np.array([[1, 0, width / 2], [0, 1, height / 2], [0, 0, 1]])
+    around_center = center @ np.array([*matrix, [0, 0, 1]]) @ np.linalg.inv(center)
+    return cv2.warpAffine(pixels, around_center[:2], (width, height), borderMode=cv2.BORDER_REFLECT_101)  # type: ignore[return-value]
 
 
 def _rotate(pixels: Frame, strength: float, rng: np.random.Generator) -> Frame:
@@ -83,7 +83,7 @@ def _posterise(pixels: Frame, strength: float, rng: np.random.Generator) -> Fram
     return pixels & np.uint8(256 - (1 << round(5 * abs(strength))))
 
 
-def _equalise(pixels: Frame, strength: float, rng: np.random.Generator) -> Frame:
+def _equalize(pixels: Frame, strength: float, rng: np.random.Generator) -> Frame:
     return np.stack([cv2.equalizeHist(np.ascontiguousarray(pixels[..., channel])) for channel in range(3)], axis=2)
 
 
@@ -107,6 +107,6 @@ _DISTORTIONS: Final[tuple[Distortion, ...]] = (
     _blur,
     _noise,
     _posterise,
-    _equalise,
+    _equalize,
     _cut_out,
 )

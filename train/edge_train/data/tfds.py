@@ -17,8 +17,8 @@ def export(name: str, cache: Path, *, track: Track = silently) -> Path:
         name: Name for `tensorflow_datasets.builder`, such as `beans` or `cifar10:3.0.2`.
 
     Raises:
-        RuntimeMissingError: tensorflow-datasets is not installed.
-        DatasetError: there is no such dataset, it cannot be had, or it has no `image` with a `label` of named classes.
+        RuntimeMissingError: Tensorflow-datasets is not installed.
+        DatasetError: There is no such dataset, it cannot be had, or it has no `image` with a `label` of named classes.
     """
     folder = cache / "datasets" / f"tfds-{_as_name(name)}"
     if folder.is_dir():

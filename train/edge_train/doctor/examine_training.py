@@ -39,7 +39,7 @@ def examine(host: Host | None = None, tell: Callable[[str], None] = lambda name:
     """Looks at everything that training needs; takes ten seconds, and a minute where nothing can be reached.
 
     Args:
-        host: the system; this one by default.
-        tell: gets the name of what is looked at next.
+        host: The system; this one by default.
+        tell: Gets the name of what is looked at next.
     """
     return look(EXAMINATIONS, host or workstation(), tell)

@@ -20,7 +20,7 @@ class Driver:
 
     Attributes:
         version: `550.54.14`; empty if it does not say.
-        where: what showed that it is there.
+        where: What showed that it is there.
     """
 
     version: str

@@ -47,7 +47,7 @@ def predict(run: Run, picture: Path, model: "keras.Model", count: int = 3) -> li
     """The full-size model's best labels for a picture file.
 
     Raises:
-        PictureError: it cannot be decoded.
+        PictureError: It cannot be decoded.
     """
     pixels = preprocess(read_picture(picture, levels=run.card.input.levels), run.card.input)
     return top(model.predict_on_batch(pixels[None].astype(np.float32))[0], run.card.labels, count)

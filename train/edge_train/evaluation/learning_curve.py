@@ -17,9 +17,9 @@ class CurvePoint:
     """A point of the curve.
 
     Attributes:
-        photos: a class, in the mean; of a class with fewer, all.
-        accuracy: mean over the draws with the 95 % interval of that mean, Student's; of a single draw with Wilson's.
-        draws: accuracy of each.
+        photos: A class, in the mean; of a class with fewer, all.
+        accuracy: Mean over the draws with the 95 % interval of that mean, Student's; of a single draw with Wilson's.
+        draws: Accuracy of each.
     """
 
     photos: float
@@ -32,11 +32,11 @@ class LearningCurve:
     """Accuracy of the solved head by number of photos.
 
     Attributes:
-        points: fewest photos first; the last one has all.
+        points: Fewest photos first; the last one has all.
         judged: Number of validation photos that judge each head.
-        gain: what twice as many photos would add to the accuracy, with the interval that three laws and the draws leave; None if there
+        gain: What twice as many photos would add to the accuracy, with the interval that three laws and the draws leave; None if there
             are too few points to tell.
-        cross_validated: accuracy of the head on all photos that are not test photos, each judged by a head that was solved
+        cross_validated: Accuracy of the head on all photos that are not test photos, each judged by a head that was solved
             without its fold; None unless asked for.
     """
 

@@ -23,11 +23,11 @@ class ClassScore:
 
     Attributes:
         label: Label of the class.
-        photos: that show it.
-        predicted: photos that were taken for it.
-        precision: share of those taken for it that show it.
-        recall: share of those that show it that were taken for it.
-        f1: harmonic mean of the two.
+        photos: That show it.
+        predicted: Photos that were taken for it.
+        precision: Share of those taken for it that show it.
+        recall: Share of those that show it that were taken for it.
+        f1: Harmonic mean of the two.
     """
 
     label: str
@@ -43,10 +43,10 @@ class Bin:
     """The photos whose best score lies above `low` and up to `high`.
 
     Attributes:
-        low, high: bounds of the score.
+        low, high: Bounds of the score.
         photos: Number of photos in the bin.
-        score: their mean best score.
-        accuracy: the share that is right; a model whose scores can be believed has both the same.
+        score: Their mean best score.
+        accuracy: The share that is right; a model whose scores can be believed has both the same.
     """
 
     low: float
@@ -74,10 +74,10 @@ class Evaluation:
 
     Attributes:
         labels: Labels in the order of the model's outputs.
-        judged: one entry a photo.
+        judged: One entry a photo.
         accuracy: top-1, 95 % interval.
-        unusable: photos that could not be decoded.
-        left_out: Number of photos passed over because the run was trained or validated on them.
+        unusable: Photos that could not be decoded.
+        left_out: Number of photos that are not counted because the run was trained or validated on any of them.
     """
 
     labels: tuple[str, ...]
@@ -156,7 +156,7 @@ def evaluate_scores(scores: npt.NDArray[np.float32], photos: Sequence[Photo], la
     """Judges scores of shape (photos, labels).
 
     Raises:
-        RunFolderError: there are no photos.
+        RunFolderError: There are no photos.
     """
     if not len(photos):
         raise RunFolderError("there is no photo to test on")
@@ -182,7 +182,7 @@ def class_scores(
     """Precision, recall and F1 of each class with 95 % intervals.
 
     Args:
-        confusion: counts, shape (true label, predicted label).
+        confusion: Counts, shape (true label, predicted label).
         labels: Labels in the order of the result.
         weights: One weight for each label: what one of its photos tells as a share of what an independent photo
             tells, see `statistics.effective_count`; 1 by default.
@@ -210,8 +210,8 @@ def reliability(
     """The bins that hold photos, and the expected calibration error: |score - accuracy|, its mean over the photos.
 
     Args:
-        scores: the best score of each photo, 0..1, shape (photos,).
-        correct: whether the label with that score was right, shape (photos,), at least one.
+        scores: The best score of each photo, 0..1, shape (photos,).
+        correct: Whether the label with that score was right, shape (photos,), at least one.
         bins: Number of bins of equal width.
     """
     place = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)

@@ -53,17 +53,17 @@ def write_run_report(
     """Writes `report.html`, its pictures as PNG files and its figures as `evaluation.json` into a run folder.
 
     Args:
-        folder: the run folder.
+        folder: The run folder.
         card: Model card of the run.
         history: Training history, epoch by epoch.
         evaluation: Evaluation on the test photos.
-        samples: what training saw, uint8 RGB, one shape.
+        samples: What training saw, uint8 RGB, one shape.
         sample_labels: True labels of the samples.
-        curve: whether more photos would help, if that is known; its figures become `learning_curve.json`.
-        photos: the dataset, whose files that were left out are listed.
+        curve: Whether more photos would help, if that is known; its figures become `learning_curve.json`.
+        photos: The dataset, whose files that were left out are listed.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: A file cannot be written.
     """
     wrong = [
         (item, pixels)
@@ -79,8 +79,7 @@ def write_run_report(
     }
     if wrong:
         captions = [
-            f"labelled {item.label}\ntaken for {item.predicted}, {100 * item.predicted_score:.0f} %"
-            for item, _ in wrong
+            f"labeled {item.label}\ntaken for {item.predicted}, {100 * item.predicted_score:.0f} %" for item, _ in wrong
         ]
         figures["mistakes"] = plots.pictures([pixels for _, pixels in wrong], captions)
     if curve is not None:
@@ -144,7 +143,7 @@ def write_inspection(inspection: Inspection, found: Found, out: Path) -> None:
     """Writes `report.html`, `inspection.json` and `samples.png` into a new folder, whole or not at all.
 
     Raises:
-        OutputError: the folder is there already or cannot be written.
+        OutputError: The folder is there already or cannot be written.
     """
     with folder_written_whole(out) as folder:
         _write_inspection(inspection, found, folder)
@@ -280,10 +279,10 @@ def _mistakes(wrong: Sequence[tuple[Judged, Frame]], evaluation: Evaluation) -> 
             _jpeg(pixels),
             page.lines(
                 f"taken for {item.predicted}, {100 * item.predicted_score:.0f} %",
-                f"labelled {item.label}, {100 * item.label_score:.0f} %",
+                f"labeled {item.label}, {100 * item.label_score:.0f} %",
                 item.path.name,
             ),
-            f"A photo labelled {item.label}, taken for {item.predicted}",
+            f"A photo labeled {item.label}, taken for {item.predicted}",
         )
         for item, pixels in wrong
     )

@@ -16,7 +16,7 @@ from edge_train.evaluation.metrics import Evaluation
 INK: Final = "#262626"
 QUIET: Final = "#6a6a6a"
 GRID: Final = "#e6e6e6"
-TRAIN: Final = "#0072b2"  # of the colour-blind-safe palette of Okabe and Ito (2008)
+TRAIN: Final = "#0072b2"  # of the color-blind-safe palette of Okabe and Ito (2008)
 VAL: Final = "#d55e00"
 THIRD: Final = "#009e73"
 
@@ -34,8 +34,9 @@ def curves(history: Sequence[Epoch], label_smoothing: float = 0.0) -> Figure:
     """Loss and validation accuracy over the epochs; epoch 0 is the solved head.
 
     Args:
-        history: the epochs.
-        label_smoothing: with which the training loss, not the validation loss, was computed; told in the legend unless 0.
+        history: The recorded epochs.
+        label_smoothing: Share of label smoothing in the training loss, which the validation loss is without; told
+            in the legend unless 0.
     """
     figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
     loss, share = figure.subplots(2, 1, sharex=True)

@@ -27,7 +27,7 @@ class Channel:
 
     Attributes:
         number: Index of the channel in its layer, from 0.
-        map: activations, float32, shape (height, width).
+        map: Activations, float32, shape (height, width).
     """
 
     number: int
@@ -71,9 +71,9 @@ class ActivationMaps:
     """What a network made of a picture, layer by layer.
 
     Attributes:
-        source: the picture's file.
-        pixels: what the model saw, uint8 RGB, shape (height, width, 3).
-        top: its best labels.
+        source: The picture's file.
+        pixels: What the model saw, uint8 RGB, shape (height, width, 3).
+        top: Its best labels.
         layers: Layers in the order in which they were asked for.
     """
 
@@ -107,8 +107,8 @@ def explain_features(run: Run, picture: Path, names: Sequence[str] = (), channel
         channels: Largest number of channels for each layer.
 
     Raises:
-        PictureError: the file cannot be decoded.
-        SettingsError: the model has no such layer.
+        PictureError: The file cannot be decoded.
+        SettingsError: The model has no such layer.
     """
     frame = read_picture(picture)
     model = open_model(run)

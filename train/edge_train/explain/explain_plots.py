@@ -22,7 +22,7 @@ from edge_train.explain.heatmap.grad_cam import Heat, Heatmaps, Looked
 from edge_train.explain.heatmap.occlusion import Map
 
 MAP_COLORS: Final = "viridis"
-"""From low to high as bright to the colour-blind as to anyone else, and in print."""
+"""From low to high as bright to the color-blind as to anyone else, and in print."""
 HEAT_COLORS: Final = "inferno"
 MARGIN: Final = 0.12
 GAP: Final = 0.06
@@ -108,14 +108,14 @@ def heat_rows(heatmaps: Heatmaps, most: int = 8) -> bytes:
 
 
 def laid_over(pixels: Frame, heat: Map) -> Frame:
-    """A map over the grey photo, both uint8 RGB of one shape: the brighter, the more; what is below zero has no colour."""
+    """A map over the gray photo, both uint8 RGB of one shape: the brighter, the more; what is below zero has no color."""
     height, width = pixels.shape[:2]
     smooth = cv2.resize(heat.clip(0), (width, height), interpolation=cv2.INTER_CUBIC).clip(0)
     share = smooth / max(float(smooth.max()), 1e-9)
-    grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    gray = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colored = 255 * colormaps[HEAT_COLORS](share)[..., :3]
     opacity = 0.75 * np.sqrt(share)[..., None]
-    mixed: Frame = np.rint((1 - opacity) * grey + opacity * colored).astype(np.uint8)
+    mixed: Frame = np.rint((1 - opacity) * gray + opacity * colored).astype(np.uint8)
     return mixed
 
 

@@ -3,7 +3,7 @@
 Left alone, gradient ascent draws noise that no eye makes anything of. What makes it draw (after Olah, Mordvintsev and
 Schubert, "Feature Visualization", Distill 2017, unless said otherwise):
 
-- the picture is given by the amplitudes of its spatial frequencies in decorrelated colours, each scaled as in photos, so a
+- the picture is given by the amplitudes of its spatial frequencies in decorrelated colors, each scaled as in photos, so a
   step changes the whole picture rather than single pixels;
 - the network sees another, slightly shifted, turned, magnified and mirrored view of it at each step;
 - coarse frequencies come first and finer ones are let in octave by octave;
@@ -11,7 +11,7 @@ Schubert, "Feature Visualization", Distill 2017, unless said otherwise):
 - the logit's lead over all others counts up to a limit only, so what is needed is drawn, and the rest stays calm.
 
 The settings were chosen by eye, on two runs of MobileNetV2. Their scores could not choose: nearly every setting, also one whose
-pictures showed nothing, had 0.99 and more. To keep the statistics of the maps near those that the batch normalisations have seen
+pictures showed nothing, had 0.99 and more. To keep the statistics of the maps near those that the batch normalizations have seen
 (Yin and others, "Dreaming to Distill", CVPR 2020; weights 0.01 to 0.1) was no better to look at, so it is not here.
 """
 
@@ -45,7 +45,7 @@ FRAMES: Final = 40
 """Of the animation, at most."""
 
 COLORS: Final = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
-"""From decorrelated colours (light, red to blue, green to magenta) to R, G, B: the root of ImageNet's colour covariance, as the
+"""From decorrelated colors (light, red to blue, green to magenta) to R, G, B: the root of ImageNet's color covariance, as the
 Lucid library (Olah and others, Apache-2.0) has it."""
 
 
@@ -56,9 +56,9 @@ class AscentSettings:
     Attributes:
         steps: Number of gradient ascent steps.
         rate: Learning rate of Adam at the start; it falls to zero.
-        lead: logit of the label over the best other one, up to which it counts.
-        variation: weight of the total variation: of the mean of absolute differences, in grey levels.
-        octaves: how many times coarser the first steps are.
+        lead: Logit of the label over the best other one, up to which it counts.
+        variation: Weight of the total variation: of the mean of absolute differences, in gray levels.
+        octaves: How many times coarser the first steps are.
         shift: Largest shift of a view as a share of the side.
         turn: Largest rotation of a view in degrees.
         magnify: Smallest and largest magnification of a view; under 1 there is gray around the picture.
@@ -83,12 +83,12 @@ class Drawn:
     """A finished picture.
 
     Attributes:
-        file: it was saved to.
-        seed: that it began with.
+        file: It was saved to.
+        seed: That it began with.
         pixels: uint8 RGB, shape (height, width, 3), as read from the file.
         score: Score of the label that the full-size model gives the picture read from its file.
-        moved: the lowest score when it is shifted by up to 8 pixels, and the mean.
-        others: score of the label by each .tflite, by name.
+        moved: The lowest score when it is shifted by up to 8 pixels, and the mean.
+        others: Score of the label by each .tflite, by name.
     """
 
     file: Path
@@ -114,10 +114,10 @@ class Ideal:
     """Ideal pictures of a label.
 
     Attributes:
-        label: what they show.
-        search: how they were found.
-        pictures: one for each seed, the one whose score holds best first.
-        frames: how the first one came about, each uint8 RGB, shape (height, width, 3).
+        label: What they show.
+        search: How they were found.
+        pictures: One for each seed, the one whose score holds best first.
+        frames: How the first one came about, each uint8 RGB, shape (height, width, 3).
     """
 
     label: str
@@ -148,16 +148,16 @@ def explain_ideal(
     Args:
         run: Run whose full-size model is explained.
         label: One of the run's labels.
-        folder: exists; the pictures go there as LABEL-SEED.png, at the size of the model's input.
+        folder: Exists; the pictures go there as LABEL-SEED.png, at the size of the model's input.
         files: .tflite that are shown them, too.
-        seeds: each begins a picture.
+        seeds: Each begins a picture.
         search: Settings of the search.
         track: Receives the progress of each step.
 
     Raises:
-        SettingsError: no such label.
-        ModelFormatError: a .tflite that cannot be run, or has no such label.
-        OutputError: a picture cannot be written.
+        SettingsError: No such label.
+        ModelFormatError: A .tflite that cannot be run, or has no such label.
+        OutputError: A picture cannot be written.
     """
     number = run.label_number(label)
     classifiers = [Classifier(file) for file in files]
@@ -219,11 +219,11 @@ def draw(
     Args:
         model: Classifier with its softmax layer.
         label: Index of the label.
-        seeds: each begins a picture; pictures do not depend on each other.
+        seeds: Each begins a picture; pictures do not depend on each other.
         search: Settings of the search.
-        bgr: whether the model takes B, G, R.
-        mirror: whether every other view is mirrored.
-        watch: is shown the pictures of up to `FRAMES` of the steps, and the finished ones.
+        bgr: Whether the model takes B, G, R.
+        mirror: Whether every other view is mirrored.
+        watch: Is shown the pictures of up to `FRAMES` of the steps, and the finished ones.
         track: Receives the progress of each step.
 
     Returns:
@@ -296,7 +296,7 @@ def _view(rng: np.random.Generator, search: AscentSettings, height: int, width: 
 
 
 def _viewed(pixels: Any, views: Any) -> Any:
-    """Each picture in its view, mid-grey around it."""
+    """Each picture in its view, mid-gray around it."""
     return 127 + tf.raw_ops.ImageProjectiveTransformV3(
         images=pixels - 127,
         transforms=views,
@@ -308,7 +308,7 @@ def _viewed(pixels: Any, views: Any) -> Any:
 
 
 def _variation(pixels: Any) -> Any:
-    """Total variation, the sum over pictures of the mean over their pixels, in grey levels."""
+    """Total variation, the sum over pictures of the mean over their pixels, in gray levels."""
     down = tf.reduce_sum(tf.abs(pixels[:, 1:] - pixels[:, :-1]))
     across = tf.reduce_sum(tf.abs(pixels[:, :, 1:] - pixels[:, :, :-1]))
     return (down + across) / (pixels.shape[1] * pixels.shape[2])

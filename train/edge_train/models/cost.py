@@ -13,7 +13,7 @@ class Cost:
     """Of one picture through a network.
 
     Attributes:
-        parameters: all of them, batch normalisation's statistics included.
+        parameters: All of them, batch normalization's statistics included.
         multiply_adds: Multiply-adds of convolutions and dense layers; the rest is not counted, as is usual in the
             literature.
     """

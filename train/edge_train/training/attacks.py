@@ -1,7 +1,7 @@
 """Adversarial pictures: changes within a budget that make a network say something else.
 
 FGSM (Goodfellow, Shlens and Szegedy, ICLR 2015) is one step along the sign of the loss's gradient, PGD (Madry and others,
-ICLR 2018) many small ones from a random start, each brought back into the budget. Everything is in grey levels 0..255, and what
+ICLR 2018) many small ones from a random start, each brought back into the budget. Everything is in gray levels 0..255, and what
 comes out are whole levels within the budget: a picture that can be a file, and that a camera's file could be.
 
 Steps follow the margin between logits (Carlini and Wagner, IEEE S&P 2017), not the cross-entropy of the scores: where a
@@ -31,7 +31,7 @@ Labels = npt.NDArray[np.int64]
 
 STEPS: Final = 20
 LEVELS: Final = 255
-"""Of grey. A budget far beyond them would not be an attack but noise: every start and every step ends at black or white."""
+"""Of gray. A budget far beyond them would not be an attack but noise: every start and every step ends at black or white."""
 
 BATCH: Final = 32
 _HALVINGS: Final = 12
@@ -43,13 +43,13 @@ class Attack:
     """How far from the original, and how it is searched there.
 
     Attributes:
-        epsilon: the budget in grey levels. `linf`: the most that a channel of a pixel may change by; of a fraction only the
+        epsilon: The budget in gray levels. `linf`: the most that a channel of a pixel may change by; of a fraction only the
             whole levels count. `l2`: the most that the Euclidean length of the whole change may be.
-        norm: what the budget bounds.
-        steps: along the gradient.
+        norm: What the budget bounds.
+        steps: Along the gradient.
         step_size: Size of each step in gray levels: under `linf` what every channel moves by, under `l2` the length
             of the step.
-        random_start: whether to begin at a random place in the budget, or at the original.
+        random_start: Whether to begin at a random place in the budget, or at the original.
         restarts: Number of random starts, of which the best result counts.
     """
 
@@ -64,10 +64,10 @@ class Attack:
         if self.norm not in get_args(Norm):
             raise SettingsError(f"no norm is called {self.norm!r}; there are {', '.join(get_args(Norm))}")
         if not 1 <= self.epsilon < np.inf:
-            raise SettingsError(f"an epsilon is 1 grey level or more, not {self.epsilon:g}: pictures hold no fractions")
+            raise SettingsError(f"an epsilon is 1 gray level or more, not {self.epsilon:g}: pictures hold no fractions")
         if self.norm == "linf" and self.epsilon > LEVELS:
             raise SettingsError(
-                f"an epsilon is {LEVELS} grey levels at most, not {self.epsilon:g}: pictures have no more"
+                f"an epsilon is {LEVELS} gray levels at most, not {self.epsilon:g}: pictures have no more"
             )
         if self.steps < 1 or self.restarts < 1 or not 0 < self.step_size < np.inf:
             raise SettingsError(
@@ -92,7 +92,7 @@ def logits_of(model: "keras.Model") -> Logits:
     Dropout is off and statistics are frozen.
 
     Raises:
-        SettingsError: it ends in something else than a softmax or logits.
+        SettingsError: It ends in something else than a softmax or logits.
     """
     last = model.layers[-1]
     if isinstance(last, keras.layers.Softmax):
@@ -132,8 +132,8 @@ def perturb(
         logits: Function from pixels to the network's logits, as `logits_of` makes it.
         pixels: float32, shape (batch, height, width, 3), whole levels 0..255.
         labels: int32 or int64, shape (batch,): what is right, or what is wished for if `targeted`.
-        attack: its `restarts` are up to the caller.
-        seed: two integers; the same ones give the same start.
+        attack: Its `restarts` are up to the caller.
+        seed: Two integers; the same ones give the same start.
         targeted: Whether the labels are to be reached or to be left.
 
     Returns:
@@ -176,8 +176,8 @@ def attack_pictures(
     Args:
         logits: Function from pixels to the network's logits, as `logits_of` makes it.
         pixels: uint8, shape (pictures, height, width, 3), as `edge_core.preprocess` makes them.
-        labels: shape (pictures,): what is right, or what is wished for if `targeted`.
-        attack: what to do.
+        labels: Shape (pictures,): what is right, or what is wished for if `targeted`.
+        attack: What to do.
         targeted: Whether the labels are to be reached or to be left.
         seed: Random seed for the starts.
         track: Receives the progress of each step.
@@ -192,7 +192,7 @@ def attack_pictures(
 
     longest = LEVELS * pixels[0].size ** 0.5 if len(pixels) else np.inf
     if attack.norm == "l2" and attack.epsilon > longest:
-        raise SettingsError(f"from black to white is a change of {longest:.0f} grey levels, not {attack.epsilon:g}")
+        raise SettingsError(f"from black to white is a change of {longest:.0f} gray levels, not {attack.epsilon:g}")
     compiled = tf.function(attacked, reduce_retracing=True)
     best, gained = pixels.copy(), np.full(len(pixels), -np.inf, np.float32)
     work = [(restart, first) for restart in range(attack.restarts) for first in range(0, len(pixels), BATCH)]
@@ -210,7 +210,7 @@ def attack_pictures(
 
 
 def largest_change(pixels: Pixels, changed: Pixels, norm: Norm) -> float:
-    """How far two pictures are from each other, in grey levels as `Attack.epsilon` counts them."""
+    """How far two pictures are from each other, in gray levels as `Attack.epsilon` counts them."""
     change = changed.astype(np.float64) - pixels
     return float(np.abs(change).max() if norm == "linf" else np.sqrt((change**2).sum()))
 

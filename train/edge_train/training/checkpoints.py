@@ -24,7 +24,7 @@ def check_out(out: Path) -> None:
     """Checks, before any work is done, that a run folder can be written at `out`, or was nearly finished there.
 
     Raises:
-        OutputError: something is there already.
+        OutputError: Something is there already.
     """
     if not _folder(out).is_dir():
         require_free(out)
@@ -38,20 +38,20 @@ class Workshop:
     """The hidden folder of an unfinished run.
 
     Attributes:
-        folder: where it is.
-        same_request: whether it was there already, made by the same request.
+        folder: Where it is.
+        same_request: Whether it was there already, made by the same request.
     """
 
     def __init__(self, out: Path, request: Mapping[str, Any], suffix: str = "") -> None:
         """Opens the workshop of the run folder `out`; one that another request left is cleared.
 
         Args:
-            out: the run folder to be.
-            request: all that the result depends on; JSON.
+            out: The run folder to be.
+            request: All that the result depends on; JSON.
             suffix: Suffix of the hidden folder where several processes train together.
 
         Raises:
-            OutputError: another process works on the same run folder, or it cannot be written.
+            OutputError: Another process works on the same run folder, or it cannot be written.
         """
         self.folder = _folder(out, suffix)
         text = json.dumps(request, sort_keys=True, indent=1)

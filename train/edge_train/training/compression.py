@@ -19,8 +19,8 @@ def pruned(upper: "keras.Model", sparsity: float, steps: int) -> tuple[Student, 
     """A student whose smallest weights become zero (Zhu and Gupta, "To prune, or not to prune", 2017).
 
     Args:
-        upper: maps to scores; stays as it is until the second result is called, which moves the trained weights into it.
-        sparsity: share of each convolution's kernel that is zero in the end.
+        upper: Maps to scores; stays as it is until the second result is called, which moves the trained weights into it.
+        sparsity: Share of each convolution's kernel that is zero in the end.
         steps: Number of training steps.
     """
     end = max(1, round(steps * RAMP))

@@ -43,9 +43,9 @@ class Devices:
 
     Attributes:
         strategy: `tf.distribute.Strategy` over several devices; None for one.
-        worker: which of several processes this is, if there are several.
-        mixed: whether the copy computes in float16.
-        jit: whether a step is compiled by XLA.
+        worker: Which of several processes this is, if there are several.
+        mixed: Whether the copy computes in float16.
+        jit: Whether a step is compiled by XLA.
     """
 
     strategy: Any = None
@@ -104,7 +104,7 @@ class Devices:
             step: Function from the parts of a batch, the seeds of the step and the rows that it gets (None for all)
                 to the loss: its rows' share in the mean over the batch, so that the sum over devices is that of one
                 device.
-            batch: rows of a whole batch. Each replica is given all of it and takes its rows; what does not divide
+            batch: Rows of a whole batch. Each replica is given all of it and takes its rows; what does not divide
                 evenly is filled up with rows of weight zero.
 
         Returns:
@@ -194,12 +194,12 @@ def find_devices(worker: Worker | None = None, float16: bool = True) -> Devices:
     """Every visible GPU, or the processor.
 
     Args:
-        worker: which of several this process is; all must have met, see `workers.meet`.
-        float16: whether the model's activations fit into it. Those of random weights behind frozen batch normalisation
+        worker: Which of several this process is; all must have met, see `workers.meet`.
+        float16: Whether the model's activations fit into it. Those of random weights behind frozen batch normalization
             become so small that nothing is learned.
 
     Raises:
-        SettingsError: too late: TensorFlow is at work in this process.
+        SettingsError: Too late: TensorFlow is at work in this process.
     """
     count, fast = gpus()
     mixed = fast and float16
@@ -226,7 +226,7 @@ def lost_workers() -> Iterator[None]:
     """Turns what TensorFlow raises when another worker is gone into one line.
 
     Raises:
-        WorkerLostError: one is gone.
+        WorkerLostError: One is gone.
     """
     gone = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError
     others = tf.errors.InternalError, tf.errors.FailedPreconditionError, tf.errors.UnknownError

@@ -19,7 +19,7 @@ def check_teacher(teacher: Run, labels: Sequence[str], test: Sequence[Photo]) ->
     """Checks that a run can teach another.
 
     Raises:
-        RunFolderError: it has other labels, or was trained on photos that the student will be tested on.
+        RunFolderError: It has other labels, or was trained on photos that the student will be tested on.
     """
     if teacher.card.labels != tuple(labels):
         raise RunFolderError(f"{teacher.folder} has other labels than these photos: it cannot teach them")

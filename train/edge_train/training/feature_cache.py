@@ -48,11 +48,11 @@ class FeatureCache:
 
         Args:
             folder: Folder that holds all caches.
-            key: all that the maps depend on besides photo and view; JSON.
+            key: All that the maps depend on besides photo and view; JSON.
             shape: Shape of one row.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: It cannot be written.
         """
         self.shape = shape
         self._row_bytes = 2 * int(np.prod(shape))

@@ -30,10 +30,10 @@ class Maps:
     """Feature maps at the seam, on disk.
 
     Attributes:
-        cache: that holds them.
+        cache: That holds them.
         rows: Row numbers in the cache, shape (photos, views).
-        targets: label number of each photo, shape (photos,).
-        photos: those that could be decoded, in order.
+        targets: Label number of each photo, shape (photos,).
+        photos: Those that could be decoded, in order.
         unusable: Photos that could not be used.
     """
 
@@ -94,9 +94,9 @@ def extract_maps(
     """Runs the frozen part over those views of the photos that the cache does not have.
 
     Args:
-        lower: pixels to maps, see `backbone.cut`.
+        lower: Pixels to maps, see `backbone.cut`.
         photos: Photos to run the frozen part over.
-        labels: all labels, in order.
+        labels: All labels, in order.
         maker: Maker of the augmented views.
         cache: Cache of the maps that `lower` returns.
         name: Name of the split for the progress bar.
@@ -160,8 +160,8 @@ class Extractor:
 
         Args:
             folder: Folder that holds the caches.
-            key: all that the maps of every network here depend on, besides photo and view; JSON.
-            labels: all, in order.
+            key: All that the maps of every network here depend on, besides photo and view; JSON.
+            labels: All, in order.
             maker: Maker of augmented views; the number of views does not matter.
             track: Receives the progress of each step.
         """

@@ -36,13 +36,13 @@ class Student:
     """What a phase trains.
 
     Attributes:
-        model: maps at the seam to scores, as it predicts.
+        model: Maps at the seam to scores, as it predicts.
         forward: Function from maps, float32, and a pair of seeds to scores, as computed in training, and to the features
             that they are made of, before dropout; None for those of a student that is not held to any.
-        copied: the same for a copy of `model`: from it and the rows of a batch to a `forward` that also takes the
+        copied: The same for a copy of `model`: from it and the rows of a batch to a `forward` that also takes the
             numbers of its rows, so that what is random does not depend on which device has them; None: not for copies.
-        before_step: is told the number of each step of the phase.
-        keep_zeros: whether weights of convolutions that are zero stay so.
+        before_step: Is told the number of each step of the phase.
+        keep_zeros: Whether weights of convolutions that are zero stay so.
     """
 
     model: "keras.Model"
@@ -81,12 +81,12 @@ class Lessons:
     Attributes:
         maps: Maps of the training photos, one or more views of each.
         weights: Weight of each photo in the loss, float32, shape (photos,).
-        teach: a teacher, if there is one.
+        teach: A teacher, if there is one.
         share: Share of the teacher's scores in the loss.
         temperature: Softmax temperature at which student and teacher are compared.
-        reference: scores of the validation photos that the student should come near, shape (photos, labels), instead of
+        reference: Scores of the validation photos that the student should come near, shape (photos, labels), instead of
             being right.
-        look: makes the maps of a batch, if they are not those on disk.
+        look: Makes the maps of a batch, if they are not those on disk.
         anchor: Features that the student's should stay near, if there are any.
         remember: Weight in the loss of one less the cosine between the student's features and those.
     """
@@ -158,9 +158,9 @@ class FineTuner:
             student: Network that is trained.
             phase: Phase that this training belongs to.
             lessons: Maps and targets to learn from.
-            val: maps to validate on; the first view counts.
+            val: Maps to validate on; the first view counts.
             settings: Settings of the recipe.
-            history: that the epochs are added to.
+            history: That the epochs are added to.
             devices: Devices to train on.
         """
         self.student, self.phase = student, phase

@@ -18,7 +18,7 @@ from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole, require_free
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently, tracked
-from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTISED_FILE, Run, read_run, write_photos
+from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTIZED_FILE, Run, read_run, write_photos
 from edge_core.statistics import accuracy
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker, view_photos
@@ -107,12 +107,12 @@ class Fitted:
     """What `fit` did; everything else is in the run folder.
 
     Attributes:
-        folder: the run folder.
+        folder: The run folder.
         card: Model card in the run folder.
         history: Training history, epoch by epoch.
-        unusable: photos that could not be decoded.
-        verdict: whether it is good to use, in one sentence; empty where another process wrote the folder.
-        written_by: address of the worker that wrote the folder, if that is not this process.
+        unusable: Photos that could not be decoded.
+        verdict: Whether it is good to use, in one sentence; empty where another process wrote the folder.
+        written_by: Address of the worker that wrote the folder, if that is not this process.
     """
 
     folder: Path
@@ -145,25 +145,25 @@ def fit(
 
     Args:
         photos: Photos to train, validate and test on.
-        out: the run folder to write; must not exist.
-        spec: what the model shall take.
+        out: The run folder to write; must not exist.
+        spec: What the model shall take.
         weights: Weights to start from, as `pretrained.find_weights` returns them.
-        cache: where feature maps are kept for other runs.
-        alpha: width multiplier, which the weights must have been trained with.
-        architecture: one of `architectures.ARCHITECTURES`.
+        cache: Where feature maps are kept for other runs.
+        alpha: Width multiplier, which the weights must have been trained with.
+        architecture: One of `architectures.ARCHITECTURES`.
         settings: Settings of the recipe; the defaults unless given.
-        teacher: a trained run with the same labels to learn from, too.
-        tensorboard: whether the run folder gets what TensorBoard shows.
+        teacher: A trained run with the same labels to learn from, too.
+        tensorboard: Whether the run folder gets what TensorBoard shows.
         track: Receives the progress of each step.
-        say: is told, a line each, what it runs on and what to look at.
+        say: Is told, a line each, what it runs on and what to look at.
 
     Raises:
-        WeightsError: the weights do not fit.
-        DatasetError: too few of the photos can be decoded.
-        RunFolderError: the teacher has other labels, or has seen the test photos.
+        WeightsError: The weights do not fit.
+        DatasetError: Too few of the photos can be decoded.
+        RunFolderError: The teacher has other labels, or has seen the test photos.
         OutputError: `out` is there already, is being written by another process, or cannot be written.
-        SettingsError: the network cannot be trained so, or `TF_CONFIG` cannot be understood.
-        WorkerLostError: another machine is gone; the same call goes on.
+        SettingsError: The network cannot be trained so, or `TF_CONFIG` cannot be understood.
+        WorkerLostError: Another machine is gone; the same call goes on.
     """
     settings = settings or Settings()
     if not weights.sha256:
@@ -203,10 +203,10 @@ def fit(
             say(material.curve.sentence())
         if teacher is not None:
             material = _with_teacher(material, request, teacher, cache / "features", opened, track)
-        material, quantised = _train(todo, material, history, workshop, state, track)
+        material, quantized = _train(todo, material, history, workshop, state, track)
         if not devices.chief:
             return _written_elsewhere(out, devices, history.epochs, material.unusable)
-        fitted = _test_and_write(out, request, material, quantised, history, tensorboard, track)
+        fitted = _test_and_write(out, request, material, quantized, history, tensorboard, track)
         devices.told(fitted.card.to_text())
     return fitted
 
@@ -278,7 +278,7 @@ def _train(
     Returns:
         What there is now, and the network for 8 bits, if asked for.
     """
-    quantised: keras.Model | None = None
+    quantized: keras.Model | None = None
     for phase in todo:
         if phase.name != TOGETHER and not material.devices.chief:
             break
@@ -298,10 +298,10 @@ def _train(
             _save(workshop, tuner, history, base)
         tuner.keep_best()
         planned.finish()
-        quantised = quantised or planned.quantised
+        quantized = quantized or planned.quantized
         if planned.parts:
             material = replace(material, parts=planned.parts, val=planned.val)
-    return material, quantised
+    return material, quantized
 
 
 def _save(workshop: Workshop, tuner: FineTuner, history: History, base: list[Array]) -> None:
@@ -332,7 +332,7 @@ def _test_and_write(
     out: Path,
     request: Request,
     material: Material,
-    quantised: "keras.Model | None",
+    quantized: "keras.Model | None",
     history: History,
     tensorboard: bool,
     track: Track,
@@ -372,8 +372,8 @@ def _test_and_write(
 
     def write(beside: Path) -> None:
         model.save(beside / MODEL_FILE)
-        if quantised is not None:
-            quantised.save(beside / QUANTISED_FILE)
+        if quantized is not None:
+            quantized.save(beside / QUANTIZED_FILE)
         (beside / "checkpoints").mkdir()
         parts.upper.save_weights(beside / "checkpoints" / "kept.weights.h5")
         (beside / CARD_FILE).write_text(card.to_text(), "utf-8")

@@ -21,7 +21,7 @@ from edge_train.training.features import Extractor, Maps, compiled, map_scores, 
 from edge_train.training.fine_tune import Array, Lessons, Positions, Student, Teach, remembering, with_dropout
 
 ROUNDING_PHOTOS: Final = 256
-"""Photos whose activations set the ranges of quantisation-aware training."""
+"""Photos whose activations set the ranges of quantization-aware training."""
 
 ADVERSARIAL_STEPS: Final = 4
 """Of PGD in training. Each is a pass through the whole network and back, as the training step itself is."""
@@ -35,15 +35,15 @@ class Material:
     """What the phases draw on.
 
     Attributes:
-        model: the network that is trained.
-        parts: the same network, cut at the seam.
+        model: The network that is trained.
+        parts: The same network, cut at the seam.
         architecture: Architecture of the network.
         settings: Settings of the recipe.
-        devices: all that there are.
+        devices: All that there are.
         extractor: Extractor of feature maps.
         lessons: Maps of the training photos in all views, with their targets.
-        val: maps of the validation photos.
-        curve: whether more photos would help.
+        val: Maps of the validation photos.
+        curve: Whether more photos would help.
     """
 
     model: "keras.Model"
@@ -67,12 +67,12 @@ class PhasePlan:
     """A phase, ready to be trained.
 
     Attributes:
-        student: what is trained.
-        lessons: what it learns from.
-        val: maps that it is validated on.
-        devices: what it is trained on.
-        finish: moves what the student has learned into the network.
-        quantised: the network for 8 bits, if the phase makes one.
+        student: What is trained.
+        lessons: What it learns from.
+        val: Maps that it is validated on.
+        devices: What it is trained on.
+        finish: Moves what the student has learned into the network.
+        quantized: The network for 8 bits, if the phase makes one.
         parts: The network with its new split layer, if this phase changes it; `val` then holds maps of these parts.
     """
 
@@ -81,7 +81,7 @@ class PhasePlan:
     val: Maps
     devices: Devices = ONE
     finish: Callable[[], None] = lambda: None
-    quantised: "keras.Model | None" = None
+    quantized: "keras.Model | None" = None
     parts: Parts | None = None
 
 
@@ -155,7 +155,7 @@ def _qat(phase: Phase, material: Material) -> PhasePlan:
     teach: Teach = lambda photos, views: unrounded(train.read(photos, views)).numpy()
     lessons = Lessons(rounded, material.lessons.weights, teach, 1.0, 1.0, map_scores(unrounded, val))
     student = rounding.student(keep_zeros=bool(material.settings.prune))
-    return PhasePlan(student, lessons, rounded_val, finish=rounding.finish, quantised=rounding.plain)
+    return PhasePlan(student, lessons, rounded_val, finish=rounding.finish, quantized=rounding.plain)
 
 
 def _calibration(photos: list[Photo], maker: ViewMaker) -> Iterator[Any]:

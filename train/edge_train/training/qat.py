@@ -1,7 +1,7 @@
-"""Quantisation-aware training: the network computes as its 8-bit file will, and learns to live with it.
+"""Quantization-aware training: the network computes as its 8-bit file will, and learns to live with it.
 
 tensorflow-model-optimization inserts the rounding of activations. That of kernels is ours: its own default rounds a
-depthwise kernel with one scale for all channels, the converter with one for each, and before batch normalisation is folded;
+depthwise kernel with one scale for all channels, the converter with one for each, and before batch normalization is folded;
 the accuracy of MobileNetV2 fell from 95.7 to 83 % on flowers by that alone.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from edge_keras.bn_folding import CONVOLUTIONS, fold
 from edge_keras.tf import keras, tf
 from edge_keras.tfmot import QuantizeLayer, tfmot
-from edge_train.models.backbone import NORMALISE
+from edge_train.models.backbone import NORMALIZE
 from edge_train.training.fine_tune import Student
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Rounding:
     """A model, and the same model rounding as its 8-bit file will.
 
     Attributes:
-        plain: the model with batch normalisation folded in; takes raw pixels.
+        plain: The model with batch normalization folded in; takes raw pixels.
         lower: Frozen part from raw pixels to rounded maps at the split layer.
         upper: Trained part from those maps to scores.
     """
@@ -86,22 +86,22 @@ class Rounding:
         """Folds, rounds and calibrates.
 
         Args:
-            model: that `backbone.build` made; stays as it is.
-            seam: its layer at whose output training begins.
-            batches: photos to calibrate on: uint8, shape (photos, height, width, 3).
+            model: That `backbone.build` made; stays as it is.
+            seam: Its layer at whose output training begins.
+            batches: Photos to calibrate on: uint8, shape (photos, height, width, 3).
         """
         self.plain = fold(model)
-        normalise = self.plain.get_layer(NORMALISE)
-        low, high = np.min(normalise.offset), 255 * normalise.scale + np.max(normalise.offset)
-        self._body = fold(model, without=NORMALISE)  # it would be quantised, too
-        self._model = quantise(self._body, float(low), float(high))
-        calibrate(self._model, self._body, (normalise(tf.cast(batch, tf.float32)) for batch in batches))
+        normalize = self.plain.get_layer(NORMALIZE)
+        low, high = np.min(normalize.offset), 255 * normalize.scale + np.max(normalize.offset)
+        self._body = fold(model, without=NORMALIZE)  # it would be quantized, too
+        self._model = quantize(self._body, float(low), float(high))
+        calibrate(self._model, self._body, (normalize(tf.cast(batch, tf.float32)) for batch in batches))
         layer = model.get_layer(seam)
         folded = {layer.name for layer in self.plain.layers}
-        while layer.name not in folded:  # its ReLU or its batch normalisation: both are part of the convolution now
+        while layer.name not in folded:  # its ReLU or its batch normalization: both are part of the convolution now
             layer = layer.inbound_nodes[0].inbound_layers
         cut = self._model.get_layer(f"quant_{layer.name}").output
-        self.lower = keras.Model(self.plain.input, keras.Model(self._model.input, cut)(normalise.output))
+        self.lower = keras.Model(self.plain.input, keras.Model(self._model.input, cut)(normalize.output))
         self.upper = keras.Model(cut, self._model.output)
 
     def digest(self) -> str:
@@ -119,12 +119,12 @@ class Rounding:
             weight.assign(wrapped)
 
 
-def quantise(folded: "keras.Model", low: float, high: float) -> "keras.Model":
+def quantize(folded: "keras.Model", low: float, high: float) -> "keras.Model":
     """A network that rounds as the 8-bit file of `folded` will; layers are called `quant_NAME`.
 
     Args:
         folded: Network as `bn_folding.fold` returns it.
-        low, high: range of its input.
+        low, high: Range of its input.
     """
 
     def annotate(layer: Any) -> Any:
@@ -147,9 +147,9 @@ def calibrate(model: "keras.Model", folded: "keras.Model", batches: Iterable[Any
     """Sets the ranges of all activations to what `folded` reaches on some photos, as the converter does.
 
     Args:
-        model: what `quantise` made of `folded`.
-        folded: the network that does not round.
-        batches: its inputs, float32.
+        model: What `quantize` made of `folded`.
+        folded: The network that does not round.
+        batches: Its inputs, float32.
     """
     ranges = {layer: _range(layer) for layer in model.layers if _range(layer)}
     sources = [folded.get_layer(layer.layer.name) for layer in ranges]
@@ -181,6 +181,6 @@ def _kernel(layer: Any) -> str:
 
 
 def _pairs(model: "keras.Model", folded: "keras.Model") -> Iterator[tuple[Any, Any]]:
-    """The same kernel or bias in a network that `quantise` made and in the one that it was made of."""
+    """The same kernel or bias in a network that `quantize` made and in the one that it was made of."""
     wrapped = {variable.name: variable for variable in model.variables}
     return ((wrapped[weight.name], weight) for weight in folded.weights)

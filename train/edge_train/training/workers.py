@@ -38,7 +38,7 @@ class Worker:
 
     Attributes:
         addresses: Addresses "host:port" of all workers; the first, the chief, writes the run folder.
-        number: which of them this process is.
+        number: Which of them this process is.
     """
 
     addresses: tuple[str, ...]
@@ -54,7 +54,7 @@ def read_worker() -> Worker | None:
     """What the environment variable `TF_CONFIG` says; None if it is not set or names one process only.
 
     Raises:
-        SettingsError: it cannot be understood.
+        SettingsError: It cannot be understood.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:
@@ -102,8 +102,8 @@ class WorkerAgreement:
     """Where the workers go on.
 
     Attributes:
-        state: number of the epoch whose state all take up; None: from the beginning.
-        alone: whether what is left is for the chief alone.
+        state: Number of the epoch whose state all take up; None: from the beginning.
+        alone: Whether what is left is for the chief alone.
     """
 
     state: int | None
@@ -114,12 +114,12 @@ def agree(requests: Sequence[str], states: Sequence[Sequence[int]], alone: int |
     """Finds where several workers go on.
 
     Args:
-        requests: what each was asked to do, in digest.
-        states: which each has kept of what all train together.
-        alone: the chief's newest state if that is of something that it trains alone.
+        requests: What each was asked to do, in digest.
+        states: Which each has kept of what all train together.
+        alone: The chief's newest state if that is of something that it trains alone.
 
     Raises:
-        SettingsError: they were not asked to do the same.
+        SettingsError: They were not asked to do the same.
     """
     for number, request in enumerate(requests):
         if request != requests[0]:
@@ -137,15 +137,15 @@ def meet(
     """Waits until all workers are there, and finds where they go on.
 
     Args:
-        worker: which of them this is.
-        request: all that the result depends on; JSON.
-        states: numbers of the states that this one has kept, of what all train together.
+        worker: Which of them this is.
+        request: All that the result depends on; JSON.
+        states: Numbers of the states that this one has kept, of what all train together.
         alone: Function of the chief, see `agree`.
-        wait_s: how long, in seconds.
+        wait_s: How long, in seconds.
 
     Raises:
-        SettingsError: they were not asked to do the same.
-        WorkerLostError: one of them did not come.
+        SettingsError: They were not asked to do the same.
+        WorkerLostError: One of them did not come.
     """
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     hello = {"number": worker.number, "request": digest, "states": list(states)}

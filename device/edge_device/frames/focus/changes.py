@@ -1,4 +1,4 @@
-"""Where a frame differs from its still background: boxes on a small grey picture.
+"""Where a frame differs from its still background: boxes on a small gray picture.
 
 What differs is looked for in detail alone: the background is brought to the light of the frame in each neighborhood of
 `DETAIL` pixels. A light that comes and goes over more than that (a cloud's shadow, dawn, exposure, the bands of a flickering
@@ -25,7 +25,7 @@ DETAIL: Final = 11
 DENSE: Final = 1.5
 """Pixels that differ for each pixel of a box's longer side, at least: a streak of rain has one, half an outline two."""
 
-Grey = npt.NDArray[np.float32]
+Gray = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
 Box = Corners
 """In pixels of the small picture."""
@@ -36,9 +36,9 @@ class ChangeRule:
     """What counts as a change of the background.
 
     Attributes:
-        level: Grey levels by which a detail must differ, at least.
+        level: Gray levels by which a detail must differ, at least.
         noise: Multiple of the picture's own noise by which a detail must differ, at least.
-        slack: Share of the range of the background's neighbouring pixels that is no difference: half a pixel of the small
+        slack: Share of the range of the background's neighboring pixels that is no difference: half a pixel of the small
             picture is four of a frame of 1280x720, for a camera that shakes.
         smallest: Longer side of the smallest box, as a share of the frame's height.
         memory_s: Time in which the background follows what changes slowly.
@@ -51,8 +51,8 @@ class ChangeRule:
     memory_s: float = 4.0
 
 
-def small_picture(frame: Frame) -> Grey:
-    """A frame in grey, its longer side of `SIDE` pixels; 0.2 ms for 1280x720: every fourth row or so is looked at.
+def small_picture(frame: Frame) -> Gray:
+    """A frame in gray, its longer side of `SIDE` pixels; 0.2 ms for 1280x720: every fourth row or so is looked at.
 
     Args:
         frame: uint8, shape (height, width, 3), B, G, R.
@@ -63,8 +63,8 @@ def small_picture(frame: Frame) -> Grey:
     rows = frame[:: max(1, height // (2 * high))]
     if width >= 4 * wide and rows.shape[0] > 1:
         rows = cv2.resize(rows, (width // 2, rows.shape[0] // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY)
-    return cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA).astype(np.float32)
+    gray = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY)
+    return cv2.resize(gray, (wide, high), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 class Background:
@@ -72,20 +72,20 @@ class Background:
 
     Attributes:
         mean: The background; None before the first picture.
-        noise: Standard deviation of the noise of one pixel of a small picture, in grey levels.
+        noise: Standard deviation of the noise of one pixel of a small picture, in gray levels.
         share: Share of the picture that differed last, 0..1.
     """
 
     def __init__(self, rule: ChangeRule = ChangeRule()) -> None:
         """Knows nothing yet."""
         self.rule = rule
-        self.mean: Grey | None = None
+        self.mean: Gray | None = None
         self.noise = 1.0
         self.share = 0.0
-        self._tolerance: Grey | None = None
+        self._tolerance: Gray | None = None
         self._count = 0
 
-    def learn(self, picture: Grey, passed_s: float, spared: Mask | None = None) -> None:
+    def learn(self, picture: Gray, passed_s: float, spared: Mask | None = None) -> None:
         """Lets the background follow a picture.
 
         Args:
@@ -106,13 +106,13 @@ class Background:
         """Begins anew with the next picture."""
         self.mean, self._count = None, 0
 
-    def take(self, picture: Grey, box: Box) -> None:
+    def take(self, picture: Gray, box: Box) -> None:
         """Makes a part of a picture background at once."""
         assert self.mean is not None
         left, top, right, bottom = whole(box, picture.shape)
         self.mean[top:bottom, left:right] = picture[top:bottom, left:right]
 
-    def changes(self, picture: Grey) -> Mask:
+    def changes(self, picture: Gray) -> Mask:
         """What differs: 255, elsewhere 0."""
         assert self.mean is not None and self._tolerance is not None
         light = cv2.divide(cv2.blur(picture, _BLUR), cv2.max(cv2.blur(self.mean, _BLUR), 1.0))  # type: ignore[call-overload]
@@ -123,7 +123,7 @@ class Background:
         self.share = cv2.countNonZero(mask) / mask.size
         return mask
 
-    def hear(self, step: Grey) -> None:
+    def hear(self, step: Gray) -> None:
         """Estimates the noise.
 
         Args:

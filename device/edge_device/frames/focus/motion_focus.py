@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edge_core.preprocess import Frame
-from edge_device.frames.focus.changes import Background, ChangeRule, Grey, Mask, boxes, small_picture, whole
+from edge_device.frames.focus.changes import Background, ChangeRule, Gray, Mask, boxes, small_picture, whole
 from edge_device.frames.focus.subject import Subject, region_of, square_around
 from edge_device.frames.focus.tracker import Tracker
 from edge_device.frames.regions import WHOLE, Region
@@ -53,7 +53,7 @@ class MotionFocus:
         self._rule = rule
         self._background = Background(rule.change)
         self._tracker = Tracker()
-        self._before: Grey | None = None
+        self._before: Gray | None = None
         self._now_s = 0.0
         self._settled_s: float | None = None
         self._looked_at: Mask | None = None
@@ -79,14 +79,14 @@ class MotionFocus:
         self._before = picture
         return self._found(frame, picture, taken_s)
 
-    def _begin(self, picture: Grey, now_s: float) -> None:
+    def _begin(self, picture: Gray, now_s: float) -> None:
         self._background.forget()
         self._background.learn(picture, 0.0)
         self._tracker.tracks.clear()
         self._before, self._settled_s = picture, now_s + SETTLE_S
         self._looked_at = _looked_at(picture.shape, self._rule)
 
-    def _judge(self, picture: Grey, now_s: float) -> None:
+    def _judge(self, picture: Gray, now_s: float) -> None:
         """Confirms what moves, and lets become background what has not moved for long."""
         assert self._before is not None
         step = np.asarray(cv2.absdiff(picture, self._before), np.float32)
@@ -114,7 +114,7 @@ class MotionFocus:
             spared[top:bottom, left:right] = 0
         return np.asarray(spared, np.uint8)
 
-    def _found(self, frame: Frame, picture: Grey, now_s: float) -> list[Subject]:
+    def _found(self, frame: Frame, picture: Gray, now_s: float) -> list[Subject]:
         height, width = frame.shape[:2]
         found = []
         for track in self._tracker.tracks:

@@ -8,7 +8,7 @@ from typing import Final
 
 import cv2
 
-from edge_device.frames.focus.changes import Box, Grey, area, overlap, union, whole
+from edge_device.frames.focus.changes import Box, Gray, area, overlap, union, whole
 
 FARTHEST: Final = 1.5
 """Distance from where a track is expected, in lengths of its box, beyond which a box is another subject."""
@@ -81,7 +81,7 @@ class Track:
     missed: int = 0
     born_x: float = 0.0
     born_y: float = 0.0
-    patch: Grey | None = None
+    patch: Gray | None = None
 
     def predict(self, passed_s: float) -> None:
         """Goes on as it went."""
@@ -132,12 +132,12 @@ class Tracker:
         self._numbers = count(1)
         self._now_s: float | None = None
 
-    def update(self, parts: Sequence[Box], picture: Grey, smallest: float, now_s: float) -> None:
+    def update(self, parts: Sequence[Box], picture: Gray, smallest: float, now_s: float) -> None:
         """Takes the boxes of the next frame in.
 
         Args:
             parts: Boxes of a frame; a subject may be in several of them, and several subjects in one.
-            picture: The frame, small and grey.
+            picture: The frame, small and gray.
             smallest: Longer side in pixels of the smallest subject.
             now_s: Time of the frame in seconds.
         """
@@ -158,7 +158,7 @@ class Tracker:
         self._match_by_distance(missing, free, picture, now_s, passed_s)
         self._renew(free, now_s)
 
-    def match(self, boxes: Sequence[Box], picture: Grey, now_s: float) -> None:
+    def match(self, boxes: Sequence[Box], picture: Gray, now_s: float) -> None:
         """Takes in boxes of which each is one subject, whole; the arguments are those of `update`."""
         passed_s = self._predict(now_s)
         free = list(boxes)
@@ -205,7 +205,7 @@ class Tracker:
         return [(track, own[n], n in shared) for n, track in enumerate(self.tracks)], rest
 
     def _match_by_distance(
-        self, missing: list[Track], free: list[Box], picture: Grey, now_s: float, passed_s: float
+        self, missing: list[Track], free: list[Box], picture: Gray, now_s: float, passed_s: float
     ) -> None:
         """What is not where it was expected: the nearest first. What is taken leaves `free`."""
         while pairs := [
@@ -218,7 +218,7 @@ class Tracker:
             _follow(missing.pop(t), free.pop(b), picture, now_s, passed_s)
 
 
-def _follow(track: Track, box: Box, picture: Grey, now_s: float, passed_s: float) -> None:
+def _follow(track: Track, box: Box, picture: Gray, now_s: float, passed_s: float) -> None:
     """Moves a track to its box."""
     track.hits, track.missed = track.hits + 1, 0
     track.seen_s = now_s
@@ -230,7 +230,7 @@ def _follow(track: Track, box: Box, picture: Grey, now_s: float, passed_s: float
     track.patch = picture[top:bottom, left:right].copy()
 
 
-def _match(track: Track, picture: Grey, now_s: float, passed_s: float) -> None:
+def _match(track: Track, picture: Gray, now_s: float, passed_s: float) -> None:
     """Finds a track that is in one box with another: by how it looked before, else it goes on as it went."""
     track.hits, track.missed = track.hits + 1, 0
     track.seen_s = now_s

@@ -24,7 +24,7 @@ class Coral:
     """An Edge TPU.
 
     Attributes:
-        port: as libedgetpu's option `device` has it: `usb`, `pci`, `usb:0`, or empty for the first of all.
+        port: Value of libedgetpu's option `device`: `usb`, `pci`, `usb:0`, or empty for the first of all.
     """
 
     port: str = ""
@@ -42,7 +42,7 @@ def parse_device(text: str) -> Coral | None:
     """The Edge TPU that `--device` names, None for `cpu`.
 
     Raises:
-        SettingsError: neither `cpu` nor `coral`, `coral:usb`, `coral:pci`, `coral:usb:N`, `coral:pci:N`.
+        SettingsError: Neither `cpu` nor `coral`, `coral:usb`, `coral:pci`, `coral:usb:N`, `coral:pci:N`.
     """
     if text == "cpu":
         return None
@@ -65,7 +65,7 @@ def load(tflite: Any, coral: Coral) -> Any:
     """libedgetpu's delegate, for an interpreter of the module `tflite`. May end the process.
 
     Raises:
-        AcceleratorError: there is no library, or no accelerator that it can open.
+        AcceleratorError: There is no library, or no accelerator that it can open.
     """
     try:
         return tflite.load_delegate(library(), coral.options)

@@ -55,7 +55,7 @@ def main() -> None:
         "input_shape": interpreter.input_shape,
         "outputs": interpreter.outputs,
         "widths": widths,
-        "quantised": interpreter.quantised,
+        "quantized": interpreter.quantized,
         "usual_s": usual_s,
     }
     socket.send_fds(channel, [json.dumps(opened).encode()], [memory])

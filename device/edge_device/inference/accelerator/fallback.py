@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_core.artifact.container import CPU_MODEL_FILE, has_entry, is_compiled, read_card
 from edge_core.artifact.familiarity import FAMILIAR, Features
-from edge_core.artifact.golden import QUANTISED, read_golden
+from edge_core.artifact.golden import QUANTIZED, read_golden
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import AcceleratorError, ModelFormatError
 from edge_core.images import decode_picture
@@ -45,21 +45,21 @@ def open_classifier(
     very frame on for which that gave no scores. Without any, the first failure is the end.
 
     Args:
-        path: of a complete .tflite; for an Edge TPU, compiled.
+        path: Path of a complete .tflite; for an Edge TPU, a compiled one.
         coral: None for the CPU.
-        fallback: the file that `path` was compiled from; not needed if it is inside.
-        runtime: which interpreter, see `Interpreter`.
-        threads: for one inference on the CPU; all cores unless told otherwise.
+        fallback: The file that `path` was compiled from; not needed if it is inside.
+        runtime: Which interpreter, see `Interpreter`.
+        threads: Number of threads for one inference on the CPU; all cores unless told otherwise.
         notify: Gets that the accelerator is lost, and that it is back; called by who calls the classifier.
-        at_once: whether to open the accelerator before returning; else the CPU begins, and it is opened `RETRY_S` later:
+        at_once: Whether to open the accelerator before returning; else the CPU begins, and it is opened `RETRY_S` later:
             for a model that replaces one, which has the accelerator until it is closed.
-        stopped: whether the run is to end: an accelerator that hangs is not waited for then.
-        familiar: see `Classifier`.
+        stopped: Whether the run is to end: an accelerator that hangs is not waited for then.
+        familiar: Whether the detector in the file is asked, too; see `Classifier`.
 
     Raises:
-        AcceleratorError: it cannot be used, and there is nothing to stand in.
-        ModelFormatError: see `Classifier`; or a file that is not compiled; or a fallback with other labels or input.
-        SealError, RuntimeMissingError: see `Classifier`.
+        AcceleratorError: It cannot be used, and there is nothing to stand in.
+        ModelFormatError: See `Classifier`; or a file that is not compiled; or a fallback with other labels or input.
+        SealError, RuntimeMissingError: See `Classifier`.
     """
 
     def run(file: Path) -> Runner:
@@ -90,8 +90,8 @@ def on_accelerator(
     """Opens a compiled file on an Edge TPU, with nothing to stand in.
 
     Raises:
-        AcceleratorError: see `AcceleratorProcess`.
-        ModelFormatError: it is not compiled.
+        AcceleratorError: See `AcceleratorProcess`.
+        ModelFormatError: It is not compiled.
     """
     _require_compiled(path)
     with path.open("rb") as file:
@@ -112,8 +112,9 @@ def disagreement(cpu: Scores, accelerator: Scores, tolerance: float) -> str:
     """Where two runs of a model on the same pixels are not of one opinion; empty if they are.
 
     Args:
-        cpu, accelerator: of shape (labels,).
-        tolerance: by how much a score may differ; the best label of one may be as far from being that of the other.
+        cpu, accelerator: Scores of the two runs, shape (labels,).
+        tolerance: Difference of a score that is allowed; the best label of one may be as far from being that of the
+            other.
     """
     difference = float(np.abs(cpu - accelerator).max())
     if not difference <= tolerance:  # nor is a NaN
@@ -128,10 +129,10 @@ class WithFallback:
     """An Edge TPU where there is one, else the CPU: the face of an `Interpreter`. For one thread.
 
     Attributes:
-        device: what computes now.
-        fallback_reason: why the CPU stands in; empty if it does not.
-        runtime: of what computes now.
-        input_shape, outputs, quantised: as of `Interpreter`.
+        device: What computes now.
+        fallback_reason: Why the CPU stands in; empty if it does not.
+        runtime: Name of what computes now.
+        input_shape, outputs, quantized: What `Interpreter` says of the model.
     """
 
     def __init__(
@@ -151,13 +152,13 @@ class WithFallback:
         """Opens the accelerator, or begins on the CPU where that fails.
 
         Args:
-            path: of a .tflite for the Edge TPU; a file that takes its place later is not opened.
-            coral: which one.
-            cpu: the same model on the CPU. Ready all the time, about 10 MB, so that no frame waits for it.
-            frames: pixels, uint8 of the input's shape, on which both have to agree before the accelerator is used.
-            runtime, watchdog_s: see `AcceleratorProcess`.
-            notify, at_once, stopped: see `open_classifier`.
-            retry_s: before the first attempt to get it back, see `RETRY_S`.
+            path: Path of a .tflite for the Edge TPU; a file that takes its place later is not opened.
+            coral: Edge TPU to run the model on.
+            cpu: The same model on the CPU. Ready all the time, about 10 MB, so that no frame waits for it.
+            frames: Pixels, uint8 of the input's shape, on which both have to agree before the accelerator is used.
+            runtime, watchdog_s: Arguments of `AcceleratorProcess`, passed on.
+            notify, at_once, stopped: Arguments of `open_classifier`, passed on.
+            retry_s: Seconds before the first attempt to get the accelerator back, see `RETRY_S`.
         """
         self._coral, self._runtime, self._notify, self._watchdog_s = coral, runtime, notify, watchdog_s
         self._stopped = stopped
@@ -171,7 +172,7 @@ class WithFallback:
         self._retry_s = self._wait_s = retry_s
         self._since_s = time.monotonic()
         self.fallback_reason = f"{coral} is opened soon"
-        self.input_shape, self.outputs, self.quantised = cpu.input_shape, cpu.outputs, cpu.quantised
+        self.input_shape, self.outputs, self.quantized = cpu.input_shape, cpu.outputs, cpu.quantized
         if not at_once:
             self._seek()
             return
@@ -282,7 +283,7 @@ class WithFallback:
         """The accelerator, once it agrees with the CPU.
 
         Raises:
-            AcceleratorError: it cannot be opened, or does not agree.
+            AcceleratorError: It cannot be opened, or does not agree.
         """
         process = AcceleratorProcess(
             *(self._file, self._coral), runtime=self._runtime, watchdog_s=self._watchdog_s, stopped=self._stopped
@@ -291,7 +292,7 @@ class WithFallback:
             if (process.input_shape, process.outputs) != (self.input_shape, self.outputs):
                 raise AcceleratorError(f"{self._coral} cannot be used: its model has another input or other outputs")
             for pixels, expected in self._expected:
-                if wrong := disagreement(expected, process.scores(pixels), QUANTISED.other_runtime):
+                if wrong := disagreement(expected, process.scores(pixels), QUANTIZED.other_runtime):
                     raise AcceleratorError(f"{self._coral} cannot be used: of a golden frame, {wrong}")
         except BaseException:
             process.close()

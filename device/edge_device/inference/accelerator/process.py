@@ -42,11 +42,11 @@ class AcceleratorProcess:
 
     Attributes:
         device: `coral usb:0`, say.
-        fallback_reason: empty.
-        runtime: name and version of the interpreter, and that libedgetpu is in it.
-        input_shape, outputs, quantised: as of `Interpreter`.
-        watchdog_s: after which a missing answer is an error.
-        pixels: the input of the next inference, uint8 of `input_shape`; still there when the process is not.
+        fallback_reason: Always empty, because nothing fell back.
+        runtime: Name and version of the interpreter, and that libedgetpu is in it.
+        input_shape, outputs, quantized: What `Interpreter` says of the model.
+        watchdog_s: Seconds after which a missing answer is an error.
+        pixels: The input of the next inference, uint8 of `input_shape`; still there when the process is not.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class AcceleratorProcess:
         """Starts it and runs the model a few times.
 
         Args:
-            file: a .tflite for the Edge TPU, open; not needed after this call.
-            coral: which one.
-            runtime: which interpreter, see `Interpreter`.
-            watchdog_s: how long an inference may take; `WATCHDOG_TIMES` what it took here unless told otherwise.
-            start_s: how long all of this may take.
-            stopped: whether the run is to end: an answer that is late then is not waited for.
+            file: A .tflite for the Edge TPU, open; not needed after this call.
+            coral: Edge TPU to run the model on.
+            runtime: Which interpreter, see `Interpreter`.
+            watchdog_s: How long an inference may take; `WATCHDOG_TIMES` what it took here unless told otherwise.
+            start_s: How long all of this may take.
+            stopped: Whether the run is to end: an answer that is late then is not waited for.
 
         Raises:
-            AcceleratorError: no library, no accelerator, or it died or hung over it; nothing is left behind.
+            AcceleratorError: No library, no accelerator, or it died or hung over it; nothing is left behind.
         """
         self.device, self.fallback_reason = str(coral), ""
         self._said = b""
@@ -114,7 +114,7 @@ class AcceleratorProcess:
         self.runtime = f"{opened['runtime']} with libedgetpu"
         self.input_shape: tuple[int, ...] = tuple(opened["input_shape"])
         self.outputs: int = opened["outputs"]
-        self.quantised: bool = opened["quantised"]
+        self.quantized: bool = opened["quantized"]
         self.watchdog_s = watchdog_s or max(WATCHDOG_S, WATCHDOG_TIMES * opened["usual_s"])
 
     def write_frame(self, frame: Frame, spec: InputSpec) -> None:
@@ -129,7 +129,7 @@ class AcceleratorProcess:
         """Runs the model on what was written.
 
         Raises:
-            AcceleratorError: it died, hung, or says that the accelerator is gone. The process is gone then, too.
+            AcceleratorError: It died, hung, or says that the accelerator is gone. The process is gone then, too.
         """
         self._number += 1
         message = struct.pack("Q", self._number)
@@ -161,7 +161,7 @@ class AcceleratorProcess:
         """Scores for preprocessed pixels, uint8 of shape `input_shape`.
 
         Raises:
-            AcceleratorError: see `invoke`.
+            AcceleratorError: See `invoke`.
         """
         self.write_pixels(pixels)
         self.invoke()
@@ -179,7 +179,7 @@ class AcceleratorProcess:
         """The next message and the descriptors that came with it; empty if the process is gone.
 
         Raises:
-            TimeoutError: there is none for so long, or none yet and the run is to end.
+            TimeoutError: There is none for so long, or none yet and the run is to end.
         """
         until_s = time.monotonic() + within_s
         while True:

@@ -30,7 +30,7 @@ def arrays(
         Pixels, uint8 of `input_shape`; scores, float32 of shape (outputs,); features, float64 of shape (width,) each.
 
     Raises:
-        ValueError: the memory is too small.
+        ValueError: The memory is too small.
     """
     start = _features_at(input_shape, outputs)
     memory = mmap.mmap(descriptor, start + 8 * sum(widths))

@@ -106,7 +106,7 @@ class ModelUpdater(Sink):
             follow: Swaps the model for the one in a file, signed by a key.
             notify: Gets what became of an update.
             start: Starts a worker with a candidate.
-            clock: In seconds, that does not jump.
+            clock: Function that gives seconds and does not jump.
         """
         self._settings, self._folder, self._client = settings, folder, client
         self._follow, self._notify, self._clock = follow, notify, clock

@@ -33,7 +33,7 @@ class UpdateSession:
         """Finds out what to run, with an open trial counted.
 
         Args:
-            options: Of the run; `options.updates.update_from` is given.
+            options: Options of the run; `options.updates.update_from` is given.
             regions: Zones by name.
             notify: Gets what became of an update.
 

@@ -188,7 +188,7 @@ class Shadow:
             labels: Labels of the model that runs.
             limits: How the candidate may differ.
             regions: Zones by name.
-            clock: In seconds, that does not jump.
+            clock: Function that gives seconds and does not jump.
 
         Raises:
             UpdateError: It cannot be opened, or has other labels.

@@ -70,7 +70,7 @@ class UpdateClient:
 
         Args:
             url: Address of the folder that `edge-convert publish` wrote, http or https.
-            folder: The trusted metadata is kept in it.
+            folder: Folder that holds the trusted metadata.
             key: Public key of the vendor, 32 bytes.
 
         Raises:

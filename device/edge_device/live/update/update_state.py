@@ -111,7 +111,7 @@ class UpdateFolder:
     """The folder that a board keeps its updates in.
 
     Attributes:
-        path: The folder.
+        path: Path of the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -169,7 +169,7 @@ def begin(folder: UpdateFolder, factory: str, boot: str) -> UpdateState:
     """The state at the start of a run, with an open trial counted before its model is loaded.
 
     Args:
-        folder: The board's.
+        folder: Update folder of the board.
         factory: Digest of the model file that the board was given by hand. Another than before is a person's choice, and
             takes the place of what came as an update.
         boot: Identifies this start of the machine, see `boot_id`.

@@ -56,7 +56,7 @@ class Collection:
     `edge_core.images.likeness`. Each picture is on the disk before it is counted.
 
     Attributes:
-        folder: The class folders are in it.
+        folder: Folder that holds the class folders.
         counts: Number of pictures by class folder.
         asked: Labels that a person has asked a frame for, and that no frame was kept for yet.
     """

@@ -192,7 +192,7 @@ def _ssh(host: str, command: str, take: Callable[[IO[bytes]], None], given: byte
     """Runs a shell command on a host and hands its output over.
 
     Raises:
-        HostError: ssh is not installed, or the command fails.
+        HostError: Ssh is not installed, or the command fails.
     """
     user, _, address = host.rpartition("@")
     name, _, port = address.partition(":")

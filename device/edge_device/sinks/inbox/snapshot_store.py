@@ -156,7 +156,7 @@ class SnapshotStore:
         """Keeps a picture, unless it would be the first to go; returns whether it was kept.
 
         Args:
-            picture: A JPEG.
+            picture: Bytes of a JPEG.
             label: Names its folder.
             told: What is known of it, for its .json.
             why: Its kind, and the same for people.

@@ -1,4 +1,4 @@
-"""Pictures of the frames that a model is unsure of, to be labelled and trained on."""
+"""Pictures of the frames that a model is unsure of, to be labeled and trained on."""
 
 import time
 from collections.abc import Mapping

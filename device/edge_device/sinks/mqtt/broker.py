@@ -21,10 +21,10 @@ class Broker:
     """Where an MQTT broker is; as text without the password.
 
     Attributes:
-        host, port: of the broker.
-        prefix: topics begin with it; no slash at either end.
+        host, port: Address of the broker.
+        prefix: Topics begin with it; no slash at either end.
         scheme: "mqtt", "mqtts", "ws" or "wss".
-        path: of a WebSocket's address; brokers take /mqtt unless set up otherwise.
+        path: Path of a WebSocket's address; brokers take /mqtt unless set up otherwise.
         user, password: None where there is none.
     """
 
@@ -53,8 +53,8 @@ class Certificates:
     """Files for TLS, PEM.
 
     Attributes:
-        ca: certificates that the broker's must be signed by; the system's where None.
-        own, key: the client's certificate and its private key; the key may be in the file of the certificate.
+        ca: Certificates that the broker's must be signed by; the system's where None.
+        own, key: The client's certificate and its private key; the key may be in the file of the certificate.
     """
 
     ca: Path | None = None
@@ -65,7 +65,7 @@ class Certificates:
         """The files, read.
 
         Raises:
-            SettingsError: one cannot be read, or is not what it should be.
+            SettingsError: One cannot be read, or is not what it should be.
         """
         if self.key and not self.own:
             raise SettingsError(f"--mqtt-key {self.key} is the key of a certificate: name that with --mqtt-cert")
@@ -90,13 +90,13 @@ def parse_broker(text: str, password: str | None = None, *, about: str = "") -> 
     """Takes `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/PREFIX][?path=/mqtt]` apart.
 
     Args:
-        text: the address. Without a prefix it is `edge-mobilenet/HOST-ID`, where ID stands for this machine and `about`:
+        text: The address. Without a prefix it is `edge-mobilenet/HOST-ID`, where ID stands for this machine and `about`:
             two machines may have one host name, and one machine two cameras.
-        password: from a file or the environment, in place of one in the address.
-        about: the source, for the prefix.
+        password: Password from a file or the environment, in place of one in the address.
+        about: The source, for the prefix.
 
     Raises:
-        SettingsError: it is no such address; the message does not repeat it, for there may be a password in it.
+        SettingsError: It is no such address; the message does not repeat it, for there may be a password in it.
     """
     try:
         parts = urlsplit(text)
@@ -145,8 +145,8 @@ def why_no_connection(broker: Broker, error: BaseException | None) -> str:
     """What it means that no connection came about, and what to do, as one line.
 
     Args:
-        broker: that was tried.
-        error: what was raised; None where nothing is known.
+        broker: That was tried.
+        error: What was raised; None where nothing is known.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return _distrusted(broker, error)

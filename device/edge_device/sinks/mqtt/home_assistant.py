@@ -36,7 +36,7 @@ class Topics:
     """Where a camera tells what.
 
     Attributes:
-        prefix: all topics begin with it.
+        prefix: Words that all topics begin with.
     """
 
     prefix: str
@@ -54,14 +54,14 @@ class CameraDevice:
     """What there is to tell of.
 
     Attributes:
-        identity: stays the same over restarts.
-        topics: see there.
-        zones: by name, one empty name for the whole frame.
-        labels: of the model.
-        model, model_sha256: file name and digest.
-        page: address of the live page; empty where there is none.
-        picture: whether the picture of the last event is sent.
-        temperature: whether the processor's is known.
+        identity: Stays the same over restarts.
+        topics: Topics that the camera publishes to.
+        zones: Zones by name, one empty name for the whole frame.
+        labels: Labels of the model.
+        model, model_sha256: File name and digest.
+        page: Address of the live page; empty where there is none.
+        picture: Whether the picture of the last event is sent.
+        temperature: Whether the processor's is known.
     """
 
     identity: str

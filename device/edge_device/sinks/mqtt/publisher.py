@@ -67,10 +67,10 @@ class MqttSettings:
     """What is told, and to whom.
 
     Attributes:
-        discovery: topic prefix of Home Assistant; empty: it is told nothing.
-        certificates: for TLS.
-        picture: whether the picture of the last event is sent.
-        page: gives the address of the live page once there is one, else an empty text.
+        discovery: Topic prefix of Home Assistant; empty: it is told nothing.
+        certificates: Certificate files for TLS.
+        picture: Whether the picture of the last event is sent.
+        page: Gives the address of the live page once there is one, else an empty text.
     """
 
     discovery: str = "homeassistant"
@@ -117,8 +117,9 @@ class Mqtt(Sink):
     """A connection that comes back by itself. An event counts as delivered once the broker has acknowledged it.
 
     Attributes:
-        identity: of the device, the same after a restart.
-        client_id: of this process alone: a broker throws out the older of two clients with one id.
+        identity: Identity of the device, the same after a restart.
+        client_id: Client identifier of this process alone: a broker throws out the older of two clients with one
+            id.
     """
 
     name = "mqtt"
@@ -129,9 +130,9 @@ class Mqtt(Sink):
         """Names the broker.
 
         Args:
-            broker: see `parse_broker`.
-            zones: names of the zones, one empty name for the whole frame.
-            settings: see there.
+            broker: Address of the broker, see `parse_broker`.
+            zones: Names of the zones, one empty name for the whole frame.
+            settings: What is published, and how.
         """
         self._broker = broker
         self._zones = tuple(zones)
@@ -284,7 +285,7 @@ class Mqtt(Sink):
         """Clears all that the broker holds of this camera, so that Home Assistant removes its device; instead of `open`.
 
         Raises:
-            ConnectionError: there is no connection within `PATIENCE_S`, or the broker does not answer.
+            ConnectionError: There is no connection within `PATIENCE_S`, or the broker does not answer.
         """
         self._start()
         self._subscribed.wait(PATIENCE_S)

@@ -37,7 +37,7 @@ def parse_address(text: str) -> Address:
     """Reads `PORT`, `HOST:PORT` or `[IPV6]:PORT`; without a host it is this machine alone, 127.0.0.1.
 
     Raises:
-        SettingsError: it is none of these.
+        SettingsError: It is none of these.
     """
     host, colon, port = text.rpartition(":")
     host = host if colon else Address.host
@@ -54,7 +54,7 @@ def listen(address: Address) -> socket.socket:
     """A socket that listens there.
 
     Raises:
-        OutputError: there is no such address here, it is taken, or not permitted.
+        OutputError: There is no such address here, it is taken, or not permitted.
     """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -107,8 +107,8 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
     A file that does not exist yet is made, readable by its owner alone, with a new token that then stays.
 
     Raises:
-        SettingsError: what is there is no token. The message does not repeat it.
-        OutputError: the file can be neither read nor made.
+        SettingsError: What is there is no token. The message does not repeat it.
+        OutputError: The file can be neither read nor made.
     """
     if file is None:
         token = environment.get(TOKEN_VARIABLE)
@@ -133,7 +133,7 @@ def check_token(token: str, origin: str) -> str:
     """Returns a token that is worth the name.
 
     Raises:
-        SettingsError: it is too short, too long, or cannot stand in a header. The message does not repeat it.
+        SettingsError: It is too short, too long, or cannot stand in a header. The message does not repeat it.
     """
     if not _TOKEN.fullmatch(token):
         raise SettingsError(

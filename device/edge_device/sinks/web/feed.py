@@ -34,11 +34,11 @@ class Health:
     """Whether frames are classified.
 
     Attributes:
-        ok: what a monitor should make of it: true until nothing was classified for `Feed.health_s`.
+        ok: What a monitor should make of it: true until nothing was classified for `Feed.health_s`.
         state: "starting" before the first frame, "live", "still" (nothing moves, so nothing is classified), "late" (no
             frames, for no known reason), "lost" (the source is, and is being reopened), "frozen" (the source sends one and
             the same picture) or "ended".
-        reason: one line; empty if "live".
+        reason: One line; empty if "live".
     """
 
     ok: bool
@@ -52,8 +52,8 @@ class Feed:
     Times are by `time.monotonic`, and are given, not taken.
 
     Attributes:
-        health_s: without a frame for so long, it is no longer well.
-        boxes: of the zones, by name.
+        health_s: Without a frame for so long, it is no longer well.
+        boxes: Boxes of the zones, by name.
     """
 
     def __init__(self, boxes: Mapping[str, Box] = {}, health_s: float = 10.0) -> None:

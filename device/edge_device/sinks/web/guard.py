@@ -75,8 +75,8 @@ class Place:
     """Where browsers see the page.
 
     Attributes:
-        root: path under which a proxy shows it, `/cam/`; the proxy may take it off or leave it on.
-        frame: origin whose pages may show it in a frame, `https://home.example`; empty: none may.
+        root: Path under which a proxy shows it, `/cam/`; the proxy may take it off or leave it on.
+        frame: Origin whose pages may show it in a frame, `https://home.example`; empty: none may.
     """
 
     root: str = "/"
@@ -148,11 +148,11 @@ class Guard:
         """Stands before `app`.
 
         Args:
-            app: the routes.
-            token: what is asked for; None: nothing is.
-            hosts: names that this machine may be called by, lower case; None: all. Loopback addresses always may.
-            place: where a proxy shows the page, and in whose frames it may be.
-            port: of the server. Cookies are shared by all ports of a machine, so its name tells.
+            app: Application that serves the routes.
+            token: What is asked for; None: nothing is.
+            hosts: Names that this machine may be called by, lower case; None: all. Loopback addresses always may.
+            place: Where a proxy shows the page, and in whose frames it may be.
+            port: Port of the server. Cookies are shared by all ports of a machine, so its name tells.
         """
         self._app = app
         self._place = place

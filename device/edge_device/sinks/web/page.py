@@ -25,7 +25,7 @@ class WebPage(Sink):
     """Shows the newest frame, its labels and how the loop fares to browsers, and its health to monitors.
 
     Attributes:
-        url: where to look, without the token; empty before `open`.
+        url: Where to look, without the token; empty before `open`.
         kept: Pictures that a person takes and fetches by the page; to be set before `open`.
     """
 
@@ -48,19 +48,19 @@ class WebPage(Sink):
         """Describes a page; `open` serves it.
 
         Args:
-            address: where to listen.
-            token: that is asked for. Without one, none is asked for if only this machine can connect; else one is made
+            address: Where to listen.
+            token: That is asked for. Without one, none is asked for if only this machine can connect; else one is made
                 and printed.
-            zones: by name.
-            clients: that may have the picture stream open at once, and as many the stream of figures.
-            stream_fps: pictures a second, at most.
-            health_s: without a frame for so long, `/healthz` answers 503.
+            zones: Zones by name.
+            clients: That may have the picture stream open at once, and as many the stream of figures.
+            stream_fps: Pictures a second, at most.
+            health_s: Without a frame for so long, `/healthz` answers 503.
 
-            root: path under which a proxy shows it, `/cam/`.
-            frame: origin whose pages may show it in a frame; empty: none may.
+            root: Path under which a proxy shows it, `/cam/`.
+            frame: Origin whose pages may show it in a frame; empty: none may.
 
         Raises:
-            SettingsError: the token is too easily guessed, or no text for a header.
+            SettingsError: The token is too easily guessed, or no text for a header.
         """
         self.url = ""
         self.kept: KeptPictures | None = None
@@ -76,8 +76,8 @@ class WebPage(Sink):
         """Serves from the first call on, and says where.
 
         Raises:
-            RuntimeMissingError: the extra `web` is not installed.
-            OutputError: the address is taken, or not one of this machine.
+            RuntimeMissingError: The extra `web` is not installed.
+            OutputError: The address is taken, or not one of this machine.
         """
         self._feed.set_model(card_rows(card))
         if self.kept:
@@ -108,7 +108,7 @@ class WebPage(Sink):
         """Takes statistics.
 
         Raises:
-            OutputError: the server had ended, and its address is taken now.
+            OutputError: The server had ended, and its address is taken now.
         """
         self._feed.set_status(status, time.monotonic())
         if self._site and not self._site.alive:

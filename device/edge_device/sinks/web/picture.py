@@ -27,7 +27,7 @@ class PictureTaker:
     """Takes pictures of frames: each once, at most `fps` a second, and only when somebody waits for one.
 
     Attributes:
-        wanted: set by who waits; a client that is stuck with the picture before does not, so it costs nothing.
+        wanted: Set by who waits; a client that is stuck with the picture before does not, so it costs nothing.
     """
 
     def __init__(self, fps: float = 10.0) -> None:

@@ -43,7 +43,7 @@ class Newest(Generic[T]):
 
     Attributes:
         value: None before the first.
-        number: of values so far.
+        number: Number of values so far.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Streams:
     """What goes to all who watch. Belongs to the thread of the server.
 
     Attributes:
-        pictures, updates: the newest.
+        pictures, updates: The newest picture and the newest update.
     """
 
     def __init__(self, feed: Feed, camera: PictureTaker, clients: int) -> None:

@@ -68,10 +68,10 @@ class Server:
         """Starts to serve.
 
         Args:
-            listener: listening; closed at the end.
-            app: what is served.
-            streams: connections that may stay, in all.
-            work: goes on beside it, in the same thread.
+            listener: Listening; closed at the end.
+            app: What is served.
+            streams: Connections that may stay, in all.
+            work: Goes on beside it, in the same thread.
         """
         config = uvicorn.Config(
             app,

@@ -30,13 +30,13 @@ class Site:
         """Starts to serve.
 
         Args:
-            listener: listening; closed at the end.
-            host: what the address was called.
-            feed, camera: what is shown.
-            token: that is asked for; None: none is, which is for loopback alone.
-            place: where browsers see it.
+            listener: Listening; closed at the end.
+            host: What the address was called.
+            feed, camera: What is shown.
+            token: That is asked for; None: none is, which is for loopback alone.
+            place: Where browsers see it.
             kept: Pictures that a person takes and fetches by it.
-            clients: of each stream, at most.
+            clients: Largest number of clients of each stream.
         """
         self._streams = Streams(feed, camera, clients)
         self.app = build_app(feed, self._streams, kept_routes(kept) if kept else ())

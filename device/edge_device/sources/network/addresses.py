@@ -30,7 +30,7 @@ def split_address(address: str) -> tuple[str, str | None, str | None]:
     """The address without user name and password, and these two.
 
     Raises:
-        SourceError: it is not one of `SCHEMES`, or makes no sense.
+        SourceError: It is not one of `SCHEMES`, or makes no sense.
     """
     shown = "".join(character for character in redact(address) if character.isprintable())
     try:

@@ -60,12 +60,12 @@ class HttpCamera(Source):
 
         Args:
             address: `http://user:password@camera/video.mjpg`, where it has such; basic and digest authentication.
-            fps: how often a single picture is asked for; a stream comes as it likes.
-            covering: see `edge_core.images.decode_picture`.
-            stalled_s: a camera that sends no picture for so long is lost.
+            fps: How often a single picture is asked for; a stream comes as it likes.
+            covering: Shorter side in pixels to decode at, see `edge_core.images.decode_picture`.
+            stalled_s: A camera that sends no picture for so long is lost.
 
         Raises:
-            SourceError: it cannot be reached, refuses, or sends something else.
+            SourceError: It cannot be reached, refuses, or sends something else.
         """
         self._address, user, password = split_address(address)
         self._name = redact(address)
@@ -95,7 +95,7 @@ class HttpCamera(Source):
         """Gives pictures without end.
 
         Raises:
-            SourceError: the connection is lost, nothing comes any more, or only damaged pictures.
+            SourceError: The connection is lost, nothing comes any more, or only damaged pictures.
         """
         index = 0
         start = time.perf_counter()
@@ -200,10 +200,10 @@ class RtspCamera(Source):
 
         Args:
             address: `rtsp://user:password@camera:554/stream`, where it has such.
-            stalled_s: a camera that sends nothing for so long is lost.
+            stalled_s: A camera that sends nothing for so long is lost.
 
         Raises:
-            SourceError: it cannot be reached, or gives no video.
+            SourceError: It cannot be reached, or gives no video.
         """
         bare, _, _ = split_address(address)
         self._name = redact(address)
@@ -241,7 +241,7 @@ class RtspCamera(Source):
         """Gives frames without end.
 
         Raises:
-            SourceError: the connection is lost, or nothing comes any more.
+            SourceError: The connection is lost, or nothing comes any more.
         """
         index = 0
         while True:

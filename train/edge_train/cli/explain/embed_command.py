@@ -68,7 +68,7 @@ def embed(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Map photos by what the last layer sees: what the network takes to be alike, and what is probably mislabelled.
+    """Map photos by what the last layer sees: what the network takes to be alike, and what is probably mislabeled.
 
     Example: [bold]edge-train explain embed runs/flowers[/bold]
 
@@ -88,7 +88,7 @@ def embed(
                 import umap  # noqa: F401
         embedder = Embedder(read_run(run))
         asked = [embedder.picture(picture) for picture in nearest or ()]  # before thousands of others
-        embedding = embed_photos(embedder, data, which=which.value, labelled=labels, track=track)
+        embedding = embed_photos(embedder, data, which=which.value, labeled=labels, track=track)
         say_unusable(embedding.unusable)
         if embedding.left_out:
             say(f"{embedding.left_out} photos left out, at even distances: a map has room for {len(embedding.photos)}")

@@ -1,6 +1,6 @@
 """Road signs as a dataset that needs no download: rendered photos to train on, a sheet to print, a drive to score on.
 
-A classifier trained on the rendered photos is meant to recognise the printed sheet before a real camera too.
+A classifier trained on the rendered photos is meant to recognize the printed sheet before a real camera too.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Twelve road signs in the shapes and colours of the Vienna Convention, as vector drawings.
+"""Twelve road signs in the shapes and colors of the Vienna Convention, as vector drawings.
 
 A drawing is a tuple of layers, painted in order. Its coordinates are unit coordinates: x to the right, y down, the
 sign within [-1, 1] on both axes. One drawing serves the photos (`paint`) and the printed sheet (vectors in a PDF).
@@ -17,7 +17,7 @@ from edge_core.errors import DatasetError
 Pixels = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
 """Corners in unit coordinates, shape (count, 2)."""
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 """sRGB in the order red, green, blue, 0..255."""
 
 RED: Final = (194, 17, 28)
@@ -29,9 +29,9 @@ BLACK: Final = (16, 16, 16)
 
 @dataclass(frozen=True, eq=False)
 class ArtworkLayer:
-    """Polygons of one colour; each is filled on its own, so overlaps stay filled."""
+    """Polygons of one color; each is filled on its own, so overlaps stay filled."""
 
-    colour: Colour
+    color: Color
     polygons: tuple[Points, ...]
 
 
@@ -42,7 +42,7 @@ def drawing_of(label: str) -> Drawing:
     """The drawing of a sign.
 
     Raises:
-        DatasetError: there is no sign of that name ("nothing" has no drawing either).
+        DatasetError: There is no sign of that name ("nothing" has no drawing either).
     """
     if label not in _DRAWINGS:
         raise DatasetError(f"no sign is called {label!r}; there are {', '.join(_DRAWINGS)}")
@@ -53,7 +53,7 @@ def draw_sign(label: str, size: int) -> Pixels:
     """A clean sign: uint8 of shape (size, size, 4), red, green, blue and opacity.
 
     Raises:
-        DatasetError: there is no sign of that name.
+        DatasetError: There is no sign of that name.
     """
     return paint(drawing_of(label), size)
 
@@ -61,15 +61,15 @@ def draw_sign(label: str, size: int) -> Pixels:
 def paint(drawing: Drawing, size: int, extent: float = 1.0, supersampling: int = 4) -> Pixels:
     """Rasterises the square [-extent, extent] of a drawing: uint8 of shape (size, size, 4), RGB and opacity.
 
-    Colours go on beyond the outline, where the opacity is 0, so that resampling brings no dark fringe.
+    Colors go on beyond the outline, where the opacity is 0, so that resampling brings no dark fringe.
     """
     fine = size * supersampling
     canvas = np.empty((fine, fine, 4), np.uint8)
-    canvas[:] = (*drawing[0].colour, 0)
+    canvas[:] = (*drawing[0].color, 0)
     for layer in drawing:
         for polygon in layer.polygons:
             corners = np.rint((polygon / extent + 1) * (fine / 2 * 16) - 8).astype(np.int32)  # 4 fractional bits
-            cv2.fillPoly(canvas, [corners], (*layer.colour, 255), cv2.LINE_AA, 4)
+            cv2.fillPoly(canvas, [corners], (*layer.color, 255), cv2.LINE_AA, 4)
     if supersampling > 1:
         canvas = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     return canvas
@@ -168,7 +168,7 @@ _CHARACTERS["O"] = _CHARACTERS["0"]
 
 
 def lettering(text: str, height: float, pitch: float) -> tuple[Points, ...]:
-    """Characters of a height, `pitch` apart, centred on the origin."""
+    """Characters of a height, `pitch` apart, centered on the origin."""
     first = -pitch * (len(text) - 1) / 2
     return tuple(
         moved(stroke(line, _STROKE_WIDTH), first + pitch * place, 0, height)
@@ -180,11 +180,11 @@ def lettering(text: str, height: float, pitch: float) -> tuple[Points, ...]:
 # Signs.
 
 
-def _fill(colour: Colour, *polygons: Points) -> ArtworkLayer:
-    return ArtworkLayer(colour, polygons)
+def _fill(color: Color, *polygons: Points) -> ArtworkLayer:
+    return ArtworkLayer(color, polygons)
 
 
-def _round_sign(border: Colour, field: Colour, field_radius: float = 0.72) -> Drawing:
+def _round_sign(border: Color, field: Color, field_radius: float = 0.72) -> Drawing:
     return _fill(WHITE, disc(1)), _fill(border, disc(0.965)), _fill(field, disc(field_radius))
 
 

@@ -47,25 +47,25 @@ def cloud(rng: Generator, height: int, width: int, coarsest: int, octaves: int) 
 
 def textured(picture: Pixels, change: Plane) -> Pixels:
     """A picture of three channels made lighter or darker by a share of itself; `change` may be smaller than it."""
-    grey = np.clip(128 + 128 * change, 0, 255).astype(np.uint8)
-    gain = cv2.resize(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), (picture.shape[1], picture.shape[0]))
+    gray = np.clip(128 + 128 * change, 0, 255).astype(np.uint8)
+    gain = cv2.resize(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), (picture.shape[1], picture.shape[0]))
     return cv2.multiply(picture, gain, scale=1 / 128).astype(np.uint8, copy=False)
 
 
 def tone(rng: Generator, vivid: float = 0.3) -> Tone:
-    """A random colour, drab unless chance `vivid` has it otherwise."""
+    """A random color, drab unless chance `vivid` has it otherwise."""
     saturation = rng.uniform(0.4, 1) if rng.random() < vivid else rng.uniform(0, 0.35)
     return _hsv(rng.random(), saturation, rng.uniform(0.08, 1))
 
 
 def skin(rng: Generator) -> Tone:
-    """A skin colour between very dark and very light."""
+    """A skin color between very dark and very light."""
     return _hsv(rng.uniform(0.02, 0.08), rng.uniform(0.25, 0.6), rng.uniform(0.3, 0.95))
 
 
-def shaded(colour: Tone, gain: float) -> Tone:
-    """The colour, lighter or darker."""
-    blue, green, red = (min(255, int(channel * gain)) for channel in colour)
+def shaded(color: Tone, gain: float) -> Tone:
+    """The color, lighter or darker."""
+    blue, green, red = (min(255, int(channel * gain)) for channel in color)
     return blue, green, red
 
 
@@ -74,9 +74,9 @@ def _hsv(hue: float, saturation: float, value: float) -> Tone:
     return int(255 * blue), int(255 * green), int(255 * red)
 
 
-def _near(rng: Generator, colour: Tone, spread: int) -> Tone:
+def _near(rng: Generator, color: Tone, spread: int) -> Tone:
     blue, green, red = (
-        int(channel) for channel in np.clip(np.array(colour) + rng.integers(-spread, spread + 1, 3), 0, 255)
+        int(channel) for channel in np.clip(np.array(color) + rng.integers(-spread, spread + 1, 3), 0, 255)
     )
     return blue, green, red
 
@@ -209,8 +209,8 @@ def _picture(canvas: Pixels, rng: Generator, left: int, top: int, right: int, bo
     cv2.rectangle(canvas, (left, top), (right, bottom), tone(rng), -1)
     cv2.rectangle(canvas, (left, top), (right, bottom), tone(rng, 0.1), max(1, (right - left) // 14))
     for _ in range(int(rng.integers(0, 5))):
-        centre = (int(rng.integers(left, right + 1)), int(rng.integers(top, bottom + 1)))
-        cv2.circle(canvas, centre, max(1, int((right - left) * rng.uniform(0.05, 0.25))), tone(rng), -1, cv2.LINE_AA)
+        center = (int(rng.integers(left, right + 1)), int(rng.integers(top, bottom + 1)))
+        cv2.circle(canvas, center, max(1, int((right - left) * rng.uniform(0.05, 0.25))), tone(rng), -1, cv2.LINE_AA)
 
 
 def _shelf(canvas: Pixels, rng: Generator, left: int, top: int, right: int, bottom: int) -> None:
@@ -272,25 +272,25 @@ def _clutter(canvas: Pixels, rng: Generator, count: int) -> None:
     for kind, share in zip(rng.integers(0, 7, count), rng.random(count), strict=True):
         size = 0.03 * height / (1 - 0.94 * share)  # their number falls with the square of the size
         x, y = rng.uniform(0, width), rng.uniform(0, height)
-        colour = tone(rng, vivid)
+        color = tone(rng, vivid)
         if kind < 2:
             axes = (int(size), int(size * rng.uniform(0.3, 1)) + 1)
-            cv2.ellipse(canvas, (int(x), int(y)), axes, rng.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA)
+            cv2.ellipse(canvas, (int(x), int(y)), axes, rng.uniform(0, 180), 0, 360, color, -1, cv2.LINE_AA)
         elif kind < 4:
             angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 8))))
             corners = np.stack([x + size * np.cos(angles), y + size * np.sin(angles)], axis=1)
-            cv2.fillPoly(canvas, [corners.astype(np.int32)], colour, cv2.LINE_AA)
+            cv2.fillPoly(canvas, [corners.astype(np.int32)], color, cv2.LINE_AA)
         elif kind < 6:
             end = (int(x + rng.normal(0, 2) * size), int(y + rng.normal(0, 2) * size))
-            cv2.line(canvas, (int(x), int(y)), end, colour, max(1, int(size * 0.15)), cv2.LINE_AA)
+            cv2.line(canvas, (int(x), int(y)), end, color, max(1, int(size * 0.15)), cv2.LINE_AA)
         else:
-            _writing(canvas, rng, x, y, size * 2, colour)
+            _writing(canvas, rng, x, y, size * 2, color)
 
 
-def _writing(canvas: Pixels, rng: Generator, x: float, y: float, size: float, colour: Tone) -> None:
+def _writing(canvas: Pixels, rng: Generator, x: float, y: float, size: float, color: Tone) -> None:
     """Rows of strokes that look like lettering from afar."""
     letter = max(3.0, size / 6)
     for row in range(int(rng.integers(1, 4))):
         for column in range(int(rng.integers(3, 9))):
             corners = rng.uniform(0, 0.8, (4, 2)) * letter + np.array([x + column * letter, y + row * letter * 1.5])
-            cv2.polylines(canvas, [corners.astype(np.int32)], False, colour, max(1, int(letter * 0.15)), cv2.LINE_AA)
+            cv2.polylines(canvas, [corners.astype(np.int32)], False, color, max(1, int(letter * 0.15)), cv2.LINE_AA)

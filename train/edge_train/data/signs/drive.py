@@ -54,16 +54,16 @@ def write_video(
     """Writes an MP4 in which signs come into view, approach and pass, and beside it STEM.csv (columns frame, label).
 
     A sign counts as in view while at least three quarters of its width lie within the central square of the frame;
-    all other frames are labelled "nothing". No photo of `render_photo` shares a seed with a video.
+    all other frames are labeled "nothing". No photo of `render_photo` shares a seed with a video.
 
     Returns:
         The appearances in order.
 
     Raises:
-        OutputError: the file cannot be written, or has no frames.
+        OutputError: The file cannot be written, or has no frames.
     """
     count = round(seconds * fps)
-    if count < 1 or min(width, height) < 16 or width % 2 or height % 2:  # MPEG-4 halves its colour planes
+    if count < 1 or min(width, height) < 16 or width % 2 or height % 2:  # MPEG-4 halves its color planes
         raise OutputError(
             f"no video of {seconds} s at {fps} frames/s with {width} x {height} pixels can be written; "
             "it takes a frame or more, of an even width and height from 16 pixels on"
@@ -130,8 +130,8 @@ def _window(backdrop: Pixels, share: float, side: int, width: int, height: int) 
     """What the frame shows of the place, moving on and a little to the side."""
     zoom = (1.3 - 0.3 * share) / _ROOM
     tall, wide = backdrop.shape[:2]
-    centre = (wide / 2 - side * 0.08 * wide * (share - 0.5), tall / 2)
-    to_frame = np.array([[1 / zoom, 0, -centre[0] / zoom], [0, 1 / zoom, -centre[1] / zoom]]) / _ROOM
+    center = (wide / 2 - side * 0.08 * wide * (share - 0.5), tall / 2)
+    to_frame = np.array([[1 / zoom, 0, -center[0] / zoom], [0, 1 / zoom, -center[1] / zoom]]) / _ROOM
     to_frame[:, 2] += (width / 2, height / 2)
     return cv2.warpAffine(backdrop, to_frame, (width, height), borderMode=cv2.BORDER_REFLECT).astype(
         np.uint8, copy=False

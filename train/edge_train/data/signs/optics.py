@@ -54,7 +54,7 @@ class CameraOptics:
         vignetting: Share of light lost in the corners.
         electrons: What a pixel collects at saturation: the fewer, the more shot noise.
         read_noise: Standard deviation in electrons.
-        mosaic: Whether each pixel sees only one colour of a Bayer pattern, the others interpolated.
+        mosaic: Whether each pixel sees only one color of a Bayer pattern, the others interpolated.
         sharpening: Weight of the unsharp mask.
         jpeg_quality: JPEG quality from 1 to 100.
     """
@@ -102,7 +102,7 @@ def through_lens(scene: Radiance, camera: CameraOptics) -> Radiance:
 
 
 def on_sensor(scene: Radiance, camera: CameraOptics, rng: np.random.Generator) -> Pixels:
-    """Noise, saturation, colour interpolation, sRGB curve and sharpening."""
+    """Noise, saturation, color interpolation, sRGB curve and sharpening."""
     if camera.mosaic:
         raw = np.empty(scene.shape[:2], np.float32)
         for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):

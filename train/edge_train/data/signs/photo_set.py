@@ -23,7 +23,7 @@ def write_photos(folder: Path, per_label: int, seed: int, *, track: Track = sile
 
     Raises:
         DatasetError: `per_label` is below 1, or the folder holds photos written with other settings.
-        OutputError: the folder is there and not from here, or cannot be written.
+        OutputError: The folder is there and not from here, or cannot be written.
     """
     if per_label < 1:
         raise DatasetError(f"{per_label} photos per label make no dataset; ask for 1 or more")

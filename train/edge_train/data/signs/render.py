@@ -88,10 +88,10 @@ class Stage:
 def render_photo(label: str, seed: int, width: int = 320, height: int = 240) -> Pixels:
     """One photo, the same for the same label and seed: uint8 of shape (height, width, 3), blue, green, red.
 
-    On another processor or with another OpenCV, resampling may round a pixel to a neighbouring level.
+    On another processor or with another OpenCV, resampling may round a pixel to a neighboring level.
 
     Raises:
-        DatasetError: there is no such label.
+        DatasetError: There is no such label.
     """
     return decoded(render_jpeg(label, seed, width, height))
 
@@ -100,7 +100,7 @@ def render_jpeg(label: str, seed: int, width: int, height: int) -> bytes:
     """The same photo as the camera stores it, a JPEG file.
 
     Raises:
-        DatasetError: there is no such label.
+        DatasetError: There is no such label.
     """
     scene = sample_scene(label, generator("photo", label, seed))
     return photograph(scene, set_stage(scene, width, height))
@@ -126,7 +126,7 @@ def sample_scene(label: str, rng: Generator) -> Scene:
     """Draws everything about a photo by lot.
 
     Raises:
-        DatasetError: there is no such label.
+        DatasetError: There is no such label.
     """
     if label not in LABELS:
         raise DatasetError(f"no sign is called {label!r}; there are {', '.join(LABELS)}")

@@ -22,7 +22,7 @@ def write_sheet(path: Path) -> None:
     """Writes an A4 PDF with four signs a page as vectors, 90 mm wide, each with its name and between cut lines.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     pages = [SIGNS[first : first + PER_PAGE] for first in range(0, len(SIGNS), PER_PAGE)]
     metadata = {"Title": "Road signs", "CreationDate": None}  # without a date, the same signs give the same bytes
@@ -53,6 +53,6 @@ def _page(labels: Sequence[str], footer: str) -> Figure:
 
 def _place(axes: Axes, label: str, x: float, y: float) -> None:
     for layer in drawing_of(label):
-        colour = tuple(channel / 255 for channel in layer.colour)
+        color = tuple(channel / 255 for channel in layer.color)
         for polygon in layer.polygons:
-            axes.add_patch(Polygon(polygon * SIGN_RADIUS_MM + [x, y], facecolor=colour, linewidth=0))
+            axes.add_patch(Polygon(polygon * SIGN_RADIUS_MM + [x, y], facecolor=color, linewidth=0))

@@ -27,7 +27,7 @@ class Surface:
     Attributes:
         key: Random seed for everything that is random about the surface.
         paper: Whether it is a printed sheet, held by hand, rather than a plate on a pole.
-        support: Colour of the pole or sleeve behind it, None where nothing shows.
+        support: Color of the pole or sleeve behind it, None where nothing shows.
     """
 
     key: int
@@ -39,7 +39,7 @@ def texture(label: str, surface: Surface, size: int) -> Pixels:
     """The surface seen straight on; for "nothing" it bears a shape that is no sign.
 
     Raises:
-        DatasetError: there is no such label.
+        DatasetError: There is no such label.
     """
     rng = np.random.Generator(np.random.PCG64(surface.key))
     face = _not_a_sign(rng, size) if label == artwork.NOTHING else _clean(label, size).copy()
@@ -62,7 +62,7 @@ def _bgr(rgb_and_opacity: Pixels) -> Pixels:
 
 
 def _not_a_sign(rng: Generator, size: int) -> Pixels:
-    """A plain, rimmed or scribbled shape; combinations of colour and shape that signs have are left out."""
+    """A plain, rimmed or scribbled shape; combinations of color and shape that signs have are left out."""
     usual = (artwork.RED, artwork.BLUE, artwork.YELLOW, artwork.WHITE, (0, 130, 70), (240, 120, 0))
     rim, field = (usual[int(rng.integers(6))] if rng.random() < 0.5 else tone(rng, 0.7) for _ in range(2))
     outlines = (
@@ -117,8 +117,8 @@ def _age(carrier: Pixels, rng: Generator) -> None:
     mixing = (1 - fade) * np.eye(3) + fade / 3 + rng.normal(0, 0.03, (3, 3))
     veil = rng.uniform(0, 60)  # of light scattered by the surface: black is never quite black
     matrix = np.column_stack([mixing * rng.uniform(0.6, 1.0), np.full(3, veil)])
-    colours = cv2.transform(cv2.cvtColor(carrier, cv2.COLOR_BGRA2BGR), matrix).astype(np.uint8, copy=False)
-    carrier[..., :3] = textured(colours, cloud(rng, 48, 48, 3, 4) * rng.uniform(0, 0.15))
+    colors = cv2.transform(cv2.cvtColor(carrier, cv2.COLOR_BGRA2BGR), matrix).astype(np.uint8, copy=False)
+    carrier[..., :3] = textured(colors, cloud(rng, 48, 48, 3, 4) * rng.uniform(0, 0.15))
 
 
 def _cover(carrier: Pixels, sign: Pixels, rng: Generator, paper: bool) -> None:
@@ -133,8 +133,8 @@ def _cover(carrier: Pixels, sign: Pixels, rng: Generator, paper: bool) -> None:
         for _ in range(int(rng.integers(1, 4))):
             corners = rng.uniform(-0.9, 0.9, 2) + rng.uniform(-0.3, 0.3, (4, 2))
             hull = cv2.convexHull(np.array([_pixel(corner, len(mask)) for corner in corners]))
-            colour = tone(rng, 0.5)
-            cv2.fillConvexPoly(carrier, hull, (*colour, 255), cv2.LINE_AA)
+            color = tone(rng, 0.5)
+            cv2.fillConvexPoly(carrier, hull, (*color, 255), cv2.LINE_AA)
             cv2.fillConvexPoly(mask, hull, (255,))
     if cv2.mean(mask, sign)[0] > 255 * _MOST_COVERED:
         carrier[:] = before
@@ -142,19 +142,19 @@ def _cover(carrier: Pixels, sign: Pixels, rng: Generator, paper: bool) -> None:
 
 def _fingers(carrier: Pixels, mask: Pixels, rng: Generator) -> None:
     """A hand whose one to four fingers come in over an edge of the paper."""
-    colour, angle = skin(rng), rng.choice([0.0, 90.0, 180.0]) + rng.normal(0, 15)
+    color, angle = skin(rng), rng.choice([0.0, 90.0, 180.0]) + rng.normal(0, 15)
     inward = -np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
     aside = np.array([-inward[1], inward[0]])
     size, thick, first = len(mask), rng.uniform(0.16, 0.26), rng.uniform(-0.8, 0.5)
     count = int(rng.integers(1, 5))
     palm = _pixel(-1.65 * inward + aside * (first + (count - 1) * thick * 0.55), size)
-    cv2.circle(carrier, palm, int(0.4 * size / EXTENT / 2), (*shaded(colour, 0.8), 255), -1, cv2.LINE_AA)
+    cv2.circle(carrier, palm, int(0.4 * size / EXTENT / 2), (*shaded(color, 0.8), 255), -1, cv2.LINE_AA)
     for number in range(count):
         root = -1.6 * inward + aside * (first + number * thick * 1.1)
         tip = root + inward * rng.uniform(0.25, 0.75)
         ends, width = (_pixel(root, size), _pixel(tip, size)), max(2, int(thick * size / EXTENT / 2))
-        cv2.line(carrier, *ends, (*shaded(colour, rng.uniform(0.75, 0.95)), 255), width, cv2.LINE_AA)
-        cv2.line(carrier, *ends, (*colour, 255), max(1, int(width * 0.75)), cv2.LINE_AA)
+        cv2.line(carrier, *ends, (*shaded(color, rng.uniform(0.75, 0.95)), 255), width, cv2.LINE_AA)
+        cv2.line(carrier, *ends, (*color, 255), max(1, int(width * 0.75)), cv2.LINE_AA)
         cv2.line(mask, *ends, (255,), width)
 
 
@@ -166,11 +166,11 @@ def _branch(carrier: Pixels, mask: Pixels, rng: Generator) -> None:
     hue_green = (int(rng.integers(10, 70)), int(rng.integers(60, 150)), int(rng.integers(20, 90)))
     cv2.line(carrier, _pixel(start, size), _pixel(end, size), (30, 45, 60, 255), max(1, size // 120), cv2.LINE_AA)
     for share in rng.random(int(rng.integers(6, 22))):
-        centre = _pixel((start + (end - start) * share + rng.normal(0, 0.12, 2)), size)
+        center = _pixel((start + (end - start) * share + rng.normal(0, 0.12, 2)), size)
         axes = (max(2, int(size * rng.uniform(0.02, 0.05))), max(1, int(size * rng.uniform(0.01, 0.025))))
         turn, leaf = rng.uniform(0, 180), shaded(hue_green, rng.uniform(0.6, 1.5))
-        cv2.ellipse(carrier, centre, axes, turn, 0, 360, (*leaf, 255), -1, cv2.LINE_AA)
-        cv2.ellipse(mask, centre, axes, turn, 0, 360, (255,), -1)
+        cv2.ellipse(carrier, center, axes, turn, 0, 360, (*leaf, 255), -1, cv2.LINE_AA)
+        cv2.ellipse(mask, center, axes, turn, 0, 360, (255,), -1)
 
 
 def _glare(carrier: Pixels, rng: Generator) -> None:

@@ -28,7 +28,7 @@ JSON_FILE: Final = "adversarial.json"
 PAGE_FILE: Final = "adversarial.html"
 FIGURES: Final = 12
 NORMS: Final = {"linf": "L\N{INFINITY}", "l2": "L2"}
-GREY: Final = 127
+GRAY: Final = 127
 LISTED: Final = 500
 """Pictures in the page's table; the JSON tells of all."""
 
@@ -43,7 +43,7 @@ def side_by_side(example: Example, outcome: Outcome, color_order: str) -> bytes:
     # Two parts, or the charts' labels would pull the pictures apart.
     (above,), (below,) = figure.subfigures(2, 1, height_ratios=(2.9, bars), squeeze=False)
     pictures, charts = above.subplots(1, 3), below.subplots(1, 3)
-    amplified = np.clip(GREY + factor * (changed.astype(int) - original), 0, 255).astype(np.uint8)
+    amplified = np.clip(GRAY + factor * (changed.astype(int) - original), 0, 255).astype(np.uint8)
     for axes, picture, title in zip(
         pictures,
         (original, amplified, changed),
@@ -61,7 +61,7 @@ def side_by_side(example: Example, outcome: Outcome, color_order: str) -> bytes:
     _bars(charts[2], [(said.model, said.after) for said in example.said])
     charts[1].axis("off")
     told = [
-        f"at most {largest_change(example.original, example.changed, 'linf'):g} of 255 grey levels,",
+        f"at most {largest_change(example.original, example.changed, 'linf'):g} of 255 gray levels,",
         f"{np.abs(changed.astype(int) - original).mean():.1f} in the mean",
         method(outcome.attack),
     ]
@@ -82,13 +82,13 @@ def write_outcome(outcome: Outcome, run: Run, folder: Path, most: int = FIGURES,
 
     Args:
         outcome: Outcome with at least one example.
-        run: that was attacked.
+        run: That was attacked.
         folder: Existing folder to write into.
-        most: figures at most.
+        most: Figures at most.
         track: Receives the progress of each step.
 
     Raises:
-        OutputError: they cannot be written.
+        OutputError: They cannot be written.
     """
     figures = []
     (folder / SIDE_BY_SIDE).mkdir()
@@ -113,7 +113,7 @@ def outcome_lines(outcome: Outcome, most: int = FIGURES) -> str:
     if count > most:
         lines.append(f"and {count - most} more")
     aim = f"for {outcome.target}" if outcome.target else "for something else"
-    lines.append(f"{_counted(count)} by {method(outcome.attack)} grey levels, to be taken {aim}:")
+    lines.append(f"{_counted(count)} by {method(outcome.attack)} gray levels, to be taken {aim}:")
     lines.append(f"  as made             {_told(outcome.as_made)}")
     lines.append(
         f"  read from the file  {_told(outcome.read_again())}; of those fooled as made {_told(outcome.still_fooling)}"
@@ -124,8 +124,8 @@ def outcome_lines(outcome: Outcome, most: int = FIGURES) -> str:
 
 
 def amplification(original: Pixels, changed: Pixels) -> int:
-    """By how much the change can be multiplied and still be drawn around middle grey."""
-    return max(1, int(GREY // max(1, largest_change(original, changed, "linf"))))
+    """By how much the change can be multiplied and still be drawn around middle gray."""
+    return max(1, int(GRAY // max(1, largest_change(original, changed, "linf"))))
 
 
 def method(attack: Attack) -> str:
@@ -140,9 +140,9 @@ def adversarial_page(outcome: Outcome, run: str, figures: Sequence[bytes]) -> st
     """The page.
 
     Args:
-        outcome: that it tells of, of one example at least.
-        run: name of the run.
-        figures: made by `side_by_side`, of the first examples.
+        outcome: That it tells of, of one example at least.
+        run: Name of the run.
+        figures: Made by `side_by_side`, of the first examples.
     """
     count = len(outcome.examples)
     models = [said.model for said in outcome.examples[0].said]
@@ -154,7 +154,7 @@ def adversarial_page(outcome: Outcome, run: str, figures: Sequence[bytes]) -> st
     others = [(f"{name} fooled", _told(outcome.read_again(number))) for number, name in enumerate(models) if number]
     glance = page.facts([*shares, *others, ("Attack", method(outcome.attack)), ("Pictures", str(count))])
     note = (
-        "Changes were made against the full-size model, in whole grey levels. Each picture was saved as PNG and read again as a "
+        "Changes were made against the full-size model, in whole gray levels. Each picture was saved as PNG and read again as a "
         f"device reads it; the files are in {PICTURES}/. A .tflite counts where it has the original right."
     )
     shown = [
@@ -176,7 +176,7 @@ def adversarial_page(outcome: Outcome, run: str, figures: Sequence[bytes]) -> st
     ]
     return page.page(
         f"{_counted(count)} {aim}",
-        f"{run}, by {method(outcome.attack)} grey levels",
+        f"{run}, by {method(outcome.attack)} gray levels",
         page.section("At a glance", glance, page.paragraph(note)),
         page.section("Side by side", *shown),
         page.section("All pictures", page.table(("file", "levels", *models), rows)),

@@ -36,7 +36,7 @@ class Subject:
 
     Attributes:
         source: Path of the picture file.
-        label: what it shows, as the full-size model says, too.
+        label: What it shows, as the full-size model says, too.
         pixels: Pixels that the model sees, uint8, shape (height, width, 3).
     """
 
@@ -50,7 +50,7 @@ class Said:
     """What a model says, best first.
 
     Attributes:
-        model: name of the run or of the .tflite.
+        model: Name of the run or of the .tflite.
         before: Predictions for the original.
         after: Predictions for the adversarial picture, read from its file.
     """
@@ -65,11 +65,11 @@ class Example:
     """An original and its adversarial picture.
 
     Attributes:
-        source: file of the original.
-        label: what it shows.
-        file: name of the adversarial picture's file.
+        source: File of the original.
+        label: What it shows.
+        file: Name of the adversarial picture's file.
         original, changed: uint8, shape (height, width, 3), in the model's color order; `changed` as read from the file.
-        fooled_as_made: whether the full-size model was fooled before the picture was a file.
+        fooled_as_made: Whether the full-size model was fooled before the picture was a file.
         said: What the full-size model says, then what each .tflite says.
     """
 
@@ -110,11 +110,11 @@ class Outcome:
     """What came of an attack.
 
     Attributes:
-        attack: that made the pictures.
-        target: what they shall be taken for; None for anything else.
-        examples: one for each picture that the full-size model had right.
-        passed_over: pictures that it had wrong, or takes for the target as they are.
-        unusable: files that could not be decoded.
+        attack: That made the pictures.
+        target: What they shall be taken for; None for anything else.
+        examples: One for each picture that the full-size model had right.
+        passed_over: Pictures that it had wrong, or takes for the target as they are.
+        unusable: Files that could not be decoded.
     """
 
     attack: Attack
@@ -183,24 +183,24 @@ def make_adversarial(
 
     Args:
         run: Run whose full-size model is attacked.
-        attack: what may be changed, and how it is searched.
-        folder: exists; the pictures go into its subfolder `PICTURES`.
-        pictures: files and folders. They show what `label` or else the model says. Without any, the photos that the run
+        attack: What may be changed, and how it is searched.
+        folder: Exists; the pictures go into its subfolder `PICTURES`.
+        pictures: Files and folders. They show what `label` or else the model says. Without any, the photos that the run
             has never seen.
-        label: only pictures of this class.
-        target: what they shall be taken for; anything else than what they show if it is None.
+        label: Only pictures of this class.
+        target: What they shall be taken for; anything else than what they show if it is None.
         data: Photo folder as `read_held_out` takes it.
-        most: pictures at most, at even distances.
+        most: Pictures at most, at even distances.
         files: .tflite that are shown the same pictures.
         seed: Random seed for the starts.
         track: Receives the progress of each step.
 
     Raises:
-        SettingsError: no such label, or the target is the label.
-        DatasetError, RunFolderError: nothing to attack.
-        ModelFormatError: a .tflite that cannot be run, or has other labels.
-        CheckFailedError: the model has none of the pictures right.
-        OutputError: a picture cannot be written.
+        SettingsError: No such label, or the target is the label.
+        DatasetError, RunFolderError: Nothing to attack.
+        ModelFormatError: A .tflite that cannot be run, or has other labels.
+        CheckFailedError: The model has none of the pictures right.
+        OutputError: A picture cannot be written.
     """
     for name in (label, target):
         if name is not None:

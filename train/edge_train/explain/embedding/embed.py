@@ -34,7 +34,7 @@ SPRITE_SIDE: Final = 4608
 """Pixels of all thumbnails together, at most, squared: 64 MB here and 85 MB in a browser. Room for 20,000 of 32 pixels."""
 
 THUMBNAIL_SIDES: Final = (96, 80, 64, 48, 32)
-"""Multiples of 16, so that neighbours in the sprite share no block of a JPEG."""
+"""Multiples of 16, so that neighbors in the sprite share no block of a JPEG."""
 
 COMPONENTS: Final = 4
 """Principal components that are kept: what a page offers as axes."""
@@ -52,14 +52,14 @@ class Embedding:
     """Photos and what a network makes of them.
 
     Attributes:
-        photos: that could be decoded; a label is empty if the photo has none.
-        splits: that the run had each photo in; None for those that it has never seen.
-        vectors: what the last layer sees of each, scaled to unit length: float32, shape (photos, features).
+        photos: That could be decoded; a label is empty if the photo has none.
+        splits: That the run had each photo in; None for those that it has never seen.
+        vectors: What the last layer sees of each, scaled to unit length: float32, shape (photos, features).
         scores: float32, shape (photos, labels).
         labels: Labels in the order of the scores.
         thumbnails: uint8, R, G, B, shape (photos, side, side, 3).
-        unusable: files that could not be decoded.
-        left_out: photos beyond `MOST_PHOTOS`.
+        unusable: Files that could not be decoded.
+        left_out: Photos beyond `MOST_PHOTOS`.
     """
 
     photos: tuple[Photo, ...]
@@ -77,7 +77,7 @@ class Layout:
     """An embedding in a few dimensions.
 
     Attributes:
-        method: that it was made with.
+        method: That it was made with.
         places: float32, shape (photos, axes).
         shares: Share of the variance that each axis has under principal component analysis; None for other methods.
     """
@@ -123,7 +123,7 @@ class Embedder:
         """The vector of a picture file: shape (1, features).
 
         Raises:
-            PictureError: it cannot be decoded.
+            PictureError: It cannot be decoded.
         """
         return self(preprocess(read_picture(path, levels=self.run.card.input.levels), self.run.card.input)[None])[0]
 
@@ -133,25 +133,25 @@ def embed(
     data: Path | None = None,
     *,
     which: Which = "all",
-    labelled: bool = True,
+    labeled: bool = True,
     track: Track = silently,
 ) -> Embedding:
     """Runs the full-size model of a run over photos.
 
     Args:
         embedder: Embedder of the run.
-        data: a photo folder, of labels that the run need not know; or one without subfolders, whose photos have no label.
+        data: A photo folder, of labels that the run need not know; or one without subfolders, whose photos have no label.
             The run's own photos by default.
         which: Which of the run's own photos to embed.
-        labelled: whether subfolders of `data` are labels.
+        labeled: Whether subfolders of `data` are labels.
         track: Receives the progress of each step.
 
     Raises:
-        DatasetError: there are no pictures in `data`, or fewer than two can be decoded.
-        RunFolderError: the run's photos are no longer where they were, or its model cannot be loaded.
+        DatasetError: There are no pictures in `data`, or fewer than two can be decoded.
+        RunFolderError: The run's photos are no longer where they were, or its model cannot be loaded.
     """
     run = embedder.run
-    photos, unusable = _find_photos(run, data, which, labelled, track)
+    photos, unusable = _find_photos(run, data, which, labeled, track)
     chosen = spread(photos, MOST_PHOTOS)
     vectors, scores, thumbnails, undecodable = _run(embedder, chosen, track)
     unusable += undecodable.values()
@@ -181,7 +181,7 @@ def nearest_photos(embedding: Embedding, picture: Path, vector: Vectors, count: 
         embedding: Embedding whose photos are searched.
         picture: Path of the picture; it is passed over if the embedding contains it.
         vector: Feature vector of the picture, as `Embedder.picture` returns it.
-        count: how many, at most.
+        count: How many, at most.
     """
     positions, distances = nearest(vector, embedding.vectors, count + 1)
     itself = picture.resolve()
@@ -202,7 +202,7 @@ def lay_out(vectors: Vectors, method: Method = "pca", seed: int = 1) -> Layout:
         seed: Random seed of UMAP.
 
     Raises:
-        ModuleNotFoundError: umap-learn is not there.
+        ModuleNotFoundError: Umap-learn is not there.
     """
     if method == "pca":
         return principal_components(vectors, COMPONENTS)
@@ -222,15 +222,15 @@ def principal_components(vectors: Vectors, count: int) -> Layout:
     there are fewer photos than features, photos by photos. Of the two signs that an axis may have it gets the one that
     makes the place farthest out positive.
     """
-    centred = vectors - vectors.mean(axis=0)
-    if len(centred) < centred.shape[1]:
-        variances, left = _largest(centred @ centred.T, count)
+    centered = vectors - vectors.mean(axis=0)
+    if len(centered) < centered.shape[1]:
+        variances, left = _largest(centered @ centered.T, count)
         places = left * np.sqrt(variances)
     else:
-        variances, axes = _largest(centred.T @ centred, count)
-        places = centred @ axes
+        variances, axes = _largest(centered.T @ centered, count)
+        places = centered @ axes
     places = places * np.sign(places[np.abs(places).argmax(axis=0), np.arange(places.shape[1])])
-    total = float((centred**2).sum()) or 1.0
+    total = float((centered**2).sum()) or 1.0
     return Layout("pca", places.astype(np.float32), tuple(float(variance / total) for variance in variances))
 
 
@@ -262,7 +262,7 @@ def cluster_count(photos: Sequence[Photo]) -> int:
 
 
 def _find_photos(
-    run: Run, data: Path | None, which: Which, labelled: bool, track: Track
+    run: Run, data: Path | None, which: Which, labeled: bool, track: Track
 ) -> tuple[list[Photo], list[Unusable]]:
     if data is None:
         photos, unusable = own_photos(run, SPLITS if which == "all" else [which], track=track)
@@ -278,7 +278,7 @@ def _find_photos(
     if data.is_dir():
         below = walk(data)
         files, dropped = [(path, "") for path in below.pictures], below.dropped
-    if not data.is_dir() or (labelled and any(path.parent != data for path, _ in files)):
+    if not data.is_dir() or (labeled and any(path.parent != data for path, _ in files)):
         listing = find_all_photos(data)
         files, dropped = list(listing.files), listing.dropped
     if not files:

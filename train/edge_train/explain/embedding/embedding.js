@@ -20,7 +20,7 @@ let axes = [0, 1];
 let view = { x: 0, y: 0, scale: 1 }; // the place in the middle, and CSS pixels for one unit
 let [wide, high] = [0, 0]; // of the map in CSS pixels: asking the canvas for each photo took 20 ms a frame
 let whole = 1; // the scale at which all is seen
-let kind = null; // what colours tell: { of, names, colours }
+let kind = null; // what colors tell: { of, names, colors }
 let hidden = new Set(); // of the kind's numbers
 let matched = null; // Uint8Array of photos that a search or a cluster has chosen; null for all
 let selected = -1;
@@ -50,7 +50,7 @@ const labelOf = (photo) => data.labels[data.label[photo]] ?? "";
 const predictedOf = (photo) => data.labels[data.predicted[photo]];
 const percent = (share) => `${Math.round(100 * share)} %`;
 
-// ---- what colours tell
+// ---- what colors tell
 
 const KINDS = {
   label: { title: "label", of: data.label, names: data.labels, none: "no label" },
@@ -59,7 +59,7 @@ const KINDS = {
   cluster: { title: "cluster", of: data.cluster, names: data.clusters.map((_, number) => `cluster ${number + 1}`) },
 };
 
-function colourOf(number) {
+function colorOf(number) {
   if (number < 0) return "#8a8a8a";
   return PALETTE[number] ?? `hsl(${Math.round(number * 137.508) % 360} 60% ${number % 2 ? 45 : 60}%)`; // golden angle
 }
@@ -77,7 +77,7 @@ function showLegend() {
   const buttons = [...counts.keys()].sort((a, b) => a - b).map((number) => {
     const button = make("button", `${kind.names[number] ?? kind.none} ${counts.get(number)}`);
     const chip = make("i");
-    chip.style.background = colourOf(number);
+    chip.style.background = colorOf(number);
     button.prepend(chip);
     button.setAttribute("aria-pressed", String(!hidden.has(number)));
     button.onclick = () => {
@@ -162,7 +162,7 @@ function paint() {
   context.clearRect(0, 0, wide, high);
   const side = pictureSide();
   const inside = [];
-  const dots = new Map(); // colour -> photos
+  const dots = new Map(); // color -> photos
   for (const photo of order) {
     if (!shown(photo)) continue;
     const [x, y] = [across(photo), down(photo)];
@@ -173,7 +173,7 @@ function paint() {
     dots.get(number).push(photo);
   }
   for (const [number, photos] of dots) {
-    context.fillStyle = number === "dimmed" ? "rgb(138 138 138 / 25%)" : colourOf(number);
+    context.fillStyle = number === "dimmed" ? "rgb(138 138 138 / 25%)" : colorOf(number);
     if (inside.length > MANY) {
       for (const photo of photos) context.fillRect(across(photo) - 2, down(photo) - 2, 4, 4);
       continue;
@@ -215,7 +215,7 @@ function paintPictures(photos, side) {
 
 function paintPicture(photo, side, edge) {
   const [x, y] = [across(photo) - side / 2, down(photo) - side / 2];
-  context.fillStyle = colourOf(kind.of[photo]);
+  context.fillStyle = colorOf(kind.of[photo]);
   context.fillRect(x - edge, y - edge, side + 2 * edge, side + 2 * edge);
   if (sprite) context.drawImage(sprite, ...cell(photo), x, y, side, side);
 }
@@ -262,7 +262,7 @@ function describe(photo) {
   const label = labelOf(photo);
   const split = data.splits[data.split[photo]];
   const said = `taken for ${predictedOf(photo)}, ${percent(data.score[photo])}`;
-  return [label ? `labelled ${label}` : "no label", said, split ? `${split} photo` : "not of the run"];
+  return [label ? `labeled ${label}` : "no label", said, split ? `${split} photo` : "not of the run"];
 }
 
 function showPhoto() {
@@ -274,14 +274,14 @@ function showPhoto() {
   strong.append(make("b", label));
   words.append(strong, make("p", said), make("p", split));
   const suspect = suspectOf.get(photo);
-  if (suspect) words.append(make("p", `${percent(suspect.share)} of its neighbours: ${data.labels[suspect.label]}`, "warns"));
+  if (suspect) words.append(make("p", `${percent(suspect.share)} of its neighbors: ${data.labels[suspect.label]}`, "warns"));
   words.append(make("p", data.files[photo], "file"));
   const facts = make("div", "", "facts");
   facts.append(thumbnail(photo), words);
   const near = make("div", "", "near");
   near.append(...data.neighbours[photo].map((other) => {
     const button = make("button");
-    button.style.borderColor = colourOf(kind.of[other]);
+    button.style.borderColor = colorOf(kind.of[other]);
     const picture = thumbnail(other);
     picture.style.width = picture.style.height = "2.9rem";
     button.append(picture);
@@ -337,10 +337,10 @@ function showLists() {
   const listed = data.suspects.slice(0, LISTED);
   const more = data.suspects.length > LISTED ? ` The first ${LISTED}:` : "";
   $("about-suspects").textContent = !data.label.some((label) => label >= 0) ? "These photos have no labels."
-    : !listed.length ? "None: no photo has mostly neighbours of one other label."
-      : `${data.suspects.length} photos have mostly neighbours of one other label. Wrong label, or hard to tell?${more}`;
+    : !listed.length ? "None: no photo has mostly neighbors of one other label."
+      : `${data.suspects.length} photos have mostly neighbors of one other label. Wrong label, or hard to tell?${more}`;
   $("suspects").replaceChildren(...listed.map(({ photo, label, share }) => {
-    const button = item(photo, labelOf(photo), `${percent(share)} of the neighbours: ${data.labels[label]}`, describe(photo)[1]);
+    const button = item(photo, labelOf(photo), `${percent(share)} of the neighbors: ${data.labels[label]}`, describe(photo)[1]);
     button.onclick = () => select(photo, true);
     return button;
   }));
@@ -363,11 +363,11 @@ function showLists() {
 // ---- hands
 
 const pointers = new Map();
-let travelled = 0;
+let traveled = 0;
 
 canvas.onpointerdown = (event) => {
   canvas.setPointerCapture(event.pointerId);
-  if (!pointers.size) travelled = 0;
+  if (!pointers.size) traveled = 0;
   pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
 };
 
@@ -375,7 +375,7 @@ canvas.onpointermove = (event) => {
   const before = pointers.get(event.pointerId);
   if (!before) return hover(under(event.offsetX, event.offsetY));
   const now = [event.offsetX, event.offsetY];
-  travelled += Math.hypot(now[0] - before[0], now[1] - before[1]);
+  traveled += Math.hypot(now[0] - before[0], now[1] - before[1]);
   view.x -= (now[0] - before[0]) / pointers.size / view.scale;
   view.y -= (now[1] - before[1]) / pointers.size / view.scale;
   for (const [id, other] of pointers) {
@@ -388,7 +388,7 @@ canvas.onpointermove = (event) => {
 };
 
 canvas.onpointerup = (event) => {
-  if (pointers.size === 1 && travelled < 6) {
+  if (pointers.size === 1 && traveled < 6) {
     hovered = -1;
     select(under(event.offsetX, event.offsetY));
   }
@@ -439,10 +439,10 @@ function step(right, low) {
 
 async function begin() {
   for (const [name, { title, of }] of Object.entries(KINDS)) {
-    if (of.some((number) => number !== of[0])) $("colour").append(new Option(title, name));
+    if (of.some((number) => number !== of[0])) $("color").append(new Option(title, name));
   }
-  if (!$("colour").options.length) $("colour").append(new Option("label", "label"));
-  $("colour").onchange = () => setKind($("colour").value);
+  if (!$("color").options.length) $("color").append(new Option("label", "label"));
+  $("color").onchange = () => setKind($("color").value);
   data.places.forEach((_, second) => {
     for (let first = 0; first < second; first++) $("axes").append(new Option(`${first + 1} and ${second + 1}`, `${first} ${second}`));
   });
@@ -461,7 +461,7 @@ async function begin() {
   $("farther").onclick = () => zoom(1 / STEP);
   $("whole").onclick = showWhole;
   measure();
-  setKind($("colour").value);
+  setKind($("color").value);
   showWhole();
   new ResizeObserver(() => {
     measure();

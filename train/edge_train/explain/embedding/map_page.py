@@ -18,12 +18,12 @@ from edge_core.html import Html, Script, page, write_page
 from edge_core.images import encode_jpeg
 from edge_core.progress import Track, silently
 from edge_train.explain.embedding.embed import Embedding, Layout, Near, cluster_count, clusters
-from edge_train.explain.embedding.neighbors import NEIGHBOURS, Numbers, Suspect, Vectors, nearest, suspects
+from edge_train.explain.embedding.neighbors import NEIGHBORS, Numbers, Suspect, Vectors, nearest, suspects
 
 PAGE_FILE: Final = "embedding.html"
 CSV_FILE: Final = "photos.csv"
 JPEG_QUALITY: Final = 75
-SHOWN_NEIGHBOURS: Final = 7
+SHOWN_NEIGHBORS: Final = 7
 PRINTED_SUSPECTS: Final = 20
 _SPLIT_NAMES: Final[dict[Split, str]] = {"train": "training", "val": "validation", "test": "test"}
 
@@ -34,17 +34,17 @@ class Map:
 
     Attributes:
         embedding: The photos with their feature vectors.
-        layout: where they lie on the map.
-        neighbours: positions of the nearest ones of each photo, shape (photos, count).
+        layout: Where they lie on the map.
+        neighbors: Positions of the nearest ones of each photo, shape (photos, count).
         distances: Distances to the nearest photos.
-        clusters: number of the cluster of each photo, 0 the largest.
-        suspects: photos that are probably mislabelled.
-        labels: those of the scores, and others that the photos have.
+        clusters: Number of the cluster of each photo, 0 the largest.
+        suspects: Photos that are probably mislabeled.
+        labels: Those of the scores, and others that the photos have.
     """
 
     embedding: Embedding
     layout: Layout
-    neighbours: Numbers
+    neighbors: Numbers
     distances: Vectors
     clusters: npt.NDArray[np.int64]
     suspects: list[Suspect]
@@ -112,7 +112,7 @@ class Map:
             "cluster": self.clusters.tolist(),
             "clusters": [{**facts, "labels": facts["labels"][:4]} for facts in self._cluster_facts()],
             "places": [[float(f"{place:.4g}") for place in axis] for axis in self.layout.places.T.tolist()],
-            "neighbours": self.neighbours[:, :SHOWN_NEIGHBOURS].tolist(),
+            "neighbours": self.neighbors[:, :SHOWN_NEIGHBORS].tolist(),
             "suspects": [
                 {"photo": one.photo, "label": one.label, "share": round(one.share, 2)} for one in self.suspects
             ],
@@ -122,16 +122,16 @@ class Map:
 
 
 def make_map(embedding: Embedding, layout: Layout, seed: int = 1, *, track: Track = silently) -> Map:
-    """Finds neighbours, clusters and suspects; `seed` is of the clusters."""
+    """Finds neighbors, clusters and suspects; `seed` is of the clusters."""
     labels = (*embedding.labels, *sorted({photo.label for photo in embedding.photos} - {"", *embedding.labels}))
-    neighbours, distances = nearest(embedding.vectors, embedding.vectors, NEIGHBOURS, same=True, track=track)
+    neighbors, distances = nearest(embedding.vectors, embedding.vectors, NEIGHBORS, same=True, track=track)
     return Map(
         embedding,
         layout,
-        neighbours,
+        neighbors,
         distances,
         clusters(embedding.vectors, cluster_count(embedding.photos), seed),
-        suspects(_label_numbers(embedding, labels), neighbours),
+        suspects(_label_numbers(embedding, labels), neighbors),
         labels,
     )
 
@@ -176,7 +176,7 @@ def map_lines(found: Map) -> str:
     suspects = found.to_json()["suspects"]
     lines = [f"{len(found.embedding.photos)} photos, {found.clusters.max() + 1} clusters, {len(suspects)} suspects"]
     lines += [
-        f"  {one['path']}: labelled {one['label']}, {100 * one['share']:.0f} % of the neighbours {one['neighbours']}"
+        f"  {one['path']}: labeled {one['label']}, {100 * one['share']:.0f} % of the neighbors {one['neighbours']}"
         for one in suspects[:PRINTED_SUSPECTS]
     ]
     more = len(suspects) - PRINTED_SUSPECTS

@@ -1,4 +1,4 @@
-"""What lies near what in an embedding: the nearest neighbours of each photo, and photos whose neighbours have another label.
+"""What lies near what in an embedding: the nearest neighbors of each photo, and photos whose neighbors have another label.
 
 Distances are cosine distances, 1 - cosine: 0 for the same direction, 1 for nothing in common.
 """
@@ -15,7 +15,7 @@ from edge_core.progress import Track, silently
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
-NEIGHBOURS: Final = 10
+NEIGHBORS: Final = 10
 MAJORITY: Final = 0.5
 
 _CHUNK: Final = 256  # photos compared with all others at once: 20 MB for 20,000
@@ -23,11 +23,11 @@ _CHUNK: Final = 256  # photos compared with all others at once: 20 MB for 20,000
 
 @dataclass(frozen=True)
 class Suspect:
-    """A photo that is probably mislabelled.
+    """A photo that is probably mislabeled.
 
     Attributes:
         photo: Position of the photo in the embedding.
-        label: number of the label that most of its neighbours have.
+        label: Number of the label that most of its neighbors have.
         share: Share of the neighbors that carry the suggested label.
     """
 
@@ -45,7 +45,7 @@ def nearest(
         queries: Vectors of unit length, shape (queries, features).
         vectors: Vectors of unit length, shape (photos, features).
         count: Number of neighbors, limited to the number of vectors.
-        same: whether both are the same photos, of which none is its own neighbour.
+        same: Whether both are the same photos, of which none is its own neighbor.
         track: Receives the progress of each step.
 
     Returns:
@@ -69,17 +69,17 @@ def nearest(
     return positions, distances
 
 
-def suspects(labels: Sequence[int], neighbours: Numbers) -> list[Suspect]:
-    """Photos of which more than half of the neighbours have one and the same other label, the most striking first.
+def suspects(labels: Sequence[int], neighbors: Numbers) -> list[Suspect]:
+    """Photos of which more than half of the neighbors have one and the same other label, the most striking first.
 
     Wilson, "Asymptotic properties of nearest neighbor rules using edited data" (1972), leaves such samples out.
 
     Args:
-        labels: number of the label of each photo, -1 for none.
-        neighbours: positions, from `nearest`.
+        labels: Number of the label of each photo, -1 for none.
+        neighbors: Positions, from `nearest`.
     """
     own = np.asarray(labels, np.int64)
-    theirs = own[neighbours]
+    theirs = own[neighbors]
     found = []
     for photo, around in enumerate(theirs):
         counts = np.bincount(around[around >= 0], minlength=1)

@@ -33,7 +33,7 @@ from edge_train.models.backbone import SCORES
 GRAD_CAM: Final = "Grad-CAM"
 OCCLUSION: Final = "Occlusion"
 ANOTHER: Final = "Grad-CAM of another photo"
-RANDOM: Final = "Grad-CAM, last layers randomised"
+RANDOM: Final = "Grad-CAM, last layers randomized"
 FULL_SIZE: Final = "full-size"
 BATCH: Final = 32
 
@@ -45,7 +45,7 @@ class Heat:
     Attributes:
         method: `GRAD_CAM` or `OCCLUSION`.
         network: `FULL_SIZE`, or name of the .tflite.
-        said: its best label.
+        said: Its best label.
         map: float32, shape (rows, columns) of its own, coarse grid; more is more for the label.
     """
 
@@ -64,11 +64,11 @@ class Looked:
     """A picture and where the networks look in it.
 
     Attributes:
-        source: the picture's file.
-        pixels: what the networks saw, uint8 RGB, shape (height, width, 3).
-        label: that is looked for.
+        source: The picture's file.
+        pixels: What the networks saw, uint8 RGB, shape (height, width, 3).
+        label: That is looked for.
         heats: Grad-CAM first, then occlusion of the full-size model and of each .tflite.
-        controls: maps that should not agree, by name; none for a single picture.
+        controls: Maps that should not agree, by name; none for a single picture.
     """
 
     source: Path
@@ -110,10 +110,10 @@ class MapAgreement:
     """How far two kinds of maps agree.
 
     Attributes:
-        first, second: names of the maps.
+        first, second: Names of the maps.
         mean: Mean rank correlation with its 95 % interval over photos; None if no photo has one.
         photos: Number of photos with a rank correlation.
-        flat: photos without one, since a map is the same everywhere.
+        flat: Photos without one, since a map is the same everywhere.
     """
 
     first: str
@@ -132,9 +132,9 @@ class Heatmaps:
 
     Attributes:
         looked: Pictures with their maps, in the order given.
-        layer: that Grad-CAM was computed at.
-        patches: that were hidden.
-        unusable: files that could not be decoded.
+        layer: That Grad-CAM was computed at.
+        patches: That were hidden.
+        unusable: Files that could not be decoded.
     """
 
     looked: tuple[Looked, ...]
@@ -200,9 +200,9 @@ def explain_pictures(
         track: Receives the progress of each step.
 
     Raises:
-        PictureError: a picture cannot be decoded.
-        SettingsError: no such label or layer.
-        ModelFormatError: a .tflite that cannot be run, or is of another run.
+        PictureError: A picture cannot be decoded.
+        SettingsError: No such label or layer.
+        ModelFormatError: A .tflite that cannot be run, or is of another run.
     """
     pixels = [preprocess(read_picture(path, levels=run.card.input.levels), run.card.input) for path in pictures]
     return _explain(run, list(pictures), pixels, files, label, layer, patches, False, track)
@@ -226,7 +226,7 @@ def explain_held_out(
     were shuffled, which a map that tells of the network must not outlive (Adebayo and others, NeurIPS 2018).
 
     Raises:
-        RunFolderError: see `read_held_out`.
+        RunFolderError: See `read_held_out`.
     """
     read = read_held_out(run, lambda _, frame: preprocess(frame, run.card.input), data, track=track)
     chosen = spread(list(zip([photo.path for photo in read.photos], read.values, strict=True)), count)
@@ -259,7 +259,7 @@ def _explain(
     other_maps: list[tuple[tuple[str, Map], ...]] = [()] * len(stacked)
     if controls and len(stacked) > 1:
         shifted = np.roll(cams, len(cams) // 2, axis=0)  # photos lie class by class: mostly of another class
-        shuffled = grad_cam(randomised(open_model(run), at.name), stacked, targets, at.name)
+        shuffled = grad_cam(randomized(open_model(run), at.name), stacked, targets, at.name)
         other_maps = [((ANOTHER, one), (RANDOM, other)) for one, other in zip(shifted, shuffled, strict=True)]
     looked = []
     for number in track(range(len(stacked)), "Hiding parts of pictures", len(stacked)):
@@ -283,7 +283,7 @@ def grad_cam(model: "keras.Model", pixels: Frame, labels: npt.NDArray[np.int64],
     Args:
         model: A Keras classifier.
         pixels: uint8, shape (pictures, height, width, 3).
-        labels: number of the label of each picture.
+        labels: Number of the label of each picture.
         layer: Name of the layer.
 
     Returns:
@@ -308,7 +308,7 @@ def grad_cam(model: "keras.Model", pixels: Frame, labels: npt.NDArray[np.int64],
     )
 
 
-def randomised(model: "keras.Model", layer: str, seed: int = 0) -> "keras.Model":
+def randomized(model: "keras.Model", layer: str, seed: int = 0) -> "keras.Model":
     """The model, changed: the weights of every layer from the last convolution up to `layer` and beyond it are shuffled.
 
     Shuffled, not drawn anew, so that each layer's weights keep their distribution.

@@ -67,12 +67,12 @@ def from_file(path: Path, run: Run, name: str = "") -> Network:
 
     Args:
         path: Path of the .tflite.
-        run: that it was made of.
-        name: the file's own unless told otherwise.
+        run: That it was made of.
+        name: The file's own unless told otherwise.
 
     Raises:
-        ModelFormatError: it is no complete .tflite, or has other labels or another input than the run.
-        SealError: it is not the file that was sealed.
+        ModelFormatError: It is no complete .tflite, or has other labels or another input than the run.
+        SealError: It is not the file that was sealed.
     """
     passed_over = False
 

@@ -19,8 +19,8 @@ from edge_train.explain.heatmap.logits import Network, log_odds
 Map = npt.NDArray[np.float32]
 
 HIDDEN_LEVEL: Final = 127
-"""Mid-grey. Rank correlation with Grad-CAM, 24 photos of cats and dogs, patches of 3 cells, each +- 0.13: grey 0.48, the
-photo's mean colour 0.46, the photo blurred 0.39."""
+"""Mid-gray. Rank correlation with Grad-CAM, 24 photos of cats and dogs, patches of 3 cells, each +- 0.13: gray 0.48, the
+photo's mean color 0.46, the photo blurred 0.39."""
 
 CELLS: Final = 10
 """101 pictures to ask about: 0.1 s for a MobileNetV2 at 160 in 8 bits, at 1.1 ms each."""
@@ -38,8 +38,8 @@ class Patches:
     """What is hidden, one after the other.
 
     Attributes:
-        cells: across the shorter side of the picture: at the middle of each is one patch.
-        patch: side of a patch, in cells.
+        cells: Across the shorter side of the picture: at the middle of each is one patch.
+        patch: Side of a patch, in cells.
     """
 
     cells: int = CELLS
@@ -58,7 +58,7 @@ class Patches:
 
 
 def hidden(pixels: Frame, patches: Patches) -> Frame:
-    """The picture with one patch after the other made grey: uint8, shape (rows * columns, height, width, 3)."""
+    """The picture with one patch after the other made gray: uint8, shape (rows * columns, height, width, 3)."""
     height, width = pixels.shape[:2]
     rows, columns = patches.grid(height, width)
     copies = np.repeat(pixels[None], rows * columns, axis=0)
@@ -82,7 +82,7 @@ def occlusion_map(network: Network, pixels: Frame, label: int, patches: Patches 
     Args:
         network: Network that is queried once for the picture and once for each patch.
         pixels: uint8, shape (height, width, 3), as `preprocess` makes them.
-        label: number of the label.
+        label: Number of the label.
         patches: Patches to hide.
 
     Returns:

@@ -41,8 +41,8 @@ class Features:
     """Features of photos.
 
     Attributes:
-        values: shape (photos, features).
-        targets: label numbers, shape (photos,).
+        values: Shape (photos, features).
+        targets: Label numbers, shape (photos,).
         groups: `Photo.group` of each.
     """
 
@@ -63,9 +63,9 @@ def learning_curve(
     Args:
         known: Features and labels to solve heads on.
         judged: Features and labels that judge the heads; none of their photos belongs together with one of `known`.
-        labels: how many there are.
+        labels: How many there are.
         seed: Random seed for the draws.
-        cross_validate: whether the head is cross-validated on both together, too.
+        cross_validate: Whether the head is cross-validated on both together, too.
         track: Receives the progress of each step.
     """
     rng = np.random.default_rng(seed)

@@ -24,9 +24,9 @@ def curve_of(run: Run, cache: Path, *, track: Track = silently) -> LearningCurve
     """The curve that training left in the run folder; measured now if a run of an older version has none.
 
     Raises:
-        RunFolderError: the curve is damaged; the run began with random weights, which are gone; its photos are not
+        RunFolderError: The curve is damaged; the run began with random weights, which are gone; its photos are not
             where they were.
-        WeightsError: the weights that it began with cannot be had.
+        WeightsError: The weights that it began with cannot be had.
     """
     file = run.folder / CURVE_FILE
     if not file.is_file():

@@ -236,7 +236,7 @@ function chooseZones(names) {
 
 // ---- drawing
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function fitted(canvas, width, height) {
   const scale = window.devicePixelRatio || 1;
@@ -291,8 +291,8 @@ function drawChart() {
   const y = (score) => bottom - score * (bottom - top);
   pen.clearRect(0, 0, width, height);
   pen.font = "12px system-ui, sans-serif";
-  pen.fillStyle = colour("--quiet");
-  pen.strokeStyle = colour("--line");
+  pen.fillStyle = color("--quiet");
+  pen.strokeStyle = color("--line");
   pen.lineWidth = 1;
   pen.textBaseline = "middle";
   pen.textAlign = "right";
@@ -310,11 +310,11 @@ function drawChart() {
   }
   const samples = (history.get($("zone").value) ?? []).filter((sample) => now - sample.at <= WINDOW_S);
   const labels = labelsToDraw(samples);
-  const colours = colouredBy(labels);
+  const colors = coloredBy(labels);
   pen.lineWidth = 2;
   pen.lineJoin = "round";
   for (const label of labels.toReversed()) {
-    pen.strokeStyle = colour(`--c${colours.get(label)}`);
+    pen.strokeStyle = color(`--c${colors.get(label)}`);
     pen.beginPath();
     let before = -Infinity;
     for (const { at, scores } of samples) {
@@ -330,7 +330,7 @@ function drawChart() {
   labels.forEach((label, index) => {
     const item = legend.children[index] ?? legend.appendChild(make("li"));
     if (!item.firstChild) item.append(make("i"), document.createTextNode(""));
-    item.firstChild.style.background = `var(--c${colours.get(label)})`;
+    item.firstChild.style.background = `var(--c${colors.get(label)})`;
     item.lastChild.textContent = label;
   });
 }
@@ -349,9 +349,9 @@ function labelsToDraw(samples) {
     .sort((one, other) => other[1] - one[1]).slice(0, LINES).map(([label]) => label);
 }
 
-// A label keeps its colour as long as it is drawn.
+// A label keeps its color as long as it is drawn.
 const given = new Map();
-function colouredBy(labels) {
+function coloredBy(labels) {
   for (const label of given.keys()) if (!labels.includes(label)) given.delete(label);
   for (const label of labels) {
     if (given.has(label)) continue;
