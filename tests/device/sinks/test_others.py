@@ -262,6 +262,14 @@ def test_an_event_is_posted_as_json(server: Server) -> None:
     assert server.requests[1][1]["Authorization"] == "Bearer t0ken"
 
 
+def test_what_became_of_an_update_is_posted_and_no_other_notice(server: Server) -> None:
+    sink = Webhook(f"http://{server.address}/hook")
+    sink.notice(Notice("warning", "source", "it is lost", 1.0))
+    sink.notice(Notice("warning", "update", "abc is refused: too slow", 2.0))
+    ((_, _, body),) = server.requests
+    assert (body["type"], body["about"], body["text"]) == ("notice", "update", "abc is refused: too slow")
+
+
 @pytest.mark.parametrize("status", [500, 503, 408, 429])
 def test_a_server_that_is_busy_gets_the_event_again(server: Server, status: int) -> None:
     server.answers = [(status, {"Retry-After": "7"})]

@@ -197,6 +197,9 @@ def build_app(feed: Feed, streams: Streams, further: Sequence[Route] = ()) -> St
         now_s = time.monotonic()
         return _json(feed.results(now_s) | feed.state(now_s))
 
+    async def status(request: Request) -> Response:
+        return _json(feed.state(time.monotonic())["status"])
+
     async def events(request: Request) -> Response:
         return streams.respond("updates", "text/event-stream", b"retry: 2000\n\n", streams.events)
 
@@ -226,6 +229,7 @@ def build_app(feed: Feed, streams: Streams, further: Sequence[Route] = ()) -> St
         routes=[
             *(Route(path, file(name, media_type)) for path, (name, media_type) in _FILES.items()),
             Route("/api/latest", latest),
+            Route("/api/status", status),
             Route("/api/events", events),
             Route("/stream.mjpg", stream),
             Route("/frame.jpg", frame),
