@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_core.preprocess import Frame
 from edge_device.frames.focus import MotionFocus, MotionFocusRule, Subject, square_around
+from edge_device.frames.focus.subject import MARGIN
 from edge_device.frames.regions import Region
 
 from ...moving import across, scene, stays
@@ -32,7 +33,7 @@ def test_a_view_is_a_square_inside_the_frame_that_holds_its_subject(
     view = square_around(box, width, height)
     assert view.width * width == pytest.approx(view.height * height)
     longer = max(box.width * width, box.height * height)
-    assert view.width * width == pytest.approx(min(1.3 * longer, width, height))
+    assert view.width * width == pytest.approx(min((1 + 2 * MARGIN) * longer, width, height))
     if longer <= min(width, height):
         assert view.x <= box.x + 1e-6 and view.x + view.width >= box.x + box.width - 1e-6
         assert view.y <= box.y + 1e-6 and view.y + view.height >= box.y + box.height - 1e-6

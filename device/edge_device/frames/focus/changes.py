@@ -117,9 +117,14 @@ class Background:
         assert self.mean is not None and self._tolerance is not None
         light = cv2.divide(cv2.blur(picture, _BLUR), cv2.max(cv2.blur(self.mean, _BLUR), 1.0))  # type: ignore[call-overload]
         detail = cv2.absdiff(picture, cv2.multiply(self.mean, light))
-        cv2.subtract(detail, self._tolerance, detail)
+        # A subject changes the light of the ground beside it, too, in this sense: without the second look its box was 1.2
+        # times as large as it, at 30 % of the frame's height.
+        exposure = float(np.median(picture[::4, ::4] / np.maximum(self.mean[::4, ::4], 1.0)))
+        plain = cv2.absdiff(picture, cv2.multiply(self.mean, exposure))  # type: ignore[call-overload]
+        both = cv2.min(detail, plain)
+        cv2.subtract(both, self._tolerance, both)
         level = max(self.rule.level, self.rule.noise * self.noise)
-        mask = np.asarray(cv2.compare(detail, level, cv2.CMP_GT), np.uint8)  # type: ignore[call-overload]
+        mask = np.asarray(cv2.compare(both, level, cv2.CMP_GT), np.uint8)  # type: ignore[call-overload]
         self.share = cv2.countNonZero(mask) / mask.size
         return mask
 

