@@ -7,6 +7,7 @@ from edge_convert.cli.debug_command import debug_
 from edge_convert.cli.export_command import export
 from edge_convert.cli.inspect_file_command import inspect
 from edge_convert.cli.keygen_command import keygen
+from edge_convert.cli.publish_command import publish
 from edge_device.command_line.console import command_line
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
@@ -14,6 +15,7 @@ app.command()(export)
 app.command("debug")(debug_)
 app.command()(adopt)
 app.command()(keygen)
+app.command()(publish)
 app.command()(check)
 app.command("compile")(compile_)
 app.command()(inspect)

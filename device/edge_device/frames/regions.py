@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -10,6 +10,7 @@ import cv2
 
 from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame, InputSpec
+from edge_device.results import FrameResult
 
 Rotation = Literal[0, 90, 180, 270]
 
@@ -171,3 +172,13 @@ def covering(spec: InputSpec, regions: Sequence[Region] = (WHOLE,)) -> int:
 def _pixels(start: float, length: float, pixels: int) -> tuple[int, int]:
     first = min(int(start * pixels + 0.5), pixels - 1)
     return first, min(max(int((start + length) * pixels + 0.5), first + 1), pixels)
+
+
+def classified_part(result: FrameResult, regions: Mapping[str, Region]) -> Region:
+    """The part of a frame that a result is of: its subject's square, or its zone.
+
+    Args:
+        result: What the frame gave.
+        regions: Zones by name; of those that are not named it is the whole frame.
+    """
+    return Region(*result.subject.view) if result.subject else regions.get(result.zone, WHOLE)

@@ -29,7 +29,7 @@ class CollectSettings:
         count: Number of pictures after which it ends.
         mode: Requested of a camera.
         orientation: How frames are turned upright.
-        region: Part of the frame that is kept.
+        region: Part of the frame that is the picture; the whole frame is kept beside it.
         wait: Whether a camera that is not there yet is waited for.
     """
 
@@ -83,7 +83,7 @@ class _Run:
             if not pictures and frame.time_s < due_s:
                 continue
             due_s = frame.time_s + self._settings.every_s
-            outcome = self._collection.add(self._looked_at(frame), self._settings.label)
+            outcome = self._collection.add(self._looked_at(frame), self._settings.label, self._settings.region)
             if outcome == "full":
                 self.ended = "full"
                 return
@@ -99,11 +99,11 @@ class _Run:
 
     def _looked_at(self, frame: SourceFrame) -> FrameResult:
         """A frame as it is kept, with what the model says of it."""
-        image = cut(self._settings.orientation.apply(frame.image), self._settings.region)
-        kept = SourceFrame(image, frame.source, frame.index, frame.time_s, frame.capture_ms, frame.taken_s)
+        upright = self._settings.orientation.apply(frame.image)
+        kept = SourceFrame(upright, frame.source, frame.index, frame.time_s, frame.capture_ms, frame.taken_s)
         if self._classifier is None:
             return FrameResult(kept, (), Latency(frame.capture_ms, 0.0, 0.0, frame.capture_ms))
-        scores, timing = self._classifier.scores(image)
+        scores, timing = self._classifier.scores(cut(upright, self._settings.region))
         familiarity = self._classifier.familiarity()
         took = Latency(frame.capture_ms, timing.preprocess_ms, timing.invoke_ms, 0.0)
         best = tuple(top(scores, self._classifier.card.labels, 3))

@@ -40,7 +40,7 @@ def make_sinks(
     page = _web_page(options, token, regions)
     snapshots = _snapshots(options, regions)
     if page:
-        page.kept = _kept(options, snapshots)
+        page.kept = _kept(options, snapshots, regions)
     made = [
         jsonl,
         page,
@@ -146,13 +146,13 @@ def _recording(options: SinkOptions, regions: Mapping[str, Region]) -> Sink | No
     return Recording(options.record, regions)
 
 
-def _kept(options: SinkOptions, snapshots: "Snapshots | None") -> "KeptPictures":
+def _kept(options: SinkOptions, snapshots: "Snapshots | None", regions: Mapping[str, Region]) -> "KeptPictures":
     """What the buttons and routes of the live page fill and fetch."""
     from edge_device.sinks.inbox.collection import Collection
     from edge_device.sinks.web.kept import KeptPictures
 
     collection = Collection(options.collect) if options.collect else None
-    return KeptPictures(collection, snapshots.store if snapshots else None)
+    return KeptPictures(collection, snapshots.store if snapshots else None, regions=regions)
 
 
 def _snapshots(options: SinkOptions, regions: Mapping[str, Region]) -> "Snapshots | None":

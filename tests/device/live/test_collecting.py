@@ -102,10 +102,15 @@ def test_it_ends_when_the_folder_or_the_disk_is_full_and_says_which(tmp_path: Pa
     assert not list((tmp_path / "other").rglob("*.jpg"))
 
 
-def test_only_the_part_that_is_looked_at_is_kept_where_one_is_named(tmp_path: Path) -> None:
+def test_the_part_that_is_looked_at_is_the_picture_and_the_whole_frame_lies_beside(tmp_path: Path) -> None:
     settings = CollectSettings(str(frames(tmp_path / "frames", [0])), "cat", region=Region(0.5, 0, 0.5, 1))
     collect(settings, tmp_path / "photos")
-    assert read_picture(next((tmp_path / "photos").rglob("*.jpg"))).shape == (240, 160, 3)
+    (entry,) = manifest(tmp_path / "photos")
+    assert read_picture(tmp_path / "photos" / entry["file"]).shape == (240, 160, 3)
+    assert read_picture(tmp_path / "photos" / entry["frame"]).shape == (240, 320, 3)
+    assert entry["part"] == "0.5,0,0.5,1"
+    assert len(find_photos(tmp_path / "photos").files) == 1, "the whole frame is not trained on"
+    assert Collection(tmp_path / "photos").counts == {"cat": 1}
 
 
 def test_a_source_without_frames_and_a_place_that_is_a_file_are_errors(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from edge_core.artifact.container import read_card
 from edge_core.errors import UpdateError
 from edge_core.preprocess import Frame, preprocess
-from edge_device.frames.regions import WHOLE, Region, cut
+from edge_device.frames.regions import Region, classified_part, cut
 from edge_device.results import FrameResult
 
 OPEN_S: Final = 60.0
@@ -208,22 +208,22 @@ class Shadow:
         Raises:
             UpdateError: The candidate has ended, or does not answer.
         """
-        if self._clock() < self._due_s:
+        if self._clock() < self._due_s or not result.top:  # a focus has found nothing to classify
             return False
         self._due_s = self._clock() + 1 / self._limits.per_s
-        pixels = preprocess(cut(result.frame.image, self._regions.get(result.zone, WHOLE)), self._spec)
+        pixels = preprocess(cut(result.frame.image, classified_part(result, self._regions)), self._spec)
         try:
             answer = self._process.look(pixels)
         except UpdateError as error:
             raise UpdateError(f"after {len(self.frames)} frames beside the model that runs: {error}") from error
-        known = result.known is not False and bool(result.top)
+        parts = result.subject.of if result.subject else len(self._regions)
         self.frames.append(
             ShadowFrame(
-                same=answer["label"] == result.top[0].label if known else None,
+                same=answer["label"] == result.top[0].label if result.known is not False else None,
                 known=answer["known"],
                 was_known=result.known,
                 ms=answer["ms"],
-                was_ms=result.latency.invoke_ms / max(1, len(self._regions)),
+                was_ms=result.latency.invoke_ms / max(1, parts),
                 memory_mb=answer["memory_mb"],
             )
         )

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from edge_core.errors import PictureError
 from edge_core.files import append_line, remove_unfinished, require_writable, written_whole
 from edge_core.images import encode_jpeg, read_picture
 from edge_core.images.likeness import SIDE, Sketch, shows_one_of, sketch
+from edge_device.frames.regions import WHOLE, Region, cut
 from edge_device.results import FrameResult
 from edge_device.sinks.inbox.folder_names import folder_name
 
@@ -24,6 +24,8 @@ MANIFEST: Final = "manifest.jsonl"
 
 JPEG_QUALITY: Final = 95
 """Of a JPEG for training, 0 to 100."""
+
+WHOLE_FRAMES: Final = ".frames"
 
 REMEMBERED: Final = 200
 """Pictures of a label that a new one is compared with, the latest: 0.8 MB, and at most eight of them in full."""
@@ -80,36 +82,45 @@ class Collection:
         for child in sorted(folder.iterdir()) if folder.is_dir() else ():
             if child.is_dir() and not child.name.startswith("."):
                 remove_unfinished(child)
-                found = pictures_below(child)
-                self.counts[child.name] = len(found)
-                self._bytes += sum(path.stat().st_size for path in found)
+                self.counts[child.name] = len(pictures_below(child))
+        for path in folder.rglob("*.jpg"):
+            self._bytes += path.stat().st_size
+        for child in (folder / WHOLE_FRAMES).glob("*/"):
+            remove_unfinished(child)
 
-    def add(self, result: FrameResult, label: str) -> Outcome:
+    def add(self, result: FrameResult, label: str, region: Region = WHOLE) -> Outcome:
         """Keeps a frame as a picture of a label, if it shows something new and there is room.
 
         Args:
             result: The frame, and what a model said of it; `top` is empty where no model looked at it.
             label: What the frame shows, as a person says.
+            region: Part of the frame that a model looks at, which becomes the picture; the whole frame lies in
+                `.frames/LABEL/` then, where training does not look.
 
         Raises:
             OutputError: The picture cannot be written.
         """
-        name = folder_name(label)
-        small = sketch(result.frame.image)
+        name, image = folder_name(label), cut(result.frame.image, region)
+        small = sketch(image)
         seen = self._seen_of(name)
         if shows_one_of(small, seen):
             return "alike"
-        picture = encode_jpeg(result.frame.image, JPEG_QUALITY)
-        if self.full(name, len(picture)):
+        picture = encode_jpeg(image, JPEG_QUALITY)
+        whole = encode_jpeg(result.frame.image, JPEG_QUALITY) if region != WHOLE else b""
+        size = len(picture) + len(whole)
+        if self.full(name, size):
             return "full"
         taken = datetime.now(UTC)
         path = self.folder / name / f"{taken:%Y%m%dT%H%M%S.%f}Z.jpg"
-        with written_whole(path, durable=True) as beside:
-            beside.write_bytes(picture)
-        append_line(self.folder / MANIFEST, json.dumps(_entry(path, taken, label, result), ensure_ascii=False))
+        entry = _entry(path, taken, label, result)
+        if whole:
+            entry |= {"frame": f"{WHOLE_FRAMES}/{name}/{path.name}", "part": str(region)}
+            _write(self.folder / WHOLE_FRAMES / name / path.name, whole)
+        _write(path, picture)
+        append_line(self.folder / MANIFEST, json.dumps(entry, ensure_ascii=False))
         self._seen[name] = np.concatenate([seen, small[None]])[-REMEMBERED:]
         self.counts[name] = self.counts.get(name, 0) + 1
-        self._bytes += len(picture)
+        self._bytes += size
         return "taken"
 
     def full(self, name: str, size: int) -> str:
@@ -133,8 +144,12 @@ class Collection:
         """Has the next frame that `answer` is given kept as a picture of a label; from any thread."""
         self.asked.append(label)
 
-    def answer(self, result: FrameResult) -> str:
+    def answer(self, result: FrameResult, region: Region = WHOLE) -> str:
         """Keeps a frame for each label that was asked for since the last one.
+
+        Args:
+            result: The frame, and what a model said of it.
+            region: Part of the frame that the model looks at.
 
         Returns:
             Why a picture was not kept, for people; empty if all were, or none was asked for.
@@ -145,7 +160,7 @@ class Collection:
         reason = ""
         while self.asked:
             label = self.asked.popleft()
-            outcome = self.add(result, label)
+            outcome = self.add(result, label, region)
             if outcome == "alike":
                 reason = f"{label}: the frame shows the same as a picture that is there"
             elif outcome == "full":
@@ -166,7 +181,12 @@ class Collection:
         return self._seen[name]
 
 
-def _entry(path: Path, taken: datetime, label: str, result: FrameResult) -> Mapping[str, Any]:
+def _write(path: Path, picture: bytes) -> None:
+    with written_whole(path, durable=True) as beside:
+        beside.write_bytes(picture)
+
+
+def _entry(path: Path, taken: datetime, label: str, result: FrameResult) -> dict[str, Any]:
     """A line of the manifest."""
     said = result.to_json()
     entry: dict[str, Any] = {

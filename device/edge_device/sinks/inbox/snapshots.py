@@ -7,7 +7,7 @@ from pathlib import Path
 from edge_core.artifact.card import ModelCard
 from edge_core.data.photo_folder import NEGATIVES_FOLDER
 from edge_core.images import encode_jpeg
-from edge_device.frames.regions import WHOLE, Region, cut
+from edge_device.frames.regions import Region, classified_part, cut
 from edge_device.results import UNKNOWN, FrameResult
 from edge_device.sinks.inbox.collection import JPEG_QUALITY
 from edge_device.sinks.inbox.snapshot_store import Kind, SnapshotStore
@@ -77,11 +77,8 @@ class Snapshots(Sink):
             return
         self._taken_s[result.zone] = now_s
         label = NEGATIVES_FOLDER if result.known is False else result.top[0].label if result.top else UNKNOWN
-        picture = encode_jpeg(cut(result.frame.image, self._region(result)), JPEG_QUALITY)
+        picture = encode_jpeg(cut(result.frame.image, classified_part(result, self._regions)), JPEG_QUALITY)
         self.store.add(picture, label, result.to_json(), why, result.zone)
-
-    def _region(self, result: FrameResult) -> Region:
-        return Region(*result.subject.view) if result.subject else self._regions.get(result.zone, WHOLE)
 
     def _why(self, result: FrameResult) -> tuple[Kind, str] | None:
         """Why a frame is worth a picture; None if it is not."""

@@ -1,10 +1,11 @@
 """What a person keeps by the live page: frames as training pictures of a label, and snapshots."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge_core.data.photo_folder import NEGATIVES_FOLDER
+from edge_device.frames.regions import WHOLE, Region, classified_part
 from edge_device.results import FrameResult
 from edge_device.sinks.inbox.collection import Collection
 from edge_device.sinks.inbox.folder_names import folder_name
@@ -20,12 +21,14 @@ class KeptPictures:
         store: Snapshots; None: none are kept.
         labels: Labels that have a button, beside the class folders that are there.
         reason: Why a picture that was asked for was not kept; empty if it was.
+        regions: Zones by name. Of a single one, or of a subject that is followed, the picture is of that part.
     """
 
     collection: Collection | None = None
     store: SnapshotStore | None = None
     labels: Sequence[str] = ()
     reason: str = ""
+    regions: Mapping[str, Region] = field(default_factory=dict)
 
     def offered(self) -> list[str]:
         """Labels that have a button: the model's, those of other class folders, and `_nothing`."""
@@ -50,7 +53,9 @@ class KeptPictures:
         """
         if self.collection is None or not self.collection.asked:
             return False
-        self.reason = self.collection.answer(result)
+        # Of several zones nobody knows which one the person means.
+        several = len(self.regions) > 1 and result.subject is None
+        self.reason = self.collection.answer(result, WHOLE if several else classified_part(result, self.regions))
         return True
 
     def to_json(self) -> dict[str, Any]:

@@ -399,6 +399,7 @@ function showState() {
       status.source_losses ? `lost ${number(status.source_losses)}× so far` : "",
     ].filter(Boolean).join(" · "), true],
     ["runs on", `${status.device} · ${status.runtime} · ${status.threads} ${status.threads === 1 ? "thread" : "threads"}`, true],
+    ["updates", status.update ? [status.update.phase, status.update.told].filter(Boolean).join(" · ") : "", true],
     ["model file", `${status.model_sha256.slice(0, 12)}${status.model_swaps ? ` · replaced ${status.model_swaps}×` : ""}`, true],
   ]);
   const took = status.latency;
