@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from edge_core.artifact.container import (
 from edge_core.artifact.familiarity import read_detector
 from edge_core.artifact.golden import FRAMES, read_golden
 from edge_core.artifact.seal import Signer, check_seal, seal
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import pictures_below
 from edge_core.errors import (
     CardError,
@@ -275,7 +276,7 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
     if repeated:
         notes.append(f"labels that were there before got a number: {', '.join(repeated[:5])}")
     low, high = taking.input_range
-    conversion: dict[str, Any] = {
+    conversion: JsonObject = {
         "recipe": "adopted",
         "source": file.name,
         "source_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),

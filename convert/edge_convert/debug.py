@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from edge_convert.export import read_calibration, recipe_for
 from edge_convert.quantize.recipes import CALIBRATED_GRAPHS, ON_QUANTIZED, SPARED, noise_of
 from edge_convert.quantize.sqnr import LayerNoise, layers_of
 from edge_convert.report.layer_plots import draw_layers
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Unusable
 from edge_core.files import written_whole
 from edge_core.progress import Track, silently
@@ -37,7 +38,7 @@ class LayerReport:
     spared: tuple[str, ...]
     unusable: tuple[Unusable, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "recipe": self.recipe,
             "layers": [one.to_json() for one in self.layers],

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import complete
 from edge_core.artifact.golden import FRAMES
 from edge_core.artifact.seal import Signer
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Reading, identify_photos, read_photos
 from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
@@ -243,7 +244,7 @@ class Workbench:
         report_file, page_file = out.with_suffix(".report.json"), out.with_suffix(".report.html")
         calibrated = candidate.recipe in CALIBRATED
         unusable = (*(self.calibrated_on.unusable if calibrated else ()), *self.held_out.unusable)
-        report: dict[str, Any] = {
+        report: JsonObject = {
             "file": out.name,
             **candidate.to_json(),
             "run": str(self.run.folder),

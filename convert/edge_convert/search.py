@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge_convert.export import Workbench, require_tflite
 from edge_convert.foreign.measure import NO_FOLDERS, ForeignFolders
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.limits import Limits
 from edge_core.artifact.seal import Signer
+from edge_core.codec import JsonObject
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run
 
@@ -32,7 +33,7 @@ class Searched:
     tried: tuple[Candidate, ...]
     exported: Exported | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         written = self.exported.to_json() if self.exported else {"file": None}
         return {**written, "tried": [one.to_json() for one in self.tried]}
 

@@ -7,12 +7,13 @@ comes out even.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, Self, get_args
+from typing import Final, Literal, Self, get_args
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.errors import InputSpecError
 
 Frame = npt.NDArray[np.uint8]
@@ -68,7 +69,7 @@ class InputSpec:
         """Shape of what `preprocess` returns: (height, width, 3)."""
         return (self.height, self.width, 3)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The fields; without `levels` where there are none, as before there were any."""
         fields = asdict(self)
         if self.levels is None:

@@ -1,7 +1,7 @@
 """What runs on the Pi: interpreters, the classifier, cameras and files, the `edge-run` command."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_device.moved import keep_old_paths
 
@@ -51,7 +51,7 @@ _MODULES = {
 keep_old_paths()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Imports what is asked for, and not before: `edge_device.doctor` runs where NumPy and OpenCV do not."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,9 @@
 """What comes out of the loop: results of frames, events, notices and statistics. Values alone; sinks render them."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+from edge_core.codec import JsonObject
 from edge_device.sources import SourceFrame
 
 UNKNOWN: Final = "unknown"
@@ -105,9 +106,9 @@ class FrameResult:
     known: bool | None = None
     subject: Followed | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The object that `--json` prints for a frame."""
-        fields: dict[str, Any] = {
+        fields: JsonObject = {
             "source": self.frame.source,
             "frame": self.frame.index,
             "time_s": round(self.frame.time_s, 6),
@@ -157,7 +158,7 @@ class Event:
     track: int | None = None
     box: Box | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         fields = asdict(self) | {"time": round(self.time, 3), "score": round(self.score, 6)}
         fields |= {"duration_s": round(self.duration_s, 3), "box": box_to_json(self.box) if self.box else None}
         return {name: value for name, value in fields.items() if value is not None}
@@ -249,5 +250,5 @@ class Status:
     sinks: dict[str, SinkCounts] = field(default_factory=dict)
     update: UpdateStatus | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)

@@ -3,12 +3,10 @@
 What is quantized on the device are the folded kernels, so that is what has to be quantized in training, too.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from edge_keras.tf import keras
+from edge_keras.tf import keras, tf
 
 Weights = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -25,9 +23,9 @@ def fold(model: "keras.Model", without: str = "") -> "keras.Model":
         model: Flat and functional, of one input and one output.
         without: Name of another layer to leave out.
     """
-    tensors: dict[Any, Any] = {}  # of the old model -> of the new one
-    makers: dict[Any, str] = {}  # tensor of the old model -> the convolution whose result it is
-    weights: dict[str, Any] = {}
+    tensors: dict[tf.Tensor, tf.Tensor] = {}  # of the old model -> of the new one
+    makers: dict[tf.Tensor, str] = {}  # tensor of the old model -> the convolution whose result it is
+    weights: dict[str, list[npt.NDArray[np.float32]]] = {}
     activations = _activations(model)
     for layer in model.layers:
         node = _node(layer, tensors)
@@ -64,7 +62,7 @@ def fold(model: "keras.Model", without: str = "") -> "keras.Model":
     return folded
 
 
-def _node(layer: Any, tensors: dict[Any, Any]) -> Any:
+def _node(layer: keras.layers.Layer, tensors: dict[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     """The call of a layer that belongs to the model: the same layer may be part of others, too."""
     for node in layer.inbound_nodes:
         sources = node.input_tensors if isinstance(node.input_tensors, list) else [node.input_tensors]
@@ -77,7 +75,7 @@ def _activations(model: "keras.Model") -> dict[str, str]:
     """By the name of a convolution the ReLU that alone follows it, behind its batch normalization if it has one."""
     members = {id(layer) for layer in model.layers}
 
-    def follower(layer: Any) -> Any:
+    def follower(layer: keras.layers.Layer) -> keras.layers.Layer:
         layers = {id(node.outbound_layer): node.outbound_layer for node in layer.outbound_nodes}
         inside = [layer for key, layer in layers.items() if key in members]
         return inside[0] if len(inside) == 1 else None
@@ -93,7 +91,7 @@ def _activations(model: "keras.Model") -> dict[str, str]:
     return found
 
 
-def _relu(layer: Any) -> str:
+def _relu(layer: keras.layers.Layer) -> str:
     """The name of the activation that a layer is, if it is one that a convolution can do on its way."""
     if isinstance(layer, keras.layers.Activation):
         name = layer.get_config()["activation"]
@@ -105,7 +103,7 @@ def _relu(layer: Any) -> str:
     return ""
 
 
-def _scaled(weights: list[npt.NDArray[np.float32]], norm: Any) -> list[npt.NDArray[np.float32]]:
+def _scaled(weights: list[npt.NDArray[np.float32]], norm: keras.layers.Layer) -> list[npt.NDArray[np.float32]]:
     kernel, bias = weights
     mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
     gamma = norm.gamma.numpy() if norm.scale else np.ones_like(mean)

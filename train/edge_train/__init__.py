@@ -1,7 +1,7 @@
 """From photos to a trained run; the `edge-train` command."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_train.data.dataset import open_photos
@@ -19,7 +19,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Imports what is asked for, and not before: `edge_train.doctor` runs where TensorFlow does not."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_bench.results.environment import Environment
 from edge_bench.results.report import Failed
+from edge_core.codec import JsonObject
 from edge_core.statistics import Z_95, Estimate, accuracy, paired_difference
 
 SCHEMA: Final = 1
@@ -146,7 +147,7 @@ class AdversarialReport:
         """The text of `robustness.json`; no path gets out."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[JsonObject]:
         """The rows of `robustness.csv`: one for each model, attack and epsilon; shares from 0 to 1."""
         return [
             {

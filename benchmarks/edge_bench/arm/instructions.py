@@ -11,13 +11,14 @@ from dataclasses import asdict, astuple, dataclass, fields
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 from edge_bench.arm import counted as program
 from edge_bench.arm.guest import files
 from edge_bench.arm.machine import Cpu
 from edge_bench.arm.user_mode import counted
 from edge_core.artifact.container import read_card
+from edge_core.codec import JsonObject
 from edge_core.errors import ReportError, SettingsError
 from edge_core.progress import Track, silently
 
@@ -152,7 +153,7 @@ def risen(changed: Iterable[InstructionChange], limit: float) -> list[Instructio
     return [change for change in changed if change.share > limit]
 
 
-def to_json(costs: Sequence[InstructionCost], changed: Sequence[InstructionChange] = ()) -> dict[str, Any]:
+def to_json(costs: Sequence[InstructionCost], changed: Sequence[InstructionChange] = ()) -> JsonObject:
     """The object that `edge-bench instructions --json` prints."""
     shares = {change.now.key: change.share for change in changed}
     rows = [asdict(cost) | ({"change": shares[cost.key]} if cost.key in shares else {}) for cost in costs]

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from edge_core.artifact.card import Dataset
 from edge_core.artifact.container import read_card
+from edge_core.codec import JsonObject
 from edge_core.errors import ModelFormatError, SettingsError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import Run, read_run
@@ -70,11 +71,11 @@ class RowSpec:
         """Candidates for which this is the same give the same scores: only their threads differ."""
         return self.file, self.runtime, self.delegate, self.python
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {**asdict(self), "file": str(self.file)}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
+    def from_json(cls, fields: JsonObject) -> Self:
         """Reads what `to_json` wrote."""
         known = {name: fields[name] for name in cls.__dataclass_fields__}
         labels, spec = tuple(fields["labels"]), InputSpec.from_json(fields["input"])

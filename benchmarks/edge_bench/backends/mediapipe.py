@@ -1,7 +1,5 @@
 """MediaPipe's image classifier; it gets pixels that are preprocessed already, and decides on its threads itself."""
 
-from typing import Any
-
 import numpy as np
 
 from edge_bench.backends.contenders import RowSpec
@@ -30,7 +28,7 @@ def open_model(candidate: RowSpec) -> PixelModel:
         raise ModelFormatError(
             f"{candidate.file} cannot be run by MediaPipe {mediapipe.__version__}: {reason}"
         ) from error
-    written: list[Any] = []
+    written: list[object] = []
 
     def write(pixels: Frame) -> None:
         written[:] = [mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)]

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from edge_bench.backends.contenders import RowSpec
 from edge_bench.measure.power import find_meter
 from edge_bench.perturb.square_attack import in_steps, queries_to_fool
 from edge_bench.results.environment import read_environment
+from edge_core.codec import JsonObject
 from edge_core.errors import EdgeError, RuntimeMissingError
 from edge_device.inference.classifier import Timing
 from edge_device.system.board import Sensors
@@ -55,7 +56,7 @@ def serve(requests: Iterable[str], replies: TextIO) -> None:
                     start = time.perf_counter()
                     model = open_model(RowSpec.from_json(request))
                     timing = model.scores(np.load(request["frame"], allow_pickle=False))[1]
-                    reply: dict[str, Any] = {
+                    reply: JsonObject = {
                         "runtime": model.runtime,
                         "cold_start_ms": ready_ms + 1e3 * (time.perf_counter() - start),
                         "first_ms": timing.preprocess_ms + timing.invoke_ms,
@@ -88,7 +89,7 @@ def serve(requests: Iterable[str], replies: TextIO) -> None:
         print(json.dumps(reply), file=replies, flush=True)
 
 
-def burst(model: Model, frames: Sequence[str], seconds: float) -> dict[str, Any]:
+def burst(model: Model, frames: Sequence[str], seconds: float) -> JsonObject:
     """Times frame after frame for some seconds, one at least.
 
     Each frame is loaded just before its turn, as it comes from a camera, and outside of what is timed. The first one

@@ -9,11 +9,12 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 import edge_bench
 import edge_core
 import edge_device
+from edge_core.codec import JsonObject
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
 COMMAND: Final = ("-P", "-m", "edge_bench.measure.bench_worker")  # -P: nothing in the current folder shadows a module
@@ -38,7 +39,7 @@ class BenchWorker(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    def ask(self, do: str, **fields: object) -> dict[str, Any]: ...
+    def ask(self, do: str, **fields: object) -> JsonObject: ...
 
 
 class WorkerProcess:
@@ -94,7 +95,7 @@ class WorkerProcess:
         self._process.wait()
         self._scratch.cleanup()
 
-    def ask(self, do: str, **fields: object) -> dict[str, Any]:
+    def ask(self, do: str, **fields: object) -> JsonObject:
         """Sends a request and waits for its reply.
 
         Raises:
@@ -109,7 +110,7 @@ class WorkerProcess:
             line = ""
         if not line.endswith("\n"):
             raise ModelFormatError(self._last_words())
-        reply: dict[str, Any] = json.loads(line)
+        reply: JsonObject = json.loads(line)
         if "error" in reply:
             raise (RuntimeMissingError if reply["missing"] else ModelFormatError)(reply["error"])
         return reply

@@ -20,10 +20,11 @@ import time
 from collections.abc import Sequence
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from importlib import metadata
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from edge_core.codec import JsonObject
 from edge_core.errors import EdgeError, ModelFormatError, RuntimeMissingError
 
 WARM_UP_RUNS: Final = 10
@@ -72,12 +73,12 @@ class Library:
                 "times per operator take the profiler of ai-edge-litert 2.2 or newer; pip install 'ai-edge-litert>=2.2'"
             ) from None
 
-    def __call__(self, name: str, *arguments: Any) -> None:
+    def __call__(self, name: str, *arguments: object) -> None:
         status = getattr(self._functions, name)(*arguments)
         if status:
             raise ModelFormatError(f"LiteRT cannot run it ({name} ended with status {status})")
 
-    def make(self, name: str, *arguments: Any) -> c_void_p:
+    def make(self, name: str, *arguments: object) -> c_void_p:
         """Calls a function whose last argument is where it puts what it made."""
         made = c_void_p()
         self(name, *arguments, byref(made))
@@ -169,7 +170,7 @@ class Session:
         self._do("LiteRtUnlockTensorBuffer", c_void_p(buffer))
 
 
-def profile(request: dict[str, Any]) -> dict[str, Any]:
+def profile(request: JsonObject) -> JsonObject:
     """Answers a request."""
     session = Session(request["file"], request["threads"], request["xnnpack"], request["inputs"])
     for _ in range(WARM_UP_RUNS):

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from edge_convert.tflite.graph import Graph, Operator, naming, read_graph
+from edge_core.codec import JsonObject
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
 COMMAND: Final = (sys.executable, "-P", "-m", "edge_bench.profiling.lite_profiler")
@@ -79,7 +80,7 @@ class Profile:
         """What the interpreter ran itself."""
         return tuple(step for step in self.steps if not step.delegated)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self) | {"steps": [asdict(step) | {"delegated": step.delegated} for step in self.steps]}
 
 
@@ -237,13 +238,13 @@ ABSORBED: Final = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "PAD", "RELU", "RELU6")
 MOVES: Final = ("Static Reshape", "Copy", "Convert", "Static Transpose")
 
 
-def _ask(file: Path, request: dict[str, Any]) -> dict[str, Any]:
+def _ask(file: Path, request: JsonObject) -> JsonObject:
     """Has it done in a process of its own."""
     done = subprocess.run(COMMAND, input=json.dumps(request) + "\n", capture_output=True, text=True, check=False)
     if done.returncode or not done.stdout:
         how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"status {done.returncode}"
         raise ModelFormatError(f"{file}: the process that profiled it ended with {how}")
-    reply: dict[str, Any] = json.loads(done.stdout)
+    reply: JsonObject = json.loads(done.stdout)
     if "error" in reply:
         if reply["missing"]:
             raise RuntimeMissingError(reply["error"])

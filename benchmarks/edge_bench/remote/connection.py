@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from edge_core.codec import JsonObject
 from edge_core.errors import HostError, RuntimeMissingError
 
 if TYPE_CHECKING:
@@ -114,11 +115,11 @@ class SshConnection:
         finally:
             self._stop()
 
-    def send(self, request: dict[str, Any], data: bytes = b"") -> None:
+    def send(self, request: JsonObject, data: bytes = b"") -> None:
         """Sends a request, and bytes after it; waits while the board does not take them."""
         self._wait_for(self._send(request, data))
 
-    def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+    def _wait_for(self, work: Coroutine[object, object, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _stop(self) -> None:
@@ -154,7 +155,7 @@ class SshConnection:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._connection.wait_closed(), 5)
 
-    async def _send(self, request: dict[str, Any], data: bytes = b"") -> None:
+    async def _send(self, request: JsonObject, data: bytes = b"") -> None:
         # A write to a channel that is gone is no error here: `ended` has told, or will tell, why.
         with suppress(OSError):
             async with self._sending:  # or a beat would get between a request and its bytes

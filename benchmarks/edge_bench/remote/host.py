@@ -5,14 +5,14 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from edge_bench.measure.worker_process import how_it_ended
 from edge_bench.remote.connection import SshAddress
 from edge_bench.remote.install import Setup, install, read_wheels
 from edge_bench.remote.remote_board import RemoteBoard
 from edge_bench.results.environment import Environment
-from edge_core.codec import from_fields
+from edge_core.codec import JsonObject, from_fields
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.progress import Track, silently
 
@@ -106,7 +106,7 @@ class RemoteWorker:
     ) -> None:
         self._board.kill(self._number)
 
-    def ask(self, do: str, **fields: object) -> dict[str, Any]:
+    def ask(self, do: str, **fields: object) -> JsonObject:
         """Sends a request and waits for its reply; models and arrays that it names are copied to the board first.
 
         Raises:
@@ -120,7 +120,7 @@ class RemoteWorker:
         if "line" not in said:
             how = how_it_ended(said["status"], said["log"])
             raise ModelFormatError(f"{self.file}: the process that ran it on {self._host.name} {how}")
-        reply: dict[str, Any] = json.loads(said["line"])
+        reply: JsonObject = json.loads(said["line"])
         if "error" in reply:
             kind = RuntimeMissingError if reply["missing"] else ModelFormatError
             raise kind(f"on {self._host.name}: {reply['error']}")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from edge_bench.backends.contenders import KERAS, RowSpec, Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
@@ -14,6 +14,7 @@ from edge_bench.measure.worker_process import BenchWorker, WorkerProcess
 from edge_bench.remote.host import RemoteHost
 from edge_bench.remote.install import Setup
 from edge_bench.results.report import BenchSettings
+from edge_core.codec import JsonObject
 from edge_core.errors import HostError
 from edge_core.progress import Track, silently
 
@@ -133,7 +134,7 @@ class _Here:
     ) -> None:
         self._worker.__exit__(kind, error, traceback)
 
-    def ask(self, do: str, **fields: object) -> dict[str, Any]:
+    def ask(self, do: str, **fields: object) -> JsonObject:
         with self._one_at_a_time:
             if self._host.board.broken:
                 raise HostError(f"{self._host.name}: {self._host.board.broken}")

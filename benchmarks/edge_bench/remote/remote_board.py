@@ -7,9 +7,10 @@ import zlib
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from itertools import count
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from edge_bench.remote.connection import SshAddress, SshConnection
+from edge_core.codec import JsonObject
 from edge_core.errors import HostError
 from edge_core.progress import Track, silently
 
@@ -35,13 +36,13 @@ class RemoteBoard:
         RuntimeMissingError: Asyncssh is not installed.
     """
 
-    about: dict[str, Any]
+    about: JsonObject
 
     def __init__(self, address: SshAddress, password: str | None = None) -> None:
         self.address = address
         self._connection = SshConnection(address, _command(), self._received, self.give_up, password)
         self._numbers = count(1)
-        self._replies: dict[int, queue.SimpleQueue[dict[str, Any]]] = {0: queue.SimpleQueue()}
+        self._replies: dict[int, queue.SimpleQueue[JsonObject]] = {0: queue.SimpleQueue()}
         self.broken = ""
 
     def __enter__(self) -> Self:
@@ -127,7 +128,7 @@ class RemoteBoard:
         for replies in list(self._replies.values()):
             replies.put({"gone": True})
 
-    def next_reply(self, number: int) -> dict[str, Any]:
+    def next_reply(self, number: int) -> JsonObject:
         """The next {"line": …} of what was started, or in the end its {"status": …, "log": …}."""
         replies = self._replies[number]
         if self.broken and replies.empty():

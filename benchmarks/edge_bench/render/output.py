@@ -3,10 +3,11 @@
 import csv
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge_bench.results.foreign_pictures import ForeignTold
 from edge_bench.results.report import BenchReport, Row
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
 from edge_core.files import folder_written_whole, require_writable
@@ -70,10 +71,10 @@ def write_report(
         write_page(report, beside / PAGE_FILE, photos, foreign)
 
 
-def csv_fields(row: Row) -> dict[str, Any]:
+def csv_fields(row: Row) -> JsonObject:
     """A row of `bench.csv`, its units in the names; what is not known is empty."""
     difference, robustness = row.difference, row.robustness
-    fields: dict[str, Any] = {
+    fields: JsonObject = {
         "name": row.name,
         "runtime": row.runtime,
         "threads": row.threads,

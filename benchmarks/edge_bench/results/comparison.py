@@ -8,11 +8,12 @@ drop itself decides; on other photos the intervals must lie apart by more than t
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from edge_bench.results.report import BenchReport, Row
+from edge_core.codec import JsonObject
 from edge_core.errors import ReportError
 from edge_core.statistics import Estimate, paired_difference
 
@@ -49,7 +50,7 @@ class ReportComparison:
     def broken(self) -> tuple[FigureChange, ...]:
         return tuple(change for change in self.changes if change.verdict == "broke")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {"passed": not self.broken, "changes": [asdict(change) for change in self.changes]}
 
 

@@ -4,9 +4,9 @@ import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
-from typing import Any
 
 from edge_bench.results.report import BenchReport
+from edge_core.codec import JsonObject
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,6 @@ def matching(figures: Sequence[Published], words: Sequence[str]) -> tuple[Publis
     )
 
 
-def to_json(figures: Sequence[Published], rows: Sequence[Own]) -> dict[str, Any]:
+def to_json(figures: Sequence[Published], rows: Sequence[Own]) -> JsonObject:
     """What `edge-bench reference --json` prints."""
     return {"published": [asdict(one) for one in figures], "own": [asdict(one) for one in rows]}

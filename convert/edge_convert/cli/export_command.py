@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_convert.cli.convert_parameters import NEEDS, Calibration, Sign, known_names, read_signer
+from edge_core.codec import JsonObject
 from edge_core.errors import CheckFailedError
 from edge_core.files import require_writable
 from edge_core.run_folder import read_run
@@ -141,7 +142,7 @@ def export(
             "say": say,
             "track": track,
         }
-        tried: dict[str, Any] = {}
+        tried: JsonObject = {}
         if recipe is Recipe.auto:
             searched = search(opened, file, limits, **given)
             if not as_json:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,7 @@ def _linear(known: Rows, foreign: Rows) -> Term:
     return _term("mahalanobis", 0, False, (direction / length)[None], np.array([[mean @ direction / length - 2.0]]))
 
 
-def _term(kind: str, layer: int, root: bool, directions: Rows, centers: npt.NDArray[Any]) -> Term:
+def _term(kind: str, layer: int, root: bool, directions: Rows, centers: npt.NDArray[np.generic]) -> Term:
     scale = float(np.abs(directions).max(initial=0.0) / 127) or 1.0
     matrix = np.rint(directions / scale).astype(np.int8)
     shape = TermShape(kind, layer, root, len(matrix), len(centers), scale, 0.0, 1.0)

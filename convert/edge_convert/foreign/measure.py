@@ -3,11 +3,12 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import pictures_below, read_photos
 from edge_core.errors import DatasetError
 from edge_core.preprocess import InputSpec, preprocess
@@ -69,7 +70,7 @@ class ForeignTest:
     auroc: Estimate | None
     worst: tuple[LetIn, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "kept": vars(self.kept),
             "foreign": self.foreign,

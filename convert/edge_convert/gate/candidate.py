@@ -4,7 +4,6 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from edge_convert.foreign.measure import ForeignTest
 from edge_convert.gate.gate_comparison import Comparison
@@ -12,6 +11,7 @@ from edge_convert.gate.limits import Limits, doubt_of, first_reason
 from edge_convert.quantize.sqnr import LayerNoise
 from edge_convert.targets import Verdict
 from edge_core.artifact.card import ModelCard
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Unusable
 
 
@@ -53,7 +53,7 @@ class Candidate:
         """Of the file after DEFLATE, as a package or a download has it."""
         return len(zlib.compress(self.artifact, 9))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "recipe": self.recipe,
             **({} if self.spared is None else {"spared_layers": self.spared}),
@@ -105,7 +105,7 @@ class Exported:
         floats = not self.candidate.recipe.startswith("int8")
         return target in self.limits.checks() or not (target == "coral" and floats)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "file": str(self.file),
             "report": str(self.report),

@@ -5,16 +5,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Photo
 from edge_core.progress import Track, silently
 from edge_core.statistics import Estimate, accuracy, mcnemar, paired_difference, photos_to_tell
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Scores
+
+if TYPE_CHECKING:
+    from edge_keras.tf import keras
 
 Judgement = Literal["within the limit", "over the limit", "too few photos to tell"]
 
@@ -114,7 +118,7 @@ class Comparison:
         enough = photos_to_tell(self.won, self.lost, self.photos, max(max_drop, 0.1) / 100)
         return max(enough, self.photos + 1)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         estimates = {name: vars(getattr(self, name)) for name in ("full_size", "converted", "difference", "agreement")}
         return {
             "photos": self.photos,
@@ -127,7 +131,7 @@ class Comparison:
             "changed": [{**vars(item), "path": str(item.path)} for item in self.changed],
         }
 
-    def judgement_to_json(self, max_drop: float) -> dict[str, Any]:
+    def judgement_to_json(self, max_drop: float) -> JsonObject:
         """What `judge` says, for a script."""
         return {
             "max_drop_points": max_drop,
@@ -159,7 +163,7 @@ def artifact_scores(classifier: Classifier, pixels: npt.NDArray[np.uint8], track
     return Scored(np.stack(scores), 1e3 * float(np.median(seconds)))
 
 
-def full_size_scores(model: Any, pixels: npt.NDArray[np.uint8], track: Track = silently) -> Scores:
+def full_size_scores(model: "keras.Model", pixels: npt.NDArray[np.uint8], track: Track = silently) -> Scores:
     """Scores of the Keras model for the same pixels."""
     parts = range(0, len(pixels), 64)
     return np.concatenate(

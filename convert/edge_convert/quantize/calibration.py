@@ -27,7 +27,7 @@ BINS: Final = 2048
 PERCENTILE: Final = 99.99
 
 
-def converter_of(model: "keras.Model") -> Any:
+def converter_of(model: "keras.Model") -> "tf.lite.TFLiteConverter":
     """The converter of a model, with a batch of 1 and its weights frozen into the graph.
 
     Without the detour of a SavedModel, by which the converter goes unless told not to, MobileNetV2 takes 4 s to int8
@@ -40,7 +40,7 @@ def converter_of(model: "keras.Model") -> Any:
     return converter
 
 
-def converted(converter: Any) -> bytes:
+def converted(converter: "tf.lite.TFLiteConverter") -> bytes:
     """What a converter makes, in silence."""
     with warnings.catch_warnings(), silenced():
         warnings.simplefilter("ignore")  # of input statistics, which the representative dataset gives
@@ -65,7 +65,7 @@ def model_input(model: "keras.Model", photos: Frame) -> Floats:
     return photos.astype(np.float32) * np.float32(scale) + np.float32(offset)
 
 
-def representative(photos: Frame, scale: float, offset: float) -> Callable[[], Iterator[list[Any]]]:
+def representative(photos: Frame, scale: float, offset: float) -> Callable[[], Iterator[list[tf.Tensor]]]:
     """The representative dataset of the converter: one photo at a time.
 
     One black and one white pixel give the input tensor the whole range of a camera: scale 2/255, zero point 127.
@@ -73,7 +73,7 @@ def representative(photos: Frame, scale: float, offset: float) -> Callable[[], I
     photos = photos.copy()
     photos[0, 0, 0], photos[0, 0, 1] = 0, 255
 
-    def each() -> Iterator[list[Any]]:
+    def each() -> Iterator[list[tf.Tensor]]:
         for photo in photos:
             yield [photo[None].astype(np.float32) * scale + offset]
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_convert.quantize.calibration import Floats, all_tensors, quantize
 from edge_convert.tflite.graph import Graph, Operator, read_graph
+from edge_core.codec import JsonObject
 
 PHOTOS: Final = 16
 _VERIFY: Final = "NumericVerify"
@@ -40,7 +41,7 @@ class LayerNoise:
     channel_sqnr_db: float
     spared: tuple[tuple[str, str], ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge_convert.targets.coral import check_coral
 from edge_convert.targets.verdict import Placement, Verdict
@@ -21,6 +21,7 @@ from edge_core.artifact.familiarity import read_detector
 from edge_core.artifact.golden import read_golden
 from edge_core.artifact.model_outputs import with_outputs
 from edge_core.artifact.seal import check_seal, seal
+from edge_core.codec import JsonObject
 from edge_core.errors import CheckFailedError, OutputError, RuntimeMissingError
 from edge_core.files import require_writable, written_whole
 
@@ -59,7 +60,7 @@ class Compiled:
     forecast: Verdict
     differences: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "file": str(self.file),
             "size_bytes": self.size_bytes,

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edge_convert.tflite.graph import Operator
+from edge_core.codec import JsonObject
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Verdict:
     reasons: tuple[str, ...]
     placements: tuple[Placement, ...] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         counts = {
             f"{where}_operators": count_names(one.operator for one in self.placements or () if one.mapped == mapped)
             for where, mapped in (("mapped", True), ("cpu", False))

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -79,7 +78,7 @@ class _Original:
             one["dtype"] in (np.int8, np.uint8, np.int16) for one in self._interpreter.get_tensor_details()
         )
 
-    def scores(self, given: "np.typing.NDArray[Any]") -> Scores:
+    def scores(self, given: "np.typing.NDArray[np.generic]") -> Scores:
         self._interpreter.set_tensor(self._input["index"], given)
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._output["index"]).reshape(-1).astype(np.float32)

@@ -98,7 +98,7 @@ class Operator:
     version: int
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     layer: str
 
 
@@ -318,7 +318,7 @@ class _Reader:
         layers.update(dict.fromkeys(outputs, layer))
         return Operator(index, name, custom, version, inputs, outputs, self._options(operator), layer)
 
-    def _options(self, operator: Any) -> Mapping[str, Any]:
+    def _options(self, operator: Any) -> Mapping[str, object]:
         table, kind = operator.BuiltinOptions(), _names("BuiltinOptions").get(operator.BuiltinOptionsType(), "NONE")
         if table is None or kind == "NONE":
             return MappingProxyType({})

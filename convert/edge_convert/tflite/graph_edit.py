@@ -36,9 +36,9 @@ class NewOperator:
     """
 
     name: str
-    result: Any = None
-    constants: tuple[Any, ...] = ()
-    options: Any = None
+    result: "schema.TensorT | None" = None
+    constants: tuple["Constant", ...] = ()
+    options: object = None
     version: int = 1
 
 
@@ -51,7 +51,7 @@ class Constant:
         scale: Quantization scale of an int8 constant; None for a constant that is not quantized.
     """
 
-    values: npt.NDArray[Any]
+    values: npt.NDArray[np.generic]
     scale: float | None = None
 
 
@@ -77,11 +77,11 @@ class EditableGraph:
             )
 
     @property
-    def entry(self) -> Any:
+    def entry(self) -> "schema.TensorT":
         return self._graph.tensors[int(self._graph.inputs[0])]
 
     @property
-    def result(self) -> Any:
+    def result(self) -> "schema.TensorT":
         return self._graph.tensors[int(self._graph.outputs[0])]
 
     def last_operator(self, passed_over: frozenset[str]) -> str:
@@ -106,7 +106,7 @@ class EditableGraph:
                 tensor.shapeSignature = np.array([shape[0], *signature[1:]], np.int32)
         return True
 
-    def put_in_front(self, entry: Any, steps: Sequence[NewOperator]) -> None:
+    def put_in_front(self, entry: "schema.TensorT", steps: Sequence[NewOperator]) -> None:
         """Puts operators between a new input and the one that was."""
         old = int(self._graph.inputs[0])
         new = last = self._tensor(entry)
@@ -135,13 +135,13 @@ class EditableGraph:
         builder.Finish(self._model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
-    def _name(self, operator: Any) -> str:
+    def _name(self, operator: "schema.OperatorT") -> str:
         code = self._model.operatorCodes[operator.opcodeIndex]
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
         names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
         return str(names.get(number, number))
 
-    def _tensor(self, tensor: Any, data: bytes | None = None) -> int:
+    def _tensor(self, tensor: "schema.TensorT", data: bytes | None = None) -> int:
         tensor = copy(tensor)  # the same step may go into two graphs
         tensor.buffer, tensor.hasRank = len(self._model.buffers), True
         tensor.name = tensor.name or f"edge_mobilenet_{len(self._graph.tensors)}".encode()
@@ -156,7 +156,7 @@ class EditableGraph:
             tensor.quantization = quantization(constant.scale, 0)
         return self._tensor(tensor, np.ascontiguousarray(values).tobytes())
 
-    def _operator(self, step: NewOperator, source: int, goal: int) -> Any:
+    def _operator(self, step: NewOperator, source: int, goal: int) -> "schema.OperatorT":
         code = getattr(schema.BuiltinOperator, step.name)
         self._model.operatorCodes.append(schema.OperatorCodeT(min(code, 127), builtinCode=code, version=step.version))
         options = step.options
@@ -175,13 +175,15 @@ class EditableGraph:
                     one.tensorIndex = new
 
 
-def tensor(shape: Sequence[int], kind: int, name: str = "", scale: float | None = None, zero_point: int = 0) -> Any:
+def tensor(
+    shape: Sequence[int], kind: int, name: str = "", scale: float | None = None, zero_point: int = 0
+) -> "schema.TensorT":
     """A tensor of the generated schema, quantized if it has a scale."""
     parameters = None if scale is None else quantization(scale, zero_point)
     return schema.TensorT(np.array(shape, np.int32), kind, name=name.encode() or None, quantization=parameters)
 
 
-def quantization(scale: float, zero_point: int) -> Any:
+def quantization(scale: float, zero_point: int) -> "schema.QuantizationParametersT":
     """Parameters of a tensor with one scale, of the generated schema."""
     return schema.QuantizationParametersT(
         scale=np.array([scale], np.float32), zeroPoint=np.array([zero_point], np.int64)

@@ -112,7 +112,7 @@ class Entry:
     scale: float | None = None
     zero_point: int = 0
 
-    def given(self, pixels: Frame) -> npt.NDArray[Any]:
+    def given(self, pixels: Frame) -> npt.NDArray[np.generic]:
         """What the model by itself is given for raw pixels, uint8 of shape (height, width, 3)."""
         levels = pixels.astype(np.float64)
         if self.channels == 1:
@@ -160,7 +160,7 @@ class RawPixelModel:
 class _Additions:
     """What goes in front of a graph, with its new input, and what goes behind; and what is told of it."""
 
-    input: Any = None
+    input: "schema.TensorT | None" = None
     front: tuple[NewOperator, ...] = ()
     behind: tuple[NewOperator, ...] = ()
     notes: tuple[str, ...] = ()
@@ -226,7 +226,7 @@ def _changed(
     )
 
 
-def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, InputRange]:
+def _entry(given: "schema.TensorT", levels: Levels, color_order: ColorOrder) -> tuple[Entry, InputRange]:
     """How a model takes a picture, by its input tensor, and the range of it."""
     shape = tuple(int(side) for side in given.shape)
     planes = len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3)
@@ -265,7 +265,7 @@ def _entry(given: Any, levels: Levels, color_order: ColorOrder) -> tuple[Entry, 
     return Entry(width, height, channels, planes, gray, gain, offset, dtype, scale, zero_point), levels.range
 
 
-def _outputs(result: Any) -> int:
+def _outputs(result: "schema.TensorT") -> int:
     """How many scores an output tensor holds."""
     shape = [int(side) for side in result.shape]
     count = max(shape, default=0)
@@ -278,13 +278,13 @@ def _outputs(result: Any) -> int:
     return count
 
 
-def _in_front(given: Any, entry: Entry) -> _Additions:
+def _in_front(given: "schema.TensorT", entry: Entry) -> _Additions:
     if entry.scale is None and entry.dtype.kind != "f":
         return _integers_in_front(given, entry)
     return _floats_in_front(given, entry)
 
 
-def _integers_in_front(given: Any, entry: Entry) -> _Additions:
+def _integers_in_front(given: "schema.TensorT", entry: Entry) -> _Additions:
     """For an 8-bit model that takes raw pixels but for their layout, their sign, or their colors."""
     scale, zero_point = _quantization(given)
     signed = given.type == schema.TensorType.INT8
@@ -294,7 +294,7 @@ def _integers_in_front(given: Any, entry: Entry) -> _Additions:
     }
     size = (entry.height, entry.width)
 
-    def eight_bit(kind: int, *shape: int, name: str = "") -> Any:
+    def eight_bit(kind: int, *shape: int, name: str = "") -> "schema.TensorT":
         return tensor((1, *shape), kind, name, scale, zeros[kind])
 
     kind, shape = schema.TensorType.UINT8, (*size, 3)
@@ -324,7 +324,7 @@ def _integers_in_front(given: Any, entry: Entry) -> _Additions:
 _PLANES: Final = "TRANSPOSE put in front: the model takes planes of channels, and pictures are rows of pixels"
 
 
-def _floats_in_front(given: Any, entry: Entry) -> _Additions:
+def _floats_in_front(given: "schema.TensorT", entry: Entry) -> _Additions:
     """For a model of other numbers: they are computed as floats, and quantized if it wants integers."""
     kind, size = schema.TensorType.FLOAT32, (entry.height, entry.width)
     steps: list[NewOperator] = []
@@ -358,7 +358,7 @@ def _floats_in_front(given: Any, entry: Entry) -> _Additions:
     return _Additions(tensor((1, *size, 3), kind, "raw_pixels"), tuple(steps), notes=tuple(notes))
 
 
-def _behind(given: Any, outputs: int, softmax: bool) -> _Additions:
+def _behind(given: "schema.TensorT", outputs: int, softmax: bool) -> _Additions:
     kind = given.type
     quantized = _TYPES[kind].kind != "f"
     scale, zero_point = _quantization(given) if quantized else (None, 0)
@@ -393,7 +393,7 @@ def _spans(entry: Entry) -> str:
     return spans[0] if len(set(spans)) == 1 else ", ".join(spans)
 
 
-def _to_planes(result: Any, version: int) -> NewOperator:
+def _to_planes(result: "schema.TensorT", version: int) -> NewOperator:
     order = np.array([0, 3, 1, 2], np.int32)
     return NewOperator("TRANSPOSE", result, (Constant(order),), schema.TransposeOptionsT(), version)
 
@@ -429,7 +429,7 @@ def _kind(one: Any) -> str:
     return words + "".join(f" {float(value):.6g}" for value in parameters)
 
 
-def _quantization(given: Any) -> tuple[float, int]:
+def _quantization(given: "schema.TensorT") -> tuple[float, int]:
     parameters = given.quantization
     if parameters is None or parameters.scale is None or len(parameters.scale) != 1:
         raise ModelFormatError("its input or output is of integers without a scale, so what they stand for is unknown")

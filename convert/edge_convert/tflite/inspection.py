@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from edge_convert.tflite.graph import Graph, Tensor, naming, read_graph
 from edge_convert.tflite.metadata_reader import Description, TensorDescription, file_sizes, read_description
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import CARD_FILE, read_card
 from edge_core.artifact.seal import read_seal
+from edge_core.codec import JsonObject
 from edge_core.errors import CardError, ModelFormatError
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class FileInspection:
         """How many constant tensors there are of each type and granularity of quantization."""
         return dict(Counter((one.dtype, _granularity(one)) for one in self.graph.tensors if one.constant).most_common())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         said = self.description
         return {
             "file": str(self.file),
@@ -119,7 +120,7 @@ def _granularity(tensor: Tensor) -> str:
     return "per channel" if tensor.quantization.per_channel else "per tensor"
 
 
-def _tensors_json(tensors: Sequence[Tensor], descriptions: Sequence[TensorDescription]) -> list[dict[str, Any]]:
+def _tensors_json(tensors: Sequence[Tensor], descriptions: Sequence[TensorDescription]) -> list[JsonObject]:
     return [
         {
             "name": tensor.name,

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -319,7 +319,7 @@ def _terms(header: DetectorHeader, arrays: bytes) -> "list[Term]":
         sides = {"residual": (1, width), "mahalanobis": (shape.centers, shape.directions), "nearest": (1, 0)}[
             shape.kind
         ]
-        found: list[npt.NDArray[Any]] = []
+        found: list[npt.NDArray[np.generic]] = []
         for dtype, (rows, columns) in (("i1", (shape.directions, width)), ("<f4", sides)):
             count = rows * columns
             if start + count * np.dtype(dtype).itemsize > len(arrays):

@@ -4,8 +4,9 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError
 
 GROUP: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -36,7 +37,7 @@ class Offer:
         if self.group and not GROUP.fullmatch(self.group):
             raise SettingsError(f"group {self.group!r} is not 1 to 32 of the letters a to z, digits and -")
 
-    def to_custom(self) -> dict[str, Any]:
+    def to_custom(self) -> JsonObject:
         """What the metadata says of the file beside its length and hashes; canonical JSON has no fractions."""
         hundredths = round(100 * self.rollout)
         return {"digest": self.digest, "sequence": self.sequence, "rollout_hundredths": hundredths, "group": self.group}
@@ -51,7 +52,7 @@ class Offer:
         return self.group in ("", group) and bucket(device, self.digest) < self.rollout
 
 
-def read_offer(target: str, custom: Mapping[str, Any] | None) -> Offer | None:
+def read_offer(target: str, custom: Mapping[str, object] | None) -> Offer | None:
     """An offer from a target's metadata; None if it is not one that `edge-convert publish` has written."""
     fields = custom or {}
     digest, sequence, rollout = fields.get("digest"), fields.get("sequence"), fields.get("rollout_hundredths")

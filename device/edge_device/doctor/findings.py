@@ -1,7 +1,9 @@
 """What the doctor finds: values; `command` renders them."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
+
+from edge_core.codec import JsonObject
 
 Level = Literal["ok", "warning", "problem"]
 """A problem keeps something from working; a warning makes it slow, or will be a problem."""
@@ -25,7 +27,7 @@ class Finding:
     level: Level
     text: str
     fix: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Report:
         levels = {finding.level for finding in self.findings}
         return "problem" if "problem" in levels else "warning" if "warning" in levels else "ok"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The object that `edge-run doctor --json` prints."""
         return {
             "schema": SCHEMA,

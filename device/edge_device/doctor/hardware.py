@@ -6,8 +6,9 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from edge_core.codec import JsonObject
 from edge_device.doctor.findings import Finding, Level
 from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.software import RUNTIMES
@@ -68,7 +69,7 @@ def cameras(host: Host) -> Iterator[Finding]:
         yield Finding("camera", "warning", "no camera is attached", "plug one in; see: lsusb; sudo dmesg | tail")
 
 
-def formats_in_words(formats: list[dict[str, Any]]) -> str:
+def formats_in_words(formats: list[JsonObject]) -> str:
     """Pixel formats with their largest size, "MJPG up to 1920x1080 at 30/s"."""
     parts = []
     for one in formats[:FORMATS]:
@@ -100,7 +101,7 @@ def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:
         )
         return
     packaged = host.path("/usr/lib/python3/dist-packages/picamera2").is_dir()
-    details: dict[str, Any] = {"error": outcome.error, "kind": outcome.kind, "packaged": packaged}
+    details: JsonObject = {"error": outcome.error, "kind": outcome.kind, "packaged": packaged}
     configuration = Path(sys.prefix) / "pyvenv.cfg"
     alone = sys.prefix != sys.base_prefix and "include-system-site-packages = true" not in host.text(configuration)
     level: Level = "problem" if attached else "ok"

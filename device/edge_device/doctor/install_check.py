@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 import numpy as np
 
+from edge_core.codec import JsonObject
 from edge_core.errors import EdgeError
 from edge_core.preprocess import Crop, Frame, InputSpec, preprocess
 from edge_device.doctor.command import rendered
@@ -68,7 +69,7 @@ class InstallReport:
     def failed(self) -> tuple[str, ...]:
         return tuple(check.name for check in self.checks if not check.passed)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The object that `edge-run install-check --json` prints."""
         return {
             "schema": SCHEMA,
@@ -78,7 +79,7 @@ class InstallReport:
         }
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "InstallReport":
+    def from_json(cls, fields: JsonObject) -> "InstallReport":
         """Reads what `to_json` made.
 
         Raises:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from edge_core.codec import JsonObject
+
 TIMEOUT_S: Final = 60.0
 """A Pi Zero 2 imports OpenCV from a slow card in ten seconds; what takes longer hangs."""
 
@@ -35,7 +37,7 @@ class Probed:
         kind: Name of the exception that ended it, "ImportError", say; of the signal, "SIGILL", say; or "timeout".
     """
 
-    value: dict[str, Any] | None
+    value: JsonObject | None
     error: str = ""
     kind: str = ""
 

@@ -7,21 +7,21 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
 
+from edge_core.codec import JsonObject
 from edge_device.system import v4l2_device as v4l2
 
 TINY = Path(__file__).with_name("tiny.tflite")
 """Names the color of a 32x32 picture: red, green, blue, dark; made by tests/models/make_tiny_models.py."""
 
 
-def imports(module: str) -> dict[str, Any]:
+def imports(module: str) -> JsonObject:
     """Imports a module: its version and where it is."""
     found = import_module(module)
     return {"version": str(getattr(found, "__version__", "")), "file": getattr(found, "__file__", None)}
 
 
-def runtime(distribution: str, module: str) -> dict[str, Any]:
+def runtime(distribution: str, module: str) -> JsonObject:
     """Runs the tiny model on a red, a green and a blue picture, and checks what it says."""
     import numpy as np
 
@@ -41,7 +41,7 @@ def runtime(distribution: str, module: str) -> dict[str, Any]:
     return {"version": metadata.version(distribution)}
 
 
-def model(path: str, runtime: str) -> dict[str, Any]:
+def model(path: str, runtime: str) -> JsonObject:
     """Verifies a file, or, if it has no seal, runs it on a black frame."""
     import numpy as np
 
@@ -56,7 +56,7 @@ def model(path: str, runtime: str) -> dict[str, Any]:
     return {"sealed": False, "diverges": None}
 
 
-def edgetpu(library: str) -> dict[str, Any]:
+def edgetpu(library: str) -> JsonObject:
     """Loads libedgetpu, and asks for its version and, by that, whether it is one."""
     loaded = ctypes.CDLL(library)
     loaded.edgetpu_version.restype = ctypes.c_char_p
@@ -64,21 +64,21 @@ def edgetpu(library: str) -> dict[str, Any]:
     return {"version": version.decode(errors="replace"), "delegate": hasattr(loaded, "tflite_plugin_create_delegate")}
 
 
-def delegate(module: str, library: str) -> dict[str, Any]:
+def delegate(module: str, library: str) -> JsonObject:
     """Opens the first Edge TPU, as `--device coral` will."""
     import_module(f"{module}.interpreter").load_delegate(library, {})
     return {}
 
 
-def camera(path: str) -> dict[str, Any]:
+def camera(path: str) -> JsonObject:
     """Asks a V4L2 device what it is, and which formats it has."""
     return v4l2.describe(path)
 
 
-def picamera2() -> dict[str, Any]:
+def picamera2() -> JsonObject:
     """Lists the cameras that libcamera sees, and what can be set of each that no other program has open."""
     camera_class = import_module("picamera2").Picamera2
-    cameras: list[dict[str, Any]] = []
+    cameras: list[JsonObject] = []
     for number, about in enumerate(camera_class.global_camera_info()):
         try:
             camera = camera_class(number)
@@ -93,11 +93,11 @@ def picamera2() -> dict[str, Any]:
 PROBES = {probe.__name__: probe for probe in (imports, runtime, model, edgetpu, delegate, camera, picamera2)}
 
 
-def main(probes: Mapping[str, Callable[..., dict[str, Any]]] = PROBES) -> None:
+def main(probes: Mapping[str, Callable[..., JsonObject]] = PROBES) -> None:
     """Runs the probe that the command line names: {"value": ..., "error": ..., "kind": ...} on standard output."""
     answer_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries print what they like
-    result: dict[str, Any] = {"value": None, "error": "", "kind": ""}
+    result: JsonObject = {"value": None, "error": "", "kind": ""}
     try:
         result["value"] = probes[sys.argv[1]](*sys.argv[2:])
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what was asked for

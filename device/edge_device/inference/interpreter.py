@@ -195,7 +195,7 @@ def _holds_features(detail: dict[str, Any]) -> bool:
     return len(detail["shape"]) in (2, 4) and detail["shape"][0] == 1 and detail["dtype"] != np.bool_
 
 
-def _pooled(values: npt.NDArray[Any], zero_point: int) -> Features:
+def _pooled(values: npt.NDArray[np.generic], zero_point: int) -> Features:
     """Sums over height and width, of integers in integers: shape (width,)."""
     count = values.size // values.shape[-1]
     if count > 1:

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from edge_core.artifact.golden import (
     to_jpeg,
 )
 from edge_core.artifact.seal import Seal, Signer, check_seal, seal
+from edge_core.codec import JsonObject
 from edge_core.errors import CheckFailedError, ModelFormatError, PictureError, SealError
 from edge_core.images import decode_picture
 from edge_core.preprocess import Frame, preprocess
@@ -131,7 +132,7 @@ class Verification:
         """The public key, hexadecimal, that the file names as its signer's."""
         return self.seal.signature.public_key.hex() if self.seal and self.seal.signature else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The object that `edge-run verify --json` prints."""
         return {
             "file": str(self.file),

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from edge_core.codec import JsonObject
 from edge_core.errors import SourceError
 from edge_core.progress import Track, silently
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
@@ -61,7 +62,7 @@ class Collected:
     ended: Literal["count", "source", "full", "interrupted"]
     reason: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The object that `edge-run collect --json` prints."""
         return asdict(self) | {"folder": str(self.folder)}
 

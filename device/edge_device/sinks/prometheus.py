@@ -9,7 +9,7 @@ import socket
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -187,7 +187,7 @@ def _histogram(name: str, told: str, label: str, by_value: Mapping[str, Histogra
         yield f"edge_{name}_count{_labels(labels)} {below}"
 
 
-def _by(names: tuple[str, ...], counts: Mapping[Any, int]) -> Iterator[Sample]:
+def _by(names: tuple[str, ...], counts: Mapping[str, int] | Mapping[tuple[str, str, str], int]) -> Iterator[Sample]:
     for key, count in counts.items():
         values = key if isinstance(key, tuple) else (key,)
         yield dict(zip(names, values, strict=True)), float(count)
@@ -210,7 +210,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 16
 
-    def __init__(self, host: str, port: int, token: str | None, text: Any) -> None:
+    def __init__(self, host: str, port: int, token: str | None, text: Callable[[], str]) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.token, self.text = token, text
         self._free = threading.BoundedSemaphore(CLIENTS)
@@ -218,13 +218,13 @@ class _Server(ThreadingHTTPServer):
         self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="metrics", daemon=True)
         self._thread.start()
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: Any, client_address: object) -> None:
         if self._free.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def process_request_thread(self, request: Any, client_address: object) -> None:
         def hang_up() -> None:
             with suppress(OSError):
                 request.shutdown(socket.SHUT_RDWR)
@@ -238,7 +238,7 @@ class _Server(ThreadingHTTPServer):
             deadline.cancel()
             self._free.release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: object) -> None:
         """A client that hangs up is no news."""
 
     def stop(self) -> None:
@@ -272,5 +272,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Nothing: a request may hold a token."""

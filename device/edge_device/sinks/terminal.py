@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from edge_core.artifact.card import ModelCard
 from edge_device.command_line.console import say
@@ -263,7 +263,7 @@ def _bar(score: float, cells: int) -> "Text":
     return Text("━" * filled, "green").append("━" * (cells - filled), "bright_black")
 
 
-def _decided(result: FrameResult, cells: int) -> tuple[Any, ...]:
+def _decided(result: FrameResult, cells: int) -> tuple["RenderableType", ...]:
     if result.decision is None:
         return (_label(UNKNOWN, "bold yellow"), "", "") if result.known is False else ()
     if not result.top:

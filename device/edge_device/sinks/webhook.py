@@ -8,10 +8,11 @@ import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPMessage
-from typing import IO, Any, ClassVar, Final, Literal
+from typing import IO, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edge_core.artifact.card import ModelCard
+from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError
 from edge_device.notices import UPDATE, Notice
 from edge_device.results import Event
@@ -83,7 +84,7 @@ class Webhook(Sink):
         if notice.about == UPDATE:
             self._post({"type": "notice", **notice.to_json()})
 
-    def _post(self, told: dict[str, Any]) -> None:
+    def _post(self, told: JsonObject) -> None:
         data = json.dumps({**told, "host": socket.gethostname()}).encode()
         request = urllib.request.Request(self._url, data, self._headers, method="POST")
         try:

@@ -192,7 +192,7 @@ def _named(name: str, word: str) -> int:
     return int(found)
 
 
-def _focus(offered: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, int]:
+def _focus(offered: Mapping[str, object], given: Mapping[str, str]) -> dict[str, int]:
     """What a camera with a motor needs, which stays at its default distance otherwise."""
     if "AfMode" not in offered or "AfMode" in given:
         return {}

@@ -20,9 +20,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge_core.artifact.container import read_card
+from edge_core.codec import JsonObject
 from edge_core.errors import CheckFailedError, OutputError, SettingsError
 from edge_core.files import written_whole
 
@@ -102,7 +103,7 @@ class ServiceStatus:
     def running(self) -> bool:
         return self.state == "active"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from edge_core.codec import JsonObject
+
 RAW: Final = ("unicam", "rp1-cfe")
 """Drivers of a Raspberry Pi's camera connector: they give raw sensor data, which libcamera makes pictures of."""
 
@@ -47,7 +49,7 @@ _ENUM_FRAMESIZES: Final = (_request(3, 74, 44), "3I6I8x")
 _ENUM_FRAMEINTERVALS: Final = (_request(3, 75, 52), "5I6I8x")
 
 
-def describe(path: str) -> dict[str, Any]:
+def describe(path: str) -> JsonObject:
     """Card, driver and formats of a device.
 
     Returns: {"card", "driver", "bus", "capture", "controls": see `Control`, "formats": [{"pixel_format", "compressed", "sizes": [{"width", "height",
@@ -199,7 +201,7 @@ def _menu(device: int, number: int, kind: int, values: range) -> Iterator[tuple[
         yield value, str(int.from_bytes(entry[:8], "little")) if kind == _INTEGER_MENU else _text(entry)
 
 
-def _formats(device: int, kind: int) -> Iterator[dict[str, Any]]:
+def _formats(device: int, kind: int) -> Iterator[JsonObject]:
     for _, _, flags, _, pixel_format, _ in _listed(device, _ENUM_FMT, kind):
         yield {
             "pixel_format": _name(pixel_format),

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import HEAD_BYTES, LITTER_REASON, Photo, Unusable, read_photos, without_copies
 from edge_core.errors import DatasetError
 from edge_core.images import is_cut
@@ -121,7 +121,7 @@ class Inspection:
         lines += [f"{what}: {', '.join(str(photo.path) for photo in group)}" for what, group in listed]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings())])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         def listed(photos: Sequence[Photo]) -> list[dict[str, str]]:
             return [{"path": str(photo.path), "label": photo.label, "sha256": photo.sha256} for photo in photos]
 

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
+from edge_core.codec import JsonObject
 from edge_device.doctor.findings import Finding
 from edge_device.doctor.machine_facts import Host
 from edge_device.system.packages import installed, pip
@@ -22,7 +23,7 @@ def gpu(host: Host) -> Iterator[Finding]:
         yield Finding("gpu", "ok", text, details={"driver": None})
         return
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    details: dict[str, Any] = {"driver": driver.version, "where": driver.where, "CUDA_VISIBLE_DEVICES": hidden}
+    details: JsonObject = {"driver": driver.version, "where": driver.where, "CUDA_VISIBLE_DEVICES": hidden}
     outcome = host.probe("gpus")
     details |= outcome.value or {}
     if outcome.error:
@@ -35,7 +36,7 @@ def gpu(host: Host) -> Iterator[Finding]:
             yield _computes(host, number, one, driver, details)
 
 
-def _unseen(driver: Driver, cuda: str, details: dict[str, Any]) -> Finding:
+def _unseen(driver: Driver, cuda: str, details: JsonObject) -> Finding:
     """Why TensorFlow sees no GPU although the driver is there: the first reason that holds."""
     what = f"NVIDIA's driver {driver.version} is there, and TensorFlow sees no GPU: "
     major = int(cuda.split(".")[0]) if cuda else 0
@@ -60,7 +61,7 @@ def _unseen(driver: Driver, cuda: str, details: dict[str, Any]) -> Finding:
     )
 
 
-def _computes(host: Host, number: int, one: dict[str, Any], driver: Driver, details: dict[str, Any]) -> Finding:
+def _computes(host: Host, number: int, one: JsonObject, driver: Driver, details: JsonObject) -> Finding:
     outcome = host.probe("multiply", str(number))
     capability = ".".join(map(str, one["capability"] or ()))
     what = f"{one['name']}, compute capability {capability or 'unknown'}, driver {driver.version}"

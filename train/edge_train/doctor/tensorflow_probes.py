@@ -7,13 +7,14 @@ import sys
 import urllib.request
 from typing import Any, Final
 
+from edge_core.codec import JsonObject
 from edge_device.doctor import probes
 
 SERVER_S: Final = 5
 INDEX_S: Final = 20
 
 
-def tensorflow() -> dict[str, Any]:
+def tensorflow() -> JsonObject:
     """Imports TensorFlow, multiplies two matrices on the processor, and tells what it was built for."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     tf = _tensorflow()
@@ -24,7 +25,7 @@ def tensorflow() -> dict[str, Any]:
     return {"version": tf.__version__, **_built(tf)}
 
 
-def gpus() -> dict[str, Any]:
+def gpus() -> JsonObject:
     """Lists the GPUs that TensorFlow sees."""
     tf = _tensorflow()
     found = []
@@ -34,7 +35,7 @@ def gpus() -> dict[str, Any]:
     return {"gpus": found, **_built(tf)}
 
 
-def multiply(number: str) -> dict[str, Any]:
+def multiply(number: str) -> JsonObject:
     """Convolves and multiplies on a GPU, in float32 and float16, and checks the results: cuDNN and cuBLAS do their work."""
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     tf = _tensorflow()
@@ -49,7 +50,7 @@ def multiply(number: str) -> dict[str, Any]:
     return {}
 
 
-def weights() -> dict[str, Any]:
+def weights() -> JsonObject:
     """Which backbones' weights are at hand, and which sources answer; only asks, downloads nothing."""
     from edge_train.doctor.workstation import cache_folder
     from edge_train.models.architectures import ARCHITECTURES, DEFAULT
@@ -92,7 +93,7 @@ def _tensorflow() -> Any:
     return tensorflow
 
 
-def _built(tf: Any) -> dict[str, Any]:
+def _built(tf: Any) -> JsonObject:
     built = tf.sysconfig.get_build_info()
     return {"cuda": built.get("cuda_version") or "", "cudnn": built.get("cudnn_version") or ""}
 

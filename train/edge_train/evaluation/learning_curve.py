@@ -1,8 +1,9 @@
 """A learning curve as a value: accuracy of the solved head against the number of photos that it was solved on."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
+from edge_core.codec import JsonObject
 from edge_core.statistics import Estimate
 
 CURVE_FILE: Final = "learning_curve.json"
@@ -65,11 +66,11 @@ class LearningCurve:
             f"{self.cross_validated.percent()} of all training and validation photos."
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {**asdict(self), "sentence": self.sentence()}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
+    def from_json(cls, fields: JsonObject) -> Self:
         """Reads what `to_json` gave."""
 
         def estimate(found: dict[str, float] | None) -> Estimate | None:

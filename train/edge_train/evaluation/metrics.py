@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.errors import RunFolderError
 from edge_core.statistics import Estimate, accuracy, effective_count, mean_share, proportion
@@ -134,7 +135,7 @@ class Evaluation:
         wrong = [item for item in self.judged if item.predicted != item.label]
         return sorted(wrong, key=lambda item: -item.predicted_score)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         bins, error = self.reliability()
         return {
             "photos": len(self.judged),

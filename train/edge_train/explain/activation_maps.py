@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.run_folder import Run
@@ -49,7 +50,7 @@ class LayerFeatures:
     layer: MapLayer
     channels: tuple[Channel, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "layer": self.layer.name,
             "kind": self.layer.kind,
@@ -82,7 +83,7 @@ class ActivationMaps:
     top: tuple[Prediction, ...]
     layers: tuple[LayerFeatures, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "source": str(self.source),
             "top": [vars(prediction) for prediction in self.top],

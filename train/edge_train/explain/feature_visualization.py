@@ -18,11 +18,12 @@ pictures showed nothing, had 0.99 and more. To keep the statistics of the maps n
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError
 from edge_core.files import names_of
 from edge_core.images import read_picture
@@ -98,7 +99,7 @@ class Drawn:
     moved: tuple[float, float]
     others: dict[str, float]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "file": self.file.name,
             "seed": self.seed,
@@ -125,7 +126,7 @@ class Ideal:
     pictures: tuple[Drawn, ...]
     frames: tuple[Frame, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "label": self.label,
             "search": asdict(self.search),
@@ -238,7 +239,7 @@ def draw(
     scale = _photo_like(frequencies, height * width)
     colors = COLORS[::-1] if bgr else COLORS
 
-    def picture(finest: Any) -> Any:
+    def picture(finest: tf.Tensor) -> tf.Tensor:
         """Float32, levels 0..255, with frequencies up to about `finest`, in cycles a pixel."""
         amplitudes = spectrum * (scale * tf.sigmoid((finest - frequencies) / 0.01))
         light = tf.signal.irfft2d(tf.complex(amplitudes[:, 0], amplitudes[:, 1]), [height, width])
@@ -247,7 +248,7 @@ def draw(
     logits = logits_of(model)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(search.rate, search.steps))
 
-    def step(finest: Any, views: Any, mirrored: Any) -> None:
+    def step(finest: tf.Tensor, views: tf.Tensor, mirrored: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             pixels = picture(finest)
             view = _viewed(pixels, views)
@@ -295,7 +296,7 @@ def _view(rng: np.random.Generator, search: AscentSettings, height: int, width: 
     )
 
 
-def _viewed(pixels: Any, views: Any) -> Any:
+def _viewed(pixels: tf.Tensor, views: tf.Tensor) -> tf.Tensor:
     """Each picture in its view, mid-gray around it."""
     return 127 + tf.raw_ops.ImageProjectiveTransformV3(
         images=pixels - 127,
@@ -307,7 +308,7 @@ def _viewed(pixels: Any, views: Any) -> Any:
     )
 
 
-def _variation(pixels: Any) -> Any:
+def _variation(pixels: tf.Tensor) -> tf.Tensor:
     """Total variation, the sum over pictures of the mean over their pixels, in gray levels."""
     down = tf.reduce_sum(tf.abs(pixels[:, 1:] - pixels[:, :-1]))
     across = tf.reduce_sum(tf.abs(pixels[:, :, 1:] - pixels[:, :, :-1]))

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from edge_keras.tf import keras
+from edge_keras.tf import keras, tf
 from edge_train.models.efficientnet_lite import efficientnet_lite0
 
 KERAS_SERVER: Final = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -73,7 +73,7 @@ class Architecture:
     """
 
     name: str
-    trunk: Callable[[Any, float], "keras.Model"]
+    trunk: Callable[[tf.Tensor, float], "keras.Model"]
     seam: str
     scale: float = 1 / 127.5
     offset: Offset = -1.0
@@ -89,7 +89,7 @@ class Architecture:
     edge_tpu: bool | None = None
 
 
-def _mobilenet_v1(pixels: Any, alpha: float) -> "keras.Model":
+def _mobilenet_v1(pixels: tf.Tensor, alpha: float) -> "keras.Model":
     return keras.applications.MobileNet(
         input_tensor=pixels, alpha=alpha, include_top=False, weights=None, pooling="avg"
     )
@@ -101,7 +101,7 @@ def _mobilenet_v1_file(alpha: float, size: int) -> KerasFile:
     return KerasFile("mobilenet", f"mobilenet_{width}_{rows}_tf_no_top.h5")
 
 
-def _mobilenet_v2(pixels: Any, alpha: float) -> "keras.Model":
+def _mobilenet_v2(pixels: tf.Tensor, alpha: float) -> "keras.Model":
     return keras.applications.MobileNetV2(
         input_tensor=pixels, alpha=alpha, include_top=False, weights=None, pooling="avg"
     )
@@ -112,7 +112,7 @@ def _mobilenet_v2_file(alpha: float, size: int) -> KerasFile:
     return KerasFile("mobilenet_v2", f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{rows}_no_top.h5")
 
 
-def _mobilenet_v3(kind: str, minimalistic: bool, pixels: Any, alpha: float) -> "keras.Model":
+def _mobilenet_v3(kind: str, minimalistic: bool, pixels: tf.Tensor, alpha: float) -> "keras.Model":
     make = {"small": keras.applications.MobileNetV3Small, "large": keras.applications.MobileNetV3Large}[kind]
     return make(
         input_tensor=pixels,
@@ -156,12 +156,12 @@ def _v3(kind: str, seam: str, minimalistic: bool = False) -> Architecture:
     )
 
 
-def _one_width(make: Any, pixels: Any, alpha: float) -> "keras.Model":
+def _one_width(make: Callable[..., "keras.Model"], pixels: tf.Tensor, alpha: float) -> "keras.Model":
     del alpha
     return make(input_tensor=pixels, include_top=False, weights=None, pooling="avg")
 
 
-def _reference(name: str, make: Any, seam: str, folder: str, md5: str) -> Architecture:
+def _reference(name: str, make: Callable[..., "keras.Model"], seam: str, folder: str, md5: str) -> Architecture:
     """One that Caffe trained: pixels less ImageNet's mean color, in BGR."""
     file = KerasFile(folder, f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5", md5)
     return Architecture(

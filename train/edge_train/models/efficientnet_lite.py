@@ -6,12 +6,12 @@ do it no harm (Liu, "Higher accuracy on vision models with EfficientNet-Lite", T
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_keras.tf import keras
+from edge_keras.tf import keras, tf
 
 _STEM_FILTERS: Final = 32
 _HEAD_FILTERS: Final = 1280
@@ -40,7 +40,7 @@ _STAGES: Final = (
 )
 
 
-def efficientnet_lite0(pixels: Any) -> "keras.Model":
+def efficientnet_lite0(pixels: tf.Tensor) -> "keras.Model":
     """The trunk: normalized pixels, shape (batch, height, width, 3), to pooled features, shape (batch, 1280).
 
     Blocks are numbered through: `block_0` to `block_15`. Padding is TensorFlow's SAME, which at stride 2 adds one pixel
@@ -50,11 +50,11 @@ def efficientnet_lite0(pixels: Any) -> "keras.Model":
     """
     layers = keras.layers
 
-    def normalized(x: Any, name: str, activated: bool = True) -> Any:
+    def normalized(x: tf.Tensor, name: str, activated: bool = True) -> tf.Tensor:
         x = layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}_bn")(x)
         return layers.ReLU(6.0, name=f"{name}_relu")(x) if activated else x
 
-    def convolved(x: Any, filters: int, kernel: int, stride: int, name: str, activated: bool = True) -> Any:
+    def convolved(x: tf.Tensor, filters: int, kernel: int, stride: int, name: str, activated: bool = True) -> tf.Tensor:
         x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False, name=name)(x)
         return normalized(x, name, activated)
 
@@ -78,7 +78,7 @@ def efficientnet_lite0(pixels: Any) -> "keras.Model":
     return keras.Model(keras.utils.get_source_inputs(pixels), features, name="efficientnet_lite0")
 
 
-def from_torch(state: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
+def from_torch(state: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
     """The weights of the trunk by layer and variable, `block_3_expand/kernel`, say, in Keras' order of axes.
 
     Args:

@@ -25,7 +25,7 @@ class _Storage:
     """Numbers that lie behind the pickles: `key` says where, `dtype` and `count` what."""
 
     key: str
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.generic]
     count: int
 
 
@@ -38,7 +38,7 @@ class _Tensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def read(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def read(self, numbers: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         if min(self.offset, *self.shape, *self.strides, 0) < 0 or (0 not in self.shape and last >= len(numbers)):
             raise WeightsError("a tensor reaches beyond its numbers")
@@ -72,7 +72,7 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(str(key), dtype, int(count))
 
 
-def read_state_dict(data: bytes) -> dict[str, npt.NDArray[Any]]:
+def read_state_dict(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     """The tensors of a state dict by name, as float32 or int64 arrays in PyTorch's order of axes.
 
     Args:

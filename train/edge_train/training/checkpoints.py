@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from edge_core.errors import OutputError
 from edge_core.files import folder_written_whole, require_free, written_whole
@@ -42,7 +42,7 @@ class Workshop:
         same_request: Whether it was there already, made by the same request.
     """
 
-    def __init__(self, out: Path, request: Mapping[str, Any], suffix: str = "") -> None:
+    def __init__(self, out: Path, request: Mapping[str, object], suffix: str = "") -> None:
         """Opens the workshop of the run folder `out`; one that another request left is cleared.
 
         Args:

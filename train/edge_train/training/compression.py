@@ -5,7 +5,7 @@ the fine-tuned convolutions have 73 % of all weights.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from edge_keras.tf import keras
 from edge_keras.tfmot import tfmot
@@ -59,10 +59,10 @@ def clustered(upper: "keras.Model", clusters: int) -> tuple[Student, Callable[[]
     )
 
 
-def _wrapped(upper: "keras.Model", wrap: Callable[[Any], Any]) -> "keras.Model":
+def _wrapped(upper: "keras.Model", wrap: Callable[[keras.layers.Layer], keras.layers.Layer]) -> "keras.Model":
     """A copy of a model in which all convolutions but the depthwise are wrapped."""
 
-    def clone(layer: Any) -> Any:
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.layers.Dropout):  # its random numbers would not be those of an interrupted training
             return keras.layers.Dropout(0.0, name=layer.name)
         return wrap(layer) if type(layer) is keras.layers.Conv2D else layer

@@ -68,14 +68,14 @@ class Devices:
         """Whether this process is the one that decides and writes."""
         return self.worker is None or self.worker.number == 0
 
-    def scope(self) -> contextlib.AbstractContextManager[Any]:
+    def scope(self) -> contextlib.AbstractContextManager[object]:
         """What variables are made in."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
     def copy(self, model: "keras.Model") -> "keras.Model":
         """A copy of a model that can be trained here, with the chief's weights, which `model` gets, too."""
 
-        def clone(layer: Any) -> Any:
+        def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
             config = layer.get_config()
             if self.mixed and "dtype" in config:  # scores stay float32
                 config["dtype"] = "float32" if layer.name == SCORES else "mixed_float16"
@@ -90,14 +90,16 @@ class Devices:
         copy.set_weights(model.get_weights())
         return copy
 
-    def optimizer(self, make: Callable[[], Any], variables: list[Any]) -> Any:
+    def optimizer(
+        self, make: Callable[[], keras.optimizers.Optimizer], variables: list[tf.Variable]
+    ) -> keras.optimizers.Optimizer:
         """An optimizer of the copy's variables; with float16 it scales the loss."""
         with self.scope():
             made = keras.mixed_precision.LossScaleOptimizer(make()) if self.mixed else make()
             made.build(variables)
         return made
 
-    def compiled(self, step: Callable[..., Any], batch: int) -> Callable[..., Any]:
+    def compiled(self, step: Callable[..., tf.Tensor], batch: int) -> Callable[..., tf.Tensor]:
         """A training step as a graph on all devices.
 
         Args:
@@ -116,24 +118,24 @@ class Devices:
             )
         count = -(-batch // self.replicas)
 
-        def replica(*given: Any) -> Any:
+        def replica(*given: tf.Tensor) -> tf.Tensor:
             *parts, seeds = given
             rows = tf.distribute.get_replica_context().replica_id_in_sync_group * count + tf.range(count)
             taken = tf.minimum(rows, batch - 1)
             *parts, weights = (tf.gather(part, taken) for part in parts)
             return step(*parts, weights * tf.cast(rows < batch, weights.dtype), seeds, rows=taken)
 
-        def whole(*given: Any) -> Any:
+        def whole(*given: tf.Tensor) -> tf.Tensor:
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(replica, given), axis=None)
 
         return tf.function(whole, reduce_retracing=True)  # type: ignore[no-any-return]
 
-    def agreed(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def agreed(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """The chief's values, on every worker; all must call it with the same shape and dtype."""
         if self.worker is None:
             return values
 
-        def replica(values: Any) -> Any:
+        def replica(values: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             first = tf.equal(context.replica_id_in_sync_group, 0)
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, values, tf.zeros_like(values)))

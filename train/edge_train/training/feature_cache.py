@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ class FeatureCache:
         shape: Shape of one row.
     """
 
-    def __init__(self, folder: Path, key: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+    def __init__(self, folder: Path, key: Mapping[str, object], shape: tuple[int, ...]) -> None:
         """Opens or makes the cache of `key` in `folder`.
 
         If another process has it open, a folder of this process' own is used and removed in the end.

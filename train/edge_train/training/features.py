@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.errors import PictureError
 from edge_core.preprocess import Frame, InputSpec
@@ -59,7 +60,7 @@ def pixel_batches(photos: Sequence[Photo], maker: ViewMaker, unusable: dict[int,
     black and is noted in `unusable` under its position.
     """
 
-    def views(position: Any) -> Frame:
+    def views(position: tf.Tensor) -> Frame:
         try:
             return maker(photos[position])
         except PictureError as error:
@@ -68,7 +69,7 @@ def pixel_batches(photos: Sequence[Photo], maker: ViewMaker, unusable: dict[int,
             )
             return np.zeros((len(maker.numbers), *maker.spec.shape), np.uint8)
 
-    def load(position: Any) -> tuple[Any, Any]:
+    def load(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = tf.numpy_function(views, [position], tf.uint8, stateful=False)
         return position, tf.ensure_shape(pixels, (len(maker.numbers), *maker.spec.shape))
 
@@ -76,7 +77,7 @@ def pixel_batches(photos: Sequence[Photo], maker: ViewMaker, unusable: dict[int,
     return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_PHOTOS).prefetch(2)
 
 
-def compiled(model: "keras.Model", dtype: Any) -> Any:
+def compiled(model: "keras.Model", dtype: tf.DType) -> tf.types.experimental.GenericFunction:
     """The model as one graph, traced once for every batch size; takes `dtype`, gives float32."""
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), dtype)]
     return tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), input_signature=signature)
@@ -135,7 +136,7 @@ def extract_maps(
     )
 
 
-def backbone_key(architecture: Architecture, alpha: float, weights_sha256: str, spec: InputSpec) -> dict[str, Any]:
+def backbone_key(architecture: Architecture, alpha: float, weights_sha256: str, spec: InputSpec) -> JsonObject:
     """What the maps of a frozen part depend on, besides photo and view; JSON."""
     return {
         "architecture": architecture.name,
@@ -154,7 +155,7 @@ class Extractor:
     """
 
     def __init__(
-        self, folder: Path, key: Mapping[str, Any], labels: Sequence[str], maker: ViewMaker, track: Track = silently
+        self, folder: Path, key: Mapping[str, object], labels: Sequence[str], maker: ViewMaker, track: Track = silently
     ) -> None:
         """Prepares; nothing is run yet.
 

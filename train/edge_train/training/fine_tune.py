@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,25 +45,25 @@ class Student:
     """
 
     model: "keras.Model"
-    forward: Callable[[Any, Any], tuple[Any, Any]]
+    forward: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
     before_step: Callable[[int], None] = lambda step: None
     keep_zeros: bool = False
-    copied: Callable[["keras.Model", int], Callable[..., Any]] | None = None
+    copied: Callable[["keras.Model", int], Callable[..., tf.Tensor]] | None = None
 
 
 def with_dropout(parts: Parts) -> Student:
     """The upper part of a model, with dropout before its last layer that depends on the seeds alone."""
 
-    def copied(model: "keras.Model", batch: int) -> Callable[..., Any]:
+    def copied(model: "keras.Model", batch: int) -> Callable[..., tf.Tensor]:
         return _dropped(keras.Model(model.input, model.get_layer(SCORES).input), model.get_layer(SCORES), batch)
 
     return Student(parts.upper, _dropped(parts.pooled, parts.upper.get_layer(SCORES)), copied=copied)
 
 
-def _dropped(pooled: "keras.Model", last: Any, batch: int | None = None) -> Callable[..., Any]:
+def _dropped(pooled: "keras.Model", last: keras.layers.Layer, batch: int | None = None) -> Callable[..., tf.Tensor]:
     """`Student.forward` of a model, or of a copy that gets some rows of a `batch`."""
 
-    def forward(maps: Any, seeds: Any, rows: Any = None) -> tuple[Any, Any]:
+    def forward(maps: tf.Tensor, seeds: tf.Tensor, rows: tf.Tensor = None) -> tuple[tf.Tensor, tf.Tensor]:
         features = pooled(maps, training=False)
         # Drawn for the whole batch, in float32: other precisions draw other numbers.
         ones = tf.ones((batch or tf.shape(features)[0], features.shape[-1]))
@@ -241,9 +240,9 @@ class FineTuner:
         with np.load(folder / "kept.npz", allow_pickle=False) as kept:
             self._kept = [kept[name] for name in kept.files]
 
-    def _compile_step(self) -> Callable[..., Any]:
+    def _compile_step(self) -> Callable[..., tf.Tensor]:
         student, settings, optimizer = self.student, self._settings, self._optimizer
-        forward: Callable[..., Any] = student.forward
+        forward: Callable[..., tf.Tensor] = student.forward
         if self._devices.copies:
             assert student.copied is not None
             forward = student.copied(self._trained, self._batch)
@@ -255,7 +254,15 @@ class FineTuner:
             for variable in self._variables
         ]
 
-        def step(maps: Any, hard: Any, soft: Any, anchors: Any, weights: Any, seeds: Any, rows: Any) -> Any:
+        def step(
+            maps: tf.Tensor,
+            hard: tf.Tensor,
+            soft: tf.Tensor,
+            anchors: tf.Tensor,
+            weights: tf.Tensor,
+            seeds: tf.Tensor,
+            rows: tf.Tensor,
+        ) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 scores, features = forward(maps, seeds) if rows is None else forward(maps, seeds, rows)
                 losses = (1 - share) * keras.losses.categorical_crossentropy(
@@ -323,11 +330,11 @@ def _mixed(values: Array, other: Positions, share: np.float32) -> Array:
     return share * values + (1 - share) * values[other]
 
 
-def _tempered(scores: Any, temperature: float) -> Any:
+def _tempered(scores: tf.Tensor, temperature: float) -> tf.Tensor:
     """The softmax of the same logits at another temperature."""
     return tf.nn.softmax(tf.math.log(scores + 1e-7) / temperature)
 
 
-def _apart(features: Any, anchors: Any) -> Any:
+def _apart(features: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """One less the cosine between the features of each row: float32, shape (batch,)."""
     return 1.0 + keras.losses.cosine_similarity(tf.cast(features, tf.float32), anchors)

@@ -8,11 +8,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from edge_core.artifact.card import Backbone, Dataset, ModelCard
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import SPLITS, Photo, Split, Unusable, fingerprint, label_counts
 from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole, require_free
@@ -84,11 +85,11 @@ class Request:
         """Of photos as the device sees them."""
         return ViewMaker(self.spec, self.views[:1], self.photos.mirror, self.settings.seed, self.settings.augment)
 
-    def backbone(self) -> dict[str, Any]:
+    def backbone(self) -> JsonObject:
         """What the frozen part's maps depend on; JSON."""
         return backbone_key(self.architecture, self.alpha, self.weights.sha256, self.spec)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """A call with an equal one may go on with what another left."""
         return {
             "version": metadata.version("edge-mobilenet"),
@@ -466,7 +467,7 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "label_score", "predicted", "predicted_score"])
-        rows: list[tuple[Any, ...]] = [
+        rows: list[tuple[object, ...]] = [
             (item.path, item.label, f"{item.label_score:.4f}", item.predicted, f"{item.predicted_score:.4f}")
             for item in evaluation.worst_first()
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -110,10 +110,10 @@ def _adversarial(phase: Phase, material: Material) -> PhasePlan:
     )
 
     @tf.function  # type: ignore[untyped-decorator]
-    def attacked(pixels: Any, labels: Any, seeds: Any) -> Any:
+    def attacked(pixels: tf.Tensor, labels: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         return perturb(logits, tf.cast(pixels, tf.float32), labels, attack, seeds)
 
-    def view(position: int, number: int) -> Any:
+    def view(position: int, number: int) -> tf.Tensor:
         return replace(maker, numbers=(number,))(train.photos[position])[0]
 
     def look(positions: Positions, views: Positions, seeds: tuple[int, int]) -> Array:
@@ -158,7 +158,7 @@ def _qat(phase: Phase, material: Material) -> PhasePlan:
     return PhasePlan(student, lessons, rounded_val, finish=rounding.finish, quantized=rounding.plain)
 
 
-def _calibration(photos: list[Photo], maker: ViewMaker) -> Iterator[Any]:
+def _calibration(photos: list[Photo], maker: ViewMaker) -> Iterator[tf.Tensor]:
     """Pixels of some training photos, of all classes: uint8, shape (photos, height, width, 3)."""
     unusable: dict[int, Unusable] = {}
     some = spread(photos, ROUNDING_PHOTOS)

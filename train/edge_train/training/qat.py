@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edge_core.codec import JsonObject
 from edge_keras.bn_folding import CONVOLUTIONS, fold
 from edge_keras.tf import keras, tf
 from edge_keras.tfmot import QuantizeLayer, tfmot
@@ -32,44 +33,44 @@ class Kernel(Quantizer):  # type: ignore[misc]
         """`axis` is of the output channels, each of which has a scale of its own; None if there is one for all."""
         self.axis = axis
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: tf.TensorShape, name: str, layer: keras.layers.Layer) -> JsonObject:
         return {}
 
-    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: tf.Tensor, training: bool, weights: tf.Tensor, **kwargs: object) -> tf.Tensor:
         others = [axis for axis in range(len(inputs.shape)) if axis != self.axis]
         scale = tf.reduce_max(tf.abs(inputs), others, keepdims=True) / 127 + 1e-12
         # The gradient passes as if nothing had been rounded (Bengio et al., 2013).
         return inputs + tf.stop_gradient(tf.round(inputs / scale) * scale - inputs)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> JsonObject:
         return {"axis": self.axis}
 
 
 class Weighted(QuantizeConfig):  # type: ignore[misc]
     """A convolution with its ReLU, or the last layer, which is rounded before its softmax."""
 
-    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+    def get_weights_and_quantizers(self, layer: keras.layers.Layer) -> list[tuple[tf.Variable, Kernel]]:
         axis = {keras.layers.DepthwiseConv2D: 2, keras.layers.Conv2D: 3}.get(type(layer))
         return [(getattr(layer, _kernel(layer)), Kernel(axis))]
 
-    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
+    def get_activations_and_quantizers(self, layer: keras.layers.Layer) -> list[tuple[object, object]]:
         return [(layer.activation, _activation())] if isinstance(layer, keras.layers.Dense) else []
 
-    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
+    def set_quantize_weights(self, layer: keras.layers.Layer, quantize_weights: list[tf.Variable]) -> None:
         setattr(layer, _kernel(layer), quantize_weights[0])
 
-    def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
+    def set_quantize_activations(self, layer: keras.layers.Layer, quantize_activations: list[object]) -> None:
         if quantize_activations:
             layer.activation = quantize_activations[0]
 
-    def get_output_quantizers(self, layer: Any) -> list[Any]:
+    def get_output_quantizers(self, layer: keras.layers.Layer) -> list[object]:
         return [] if isinstance(layer, keras.layers.Dense) else [_activation()]
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> JsonObject:
         return {}
 
 
-def _activation() -> Any:
+def _activation() -> object:
     return _API.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)
 
 
@@ -127,7 +128,7 @@ def quantize(folded: "keras.Model", low: float, high: float) -> "keras.Model":
         low, high: Range of its input.
     """
 
-    def annotate(layer: Any) -> Any:
+    def annotate(layer: keras.layers.Layer) -> keras.layers.Layer:
         weighted = isinstance(layer, (*CONVOLUTIONS, keras.layers.Dense))
         return _API.quantize_annotate_layer(layer, Weighted() if weighted else None)
 
@@ -143,7 +144,7 @@ def quantize(folded: "keras.Model", low: float, high: float) -> "keras.Model":
     return model
 
 
-def calibrate(model: "keras.Model", folded: "keras.Model", batches: Iterable[Any]) -> None:
+def calibrate(model: "keras.Model", folded: "keras.Model", batches: Iterable[tf.Tensor]) -> None:
     """Sets the ranges of all activations to what `folded` reaches on some photos, as the converter does.
 
     Args:
@@ -163,24 +164,24 @@ def calibrate(model: "keras.Model", folded: "keras.Model", batches: Iterable[Any
         high.assign(max(most, 0.0))
 
 
-def _range(layer: Any) -> list[Any]:
+def _range(layer: keras.layers.Layer) -> list[tf.Variable]:
     """Lowest and highest value that the result of a layer can have once it is rounded."""
     kinds = ("output_", "pre_activation_", "post_activation_")
     found = {v.name.split("/")[-1]: v for v in layer.variables if v.name.split("/")[-1].startswith(kinds)}
     return [variable for end in ("_min:0", "_max:0") for name, variable in found.items() if name.endswith(end)]
 
 
-def _before_softmax(layer: Any) -> Any:
+def _before_softmax(layer: keras.layers.Layer) -> tf.Tensor:
     if isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.softmax:
         return layer.input @ layer.kernel + layer.bias
     return layer.output
 
 
-def _kernel(layer: Any) -> str:
+def _kernel(layer: keras.layers.Layer) -> str:
     return "depthwise_kernel" if isinstance(layer, keras.layers.DepthwiseConv2D) else "kernel"
 
 
-def _pairs(model: "keras.Model", folded: "keras.Model") -> Iterator[tuple[Any, Any]]:
+def _pairs(model: "keras.Model", folded: "keras.Model") -> Iterator[tuple[tf.Variable, tf.Variable]]:
     """The same kernel or bias in a network that `quantize` made and in the one that it was made of."""
     wrapped = {variable.name: variable for variable in model.variables}
     return ((wrapped[weight.name], weight) for weight in folded.weights)

@@ -15,10 +15,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError, WorkerLostError
 
 WAIT_S: Final = 1800.0
@@ -132,7 +133,11 @@ def agree(requests: Sequence[str], states: Sequence[Sequence[int]], alone: int |
 
 
 def meet(
-    worker: Worker, request: Mapping[str, Any], states: Sequence[int], alone: int | None = None, wait_s: float = WAIT_S
+    worker: Worker,
+    request: Mapping[str, object],
+    states: Sequence[int],
+    alone: int | None = None,
+    wait_s: float = WAIT_S,
 ) -> WorkerAgreement:
     """Waits until all workers are there, and finds where they go on.
 
@@ -156,9 +161,9 @@ def meet(
     return WorkerAgreement(answer["state"], answer["alone"])
 
 
-def _gather(worker: Worker, hello: dict[str, Any], alone: int | None, until: float) -> dict[str, Any]:
+def _gather(worker: Worker, hello: JsonObject, alone: int | None, until: float) -> JsonObject:
     """The chief's side: hears all, answers all."""
-    there: dict[Any, tuple[dict[str, Any], socket.socket]] = {}
+    there: dict[Any, tuple[JsonObject, socket.socket]] = {}
     missing = set(range(1, len(worker.addresses)))
     try:
         listening = socket.create_server(("", _host_and_port(worker.addresses[0])[1]))
@@ -180,7 +185,7 @@ def _gather(worker: Worker, hello: dict[str, Any], alone: int | None, until: flo
         tellers = [hello, *(there[number][0] for number in range(1, len(worker.addresses)))]
         try:
             agreement = agree([t["request"] for t in tellers], [t["states"] for t in tellers], alone)
-            answer: dict[str, Any] = {"state": agreement.state, "alone": agreement.alone}
+            answer: JsonObject = {"state": agreement.state, "alone": agreement.alone}
         except SettingsError as error:
             answer = {"error": str(error)}
         for _, connection in there.values():
@@ -189,7 +194,7 @@ def _gather(worker: Worker, hello: dict[str, Any], alone: int | None, until: flo
     return answer
 
 
-def _report(worker: Worker, hello: dict[str, Any], until: float) -> dict[str, Any]:
+def _report(worker: Worker, hello: JsonObject, until: float) -> JsonObject:
     """The side of the others: tells the chief, hears its answer."""
     while True:
         left = until - time.monotonic()
@@ -206,7 +211,7 @@ def _report(worker: Worker, hello: dict[str, Any], until: float) -> dict[str, An
         time.sleep(_TRY_S)
 
 
-def _heard(connection: socket.socket, wait_s: float = _TRY_S) -> dict[str, Any]:
+def _heard(connection: socket.socket, wait_s: float = _TRY_S) -> JsonObject:
     """A JSON line from the other side; empty if it is no such thing: TensorFlow of an earlier try, say."""
     connection.settimeout(wait_s)
     try:
@@ -251,7 +256,7 @@ def ended_at_once() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def restarted_when_lost(say: Any) -> Iterator[None]:
+def restarted_when_lost(say: Callable[[str], None]) -> Iterator[None]:
     """Around a command: if another worker is lost, starts it again in this process, to wait for it and go on.
 
     TensorFlow cannot join a second time in the life of a process, so the program is replaced by itself.

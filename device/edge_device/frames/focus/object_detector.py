@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -120,7 +120,7 @@ class ObjectDetector:
         return self.labels[index] if 0 <= index < len(self.labels) else str(index)
 
 
-def _scaled(pixels: Frame, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _scaled(pixels: Frame, dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
     """Pixels as the detectors of TensorFlow's model zoo take them: raw in 8 bits, -1..1 in float."""
     if dtype == np.uint8:
         return pixels

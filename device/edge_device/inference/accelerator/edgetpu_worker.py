@@ -15,8 +15,9 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
+from edge_core.codec import JsonObject
 from edge_core.errors import AcceleratorError, EdgeError
 from edge_device.inference.accelerator import shared_memory as shared
 from edge_device.inference.accelerator.edgetpu import Coral, load
@@ -79,7 +80,7 @@ def _end_with_parent() -> None:
         sys.exit()
 
 
-def _open(asked: dict[str, Any]) -> Interpreter:
+def _open(asked: JsonObject) -> Interpreter:
     coral, file = Coral(asked["port"]), Path(f"/proc/self/fd/{asked['model']}")
     try:
         # What the Edge TPU leaves to the CPU is little.

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from edge_core.artifact.familiarity import Features
+from edge_core.codec import JsonObject
 from edge_core.errors import AcceleratorError
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_device.inference.accelerator import shared_memory as shared
@@ -190,7 +191,7 @@ class AcceleratorProcess:
                 if self._stopped() or time.monotonic() >= until_s:
                     raise
 
-    def _opened(self, start_s: float) -> dict[str, Any]:
+    def _opened(self, start_s: float) -> JsonObject:
         descriptors: list[int] = []
         try:
             answer, descriptors = self._answer(start_s)
@@ -198,7 +199,7 @@ class AcceleratorProcess:
                 raise self._died(
                     "while it was opened; is libedgetpu made for this runtime? See github.com/feranick/libedgetpu"
                 )
-            opened: dict[str, Any] = json.loads(answer)
+            opened: JsonObject = json.loads(answer)
             if "error" in opened:
                 raise AcceleratorError(opened["error"])
             self.pixels, self._scores, self._features = shared.arrays(

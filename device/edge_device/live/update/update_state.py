@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_core.artifact.seal import check_seal
+from edge_core.codec import JsonObject
 from edge_core.errors import ModelFormatError, SettingsError
 from edge_core.files import remove_unfinished, written_whole
 
@@ -103,7 +104,7 @@ class UpdateState:
         refused = dict([*others, (digest, reason)][-REFUSED_KEPT:])
         return replace(self, refused=refused, told=f"{digest[:12]} is refused: {reason}")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {"schema": SCHEMA, **asdict(self), "refused": dict(self.refused)}
 
 

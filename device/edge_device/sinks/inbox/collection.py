@@ -7,10 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import pictures_below
 from edge_core.errors import PictureError
 from edge_core.files import append_line, remove_unfinished, require_writable, written_whole
@@ -186,10 +187,10 @@ def _write(path: Path, picture: bytes) -> None:
         beside.write_bytes(picture)
 
 
-def _entry(path: Path, taken: datetime, label: str, result: FrameResult) -> dict[str, Any]:
+def _entry(path: Path, taken: datetime, label: str, result: FrameResult) -> JsonObject:
     """A line of the manifest."""
     said = result.to_json()
-    entry: dict[str, Any] = {
+    entry: JsonObject = {
         "file": os.path.join(path.parent.name, path.name),
         "label": label,
         "time": taken.isoformat(),

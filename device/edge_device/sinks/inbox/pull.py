@@ -9,11 +9,12 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
+from edge_core.codec import JsonObject
 from edge_core.errors import HostError, SettingsError
 from edge_core.files import written_whole
 from edge_core.progress import Track, silently
@@ -85,7 +86,7 @@ class _LivePage:
         self._root, self._opener = root, build_opener(_NoRedirect)
         self._headers = {"X-Requested-By": "edge-run"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
-    def list(self) -> list[dict[str, Any]]:
+    def list(self) -> list[JsonObject]:
         answer = self.ask("/api/snapshots")
         try:
             found = json.loads(answer or b"")["snapshots"]

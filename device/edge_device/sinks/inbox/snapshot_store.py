@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 from edge_core.errors import OutputError
 from edge_core.files import remove_unfinished, written_whole
@@ -148,7 +148,7 @@ class SnapshotStore:
         self,
         picture: bytes,
         label: str,
-        told: Mapping[str, Any],
+        told: Mapping[str, object],
         why: tuple[Kind, str],
         zone: str = "",
         taken: datetime | None = None,
@@ -249,7 +249,7 @@ def _ours(folder: Path) -> list[Snapshot]:
     return found
 
 
-def _kind(told: Mapping[str, Any]) -> Kind:
+def _kind(told: Mapping[str, object]) -> Kind:
     """Why a picture was kept; version 0.1 wrote the reason for people alone."""
     for kind in get_args(Kind):
         if told.get("kind") == kind:

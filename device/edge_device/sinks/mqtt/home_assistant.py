@@ -7,11 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
+from edge_core.codec import JsonObject
 from edge_device.sinks.mqtt.broker import digest, segment
 
-Component = dict[str, Any]
+Component = JsonObject
 
 NOTHING: Final = "nothing"
 """The state where no label is believed; Home Assistant keeps "unknown" and "None" for itself."""
@@ -90,7 +91,7 @@ def words(labels: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def bundle(camera: CameraDevice) -> dict[str, Any]:
+def bundle(camera: CameraDevice) -> JsonObject:
     """The discovery message."""
     device = {
         "identifiers": [camera.identity],
@@ -110,7 +111,7 @@ def bundle(camera: CameraDevice) -> dict[str, Any]:
     return {"device": device, "origin": origin, "components": components}
 
 
-def without(gone: dict[str, Any], now: dict[str, Any]) -> dict[str, Any] | None:
+def without(gone: JsonObject, now: JsonObject) -> JsonObject | None:
     """The message between an older bundle and `now` that removes what only the older has; None if there is nothing."""
     components = gone.get("components")
     dropped = {

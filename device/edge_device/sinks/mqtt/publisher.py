@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
 from edge_core.artifact.card import ModelCard
+from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
 from edge_device.command_line.console import extra_needed
@@ -79,9 +80,9 @@ class MqttSettings:
     page: Callable[[], str] = lambda: ""
 
 
-def _more(result: FrameResult) -> dict[str, Any]:
+def _more(result: FrameResult) -> JsonObject:
     """What a state has beside label and score."""
-    fields: dict[str, Any] = {} if result.known is None else {"known": result.known}
+    fields: JsonObject = {} if result.known is None else {"known": result.known}
     if result.subject:
         subject = result.subject
         fields |= {"track": subject.track, "box": box_to_json(subject.box), "subjects": subject.of}
@@ -253,7 +254,7 @@ class Mqtt(Sink):
         if time.monotonic() - self._away_since > PATIENCE_S:
             self._check_connected()
 
-    def _status_fields(self, status: Status) -> dict[str, Any]:
+    def _status_fields(self, status: Status) -> JsonObject:
         problems = [f"sink {name}: {counts.error}" for name, counts in status.sinks.items() if counts.error]
         if status.source_state == "waiting":
             problems.append(f"{status.source} is away")
@@ -308,7 +309,7 @@ class Mqtt(Sink):
             raise ConnectionError(f"{self._broker}: {self._why}")
 
     def _set_state(
-        self, zone: str, label: str | None, score: float, top: list[dict[str, Any]], more: Mapping[str, Any] = {}
+        self, zone: str, label: str | None, score: float, top: list[JsonObject], more: Mapping[str, object] = {}
     ) -> None:
         state = {
             "label": label,
@@ -340,7 +341,7 @@ class Mqtt(Sink):
                 self._remove(before, now)
             self._retained.set(self._discovery_topic, _json(now))
 
-    def bundle(self) -> dict[str, Any]:
+    def bundle(self) -> JsonObject:
         """What Home Assistant is told."""
         assert self._card
         status = self._status
@@ -359,7 +360,7 @@ class Mqtt(Sink):
             )
         )
 
-    def _remove(self, before: bytes, now: dict[str, Any]) -> None:
+    def _remove(self, before: bytes, now: JsonObject) -> None:
         """Has Home Assistant remove the entities of an older bundle that are gone."""
         try:
             old = json.loads(before)
@@ -388,7 +389,7 @@ class Mqtt(Sink):
 
     # What follows is called in the client's thread.
 
-    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+    def _on_connect(self, client: Any, userdata: object, flags: object, reason: Any, properties: object) -> None:
         del userdata, flags, properties
         self._refused = reason.is_failure
         if self._refused:
@@ -407,11 +408,11 @@ class Mqtt(Sink):
         for topic, payload in self._retained.all():
             self._publish(topic, payload)
 
-    def _on_subscribe(self, client: Any, userdata: Any, number: int, reasons: Any, properties: Any) -> None:
+    def _on_subscribe(self, client: object, userdata: object, number: int, reasons: Any, properties: object) -> None:
         del client, userdata, number, reasons, properties
         self._subscribed.set()
 
-    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+    def _on_message(self, client: object, userdata: object, message: Any) -> None:
         del client, userdata
         topic, payload = message.topic, bytes(message.payload)
         wanted = self._retained.get(topic)
@@ -430,7 +431,7 @@ class Mqtt(Sink):
         elif topic == self._topics.of("availability") and payload != wanted and not self._closing:
             self._publish(topic, wanted)  # the last will of a connection before, or another process with this prefix
 
-    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+    def _on_disconnect(self, client: object, userdata: object, flags: object, reason: Any, properties: object) -> None:
         del client, userdata, properties
         self._away_since = time.monotonic()
         if self._why == "connection lost":
@@ -438,15 +439,15 @@ class Mqtt(Sink):
         elif not self._refused:
             self._why = hung_up(self._broker)
 
-    def _on_connect_fail(self, client: Any, userdata: Any) -> None:
+    def _on_connect_fail(self, client: object, userdata: object) -> None:
         del client, userdata
         self._why = why_no_connection(self._broker, sys.exc_info()[1])  # it is called where that is handled
 
-    def _on_publish(self, client: Any, userdata: Any, number: int, reason: Any, properties: Any) -> None:
+    def _on_publish(self, client: object, userdata: object, number: int, reason: Any, properties: object) -> None:
         del client, userdata, reason, properties
         self._acknowledged.append(number)
         self._news.set()
 
 
-def _json(fields: dict[str, Any]) -> bytes:
+def _json(fields: JsonObject) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode(errors="backslashreplace")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from edge_core.codec import JsonObject
 from edge_device.notices import Notice
 from edge_device.results import Box, Event, FrameResult, Status
 
@@ -59,10 +60,10 @@ class Feed:
     def __init__(self, boxes: Mapping[str, Box] = {}, health_s: float = 10.0) -> None:
         self.boxes, self.health_s = dict(boxes), health_s
         self._lock = threading.Lock()
-        self._results: dict[tuple[str, int | None], tuple[float, dict[str, Any]]] = {}
+        self._results: dict[tuple[str, int | None], tuple[float, JsonObject]] = {}
         self._history: dict[str, deque[tuple[float, dict[str, float]]]] = {}
-        self._events: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
-        self._notices: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+        self._events: deque[JsonObject] = deque(maxlen=REMEMBERED)
+        self._notices: deque[JsonObject] = deque(maxlen=REMEMBERED)
         self._status: tuple[float, Status] | None = None
         self._model: dict[str, str] = {}
         self._frame: tuple[int, float] | None = None
@@ -70,7 +71,7 @@ class Feed:
         self._waits: deque[float] = deque(maxlen=5)
         self._still_s = -math.inf
         self._version = 0
-        self._kept: dict[str, Any] | None = None
+        self._kept: JsonObject | None = None
 
     def set_model(self, rows: Mapping[str, str]) -> None:
         """Another model: its rows, and no scores of the one before."""
@@ -114,7 +115,7 @@ class Feed:
             self._status = (now_s, status)
             self._version += 1
 
-    def set_kept(self, told: dict[str, Any]) -> None:
+    def set_kept(self, told: JsonObject) -> None:
         """What the page is told of pictures that a person keeps."""
         with self._lock:
             self._kept = told
@@ -152,7 +153,7 @@ class Feed:
             return Health(well, "lost", f"{status.source} is lost and being reopened; {since}")
         return Health(well, "starting" if age_s is None else "late", since)
 
-    def results(self, now_s: float) -> dict[str, Any]:
+    def results(self, now_s: float) -> JsonObject:
         """What changes with every frame: health, and the latest result of each zone with its age."""
         with self._lock:
             health = self._health(now_s)
@@ -164,7 +165,7 @@ class Feed:
             "results": latest,
         }
 
-    def state(self, now_s: float) -> dict[str, Any]:
+    def state(self, now_s: float) -> JsonObject:
         """What changes now and then: statistics, events and notices (oldest first), zones, model card."""
         with self._lock:
             status, events, notices, model = self._status, list(self._events), list(self._notices), self._model

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import NEGATIVES_FOLDER
 from edge_device.frames.regions import WHOLE, Region, classified_part
 from edge_device.results import FrameResult
@@ -58,7 +58,7 @@ class KeptPictures:
         self.reason = self.collection.answer(result, WHOLE if several else classified_part(result, self.regions))
         return True
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """What the page is told."""
         counts = self.collection.counts if self.collection else {}
         return {

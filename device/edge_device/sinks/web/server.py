@@ -63,7 +63,7 @@ class Server:
     """Serves an ASGI application from a thread until it is stopped."""
 
     def __init__(
-        self, listener: socket.socket, app: ASGIApp, streams: int, work: Callable[[], Coroutine[Any, Any, None]]
+        self, listener: socket.socket, app: ASGIApp, streams: int, work: Callable[[], Coroutine[object, object, None]]
     ) -> None:
         """Starts to serve.
 

@@ -3,7 +3,7 @@
 A classifier trained on the rendered photos is meant to recognize the printed sheet before a real camera too.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_train.data.signs.artwork import LABELS, NOTHING, SIGNS, draw_sign
 from edge_train.data.signs.drive import Appearance, write_video
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Imports what writes the sheet once it is asked for: Matplotlib takes a second, and `fit` does without."""
     if name != "write_sheet":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

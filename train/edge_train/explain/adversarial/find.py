@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Reading, Unusable, pictures_below, read_photos
 from edge_core.errors import CheckFailedError, DatasetError, ModelFormatError, SettingsError
 from edge_core.files import names_of
@@ -81,7 +82,7 @@ class Example:
     fooled_as_made: bool
     said: tuple[Said, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "source": str(self.source),
             "label": self.label,
@@ -150,7 +151,7 @@ class Outcome:
             [self.is_fooled(label, said.after[0].label) for label, said in pairs if said.before[0].label == label]
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         models = [said.model for said in self.examples[0].said]
         return {
             "attack": asdict(self.attack),

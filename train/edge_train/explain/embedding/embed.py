@@ -4,13 +4,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster.vq import kmeans2
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import SPLITS, Photo, Split, Unusable, identify_photos, walk
 from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import DatasetError, RunFolderError
@@ -95,7 +96,7 @@ class Near:
     split: Split | None
     distance: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "path": str(self.photo.path),
             "label": self.photo.label,

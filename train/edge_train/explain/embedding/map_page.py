@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Split
 from edge_core.files import folder_written_whole
 from edge_core.html import Html, Script, page, write_page
@@ -55,7 +56,7 @@ class Map:
         """Of each photo, in `labels`; -1 for none."""
         return _label_numbers(self.embedding, self.labels)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The figures: suspects with their files, clusters with what they hold."""
         photos = self.embedding.photos
         return {
@@ -83,7 +84,7 @@ class Map:
             ],
         }
 
-    def _cluster_facts(self) -> list[dict[str, Any]]:
+    def _cluster_facts(self) -> list[JsonObject]:
         """Of each cluster its most central photo, and which labels its photos have, the most common first."""
         labels = np.array(self.label_numbers)
         facts = []
@@ -98,7 +99,7 @@ class Map:
             facts.append({"middle": int(middle), "labels": shares})
         return facts
 
-    def _page_data(self, folder: str) -> dict[str, Any]:
+    def _page_data(self, folder: str) -> JsonObject:
         """What `embedding.js` reads; paths are told from `folder` on."""
         embedding, side = self.embedding, self.embedding.thumbnails.shape[1]
         return {

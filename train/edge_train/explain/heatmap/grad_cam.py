@@ -7,13 +7,14 @@ tf_keras model and stops; and a .tflite it cannot ask at all.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 from scipy.stats import spearmanr
 
+from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Unusable
 from edge_core.files import names_of
 from edge_core.images import read_picture
@@ -86,7 +87,7 @@ class Looked:
         last = occlusions[-1]
         return found | {(name, last.name): agreement(control, last.map) for name, control in self.controls}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "source": str(self.source),
             "label": self.label,
@@ -122,7 +123,7 @@ class MapAgreement:
     photos: int
     flat: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return asdict(self)
 
 
@@ -168,7 +169,7 @@ class Heatmaps:
             lines.append(f"  {one.first:{names[0]}}  {one.second:{names[1]}}  {said}")
         return "\n".join(lines)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         return {
             "layer": self.layer.name,
             "patches": asdict(self.patches),
@@ -292,7 +293,7 @@ def grad_cam(model: "keras.Model", pixels: Frame, labels: npt.NDArray[np.int64],
     head = model.get_layer(SCORES)
     both = keras.Model(model.input, [model.get_layer(layer).output, head.input])
 
-    def weighted(batch: Any, wanted: Any) -> Any:
+    def weighted(batch: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             pixels = tf.cast(batch, tf.float32)
             tape.watch(pixels)  # the weights are not trained here
