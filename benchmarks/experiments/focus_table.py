@@ -123,10 +123,11 @@ def sizes(asked: argparse.Namespace) -> None:
         for number, photo in enumerate(photos):
             still, side = ground(asked.grounds, number), int(size * HEIGHT)
             one = sprite(picture(photo.path), side, comes(side, number))
+            scene = list(frames(still, [one], 5.0, number, fps=FPS))
             for name, focus in (("whole", None), ("motion", MotionFocus())):
                 if name == "whole" and asked.only_motion:
                     continue
-                watched = watch(frames(still, [one], 5.0, number, fps=FPS), classifier, focus)
+                watched = watch(iter(scene), classifier, focus)
                 entered = [event.label for event in watched.events if event.kind == "entered"]
                 right[name] += bool(entered) and Counter(entered).most_common(1)[0][0] == photo.label
                 if focus:

@@ -57,6 +57,8 @@ class Rule:
             another's must be above it to take its place: a quarter of 0.6 holds a label down to 0.45.
         hold_s: Seconds that a label stays at least, so that no input makes more than two events in that time.
         lost_s: Seconds without a source after which the label leaves; most cameras are back sooner.
+        known_share: Share of the frames, smoothed as scores are, that must be known to the model for a label to be there.
+            None counts a frame that is not known as one without any label.
     """
 
     smoothing: Smoothing = Exponential(0.5)
@@ -65,6 +67,7 @@ class Rule:
     hysteresis: float = 0.25
     hold_s: float = 1.0
     lost_s: float = 5.0
+    known_share: float | None = None
 
     def check(self, labels: Sequence[str]) -> None:
         """Checks that every threshold is of a label of the model.
@@ -168,7 +171,10 @@ class Decider:
         """
         self._lost_since = None
         if math.isfinite(scores.dot(scores)):
-            self._smooth(scores if known else np.zeros_like(scores), now_s)
+            weight = self._smooth(
+                scores if known or self._rule.known_share is not None else np.zeros_like(scores), now_s
+            )
+            self._known += weight * (known - self._known)
         if self._updated_s is None:
             return Decision(None, 0.0), []
         best = int(self._smoothed.argmax())
@@ -222,19 +228,23 @@ class Decider:
         self._enter = [thresholds.get(nfc(label), rule.threshold) for label in labels]
         self._smoothed = np.zeros(len(labels), np.float64)  # a float32 sum of a vote's frames would drift over months
         self._change = np.zeros(len(labels), np.float64)
+        self._known = 0.0
         self._current = self._began_s = self._updated_s = self._lost_since = None
         if isinstance(rule.smoothing, Vote):
             self._latest = np.zeros((rule.smoothing.frames, len(labels)), np.float32)
             self._votes = [-1] * rule.smoothing.frames
             self._count = 0
 
-    def _smooth(self, scores: Scores, now_s: float) -> None:
+    def _smooth(self, scores: Scores, now_s: float) -> float:
+        """Takes the scores of a frame in; the weight that they have."""
+        weight = 1.0
         smoothing, smoothed, change = self._rule.smoothing, self._smoothed, self._change
         if isinstance(smoothing, Vote):
             place = self._count % smoothing.frames
             self._count += 1
             np.subtract(scores, smoothed if self._count <= smoothing.frames else self._latest[place], out=change)
-            np.divide(change, min(self._count, smoothing.frames), out=change)
+            weight = 1 / min(self._count, smoothing.frames)
+            np.multiply(change, weight, out=change)
             smoothed += change
             self._latest[place] = scores
             self._votes[place] = self._vote(scores)
@@ -242,12 +252,14 @@ class Decider:
             smoothed[:] = scores
         else:
             passed_s = min(max(0.0, now_s - self._updated_s), math.log(2) * smoothing.seconds)
+            weight = -math.expm1(-passed_s / smoothing.seconds)
             np.subtract(scores, smoothed, out=change)
-            np.multiply(change, -math.expm1(-passed_s / smoothing.seconds), out=change)
+            np.multiply(change, weight, out=change)
             smoothed += change
         if self._began_s is None:
             self._began_s = now_s
         self._updated_s = now_s
+        return weight
 
     def _vote(self, scores: Scores) -> int:
         """The best label of a frame by itself, -1 if it is not good enough."""
@@ -257,6 +269,8 @@ class Decider:
 
     def _passes(self, label: int) -> bool:
         smoothing = self._rule.smoothing
+        if self._known < (self._rule.known_share or 0.0):
+            return False
         if isinstance(smoothing, Vote):
             return self._votes.count(label) >= smoothing.needed
         if isinstance(smoothing, Exponential) and self._seen_s() < smoothing.seconds:
@@ -270,6 +284,8 @@ class Decider:
         return self._updated_s - self._began_s + 1e-6
 
     def _keeps(self, label: int) -> bool:
+        if self._known < self._rest * (self._rule.known_share or 0.0):
+            return False
         if isinstance(self._rule.smoothing, Vote):
             return 2 * self._votes.count(label) >= self._rule.smoothing.needed
         return bool(self._smoothed[label] >= self._rest * self._enter[label])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_core.preprocess import Frame
 from edge_device.frames.focus import MotionFocus, MotionFocusRule, Subject, square_around
+from edge_device.frames.focus.changes import area, boxes
 from edge_device.frames.focus.subject import MARGIN
 from edge_device.frames.regions import Region
 
@@ -143,6 +144,15 @@ def test_frames_of_any_shape_are_taken(shape: tuple[int, int, int]) -> None:
     for number in range(20):
         for subject in focus.subjects(rng.integers(0, 256, shape, np.uint8), number / 5):
             assert 0 < subject.view.width <= 1
+
+
+def test_what_differs_along_an_edge_of_the_picture_has_a_box_with_an_area() -> None:
+    mask = np.zeros((90, 160), np.uint8)
+    mask[:, 0] = mask[0, :] = mask[89, 60:80] = mask[88, 60:80] = 255
+    found = boxes(mask)
+    assert found
+    assert all(area(one) > 0 for one in found)
+    assert max(one[3] for one in found) == 90
 
 
 def test_a_source_that_changes_its_size_begins_anew() -> None:

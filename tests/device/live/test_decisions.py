@@ -457,3 +457,24 @@ def test_a_threshold_is_the_label_s_however_its_accents_are_encoded(
     it = Decider([label, "tea"], rule, "", numbers=count(1))
     assert it.update(np.array([0.7, 0.1], np.float32), 0, WALL)[0].label is None
     assert it.update(np.array([0.9, 0.1], np.float32), 1, WALL)[0].label == label
+
+
+@pytest.mark.parametrize("smoothing", [Exponential(0.5), Vote(3, 5)])
+@pytest.mark.parametrize(("pattern", "there"), [("110", True), ("1", True), ("100", False), ("0", False)])
+def test_a_subject_is_believed_if_half_of_its_frames_are_known(
+    smoothing: Exponential | Vote, pattern: str, there: bool
+) -> None:
+    it = decider(Rule(smoothing, hold_s=0.0, known_share=0.5))
+    labels = []
+    for number in range(60):
+        known = pattern[number % len(pattern)] == "1"
+        labels.append(it.update(scores(0.9), number / 30, WALL, known=known)[0].label)
+    assert labels[-3:] == ["cat" if there else None] * 3
+
+
+def test_frames_that_are_not_known_speak_for_no_label_unless_a_share_is_asked_for() -> None:
+    it = decider(Rule(Exponential(0.5)))
+    for number in range(60):
+        decision, events = it.update(scores(0.9), number / 30, WALL, known=number % 2 == 0)
+        assert events == []
+    assert decision.score == pytest.approx(0.45, abs=0.05)

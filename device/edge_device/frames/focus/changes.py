@@ -153,8 +153,12 @@ def boxes(mask: Mask) -> list[Box]:
     found: list[Box] = []
     for number in range(1, count):
         left, top, wide, high = (int(one) for one in stats[number, :4])
+        right, bottom = left + wide, top + high
         if points[number] >= DENSE * (max(wide, high) - 2 * reach):
-            found.append((left + reach, top + reach, left + wide - reach, top + high - reach))
+            # Undone: at the edge of the picture nothing was joined.
+            left, top = left + reach * (left > 0), top + reach * (top > 0)
+            right, bottom = right - reach * (right < mask.shape[1]), bottom - reach * (bottom < mask.shape[0])
+            found.append((left, top, right, bottom))
     return found
 
 

@@ -198,7 +198,7 @@ class Tracker:
                 continue
             fits = [(overlap(part, _grown(track.box)), n) for n, track in enumerate(self.tracks)]
             best, owner = max(fits, default=(0.0, 0))
-            if best >= area(part) / 2:
+            if fits and best >= area(part) / 2:
                 own[owner].append(part)
             else:
                 rest.append(part)
