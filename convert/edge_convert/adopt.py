@@ -28,7 +28,7 @@ from edge_core.artifact.familiarity import read_detector
 from edge_core.artifact.golden import FRAMES, read_golden
 from edge_core.artifact.seal import Signer, check_seal, seal
 from edge_core.codec import JsonObject
-from edge_core.data.photo_folder import pictures_below
+from edge_core.data.photo_folder import Unusable, walk
 from edge_core.errors import (
     CardError,
     CheckFailedError,
@@ -39,6 +39,7 @@ from edge_core.errors import (
     OutputError,
 )
 from edge_core.files import require_writable, written_whole
+from edge_core.images import Levels as PictureLevels
 from edge_core.images import read_picture
 from edge_core.preprocess import ColorOrder, Crop, Frame, InputSpec, preprocess
 from edge_core.run_folder import spread
@@ -59,6 +60,7 @@ class Adopted:
         notes: What was changed, and what to know of it, in sentences.
         largest_difference: Largest difference of a score between the file and the original model; None where
             nothing but a card or a seal was added.
+        passed_over: What the folder of golden pictures holds beside pictures.
     """
 
     file: Path
@@ -66,6 +68,7 @@ class Adopted:
     card: ModelCard
     notes: tuple[str, ...]
     largest_difference: float | None = None
+    passed_over: tuple[Unusable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,14 @@ class Taking:
         levels: What pixels are to it; nothing for a quantized model, which says so itself and is held to what is given.
         crop: Crop policy, as `InputSpec.crop`.
         color_order: Order of the channels that the model takes.
+        picture_levels: Levels of 16-bit pictures that the model has seen as black and white, as `InputSpec.levels`.
     """
 
     labels: Path
     levels: Levels = field(default_factory=Levels)
     crop: Crop = "center"
     color_order: ColorOrder = "RGB"
+    picture_levels: PictureLevels = None
 
 
 def adopt(
@@ -132,16 +137,18 @@ def adopt(
     # other operators in front give tensors other numbers
     detector = read_detector(file) if taking is None else None
     artifact = complete(model, card, file.stem, on_cpu, detector.to_bytes() if detector else None)
+    passed_over: tuple[Unusable, ...] = ()
     if was_sealed and taking is None and golden is None:
         artifact = seal(artifact, read_golden(file), signer)
     else:
         try:
-            artifact = sealed(artifact, _frames(golden), signer)
+            frames, passed_over = _frames(golden, card.input.levels)
+            artifact = sealed(artifact, frames, signer)
         except ModelFormatError as error:
             raise ModelFormatError(f"{file}: {error}") from error
     with written_whole(out) as beside:
         beside.write_bytes(artifact)
-    return Adopted(out, len(artifact), card, tuple(notes), difference)
+    return Adopted(out, len(artifact), card, tuple(notes), difference, passed_over)
 
 
 def _check_out(out: Path, sources: Sequence[Path | None]) -> None:
@@ -260,7 +267,7 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
         if len(labels) != taking.outputs:
             raise CardError(_wrong_count(given.labels, labels, taking.outputs))
         entry = taking.entry
-        spec = InputSpec(entry.width, entry.height, given.crop, color_order)
+        spec = InputSpec(entry.width, entry.height, given.crop, color_order, levels=given.picture_levels)
         pictures = [*noise(entry), preprocess(_drawn_picture(), spec)]
         softmax = not (taking.gives_probabilities or gives_probabilities(taking, pictures))
         if softmax:
@@ -299,15 +306,17 @@ def _wrong_count(path: Path, labels: list[str], outputs: int) -> str:
     return f"{message}; a label file has a line per output, in their order"
 
 
-def _frames(golden: Path | None) -> list[Frame]:
+def _frames(golden: Path | None, levels: PictureLevels) -> tuple[list[Frame], tuple[Unusable, ...]]:
+    """Frames for golden vectors, and what a folder holds beside pictures."""
     if golden is None:
-        return [_drawn_picture()]
+        return [_drawn_picture()], ()
     if not golden.is_dir():
-        return [read_picture(golden)]
-    found = pictures_below(golden)
-    if not found:
+        return [read_picture(golden, levels=levels)], ()
+    found = walk(golden)
+    if not found.pictures:
         raise DatasetError(f"{golden}: the folder holds no pictures")
-    return [read_picture(path) for path, _ in spread([(path, "") for path in found], FRAMES)]
+    chosen = spread([(path, "") for path in found.pictures], FRAMES)
+    return [read_picture(path, levels=levels) for path, _ in chosen], found.dropped
 
 
 def _drawn_picture() -> Frame:

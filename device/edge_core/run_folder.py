@@ -14,6 +14,7 @@ from edge_core.data.photo_folder import (
     Split,
     Unusable,
     identify_photos,
+    nfc,
     read_photos,
     without_copies,
 )
@@ -89,7 +90,9 @@ def read_run(folder: Path) -> Run:
         with (folder / PHOTOS_FILE).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             for row in csv.DictReader(file):
                 group = row.get("group") or ""  # runs of older versions have none
-                photo = Photo(Path(row["path"]), row["label"], row["sha256"], group)
+                photo = Photo(
+                    Path(row["path"]), nfc(row["label"]), row["sha256"], group
+                )  # older runs: as a disk had it
                 (negatives if row["split"] == _NEGATIVES else splits[row["split"]]).append(photo)  # type: ignore[index]
     except (CardError, OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{folder}: {error}") from error

@@ -35,6 +35,7 @@ from edge_core.errors import (
     OutputError,
     PictureError,
 )
+from edge_core.images import decode_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_device import Classifier
 from edge_device.inference.interpreter import Interpreter, Scores
@@ -241,6 +242,22 @@ def test_an_older_file_of_ours_is_sealed_with_the_card_that_it_has(tmp_path: Pat
     assert read_golden(again) == read_golden(out)
     with pytest.raises(ModelFormatError, match="no model card"):
         adopt(TINY, tmp_path / "b.tflite")
+
+
+def test_deep_pictures_are_seen_by_the_levels_given_and_what_else_lies_there_is_told(
+    foreign: dict[str, Path], tmp_path: Path
+) -> None:
+    ramp = np.tile(np.linspace(7300, 8300, 64).astype(np.uint16), (48, 1))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "thermal.png"), ramp)
+    (folder / "notes.txt").write_text("of the pictures")
+    taking = Taking(foreign["labels"], picture_levels=(7300, 8300))
+    adopted = adopt(foreign["int8"], tmp_path / "a.tflite", taking, golden=folder)
+    assert adopted.card.input.levels == (7300, 8300)
+    (frame,) = read_golden(adopted.file).frames
+    assert np.ptp(decode_picture(frame.jpeg)) > 240
+    assert [item.path.name for item in adopted.passed_over] == ["notes.txt"]
 
 
 def test_golden_vectors_are_made_of_the_pictures_given(foreign: dict[str, Path], tmp_path: Path) -> None:

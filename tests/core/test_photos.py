@@ -165,7 +165,7 @@ def test_photos_are_read_in_order_and_the_unreadable_ones_listed(tmp_path: Path)
     def level(position: int, frame: Frame) -> tuple[int, int]:
         return position, int(frame[0, 0, 0])
 
-    reading = read_photos(found, level, track=track, label="Looking")
+    reading = read_photos(found, level, levels=None, track=track, label="Looking")
     good = [number for number in range(300) if number not in (7, 8)]
     assert list(reading.values) == [(number, number % 256) for number in good]
     assert [one.path.name for one in reading.photos] == [f"{number}.png" for number in good]
@@ -184,7 +184,7 @@ def test_photos_that_are_not_wanted_are_not_decoded(tmp_path: Path) -> None:
     files = find_photos(tmp_path).files
     (tmp_path / "a" / "3.png").write_text("no picture")
     unwanted = {hashlib.sha256((tmp_path / "a" / name).read_bytes()).hexdigest() for name in ("2.png", "3.png")}
-    reading = read_photos(files, lambda *_: None, wanted=lambda sha256: sha256 not in unwanted)
+    reading = read_photos(files, lambda *_: None, levels=None, wanted=lambda sha256: sha256 not in unwanted)
     assert [one.path.name for one in reading.photos] == ["1.png"]
     assert reading.unusable == ()
 

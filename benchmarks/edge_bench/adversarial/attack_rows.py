@@ -108,7 +108,7 @@ def attack_models(
         truth = np.array([sources[0].labels.index(photo.label) for photo in originals.photos], np.intp)
         model = load_model(attacked, keras.models.load_model, attacked.quantized_file if quantized else None)
         shown = _pictures(model, attacked.card.input, originals.values, truth, settings, specs, folder, track)
-        frame = save_frame(folder / "frame.npy", read_picture(originals.values[0]))
+        frame = save_frame(folder / "frame.npy", read_picture(originals.values[0], levels=attacked.card.input.levels))
 
         def start(one: RowSpec) -> WorkerProcess:
             return WorkerProcess(one.file, one.python, folder / "packages")
@@ -190,7 +190,8 @@ def _pictures(
 ) -> Mapping[str, list[list[Names]]]:
     """What is shown to all rows: the originals, noise, and what an attack makes, picture by picture for each epsilon."""
     pixels = np.stack([preprocess(read_picture(path, levels=spec.levels), spec) for path in originals])
-    shown = {ORIGINAL: [[save_for(specs, read_picture(path), folder, path.stem) for path in originals]], NOISE: []}
+    seen = [save_for(specs, read_picture(path, levels=spec.levels), folder, path.stem) for path in originals]
+    shown = {ORIGINAL: [seen], NOISE: []}
     attacks = [name for name in settings.attacks if name != SQUARE]
     for epsilon in settings.epsilons:
         made = {NOISE: sign_noise(pixels, epsilon, settings.seed)}

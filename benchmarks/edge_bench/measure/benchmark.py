@@ -97,7 +97,7 @@ def run_benchmark(
         link_packages(folder / "packages")
         start = start or (lambda candidate: WorkerProcess(candidate.file, candidate.python, folder / "packages"))
         held_out = save_pixels(knowledge, specs, folder, data, track)
-        frames = save_frames(folder, held_out.photos, settings.frame_size)
+        frames = save_frames(folder, held_out.photos, settings.frame_size, knowledge.run.card.input.levels)
         truth = np.array([sources[0].labels.index(photo.label) for photo in held_out.photos], np.intp)
         with start(candidates[0]) as worker:  # before there is a load of our own
             environment = from_fields(Environment, worker.ask("environment")["environment"])

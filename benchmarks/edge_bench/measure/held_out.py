@@ -11,7 +11,7 @@ from edge_bench.backends.contenders import ModelSource
 from edge_core.artifact.card import ModelCard
 from edge_core.data.photo_folder import Photo, Split
 from edge_core.errors import RunFolderError
-from edge_core.images import read_picture
+from edge_core.images import Levels, read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import HeldOut, Run, read_held_out
@@ -94,16 +94,25 @@ def save_for(specs: Sequence[InputSpec], frame: Frame, folder: Path, name: str) 
     }
 
 
-def save_frames(folder: Path, photos: Sequence[Photo], size: tuple[int, int]) -> list[str]:
-    """A few photos, spread over all, as if a camera of this (width, height) had taken them."""
+def save_frames(folder: Path, photos: Sequence[Photo], size: tuple[int, int], levels: Levels) -> list[str]:
+    """A few photos, spread over all, as if a camera of this (width, height) had taken them.
+
+    Args:
+        folder: Folder for the .npy files.
+        photos: Photos to choose from.
+        size: Width and height of a frame in pixels.
+        levels: Levels as `images.decode_picture` takes them.
+    """
     chosen = photos[:: -(-len(photos) // FRAMES)]
-    return [save_frame(folder / f"frame-{index}.npy", frame) for index, frame in enumerate(_covering(chosen, size))]
+    return [
+        save_frame(folder / f"frame-{index}.npy", frame) for index, frame in enumerate(_covering(chosen, size, levels))
+    ]
 
 
-def _covering(photos: Sequence[Photo], size: tuple[int, int]) -> Iterator[Frame]:
+def _covering(photos: Sequence[Photo], size: tuple[int, int], levels: Levels) -> Iterator[Frame]:
     width, height = size
     for photo in photos:
-        frame = read_picture(photo.path)
+        frame = read_picture(photo.path, levels=levels)
         cropped = (min(frame.shape[0], -(-frame.shape[1] * height // width)), frame.shape[1])
         cropped = (cropped[0], min(frame.shape[1], -(-cropped[0] * width // height)))  # or a slim photo grows huge
         top, left = (frame.shape[0] - cropped[0]) // 2, (frame.shape[1] - cropped[1]) // 2

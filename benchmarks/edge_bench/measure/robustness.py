@@ -35,7 +35,7 @@ def judge_corrupted(
     specs = list(dict.fromkeys(contender.candidate.input for contender in contenders))
     right: dict[object, list[npt.NDArray[np.bool_]]] = {alike: [] for alike in asked}
     for photo, label in zip(track(photos, "Corrupting photos"), truth, strict=True):
-        frame = squared(read_picture(photo.path))
+        frame = squared(read_picture(photo.path, levels=specs[0].levels))
         frames = [frame, *(corrupt(frame, name, severity, photo.sha256) for name, severity in WAYS)]
         files = [save_for(specs, one, folder, f"corrupted-{number}") for number, one in enumerate(frames)]
         for alike, contender in asked.items():

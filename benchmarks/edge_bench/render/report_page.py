@@ -19,7 +19,7 @@ from edge_core import html as page
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import PictureError
 from edge_core.html import Html
-from edge_core.images import encode_jpeg, read_picture
+from edge_core.images import deep_levels, encode_jpeg, read_picture
 from edge_core.statistics import Estimate
 
 SHOWN: Final = 24
@@ -175,8 +175,9 @@ def _pictures(
 ) -> Iterator[page.GalleryPicture]:
     for index in chosen:
         try:
-            frame = squared(read_picture(photos[index].path))
-        except PictureError:  # gone since it was scored
+            levels = deep_levels(photos[index].path.read_bytes())
+            frame = squared(read_picture(photos[index].path, levels=levels))
+        except (OSError, PictureError):  # gone since it was scored
             continue
         rows: dict[int, list[str]] = defaultdict(list)
         for row, label in zip(report.rows, said[index], strict=True):

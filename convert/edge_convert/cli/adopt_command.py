@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from edge_convert.cli.convert_parameters import Sign, read_signer
-from edge_core.preprocess import ColorOrder, Crop
+from edge_core.preprocess import ColorOrder, Crop, parse_levels
 from edge_device.command_line.console import (
     Debug,
     Json,
     one_line_errors,
     say,
+    say_passed_over,
 )
 from edge_device.command_line.next_step import say_next_live
 
@@ -52,6 +53,14 @@ def adopt(
     color_order: Annotated[
         ColorOrder | None, typer.Option(help="Order of the channels that the model takes. Default: RGB.")
     ] = None,
+    picture_levels: Annotated[
+        str | None,
+        typer.Option(
+            "--levels",
+            metavar="LOW..HIGH",
+            help="Levels of 16-bit pictures that the model has seen as black and white: 7300..8300.",
+        ),
+    ] = None,
     golden: Annotated[
         Path | None,
         typer.Option(
@@ -79,23 +88,25 @@ def adopt(
         from edge_convert.adopt import adopt as adopt_file
         from edge_convert.tflite.input_rewrite import Levels
 
-        if labels is None and any((input_range, mean, std, crop, color_order)):
+        if labels is None and any((input_range, mean, std, crop, color_order, picture_levels)):
             raise typer.BadParameter("what a model takes is told of a file without a card, which needs --labels, too")
         levels = Levels(
             None if input_range is None else parse_range(input_range),
             () if mean is None else parse_numbers(mean),
             () if std is None else parse_numbers(std),
         )
+        deep = None if picture_levels is None else parse_levels(picture_levels)
         adopted = adopt_file(
             file,
             out or Path(f"{file.stem}-adopted.tflite"),
-            None if labels is None else Taking(labels, levels, crop or "center", color_order or "RGB"),
+            None if labels is None else Taking(labels, levels, crop or "center", color_order or "RGB", deep),
             cpu=cpu,
             golden=golden,
             signer=read_signer(sign),
         )
         for note in adopted.notes:
             say(note)
+        say_passed_over(adopted.passed_over)
         if as_json:
             shown = {"file": str(adopted.file), "size_bytes": adopted.size_bytes, "notes": adopted.notes}
             print(json.dumps(shown | {"largest_difference": adopted.largest_difference}))

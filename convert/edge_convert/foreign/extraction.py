@@ -162,6 +162,7 @@ class DetectorFitter:
             spread([(photo.path, photo.label) for photo in photos if photo.path.is_file()], MOST_PHOTOS),
             lambda _, frame: preprocess(frame, run.card.input),
             wanted=known.__contains__,
+            levels=run.card.input.levels,
             track=self._track,
             label=f"Reading {'training' if split == 'train' else 'validation'} photos",
         )

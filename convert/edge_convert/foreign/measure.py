@@ -99,6 +99,7 @@ def read_foreign(
         [(path, "") for path in pictures_below(folder)],
         lambda _, frame: preprocess(frame, spec),
         wanted=lambda sha256: sha256 not in learned,
+        levels=spec.levels,
         track=track,
         label="Reading foreign pictures",
     )

@@ -351,8 +351,8 @@ def read_photos(
     found: Sequence[tuple[Path, str]],
     visit: Callable[[int, Frame], T],
     *,
+    levels: Levels,
     wanted: Callable[[str], bool] = lambda sha256: True,
-    levels: Levels = None,
     track: Track = silently,
     label: str = "Reading photos",
 ) -> Reading[T]:
@@ -361,7 +361,7 @@ def read_photos(
     Args:
         found: (path, label) pairs.
         visit: Called from several threads with the photo's position in `found` and its frame.
-        levels: Levels as `images.decode_picture` takes them.
+        levels: Levels as `images.decode_picture` takes them: those of the model's `InputSpec`, wherever it will see them.
         wanted: Function that gets the SHA-256 before decoding; photos it turns down appear nowhere in the result.
         track: Receives the progress of each step.
         label: Label of the progress bar.

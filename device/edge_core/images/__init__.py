@@ -110,7 +110,7 @@ def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, le
     if frame is None:
         raise PictureError(f"not a whole {header.kind} picture, or one of a kind that OpenCV does not decode")
     if levels is not None and frame.dtype != np.uint8:
-        frame = _in_8_bits(frame, levels)
+        frame = in_8_bits(frame, levels)
     return _turned(frame, header.turns)  # type: ignore[arg-type]
 
 
@@ -135,7 +135,7 @@ def deep_levels(data: bytes) -> tuple[float, float] | None:
     return tuple(float(one) for one in np.quantile(known, (share, 1 - share), method="nearest"))  # type: ignore[return-value]
 
 
-def _in_8_bits(picture: cv2.typing.MatLike, levels: tuple[float, float]) -> Frame:
+def in_8_bits(picture: cv2.typing.MatLike, levels: tuple[float, float]) -> Frame:
     """Brings `levels` to 0 and 255, linearly, in single precision; what lies outside is clipped, what is no number is 0."""
     low, high = levels
     scaled = (picture.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))

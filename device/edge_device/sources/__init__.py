@@ -76,7 +76,7 @@ def open_source(
         skipped: Function that is told of pictures passed over, see `Pictures`.
         covering: The shorter side in pixels that frames must keep at least, where they can be decoded at a part of their
             size: JPEGs of cameras and of standard input. Pictures in files are always decoded whole.
-        levels: Levels of the model's `InputSpec`, for picture files with more than 8 bits a level.
+        levels: Levels of the model's `InputSpec`, for picture files and cameras with more than 8 bits a level.
         realtime: Plays a video as if it were a camera.
         reconnect: Opens a camera that is lost again, for as long as it takes.
         wait: Whether to wait for a camera that is not there at first, as well; with `reconnect`.
@@ -87,7 +87,7 @@ def open_source(
         SourceError: There is no such source, or it gives no frames.
         RuntimeMissingError: picamera2 is not installed.
     """
-    camera = _camera(text, mode, covering, notify)
+    camera = _camera(text, mode, covering, levels, notify)
     _check_settings(text, mode)
     if camera:
         source = interruptible(lambda: Reconnecting(camera, notify, wait=wait) if reconnect else camera())
@@ -121,11 +121,13 @@ def _check_settings(text: str, mode: CameraMode) -> None:
         raise SettingsError(f"--tuning-file is for --source picamera, not for {redact(text)}")
 
 
-def _camera(text: str, mode: CameraMode, covering: int | None, notify: Notifier) -> Callable[[], Source] | None:
+def _camera(
+    text: str, mode: CameraMode, covering: int | None, levels: Levels, notify: Notifier
+) -> Callable[[], Source] | None:
     """What opens a camera, as often as needed; None if `text` names no camera."""
     if _is_own(text):
         plug = Plug(f"/dev/video{text}" if text.isdecimal() else text)
-        return lambda: Camera(plug.device(), mode, covering, notify)
+        return lambda: Camera(plug.device(), mode, covering, notify, levels)
     if is_address(text):
         scheme = split_address(text)[0].partition(":")[0]
         from edge_device.sources.network.streams import HttpCamera, RtspCamera  # 60 ms that no other source needs

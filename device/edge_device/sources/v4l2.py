@@ -12,6 +12,7 @@ import cv2
 from cv2.typing import MatLike
 
 from edge_core.errors import EdgeError, SourceError
+from edge_core.images import Levels, in_8_bits
 from edge_device.notices import Notifier, ignore, notice
 from edge_device.sources.jpegs import JpegDecoder
 from edge_device.sources.opencv import Retriever
@@ -22,6 +23,9 @@ STALLED_S: Final = 3
 """A camera that gives nothing for so long is lost. In the dark some take a second for a frame."""
 
 _COMPRESSED: Final = ("MJPG", "JPEG")
+
+_DEEP: Final = "Y16"
+"""Gray in 16 bits, as thermal cameras give it."""
 
 
 class Camera(Source):
@@ -35,7 +39,12 @@ class Camera(Source):
     live = True
 
     def __init__(
-        self, device: str, mode: CameraMode = ANY_MODE, covering: int | None = None, notify: Notifier = ignore
+        self,
+        device: str,
+        mode: CameraMode = ANY_MODE,
+        covering: int | None = None,
+        notify: Notifier = ignore,
+        levels: Levels = None,
     ) -> None:
         """Opens `device`: `/dev/video0`, or better `/dev/v4l/by-id/…`, which stays the same when cameras are re-plugged.
 
@@ -44,6 +53,8 @@ class Camera(Source):
             mode: Mode that is requested.
             covering: Shorter side in pixels to decode at, see `edge_core.images.decode_picture`; for MJPG alone.
             notify: Gets what was granted, where it is not what was asked for.
+            levels: Levels of a 16-bit picture that become black and white, of the model's `InputSpec`. With them Y16 is
+                asked for, unless `mode` names a pixel format.
 
         Raises:
             SettingsError: It has no such control, or the control cannot have such a value.
@@ -68,7 +79,7 @@ class Camera(Source):
         if not self._capture.isOpened():
             raise SourceError(f"{device} does not open as a camera, or another program uses it; {_cameras()}")
         self._closing = Closing(self._capture.release)
-        granted = _ask(self._capture, mode)
+        granted = _ask(self._capture, mode, levels)
         self.mode = str(granted)
         if refused := _refused(mode, granted):
             notify(
@@ -78,6 +89,16 @@ class Camera(Source):
                     f"{device} gives {self.mode}, not the {' and '.join(refused)} that it was asked for",
                 )
             )
+        if levels and granted.pixel_format != _DEEP:
+            notify(
+                notice(
+                    "warning",
+                    "source",
+                    f"{device} gives {granted.pixel_format}; the model has seen 16-bit pictures, as a camera that gives Y16 "
+                    "makes them",
+                )
+            )
+        self._levels = levels if granted.pixel_format == _DEEP else None
         self._jpegs = granted.pixel_format in _COMPRESSED
         self._decoder = JpegDecoder(device, covering)
         self._retrieve = Retriever(self._capture)
@@ -156,6 +177,8 @@ class Camera(Source):
             self._decoder.damaged(error.err)
             return None
         self._decoder.intact()
+        if image is not None and self._levels:
+            return cv2.cvtColor(in_8_bits(image, self._levels), cv2.COLOR_GRAY2BGR)
         return image
 
 
@@ -181,9 +204,10 @@ class _Granted:
         return f"{self.width}x{self.height} {self.pixel_format} {self.fps:g} fps"
 
 
-def _ask(capture: cv2.VideoCapture, mode: CameraMode) -> _Granted:
+def _ask(capture: cv2.VideoCapture, mode: CameraMode, levels: Levels) -> _Granted:
     """Asks for a mode and tells what is granted."""
-    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*(mode.pixel_format or "MJPG").ljust(4)))
+    pixel_format = mode.pixel_format or (_DEEP if levels else "MJPG")
+    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format.ljust(4)))
     if mode.width or mode.height:  # OpenCV sets neither before it was told both
         now = _now(capture)
         width = mode.width or round(now.width * (mode.height or 0) / now.height)
@@ -192,7 +216,9 @@ def _ask(capture: cv2.VideoCapture, mode: CameraMode) -> _Granted:
     if mode.fps is not None:
         capture.set(cv2.CAP_PROP_FPS, mode.fps)
     granted = _now(capture)
-    if granted.pixel_format in _COMPRESSED:
+    if granted.pixel_format in _COMPRESSED or (
+        levels and granted.pixel_format == _DEEP
+    ):  # OpenCV keeps the upper 8 bits
         capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
     return granted
 

@@ -154,7 +154,7 @@ def test_timed_frames_are_of_the_size_asked_for_and_show_the_photo(
     tiny: Tiny, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     photos = [Photo(path, "", "") for path, _ in held_out(tiny)]
-    files = save_frames(tmp_path, photos, size)
+    files = save_frames(tmp_path, photos, size, None)
     assert 4 <= len(files) <= 8
     for file, photo in zip(files, photos[:: -(-len(photos) // 8)], strict=True):
         frame = np.load(file, allow_pickle=False)

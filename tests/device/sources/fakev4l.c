@@ -30,7 +30,7 @@
 
 enum { BUFFERS = 4 };
 static int device = -1, memory = -1, width, height, rate;
-static uint32_t pixel_format, size, stride, used[BUFFERS];
+static uint32_t pixel_format, depth, size, stride, used[BUFFERS];
 static unsigned queued[BUFFERS], queue_length, done[BUFFERS], done_length, sequence;
 static int streaming, stalled, broken; /* broken: the errno of every DQBUF */
 static const uint8_t *frames, *next_frame, *frames_end;
@@ -115,8 +115,11 @@ static int open_device(void)
         frames = next_frame = mmap(NULL, about.st_size, PROT_READ, MAP_PRIVATE, source, 0);
         frames_end = frames + about.st_size;
     }
+    for (int place = 0; place < 4; place++) /* "Y16" ends in a space */
+        format[place] = format[place] ? format[place] : ' ';
     memcpy(&pixel_format, format, 4);
-    size = width * height * 3;
+    depth = pixel_format == V4L2_PIX_FMT_Y16 ? 2 : 3;
+    size = width * height * depth;
     stride = (size + 4095) & ~4095u;
     streaming = stalled = broken = queue_length = done_length = 0;
     memory = memfd_create("video", 0);
@@ -134,7 +137,7 @@ static void describe(struct v4l2_pix_format *pixels)
     pixels->height = height;
     pixels->pixelformat = pixel_format;
     pixels->field = V4L2_FIELD_NONE;
-    pixels->bytesperline = pixel_format == V4L2_PIX_FMT_MJPEG ? 0 : width * 3;
+    pixels->bytesperline = pixel_format == V4L2_PIX_FMT_MJPEG ? 0 : width * depth;
     pixels->sizeimage = size;
     pixels->colorspace = V4L2_COLORSPACE_SRGB;
 }

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edge_core import Frame
-from edge_core.images import decode_picture, encode_jpeg
+from edge_core.images import decode_picture, encode_jpeg, read_picture
 
 from ...programs import needs
 
@@ -113,6 +113,37 @@ with closing(Camera('/dev/video63')) as camera:
         assert left[0] % 10 == 0 and right == [level + 100 for level in left]
     numbers = [frame[0][0] // 10 for frame in frames]
     assert all((b - a) % 8 in (1, 2, 3) for a, b in pairwise(numbers)), numbers
+
+
+@pytest.mark.parametrize("levels", [(7300, 8300), None])
+def test_a_thermal_camera_is_seen_as_its_pictures_in_files_are(
+    shimmed: Shimmed, tmp_path: Path, levels: tuple[int, int] | None
+) -> None:
+    ramp = np.tile(np.linspace(7200, 8400, WIDTH).astype(np.uint16), (HEIGHT, 1))
+    cv2.imwrite(str(tmp_path / "file.png"), ramp)
+    program = f"""
+with closing(Camera('/dev/video63', levels={levels})) as camera:
+    tell(camera.mode)
+    for frame in islice(camera, 2):
+        tell([frame.image[5].tolist(), list(frame.image.shape), str(frame.image.dtype)])
+"""
+    mode, *frames = shimmed(CAMERA + program, pictures=[ramp.tobytes()] * 8, form="Y16")
+    assert mode.startswith("96x64 Y16")
+    expected = read_picture(tmp_path / "file.png", levels=levels)
+    assert [shape for _, shape, _ in frames] == 2 * [[HEIGHT, WIDTH, 3]]
+    assert all(kind == "uint8" and row == expected[5].tolist() for row, _, kind in frames)
+    assert len(np.unique(expected)) > 70 if levels else len(np.unique(expected)) < 8
+
+
+def test_a_camera_of_8_bits_is_told_of_where_the_model_has_seen_16(shimmed: Shimmed) -> None:
+    program = """
+with closing(Camera('/dev/video63', notify=lambda notice: tell(notice.text), levels=(7300, 8300))) as camera:
+    pass
+"""
+    (told,) = shimmed(CAMERA + program, pictures=RAW)
+    assert told == (
+        "/dev/video63 gives BGR3; the model has seen 16-bit pictures, as a camera that gives Y16 makes them"
+    )
 
 
 def test_jpegs_are_taken_as_the_driver_has_them(shimmed: Shimmed) -> None:

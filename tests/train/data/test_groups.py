@@ -50,7 +50,7 @@ def marked(label: str, *seed: int) -> Frame:
 
 def grouped(folder: Path, group_by: str = "", taken: Callable[[Path], float | None] = taken_at) -> Grouped:
     found = find_photos(folder).files
-    reading = read_photos(found, lambda _, frame: sketch(frame))
+    reading = read_photos(found, lambda _, frame: sketch(frame), levels=None)
     sketches = {photo.sha256: value for photo, value in zip(reading.photos, reading.values, strict=True)}
     return group_photos(identify_photos(found)[0], sketches, folder, group_by, taken)
 

@@ -306,12 +306,14 @@ def test_pictures_and_a_file_of_the_device_beside_the_full_size_model(
     rgb_run: Run, tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     pictures = [tmp_path / "photos" / "red", tmp_path / "photos" / "green" / "a.png"]
+    (pictures[0] / "notes.txt").write_text("of the photos")
     (tmp_path / "out").mkdir()
     outcome = make_adversarial(
         rgb_run, pgd(16, steps=5), tmp_path / "out", pictures=pictures, files=[tiny_model("float32")]
     )
     assert [example.label for example in outcome.examples] == ["red", "green", "green"]  # as the model says
     assert [example.file for example in outcome.examples] == ["a.png", "b.png", "a~2.png"]
+    assert [(item.path.name, item.reason) for item in outcome.unusable] == [("notes.txt", "not a picture")]
     assert all([said.model for said in example.said] == ["run", "tiny-float32.tflite"] for example in outcome.examples)
     write_outcome(outcome, rgb_run, tmp_path / "out")
     written = json.loads((tmp_path / "out" / "adversarial.json").read_text("utf-8"))

@@ -170,7 +170,7 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
         data = found.files[position][0].read_bytes()
         return frame.shape[1], frame.shape[0], format_of(data[:HEAD_BYTES]), sketch(frame), is_cut(data)
 
-    reading = read_photos(found.files, visit, track=track, label="Inspecting photos")
+    reading = read_photos(found.files, visit, levels=None, track=track, label="Inspecting photos")
     if not reading.photos:
         raise DatasetError(f"{found.folder}: none of its {len(found.files)} pictures can be read")
     photos = list(reading.photos)

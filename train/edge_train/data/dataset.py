@@ -241,7 +241,8 @@ def open_photos(
     def visit(position: int, frame: Frame) -> tuple[Sketch, bool]:
         return sketch(frame), is_cut(found.files[position][0].read_bytes())
 
-    seen = read_photos(found.files, visit, track=track, label="Looking for photos that belong together")
+    # What deep photos lose without levels, which are not known yet, is the same in all of them.
+    seen = read_photos(found.files, visit, levels=None, track=track, label="Looking for photos that belong together")
     sketches = {photo.sha256: value[0] for photo, value in zip(seen.photos, seen.values, strict=True)}
     photo_set = divide(
         found,

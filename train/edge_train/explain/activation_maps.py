@@ -111,7 +111,7 @@ def explain_features(run: Run, picture: Path, names: Sequence[str] = (), channel
         PictureError: The file cannot be decoded.
         SettingsError: The model has no such layer.
     """
-    frame = read_picture(picture)
+    frame = read_picture(picture, levels=run.card.input.levels)
     model = open_model(run)
     layers = named(model, names) if names else stages(layers_of(model))
     pixels = preprocess(frame, run.card.input)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.codec import JsonObject
-from edge_core.data.photo_folder import Reading, Unusable, pictures_below, read_photos
+from edge_core.data.photo_folder import Reading, Unusable, Walk, read_photos, walk
 from edge_core.errors import CheckFailedError, DatasetError, ModelFormatError, SettingsError
 from edge_core.files import names_of
 from edge_core.images import read_picture
@@ -233,7 +233,7 @@ def make_adversarial(
     for name, classifier in zip(names_of(files), classifiers, strict=True):
         before, after = [], []
         for subject, frame in track(list(zip(subjects, frames, strict=True)), f"Asking {name}"):
-            before.append(classifier.scores(read_picture(subject.source))[0])
+            before.append(classifier.scores(read_picture(subject.source, levels=run.card.input.levels))[0])
             after.append(classifier.scores(frame)[0])
         said.append(_paired(name, run, np.stack(before), np.stack(after)))
     outcome = Outcome(attack, target, (), passed_over, unusable)
@@ -278,14 +278,22 @@ def _subjects(
 
     reading: Reading[Frame]
     if pictures:
-        found = [file for path in pictures for file in (pictures_below(path) if path.is_dir() else [path])]
+        below = [walk(path) if path.is_dir() else Walk((path,), ()) for path in pictures]
+        found = [file for one in below for file in one.pictures]
         if not found:
             raise DatasetError(f"{pictures[0]} holds no pictures")
-        reading = read_photos([(file, label or "") for file in spread(found, most or len(found))], see, track=track)
+        reading = read_photos(
+            [(file, label or "") for file in spread(found, most or len(found))],
+            see,
+            levels=run.card.input.levels,
+            track=track,
+        )
         named = [file for file in reading.unusable if file.path in pictures]
         if named or not reading.photos:
             first = (named or reading.unusable)[0]
             raise DatasetError(f"{first.path}: {first.reason}")
+        dropped = tuple(item for one in below for item in one.dropped)
+        reading = replace(reading, unusable=(*dropped, *reading.unusable))
     else:
         reading = read_held_out(run, see, data, track=track)
     said = [run.card.labels[index] for index in scores_of(model, np.stack(reading.values)).argmax(1)]
