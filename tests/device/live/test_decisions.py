@@ -475,6 +475,6 @@ def test_a_subject_is_believed_if_half_of_its_frames_are_known(
 def test_frames_that_are_not_known_speak_for_no_label_unless_a_share_is_asked_for() -> None:
     it = decider(Rule(Exponential(0.5)))
     for number in range(60):
-        decision, events = it.update(scores(0.9), number / 30, WALL, known=number % 2 == 0)
+        decision, events = it.update(scores(0.9), number / 30, WALL, known=number % 2 == 1)
         assert events == []
     assert decision.score == pytest.approx(0.45, abs=0.05)
