@@ -11,6 +11,7 @@
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
 # make verify-home-assistant  a real Home Assistant with the MQTT sink; needs mosquitto and Python 3.13, HA_PYTHON=... names one
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
+# make bench-familiarity FILE=flowers-int8.tflite  what it costs that a file tells what is foreign to it
 # make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract,
 #                 CONTRACTS="seal, label order" these only
 # make docs   the documentation as a site, in site/
@@ -35,7 +36,7 @@ $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .v
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
 
-.PHONY: help docs demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-home-assistant mutants
+.PHONY: help docs demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-home-assistant bench-familiarity mutants
 
 venv: $(READY)
 
@@ -118,6 +119,9 @@ verify-instructions: $(READY)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	models=$$($(BIN)/python benchmarks/experiments/instruction_models.py "$$folder") && \
 	$(BIN)/edge-bench instructions $$models --against benchmarks/reference/instructions.csv
+
+bench-familiarity: $(READY)
+	@$(BIN)/python benchmarks/experiments/familiarity_cost.py $(FILE)
 
 verify-gpu: $(READY)
 	$(BIN)/python -m tests.gpu.verify "$(DATA)" $(OPTIONS)

@@ -15,6 +15,7 @@ from edge_core.artifact.familiarity import (
     Layer,
     Term,
     TermShape,
+    _between,
     parse_detector,
 )
 from edge_core.errors import ModelFormatError
@@ -219,3 +220,9 @@ def test_the_smallest_detector_is_read() -> None:
     term = Term(shape, np.zeros((0, 1), np.int8), np.zeros((1, 1), np.float32))
     header = DetectorHeader((Layer(1000, 1),), (shape,), (0.0, 0.0), (0.5, 0.5), 0.5, (40, 20))
     assert parse_detector(Detector(header, (term,)).to_bytes()).header == header
+
+
+def test_between_points_the_familiarity_is_numpys_interpolation() -> None:
+    places, values = [0.0, 1.0, 1.0, 3.0], [1.0, 0.6, 0.5, 0.1]
+    for place in (-1.0, 0.0, 0.25, 1.0, 2.0, 3.0, 4.0):
+        assert _between(place, places, values) == pytest.approx(np.interp(place, places, values))

@@ -14,6 +14,7 @@ import json
 import math
 import re
 import zipfile
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -107,7 +108,8 @@ class Term:
 
     @cached_property
     def _directions(self) -> Doubles:
-        return self.matrix.astype(np.float64) * self.shape.scale
+        """Whole numbers, as are the features of an 8-bit file: their products add up to the same in any order."""
+        return self.matrix.astype(np.float64)
 
     @cached_property
     def _centers(self) -> Doubles:
@@ -117,20 +119,20 @@ class Term:
     def _mean(self) -> tuple[float, Doubles]:
         """Squared length of the mean, and the mean in the directions."""
         mean = self._centers[0]
-        return float(mean @ mean), self._directions @ mean
+        return float(mean @ mean), self._directions @ mean * self.shape.scale
 
     def distance(self, features: Features) -> float:
         """The distance of the features of one picture; infinite if they are all zero or not finite."""
-        values = np.sign(features) * np.sqrt(np.abs(features)) if self.shape.root else features
+        values = np.copysign(np.sqrt(np.abs(features)), features) if self.shape.root else features
         length = math.sqrt(float(values @ values))
         if not _NORM < length < math.inf:
             return math.inf
-        projected = self._directions @ values / length
+        projected = self._directions @ values * (self.shape.scale / length)
         if self.shape.kind == "nearest":
             return max(0.0, 1.0 - float(projected.max()))
         if self.shape.kind == "mahalanobis":
             apart = projected - self._centers
-            return math.sqrt(float((apart * apart).sum(axis=1).min()))
+            return math.sqrt(float(np.einsum("ij,ij->i", apart, apart).min()))
         mean_length, mean = self._mean
         inside = projected - mean
         whole = 1.0 - 2.0 * float(self._centers[0] @ values) / length + mean_length
@@ -189,18 +191,18 @@ class Detector:
 
     def familiarity(self, features: Sequence[Features]) -> float:
         """The p-value, 0..1, that a picture with these features, one array a layer, is of the known kind."""
-        return max([self._own(features), *(one._own(features[:1]) for one in self.taught)])
+        own = self._own(features)
+        return max([own, *(one._own(features[:1]) for one in self.taught)]) if self.taught else own
 
     def _own(self, features: Sequence[Features]) -> float:
         header = self.header
-        with np.errstate(all="ignore"):  # what is not finite is told below
-            anomaly = sum(term.anomaly(features[term.shape.layer]) for term in self.terms)
+        anomaly = sum([term.anomaly(features[term.shape.layer]) for term in self.terms])
         if not math.isfinite(anomaly):
             return 0.0
         beyond = anomaly - header.anomalies[-1]
         if beyond > 0:
             return header.familiarities[-1] * math.exp(-beyond / header.tail)
-        return float(np.interp(anomaly, header.anomalies, header.familiarities))
+        return _between(anomaly, header.anomalies, header.familiarities)
 
     def to_bytes(self) -> bytes:
         """What goes into the .tflite."""
@@ -210,6 +212,15 @@ class Detector:
             for array, dtype in ((term.matrix, "i1"), (term.centers, "<f4"))
         )
         return _FORMAT + json.dumps(asdict(self.header)).encode() + b"\n" + arrays
+
+
+def _between(place: float, places: Sequence[float], values: Sequence[float]) -> float:
+    """Linear interpolation, up to the last of the rising places; without the arrays that `np.interp` makes of them."""
+    after = bisect_right(places, place)
+    if not 0 < after < len(places):
+        return values[min(after, len(places) - 1)]
+    start, end = places[after - 1], places[after]
+    return values[after - 1] + (values[after] - values[after - 1]) * (place - start) / (end - start)
 
 
 def parse_detector(data: bytes) -> Detector:

@@ -152,12 +152,13 @@ class Classifier:
             count: How many labels, at most.
         """
         scores, timing = self.scores(frame)
-        familiarity = self.familiarity()
+        features = self._interpreter.read_features()
+        familiarity = self.detector.familiarity(features) if self.detector and features else None
         return Look(
             top(scores, self.card.labels, count),
             familiarity,
             self.knows(familiarity),
-            self._interpreter.read_features(),
+            features,
             timing,
         )
 

@@ -197,12 +197,13 @@ def _holds_features(detail: dict[str, Any]) -> bool:
 
 def _pooled(values: npt.NDArray[np.generic], zero_point: int) -> Features:
     """Sums over height and width, of integers in integers: shape (width,)."""
-    count = values.size // values.shape[-1]
-    if count > 1:
-        whole = np.issubdtype(values.dtype, np.integer)
-        values = values.sum(axis=(0, 1), dtype=np.int64 if whole else np.float64)
-    features: Features = values.astype(np.float64) - zero_point * count
-    return features
+    if values.ndim == 1:
+        return values.astype(np.float64) - zero_point
+    places = values.reshape(-1, values.shape[-1])
+    # A product with ones takes a third of the time of `sum`; of 8-bit numbers it is exact up to 2^24 in float32, too.
+    kind = np.float32 if values.dtype.itemsize == 1 and len(places) < 2**16 else np.float64
+    features: Features = (np.ones(len(places), kind) @ places.astype(kind)).astype(np.float64)
+    return features - zero_point * len(places)
 
 
 def _for_cpu(path: Path) -> bytes:
