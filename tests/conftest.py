@@ -117,8 +117,8 @@ def color_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def color_run(color_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of `edge-train fit` on `color_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
+    from edge_keras.models.pretrained import Weights
     from edge_train.data.dataset import open_photos
-    from edge_train.models.pretrained import Weights
     from edge_train.settings import Settings
     from edge_train.training.fit import fit
 

@@ -18,10 +18,10 @@ from edge_convert.quantize.recipes import CALIBRATED, RECIPES
 from edge_core import InputSpec, ModelCard, complete
 from edge_core.files import written_whole
 from edge_device.command_line.console import one_line_errors, track
+from edge_keras.models.architectures import ARCHITECTURES
+from edge_keras.models.backbone import build
+from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
-from edge_train.models.architectures import ARCHITECTURES
-from edge_train.models.backbone import build
-from edge_train.models.pretrained import Weights
 
 MODELS: Final = (
     ("mobilenet_v2", 1.0, 160, ("int8", "float32", "float16", "dynamic")),

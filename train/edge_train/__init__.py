@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edge_keras.models.pretrained import find_weights
     from edge_train.data.dataset import open_photos
-    from edge_train.models.pretrained import find_weights
     from edge_train.settings import Settings
     from edge_train.training.fit import fit
 

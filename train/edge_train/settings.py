@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from edge_core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from edge_train.models.architectures import Architecture
+    from edge_keras.models.architectures import Architecture
 
 Augment = Literal["camera", "randaugment"]
 Adversarial = Literal["", "fgsm", "pgd"]

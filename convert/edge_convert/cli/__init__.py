@@ -4,6 +4,7 @@ from edge_convert.cli.adopt_command import adopt
 from edge_convert.cli.check_command import check
 from edge_convert.cli.compile_command import compile_
 from edge_convert.cli.debug_command import debug_
+from edge_convert.cli.export_backbone_command import export_backbone
 from edge_convert.cli.export_command import export
 from edge_convert.cli.inspect_file_command import inspect
 from edge_convert.cli.keygen_command import keygen
@@ -12,6 +13,7 @@ from edge_device.command_line.console import command_line
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
 app.command()(export)
+app.command("export-backbone")(export_backbone)
 app.command("debug")(debug_)
 app.command()(adopt)
 app.command()(keygen)

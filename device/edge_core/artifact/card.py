@@ -15,6 +15,9 @@ T = TypeVar("T")
 SCHEMA: Final = "1.0"
 """Major.minor: a reader refuses a newer major version and ignores what a newer minor one has added."""
 
+UNTAUGHT: Final = "untaught"
+"""Key in `ModelCard.conversion` of a file that knows no label yet: what `edge-convert export-backbone` writes."""
+
 
 def check_labels(labels: Sequence[object]) -> tuple[str, ...]:
     """Returns the labels, in NFC, as a tuple if they can name a model's outputs.

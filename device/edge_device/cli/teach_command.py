@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from edge_core.artifact.card import UNTAUGHT
+from edge_core.artifact.container import read_card
 from edge_core.artifact.seal import Signer
 from edge_core.errors import SettingsError
 from edge_core.files import require_writable
@@ -99,6 +101,9 @@ def teach(
             say(f"show {label} to the camera and turn it a little; the pictures are kept in {folder}")
             wanted = CollectSettings(source, label, every_s=every, count=count)
             examples = taken_examples(model, wanted, folder, track, lambda notice: say(notice_line(notice)))
+            if len(examples) < 2 and read_card(model).conversion.get(UNTAUGHT):
+                say(f"{model} takes its first two labels together; now show it the second with another --label")
+                return
         elif photos is not None:
             examples = photo_examples(model, photos, label, track, lambda line: say(f"warning: {line}"))
         lesson = Lesson(examples, tuple(forget or ()), _renamed(rename or ()))

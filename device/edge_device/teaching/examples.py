@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_core.artifact.card import UNTAUGHT
 from edge_core.artifact.container import read_card
 from edge_core.data.photo_folder import find_photos, nfc, pictures_below, read_photos
 from edge_core.errors import DatasetError, SourceError
@@ -85,4 +86,6 @@ def taken_examples(
         raise KeyboardInterrupt
     if not taken.taken and not taken.folder.is_dir():
         raise SourceError(f"{source.source} gave no frame that could be kept")
+    if read_card(model).conversion.get(UNTAUGHT):
+        return photo_examples(model, folder, None, track)  # all that it is to know, from its first lesson on
     return photo_examples(model, taken.folder, source.label, track)

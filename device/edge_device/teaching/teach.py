@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_core.artifact.card import ModelCard, check_labels
+from edge_core.artifact.card import UNTAUGHT, ModelCard, check_labels
 from edge_core.artifact.container import EXEMPLARS_FILE, TAUGHT_FILE, complete, is_compiled, read_card, without_archive
 from edge_core.artifact.exemplars import Exemplars, keep_exemplars, read_exemplars
 from edge_core.artifact.familiarity import Detector, Layer, read_detectors
@@ -30,9 +30,6 @@ from edge_device.teaching.familiar import fit_taught
 from edge_device.teaching.lesson import FEWEST, Judgement, Lesson, TeachSettings
 from edge_device.teaching.solver import solve
 from edge_device.teaching.views import views
-
-UNTAUGHT: Final = "untaught"
-"""Key in the card's `conversion` of a file that knows no label yet: what `edge-convert export-backbone` writes."""
 
 TAUGHT: Final = "taught"
 """Key in the card's `conversion` of the list of what was taught, the first lesson first."""

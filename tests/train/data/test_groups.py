@@ -15,10 +15,10 @@ from edge_core.images.likeness import sketch
 from edge_core.preprocess import Frame, InputSpec
 from edge_core.run_folder import read_held_out, read_run
 from edge_core.statistics import accuracy, effective_count
+from edge_keras.models.pretrained import Weights
 from edge_train.data.dataset import PhotoSet, open_photos
 from edge_train.data.groups import SAME_SECOND, Grouped, group_photos, leaks, taken_at
 from edge_train.evaluation.evaluate import evaluate
-from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings
 from edge_train.training.fit import fit
 

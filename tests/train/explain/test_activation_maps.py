@@ -11,15 +11,15 @@ from typer.testing import CliRunner
 from edge_core.errors import SettingsError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import Run
+from edge_keras.models.architectures import ARCHITECTURES
+from edge_keras.models.backbone import build
+from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
 from edge_train.cli.explain import app
 from edge_train.evaluation.evaluate import open_model
 from edge_train.explain.activation_maps import explain_features, strongest
 from edge_train.explain.explain_plots import feature_grid
 from edge_train.explain.map_layers import last_maps, layers_of, named, stages
-from edge_train.models.architectures import ARCHITECTURES
-from edge_train.models.backbone import build
-from edge_train.models.pretrained import Weights
 
 STAGES = {
     "mobilenet_v2": [

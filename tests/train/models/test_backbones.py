@@ -9,14 +9,14 @@ from ai_edge_litert.interpreter import Interpreter
 from edge_convert.quantize.recipes import int8
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
+from edge_keras.models.architectures import ARCHITECTURES
+from edge_keras.models.backbone import build, cut
+from edge_keras.models.cost import cost
+from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
 from edge_train.cli.fit_command import BackboneName
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
-from edge_train.models.architectures import ARCHITECTURES
-from edge_train.models.backbone import build, cut
-from edge_train.models.cost import cost
-from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings
 from edge_train.training.fit import fit
 

@@ -20,12 +20,12 @@ import pytest
 
 from edge_core.errors import WeightsError
 from edge_core.preprocess import InputSpec
+from edge_keras.models import pretrained as weights
+from edge_keras.models.architectures import ARCHITECTURES, DEFAULT, Architecture, KerasFile, Wheel
+from edge_keras.models.backbone import build
+from edge_keras.models.pretrained import Weights, find_weights
+from edge_keras.models.torch_weights import read_state_dict
 from edge_keras.tf import keras
-from edge_train.models import pretrained as weights
-from edge_train.models.architectures import ARCHITECTURES, DEFAULT, Architecture, KerasFile, Wheel
-from edge_train.models.backbone import build
-from edge_train.models.pretrained import Weights, find_weights
-from edge_train.models.torch_weights import read_state_dict
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -14,10 +14,10 @@ from edge_core.errors import SettingsError
 from edge_core.images import read_picture
 from edge_core.preprocess import InputSpec, preprocess
 from edge_core.run_folder import Run, read_run
+from edge_keras.models.architectures import DEFAULT
+from edge_keras.models.pretrained import Weights
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
-from edge_train.models.architectures import DEFAULT
-from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings, check_settings
 from edge_train.training.attacks import attack_pictures, logits_of, pgd
 from edge_train.training.fit import Fitted, fit

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_keras.models.backbone import SCORES, Parts
 from edge_keras.tf import keras
-from edge_train.models.backbone import SCORES, Parts
 from edge_train.settings import Phase, Settings
 from edge_train.training.devices import Devices, find_devices
 from edge_train.training.fine_tune import FineTuner, History, Lessons, remembering, with_dropout
@@ -29,7 +29,7 @@ from edge_train.data.dataset import open_photos
 from edge_train.training.devices import Devices, find_devices
 from edge_train.settings import Settings
 from edge_keras.tf import keras
-from edge_train.models.pretrained import Weights
+from edge_keras.models.pretrained import Weights
 
 keras.backend.set_floatx(sys.argv[3])
 folder = Path(sys.argv[2])

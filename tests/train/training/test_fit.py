@@ -14,10 +14,10 @@ import pytest
 from edge_core.errors import OutputError, RunFolderError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import Run, read_run
+from edge_keras.models.pretrained import Weights
 from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model, predict
-from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings
 from edge_train.training.checkpoints import Workshop
 from edge_train.training.fit import Fitted, fit

@@ -7,10 +7,10 @@ from ai_edge_litert.interpreter import Interpreter
 from edge_convert.quantize.recipes import int8
 from edge_core.preprocess import InputSpec
 from edge_keras.bn_folding import fold
+from edge_keras.models.architectures import ARCHITECTURES
+from edge_keras.models.backbone import NORMALIZE, SCORES, build
+from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
-from edge_train.models.architectures import ARCHITECTURES
-from edge_train.models.backbone import NORMALIZE, SCORES, build
-from edge_train.models.pretrained import Weights
 from edge_train.training.qat import Kernel, Rounding
 
 SIDE = 64

@@ -15,14 +15,14 @@ from edge_core.errors import RunFolderError, SettingsError
 from edge_core.images import read_picture
 from edge_core.preprocess import InputSpec, preprocess
 from edge_core.run_folder import Run, load_model, read_run
+from edge_keras.models.architectures import ARCHITECTURES, DEFAULT
+from edge_keras.models.backbone import zero_share
+from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
 from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
 from edge_train.data.randaugment import randaugment
 from edge_train.evaluation.evaluate import open_model
-from edge_train.models.architectures import ARCHITECTURES, DEFAULT
-from edge_train.models.backbone import zero_share
-from edge_train.models.pretrained import Weights
 from edge_train.settings import Settings, check_settings, phases
 from edge_train.training.distillation import check_teacher
 from edge_train.training.fit import fit

@@ -174,8 +174,8 @@ def until_listening(workers: Workers, number: int) -> None:
 
 def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: Workers, color_photos: Path) -> None:
     from edge_core.preprocess import InputSpec
+    from edge_keras.models.pretrained import Weights
     from edge_train.data.dataset import open_photos
-    from edge_train.models.pretrained import Weights
     from edge_train.settings import Settings
     from edge_train.training.fit import fit
 

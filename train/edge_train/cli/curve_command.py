@@ -18,8 +18,8 @@ from edge_device.command_line.console import (
     working,
 )
 from edge_device.command_line.next_step import say_next
+from edge_device.system.user_folders import cache_folder
 from edge_train.cli.train_parameters import NEEDS, RunFolder
-from edge_train.doctor.workstation import cache_folder
 
 
 def curve(

@@ -25,8 +25,8 @@ from edge_device.command_line.console import (
     working,
 )
 from edge_device.command_line.next_step import say_next
+from edge_device.system.user_folders import cache_folder
 from edge_train.data.class_balance import headline
-from edge_train.doctor.workstation import cache_folder
 from edge_train.training.workers import read_worker, restarted_when_lost
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ from edge_train.cli.train_parameters import NEEDS, Data, DataDir
 
 
 class BackboneName(StrEnum):
-    """The networks; `edge_train.models.architectures` says what is known of each."""
+    """The networks; `edge_keras.models.architectures` says what is known of each."""
 
     mobilenet_v1 = "mobilenet_v1"
     mobilenet_v2 = "mobilenet_v2"
@@ -220,7 +220,7 @@ def fit(
         )
         if qat or adversarial:  # what cannot be is said before any work is done
             with extra_needed("train", *NEEDS):
-                from edge_train.models.architectures import ARCHITECTURES
+                from edge_keras.models.architectures import ARCHITECTURES
             check_settings(settings, ARCHITECTURES[backbone.value])
         taught_by = read_run(teacher) if teacher else None
         photos = open_photos(
@@ -249,8 +249,8 @@ def fit(
         check_out(out)
         # TensorFlow takes seconds: after all that can be wrong with the photos
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
-            from edge_train.models.architectures import ARCHITECTURES
-            from edge_train.models.pretrained import find_weights
+            from edge_keras.models.architectures import ARCHITECTURES
+            from edge_keras.models.pretrained import find_weights
             from edge_train.training.fit import fit as fit_photos
         architecture = ARCHITECTURES[backbone.value]
         side = image_size or architecture.size

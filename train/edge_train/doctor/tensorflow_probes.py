@@ -52,9 +52,9 @@ def multiply(number: str) -> JsonObject:
 
 def weights() -> JsonObject:
     """Which backbones' weights are at hand, and which sources answer; only asks, downloads nothing."""
-    from edge_train.doctor.workstation import cache_folder
-    from edge_train.models.architectures import ARCHITECTURES, DEFAULT
-    from edge_train.models.pretrained import kept_weights, keras_folder
+    from edge_device.system.user_folders import cache_folder
+    from edge_keras.models.architectures import ARCHITECTURES, DEFAULT
+    from edge_keras.models.pretrained import kept_weights, keras_folder
 
     here = [name for name, one in ARCHITECTURES.items() if kept_weights(one, cache_folder()) is not None]
     server = ""

@@ -11,6 +11,7 @@ from typing import Final
 
 from edge_device.doctor.findings import Finding
 from edge_device.doctor.machine_facts import Host
+from edge_device.system.user_folders import cache_folder
 
 NEWEST_PYTHON: Final = (3, 13)
 """The newest that TensorFlow 2.21 has wheels for."""
@@ -89,11 +90,6 @@ def cache(host: Host) -> Iterator[Finding]:
         yield Finding("cache", "warning", f"{text}, where a set of 10,000 photos takes 0.8 GB", fix, details)
     else:
         yield Finding("cache", "ok", text, details=details)
-
-
-def cache_folder() -> Path:
-    """Where rendered photos, feature maps and fetched weights are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-mobilenet"
 
 
 def usable_cores() -> int:

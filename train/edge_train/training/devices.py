@@ -23,11 +23,11 @@ import numpy.typing as npt
 
 from edge_core.errors import SettingsError, WorkerLostError
 from edge_device.system.packages import installed, pip
+from edge_keras.models.backbone import SCORES
 from edge_keras.tf import keras, tf
 from edge_train.doctor.gpu import LIBRARIES
 from edge_train.doctor.nvidia import find_driver
 from edge_train.doctor.workstation import usable_cores
-from edge_train.models.backbone import SCORES
 from edge_train.training.workers import Worker, ended_at_once, restart
 
 TENSOR_CORES: Final = (7, 0)

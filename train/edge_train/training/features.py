@@ -15,9 +15,9 @@ from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.errors import PictureError
 from edge_core.preprocess import Frame, InputSpec
 from edge_core.progress import Track, silently
+from edge_keras.models.architectures import Architecture
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
-from edge_train.models.architectures import Architecture
 from edge_train.training.feature_cache import FeatureCache, row_name
 
 EVALUATION_BATCH: Final = 128

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.progress import Track, silently
+from edge_keras.models.backbone import DROPOUT_RATE, SCORES, Parts
 from edge_keras.tf import keras, tf
 from edge_train.evaluation.history import Epoch
-from edge_train.models.backbone import DROPOUT_RATE, SCORES, Parts
 from edge_train.settings import Phase, Settings
 from edge_train.training.devices import ONE, Devices
 from edge_train.training.features import Maps, compiled, map_scores

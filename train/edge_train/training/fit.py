@@ -21,6 +21,9 @@ from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTIZED_FILE, Run, read_run, write_photos
 from edge_core.statistics import accuracy
+from edge_keras.models.architectures import DEFAULT, Architecture
+from edge_keras.models.backbone import Parts, build, cut, set_head, zero_share
+from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker, view_photos
 from edge_train.data.catalog import Say
@@ -32,9 +35,6 @@ from edge_train.evaluation.metrics import Evaluation, evaluate_scores
 from edge_train.evaluation.run_report import write_run_report
 from edge_train.evaluation.run_verdict import verdict
 from edge_train.evaluation.tensorboard import write_scalars
-from edge_train.models.architectures import DEFAULT, Architecture
-from edge_train.models.backbone import Parts, build, cut, set_head, zero_share
-from edge_train.models.pretrained import Weights
 from edge_train.settings import Phase, Settings, check_settings, phases
 from edge_train.training.checkpoints import Workshop
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu

@@ -9,11 +9,11 @@ import numpy as np
 
 from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.run_folder import spread
+from edge_keras.models.architectures import Architecture
+from edge_keras.models.backbone import Parts, uncut
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
 from edge_train.evaluation.learning_curve import LearningCurve
-from edge_train.models.architectures import Architecture
-from edge_train.models.backbone import Parts, uncut
 from edge_train.settings import Phase, Settings
 from edge_train.training.attacks import fgsm, logits_of, perturb, pgd
 from edge_train.training.devices import ONE, Devices

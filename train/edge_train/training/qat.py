@@ -13,9 +13,9 @@ import numpy as np
 
 from edge_core.codec import JsonObject
 from edge_keras.bn_folding import CONVOLUTIONS, fold
+from edge_keras.models.backbone import NORMALIZE
 from edge_keras.tf import keras, tf
 from edge_keras.tfmot import QuantizeLayer, tfmot
-from edge_train.models.backbone import NORMALIZE
 from edge_train.training.fine_tune import Student
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """An accelerator, and the CPU that stands in while it is away."""
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from edge_core.artifact.card import UNTAUGHT
 from edge_core.artifact.container import CPU_MODEL_FILE, has_entry, is_compiled, read_card
 from edge_core.artifact.familiarity import FAMILIAR, Features
 from edge_core.artifact.golden import QUANTIZED, read_golden
@@ -79,9 +81,14 @@ def open_classifier(
             stopped=stopped,
         )
 
-    if coral is None and fallback is None:
-        return Classifier(path, runtime=runtime, threads=threads, familiar=familiar)
-    return Classifier(path, runtime=runtime, threads=threads, runner=run, familiar=familiar)
+    runner = None if coral is None and fallback is None else run
+    classifier = Classifier(path, runtime=runtime, threads=threads, runner=runner, familiar=familiar)
+    if classifier.card.conversion.get(UNTAUGHT):
+        classifier.close()
+        raise ModelFormatError(
+            f"{path} knows no label yet; teach it: edge-run teach {shlex.quote(str(path))} --source 0 --label NAME"
+        )
+    return classifier
 
 
 def on_accelerator(

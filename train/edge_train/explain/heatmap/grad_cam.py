@@ -24,12 +24,12 @@ from edge_core.run_folder import Run, read_held_out, spread
 from edge_core.statistics import Z_95, Estimate
 from edge_device.inference.classifier import top
 from edge_device.results import Prediction
+from edge_keras.models.backbone import SCORES
 from edge_keras.tf import keras, tf
 from edge_train.evaluation.evaluate import open_model
 from edge_train.explain.heatmap.logits import from_file, full_size
 from edge_train.explain.heatmap.occlusion import Map, Patches, occlusion_map
 from edge_train.explain.map_layers import MapLayer, last_maps, layers_of, named
-from edge_train.models.backbone import SCORES
 
 GRAD_CAM: Final = "Grad-CAM"
 OCCLUSION: Final = "Occlusion"

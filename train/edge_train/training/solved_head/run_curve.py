@@ -9,13 +9,13 @@ from edge_core.errors import RunFolderError
 from edge_core.files import written_whole
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, own_photos
+from edge_keras.models.architectures import ARCHITECTURES
+from edge_keras.models.backbone import build, cut
+from edge_keras.models.pretrained import find_weights
 from edge_keras.tf import tf
 from edge_train.data.augment import ViewMaker
 from edge_train.evaluation import training_plots
 from edge_train.evaluation.learning_curve import CURVE_FILE, LearningCurve
-from edge_train.models.architectures import ARCHITECTURES
-from edge_train.models.backbone import build, cut
-from edge_train.models.pretrained import find_weights
 from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores
 from edge_train.training.solved_head.head_curve import FEW_TESTED, Features, learning_curve
 

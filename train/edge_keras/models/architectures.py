@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from edge_keras.models.efficientnet_lite import efficientnet_lite0
 from edge_keras.tf import keras, tf
-from edge_train.models.efficientnet_lite import efficientnet_lite0
 
 KERAS_SERVER: Final = "https://storage.googleapis.com/tensorflow/keras-applications/"
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from edge_core.errors import WeightsError
 from edge_core.files import written_whole
-from edge_train.models.architectures import DEFAULT, Architecture, KerasFile, Wheel
-from edge_train.models.efficientnet_lite import from_torch
-from edge_train.models.torch_weights import read_state_dict
+from edge_keras.models.architectures import DEFAULT, Architecture, KerasFile, Wheel
+from edge_keras.models.efficientnet_lite import from_torch
+from edge_keras.models.torch_weights import read_state_dict
 
 if TYPE_CHECKING:
     import tf_keras as keras

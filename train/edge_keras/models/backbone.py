@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from edge_core.errors import WeightsError
 from edge_core.preprocess import InputSpec
+from edge_keras.models.architectures import DEFAULT, Architecture
+from edge_keras.models.pretrained import Weights, load_weights
 from edge_keras.tf import keras
-from edge_train.models.architectures import DEFAULT, Architecture
-from edge_train.models.pretrained import Weights, load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
