@@ -1,9 +1,9 @@
 """`make mutants`: breaks the contracts in many small ways, one at a time, and tells which breaks no test notices.
 
-Every operator, number, condition and statement of the listed functions is changed in turn (operators after DeMillo, Lipton
-and Sayward, "Hints on test data selection", IEEE Computer 11, 1978). A changed module exists in memory alone, in a copy of
-this process that runs the contract's own test files up to the first failure. Exit status 1 if a mutant survives that is not
-in `EQUIVALENT`.
+Every operator, number, condition and statement of the listed functions is changed in turn (operators after DeMillo,
+Lipton and Sayward, "Hints on test data selection", IEEE Computer 11, 1978). A changed module exists in memory alone, in
+a copy of this process that runs the contract's own test files up to the first failure. Exit status 1 if a mutant
+survives that is not in `EQUIVALENT`.
 """
 
 import argparse

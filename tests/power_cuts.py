@@ -1,7 +1,7 @@
 """A disk that remembers in which order things reached it, and what is on it after the power was cut at any moment.
 
-While `Disk.recording` is on, every write, sync, rename and removal below a folder is done and written down. `Disk.after_cuts`
-then makes the folder anew as a power cut after each of these steps could have left it:
+While `Disk.recording` is on, every write, sync, rename and removal below a folder is done and written down.
+`Disk.after_cuts` then makes the folder anew as a power cut after each of these steps could have left it:
 
 * content that was not synced is there, is not there, or is there in part, or as zeros;
 * names (creation, rename, removal) that were not synced are there up to some moment and not beyond it: journalling file
@@ -27,8 +27,8 @@ class Step:
     """One thing that was done.
 
     Attributes:
-        kind: "create", "mkdir", "rename", "unlink" and "rmdir" are about names; "content", "sync" about a file; "syncdir"
-            about a folder; "note" is what the test wrote down.
+        kind: "create", "mkdir", "rename", "unlink" and "rmdir" are about names; "content", "sync" about a file;
+            "syncdir" about a folder; "note" is what the test wrote down.
         path: What it was done to.
         file: Number of the file, where it is about one.
         content: All that is in the file after the step, or the note.

@@ -30,7 +30,8 @@ def needs(name: str, *others: str) -> pytest.MarkDecorator:
 
 
 class Started(subprocess.Popen[AnyStr]):
-    """A process that does not outlive the `with` block that it is used in, whatever ends that: a failed test, a time limit."""
+    """A process that does not outlive the `with` block that it is used in, whatever ends that: a failed test, a time
+    limit."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -14,8 +14,8 @@ PUBLIC = {
         "preprocess", "read_card", "read_picture",
     },
     "edge_device": {
-        "Classifier", "DecisionOptions", "FocusOptions", "LiveOptions", "ModelOptions", "Prediction", "SinkOptions", "SourceOptions",
-        "classify_stream", "open_source", "run_live",
+        "Classifier", "DecisionOptions", "FocusOptions", "LiveOptions", "ModelOptions", "Prediction", "SinkOptions",
+        "SourceOptions", "classify_stream", "open_source", "run_live",
     },
     "edge_train": {"Settings", "find_weights", "fit", "open_photos"},
     "edge_convert": {"adopt", "debug", "export", "keys", "search"},

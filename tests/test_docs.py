@@ -1,4 +1,5 @@
-"""Every command in the Markdown files parses against the commands there are, and every link within them leads somewhere."""
+"""Every command in the Markdown files parses against the commands there are, and every link within them leads
+somewhere."""
 
 import re
 import shlex
@@ -21,7 +22,8 @@ _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def code_lines(text: str) -> Iterator[str]:
-    """Lines of the indented and fenced blocks of a page; a line that ends in a backslash is joined with the next one."""
+    """Lines of the indented and fenced blocks of a page; a line that ends in a backslash is joined with the next
+    one."""
     for match in _CODE.finditer(text.replace("\\\n", " ")):
         yield from (match[1] or match[2]).splitlines()
 

@@ -44,7 +44,8 @@ def app(prog_name):
 
 
 def begun(folder: Path, *command: str) -> "Started[str]":
-    """A command in a session of its own, begun with SIGINT ignored, whose modules in `folder` come before installed ones."""
+    """A command in a session of its own, begun with SIGINT ignored, whose modules in `folder` come before installed
+    ones."""
     path = os.pathsep.join([str(folder), *sys.path])
     return Started(
         ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, *command],

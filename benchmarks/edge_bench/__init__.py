@@ -13,7 +13,8 @@ _MODULES = {"BenchReport": "results.report", "run_benchmark": "measure.benchmark
 
 
 def __getattr__(name: str) -> object:
-    """Imports what is asked for, and not before: worker processes, whose memory is measured, import this package, too."""
+    """Imports what is asked for, and not before: worker processes, whose memory is measured, import this package,
+    too."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"edge_bench.{_MODULES[name]}"), name)

@@ -1,4 +1,5 @@
-"""What it costs that the Edge TPU has a process of its own, `python benchmarks/experiments/accelerator_round_trip.py`; needs gcc.
+"""What it costs that the Edge TPU has a process of its own, `python benchmarks/experiments/accelerator_round_trip.py`;
+needs gcc.
 
 The double of libedgetpu that the tests have, on an input of 224x224: write pixels, invoke, read scores, in this process
 and in the other, in turn.

@@ -2,10 +2,10 @@
 
     python benchmarks/experiments/against_benchmark_model.py flowers-int8.tflite --threads 1
 
-The tool is the one in the ai-edge-litert wheel, `litert-benchmark`; the compiled benchmark_model is not on PyPI, and litert-cli
-fetches it from the network. The two take turns. The tool fills its input once and then only invokes, so our worker is
-timed on one frame, whose preprocessing is not counted. Prints both medians and the median of the ratios, pair by pair; the
-exit status is 1 if that is more than 5 % from 1.
+The tool is the one in the ai-edge-litert wheel, `litert-benchmark`; the compiled benchmark_model is not on PyPI, and
+litert-cli fetches it from the network. The two take turns. The tool fills its input once and then only invokes, so our
+worker is timed on one frame, whose preprocessing is not counted. Prints both medians and the median of the ratios, pair
+by pair; the exit status is 1 if that is more than 5 % from 1.
 """
 
 import argparse
@@ -58,7 +58,8 @@ def main() -> None:
     ours_ms, tool_ms = (float(np.median(values)) for values in zip(*pairs, strict=True))
     ratio = median_interval(np.array([ours / tool for ours, tool in pairs]))
     print(
-        f"{options.file.name}, {options.threads} threads, {options.pairs} pairs: ours {ours_ms:.3f} ms, the tool's {tool_ms:.3f} ms"
+        f"{options.file.name}, {options.threads} threads, {options.pairs} pairs: ours {ours_ms:.3f} ms, the tool's "
+        f"{tool_ms:.3f} ms"
     )
     print(f"ours / tool's, pair by pair: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
     sys.exit(abs(ratio.value - 1) > LIMIT)

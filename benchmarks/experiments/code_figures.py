@@ -1,7 +1,7 @@
 """Figures about the code itself: `python benchmarks/experiments/code_figures.py [--json]`.
 
-Siblings a folder, names that occur twice, long parameter lists, complexity, `Any`, comments, docstrings, and entries under
-Args and Attributes that are no thought by themselves.
+Siblings a folder, names that occur twice, long parameter lists, complexity, `Any`, comments, docstrings, and entries
+under Args and Attributes that are no thought by themselves.
 """
 
 import argparse

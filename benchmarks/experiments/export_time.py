@@ -2,8 +2,8 @@
 
     python benchmarks/experiments/export_time.py runs/flowers --turns 3
 
-The bare call is what TensorFlow's guide to post-training integer quantization shows: `from_keras_model`, a representative
-dataset of the same 100 photos, `convert()`. Both read the same run; loading TensorFlow is in neither.
+The bare call is what TensorFlow's guide to post-training integer quantization shows: `from_keras_model`, a
+representative dataset of the same 100 photos, `convert()`. Both read the same run; loading TensorFlow is in neither.
 """
 
 import argparse

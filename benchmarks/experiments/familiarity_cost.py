@@ -1,9 +1,10 @@
 """What it costs that a file tells what is foreign to it, `make bench-familiarity FILE=flowers-int8.tflite`.
 
-The file and a copy without the detector (`familiarity.bin`), one thread each: what a frame of 1280x720 takes, in turn, in blocks, so
-that what else the machine does slows both; then processes, in turn, from their start to the end of the first frame, and their
-peak memory after 50 frames. Times are the processor's, of this thread and of the process: what others do costs them caches,
-but no turns. Prints ratios and differences with 95 % intervals; milliseconds are this machine's.
+The file and a copy without the detector (`familiarity.bin`), one thread each: what a frame of 1280x720 takes, in turn,
+in blocks, so that what else the machine does slows both; then processes, in turn, from their start to the end of the
+first frame, and their peak memory after 50 frames. Times are the processor's, of this thread and of the process: what
+others do costs them caches, but no turns. Prints ratios and differences with 95 % intervals; milliseconds are this
+machine's.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""Composed scenes for the focus of `edge-run live`: photos that move before a still background, with noise and weather."""
+"""Composed scenes for the focus of `edge-run live`: photos that move before a still background, with noise and
+weather."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

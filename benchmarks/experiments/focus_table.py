@@ -174,7 +174,13 @@ def followed(one: Sprite, watched: Watched) -> list[int]:
         if place is None or not side * 0.25 <= place[0] <= WIDTH - side * 0.25:
             continue
         gaps = [
-            (max(abs(box[0] + box[2] / 2 - place[0] / WIDTH) * WIDTH, abs(box[1] + box[3] / 2 - place[1] / HEIGHT) * HEIGHT), part.subject.track)
+            (
+                max(
+                    abs(box[0] + box[2] / 2 - place[0] / WIDTH) * WIDTH,
+                    abs(box[1] + box[3] / 2 - place[1] / HEIGHT) * HEIGHT,
+                ),
+                part.subject.track,
+            )
             for part in parts
             if part.subject
             for box in [part.subject.box]

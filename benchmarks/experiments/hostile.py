@@ -4,8 +4,8 @@
     edge-convert export runs/hostile --recipe int8    # refused
     edge-convert export runs/hostile --recipe auto    # int8-equalised
 
-A few channels of every group of tensors that nothing bounds are scaled by 50, and what reads them by 1/50: the others are
-left with a fiftieth of the 256 steps.
+A few channels of every group of tensors that nothing bounds are scaled by 50, and what reads them by 1/50: the others
+are left with a fiftieth of the 256 steps.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Makes the models whose cost `reference/instructions.csv` has: real networks with random weights, which cost the same.
 
     make verify-instructions    # makes them, counts, and ends with exit status 1 if one has become dearer by over 2 %
-    edge-bench instructions $(python benchmarks/experiments/instruction_models.py models/) --out benchmarks/reference/instructions.csv
+    edge-bench instructions $(python benchmarks/experiments/instruction_models.py models/) \\
+        --out benchmarks/reference/instructions.csv
 
 They go through this project's architectures and recipes, so the comparison tells when one of these, TensorFlow's
 converter, the runtime or preprocessing makes a frame dearer.

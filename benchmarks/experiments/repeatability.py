@@ -2,9 +2,9 @@
 
     python benchmarks/experiments/repeatability.py runs/flowers flowers-float32.tflite flowers-int8.tflite --threads 1
 
-What follows is passed on to `edge-bench run`. Prints the ratio to the first row, run by run, how far the three quiet ones lie
-apart (at most 5 %), and how far the loaded one lies from their median (at most 10 %, unless the row says itself that it is
-unstable). The exit status is 1 if either does not hold.
+What follows is passed on to `edge-bench run`. Prints the ratio to the first row, run by run, how far the three quiet
+ones lie apart (at most 5 %), and how far the loaded one lies from their median (at most 10 %, unless the row says
+itself that it is unstable). The exit status is 1 if either does not hold.
 """
 
 import json
@@ -58,7 +58,8 @@ def main() -> None:
         fine = apart <= QUIET_LIMIT and (abs(under_load) <= LOADED_LIMIT or bool(unstable))
         held &= fine
         print(
-            f"{'ok ' if fine else 'NOT'} {name}: {', '.join(f'{ratio:.4f}' for ratio in ratios)}: {100 * apart:.1f} % apart; "
+            f"{'ok ' if fine else 'NOT'} {name}: {', '.join(f'{ratio:.4f}' for ratio in ratios)}: {100 * apart:.1f} % "
+            f"apart; "
             f"under load {100 * under_load:+.1f} %{', and says that it is unstable' if unstable else ''}",
             flush=True,
         )

@@ -3,9 +3,9 @@
     python benchmarks/experiments/runner_speed.py flowers-int8.tflite photos/ [--venv FOLDER]
 
 One inference thread, frames of 1280x720, everything in one process and in turns. One at a time: bare `invoke`,
-`Classifier.scores`, MediaPipe. Streaming: bare `invoke` in a loop, the JPEG decoder in a loop, the loop of `edge-run live` on
-frames in memory and on JPEGs, MediaPipe's two ways. The process is that of a venv of its own, since MediaPipe brings another
-OpenCV; --venv keeps it. A figure is the median of its turns; a ratio is the median of the turns' ratios.
+`Classifier.scores`, MediaPipe. Streaming: bare `invoke` in a loop, the JPEG decoder in a loop, the loop of `edge-run
+live` on frames in memory and on JPEGs, MediaPipe's two ways. The process is that of a venv of its own, since MediaPipe
+brings another OpenCV; --venv keeps it. A figure is the median of its turns; a ratio is the median of the turns' ratios.
 """
 
 import argparse

@@ -2,11 +2,12 @@
 
     python benchmarks/experiments/slow_clients.py flowers-int8.tflite
 
-A loop classifies 1280x720 frames in memory with one thread as fast as it can and hands each to the live page. The clients
-are a process of their own; each asks for the pictures and takes 20 kB of them a second, a fifth of one. Once the page serves 20 of
-them, as it does unless told otherwise, and tells 180 to come again in 10 s, which they do; once it serves all 200. Prints
-for every round the frames a second and the CPU time that the whole process took for a frame, page included, without and
-with the clients, and the medians of the ratios. The machine should have nothing else to do. Needs the extra [web].
+A loop classifies 1280x720 frames in memory with one thread as fast as it can and hands each to the live page. The
+clients are a process of their own; each asks for the pictures and takes 20 kB of them a second, a fifth of one. Once
+the page serves 20 of them, as it does unless told otherwise, and tells 180 to come again in 10 s, which they do; once
+it serves all 200. Prints for every round the frames a second and the CPU time that the whole process took for a frame,
+page included, without and with the clients, and the medians of the ratios. The machine should have nothing else to do.
+Needs the extra [web].
 """
 
 import argparse

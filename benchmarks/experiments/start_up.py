@@ -2,11 +2,11 @@
 
     python -m benchmarks.experiments.start_up flowers-int8.tflite photo.jpg [--frames 300] [--stops 20]
 
-From the start of the process to its end of `edge-run images` on one picture, file caches warm: the median of 10. The peak
-resident memory (the kernel's VmHWM) of `edge-run live` on frames of 1280x720, 30 a second, from memory and as Motion JPEG over
-HTTP, console only; and with the live page and a client that takes its pictures. From SIGTERM to the end of the process with
-every sink but the window, MQTT where mosquitto is installed. Exit status 1 if a figure is over its limit; the first wants a
-machine that has nothing else to do.
+From the start of the process to its end of `edge-run images` on one picture, file caches warm: the median of 10. The
+peak resident memory (the kernel's VmHWM) of `edge-run live` on frames of 1280x720, 30 a second, from memory and as
+Motion JPEG over HTTP, console only; and with the live page and a client that takes its pictures. From SIGTERM to the
+end of the process with every sink but the window, MQTT where mosquitto is installed. Exit status 1 if a figure is over
+its limit; the first wants a machine that has nothing else to do.
 """
 
 import argparse

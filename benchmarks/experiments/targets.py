@@ -4,9 +4,9 @@
     python benchmarks/experiments/targets.py tflite-runtime runs/*.tflite
     python benchmarks/experiments/targets.py mediapipe runs/*.tflite --venv venvs/mediapipe
 
-`coral` takes a folder with files and what Google's compiler made of them (X.tflite, X_edgetpu.tflite). The other two try
-the files that are named and two dozen that are made here, in a venv (kept with --venv) of tflite-runtime 2.14.0, which has
-wheels up to Python 3.11, or of mediapipe 1.2.2. The exit status is 1 if a forecast was wrong.
+`coral` takes a folder with files and what Google's compiler made of them (X.tflite, X_edgetpu.tflite). The other two
+try the files that are named and two dozen that are made here, in a venv (kept with --venv) of tflite-runtime 2.14.0,
+which has wheels up to Python 3.11, or of mediapipe 1.2.2. The exit status is 1 if a forecast was wrong.
 """
 
 import argparse

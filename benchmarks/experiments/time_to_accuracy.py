@@ -3,9 +3,9 @@
     python benchmarks/experiments/time_to_accuracy.py PHOTOS --weights W.weights.h5 --baseline keras_tutorial.py
 
 The baseline is a script that takes `--train DIR --validation DIR --weights FILE` and prints a JSON line per epoch with
-`seconds` since its start and `validation_accuracy`. The two run one after the other, in the order given by --first, with
-nothing else on the machine; both count the reading of photos, neither the import of TensorFlow nor the listing of files
-(which `edge-train fit` also hashes: 0.6 s for 2,934 photos). Feature maps are not taken from an earlier run.
+`seconds` since its start and `validation_accuracy`. The two run one after the other, in the order given by --first,
+with nothing else on the machine; both count the reading of photos, neither the import of TensorFlow nor the listing of
+files (which `edge-train fit` also hashes: 0.6 s for 2,934 photos). Feature maps are not taken from an earlier run.
 """
 
 import argparse
@@ -80,11 +80,13 @@ def main() -> None:
         reached[name] = next((seconds for seconds, accuracy in history if accuracy >= goal), float("nan"))
         best, last = max(accuracy for _, accuracy in history), history[-1]
         print(
-            f"{name}: reached after {reached[name]:.0f} s; best {100 * best:.1f} %, last {100 * last[1]:.1f} % at {last[0]:.0f} s"
+            f"{name}: reached after {reached[name]:.0f} s; best {100 * best:.1f} %, last {100 * last[1]:.1f} % at "
+            f"{last[0]:.0f} s"
         )
     end = histories["baseline"][-1][0]
     print(
-        f"ours / baseline: {reached['ours'] / end:.3f} of its whole time, {reached['ours'] / reached['baseline']:.3f} of its first"
+        f"ours / baseline: {reached['ours'] / end:.3f} of its whole time, {reached['ours'] / reached['baseline']:.3f} "
+        f"of its first"
     )
 
 

@@ -2,8 +2,8 @@
 
 Polls, rollouts and verdicts are the product's own code; requests and bytes of a poll are measured first, with a real
 repository on loopback. The day: at 2 h a bad model goes to 10 % of the boards, which the vendor takes back half an hour
-after the tenth report; at 6, 10 and 14 h a good one goes to 10, 50 and 100 %; from 18 to 19 h the server is away; at 20 h
-a power cut ends, and all boards start at once.
+after the tenth report; at 6, 10 and 14 h a good one goes to 10, 50 and 100 %; from 18 to 19 h the server is away; at 20
+h a power cut ends, and all boards start at once.
 """
 
 import argparse
@@ -199,7 +199,8 @@ def main() -> None:
     given = parser.parse_args()
     costs = measured()
     print(
-        f"a poll: {costs.idle.requests} requests, {costs.idle.size:,} bytes; an update: {costs.update.requests} more, {costs.update.size:,} bytes more"
+        f"a poll: {costs.idle.requests} requests, {costs.idle.size:,} bytes; an update: {costs.update.requests} more, "
+        f"{costs.update.size:,} bytes more"
     )
     fleet = Fleet(given.boards, costs, given.every, Random(0))
     print(f"{'hour':>4} {'requests':>10} {'MB':>9} {'most in 1 s':>12} {'boards with the good model':>27}")

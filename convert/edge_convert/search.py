@@ -15,7 +15,8 @@ from edge_core.progress import Track, silently
 from edge_core.run_folder import Run
 
 WHOLE: Final = ("int8", "int8-equalised", "int8-mse", "int8-percentile")
-"""All of it in 8 bits: as small and as fast as it gets, and what an Edge TPU takes; they differ in how ranges are chosen."""
+"""All of it in 8 bits: as small and as fast as it gets, and what an Edge TPU takes; they differ in how ranges are
+chosen."""
 SPARED: Final = (2, 4, 8, 16)
 FLOATS: Final = ("float16", "dynamic", "int16x8")
 """What is left where 8 bits do not do: twice the size, then 5 and 36 times the time of int8 on x86-64."""
@@ -52,7 +53,8 @@ def search(
 ) -> Searched:
     """Tries recipes from the cheapest to the dearest and writes the first that keeps to all limits, or nothing.
 
-    Every recipe that is tried is one more chance for these photos to let one through; the report tells how many it were.
+    Every recipe that is tried is one more chance for these photos to let one through; the report tells how many it
+    were.
 
     Args:
         run, calibration, data, foreign, signer, say, track: The arguments of `Workbench`.

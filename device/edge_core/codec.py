@@ -9,7 +9,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 JsonObject = dict[str, Any]
-"""An object of JSON, with values of any type: what comes from outside is checked by `from_fields` before it is believed."""
+"""An object of JSON, with values of any type: what comes from outside is checked by `from_fields` before it is
+believed."""
 
 
 def from_fields(cls: type[T], value: object) -> T:

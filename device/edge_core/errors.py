@@ -91,7 +91,8 @@ class HostError(EdgeError, ConnectionError):
 
 
 class UpdateError(EdgeError, ValueError):
-    """A published model, or what is published of it, that is refused: not the vendor's, not whole, or not good enough."""
+    """A published model, or what is published of it, that is refused: not the vendor's, not whole, or not good
+    enough."""
 
     exit_status = 1
 

@@ -21,8 +21,8 @@ def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
     Args:
         path: Name of the file; folders above it are made.
-        durable: Whether the file and its name are on the disk, not in its cache alone, when this returns: a power cut at
-            any moment leaves the old file or the new one, and after this the new one.
+        durable: Whether the file and its name are on the disk, not in its cache alone, when this returns: a power cut
+            at any moment leaves the old file or the new one, and after this the new one.
 
     Raises:
         OutputError: The folder or the file cannot be written.
@@ -158,7 +158,8 @@ def names_of(files: Sequence[Path]) -> list[str]:
 def require_writable(path: Path, *, folder: bool = False) -> None:
     """Checks, before the work is done, that a file, or else a folder, can be put at `path`, folders above it included.
 
-    It is tried, with a file that has no name: rights do not tell of a read-only or full disk, nor what the kernel allows in
+    It is tried, with a file that has no name: rights do not tell of a read-only or full disk, nor what the kernel
+        allows in
     /proc.
 
     Raises:

@@ -4,8 +4,8 @@ A page is made of sections, a section of parts; `table`, `figure`, `gallery`, `f
 Whatever comes in as `str` is text and is escaped; markup is only what these functions return, an `Html`. Pictures lie
 inside the file as data URIs. The page's own policy forbids everything else, so even a mistake here could load nothing.
 
-A page has no script unless it is given one, a `Script`. Its policy then names that script by its SHA-256, so that nothing
-else in the page can ever run, and what the script is to know lies beside it as JSON, which is never run.
+A page has no script unless it is given one, a `Script`. Its policy then names that script by its SHA-256, so that
+nothing else in the page can ever run, and what the script is to know lies beside it as JSON, which is never run.
 """
 
 import base64
@@ -186,7 +186,8 @@ h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; }
 h2 { margin: 2.75rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line); font-size: 1.2rem; }
 p { max-width: 44rem; margin: .6rem 0; }
 header p, figcaption, dt { color: var(--quiet); }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 15rem), 1fr)); gap: .6rem; margin: 1rem 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 15rem), 1fr)); gap: .6rem;
+  margin: 1rem 0; }
 dl div { padding: .6rem .8rem; background: var(--card); border-radius: .5rem; }
 dt { font-size: .85rem; }
 dd { margin: 0; font-weight: 600; }

@@ -106,7 +106,8 @@ def load_model(run: Run, load: Callable[..., Any], file: Path | None = None) -> 
 
     Args:
         run: Run whose full-size model is loaded.
-        load: `tf_keras.models.load_model`, which this package does not import; its safe mode runs no code from the file.
+        load: `tf_keras.models.load_model`, which this package does not import; its safe mode runs no code from the
+            file.
         file: `run.quantized_file`, say; `run.model_file` unless told otherwise.
 
     Raises:

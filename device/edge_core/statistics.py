@@ -31,8 +31,8 @@ def accuracy(correct: npt.NDArray[np.bool_] | npt.NDArray[np.float64], groups: S
     """Share of true values with Wilson's score interval (E. B. Wilson, JASA 22, 1927), which holds near 0 and 1, too.
 
     Args:
-        correct: Shape (photos,), at least one. May be shares 0..1 of several answers about a photo: these vary less than
-            ones and zeros of the same mean, so the interval is rather too wide for them.
+        correct: Shape (photos,), at least one. May be shares 0..1 of several answers about a photo: these vary less
+            than ones and zeros of the same mean, so the interval is rather too wide for them.
         groups: One key per photo, equal for photos that show the same, empty for a photo by itself; see
             `effective_count`.
     """
@@ -105,8 +105,8 @@ def _paired(won: float, lost: float, photos: int) -> Estimate:
 def mcnemar(won: int, lost: int) -> float:
     """Probability of photos won and lost as unequal as these, or more so, between two models that are equally good.
 
-    McNemar's test (Psychometrika 12, 1947) in its exact form: of the photos on which one model is right and the other is
-    not, each is won or lost by a fair coin. Two-sided.
+    McNemar's test (Psychometrika 12, 1947) in its exact form: of the photos on which one model is right and the other
+    is not, each is won or lost by a fair coin. Two-sided.
     """
     unequal = won + lost
     as_unequal = 2 * sum(comb(unequal, count) for count in range(min(won, lost) + 1))

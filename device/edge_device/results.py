@@ -92,8 +92,8 @@ class FrameResult:
         age_ms: Milliseconds between the capture of the frame and its result.
         familiarity: P-value, 0..1, that the zone shows what the model was trained on; None of a model that cannot tell.
         known: Whether that is enough; None of a model that cannot tell.
-        subject: The subject that was classified, where there is a focus. Without one, and with no label in `top`, the focus
-            has found nothing to classify.
+        subject: The subject that was classified, where there is a focus. Without one, and with no label in `top`, the
+            focus has found nothing to classify.
     """
 
     frame: SourceFrame
@@ -188,8 +188,8 @@ class UpdateStatus:
     """How model updates stand.
 
     Attributes:
-        phase: "idle", "shadow" (a candidate runs beside the model), "trial" (a new model has taken over and may be taken
-            back) or "pinned" (a person has stopped updates).
+        phase: "idle", "shadow" (a candidate runs beside the model), "trial" (a new model has taken over and may be
+            taken back) or "pinned" (a person has stopped updates).
         told: Latest thing that happened, for people.
         refused: Number of models that are not tried again.
     """

@@ -19,7 +19,8 @@ SIDE = 32
 
 
 def color_model(weights: npt.NDArray[np.float64]) -> Any:
-    """Raw pixels, shape (batch, 32, 32, 3), R, G, B, to probabilities; `weights` are the dense layer's, shape (3, 3)."""
+    """Raw pixels, shape (batch, 32, 32, 3), R, G, B, to probabilities; `weights` are the dense layer's, shape (3,
+    3)."""
     import tf_keras
 
     pixels = tf_keras.Input((SIDE, SIDE, 3))

@@ -51,7 +51,8 @@ SIDE = 32
 
 @pytest.fixture(scope="session")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """As the converter makes them: a batch of any size, levels -1..1, no metadata; of floats, and of int8 at both ends."""
+    """As the converter makes them: a batch of any size, levels -1..1, no metadata; of floats, and of int8 at both
+    ends."""
     levels = keras.Input((SIDE, SIDE, 3))
     dense = keras.layers.Dense(3, activation="softmax")
     model = keras.Model(levels, dense(keras.layers.GlobalAveragePooling2D()(levels)))
@@ -418,7 +419,8 @@ def compiled_of(model: Path, out: Path) -> Path:
 
 
 def test_a_compiled_file_becomes_complete_with_its_twin(foreign: dict[str, Path], tmp_path: Path) -> None:
-    """Both take raw pixels then, by the same operators in front: the one for the Edge TPU and the one inside for the CPU."""
+    """Both take raw pixels then, by the same operators in front: the one for the Edge TPU and the one inside for the
+    CPU."""
     compiled = compiled_of(foreign["int8"], tmp_path / "net_edgetpu.tflite")
     done = adopt(compiled, tmp_path / "a.tflite", Taking(foreign["labels"]), cpu=foreign["int8"])
     assert verify(done.file).passed

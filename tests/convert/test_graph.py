@@ -1,4 +1,5 @@
-"""The picture of a .tflite, of files that are sound and of files that are not; what `edge-convert inspect` shows of it."""
+"""The picture of a .tflite, of files that are sound and of files that are not; what `edge-convert inspect` shows of
+it."""
 
 import json
 import random

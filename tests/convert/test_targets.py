@@ -1,4 +1,5 @@
-"""What `edge-convert check` forecasts, held against Google's compiler, against the installed runtime, and against the rules."""
+"""What `edge-convert check` forecasts, held against Google's compiler, against the installed runtime, and against the
+rules."""
 
 import json
 import os

@@ -1,15 +1,17 @@
-"""`make verify-pi-32`: what there is for 32-bit Raspberry Pi OS, by user-mode emulation; exit status 1 if a score is wrong.
+"""`make verify-pi-32`: what there is for 32-bit Raspberry Pi OS, by user-mode emulation; exit status 1 if a score is
+wrong.
 
 PyPI lacks wheels there that the product requires, so it does not install, and what is checked is the interpreter alone:
 scores of pixels that were preprocessed here, against those of TFLite's reference kernels.
 
-On Arm, of 32 bits and of 64, tflite-runtime computes tensor by tensor what the reference kernels define on any machine, but
-for MEAN, which rounds some numbers by a step where its input and its output differ in scale. LiteRT's XNNPACK rounds
-otherwise, and so do the built-in kernels on x86-64, so the label beside LiteRT's is shown and not judged: where the two first
-scores are close, it may be another. The first operator of an int8 MobileNetV2-160 that differs from x86-64 is the first 1x1
-convolution, by one step on 0.2 % of its numbers. The product of accumulator and scale is rounded to a whole number, shifted
-right and rounded again; what then lies half-way between two negative numbers becomes the lower one on Arm and the upper one
-on x86-64. TFLite does not promise more: https://github.com/tensorflow/tensorflow/issues/25087
+On Arm, of 32 bits and of 64, tflite-runtime computes tensor by tensor what the reference kernels define on any machine,
+but for MEAN, which rounds some numbers by a step where its input and its output differ in scale. LiteRT's XNNPACK
+rounds otherwise, and so do the built-in kernels on x86-64, so the label beside LiteRT's is shown and not judged: where
+the two first scores are close, it may be another. The first operator of an int8 MobileNetV2-160 that differs from
+x86-64 is the first 1x1 convolution, by one step on 0.2 % of its numbers. The product of accumulator and scale is
+rounded to a whole number, shifted right and rounded again; what then lies half-way between two negative numbers becomes
+the lower one on Arm and the upper one on x86-64. TFLite does not promise more:
+https://github.com/tensorflow/tensorflow/issues/25087
 """
 
 import subprocess

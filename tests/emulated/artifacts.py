@@ -59,7 +59,8 @@ def pictures_of(folder: Path, to: Path) -> Path:
 
 
 def models(cache: Path) -> list[Path]:
-    """int8, float32 and quantization-aware .tflite files of a MobileNetV2 at 96 pixels, as long as its makers stay the same."""
+    """int8, float32 and quantization-aware .tflite files of a MobileNetV2 at 96 pixels, as long as its makers stay the
+    same."""
     makers = sorted(path for part in ("train", "convert", "device/edge_core") for path in (ROOT / part).rglob("*.py"))
     folder = cache / f"models-{_digest(b''.join(path.read_bytes() for path in makers))}"
     if not folder.exists():

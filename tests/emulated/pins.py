@@ -1,6 +1,8 @@
-"""`make verify-pi-pins`: resolves anew what emulated boards install, and writes it down with the SHA-256 of every wheel.
+"""`make verify-pi-pins`: resolves anew what emulated boards install, and writes it down with the SHA-256 of every
+wheel.
 
-Two files: what the product requires, which instruction counts depend on (benchmarks/edge_bench/arm/requirements.txt), and
+Two files: what the product requires, which instruction counts depend on (benchmarks/edge_bench/arm/requirements.txt),
+    and
 what its tests require besides (tests/emulated/requirements.txt).
 """
 

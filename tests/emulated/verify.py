@@ -1,6 +1,7 @@
 """`make verify-pi`: the product on emulated Raspberry Pis, `python -m tests.emulated.verify --help`.
 
-Two machines at the same time, one for each core of a small workstation: the Pi 4's core with the Python of Debian 12, and
+Two machines at the same time, one for each core of a small workstation: the Pi 4's core with the Python of Debian 12,
+    and
 the Pi 5's with that of Debian 13. Exit status 1 if anything fails or differs that must be the same.
 """
 
@@ -70,7 +71,8 @@ TESTS: Final[dict[Cpu, tuple[str, ...]]] = {
         *("device/sources/test_reconnecting.py", "device/sources/test_v4l2.py"),
     ),
 }
-"""Of the device package's own, those of what an Arm machine or its Linux may do otherwise, shared between the machines."""
+"""Of the device package's own, those of what an Arm machine or its Linux may do otherwise, shared between the
+machines."""
 
 SCRIPT: Final = """#!/bin/sh
 cp -a /srv/work/product /srv/product  # into memory: each import would ask the workstation for the file's date

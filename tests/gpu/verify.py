@@ -1,6 +1,7 @@
 """`make verify-gpu`: the same training on the processor and on the GPU, and a report to attach to an issue.
 
-Three trainings from one seed, each in a process of its own with a feature cache of its own: on the processor, on the GPU
+Three trainings from one seed, each in a process of its own with a feature cache of its own: on the processor, on the
+    GPU
 in float32, and on the GPU as `fit` has it. What must hold: the accuracy of each GPU training is that of the processor
 within the 95 % interval of the paired difference on the same test photos, and in float32 the solved head, before
 anything random, has the same validation loss. Losses of the epochs are printed side by side: XLA draws another dropout
@@ -114,7 +115,8 @@ def report(on_cpu: Training, compared: Sequence[Compared], about: dict[str, str]
         run = one.training
         share = sum(run.right.values()) / len(run.right)
         lines.append(
-            f"| {run.name} | {run.device} | {100 * share:.1f} % | {one.difference.percent()} | {one.times_faster:.1f} | "
+            f"| {run.name} | {run.device} | {100 * share:.1f} % | {one.difference.percent()} | {one.times_faster:.1f} "
+            f"| "
             f"{run.memory_mb:.0f} | {run.gpu_mb:.0f} |"
         )
     runs = [on_cpu, *(one.training for one in compared)]

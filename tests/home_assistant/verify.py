@@ -211,7 +211,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         while True:
             picture = Path(sys.argv[2]).read_bytes()
-            self.wfile.write(b"--x\\r\\nContent-Type: image/jpeg\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(picture) + picture + b"\\r\\n")
+            head = b"--x\\r\\nContent-Type: image/jpeg\\r\\nContent-Length: %d\\r\\n\\r\\n"
+            self.wfile.write(head % len(picture) + picture + b"\\r\\n")
             time.sleep(0.1)
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """

@@ -1,4 +1,5 @@
-"""An object detector of 3 kB: a grid of cells, of which each is an object of class 0 if it is green and 1 if it is blue."""
+"""An object detector of 3 kB: a grid of cells, of which each is an object of class 0 if it is green and 1 if it is
+blue."""
 
 import io
 import zipfile

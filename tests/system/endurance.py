@@ -2,10 +2,11 @@
 
     python -m tests.system.endurance [--frames 1000000]
 
-The loop runs in a process of its own, on the tests' tiny model and pictures of 160x120: console (JSON to nowhere), JSON lines
-with rotation, MQTT, Prometheus, webhook, a command for each event, recording, snapshots, live page with a client, window
-where there is a display. The camera stalls, gives garbage, changes its size and is unplugged once every 8,000 frames. Every
-100,000, the broker is killed and started again, the web server answers 500 for three seconds, and the model is replaced.
+The loop runs in a process of its own, on the tests' tiny model and pictures of 160x120: console (JSON to nowhere), JSON
+lines with rotation, MQTT, Prometheus, webhook, a command for each event, recording, snapshots, live page with a client,
+window where there is a display. The camera stalls, gives garbage, changes its size and is unplugged once every 8,000
+frames. Every 100,000, the broker is killed and started again, the web server answers 500 for three seconds, and the
+model is replaced.
 All of that happens once before the first 10,000 frames are over, too: code that runs for the first time takes memory.
 Prints resident memory, threads and descriptors; exit status 1 if memory grows by 2 % or more after the first 10,000
 frames, or the median of threads or descriptors by one. Needs mosquitto.
@@ -60,7 +61,8 @@ OTHER_LABELS: Final = ("rot", "grün", "blau", "dunkel")
 
 
 class Measured(Sink):
-    """Writes to standard error, for the parent, what this process holds: soon, after `FIRST` frames, and every `EVERY`."""
+    """Writes to standard error, for the parent, what this process holds: soon, after `FIRST` frames, and every
+    `EVERY`."""
 
     name = "measured"
     frames: ClassVar[Literal["all", "newest", "none"]] = "none"
@@ -199,7 +201,8 @@ def supervise(folder: Path, asked: argparse.Namespace, parts: ExitStack) -> int:
             rows.append(row)
             print(
                 f"{row['frames']:10,} {(time.monotonic() - start_s) / 60:8.1f} {row['memory_mb']:10.2f} "
-                f"{row['threads']:8} {row['descriptors']:12} {row['fps']:7.0f} {row['source_losses']:7} {row['model_swaps']:6} "
+                f"{row['threads']:8} {row['descriptors']:12} {row['fps']:7.0f} {row['source_losses']:7} "
+                f"{row['model_swaps']:6} "
                 f"{row['frames_dropped']:,}",
                 flush=True,
             )
@@ -219,7 +222,8 @@ def supervise(folder: Path, asked: argparse.Namespace, parts: ExitStack) -> int:
         return 1
     for sink, counts in rows[-1]["sinks"].items():
         print(
-            f"{sink:<12} {counts['frames']:10,} frames, {counts['frames_dropped']:,} dropped; {counts['events']} events, "
+            f"{sink:<12} {counts['frames']:10,} frames, {counts['frames_dropped']:,} dropped; {counts['events']} "
+            f"events, "
             f"{counts['events_lost']} lost; {counts['failures']} failures"
         )
     print(f"received: webhook {len(set(receiver.received))}, MQTT {len(set(broker.received))} events")

@@ -1,8 +1,9 @@
 """What becomes of `edge-run live` when something around it fails: injected faults.
 
-Every test is a process of its own, on the tiny model and a camera on the network whose label changes every 1.3 seconds, with
-console, JSON lines and webhook (and what else it is about). The process lives and classifies frames afterwards, or ends
-as it should; every event that a sink counted as delivered is with its receiver, and every other is reported as lost.
+Every test is a process of its own, on the tiny model and a camera on the network whose label changes every 1.3 seconds,
+with console, JSON lines and webhook (and what else it is about). The process lives and classifies frames afterwards, or
+ends as it should; every event that a sink counted as delivered is with its receiver, and every other is reported as
+lost.
 """
 
 import json
@@ -54,7 +55,8 @@ CLOCK: Final = r"""
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
-/* The wall clock is off by as many seconds as the file says that CLOCK_SHIFT names; the other clocks are as they are. */
+/* The wall clock is off by as many seconds as the file says that CLOCK_SHIFT names;
+   the other clocks are as they are. */
 static long shift(void) {
   char text[32] = "";
   const char* path = getenv("CLOCK_SHIFT");
@@ -95,7 +97,8 @@ def hold(true: object, promise: str) -> None:
 
 
 class Written:
-    """The JSON lines that are appended to a file from now on; parts that are renamed or deleted are read to their end."""
+    """The JSON lines that are appended to a file from now on; parts that are renamed or deleted are read to their
+    end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,5 @@
-"""The power is cut at every write, sync, rename and removal of what outlives the process: what is there at the next start?"""
+"""The power is cut at every write, sync, rename and removal of what outlives the process: what is there at the next
+start?"""
 
 import hashlib
 import json

@@ -27,12 +27,13 @@ class Settings:
             decay to 0.
         mixup: Two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all.
             Zhang et al., "mixup" (2018), here on the maps at the seam (Verma et al., "Manifold Mixup", 2019).
-        remember: Weight in the loss of one less the cosine between the features and those that the pretrained network has of
-            the same maps; 0 for not at all, as without pretrained weights. Of 162 foreign pictures a flowers model takes
-            10.5 % for flowers with 0, 6.2 % with 0.3 and 6.2 % with 1; right on validation and test photos together: 93.8,
-            93.8 and 92.0 % (docs/reference/foreign.md).
+        remember: Weight in the loss of one less the cosine between the features and those that the pretrained network
+            has of the same maps; 0 for not at all, as without pretrained weights. Of 162 foreign pictures a flowers
+            model takes 10.5 % for flowers with 0, 6.2 % with 0.3 and 6.2 % with 1; right on validation and test photos
+            together: 93.8, 93.8 and 92.0 % (docs/reference/foreign.md).
         label_smoothing: Share of each target that is spread over all labels.
-        class_weights: Whether a photo counts in inverse proportion to the photos of its class, up to `head.MOST_WEIGHT`.
+        class_weights: Whether a photo counts in inverse proportion to the photos of its class, up to
+            `head.MOST_WEIGHT`.
         teacher_weight: Share of the loss that is the teacher's, if there is one.
         temperature: Softmax temperature at which student and teacher are compared (Hinton et al., "Distilling the
             Knowledge", 2015).
@@ -47,7 +48,8 @@ class Settings:
         adversarial_epsilon: How far those may be from the photo, in gray levels of any channel of a pixel. With 2, all
             that the network knew was lost in the two trainings that were tried (docs/results/training.md).
         adversarial_epochs: Number of epochs of training on adversarial pictures.
-        float32: Whether a GPU computes in float32 even where float16 is faster, so that losses are those of a processor.
+        float32: Whether a GPU computes in float32 even where float16 is faster, so that losses are those of a
+            processor.
     """
 
     seed: int = 1

@@ -144,7 +144,8 @@ def report_page(report: AdversarialReport, plot: bytes) -> str:
                 ]
             ),
             page.paragraph(
-                "Epsilon: gray levels of 255 that any channel of any pixel may change by. All pictures hold whole levels, were saved "
+                "Epsilon: gray levels of 255 that any channel of any pixel may change by. All pictures hold whole "
+                "levels, were saved "
                 "as PNG and read again as a device reads them."
             ),
         ),
@@ -168,13 +169,16 @@ def _notes(report: AdversarialReport, attack: str) -> list[Html]:
         note = "What any row withstands: an attack that does no worse than this has found nothing."
     elif attack == SQUARE:
         note = (
-            "Asks a row for its scores and keeps what makes it less sure; the same squares are tried on every row, and a picture that "
-            "withstands one epsilon counts as one that withstands the smaller ones. In the second line the first row's scores are rounded "
+            "Asks a row for its scores and keeps what makes it less sure; the same squares are tried on every row, "
+            "and a picture that "
+            "withstands one epsilon counts as one that withstands the smaller ones. In the second line the first "
+            "row's scores are rounded "
             "as 8 bits have them: what that alone changes is a blindfold of the attacker, not a virtue of a model."
         )
     elif report.white_box:
         note = (
-            "The first row is attacked with its own gradients, the others see what was made for it. Who withstands more may merely be "
+            "The first row is attacked with its own gradients, the others see what was made for it. Who withstands "
+            "more may merely be "
             "another network: --surrogate RUN puts all into the same position."
         )
     else:

@@ -22,7 +22,8 @@ COARSE: Final = ", scores in 256 steps"
 """Ends the name of the row that is the first one seen through 8 bits, under Square Attack alone."""
 STEPS_OF_8_BITS: Final = 256
 ATTACKS: Final = ("fgsm", "pgd", SQUARE)
-"""By name: what is made against the full-size model with its gradients and shown to all rows, and what asks each row for its scores."""
+"""By name: what is made against the full-size model with its gradients and shown to all rows, and what asks each row
+for its scores."""
 
 Right = npt.NDArray[np.bool_]
 """Whether a row is right: shape (photos, 1 + epsilons), first of the photos as they are."""
@@ -53,8 +54,8 @@ class Curve:
         mean: Accuracy in the mean over all epsilons but 0.
         difference: Difference of `mean` to the first row, paired by photo, by `mean_gain`; None for the first row
             itself.
-        queries: What it took in the median to fool a row, for each epsilon but 0, where the row is asked; None where none was
-            fooled.
+        queries: What it took in the median to fool a row, for each epsilon but 0, where the row is asked; None where
+            none was fooled.
     """
 
     photos: int
@@ -184,10 +185,11 @@ def curve(
 
 
 def mean_gain(gained: npt.NDArray[np.float64]) -> Estimate:
-    """Mean of what each photo gained, with the interval of `edge_core.statistics.paired_difference` carried over to fractions.
+    """Mean of what each photo gained, with the interval of `edge_core.statistics.paired_difference` carried over to
+    fractions.
 
-    Half a photo won, half a photo lost and one without a change are added, so that rows without a disagreement do not get an
-    interval of width zero, as a bootstrap would give them.
+    Half a photo won, half a photo lost and one without a change are added, so that rows without a disagreement do not
+    get an interval of width zero, as a bootstrap would give them.
 
     Args:
         gained: Float array of shape (photos,), values -1 to 1: the share of epsilons at which only this row is

@@ -63,17 +63,17 @@ def attack_models(
 ) -> AdversarialReport:
     """Attacks models with photos that none of the runs has ever seen.
 
-    Every picture, originals too, is saved as PNG at the size that the attacked network takes, decoded and preprocessed, so that
-    all rows see the same levels.
+    Every picture, originals too, is saved as PNG at the size that the attacked network takes, decoded and preprocessed,
+    so that all rows see the same levels.
 
     Args:
-        models: Run folders, whose full-size model is meant, and complete .tflite files, all with the same labels. The first
-            is what the others are compared with.
+        models: Run folders, whose full-size model is meant, and complete .tflite files, all with the same labels. The
+            first is what the others are compared with.
         settings: Which attacks, how far and how long.
-        surrogate: Run whose full-size model the transferred pictures are made against; the first of the models unless told
-            otherwise. With one that is no row, all rows are in the same position.
-        quantized: Whether to make them against the weights that this run has for 8 bits, see `Run.quantized_file`, which are
-            a quantization-aware file's own but for the rounding.
+        surrogate: Run whose full-size model the transferred pictures are made against; the first of the models unless
+            told otherwise. With one that is no row, all rows are in the same position.
+        quantized: Whether to make them against the weights that this run has for 8 bits, see `Run.quantized_file`,
+            which are a quantization-aware file's own but for the rounding.
         data, held_out_by: The arguments of `edge_bench.measure.benchmark.run_benchmark`.
         track: Receives the progress of each step.
 
@@ -88,14 +88,16 @@ def attack_models(
     attacked = read_run(surrogate) if surrogate else sources[0].run
     if attacked is None:
         raise RunFolderError(
-            f"{models[0]} has no gradients: name a run folder first, or one to make the pictures against with --surrogate RUN"
+            f"{models[0]} has no gradients: name a run folder first, or one to make the pictures against with "
+            f"--surrogate RUN"
         )
     if attacked.card.labels != sources[0].labels:
         raise RunFolderError(f"{attacked.folder} has other labels than {models[0]}, or in another order")
     if quantized and attacked.quantized_file is None:
         raise RunFolderError(f"{attacked.folder} has no weights for 8 bits; edge-train fit --qat trains some")
     knowledge = pool(sources, [read_run(folder) for folder in held_out_by], data)
-    # One thread: the full-size model takes 7 ms of processor time for a picture, with two threads 13, and no time is told here.
+    # One thread: the full-size model takes 7 ms of processor time for a picture, with two threads 13, and no time is
+    # told here.
     candidates = plan(sources, Variants(threads=(1,)))
     specs = list(dict.fromkeys(candidate.input for candidate in candidates))
     found: list[_Found] = []
@@ -188,7 +190,8 @@ def _pictures(
     folder: Path,
     track: Track,
 ) -> Mapping[str, list[list[Names]]]:
-    """What is shown to all rows: the originals, noise, and what an attack makes, picture by picture for each epsilon."""
+    """What is shown to all rows: the originals, noise, and what an attack makes, picture by picture for each
+    epsilon."""
     pixels = np.stack([preprocess(read_picture(path, levels=spec.levels), spec) for path in originals])
     seen = [save_for(specs, read_picture(path, levels=spec.levels), folder, path.stem) for path in originals]
     shown = {ORIGINAL: [seen], NOISE: []}
@@ -210,7 +213,8 @@ def _pictures(
 
 
 def sign_noise(pixels: Pixels, epsilon: int, seed: int) -> Pixels:
-    """Every channel of every pixel changed by `epsilon` up or down, by a fair coin: as far from the original as an attack may go."""
+    """Every channel of every pixel changed by `epsilon` up or down, by a fair coin: as far from the original as an
+    attack may go."""
     coins = np.random.default_rng([seed, epsilon]).integers(0, 2, pixels.shape, np.int16)
     noisy: Pixels = np.clip(pixels + (2 * coins - 1) * epsilon, 0, 255).astype(np.uint8)
     return noisy
@@ -224,7 +228,8 @@ def _attack(
     several: bool,
     track: Track,
 ) -> list[_Found]:
-    """What becomes of a row; of the first of several also what becomes of it when its scores are as coarse as those of 8 bits."""
+    """What becomes of a row; of the first of several also what becomes of it when its scores are as coarse as those of
+    8 bits."""
     right = _judge(row, shown, truth, track)
     if SQUARE not in settings.attacks:
         return [_Found(row.candidate.name, row.runtime, right)]

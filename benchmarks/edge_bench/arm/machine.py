@@ -30,8 +30,8 @@ CAMERA: Final = {
 """Parameters of vivid, the kernel's virtual camera: what its HDMI output is given, its HDMI input may capture."""
 
 QUICK: Final = "mitigations=off kpti=off nokaslr nowatchdog"
-"""To the kernel. What guards against attacks costs an emulated processor a fifth of its time, and where others are at work
-beside QEMU the watchdog fears for a processor that only waits for its turn."""
+"""To the kernel. What guards against attacks costs an emulated processor a fifth of its time, and where others are at
+work beside QEMU the watchdog fears for a processor that only waits for its turn."""
 
 _ENDED: Final = re.compile(r"guest: ended with (\d+) after")
 

@@ -62,5 +62,6 @@ def check_shapes(path: Path, candidate: RowSpec, taken: tuple[int, ...], given: 
     shapes = candidate.input.shape, (len(candidate.labels),)
     if (taken, given) != shapes:
         raise ModelFormatError(
-            f"{path} contradicts its card: it takes {taken} and gives {given}, the card says {shapes[0]} and {shapes[1]}"
+            f"{path} contradicts its card: it takes {taken} and gives {given}, the card says {shapes[0]} and "
+            f"{shapes[1]}"
         )

@@ -19,7 +19,8 @@ KERAS: Final = "keras"
 INTERPRETERS: Final = ("auto", "ai-edge-litert", "tflite-runtime", "tensorflow")
 """Of .tflite files; `auto` is the first of the others that is installed, `tensorflow` the one inside TensorFlow."""
 PEERS: Final = ("onnxruntime", "opencv", "mediapipe")
-"""That run the same .tflite in their own way: converted by tf2onnx, by OpenCV's dnn module, by MediaPipe's classifier."""
+"""That run the same .tflite in their own way: converted by tf2onnx, by OpenCV's dnn module, by MediaPipe's
+classifier."""
 DELEGATES: Final = ("xnnpack", "none", "coral")
 """`xnnpack` is what the interpreters take by themselves, `coral` an Edge TPU, also `coral:usb:0`."""
 

@@ -1,4 +1,5 @@
-"""Files in the TFLite interpreters: the device's own path where it has one, else the same steps on a bare interpreter."""
+"""Files in the TFLite interpreters: the device's own path where it has one, else the same steps on a bare
+interpreter."""
 
 import importlib
 import importlib.metadata

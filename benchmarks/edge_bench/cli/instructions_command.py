@@ -29,7 +29,8 @@ def instructions(
     cpu: Annotated[
         list[str] | None,
         typer.Option(
-            help="Core to emulate: cortex-a72 (Raspberry Pi 4) or cortex-a76 (Raspberry Pi 5). May be repeated. Default: both."
+            help="Core to emulate: cortex-a72 (Raspberry Pi 4) or cortex-a76 (Raspberry Pi 5). May be repeated. "
+            "Default: both."
         ),
     ] = None,
     frame_size: Annotated[

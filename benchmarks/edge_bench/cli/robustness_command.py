@@ -22,7 +22,8 @@ def robustness(
         list[Path],
         typer.Argument(
             metavar="RUN [FILE.tflite]...",
-            help="A run folder, whose full-size model is meant, and what is compared with it: .tflite files, other runs.",
+            help="A run folder, whose full-size model is meant, and what is compared with it: .tflite files, other "
+            "runs.",
             show_default=False,
         ),
     ],
@@ -30,7 +31,8 @@ def robustness(
         str,
         typer.Option(
             metavar="NAME[,NAME...]",
-            help="Attacks to try. pgd and fgsm make pictures against RUN and show them to all rows; square asks each row for its scores.",
+            help="Attacks to try. pgd and fgsm make pictures against RUN and show them to all rows; square asks each "
+            "row for its scores.",
         ),
     ] = "pgd,square",
     epsilon: Annotated[
@@ -62,7 +64,8 @@ def robustness(
         Path | None,
         typer.Option(
             metavar="PHOTOS",
-            help="Photo folder to attack; photos that the runs were trained on are left out. Default: the runs' test photos.",
+            help="Photo folder to attack; photos that the runs were trained on are left out. Default: the runs' test "
+            "photos.",
         ),
     ] = None,
     held_out_by: Annotated[

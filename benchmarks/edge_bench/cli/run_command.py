@@ -36,7 +36,8 @@ def run(
         list[Path],
         typer.Argument(
             metavar="MODEL...",
-            help="Run folders, whose full-size model is meant, and complete .tflite files. The others are compared with "
+            help="Run folders, whose full-size model is meant, and complete .tflite files. The others are compared "
+            "with "
             "the first one.",
             show_default=False,
         ),
@@ -52,14 +53,16 @@ def run(
         list[Path] | None,
         typer.Option(
             metavar="RUN",
-            help="Another run whose training photos are left out of the test, too. Its model is not measured. May be repeated.",
+            help="Another run whose training photos are left out of the test, too. Its model is not measured. May be "
+            "repeated.",
         ),
     ] = None,
     unknown: Annotated[
         Path | None,
         typer.Option(
             metavar="PICTURES",
-            help="Folder of pictures that show none of the labels. The report says how many each .tflite takes for something "
+            help="Folder of pictures that show none of the labels. The report says how many each .tflite takes for "
+            "something "
             "it knows, and shows the worst.",
         ),
     ] = None,
@@ -80,7 +83,8 @@ def run(
     delegate: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Delegate that computes the .tflite files: {', '.join(DELEGATES)}, or coral:usb:0. Default: XNNPACK. May be repeated: a row each."
+            help=f"Delegate that computes the .tflite files: {', '.join(DELEGATES)}, or coral:usb:0. Default: "
+            f"XNNPACK. May be repeated: a row each."
         ),
     ] = None,
     seconds: Annotated[
@@ -142,7 +146,8 @@ def run(
 ) -> None:
     """Measure accuracy, latency, size and memory of models, and compare them with the first one.
 
-    Accuracy is measured on photos that none of the runs has ever seen. Every row runs in a process of its own, and they take turns.
+    Accuracy is measured on photos that none of the runs has ever seen. Every row runs in a process of its own, and they
+    take turns.
 
     Example: edge-bench run runs/flowers flowers-int8.tflite --threads 1,4 --out bench/pi4
 
@@ -276,10 +281,12 @@ def _say_what_was_left_out(report: BenchReport, unusable: tuple[Unusable, ...]) 
     say_unusable(unusable)
     if report.unknown:
         say(
-            f"warning: nobody knows which photos {', '.join(report.unknown)} was trained on; its accuracy may be too good"
+            f"warning: nobody knows which photos {', '.join(report.unknown)} was trained on; its accuracy may be too "
+            f"good"
         )
     load, cores = report.environment.load, report.environment.cores
     if load > 0.3 * cores:
         say(
-            f"warning: the load was {load:.1f} on {cores} cores before this began; believe ratios rather than milliseconds"
+            f"warning: the load was {load:.1f} on {cores} cores before this began; believe ratios rather than "
+            f"milliseconds"
         )

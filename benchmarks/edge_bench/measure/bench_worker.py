@@ -4,10 +4,11 @@ So its peak memory is its own, and a runtime that crashes takes nothing else wit
 input and answers each with one on standard output; pictures go by the names of .npy files. All that is asked of the
 machine is asked here, since a worker may run on another one.
 
-    {"do": "open", …Candidate, "frame": FILE}              -> {"runtime": "ai-edge-litert 2.3.0", "cold_start_ms": …, "first_ms": …}
-    {"do": "burst", "frames": [FILE, …], "seconds": 0.25}  -> {"preprocess_ms": […], "invoke_ms": […], "readings": Readings, "watts": …}
-    {"do": "classify", "pixels": [FILE, …]}                -> {"scores": float32 as base64, photo by photo}
-    {"do": "square", "pixels": FILE, "label": 0, "epsilons": [1, …], "queries": 500, "seed": [0, 1], "steps": null}
+    {"do": "open", …Candidate, "frame": FILE}              -> {"runtime": "ai-edge-litert 2.3.0", "cold_start_ms": …,
+    "first_ms": …} {"do": "burst", "frames": [FILE, …], "seconds": 0.25}  -> {"preprocess_ms": […], "invoke_ms": […],
+    "readings": Readings, "watts": …} {"do": "classify", "pixels": [FILE, …]}                -> {"scores": float32 as
+    base64, photo by photo} {"do": "square", "pixels": FILE, "label": 0, "epsilons": [1, …], "queries": 500, "seed": [0,
+    1], "steps": null}
                                                            -> {"queries": [null, 12, …]}
     {"do": "memory"}                                       -> {"peak_mb": 61.3}
     {"do": "environment"}                                  -> {"environment": Environment}

@@ -72,7 +72,8 @@ def run_benchmark(
             first one is what the others are compared with.
         variants: Runtimes, threads and delegates that each is measured with.
         settings: Duration, frames, seed and which optional measurements are made.
-        data: A photo folder to test on instead of the photos that all runs hold out; photos that a run knows are left out.
+        data: A photo folder to test on instead of the photos that all runs hold out; photos that a run knows are left
+            out.
         held_out_by: Runs whose photos count, and whose models do not.
         power_log: Log file of a power meter, as `edge_bench.measure.power.Log` reads it.
         start: Gives a candidate its worker, where that shall not be a process on this machine.

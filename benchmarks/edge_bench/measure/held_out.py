@@ -24,7 +24,8 @@ class Knowledge:
     """Which photos models have seen.
 
     Attributes:
-        run: One that stands for all runs concerned: it tests on what all of them test on, and knows what any of them knows.
+        run: One that stands for all runs concerned: it tests on what all of them test on, and knows what any of them
+            knows.
         unknown: Files of which no run tells what they were trained on.
     """
 
@@ -49,7 +50,8 @@ def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | Non
     if not data and (unknown or not runs):
         file = (unknown or (sources[0].path,))[0]
         raise RunFolderError(
-            f"{file} was trained on photos that no run tells of; name its run with --held-out-by RUN, or photos that it "
+            f"{file} was trained on photos that no run tells of; name its run with --held-out-by RUN, or photos that "
+            f"it "
             "has never seen with --data PHOTOS"
         )
     splits: dict[Split, list[Photo]] = {"train": [], "val": [], "test": []}
@@ -65,7 +67,8 @@ def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | Non
         ]
         if not data and not splits["test"]:
             raise RunFolderError(
-                "the runs hold out no photo together, they were split by different seeds; give photos with --data PHOTOS"
+                "the runs hold out no photo together, they were split by different seeds; give photos with --data "
+                "PHOTOS"
             )
     card = runs[0].card if runs else ModelCard(sources[0].labels, sources[0].input)
     return Knowledge(Run(runs[0].folder if runs else sources[0].path, card, splits), unknown)

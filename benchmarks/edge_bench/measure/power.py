@@ -41,7 +41,8 @@ class Meter(Protocol):
 
 
 class Counter:
-    """Intel's and AMD's running average power limit: counters of energy below /sys/class/powercap, package by package."""
+    """Intel's and AMD's running average power limit: counters of energy below /sys/class/powercap, package by
+    package."""
 
     source: ClassVar[str] = "energy counters of the processor (RAPL)"
 
@@ -78,7 +79,8 @@ class Gauge:
 
 
 class Log:
-    """The log of a USB power meter: a CSV with the columns `time`, seconds since 1970, and `watts`; it may grow still."""
+    """The log of a USB power meter: a CSV with the columns `time`, seconds since 1970, and `watts`; it may grow
+    still."""
 
     source: ClassVar[str] = "a meter's log"
 
@@ -117,7 +119,8 @@ class Log:
 
 
 def find_meter(root: Path = ROOT) -> Meter | None:
-    """What this machine measures its power with: sensors of the board, or counters of the processor; None for nothing."""
+    """What this machine measures its power with: sensors of the board, or counters of the processor; None for
+    nothing."""
     sensors = [path for path in sorted(root.glob("sys/class/hwmon/hwmon*/power*_input")) if _number(path) is not None]
     if sensors:
         return Gauge(sensors)

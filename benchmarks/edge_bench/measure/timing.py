@@ -34,7 +34,8 @@ FIRST_SECONDS: Final = 10.0
 
 @dataclass
 class Timed:
-    """What a turn gave: milliseconds frame by frame, the board's readings at its end, its mean power if that is known."""
+    """What a turn gave: milliseconds frame by frame, the board's readings at its end, its mean power if that is
+    known."""
 
     time_s: float
     preprocess_ms: Milliseconds
@@ -75,7 +76,8 @@ class Contender:
 
     @contextmanager
     def attempted(self) -> Iterator[None]:
-        """Around work with it: an error puts it out of the benchmark, or ends the benchmark if this is the first row."""
+        """Around work with it: an error puts it out of the benchmark, or ends the benchmark if this is the first
+        row."""
         try:
             yield
         except EdgeError as error:
@@ -184,6 +186,7 @@ def _held_back(readings: Sequence[Readings]) -> tuple[str, ...]:
 
 
 def joules_per_frame(turns: Sequence[Timed]) -> float | None:
-    """Energy of the whole board for a frame: mean power of a turn times the mean time of its frames; median of turns."""
+    """Energy of the whole board for a frame: mean power of a turn times the mean time of its frames; median of
+    turns."""
     known = [turn.watts * float(turn.total_ms.mean()) / 1e3 for turn in turns if turn.watts is not None]
     return median(known) if known else None

@@ -1,9 +1,10 @@
 """Square Attack: an adversarial picture found by asking a model for its scores alone.
 
-Andriushchenko, Croce, Flammarion and Hein, ECCV 2020, for the L-infinity norm: beginning with stripes, squares of ever smaller size
-at random places are set to the edge of the budget, and kept if the model becomes less sure of the label. It needs no
-gradients, so it attacks a .tflite as it is. In whole gray levels, and with a few hundred queries where the paper has
-thousands. Written here because a query is one call of a runtime on one picture: the published code asks in batches.
+Andriushchenko, Croce, Flammarion and Hein, ECCV 2020, for the L-infinity norm: beginning with stripes, squares of ever
+smaller size at random places are set to the edge of the budget, and kept if the model becomes less sure of the label.
+It needs no gradients, so it attacks a .tflite as it is. In whole gray levels, and with a few hundred queries where the
+paper has thousands. Written here because a query is one call of a runtime on one picture: the published code asks in
+batches.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,9 +87,10 @@ def queries_to_fool(
 ) -> list[int | None]:
     """Queries after which a model was fooled at each epsilon; None where it was not.
 
-    Begins with the largest epsilon: what fools a model within a small budget does so within a larger one, too, so a picture on
-    which nothing is found within the larger one is not tried again within a smaller one. That saves two thirds of the queries. The same seed
-    tries the same squares whatever the model.
+    Begins with the largest epsilon: what fools a model within a small budget does so within a larger one, too, so a
+        picture on
+    which nothing is found within the larger one is not tried again within a smaller one. That saves two thirds of the
+    queries. The same seed tries the same squares whatever the model.
 
     Args:
         scores, pixels, label, queries: The arguments of `square_attack`.
@@ -106,7 +108,8 @@ def queries_to_fool(
 
 
 def in_steps(scores: Callable[[Frame], Scores], steps: int) -> Callable[[Frame], Scores]:
-    """A model whose scores are rounded to multiples of 1 / `steps`, the highest one below 1, as the 8-bit softmax of a .tflite has them.
+    """A model whose scores are rounded to multiples of 1 / `steps`, the highest one below 1, as the 8-bit softmax of a
+    .tflite has them.
 
     What this alone does to an attack is no virtue of a quantized model: its attacker is merely told less.
     """

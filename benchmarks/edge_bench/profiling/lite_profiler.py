@@ -86,7 +86,8 @@ class Library:
 
 
 class Session:
-    """A model that is compiled for the CPU, with buffers for its inputs and outputs; it lives as long as the process."""
+    """A model that is compiled for the CPU, with buffers for its inputs and outputs; it lives as long as the
+    process."""
 
     def __init__(self, file: str, threads: int, xnnpack: bool, inputs: Sequence[str]) -> None:
         self._do = do = Library()

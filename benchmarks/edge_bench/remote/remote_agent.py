@@ -10,8 +10,8 @@ installation. It reads JSON lines from standard input and writes JSON lines to s
     {"do": "kill", "id": 2}
     {"do": "beat"}                                          I am still there
 
-A path is below the folder, and `{folder}` in an argument is the folder. With `log`, standard error is kept for `status`;
-without, it is part of what is told line by line.
+A path is below the folder, and `{folder}` in an argument is the folder. With `log`, standard error is kept for
+`status`; without, it is part of what is told line by line.
 
 Two processes: one serves, and dies when its input ends, is silent for too long, or cannot be answered: the connection
 is gone. The other only waits for that, kills what is left of the first one's session, and removes the folder.

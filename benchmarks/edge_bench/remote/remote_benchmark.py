@@ -49,8 +49,8 @@ def run_on_hosts(
 ) -> list[HostBenchmark]:
     """Measures models as `run_benchmark` does, on several boards at the same time.
 
-    A run's full-size model is measured here, since TensorFlow never goes to a board; those of several boards take turns.
-    So a ratio to such a row is one between machines.
+    A run's full-size model is measured here, since TensorFlow never goes to a board; those of several boards take
+    turns. So a ratio to such a row is one between machines.
 
     Args:
         models: Models as `run_benchmark` takes them.

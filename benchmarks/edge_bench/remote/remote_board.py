@@ -21,7 +21,8 @@ class RemoteBoard:
     """A folder on a board and processes in it; `{folder}` in an argument of theirs is the folder.
 
     After the `with` block neither is left. The board keeps to that by itself, too: when the connection breaks, or
-    nothing is heard from here for 90 s, it ends what was started and removes the folder (`edge_bench.remote.remote_agent`).
+    nothing is heard from here for 90 s, it ends what was started and removes the folder
+    (`edge_bench.remote.remote_agent`).
 
     Args:
         address: Where it is.

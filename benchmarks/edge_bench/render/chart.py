@@ -36,7 +36,10 @@ def chart_png(report: BenchReport) -> bytes:
     axes = figure.add_axes((0.085, 0.14, 0.895, 0.64))
     _set_up(axes, report.rows)
     figure.text(0.02, 0.935, "Accuracy against latency", fontsize=15, weight="bold", color=FULL_SIZE)
-    subtitle = f"Top-1 on {report.photos} held-out photos with its 95 % interval; no row is beyond the orange line\n{_where(report)}"
+    subtitle = (
+        f"Top-1 on {report.photos} held-out photos with its 95 % interval; no row is beyond the orange line\n"
+        f"{_where(report)}"
+    )
     figure.text(0.02, 0.91, subtitle, fontsize=10, color=QUIET, va="top", linespacing=1.4)
     for row in report.rows:
         x, low, high = row.total_ms.median.value, 100 * row.accuracy.top1.low, 100 * row.accuracy.top1.high

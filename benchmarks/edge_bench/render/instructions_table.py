@@ -51,7 +51,8 @@ def instruction_lines(costs: Sequence[InstructionCost], changed: Sequence[Instru
 
     Args:
         costs: Both stages of each model; the others of a core are compared with its first one.
-        changed: What has become of them since a table of before, if there is one; see `edge_bench.arm.instructions.changes`.
+        changed: What has become of them since a table of before, if there is one; see
+            `edge_bench.arm.instructions.changes`.
     """
     width = terminal().width
     lines = [

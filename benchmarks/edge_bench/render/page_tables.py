@@ -27,7 +27,8 @@ def rows(report: BenchReport) -> Html:
             ),
         ),
         page.paragraph(
-            "Small figures are 95 % intervals. The ratio is that of the total latency to the first row's in the same round "
+            "Small figures are 95 % intervals. The ratio is that of the total latency to the first row's in the same "
+            "round "
             "of turns, the median of all rounds: what slows the machine for a while slows both."
         ),
     )
@@ -57,7 +58,8 @@ def latencies(report: BenchReport) -> Html:
             ),
         ),
         page.paragraph(
-            "Milliseconds. Cold start: from the start of a process to its first scores, file caches warm. Jitter: interquartile "
+            "Milliseconds. Cold start: from the start of a process to its first scores, file caches warm. Jitter: "
+            "interquartile "
             "range over median. p95 and p99: of the total."
         ),
     )
@@ -96,7 +98,8 @@ def accuracies(report: BenchReport) -> Html:
         ),
         page.paragraph(
             "Won and lost: photos that only this row, and only the first row, is right about; p: McNemar's exact test. "
-            "Intervals of F1 and of the calibration error: percentile bootstrap over photos, 1,000 resamples, a fixed seed."
+            "Intervals of F1 and of the calibration error: percentile bootstrap over photos, 1,000 resamples, a fixed "
+            "seed."
         ),
     )
 

@@ -37,7 +37,8 @@ def print_profile(profile: Profile) -> None:
     console.print(f"{profile.runtime}, {threads}, {profile.runs} runs; times are the runtime's own\n", markup=False)
     print_table(console, COLUMNS, rows, "--json has all")
     alone = sum(step.ms for step in profile.fallen_out)
-    delegate = f"XNNPACK ran {len(profile.steps) - len(profile.fallen_out)} in {profile.partitions} part{'s' * (profile.partitions != 1)}"
+    parts = f"{profile.partitions} part{'s' * (profile.partitions != 1)}"
+    delegate = f"XNNPACK ran {len(profile.steps) - len(profile.fallen_out)} in {parts}"
     console.print(
         f"\n{len(profile.steps)} steps take {profile.steps_ms:.3f} ms; {delegate},"
         f" the interpreter {len(profile.fallen_out)} in {alone:.3f} ms."

@@ -41,7 +41,8 @@ def print_reference(figures: Sequence[Published], rows: Sequence[Own]) -> None:
         )
     print_table(console, columns, cells, "--json has all")
     console.print(
-        "\n[dim]ms: the model alone, without preprocessing. top-1: of published figures on ImageNet, of yours on your photos.[/dim]",
+        "\n[dim]ms: the model alone, without preprocessing. top-1: of published figures on ImageNet, of yours on your "
+        "photos.[/dim]",
         soft_wrap=True,
     )
     for number, source in enumerate(sources, 1):

@@ -109,7 +109,8 @@ def _warnings(report: BenchReport) -> Iterator[Html]:
     ]
     if report.environment.load > 0.3 * report.environment.cores:
         lines.append(
-            f"Other programs kept {report.environment.load:.1f} of {report.environment.cores} cores busy when this began: "
+            f"Other programs kept {report.environment.load:.1f} of {report.environment.cores} cores busy when this "
+            f"began: "
             "believe the ratios rather than the milliseconds."
         )
     if lines:
@@ -215,7 +216,8 @@ def _robustness(report: BenchReport) -> Html:
             ),
         ),
         page.paragraph(
-            f"Mean over 15 kinds at five severities, {report.settings.robustness_photos} photos at most; intervals: bootstrap "
+            f"Mean over 15 kinds at five severities, {report.settings.robustness_photos} photos at most; intervals: "
+            f"bootstrap "
             "over photos. Lost: the share of its own accuracy that a row loses; lost more: than the first row."
         ),
         page.table(

@@ -141,7 +141,8 @@ def _macro_f1(weights: Weights, truth: Truth, predicted: Truth) -> Values:
 
 
 def _calibration_error(weights: Weights, best: Scores, right: npt.NDArray[np.bool_]) -> Values:
-    """|score - accuracy| of each bin, its mean over the photos, with the bins of `edge_train.evaluation.metrics.reliability`."""
+    """|score - accuracy| of each bin, its mean over the photos, with the bins of
+    `edge_train.evaluation.metrics.reliability`."""
     place = np.clip(np.ceil(best * BINS).astype(int) - 1, 0, BINS - 1)
     gap = best.astype(np.float64) - right
     total = np.zeros(len(weights))

@@ -2,8 +2,8 @@
 
 Milliseconds are compared where both were measured on the same machine and neither row was unstable; else the ratios to
 the first row are. A row is slower only if its whole interval is: the shortest time that the newer one may have, to the
-longest that the older one may have, exceeds the limit. Accuracy on the same photos does not depend on the moment, so the
-drop itself decides; on other photos the intervals must lie apart by more than the limit.
+longest that the older one may have, exceeds the limit. Accuracy on the same photos does not depend on the moment, so
+the drop itself decides; on other photos the intervals must lie apart by more than the limit.
 """
 
 from collections.abc import Iterator

@@ -60,7 +60,8 @@ class Robustness:
         difference: Difference of `mean` to the first row, paired by photo, by the same bootstrap; None for the
             first row itself.
         drop: Accuracy lost to corruption as a share of `clean`, the same bootstrap.
-        relative_drop: `drop` less the first row's: more than 0 says that this row breaks earlier; None for the first row.
+        relative_drop: `drop` less the first row's: more than 0 says that this row breaks earlier; None for the first
+            row.
         accuracy: Accuracy of each kind of corruption at each severity from 1 to 5.
     """
 

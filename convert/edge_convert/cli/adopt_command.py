@@ -23,7 +23,8 @@ def adopt(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Text file with one label per line, in the order of the outputs. Not needed for a file that has a model card."
+            help="Text file with one label per line, in the order of the outputs. Not needed for a file that has a "
+            "model card."
         ),
     ] = None,
     cpu: Annotated[
@@ -41,7 +42,8 @@ def adopt(
         str | None,
         typer.Option(
             metavar="MEAN",
-            help="Mean that the model expects to be subtracted from each channel: 127.5, or 0.485,0.456,0.406. Up to 1 it is of "
+            help="Mean that the model expects to be subtracted from each channel: 127.5, or 0.485,0.456,0.406. Up to "
+            "1 it is of "
             "levels 0..1, else of 0..255, unless --input-range says so.",
         ),
     ] = None,
@@ -74,10 +76,12 @@ def adopt(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Turn a classifier that others have trained into a complete file: raw pixels in, with labels, card, golden vectors and seal.
+    """Turn a classifier that others have trained into a complete file: raw pixels in, with labels, card, golden vectors
+    and seal.
 
     What the model needs before it goes into its graph: a range, a mean and a standard deviation, gray, planes of
-    channels (NCHW); so does a softmax that is missing. The new scores are compared with the original's before it is written.
+    channels (NCHW); so does a softmax that is missing. The new scores are compared with the original's before it is
+    written.
 
     Example: [bold]edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/[/bold]
 

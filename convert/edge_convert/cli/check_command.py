@@ -25,7 +25,8 @@ def check(
         list[str] | None,
         typer.Option(
             callback=_known_targets,
-            help="Target that must accept the file: coral, mediapipe, android, or a runtime such as tflite-runtime-2.14 or litert-2.3 (litert-2.x for all of them). "
+            help="Target that must accept the file: coral, mediapipe, android, or a runtime such as "
+            "tflite-runtime-2.14 or litert-2.3 (litert-2.x for all of them). "
             "May be repeated. Default: all are shown, and none refuses the file.",
         ),
     ] = None,

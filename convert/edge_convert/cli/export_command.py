@@ -56,7 +56,8 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Photo folder, or CSV of path,label, to prove it on; photos that the run was trained or validated on are left out. Default: the run's test photos."
+            help="Photo folder, or CSV of path,label, to prove it on; photos that the run was trained or validated on "
+            "are left out. Default: the run's test photos."
         ),
     ] = None,
     max_drop: Annotated[
@@ -79,7 +80,8 @@ def export(
     negatives: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of other pictures that show none of the labels, to learn from what is foreign. Default: what lay in "
+            help="Folder of other pictures that show none of the labels, to learn from what is foreign. Default: what "
+            "lay in "
             "the folder _nothing beside the classes when the run was trained."
         ),
     ] = None,

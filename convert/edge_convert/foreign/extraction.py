@@ -103,7 +103,8 @@ class DetectorFitter:
         few = train < FEWEST_TRAINING or validation < FEWEST_VALIDATION
         if few:
             self._say(
-                f"{train} training and {validation} validation photos are there, too few to learn what is foreign, which "
+                f"{train} training and {validation} validation photos are there, too few to learn what is foreign, "
+                f"which "
                 f"takes {FEWEST_TRAINING} and {FEWEST_VALIDATION}: the file will call everything one of its labels"
             )
         return few
@@ -138,8 +139,8 @@ class DetectorFitter:
     def _exemplars(self, model: bytes, train: FeatureSet, validation: FeatureSet) -> Exemplars | None:
         """Validation and training photos in turn.
 
-        A tulip taught with 20 photos to a model of four flowers, mean of 4 draws, accuracy on old and on new test photos:
-        validation photos alone 94.4 and 69.2 %, training photos alone 93.8 and 75.7, in turn 94.6 and 74.5.
+        A tulip taught with 20 photos to a model of four flowers, mean of 4 draws, accuracy on old and on new test
+        photos: validation photos alone 94.4 and 69.2 %, training photos alone 93.8 and 75.7, in turn 94.6 and 74.5.
         """
         try:
             scale = read_last_layer(model).scale

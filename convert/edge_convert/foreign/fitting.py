@@ -53,10 +53,11 @@ def fit_detector(
 ) -> Detector | None:
     """Fits the distances on training photos, and the familiarity on validation photos.
 
-    Distances, chosen by the figures in docs/reference/foreign.md: what 64 principal components leave of the last layer's features
-    (Wang et al., "ViM", 2022, without the logit); what 16 leave of their square roots, which makes small features count;
-    and of each map before the Mahalanobis distance to the nearest class mean (Lee et al., 2018), its covariance shrunk by half.
-    With negatives also how far the last layer's features lie on their side, see `_linear`.
+    Distances, chosen by the figures in docs/reference/foreign.md: what 64 principal components leave of the last
+    layer's features (Wang et al., "ViM", 2022, without the logit); what 16 leave of their square roots, which makes
+    small features count; and of each map before the Mahalanobis distance to the nearest class mean (Lee et al., 2018),
+    its covariance shrunk by half. With negatives also how far the last layer's features lie on their side, see
+    `_linear`.
 
     Args:
         layers: That the features are of.
@@ -120,7 +121,8 @@ def _mahalanobis(layer: int, train: FeatureSet) -> Term:
 
 
 def _linear(known: Rows, foreign: Rows) -> Term:
-    """How far features lie from the known towards the foreign ones: ridge regression of 0 and 1, both sides weighing the same.
+    """How far features lie from the known towards the foreign ones: ridge regression of 0 and 1, both sides weighing
+    the same.
 
     As a Mahalanobis distance in this one direction from a center far on the known side, so that it grows all the way.
     Half of 162 foreign pictures as negatives: of the other half a flowers model lets in 4.9 instead of 7.3 %.

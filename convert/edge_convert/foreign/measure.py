@@ -56,8 +56,8 @@ class ForeignTest:
         kept: Share of the held-out photos that are known, 95 % interval.
         foreign: Number of foreign pictures; 0 where none were given.
         let_in: Share of them that counts as known, 95 % interval; None where none were given.
-        fpr95: Share of them that would count as known if just 95 % of the held-out photos did, 95 % interval; None where
-            none were given. This is what papers compare; `let_in` is what the device does.
+        fpr95: Share of them that would count as known if just 95 % of the held-out photos did, 95 % interval; None
+            where none were given. This is what papers compare; `let_in` is what the device does.
         auroc: Probability that a held-out photo is more familiar than a foreign picture, 95 % interval; None where none
             were given.
         worst: Foreign pictures that count as known, the most familiar first.

@@ -104,7 +104,8 @@ def refresh(site: Path, key: PrivateKey, *, days: int = EXPIRES_DAYS) -> datetim
 def rotate_key(site: Path, key: PrivateKey, new: PrivateKey, *, days: int = EXPIRES_DAYS) -> datetime:
     """Hands a repository over to another key: boards that trust the old one trust the new one from then on.
 
-    Model files that the old key signed stay where they are for the boards that run them, but are offered to none: publish
+    Model files that the old key signed stay where they are for the boards that run them, but are offered to none:
+        publish
     files that the new key has signed.
 
     Raises:

@@ -17,7 +17,8 @@ from edge_keras.tf import keras, tf
 Floats = npt.NDArray[np.float32]
 
 PHOTOS: Final = 32
-"""To take means from; a highest value is better taken from all: before a ReLU6 a photo that reaches higher is cut off."""
+"""To take means from; a highest value is better taken from all: before a ReLU6 a photo that reaches higher is cut
+off."""
 _BATCH: Final = 8
 
 MARGIN: Final = 0.5
@@ -76,7 +77,8 @@ class Affine:
         self.kernel = self.kernel * factors[:, None]
 
     def rounded(self) -> Floats:
-        """Its kernel as the converter rounds it: to 8 bits, symmetric, a scale per output channel or per dense layer."""
+        """Its kernel as the converter rounds it: to 8 bits, symmetric, a scale per output channel or per dense
+        layer."""
         kernel = self.kernel
         outputs = 2 if self.depthwise else kernel.ndim - 1
         others = tuple(axis for axis in range(kernel.ndim) if axis != outputs or self._dense)
@@ -154,7 +156,8 @@ def equalize(model: "keras.Model", photos: Frame) -> "keras.Model":
     """A copy whose channels use the 8 bits of their tensor alike: one is scaled, and its successors by the inverse.
 
     Where the successor has one scale per input channel (depthwise) every channel is brought to the same range. Where it
-    has not, the range is shared out between activations and kernels: G. Xiao et al., "SmoothQuant" (2023), with an alpha
+    has not, the range is shared out between activations and kernels: G. Xiao et al., "SmoothQuant" (2023), with an
+        alpha
     of 0.5. Before a ReLU6, which ends at 6 whatever comes, a channel may only grow, and not beyond.
 
     Args:

@@ -192,9 +192,9 @@ ON_QUANTIZED: Final = frozenset(name for name in RECIPES if name.startswith("int
 def _without_zeros(model: "keras.Model", optimizations: list[tf.lite.Optimize], types: list[tf.DType]) -> bytes:
     """Converts to floats; where it makes the file smaller, zeros in kernels are not stored.
 
-    A MobileNetV2 half of whose weights are zero shrinks from 8.9 to 6.4 MB in float32, from 4.5 to 4.1 MB in float16, and
-    runs as fast and gives the same scores. The 8-bit recipes have no such form; nor have clustered weights in any: there
-    DEFLATE is all that gains (float16 3.4 for 4.1 MB, int8 1.8 for 2.2 MB), and the report says how much.
+    A MobileNetV2 half of whose weights are zero shrinks from 8.9 to 6.4 MB in float32, from 4.5 to 4.1 MB in float16,
+    and runs as fast and gives the same scores. The 8-bit recipes have no such form; nor have clustered weights in any:
+    there DEFLATE is all that gains (float16 3.4 for 4.1 MB, int8 1.8 for 2.2 MB), and the report says how much.
     """
 
     def convert(*more: object) -> bytes:

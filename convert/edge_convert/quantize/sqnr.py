@@ -4,8 +4,8 @@ Ranked is by the ratio in which each channel counts alike: a few channels that a
 nothing of the 8 bits, and the common ratio does not show it (20 dB, where the other falls from 24 to 1 dB).
 
 The converter's own `NumericVerify` does the work, as in `tf.lite.experimental.QuantizationDebugger`: beside each 8-bit
-operator stands one of floats that gets the same input. The debugger itself hands out differences without the signal, and
-converts once more; its graph is read directly here.
+operator stands one of floats that gets the same input. The debugger itself hands out differences without the signal,
+and converts once more; its graph is read directly here.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ class LayerNoise:
         operator: Its name in the graph, `CONV_2D`, say.
         sqnr_db: Power of what floats give over that of the difference, in decibels, of the same input.
         channel_sqnr_db: The same with each channel counting alike, however small it is beside the others.
-        spared: (layer, tensor) of what a recipe has to leave in floats for its result to stay in floats all the way: its
-            own, and those of the operators that read it.
+        spared: (layer, tensor) of what a recipe has to leave in floats for its result to stay in floats all the way:
+            its own, and those of the operators that read it.
     """
 
     layer: str

@@ -1,6 +1,7 @@
 """The Edge TPU: which operators its compiler will map, which stay on the CPU, and why.
 
-The rules are those of Coral's page "TensorFlow models on the Edge TPU", https://coral.ai/docs/edgetpu/models-intro, as of
+The rules are those of Coral's page "TensorFlow models on the Edge TPU", https://coral.ai/docs/edgetpu/models-intro, as
+of
 compiler 16: its requirements of a model, its table of operators with their limits (`OPERATORS`, in its order), and that
 the file is cut in two where the first operator cannot be mapped. What the page leaves open is said where it is decided;
 `benchmarks/experiments/targets.py coral` holds the forecast against files that Google compiled.
@@ -65,7 +66,8 @@ def _no_constant(graph: Graph, operator: Operator) -> str:
 
 
 def _one_scale(graph: Graph, operator: Operator) -> str:
-    """Not on Coral's page: converters gave dense layers a single scale until 2024 (tensorflow/tflite-micro pull 2602)."""
+    """Not on Coral's page: converters gave dense layers a single scale until 2024 (tensorflow/tflite-micro pull
+    2602)."""
     weights = graph.input_of(operator, 1)
     if weights is None or weights.quantization is None or not weights.quantization.per_channel:
         return ""
@@ -200,14 +202,16 @@ OPERATORS: Final[dict[str, tuple[Limit, ...]]] = {
     "TRANSPOSE": (),
     "TRANSPOSE_CONV": (_constant(1),),
 }
-"""Coral's table: the operators that can be mapped, each with its limits; and TILE, which the table lacks and the compiler
+"""Coral's table: the operators that can be mapped, each with its limits; and TILE, which the table lacks and the
+compiler
 maps: Google's DeepLab on MobileNet-EdgeTPU spreads its pooled features with it."""
 
 
 def _computed(tensor: Tensor) -> str:
     """The requirements of every tensor that is computed: 8-bit, one scale, static, three dimensions.
 
-    The state of a recurrent layer, which it keeps from one step to the next, is part of the operator: an 8-bit LSTM's cell
+    The state of a recurrent layer, which it keeps from one step to the next, is part of the operator: an 8-bit LSTM's
+        cell
     has 16 bits by TensorFlow Lite's specification of quantization, and the compiler maps Google's LSTM whole.
     """
     if tensor.variable:
@@ -248,8 +252,8 @@ def forecast(graph: Graph) -> tuple[Placement, ...]:
     """Where each operator will run.
 
     Operators are taken in parts as TensorFlow Lite's `graph_info.cc` does it for a delegate: in order of execution, and
-    each part is all of one kind that waits for nothing of the other. Of the parts that can be mapped, the compiler takes
-    the first.
+    each part is all of one kind that waits for nothing of the other. Of the parts that can be mapped, the compiler
+    takes the first.
     """
     why = {operator.index: obstacle(graph, operator) for operator in graph.operators}
     pending = {tensor for operator in graph.operators for tensor in operator.outputs}

@@ -73,7 +73,8 @@ class Compiled:
 def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
     """Compiles a .tflite for the Edge TPU; of a complete file card and labels come along.
 
-    So does the detector of what is foreign, whose features become outputs of what is compiled; so does what was compiled, for when there is no Edge TPU; and of a sealed file the golden vectors, under a new seal
+    So does the detector of what is foreign, whose features become outputs of what is compiled; so does what was
+    compiled, for when there is no Edge TPU; and of a sealed file the golden vectors, under a new seal
     that is not signed: `edge-convert adopt --sign` signs it.
 
     Args:
@@ -97,7 +98,8 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
     command = shutil.which(COMMAND)
     if command is None:
         raise RuntimeMissingError(
-            f"{COMMAND} is not installed; it is made for Debian and Ubuntu on x86-64 only: add Coral's apt repository as "
+            f"{COMMAND} is not installed; it is made for Debian and Ubuntu on x86-64 only: add Coral's apt repository "
+            f"as "
             "https://coral.ai/docs/edgetpu/compiler says, then: sudo apt install edgetpu-compiler"
         )
     with tempfile.TemporaryDirectory() as scratch:

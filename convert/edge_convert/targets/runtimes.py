@@ -1,7 +1,7 @@
 """Interpreters: whether a runtime registers the operator versions that a file uses.
 
-`operator_versions.csv` was measured, not copied: `benchmarks/experiments/operator_versions.py` asked every release in a venv of its
-own. A row is an operator, a column a release, a cell the lowest and highest version that it opens.
+`operator_versions.csv` was measured, not copied: `benchmarks/experiments/operator_versions.py` asked every release in a
+venv of its own. A row is an operator, a column a release, a cell the lowest and highest version that it opens.
 """
 
 import csv

@@ -15,8 +15,8 @@ from edge_convert.tflite.metadata_reader import LABELS, Description, read_descri
 from edge_core.errors import ModelFormatError
 
 RUNTIMES: Final = {"mediapipe": "litert-2.3", "android": "tflite-runtime-2.14"}
-"""Whose operator versions stand for the interpreter within. MediaPipe 1.2.2 opened QUANTIZE 6 and SOFTMAX 4 but not 7 and
-5, as that LiteRT does. The Task Library's last release, 0.4.4, is of 2023, as that tflite-runtime is."""
+"""Whose operator versions stand for the interpreter within. MediaPipe 1.2.2 opened QUANTIZE 6 and SOFTMAX 4 but not 7
+and 5, as that LiteRT does. The Task Library's last release, 0.4.4, is of 2023, as that tflite-runtime is."""
 
 _EXPORT: Final = "edge-convert export writes it"
 

@@ -58,7 +58,8 @@ def check_scores(original: bytes, taking: RawPixelModel, softmax: bool, pictures
     tolerance = (QUANTIZED if before.quantized else FLOAT).same_runtime
     if not largest <= tolerance * max(1.0, float(np.abs(expected).max())):
         raise CheckFailedError(
-            f"the changed model does not say what the original does: scores differ by {largest:.3g}; nothing was written; "
+            f"the changed model does not say what the original does: scores differ by {largest:.3g}; nothing was "
+            f"written; "
             "report it, please, with the model"
         )
     return largest

@@ -332,7 +332,8 @@ class _Reader:
 
 
 def _layer(names: Sequence[str]) -> str:
-    """The Keras layer in tensor names such as `model/Conv1_relu/Relu6;model/bn_Conv1/FusedBatchNormV3;model/Conv1/Conv2D`.
+    """The Keras layer in tensor names such as
+    `model/Conv1_relu/Relu6;model/bn_Conv1/FusedBatchNormV3;model/Conv1/Conv2D`.
 
     The converter joins the names of all that it fused, of the constants that it shares, too; the layer is the one with
     weights, best told by their name, which comes first.

@@ -1,9 +1,9 @@
 """A classifier's graph, changed where need be so that it takes raw pixels and gives a probability per label.
 
-It takes uint8 as they are, or float32 0..255, in rows of R, G, B (or B, G, R) pixels. What a model wants instead - another
-range, a mean and a standard deviation per channel, gray, planes of channels - is put in front of it as operators, in the
-flatbuffer itself; a softmax that is missing, a shape other than (1, labels) and scores in int8, which MediaPipe does not
-take, are mended behind it in the same way.
+It takes uint8 as they are, or float32 0..255, in rows of R, G, B (or B, G, R) pixels. What a model wants instead -
+another range, a mean and a standard deviation per channel, gray, planes of channels - is put in front of it as
+operators, in the flatbuffer itself; a softmax that is missing, a shape other than (1, labels) and scores in int8, which
+MediaPipe does not take, are mended behind it in the same way.
 """
 
 from collections.abc import Sequence
@@ -94,8 +94,8 @@ class Entry:
         channels: 3, or 1 for gray.
         planes: Whether it takes planes of channels, shape (1, channels, height, width), not pixels.
         gray: Shares of the three channels in gray.
-        gain, offset: What a level is multiplied with, and what is added, per channel; as the model's numbers, so of an 8-bit
-            model that takes raw pixels nothing is changed but the sign.
+        gain, offset: What a level is multiplied with, and what is added, per channel; as the model's numbers, so of an
+            8-bit model that takes raw pixels nothing is changed but the sign.
         dtype: Data type of the input tensor.
         scale, zero_point: Parameters of a quantized input that receives `gain * level + offset`; None where the
             input takes plain numbers.
@@ -177,15 +177,16 @@ def take_raw_pixels(
     """Makes a classifier take raw pixels, and give scores of shape (1, labels).
 
     Args:
-        model: A flatbuffer with one input of shape (1, height, width, channels) or (1, channels, height, width), of uint8,
-            int8, int16 or float32 and of three channels or one, and one output with one side longer than 1.
+        model: A flatbuffer with one input of shape (1, height, width, channels) or (1, channels, height, width), of
+            uint8, int8, int16 or float32 and of three channels or one, and one output with one side longer than 1.
         levels: What pixels are to it; nothing need be given if its quantization says so.
         color_order: Order of the channels that the model takes.
         softmax: Whether to put one behind.
         compiled: What Google's compiler made of `model`, to be changed alike.
 
     Raises:
-        ModelFormatError: It is none of these, needs a range, its quantization says another one, or `compiled` is not of it.
+        ModelFormatError: It is none of these, needs a range, its quantization says another one, or `compiled` is not of
+            it.
         InputSpecError: A mean per channel for a model that takes gray.
     """
     for content in (model, compiled):
@@ -232,7 +233,8 @@ def _entry(given: "schema.TensorT", levels: Levels, color_order: ColorOrder) -> 
     planes = len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3)
     if len(shape) != 4 or shape[0] != 1 or not (planes or shape[3] in (1, 3)):
         raise ModelFormatError(
-            f"not an image classifier: its input has the shape {shape}, not (1, height, width, 3): one picture at a time, of "
+            f"not an image classifier: its input has the shape {shape}, not (1, height, width, 3): one picture at a "
+            f"time, of "
             "colors or gray, as pixels or as planes"
         )
     if given.shapeSignature is not None and len(given.shapeSignature) and min(given.shapeSignature[1:]) < 1:
@@ -258,7 +260,8 @@ def _entry(given: "schema.TensorT", levels: Levels, color_order: ColorOrder) -> 
         return Entry(width, height, channels, planes, gray, one, darkest * one, dtype), found
     if levels.input_range is None and not levels.normalized:
         raise ModelFormatError(
-            f"it takes {'floats' if scale is None else dtype}, and does not say of which range; give the range that it was "
+            f"it takes {'floats' if scale is None else dtype}, and does not say of which range; give the range that "
+            f"it was "
             "trained on, such as -1..1, 0..1 or 0..255, or the mean and the standard deviation"
         )
     gain, offset = levels.gain_and_offset(channels)
@@ -412,7 +415,8 @@ def _check_twin(graph: EditableGraph, compiled: EditableGraph) -> None:
     ):
         if _kind(ours) != _kind(theirs):
             raise ModelFormatError(
-                f"it was not compiled from the file for the CPU: its {what} is {_kind(theirs)}, that one's {_kind(ours)}"
+                f"it was not compiled from the file for the CPU: its {what} is {_kind(theirs)}, that one's "
+                f"{_kind(ours)}"
             )
 
 

@@ -1,4 +1,5 @@
-"""What a .tflite says of itself: TFLite Metadata, and the files zipped behind it. `edge_core.artifact.metadata` writes it.
+"""What a .tflite says of itself: TFLite Metadata, and the files zipped behind it. `edge_core.artifact.metadata` writes
+it.
 
 Slot numbers and enumerations are those of TensorFlow Lite's `metadata_schema.fbs`.
 """

@@ -152,7 +152,8 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
         raise ModelFormatError(f"{path}: {error}") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelFormatError(
-            f"{path} has {missing}; export it with edge-convert, or make another's model complete with edge-convert adopt"
+            f"{path} has {missing}; export it with edge-convert, or make another's model complete with edge-convert "
+            f"adopt"
         ) from error
     except (ValueError, NotImplementedError, EOFError, RuntimeError) as error:
         if isinstance(error, ModelFormatError):

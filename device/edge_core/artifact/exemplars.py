@@ -1,7 +1,7 @@
 """Features of a few photos of each label inside a .tflite: what keeps the old labels as they were when one is added.
 
-They lie in the archive as `exemplars.bin`: a line that says so, a line of JSON, and the features of the last layer, int8,
-label by label.
+They lie in the archive as `exemplars.bin`: a line that says so, a line of JSON, and the features of the last layer,
+int8, label by label.
 """
 
 import json

@@ -6,8 +6,8 @@ that lies among the anomalies of the validation photos is the familiarity, a con
 Shafer, 2005; Bates et al., "Testing for outliers with conformal p-values", 2023): of the photos that the model knows,
 one in twenty has a familiarity below 0.05.
 
-The detector lies in the archive of the .tflite as `familiarity.bin`: a line that says so, a line of JSON, and the arrays
-that the JSON tells the sizes of, little-endian, one after the other.
+The detector lies in the archive of the .tflite as `familiarity.bin`: a line that says so, a line of JSON, and the
+arrays that the JSON tells the sizes of, little-endian, one after the other.
 """
 
 import json
@@ -32,12 +32,14 @@ MAX_BYTES: Final = 200_000
 """Of the detector: 7 % of a MobileNetV2 in 8 bits."""
 
 FAMILIAR: Final = 0.05
-"""Familiarity from which on a frame counts as known: one photo in twenty of those that the model knows is turned away."""
+"""Familiarity from which on a frame counts as known: one photo in twenty of those that the model knows is turned
+away."""
 
 STRANGE: Final = 2.0
 STRANGE_WEIGHT: Final = 2.0
 """A distance more than `STRANGE` times its usual spread above the median counts `STRANGE_WEIGHT` times more: a blurred
-frame has usual features in the middle of the network and very unusual ones at its end. Let in of 162 blurred pictures by a
+frame has usual features in the middle of the network and very unusual ones at its end. Let in of 162 blurred pictures
+by a
 flowers model: 5 % without it, 0.6 % with it."""
 
 CALIBRATION_POINTS: Final = 256
@@ -47,7 +49,8 @@ _FORMAT: Final = b"edge-mobilenet familiarity 1\n"
 _NORM: Final = 1e-12
 
 Features = npt.NDArray[np.float64]
-"""A layer's output without its zero point, averaged or summed over the picture: shape (width,); its scale does not count."""
+"""A layer's output without its zero point, averaged or summed over the picture: shape (width,); its scale does not
+count."""
 
 Doubles = npt.NDArray[np.float64]
 

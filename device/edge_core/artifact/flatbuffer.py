@@ -1,6 +1,7 @@
 """As much of the flatbuffers format as it takes to change a .tflite in memory, on a board without the schema's classes.
 
-A table is found by its position, a field of it by its number in TensorFlow Lite's schema.fbs. A vector that grows is put
+A table is found by its position, a field of it by its number in TensorFlow Lite's schema.fbs. A vector that grows is
+put
 at the end, and the one offset that pointed to the old one points there: offsets point forwards, so nothing else moves.
 """
 

@@ -38,9 +38,9 @@ class Tolerance:
 
 
 QUANTIZED: Final = Tolerance(10 / 255, 40 / 255)
-"""Of arithmetic in integers. LiteRT with XNNPACK gave the same int8 scores on x86-64, Cortex-A72 and A76, and up to 9/255
-between them of a uint8 model of 2018. XNNPACK against the built-in kernels, 24 photos: MobileNetV2-160 int8 10/255, dynamic
-range 7/255, Google's quantized MobileNetV2-224 28/255 and 32/255."""
+"""Of arithmetic in integers. LiteRT with XNNPACK gave the same int8 scores on x86-64, Cortex-A72 and A76, and up to
+9/255 between them of a uint8 model of 2018. XNNPACK against the built-in kernels, 24 photos: MobileNetV2-160 int8
+10/255, dynamic range 7/255, Google's quantized MobileNetV2-224 28/255 and 32/255."""
 
 FLOAT: Final = Tolerance(1e-4, 1e-4)
 """Of arithmetic in floats; the largest difference seen was 1.3e-6, XNNPACK against the built-in kernels."""

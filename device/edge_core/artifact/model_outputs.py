@@ -1,7 +1,7 @@
 """Further outputs of a TFLite flatbuffer, in memory: the file on disk stays the standard one.
 
-Only the vector of the first subgraph's outputs is replaced, by one appended at the end, so it takes as long as a copy of
-the bytes; the object API of the flatbuffers package takes 80 ms for the same.
+Only the vector of the first subgraph's outputs is replaced, by one appended at the end, so it takes as long as a copy
+of the bytes; the object API of the flatbuffers package takes 80 ms for the same.
 """
 
 import struct

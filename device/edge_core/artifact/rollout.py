@@ -1,4 +1,5 @@
-"""What is published with a model file, and which boards it is for: what `edge-convert publish` writes and boards read."""
+"""What is published with a model file, and which boards it is for: what `edge-convert publish` writes and boards
+read."""
 
 import hashlib
 import re

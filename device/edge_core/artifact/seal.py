@@ -103,7 +103,8 @@ def read_seal(data: bytes) -> Seal | None:
     found = hashlib.sha256(data[: form.start(3)]).hexdigest()
     if found != digest.decode():
         raise SealError(
-            f"damaged or changed: its bytes have the SHA-256 {found[:16]}..., not the sealed {digest[:16].decode()}...; "
+            f"damaged or changed: its bytes have the SHA-256 {found[:16]}..., not the sealed "
+            f"{digest[:16].decode()}...; "
             "copy the file again"
         )
     if key is None:

@@ -82,15 +82,16 @@ LITTER: Final = frozenset(
         *("__pycache__", "node_modules"),
     )
 )
-"""What network storage, operating systems and programs leave in folders, case folded; names with a dot in front are too."""
+"""What network storage, operating systems and programs leave in folders, case folded; names with a dot in front are
+too."""
 
 LITTER_REASON: Final = "litter of an operating system or of network storage"
 HEAD_BYTES: Final = 64
 
 
 NEGATIVES_FOLDER: Final = "_nothing"
-"""Folder of photos that show none of the classes; `edge-run live --snapshots` fills it with frames that are foreign to the
-model."""
+"""Folder of photos that show none of the classes; `edge-run live --snapshots` fills it with frames that are foreign to
+the model."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ class Walk:
 
     Attributes:
         pictures: Files whose content is a picture's, in natural order, whatever their name is.
-        dropped: Every other file, folders that cannot be looked into, and links that lead nowhere; each folder of litter
-            counts once.
+        dropped: Every other file, folders that cannot be looked into, and links that lead nowhere; each folder of
+            litter counts once.
     """
 
     pictures: tuple[Path, ...]
@@ -226,7 +227,8 @@ def find_photos(folder: Path) -> Listing:
             dropped += found.dropped
             if child.name == NEGATIVES_FOLDER:
                 notes.append(
-                    f"{len(found.pictures)} photos in {child} show none of the classes: they are no class, but `edge-convert "
+                    f"{len(found.pictures)} photos in {child} show none of the classes: they are no class, but "
+                    f"`edge-convert "
                     "export` learns from them what is foreign."
                 )
                 negatives += found.pictures
@@ -247,7 +249,8 @@ def find_photos(folder: Path) -> Listing:
             flat += f" ({first.path.name}: {first.reason})"
         raise DatasetError(f"{folder}: {flat}; put them into one subfolder per class, {folder}/CLASS/photo.jpg")
     notes += [
-        f"{label!r} is there as {len(several)} folders whose names differ only in how accents are encoded; they are one class."
+        f"{label!r} is there as {len(several)} folders whose names differ only in how accents are encoded; they are "
+        f"one class."
         for label, several in names.items()
         if len(several) > 1
     ]
@@ -361,7 +364,8 @@ def read_photos(
     Args:
         found: (path, label) pairs.
         visit: Called from several threads with the photo's position in `found` and its frame.
-        levels: Levels as `images.decode_picture` takes them: those of the model's `InputSpec`, wherever it will see them.
+        levels: Levels as `images.decode_picture` takes them: those of the model's `InputSpec`, wherever it will see
+            them.
         wanted: Function that gets the SHA-256 before decoding; photos it turns down appear nowhere in the result.
         track: Receives the progress of each step.
         label: Label of the progress bar.
@@ -413,8 +417,9 @@ def split_photos(
 ) -> dict[Split, list[Photo]]:
     """Splits photos by a number drawn from each one's content hash and the seed; those of a group stay together.
 
-    A photo keeps its split whatever else is added or removed. Only where a class would lack a split, because it is small
-    or its groups are large, another photo or group is moved there. A class that is a single group, or two, cannot be
+    A photo keeps its split whatever else is added or removed. Only where a class would lack a split, because it is
+    small or its groups are large, another photo or group is moved there. A class that is a single group, or two, cannot
+    be
     split without parting one: it is cut where it is ordered by name, so that frames far apart in time are held out.
 
     Raises:
@@ -466,7 +471,8 @@ def _place(units: Sequence[_Unit], counts: Mapping[str, int], test_share: float,
             movable = [unit for unit in members if _is_spare(unit, by_label)]
             if not movable:
                 return label
-            # From the training photos the one whose draw is the least, else from the test photos the one whose is the most.
+            # From the training photos the one whose draw is the least, else from the test photos the one whose is the
+            # most.
             chosen = min(movable, key=lambda unit: (id(unit) in large, _distance(unit, split)))
             if split == "train":
                 chosen = max(movable, key=lambda unit: (len(unit.photos), unit.draw))

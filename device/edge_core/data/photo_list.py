@@ -40,8 +40,9 @@ def find_all_photos(data: Path) -> Listing:
 def read_list(path: Path) -> Listing:
     """Reads a CSV file: a photo's path, relative to the folder of the file or absolute, and its label in each row.
 
-    A header that names the columns is optional; without one they are the first two. Semicolons and tabs separate columns,
-    too, where the first row has no comma. Rows that cannot be used are dropped as `FILE:LINE`, photos by their own path.
+    A header that names the columns is optional; without one they are the first two. Semicolons and tabs separate
+    columns, too, where the first row has no comma. Rows that cannot be used are dropped as `FILE:LINE`, photos by their
+    own path.
 
     Raises:
         DatasetError: It is no CSV file in UTF-8, or none of its rows can be used.

@@ -16,16 +16,16 @@ from edge_core.native_stderr import without_lines
 from edge_core.preprocess import Frame
 
 MAX_PIXELS: Final = 1 << 27
-"""Pixels of the largest picture that is decoded: 400 MB. A larger JPEG is decoded at a half, a quarter or an eighth of its
-size; a larger picture of another format is refused, since a file of 76 kB may hold 400 million pixels."""
+"""Pixels of the largest picture that is decoded: 400 MB. A larger JPEG is decoded at a half, a quarter or an eighth of
+its size; a larger picture of another format is refused, since a file of 76 kB may hold 400 million pixels."""
 
 MISSING_SHARE: Final = 1 / 16
-"""Share of a JPEG's rows that may be missing at its end. It is decoded as far as it goes; a file that lacks more is taken
-for one whose copying broke off."""
+"""Share of a JPEG's rows that may be missing at its end. It is decoded as far as it goes; a file that lacks more is
+taken for one whose copying broke off."""
 
 OUTLIERS: Final = 0.0002
-"""Share of a picture's levels at either end that its range leaves out: three pixels of 160 x 120, hot or dead ones. A warm
-object of 4 x 4 pixels still counts, which at a share of 0.001 it does not."""
+"""Share of a picture's levels at either end that its range leaves out: three pixels of 160 x 120, hot or dead ones. A
+warm object of 4 x 4 pixels still counts, which at a share of 0.001 it does not."""
 
 Levels = tuple[float, float] | None
 """As in `InputSpec`."""
@@ -115,7 +115,8 @@ def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, le
 
 
 def deep_levels(data: bytes) -> tuple[float, float] | None:
-    """Lowest and highest level, but for `OUTLIERS`, of a picture with more than 8 bits a level; None for other pictures.
+    """Lowest and highest level, but for `OUTLIERS`, of a picture with more than 8 bits a level; None for other
+    pictures.
 
     Raises:
         PictureError: See `decode_picture`.
@@ -136,7 +137,8 @@ def deep_levels(data: bytes) -> tuple[float, float] | None:
 
 
 def in_8_bits(picture: cv2.typing.MatLike, levels: tuple[float, float]) -> Frame:
-    """Brings `levels` to 0 and 255, linearly, in single precision; what lies outside is clipped, what is no number is 0."""
+    """Brings `levels` to 0 and 255, linearly, in single precision; what lies outside is clipped, what is no number is
+    0."""
     low, high = levels
     scaled = (picture.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
     return np.asarray(np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)), np.uint8)
@@ -184,7 +186,8 @@ def _whole_jpeg(data: bytes) -> bytes:
 
 
 def _last_scan(data: bytes) -> bool:
-    """Whether the scan that a JPEG ends with is its last: of a progressive one, every bit of every coefficient is there."""
+    """Whether the scan that a JPEG ends with is its last: of a progressive one, every bit of every coefficient is
+    there."""
     kind = next((marker for marker, _ in jpeg_segments(data) if marker in (0xC0, 0xC1, 0xC2)), 0)
     start = next((at for marker, at in jpeg_segments(data) if marker == SCAN), -1)
     if kind != 0xC2 or start < 0:

@@ -1,7 +1,8 @@
 """Whether two pictures show one thing: copies that were rescaled, saved again or cropped a little, and bursts.
 
 Each picture is kept as a `Sketch` of four kilobytes. Difference hashes of the sketches find candidates. A candidate is
-believed only if no part of the two sketches differs once one has been moved, scaled and brightened to fit the other: two
+believed only if no part of the two sketches differs once one has been moved, scaled and brightened to fit the other:
+    two
 photos of a fixed camera have the background in common, and differ where the object is.
 """
 
@@ -23,10 +24,12 @@ MAX_DISTANCE: Final = 20
 """Differing bits of candidates. Copies cropped by 5 % differ by up to that many in all but a few of a hundred."""
 
 FLAT_LEVELS: Final = 4.0
-"""Standard deviation of the gray levels below which a picture has no shape that could be compared: fog, a covered lens."""
+"""Standard deviation of the gray levels below which a picture has no shape that could be compared: fog, a covered
+lens."""
 
 CANDIDATES: Final = 8
-"""Pairs that are looked at for each photo, the likeliest: a group of more photos is held together by chains of pairs."""
+"""Pairs that are looked at for each photo, the likeliest: a group of more photos is held together by chains of
+pairs."""
 
 TOLERANCE: Final = 8.0
 SLOPE_TOLERANCE: Final = 0.4
@@ -84,8 +87,8 @@ def hash_signs(sketches: Sketch) -> Floats:
         sketches: uint8, shape (photos, SIDE, SIDE, 3).
 
     Returns:
-        -1 or 1, shape (photos, HASH_BITS): the dot product of two is HASH_BITS less twice the bits that differ. All 0 for
-        a picture without shapes.
+        -1 or 1, shape (photos, HASH_BITS): the dot product of two is HASH_BITS less twice the bits that differ. All 0
+        for a picture without shapes.
     """
     means = gray_means(sketches, 9)
     across = means[:, :8, 1:] > means[:, :8, :8]
@@ -97,8 +100,9 @@ def hash_signs(sketches: Sketch) -> Floats:
 def difference(one: Sketch, other: Sketch) -> Floats:
     """How much the part of two pictures that differs most does differ; of copies at most 1.
 
-    `other` is fitted to `one` by least squares, linearized twice (Lucas and Kanade 1981): shift and scale along each axis,
-    gain and offset of the levels. Saturated levels take no part in it. A picture that is gray is compared in gray.
+    `other` is fitted to `one` by least squares, linearized twice (Lucas and Kanade 1981): shift and scale along each
+    axis, gain and offset of the levels. Saturated levels take no part in it. A picture that is gray is compared in
+    gray.
 
     Args:
         one, other: uint8, shape (pairs, SIDE, SIDE, 3).
@@ -176,7 +180,8 @@ def _warped(pictures: Floats, warp: Floats, offsets: Floats) -> Floats:
 
 
 def _edge(side: int) -> slice:
-    """The pixels of an axis that are compared: 2 of 36 at either end are not, what is there may be beyond the other's edge."""
+    """The pixels of an axis that are compared: 2 of 36 at either end are not, what is there may be beyond the other's
+    edge."""
     return slice(side // 18, -(side // 18))
 
 

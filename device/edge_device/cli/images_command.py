@@ -24,7 +24,8 @@ Familiar = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Familiarity below which a frame is unknown: 0.05 turns away one in twenty of those that the model knows, 0 none.",
+        help="Familiarity below which a frame is unknown: 0.05 turns away one in twenty of those that the model "
+        "knows, 0 none.",
     ),
 ]
 

@@ -22,7 +22,8 @@ def install_check(options: Annotated[list[str] | None, typer.Argument(hidden=Tru
         found = entry_points(group=COMMANDS, name="install-check")
         if not found:
             raise RuntimeMissingError(
-                "this installation has no install-check: its entry points are of another version; install it again with "
+                "this installation has no install-check: its entry points are of another version; install it again "
+                "with "
                 "pip install --force-reinstall --no-deps edge-mobilenet"
             )
         command = next(iter(found)).load()

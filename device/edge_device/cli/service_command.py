@@ -135,7 +135,8 @@ def _forget_device(name: str) -> None:
             say("cleared what the MQTT broker held of it; Home Assistant removes the device")
     except (OSError, EdgeError, typer.BadParameter) as error:
         raise CheckFailedError(
-            f"the service is stopped, but its device in Home Assistant is still there: {error}. Uninstall it again once "
+            f"the service is stopped, but its device in Home Assistant is still there: {error}. Uninstall it again "
+            f"once "
             "the broker answers, or with --keep-device"
         ) from error
 

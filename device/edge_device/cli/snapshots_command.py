@@ -36,8 +36,8 @@ def pull(
 ) -> None:
     """Fetch the snapshots of a board, and remove there what has arrived here.
 
-    A picture is removed from the board once it is on this disk and found to be the same. Sort the pictures into the folders of
-    their classes, and train on them. The exit status is 1 if some did not arrive whole.
+    A picture is removed from the board once it is on this disk and found to be the same. Sort the pictures into the
+    folders of their classes, and train on them. The exit status is 1 if some did not arrive whole.
 
     Example: edge-run snapshots pull http://porch:8080 --token-file porch.token --to unsure/
     Example: edge-run snapshots pull ssh://pi@porch/var/lib/edge-run/unsure --to unsure/

@@ -77,9 +77,9 @@ def teach(
 ) -> None:
     """Teach a model a new label on this machine, in a minute and without TensorFlow.
 
-    The last layer is solved anew on the features of the frames and on what the file keeps of the labels that it knows. The
-    result is tested on what was left out; over a limit nothing is written, and the exit status is 1. A running `edge-run live` takes the
-    new file up by itself.
+    The last layer is solved anew on the features of the frames and on what the file keeps of the labels that it knows.
+    The result is tested on what was left out; over a limit nothing is written, and the exit status is 1. A running
+    `edge-run live` takes the new file up by itself.
 
     Example: edge-run teach flowers-int8.tflite --source 0 --label "my mug" --count 20
     """

@@ -20,7 +20,8 @@ def verify(
     key: Annotated[
         Path | None,
         typer.Option(
-            help="File of the public key that must have signed the model, a .pub that `edge-convert keygen` made. Default: none."
+            help="File of the public key that must have signed the model, a .pub that `edge-convert keygen` made. "
+            "Default: none."
         ),
     ] = None,
     as_json: Json = False,

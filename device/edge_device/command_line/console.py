@@ -152,7 +152,8 @@ def extra_needed(extra: str, *modules: str) -> Iterator[None]:
             raise
         if sys.version_info >= (3, 14) and (error.name or "").startswith(("tensorflow", "tf_keras")):
             raise RuntimeMissingError(
-                f"TensorFlow has no wheel for Python {sys.version_info[0]}.{sys.version_info[1]}; make a venv with Python "
+                f"TensorFlow has no wheel for Python {sys.version_info[0]}.{sys.version_info[1]}; make a venv with "
+                f"Python "
                 "3.11 to 3.13 to train, convert and benchmark (edge-run works here)"
             ) from error
         raise RuntimeMissingError(

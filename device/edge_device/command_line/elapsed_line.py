@@ -36,7 +36,8 @@ def elapsed_line(label: str) -> Iterator[None]:
 
 def _start(label: str) -> subprocess.Popen[bytes] | None:
     """The process that draws; None where no process can be started: the work goes on unseen."""
-    # What is blocked here stays blocked there: Ctrl-C goes to every process of the terminal, and is the parent's to answer.
+    # What is blocked here stays blocked there: Ctrl-C goes to every process of the terminal, and is the parent's to
+    # answer.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
@@ -52,8 +53,8 @@ def _start(label: str) -> subprocess.Popen[bytes] | None:
 
 
 def line(label: str, elapsed_s: float, turn: int, width: int) -> str:
-    """What is drawn: never as wide as the terminal, where it would fold, and the cursor at its beginning, so that a message of
-    another process overwrites it."""
+    """What is drawn: never as wide as the terminal, where it would fold, and the cursor at its beginning, so that a
+    message of another process overwrites it."""
     minutes, seconds = divmod(int(elapsed_s), 60)
     figures = f" {minutes}:{seconds:02}"
     room = max(0, width - len(figures) - 3)

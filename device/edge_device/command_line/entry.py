@@ -1,7 +1,7 @@
 """How each of the four commands begins, with nothing but the standard library.
 
-The command itself is imported here, so that what goes wrong on the way (Ctrl-C, a NumPy or OpenCV that cannot be loaded) is
-told in one line, as it is later on.
+The command itself is imported here, so that what goes wrong on the way (Ctrl-C, a NumPy or OpenCV that cannot be
+loaded) is told in one line, as it is later on.
 """
 
 import os

@@ -1,4 +1,5 @@
-"""The last line of a command: what to do next, to be pasted. Only a person at a terminal gets it, no script and no log."""
+"""The last line of a command: what to do next, to be pasted. Only a person at a terminal gets it, no script and no
+log."""
 
 import shlex
 import shutil

@@ -24,8 +24,8 @@ CORAL_USB: Final = {("1a6e", "089a"): "before its first use", ("18d1", "9302"): 
 
 GASKET: Final = "sudo apt install gasket-dkms && sudo modprobe apex"
 GASKET_ENDS: Final = (6, 4)
-"""Kernel from which on Google's gasket-dkms does not compile: `class_create` lost an argument (google/gasket-driver issue
-12)."""
+"""Kernel from which on Google's gasket-dkms does not compile: `class_create` lost an argument (google/gasket-driver
+issue 12)."""
 NEWER_GASKET: Final = (
     "take gasket-dkms for newer kernels from github.com/feranick/gasket-driver/releases, then: "
     "sudo apt install ./gasket-dkms_*.deb && sudo modprobe apex"
@@ -112,7 +112,8 @@ def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:
             text, fix = "picamera2 is not installed, and no camera is at the board's connector", ""
     elif alone:
         text = "picamera2 is installed, but this venv does not see the system's packages"
-        fix = f"sed -i 's/^include-system-site-packages.*/include-system-site-packages = true/' {shlex.quote(str(configuration))}"
+        change = "s/^include-system-site-packages.*/include-system-site-packages = true/"
+        fix = f"sed -i '{change}' {shlex.quote(str(configuration))}"
         fix = fix if attached else ""
     elif "numpy" in outcome.error.lower():
         text, fix = f"picamera2 was built for another NumPy: {outcome.error}", older_numpy()

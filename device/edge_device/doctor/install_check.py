@@ -1,4 +1,5 @@
-"""Whether an installation does what it must: the same list of checks on a workstation, a board, and an emulated board."""
+"""Whether an installation does what it must: the same list of checks on a workstation, a board, and an emulated
+board."""
 
 import hashlib
 import json
@@ -182,7 +183,8 @@ def _live(model: Path, source: str) -> tuple[bool, str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`python -m edge_device.doctor.install_check SOURCE MODEL...`, as boards are asked over SSH; SOURCE may be empty."""
+    """`python -m edge_device.doctor.install_check SOURCE MODEL...`, as boards are asked over SSH; SOURCE may be
+    empty."""
     source, *models = arguments
     report = check_installation(
         [Path(model) for model in models],

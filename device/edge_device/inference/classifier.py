@@ -17,7 +17,10 @@ from edge_core.preprocess import Frame
 from edge_device.inference.interpreter import Interpreter, Runner, RuntimeName, Scores
 from edge_device.results import Prediction
 
-SOFTMAX_ONLY: Final = "it cannot tell what is foreign to it, so everything is one of its labels; a file that edge-convert exports anew can"
+SOFTMAX_ONLY: Final = (
+    "it cannot tell what is foreign to it, so everything is one of its labels; "
+    "a file that edge-convert exports anew can"
+)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def choose_threads(open_with: Callable[[int], Classifier], cores: int | None = N
 
 
 def inference_times(classifiers: Sequence[Classifier]) -> list[float]:
-    """The median time in seconds that an inference takes with each, in turn, so that a busy moment meets all of them."""
+    """The median time in seconds that an inference takes with each, in turn, so that a busy moment meets all of
+    them."""
     pixels = np.zeros(classifiers[0].card.input.shape, np.uint8)
     times: list[list[float]] = [[] for _ in classifiers]
     for _ in range(ROUNDS):

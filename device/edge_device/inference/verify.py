@@ -244,7 +244,10 @@ def _check_signature(found: Seal, key: bytes | None) -> tuple[bool, str]:
     if key is not None and signature.public_key != key:
         return (
             False,
-            f"it is signed with the key {signature.public_key.hex()}, not with {key.hex()} as --key asks; get it from its maker",
+            (
+                f"it is signed with the key {signature.public_key.hex()}, not with {key.hex()} as --key asks; "
+                "get it from its maker"
+            ),
         )
     try:
         from edge_device.inference.signature import is_by

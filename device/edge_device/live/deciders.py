@@ -12,8 +12,8 @@ from edge_device.live.decisions import Decider, Rule
 from edge_device.results import Box, Decision, Event, Followed
 
 KNOWN_SHARE: Final = 0.5
-"""Share of a subject's frames that must be known to the model. A cut that is a little off is foreign now and then: counted as
-frames without a label, such frames kept 4 of 24 flowers below their threshold, and 2 now."""
+"""Share of a subject's frames that must be known to the model. A cut that is a little off is foreign now and then:
+counted as frames without a label, such frames kept 4 of 24 flowers below their threshold, and 2 now."""
 
 
 @dataclass(frozen=True)

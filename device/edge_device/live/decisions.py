@@ -57,8 +57,8 @@ class Rule:
             another's must be above it to take its place: a quarter of 0.6 holds a label down to 0.45.
         hold_s: Seconds that a label stays at least, so that no input makes more than two events in that time.
         lost_s: Seconds without a source after which the label leaves; most cameras are back sooner.
-        known_share: Share of the frames, smoothed as scores are, that must be known to the model for a label to be there.
-            None counts a frame that is not known as one without any label.
+        known_share: Share of the frames, smoothed as scores are, that must be known to the model for a label to be
+            there. None counts a frame that is not known as one without any label.
     """
 
     smoothing: Smoothing = Exponential(0.5)

@@ -3,8 +3,8 @@
     capture thread   source.read ─ decode ─ upright ─ zones ─ preprocess ─▶ newest frame
     this thread      ─▶ input tensor ─ invoke ─ smooth ─ decide ─▶ queues, one thread each
 
-Nothing here waits for a sink, a broker or a disk. What may fail for a while (source, accelerator, sinks) is brought back
-by its own part; a failure that reaches this loop ends it, for the service manager to start it anew.
+Nothing here waits for a sink, a broker or a disk. What may fail for a while (source, accelerator, sinks) is brought
+back by its own part; a failure that reaches this loop ends it, for the service manager to start it anew.
 """
 
 import time
@@ -212,7 +212,8 @@ class Live:
         return status
 
     def _seen_frames(self) -> int:
-        """Frames that `--frames` counts: those that were classified, and with a focus those with nothing to classify."""
+        """Frames that `--frames` counts: those that were classified, and with a focus those with nothing to
+        classify."""
         return self._meter.frames + (self._meter.still if self._settings.focus else 0)
 
     def close(self) -> None:

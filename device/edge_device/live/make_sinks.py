@@ -56,7 +56,8 @@ def make_sinks(
 
 
 def wants_whole_frames(asked: LiveOptions) -> bool:
-    """Whether frames are needed in full: a focus cuts its subjects out of them, a sink keeps them for people or training."""
+    """Whether frames are needed in full: a focus cuts its subjects out of them, a sink keeps them for people or
+    training."""
     options = asked.sinks
     return asked.focus.focus != "whole" or bool(
         options.record or options.snapshots or options.window or options.collect

@@ -88,7 +88,8 @@ class SourceOptions:
         str,
         Option(
             "Where frames come from: a camera (0, /dev/video0, picamera, rtsp://…, http://…), a video file, a "
-            "picture, a folder or pattern of pictures, - for JPEGs on standard input, or fake:1280x720@30 to try things out."
+            "picture, a folder or pattern of pictures, - for JPEGs on standard input, or fake:1280x720@30 to try "
+            "things out."
         ),
     ] = "0"
     width: Annotated[int | None, Option("Requested capture width in pixels.", minimum=1)] = None
@@ -137,7 +138,8 @@ class FocusOptions:
     focus: Annotated[
         str,
         Option(
-            "What is classified: the whole frame, a square around what moves (motion), or squares all over the frame, of "
+            "What is classified: the whole frame, a square around what moves (motion), or squares all over the frame, "
+            "of "
             "which the best counts (tiles), or what an object detector finds (its .tflite).",
             metavar="whole|motion|tiles|FILE",
         ),
@@ -149,7 +151,8 @@ class FocusOptions:
     ignored: Annotated[
         tuple[str, ...],
         Option(
-            "Part of the frame in which nothing is looked for, a flag or the camera's clock: 0,0,0.3,0.1. May be given more "
+            "Part of the frame in which nothing is looked for, a flag or the camera's clock: 0,0,0.3,0.1. May be "
+            "given more "
             "than once.",
             flag="--ignore",
             metavar="X,Y,W,H",

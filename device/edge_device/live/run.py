@@ -35,7 +35,8 @@ from edge_device.system.interrupts import StopRequest
 from edge_device.system.lasting import why_not_lasting
 
 PAGE_SIDE: Final = 360
-"""Of the live page's and of Home Assistant's picture, the shorter side in pixels at least: half of 1280x720, which decodes in half the time."""
+"""Of the live page's and of Home Assistant's picture, the shorter side in pixels at least: half of 1280x720, which
+decodes in half the time."""
 
 
 def _print(notice: Notice, /) -> None:

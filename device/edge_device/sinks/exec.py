@@ -60,12 +60,14 @@ class Command(Sink):
     """Runs a command for each event, one at a time, without a shell.
 
     An event is in its arguments, where placeholders say so, and in its environment: EDGE_LABEL, EDGE_ZONE, EDGE_KIND,
-    EDGE_SCORE, EDGE_DURATION_S, EDGE_TIME, EDGE_NUMBER. In the environment a label is as it is. In an argument it is, too,
-    unless something would read it: see `substituted`. What the command prints is passed on to standard error, shortened.
+    EDGE_SCORE, EDGE_DURATION_S, EDGE_TIME, EDGE_NUMBER. In the environment a label is as it is. In an argument it is,
+    too,
+    unless something would read it: see `substituted`. What the command prints is passed on to standard error,
+        shortened.
 
     A command that ends with a status other than 0, or is killed because it took too long, has failed, and is not run
-    again, for it may have done half of its work; only status 75 asks for that. A program that cannot be started is tried
-    again.
+    again, for it may have done half of its work; only status 75 asks for that. A program that cannot be started is
+    tried again.
     """
 
     name = "command"

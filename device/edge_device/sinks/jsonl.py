@@ -131,5 +131,6 @@ class JsonLines(Sink):
 
 
 def _is_ours(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of one of our lines, or what a power cut left of it: a part, or zeros."""
+    """Whether the first bytes of a file are those of one of our lines, or what a power cut left of it: a part, or
+    zeros."""
     return head.startswith(_OURS) or any(line.startswith(head.rstrip(b"\0")) for line in _OURS)

@@ -31,9 +31,9 @@ CODECS: Final = {
 }
 """By suffix: codec and suffix of the file, tried in turn. All but .avi play in a browser.
 
-H.264 takes an encoder that OpenCV's wheels have only where the kernel has one (a Raspberry Pi 4). VP8 is built in: a frame of
-640x480 takes about 30 ms on a PC, VP9 about 93 ms, and MPEG-4 part 2, which no browser plays, 2 to 3 ms (measured on a loaded
-machine).
+H.264 takes an encoder that OpenCV's wheels have only where the kernel has one (a Raspberry Pi 4). VP8 is built in: a
+frame of 640x480 takes about 30 ms on a PC, VP9 about 93 ms, and MPEG-4 part 2, which no browser plays, 2 to 3 ms
+(measured on a loaded machine).
 """
 
 VP8_SIDE: Final = 640

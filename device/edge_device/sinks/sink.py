@@ -62,4 +62,5 @@ class Sink:
         """Called once at the end; nothing is called after it. Must return within half a second."""
 
     def abandon(self) -> None:
-        """Called at the end if the sink has not returned in time, from another thread: ends what it started elsewhere."""
+        """Called at the end if the sink has not returned in time, from another thread: ends what it started
+        elsewhere."""

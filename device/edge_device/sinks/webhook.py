@@ -19,7 +19,8 @@ from edge_device.results import Event
 from edge_device.sinks.sink import Later, Refused, Sink
 
 RETRIED: Final = frozenset({408, 425, 429})
-"""Statuses below 500 that ask for another attempt: Request Timeout, Too Early, Too Many Requests (RFC 9110, 8470, 6585)."""
+"""Statuses below 500 that ask for another attempt: Request Timeout, Too Early, Too Many Requests (RFC 9110, 8470,
+6585)."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -74,8 +74,8 @@ def open_source(
             (`photos/*.jpg`), a video file, standard input (`-`), or a camera that is not there (`fake:1280x720@30`).
         mode: What a camera is asked for; of an address of single pictures, how often.
         skipped: Function that is told of pictures passed over, see `Pictures`.
-        covering: The shorter side in pixels that frames must keep at least, where they can be decoded at a part of their
-            size: JPEGs of cameras and of standard input. Pictures in files are always decoded whole.
+        covering: The shorter side in pixels that frames must keep at least, where they can be decoded at a part of
+            their size: JPEGs of cameras and of standard input. Pictures in files are always decoded whole.
         levels: Levels of the model's `InputSpec`, for picture files and cameras with more than 8 bits a level.
         realtime: Plays a video as if it were a camera.
         reconnect: Opens a camera that is lost again, for as long as it takes.
@@ -155,7 +155,8 @@ def _file(text: str, skipped: Skipped | None, covering: int | None, realtime: bo
         return Pictures(matching(text), skipped, levels)
     if not text or not path.exists():
         raise SourceError(
-            f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera, and rtsp:// or "
+            f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera, and rtsp:// "
+            f"or "
             "http:// begins the address of one on the network"
         )
     if path.is_dir() or _is_picture(path):

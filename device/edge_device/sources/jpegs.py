@@ -26,15 +26,17 @@ class JpegSplitter:
     """Cuts a stream of bytes into the JPEGs in it, whatever is between them: part headers, padding, garbage.
 
     By the structure of ITU-T T.81, B.1.1: what is inside a segment (an EXIF thumbnail, for one) is stepped over, and an
-    end-of-image marker ends the picture at once, without waiting for what follows it. Some cameras leave that marker out:
-    then a picture whose scan has begun ends where its part of a multipart stream ends, or where the next picture begins.
+    end-of-image marker ends the picture at once, without waiting for what follows it. Some cameras leave that marker
+    out: then a picture whose scan has begun ends where its part of a multipart stream ends, or where the next picture
+    begins.
 
     Attributes:
         damaged: Pictures that end before their scan, or are larger than `MAX_BYTES` or `MAX_PIXELS`.
     """
 
     def __init__(self, boundary: str = "") -> None:
-        """`boundary` is the one of a multipart stream (RFC 2046, 5.1.1), with or without its dashes; empty if unknown."""
+        """`boundary` is the one of a multipart stream (RFC 2046, 5.1.1), with or without its dashes; empty if
+        unknown."""
         self.damaged = 0
         self._boundary = b"--" + boundary.lstrip("-").encode() if boundary.strip("-") else b""
         self._scanning = False
@@ -138,6 +140,7 @@ class JpegDecoder:
         self._in_a_row += 1
         if self._in_a_row >= UNREADABLE_IN_A_ROW:
             raise SourceError(
-                f"{self._source} gives damaged pictures only, {self._in_a_row} one after the other ({reason}); check its "
+                f"{self._source} gives damaged pictures only, {self._in_a_row} one after the other ({reason}); check "
+                f"its "
                 "cable and its power"
             )

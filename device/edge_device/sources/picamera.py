@@ -72,7 +72,8 @@ class PiCamera(Source):
                 camera.close()
             reason = f"{error} ({error.__cause__})" if error.__cause__ else str(error)
             raise SourceError(
-                f"{self._name} does not start: {reason}; see rpicam-hello --list-cameras, and that no other program uses it"
+                f"{self._name} does not start: {reason}; see rpicam-hello --list-cameras, and that no other program "
+                f"uses it"
             ) from error
         self._camera = camera
         self._closing = Closing(self._release)
@@ -210,7 +211,8 @@ def _picamera2() -> Any:
         from picamera2 import Picamera2
     except (ImportError, ValueError) as error:  # ValueError: a part of it was compiled for another NumPy
         raise RuntimeMissingError(
-            f"picamera2 cannot be imported ({error}); it comes from apt, not from pip: sudo apt install python3-picamera2, "
+            f"picamera2 cannot be imported ({error}); it comes from apt, not from pip: sudo apt install "
+            f"python3-picamera2, "
             "and make the venv with python3 -m venv --system-site-packages, so that it is found"
         ) from error
     return Picamera2

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Final
 
 KNOWN: Final = Path("/sys/class/video4linux")
-"""Of the kernel: a folder for each /dev/video*, with a link to the device behind it, and the stream's `index`, of which a
-camera has several."""
+"""Of the kernel: a folder for each /dev/video*, with a link to the device behind it, and the stream's `index`, of which
+a camera has several."""
 
 
 class Plug:

@@ -44,7 +44,8 @@ class Reconnecting(Source):
 
         Args:
             open_it: Opens it, or raises SourceError.
-            notify: Gets that the source was lost, why it does not come back where the reason is another, and that it is back.
+            notify: Gets that the source was lost, why it does not come back where the reason is another, and that it is
+                back.
             wait: Whether to wait for a source that is not there yet, at boot, say.
             pause_s: Seconds before an attempt to open it, counted from 0.
 

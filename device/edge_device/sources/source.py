@@ -45,7 +45,8 @@ class CameraMode:
     Attributes:
         width, height: Requested size of a frame in pixels.
         fps: Frames a second.
-        pixel_format: A USB camera is asked for MJPG where None: uncompressed, USB 2 carries 1280x720 ten times a second.
+        pixel_format: A USB camera is asked for MJPG where None: uncompressed, USB 2 carries 1280x720 ten times a
+            second.
         controls: Values by name of the camera's own settings, as text: `{"brightness": "120"}`, `{"AfMode": "2"}`.
         tuning_file: File with what a Raspberry Pi camera's pictures are made of its raw data; its sensor's own by
             default.

@@ -17,7 +17,8 @@ CHUNK: Final = 1 << 18
 
 
 class StandardInput(Source):
-    """JPEGs from a pipe, of which only the newest counts, or from a file (`< frames.mjpeg`), of which every one does."""
+    """JPEGs from a pipe, of which only the newest counts, or from a file (`< frames.mjpeg`), of which every one
+    does."""
 
     def __init__(self, covering: int | None = None, descriptor: int | None = None, name: str = "-") -> None:
         """Takes the pictures from now on.

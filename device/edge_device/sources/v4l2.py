@@ -46,7 +46,8 @@ class Camera(Source):
         notify: Notifier = ignore,
         levels: Levels = None,
     ) -> None:
-        """Opens `device`: `/dev/video0`, or better `/dev/v4l/by-id/…`, which stays the same when cameras are re-plugged.
+        """Opens `device`: `/dev/video0`, or better `/dev/v4l/by-id/…`, which stays the same when cameras are
+        re-plugged.
 
         Args:
             device: Path of the camera.
@@ -67,7 +68,8 @@ class Camera(Source):
             raise SourceError(f"{device} is not permitted; join its group with: sudo usermod -aG video $USER")
         if driver_of(device) in RAW:
             raise SourceError(
-                f"{device} is the camera at the board's connector, and gives raw data; let libcamera make pictures of it: "
+                f"{device} is the camera at the board's connector, and gives raw data; let libcamera make pictures of "
+                f"it: "
                 "--source picamera"
             )
         if mode.controls:
@@ -94,7 +96,8 @@ class Camera(Source):
                 notice(
                     "warning",
                     "source",
-                    f"{device} gives {granted.pixel_format}; the model has seen 16-bit pictures, as a camera that gives Y16 "
+                    f"{device} gives {granted.pixel_format}; the model has seen 16-bit pictures, as a camera that "
+                    f"gives Y16 "
                     "makes them",
                 )
             )

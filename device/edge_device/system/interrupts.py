@@ -1,9 +1,10 @@
 """Ctrl-C and SIGTERM end a command at once, whatever its main thread waits for.
 
-Python runs a handler between two steps of its interpreter, or when a system call comes back interrupted. A signal that comes
-after the last such step and before the call that follows therefore leaves the main thread waiting for good, in the
-`read` of a pipe, say. So a thread hears of every signal through the wake-up descriptor and interrupts the main thread
-with SIGURG, which means nothing to anybody here, again and again until the handler has run. Go's runtime interrupts its
+Python runs a handler between two steps of its interpreter, or when a system call comes back interrupted. A signal that
+comes after the last such step and before the call that follows therefore leaves the main thread waiting for good, in
+the `read` of a pipe, say. So a thread hears of every signal through the wake-up descriptor and interrupts the main
+thread with SIGURG, which means nothing to anybody here, again and again until the handler has run. Go's runtime
+interrupts its
 threads by the same signal, for the same reasons: its default is to be ignored, and programs expect it at any time.
 """
 
@@ -26,12 +27,13 @@ NUDGE_S: Final = 0.05
 """Between two interruptions of a main thread that has not run its handler yet."""
 
 TOGETHER_S: Final = 0.1
-"""A signal that comes again within this time is the same one: timeout(1) sends it to its child and to the whole group."""
+"""A signal that comes again within this time is the same one: timeout(1) sends it to its child and to the whole
+group."""
 
 _HANDLED: Final = 0
 _SWALLOWED: Final = 0x80
-"""What the wake-up pipe carries beside numbers of signals: that a handler has run, and with a number, that the exception
-which it raised was swallowed."""
+"""What the wake-up pipe carries beside numbers of signals: that a handler has run, and with a number, that the
+exception which it raised was swallowed."""
 
 
 class _Interrupts:
@@ -110,7 +112,8 @@ def _raise(number: int) -> None:
 
 
 def _exit(number: int) -> None:
-    """Ends at once, where there is nothing to be cleaned up: no `except:` of an import that goes on stands in the way."""
+    """Ends at once, where there is nothing to be cleaned up: no `except:` of an import that goes on stands in the
+    way."""
     if number == signal.SIGINT:
         clear = b"\r\033[K" if os.isatty(2) else b""  # of a line that a process of its own draws
         os.write(2, clear + b"interrupted\n")
@@ -121,7 +124,8 @@ _interrupts: Final = _Interrupts()
 
 
 def end_on_signals() -> None:
-    """From now on SIGINT raises KeyboardInterrupt in the main thread, and SIGTERM SystemExit(143), within `NUDGE_S` or so.
+    """From now on SIGINT raises KeyboardInterrupt in the main thread, and SIGTERM SystemExit(143), within `NUDGE_S` or
+    so.
 
     Does nothing in another thread than the main one, which alone may set handlers.
     """
@@ -186,7 +190,8 @@ class StopRequest:
 def interruptible(call: Callable[[], T]) -> T:
     """What `call` returns or raises, called in a thread of its own and waited for, so that a signal ends the wait.
 
-    For native code that waits where Python runs no handler: opening a camera, a stream or a named pipe through OpenCV. After a
+    For native code that waits where Python runs no handler: opening a camera, a stream or a named pipe through OpenCV.
+        After a
     signal the thread is left behind, and keeps nothing from ending.
     """
     results: list[T] = []

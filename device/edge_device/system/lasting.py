@@ -50,7 +50,8 @@ def why_not_lasting(path: Path, mounts: Path = MOUNTS) -> str:
 
 
 def parse_mounts(text: str) -> list[Mount]:
-    """The mounts in a `mountinfo`, see proc(5), those that hide others last; lines that are something else are left out."""
+    """The mounts in a `mountinfo`, see proc(5), those that hide others last; lines that are something else are left
+    out."""
     found = []
     for line in text.splitlines():
         before, _, after = line.partition(" - ")

@@ -1,4 +1,5 @@
-"""What is installed, and the commands that mend it: the standard library alone, for where nothing else can be imported."""
+"""What is installed, and the commands that mend it: the standard library alone, for where nothing else can be
+imported."""
 
 import shlex
 import sys

@@ -85,7 +85,8 @@ def _address(name: str) -> bytes | None:
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float:
-    """After how long a silent service is ended, in seconds; 0 if there is no watchdog, or it waits for another process."""
+    """After how long a silent service is ended, in seconds; 0 if there is no watchdog, or it waits for another
+    process."""
     limit, process = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
     if not (limit.isascii() and limit.isdigit()) or process not in ("", str(os.getpid())):
         return 0.0

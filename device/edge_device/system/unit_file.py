@@ -3,7 +3,8 @@
 A service has a user of its own, made up by systemd for as long as it runs (`DynamicUser=`). That user can read neither
 the home of who installs it nor anything of another one, and writes nowhere but in /var/lib/NAME. So
 
-- the model, and what else `live` reads, is copied to /var/lib/edge-mobilenet/NAME, which is root's: what the network feeds
+- the model, and what else `live` reads, is copied to /var/lib/edge-mobilenet/NAME, which is root's: what the network
+feeds
   a service cannot change its model. Copying again swaps the running model: `ModelWatcher` watches the copy;
 - homes are replaced by an empty file system (`ProtectHome=tmpfs`), and where this Python, its packages or this
   checkout are in one, these folders alone are mounted back, read-only. So they work although a home is closed to
@@ -32,7 +33,8 @@ MODELS: Final = Path("/var/lib/edge-mobilenet")
 SECRETS: Final = Path("/etc/edge-mobilenet")
 
 GROUPS: Final = ("video", "render", "plugdev", "apex")
-"""Who may use cameras, a Coral on USB and a Coral on PCIe; a unit that names a group that is not there does not start."""
+"""Who may use cameras, a Coral on USB and a Coral on PCIe; a unit that names a group that is not there does not
+start."""
 
 COPIED: Final = ("--key", "--fallback", "--tuning-file")
 """Options of `live` that name a file that must be there at every start."""

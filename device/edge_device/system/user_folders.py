@@ -5,5 +5,6 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where rendered photos, feature maps and fetched weights are kept between runs (XDG Base Directory Specification)."""
+    """Where rendered photos, feature maps and fetched weights are kept between runs (XDG Base Directory
+    Specification)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-mobilenet"

@@ -52,8 +52,9 @@ _ENUM_FRAMEINTERVALS: Final = (_request(3, 75, 52), "5I6I8x")
 def describe(path: str) -> JsonObject:
     """Card, driver and formats of a device.
 
-    Returns: {"card", "driver", "bus", "capture", "controls": see `Control`, "formats": [{"pixel_format", "compressed", "sizes": [{"width", "height",
-        "fps"}]}]}; `fps` is the highest, None if the driver does not say; a stepwise size is given as its largest.
+    Returns: {"card", "driver", "bus", "capture", "controls": see `Control`, "formats": [{"pixel_format", "compressed",
+        "sizes": [{"width", "height", "fps"}]}]}; `fps` is the highest, None if the driver does not say; a stepwise size
+        is given as its largest.
 
     Raises:
         OSError: It cannot be opened, or is no V4L2 device.

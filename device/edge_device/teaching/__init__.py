@@ -1,1 +1,2 @@
-"""A model is taught another label on the board: features of a few frames, a last layer solved anew, a new complete file."""
+"""A model is taught another label on the board: features of a few frames, a last layer solved anew, a new complete
+file."""

@@ -1,4 +1,5 @@
-"""What is familiar of a label that was taught: likeness to its examples, judged by how alike these are among themselves."""
+"""What is familiar of a label that was taught: likeness to its examples, judged by how alike these are among
+themselves."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -26,8 +26,8 @@ def solve(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Finds the softmax layer that minimizes cross-entropy plus `l2` / 2 times its squared distance from `start`.
 
-    The distance is measured in units of the features' spread, so that `l2` means the same for every network. The problem
-    is convex, so L-BFGS (Liu and Nocedal, "On the limited memory BFGS method", 1989) gets to its minimum.
+    The distance is measured in units of the features' spread, so that `l2` means the same for every network. The
+    problem is convex, so L-BFGS (Liu and Nocedal, "On the limited memory BFGS method", 1989) gets to its minimum.
 
     Args:
         features: Shape (examples, width).

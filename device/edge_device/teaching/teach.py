@@ -122,7 +122,8 @@ class _Parent:
         data = path.read_bytes()
         if is_compiled(data):
             raise ModelFormatError(
-                f"{path} cannot be taught: it is compiled for an Edge TPU, which takes the compiler; teach the file for the "
+                f"{path} cannot be taught: it is compiled for an Edge TPU, which takes the compiler; teach the file "
+                f"for the "
                 "CPU and compile that anew with edge-convert export --edgetpu"
             )
         self.model = without_archive(data)

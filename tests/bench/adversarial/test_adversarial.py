@@ -1,4 +1,5 @@
-"""Rows under attack: the same pictures for all, squares that keep to their budget, and figures that mean what they say."""
+"""Rows under attack: the same pictures for all, squares that keep to their budget, and figures that mean what they
+say."""
 
 import json
 from pathlib import Path
@@ -219,7 +220,8 @@ def test_squares_find_what_a_linear_model_fears_and_more_so_with_more_queries() 
 
 
 def test_a_search_walks_on_where_the_scores_do_not_change() -> None:
-    """Of scores of 1 and 0 nothing is to be seen before it is done: who keeps only what is better, stays where he began."""
+    """Of scores of 1 and 0 nothing is to be seen before it is done: who keeps only what is better, stays where he
+    began."""
 
     def blunt(pixels: Frame) -> Scores:
         return np.round(brightness(pixels))

@@ -35,8 +35,8 @@ from ...programs import needs
 words = st.text(st.characters(blacklist_categories=("Cs", "Cc")))
 counts = st.integers(0, 10**12)
 costs = st.builds(
-    InstructionCost, words, st.sampled_from(CPUS), st.sampled_from(get_args(Stage)), words, st.integers(1, 10**12), counts, counts,
-    counts, counts, words,
+    InstructionCost, words, st.sampled_from(CPUS), st.sampled_from(get_args(Stage)), words, st.integers(1, 10**12),
+    counts, counts, counts, counts, words,
 )  # fmt: skip
 
 INT8 = InstructionCost(

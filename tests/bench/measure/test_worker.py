@@ -139,7 +139,10 @@ def test_what_is_not_installed_is_told_as_such(tiny: Tiny, frame: str, runtime: 
 
 
 def test_a_missing_tensorflow_names_the_extra(monkeypatch: pytest.MonkeyPatch, tiny: Tiny, frame: str) -> None:
-    code = "import sys; sys.modules['tensorflow'] = None; from edge_bench.measure import bench_worker as worker; worker.main()"
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; "
+        "from edge_bench.measure import bench_worker as worker; worker.main()"
+    )
     run_instead(monkeypatch, code)
     with WorkerProcess(tiny.run) as worker, pytest.raises(RuntimeMissingError, match=r"edge-mobilenet\[bench\]"):
         worker.ask("open", **request(tiny.run / "model.keras", frame, runtime="keras"))

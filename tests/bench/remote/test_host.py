@@ -231,7 +231,8 @@ def test_no_configuration_turns_the_check_of_host_keys_off(sshd: Sshd, setting: 
 def test_a_board_goes_by_the_name_that_the_configuration_gives_it(sshd: Sshd) -> None:
     config = sshd.client / ".ssh" / "config"
     config.write_text(
-        f"UserKnownHostsFile /no/such ~/.ssh/known_hosts\nHost shed\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {USER}\n"
+        f"UserKnownHostsFile /no/such ~/.ssh/known_hosts\nHost shed\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User "
+        f"{USER}\n"
     )
     try:
         with opened("shed") as board:

@@ -32,7 +32,8 @@ def test_tiles_are_squares_that_leave_no_place_out() -> None:
         for x, y in np.random.default_rng(0).random((50, 2)):
             around = [
                 one for one in found
-                if one.width * width == pytest.approx(smallest) and one.x <= x <= one.x + one.width and one.y <= y <= one.y + one.height
+                if one.width * width == pytest.approx(smallest)
+                and one.x <= x <= one.x + one.width and one.y <= y <= one.y + one.height
             ]  # fmt: skip
             assert around
     assert len(tiles(1280, 720)) < 45

@@ -37,7 +37,8 @@ def artifact(kind: str = "uint8", card: ModelCard = CARD) -> bytes:
 
 @pytest.fixture(scope="session")
 def frames(color_frames: dict[str, Frame]) -> list[Frame]:
-    """The four colors, of a size that has to be halved, cropped and resized; one side is darker, so that crops differ."""
+    """The four colors, of a size that has to be halved, cropped and resized; one side is darker, so that crops
+    differ."""
     ramp = np.linspace(1, 0.3, 120)[None, :, None]
     return [(np.resize(frame, (90, 120, 3)) * ramp).astype(np.uint8) + np.uint8(2) for frame in color_frames.values()]
 

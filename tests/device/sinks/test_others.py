@@ -479,7 +479,10 @@ def test_what_is_no_place_to_listen_is_refused(text: str) -> None:
 
 
 PYTHON = sys.executable
-NOTE = "import json, os, sys; json.dump([sys.argv[2:], dict(os.environ)], open(sys.argv[1], 'a')); open(sys.argv[1], 'a').write(chr(10))"
+NOTE = (
+    "import json, os, sys; json.dump([sys.argv[2:], dict(os.environ)], open(sys.argv[1], 'a')); "
+    "open(sys.argv[1], 'a').write(chr(10))"
+)
 
 
 def notes(path: Path) -> list[tuple[list[str], dict[str, str]]]:

@@ -381,7 +381,8 @@ class RtspServer:
                 if self._login not in fields.get("authorization", "") and method != "OPTIONS":
                     status, head = "401 Unauthorized", 'WWW-Authenticate: Basic realm="camera"\r\n'
                 elif method == "DESCRIBE":
-                    body = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:one\r\n"
+                    body = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\n"
+                    body += "m=video 0 RTP/AVP 26\r\na=control:one\r\n"
                     head = "Content-Type: application/sdp\r\n"
                 elif method == "SETUP":
                     head = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"

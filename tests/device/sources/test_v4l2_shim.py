@@ -89,7 +89,8 @@ def looked_at(frame):
 RECONNECTING = (
     CAMERA
     + """
-with closing(Reconnecting(lambda: Camera('/dev/video63'), lambda notice: tell(notice.text), pause_s=lambda n: 0.05)) as source:
+found = Reconnecting(lambda: Camera('/dev/video63'), lambda notice: tell(notice.text), pause_s=lambda n: 0.05)
+with closing(found) as source:
     for frame in islice(source, 12):
         tell(frame.index)
     tell({"losses": source.losses, "unreadable": source.unreadable})
@@ -214,7 +215,8 @@ from edge_core.errors import SettingsError
 from edge_device.system.v4l2_device import describe
 from edge_device.sources import Camera, CameraMode
 told = []
-with closing(Camera(sys.argv[1], CameraMode(controls=json.loads(sys.argv[2])), notify=lambda notice: told.append(notice.text))):
+mode = CameraMode(controls=json.loads(sys.argv[2]))
+with closing(Camera(sys.argv[1], mode, notify=lambda notice: told.append(notice.text))):
     pass
 print(json.dumps(told))
 print(json.dumps({one["name"]: one["value"] for one in describe(sys.argv[1])["controls"]}))

@@ -178,7 +178,8 @@ def test_a_model_that_is_none_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root whose systemctl writes down what it is told, and prints the file `answer`; units and copies go to `tmp_path`."""
+    """A root whose systemctl writes down what it is told, and prints the file `answer`; units and copies go to
+    `tmp_path`."""
     script = tmp_path / "bin/systemctl"
     script.parent.mkdir()
     script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncat {tmp_path}/answer\n')

@@ -235,7 +235,8 @@ def test_a_model_that_never_serves_is_taken_back(
 def test_a_run_that_dies_in_a_trial_starts_with_the_old_model(
     board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path, boot: str, starts: int
 ) -> None:
-    """At once after a crash or a watchdog's kill; after power cuts, which are no fault of a model, at the fourth start."""
+    """At once after a crash or a watchdog's kill; after power cuts, which are no fault of a model, at the fourth
+    start."""
     offer(board, site, key, model("new"))
     board.frames()
     runs = []

@@ -1,5 +1,5 @@
-"""`edge-run` without its imports, which take an emulated processor seconds: each command is a copy of a process that has
-made them once. `edge-run doctor`, and all that a board does over SSH, are started as a user starts them."""
+"""`edge-run` without its imports, which take an emulated processor seconds: each command is a copy of a process that
+has made them once. `edge-run doctor`, and all that a board does over SSH, are started as a user starts them."""
 
 import os
 import signal

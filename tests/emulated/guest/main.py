@@ -1,4 +1,5 @@
-"""What the emulated board does: `python3 -m tests.emulated.guest.main` in the folder that it shares with the workstation.
+"""What the emulated board does: `python3 -m tests.emulated.guest.main` in the folder that it shares with the
+workstation.
 
 plan.json   a `Plan`
 models/     .tflite files

@@ -19,7 +19,8 @@ SCORED: Final = 100
 """Of the photos, by a quantized model."""
 
 SCORED_IN_FLOAT: Final = 10
-"""Of the photos, by a float model, whose scores are close and never the same: an emulated processor takes three times as long."""
+"""Of the photos, by a float model, whose scores are close and never the same: an emulated processor takes three times
+as long."""
 
 SHOWN: Final = 20
 """Of the photos, put before the camera; as many decoded pictures are compared."""

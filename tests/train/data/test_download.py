@@ -246,7 +246,11 @@ def test_a_link_into_a_folder_is_not_followed(tmp_path: Path) -> None:
         ("cats_dogs", "PetImages/Cat/7.jpg", "cat/7.jpg"),
         ("cats_dogs", "PetImages/Cat/Thumbs.db", None),
         ("cats_dogs", "MSR-LA - 3467.docx", "MSR-LA - 3467.docx"),
-        ("oxford_pets", "images/american_pit_bull_terrier_12.jpg", "american_pit_bull_terrier/american_pit_bull_terrier_12.jpg"),
+        (
+            "oxford_pets",
+            "images/american_pit_bull_terrier_12.jpg",
+            "american_pit_bull_terrier/american_pit_bull_terrier_12.jpg",
+        ),
         ("oxford_pets", "images/Abyssinian_100.mat", None),
         ("oxford_pets", "images/._Abyssinian_1.jpg", None),
     ],

@@ -284,7 +284,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_clips_are_tested_on_clips_that_were_not_trained_on(clips: Path, tmp_path: Path) -> None:
-    """Split photo by photo, a network that knows the backgrounds seems to know the classes; split by clip it does not."""
+    """Split photo by photo, a network that knows the backgrounds seems to know the classes; split by clip it does
+    not."""
     photos = open_folder(clips / "set")
     assert any("120 photos in 6 groups: they are numbered frames" in line for line in photos.grouped)
     assert "40 test photos tell as much as 2 " in " ".join(photos.warnings())

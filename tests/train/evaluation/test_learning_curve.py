@@ -19,7 +19,8 @@ from edge_train.training.solved_head.head_curve import DRAWS, FOLDS, Features, e
 
 
 def features(count: int, seed: int, distance: float = 1.0, group: int = 1) -> Features:
-    """Two classes whose means are `distance` apart in each of 20 directions, `count` photos each, in groups of `group`."""
+    """Two classes whose means are `distance` apart in each of 20 directions, `count` photos each, in groups of
+    `group`."""
     rng = np.random.default_rng(seed)
     targets = np.repeat([0, 1], count).astype(np.int64)
     values = (rng.normal(size=(2 * count, 20)) + distance * targets[:, None]).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Embeddings: neighbors, layouts and clusters against brute force, what is mislabeled is found, the page in a browser."""
+"""Embeddings: neighbors, layouts and clusters against brute force, what is mislabeled is found, the page in a
+browser."""
 
 import base64
 import csv

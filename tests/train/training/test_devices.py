@@ -44,7 +44,8 @@ for name, devices in given.items():
     found[name] = [[epoch.phase, epoch.train_loss, epoch.val_loss] for epoch in fitted.history[1:]]
 print(json.dumps(found))
 """
-"""Trains with pruning on one logical processor and on four, in a process of its own: their number is set once in a life."""
+"""Trains with pruning on one logical processor and on four, in a process of its own: their number is set once in a
+life."""
 
 
 def losses(photos: Path, folder: Path, floatx: str) -> dict[str, Any]:

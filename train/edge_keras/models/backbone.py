@@ -74,7 +74,8 @@ def cut(model: "keras.Model", architecture: Architecture = DEFAULT) -> Parts:
 
 
 def uncut(model: "keras.Model") -> Parts:
-    """The parts of a model that `build` made if all of it is to be trained: nothing is frozen, and the maps are pixels."""
+    """The parts of a model that `build` made if all of it is to be trained: nothing is frozen, and the maps are
+    pixels."""
     features = model.get_layer(_DROPOUT).input
     return Parts(keras.Model(model.input, model.input), model, keras.Model(model.input, features))
 

@@ -66,7 +66,8 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
         return _from_file(Path(name))
     if alpha not in architecture.alphas:
         raise WeightsError(
-            f"there are ImageNet weights of {architecture.name} for --alpha {', '.join(map(str, architecture.alphas))}, "
+            f"there are ImageNet weights of {architecture.name} for --alpha "
+            f"{', '.join(map(str, architecture.alphas))}, "
             f"not {alpha}; choose one of these, or --weights none"
         )
     failures, ways_out = [], ["give a file with --weights PATH"]

@@ -1,4 +1,5 @@
-"""Tensors out of a file that `torch.save` wrote before PyTorch 1.6, read without PyTorch and without running its pickle.
+"""Tensors out of a file that `torch.save` wrote before PyTorch 1.6, read without PyTorch and without running its
+pickle.
 
 Such a file is five pickles (a magic number, a version, the machine's traits, the object, the keys of its storages) and
 behind them the storages, each as a count of eight bytes and its raw numbers. A pickle can name any function to be
@@ -79,7 +80,8 @@ def read_state_dict(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
         data: Content of the file.
 
     Raises:
-        WeightsError: It is no such file, it is damaged, or its pickle asks for anything that a state dict does not need.
+        WeightsError: It is no such file, it is damaged, or its pickle asks for anything that a state dict does not
+            need.
     """
     file = io.BytesIO(data)
     try:

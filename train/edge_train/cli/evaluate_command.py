@@ -27,7 +27,8 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Photo folder, or CSV of path,label, to test on; photos that the run was trained or validated on are left out. Default: the run's own test photos."
+            help="Photo folder, or CSV of path,label, to test on; photos that the run was trained or validated on are "
+            "left out. Default: the run's own test photos."
         ),
     ] = None,
     as_json: Json = False,
@@ -52,7 +53,8 @@ def evaluate(
         print(f"{len(result.judged)} photos, accuracy {result.accuracy.percent()}")
         majority, part = result.majority
         print(
-            f"each class counting the same: {result.balanced_accuracy.percent()}; always saying {majority!r} would be right "
+            f"each class counting the same: {result.balanced_accuracy.percent()}; always saying {majority!r} would be "
+            f"right "
             f"in {100 * part:.1f} %"
         )
         width = max(map(len, result.labels))

@@ -82,7 +82,8 @@ def fit(
     levels: Annotated[
         str,
         typer.Option(
-            help="Levels of 16-bit and thermal photos that become black and white: 7300..8300, or auto for what the training photos have, but for hot pixels. Recorded in the model. Default: 0..65535.",
+            help="Levels of 16-bit and thermal photos that become black and white: 7300..8300, or auto for what the "
+            "training photos have, but for hot pixels. Recorded in the model. Default: 0..65535.",
             show_default=False,
         ),
     ] = "",
@@ -105,7 +106,8 @@ def fit(
         bool | None,
         typer.Option(
             "--mirror/--no-mirror",
-            help="Train on mirrored photos, too, which suits neither signs nor text. Default: yes, except for the set `signs`.",
+            help="Train on mirrored photos, too, which suits neither signs nor text. Default: yes, except for the set "
+            "`signs`.",
             show_default=False,
         ),
     ] = None,
@@ -113,7 +115,8 @@ def fit(
         str,
         typer.Option(
             metavar="folder|REGEX",
-            help="Photos that must stay on one side of the split: those in one folder inside that of their class, or those "
+            help="Photos that must stay on one side of the split: those in one folder inside that of their class, or "
+            "those "
             "in whose paths a regular expression finds the same. Copies, bursts and clips are found anyway.",
             show_default=False,
         ),
@@ -121,7 +124,8 @@ def fit(
     augment: Annotated[
         AugmentName,
         typer.Option(
-            help="How training photos are varied. camera: moved, and in another light. randaugment: distorted in two more ways."
+            help="How training photos are varied. camera: moved, and in another light. randaugment: distorted in two "
+            "more ways."
         ),
     ] = AugmentName.camera,
     mixup: Annotated[
@@ -135,7 +139,8 @@ def fit(
     remember: Annotated[
         float,
         typer.Option(
-            help="How strongly fine-tuning holds to the features of the pretrained network, by which the file tells what is "
+            help="How strongly fine-tuning holds to the features of the pretrained network, by which the file tells "
+            "what is "
             "foreign to it; 0 for not at all.",
             min=0,
             max=10,
@@ -173,7 +178,8 @@ def fit(
     adversarial: Annotated[
         AdversarialName | None,
         typer.Option(
-            help="Train all layers, in the end, on pictures that are made to mislead the network, in one step (fgsm) or in four (pgd)."
+            help="Train all layers, in the end, on pictures that are made to mislead the network, in one step (fgsm) "
+            "or in four (pgd)."
         ),
     ] = None,
     adversarial_epsilon: Annotated[

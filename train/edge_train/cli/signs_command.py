@@ -22,7 +22,8 @@ def signs(
     video: Annotated[
         Path | None,
         typer.Option(
-            help="File to write with a video of a drive past the signs, ending in .mp4; a .csv beside it says what it shows."
+            help="File to write with a video of a drive past the signs, ending in .mp4; a .csv beside it says what it "
+            "shows."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the video.", min=0)] = 1,

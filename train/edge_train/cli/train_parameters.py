@@ -14,7 +14,8 @@ RunFolder = Annotated[Path, typer.Argument(help="Run folder that `edge-train fit
 Data = Annotated[
     str,
     typer.Argument(
-        help="Folder with one subfolder per class (or train/, val/ and test/ of that form), a .zip or .tar of one, a CSV of "
+        help="Folder with one subfolder per class (or train/, val/ and test/ of that form), a .zip or .tar of one, a "
+        "CSV of "
         "path,label, or a set by its name: signs, flowers, cats_dogs, oxford_pets, tfds:NAME."
     ),
 ]

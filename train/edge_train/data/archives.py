@@ -14,7 +14,8 @@ from edge_core.files import folder_written_whole
 MAX_FILES: Final = 1_000_000
 MAX_BYTES: Final = 64 << 30
 MAX_RATIO: Final = 20
-"""Bytes that an archive may unpack to for each of its own, beyond 1 GB: photos are compressed already, bombs are not."""
+"""Bytes that an archive may unpack to for each of its own, beyond 1 GB: photos are compressed already, bombs are
+not."""
 
 _CHUNK: Final = 1 << 20
 

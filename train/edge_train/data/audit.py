@@ -1,4 +1,5 @@
-"""What is in a photo folder, before anything is trained on it: counts, sizes, copies, look-alikes, what cannot be read."""
+"""What is in a photo folder, before anything is trained on it: counts, sizes, copies, look-alikes, what cannot be
+read."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ from edge_train.data.near_duplicates import look_alike_groups
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Photos that look alike though their contents differ; `splits[i]` is where `fit` would put `photos[i]`, or empty."""
+    """Photos that look alike though their contents differ; `splits[i]` is where `fit` would put `photos[i]`, or
+    empty."""
 
     photos: tuple[Photo, ...]
     splits: tuple[str, ...]

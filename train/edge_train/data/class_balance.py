@@ -24,7 +24,8 @@ def imbalance_warning(counts: Mapping[str, int]) -> str:
         return ""
     least, most = (choose(counts, key=lambda label: counts[label]) for choose in (min, max))
     return (
-        f"{most!r} has {counts[most]} photos, {least!r} {counts[least]}: the rare class will be recognized less well than "
+        f"{most!r} has {counts[most]} photos, {least!r} {counts[least]}: the rare class will be recognized less well "
+        f"than "
         "the accuracy over all suggests"
     )
 
@@ -44,4 +45,5 @@ def headline(card: ModelCard) -> str:
     tested = card.dataset.counts["test"]
     most = max(tested, key=lambda label: tested[label])
     share = tested[most] / sum(tested.values())
-    return f"{told}, with each class counting the same {balanced.percent()}; always saying {most!r} would be right in {100 * share:.1f} %"
+    told += f", with each class counting the same {balanced.percent()}"
+    return f"{told}; always saying {most!r} would be right in {100 * share:.1f} %"

@@ -88,15 +88,18 @@ class PhotoSet:
         for split in HELD_OUT:
             if leaked := leaks(self.splits, split):
                 found.append(
-                    f"{leaked} of {len(self.splits[split])} photos to {_PURPOSE[split]} on belong together with training photos "
-                    "(copies, bursts, frames of a clip): accuracy will come out too high; photograph each class at three "
+                    f"{leaked} of {len(self.splits[split])} photos to {_PURPOSE[split]} on belong together with "
+                    f"training photos "
+                    "(copies, bursts, frames of a clip): accuracy will come out too high; photograph each class at "
+                    "three "
                     "times or places, and let fit draw the split"
                 )
         tested = self.splits["test"]
         told = effective_count([photo.group for photo in tested])
         if told < INDEPENDENT * len(tested):
             found.append(
-                f"{len(tested)} test photos tell as much as {told:.0f} that have nothing in common; intervals are as wide"
+                f"{len(tested)} test photos tell as much as {told:.0f} that have nothing in common; intervals are as "
+                f"wide"
             )
         return found
 
@@ -147,8 +150,9 @@ def find_dataset(
     """Finds the photos of a folder or of a set that has a name.
 
     Args:
-        data: A folder with one subfolder per class, or a .zip or .tar of one; a CSV file, see `read_list`; a folder with `train/`, `val/` and `test/` of that form; or, unless
-            a folder has that name, `signs`, a name of `NAMED_SETS`, or `tfds:NAME`.
+        data: A folder with one subfolder per class, or a .zip or .tar of one; a CSV file, see `read_list`; a folder
+            with `train/`, `val/` and `test/` of that form; or, unless a folder has that name, `signs`, a name of
+            `NAMED_SETS`, or `tfds:NAME`.
         cache: Where sets with a name are kept.
         data_dir: Has the sets of `NAMED_SETS` already, see `named.obtain`.
         track: Receives the progress of each step.
@@ -317,7 +321,8 @@ _PURPOSE: Final = {"train": "train", "val": "validate", "test": "test"}
 
 
 def _complete_splits(photos: list[Photo], split_of: dict[Path, Split], seed: int) -> dict[Split, list[Photo]]:
-    """Puts photos into the splits that their folders say; a split without a folder is drawn from the training photos."""
+    """Puts photos into the splits that their folders say; a split without a folder is drawn from the training
+    photos."""
     splits: dict[Split, list[Photo]] = defaultdict(list)
     for photo in photos:
         splits[split_of[photo.path]].append(photo)

@@ -2,7 +2,8 @@
 
 A test photo that shows what a training photo shows, a fifth of a second later, is answered from memory. So photos are
 linked by what they show (`look_alikes`), by name (numbered frames that follow each other and resemble each other), by
-time (of the same class, within `BURST_S`), and by what the user says; whatever chains of links hold together is a group.
+time (of the same class, within `BURST_S`), and by what the user says; whatever chains of links hold together is a
+group.
 """
 
 import re
@@ -28,21 +29,22 @@ from edge_train.data.near_duplicates import look_alike_groups
 Link = tuple[int, int]
 
 BURST_S: Final = 2.0
-"""Seconds between two photos of a class that are one burst: a phone's takes ten a second; who chooses another view takes longer."""
+"""Seconds between two photos of a class that are one burst: a phone's takes ten a second; who chooses another view
+takes longer."""
 
 SAME_SECOND: Final = 30
 """Photos of one second, from which on the clock is not believed: some cameras give all photos one date."""
 
 RESEMBLANCE: Final = 0.7
-"""Correlation of two sketches, their class's mean taken off, from which on numbered neighbors are frames of one clip. Of
-random pairs of one class 0.003 to 0.063 % have as much (flowers, cats and dogs), of a slow pan's frames 98 %."""
+"""Correlation of two sketches, their class's mean taken off, from which on numbered neighbors are frames of one clip.
+Of random pairs of one class 0.003 to 0.063 % have as much (flowers, cats and dogs), of a slow pan's frames 98 %."""
 
 SERIES_MEAN: Final = 0.3
 SERIES_LEAST: Final = 0.1
 FEWEST_FRAMES: Final = 4
-"""A series of so many frames is one clip even if it moves faster: neighbors' correlation in the mean, and nine in ten of
-them. Bursts of several subjects, which have one number after the other, too, fail the latter. Four random photos of one
-class pass in 0.4 % of 8,000 draws, six in 0.05 %, ten in none (flowers, cats and dogs)."""
+"""A series of so many frames is one clip even if it moves faster: neighbors' correlation in the mean, and nine in ten
+of them. Bursts of several subjects, which have one number after the other, too, fail the latter. Four random photos of
+one class pass in 0.4 % of 8,000 draws, six in 0.05 %, ten in none (flowers, cats and dogs)."""
 
 FOLDER: Final = "folder"
 """What `--group-by` takes besides a regular expression."""
@@ -83,8 +85,9 @@ def group_photos(
         photos: No content twice.
         sketches: Sketches by `Photo.sha256`; photos without one are linked by their names alone.
         folder: Folder of the set.
-        group_by: `folder`: those in the same folder below that of their class; else a regular expression that is searched for
-            in the path below `folder`: those for which it finds the same, its groups if it has any. Empty: neither.
+        group_by: `folder`: those in the same folder below that of their class; else a regular expression that is
+            searched for in the path below `folder`: those for which it finds the same, its groups if it has any. Empty:
+                neither.
         taken: When a photo was taken, in seconds; None if that is not known.
         track: Shows the progress of the comparison.
 
@@ -159,7 +162,8 @@ def _seconds(text: str, form: str, fraction: str) -> float | None:
 def _clips(photos: Sequence[Photo], sketches: Mapping[str, Sketch]) -> Iterator[Link]:
     """Links numbered neighbors that resemble each other, and all of a series whose neighbors do a little throughout.
 
-    A number alone says nothing: a camera numbers all its photos. The mean of the class is taken off first, so that neither
+    A number alone says nothing: a camera numbers all its photos. The mean of the class is taken off first, so that
+        neither
     a fixed camera's background nor what all of a class have in common makes two of its photos resemble each other.
     """
     sums: dict[str, npt.NDArray[np.float64]] = {}

@@ -1,4 +1,5 @@
-"""Which photos of a set show one picture: `edge_core.images.likeness` tells it of a pair, this module of thousands of photos."""
+"""Which photos of a set show one picture: `edge_core.images.likeness` tells it of a pair, this module of thousands of
+photos."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -24,8 +25,8 @@ from edge_core.images.likeness import (
 from edge_core.progress import Track, silently
 
 CLOSE: Final = 1.5
-"""Difference in gray at half the size up to which a pair is looked at in full, which costs eight times as much. Of 2,828
-copies 3 have more, of pairs with one fixed background 83 %."""
+"""Difference in gray at half the size up to which a pair is looked at in full, which costs eight times as much. Of
+2,828 copies 3 have more, of pairs with one fixed background 83 %."""
 
 _COARSE: Final = 18
 _CHUNK: Final = 64  # photos compared with all others at once: 5 MB for 20,000
@@ -38,8 +39,8 @@ Indices = npt.NDArray[np.intp]
 def look_alike_groups(sketches: Mapping[str, Sketch], track: Track = silently) -> list[list[str]]:
     """Groups of two or more photos that show one picture, linked by chains of pairs that do.
 
-    All pairs of hashes are one matrix product, taken in chunks; memory grows with the photos, not with the pairs, even if
-    all look alike.
+    All pairs of hashes are one matrix product, taken in chunks; memory grows with the photos, not with the pairs, even
+    if all look alike.
 
     Args:
         sketches: Sketches that `sketch` made, by a key of the content such as `Photo.sha256`.

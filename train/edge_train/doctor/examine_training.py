@@ -26,7 +26,8 @@ EXAMINATIONS: Final[dict[str, Examination]] = {
 }
 
 PROBE_S: Final = 120.0
-"""TensorFlow is imported in 4 s, from a cold disk in 40; CUDA compiles for a card that is newer than the wheel for a minute."""
+"""TensorFlow is imported in 4 s, from a cold disk in 40; CUDA compiles for a card that is newer than the wheel for a
+minute."""
 
 
 def workstation() -> Host:

@@ -11,7 +11,8 @@ WSL_COMMAND: Final = "/usr/lib/wsl/lib/nvidia-smi"
 """Windows' driver inside the Windows Subsystem for Linux, which has no /proc/driver/nvidia."""
 
 NEEDED: Final = {11: (450, 80, 2), 12: (525, 60, 13), 13: (580, 65, 6)}
-"""The oldest Linux driver for each major version of CUDA: "CUDA Toolkit Release Notes", table of minor version compatibility."""
+"""The oldest Linux driver for each major version of CUDA: "CUDA Toolkit Release Notes", table of minor version
+compatibility."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Driver:
 
 
 def find_driver(host: Host | None = None) -> Driver | None:
-    """The driver of this computer, or None. Takes a millisecond where the kernel's module says it, else runs nvidia-smi."""
+    """The driver of this computer, or None. Takes a millisecond where the kernel's module says it, else runs
+    nvidia-smi."""
     host = host or Host()
     if told := host.text(DRIVER_FILE):
         found = re.search(r"\b(\d{3,}(?:\.\d+)+)\b", told.splitlines()[0])

@@ -36,7 +36,8 @@ def gpus() -> JsonObject:
 
 
 def multiply(number: str) -> JsonObject:
-    """Convolves and multiplies on a GPU, in float32 and float16, and checks the results: cuDNN and cuBLAS do their work."""
+    """Convolves and multiplies on a GPU, in float32 and float16, and checks the results: cuDNN and cuBLAS do their
+    work."""
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     tf = _tensorflow()
     with tf.device(f"/GPU:{number}"):

@@ -17,7 +17,8 @@ NEWEST_PYTHON: Final = (3, 13)
 """The newest that TensorFlow 2.21 has wheels for."""
 
 NEEDED_GB: Final = 2.0
-"""A training takes 0.9 GB, however many photos there are (benchmarks/experiments/peak_memory.py), beside the system and the page cache."""
+"""A training takes 0.9 GB, however many photos there are (benchmarks/experiments/peak_memory.py), beside the system and
+the page cache."""
 
 FREE_GB: Final = 5.0
 """Feature maps take 19 kB a view, four views a photo: 0.8 GB for 10,000 photos; the public sets 0.2 to 0.8 GB."""

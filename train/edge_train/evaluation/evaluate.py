@@ -34,7 +34,8 @@ def evaluate(run: Run, data: Path | None = None, *, track: Track = silently) -> 
 
 
 def scores_of(model: "keras.Model", pixels: npt.NDArray[np.uint8], track: Track = silently) -> npt.NDArray[np.float32]:
-    """Scores of pictures that `preprocess` made, uint8, shape (pictures, height, width, 3): shape (pictures, labels)."""
+    """Scores of pictures that `preprocess` made, uint8, shape (pictures, height, width, 3): shape (pictures,
+    labels)."""
     starts = range(0, len(pixels), BATCH)
     scores = [
         model.predict_on_batch(pixels[first : first + BATCH].astype(np.float32))

@@ -35,10 +35,10 @@ class LearningCurve:
     Attributes:
         points: Fewest photos first; the last one has all.
         judged: Number of validation photos that judge each head.
-        gain: What twice as many photos would add to the accuracy, with the interval that three laws and the draws leave; None if there
-            are too few points to tell.
-        cross_validated: Accuracy of the head on all photos that are not test photos, each judged by a head that was solved
-            without its fold; None unless asked for.
+        gain: What twice as many photos would add to the accuracy, with the interval that three laws and the draws
+            leave; None if there are too few points to tell.
+        cross_validated: Accuracy of the head on all photos that are not test photos, each judged by a head that was
+            solved without its fold; None unless asked for.
     """
 
     points: tuple[CurvePoint, ...]
@@ -55,7 +55,8 @@ class LearningCurve:
         told = (
             f"Twice as many photos (about {2 * photos} a class): about {value:+.1f} points ({low:+.1f} to {high:+.1f})"
         )
-        return f"{told} for the head on frozen features{'; more of the same kind would hardly help' * (self.gain.high < HARDLY)}."
+        hardly = "; more of the same kind would hardly help" * (self.gain.high < HARDLY)
+        return f"{told} for the head on frozen features{hardly}."
 
     def validation_sentence(self) -> str:
         """What cross-validation says; empty if it was not asked."""

@@ -292,9 +292,12 @@ def _belief(card: ModelCard, evaluation: Evaluation) -> Html:
     bins, error = evaluation.reliability()
     too_low = sum(one.photos * (one.accuracy.value - one.score) for one in bins) / len(evaluation.judged)
     told = (
-        f"Of photos with a score of 80 % about 80 % should be right. Here score and accuracy are {100 * error:.1f} points "
-        f"apart on average (expected calibration error over {BINS} bins of equal width; Guo et al., ICML 2017). All in all "
-        f"the model is right {'more' if too_low > 0 else 'less'} often than its scores say, by {100 * abs(too_low):.1f} "
+        f"Of photos with a score of 80 % about 80 % should be right. Here score and accuracy are {100 * error:.1f} "
+        f"points "
+        f"apart on average (expected calibration error over {BINS} bins of equal width; Guo et al., ICML 2017). All "
+        f"in all "
+        f"the model is right {'more' if too_low > 0 else 'less'} often than its scores say, by "
+        f"{100 * abs(too_low):.1f} "
         "points."
     )
     if too_low > 0 and card.training.get("label_smoothing"):

@@ -29,7 +29,8 @@ GAP: Final = 0.06
 
 
 class Sheet:
-    """A figure on which parts lie where they are put, in inches from the top left: a grid of maps needs no layout engine."""
+    """A figure on which parts lie where they are put, in inches from the top left: a grid of maps needs no layout
+    engine."""
 
     def __init__(self, width: float, height: float) -> None:
         self._width, self._height = width, height
@@ -108,7 +109,8 @@ def heat_rows(heatmaps: Heatmaps, most: int = 8) -> bytes:
 
 
 def laid_over(pixels: Frame, heat: Map) -> Frame:
-    """A map over the gray photo, both uint8 RGB of one shape: the brighter, the more; what is below zero has no color."""
+    """A map over the gray photo, both uint8 RGB of one shape: the brighter, the more; what is below zero has no
+    color."""
     height, width = pixels.shape[:2]
     smooth = cv2.resize(heat.clip(0), (width, height), interpolation=cv2.INTER_CUBIC).clip(0)
     share = smooth / max(float(smooth.max()), 1e-9)

@@ -3,16 +3,18 @@
 Left alone, gradient ascent draws noise that no eye makes anything of. What makes it draw (after Olah, Mordvintsev and
 Schubert, "Feature Visualization", Distill 2017, unless said otherwise):
 
-- the picture is given by the amplitudes of its spatial frequencies in decorrelated colors, each scaled as in photos, so a
+- the picture is given by the amplitudes of its spatial frequencies in decorrelated colors, each scaled as in photos, so
+a
   step changes the whole picture rather than single pixels;
 - the network sees another, slightly shifted, turned, magnified and mirrored view of it at each step;
 - coarse frequencies come first and finer ones are let in octave by octave;
 - total variation (Mahendran and Vedaldi, CVPR 2015) is kept low;
 - the logit's lead over all others counts up to a limit only, so what is needed is drawn, and the rest stays calm.
 
-The settings were chosen by eye, on two runs of MobileNetV2. Their scores could not choose: nearly every setting, also one whose
-pictures showed nothing, had 0.99 and more. To keep the statistics of the maps near those that the batch normalizations have seen
-(Yin and others, "Dreaming to Distill", CVPR 2020; weights 0.01 to 0.1) was no better to look at, so it is not here.
+The settings were chosen by eye, on two runs of MobileNetV2. Their scores could not choose: nearly every setting, also
+one whose pictures showed nothing, had 0.99 and more. To keep the statistics of the maps near those that the batch
+normalizations have seen (Yin and others, "Dreaming to Distill", CVPR 2020; weights 0.01 to 0.1) was no better to look
+at, so it is not here.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,8 +48,8 @@ FRAMES: Final = 40
 """Of the animation, at most."""
 
 COLORS: Final = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
-"""From decorrelated colors (light, red to blue, green to magenta) to R, G, B: the root of ImageNet's color covariance, as the
-Lucid library (Olah and others, Apache-2.0) has it."""
+"""From decorrelated colors (light, red to blue, green to magenta) to R, G, B: the root of ImageNet's color covariance,
+as the Lucid library (Olah and others, Apache-2.0) has it."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,8 @@ def explain_ideal(
 
 
 def moved(pixels: Frame) -> Frame:
-    """The picture shifted by all of `MOVED` both ways, its edges repeated: shape (25, height, width, 3); itself is the middle one."""
+    """The picture shifted by all of `MOVED` both ways, its edges repeated: shape (25, height, width, 3); itself is the
+    middle one."""
     height, width = pixels.shape[:2]
     most = max(MOVED)
     wide = np.pad(pixels, ((most, most), (most, most), (0, 0)), "edge")
@@ -276,7 +279,8 @@ def draw(
 
 
 def _photo_like(frequencies: Array, pixels: int) -> Array:
-    """What brings equal amplitudes to those of photos, which fall with the frequency; the lowest ones, of whole-picture light, are held back."""
+    """What brings equal amplitudes to those of photos, which fall with the frequency; the lowest ones, of whole-picture
+    light, are held back."""
     floor = 4 / pixels**0.5
     contrast = 0.12 * pixels / np.linalg.norm(COLORS, axis=0).max()
     scale: Array = (contrast * floor / np.maximum(frequencies, floor)).astype(np.float32)
@@ -284,7 +288,8 @@ def _photo_like(frequencies: Array, pixels: int) -> Array:
 
 
 def _view(rng: np.random.Generator, search: AscentSettings, height: int, width: int) -> Array:
-    """Of a random view, the eight numbers that `ImageProjectiveTransformV3` takes: from a place in it to one in the picture."""
+    """Of a random view, the eight numbers that `ImageProjectiveTransformV3` takes: from a place in it to one in the
+    picture."""
     turn = np.deg2rad(rng.uniform(-search.turn, search.turn))
     factor = np.exp(rng.uniform(*np.log(search.magnify)))
     across, down = np.cos(turn) / factor, np.sin(turn) / factor

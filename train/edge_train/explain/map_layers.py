@@ -74,7 +74,8 @@ def named(model: "keras.Model", names: Sequence[str]) -> list[MapLayer]:
     for name in names:
         if name not in known:
             raise SettingsError(
-                f"{model.name} has no layer {name!r} with maps; edge-train explain features RUN --list shows those that it has"
+                f"{model.name} has no layer {name!r} with maps; edge-train explain features RUN --list shows those "
+                f"that it has"
             )
     return [known[name] for name in names]
 

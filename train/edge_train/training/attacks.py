@@ -1,15 +1,17 @@
 """Adversarial pictures: changes within a budget that make a network say something else.
 
-FGSM (Goodfellow, Shlens and Szegedy, ICLR 2015) is one step along the sign of the loss's gradient, PGD (Madry and others,
-ICLR 2018) many small ones from a random start, each brought back into the budget. Everything is in gray levels 0..255, and what
+FGSM (Goodfellow, Shlens and Szegedy, ICLR 2015) is one step along the sign of the loss's gradient, PGD (Madry and
+others, ICLR 2018) many small ones from a random start, each brought back into the budget. Everything is in gray levels
+0..255, and what
 comes out are whole levels within the budget: a picture that can be a file, and that a camera's file could be.
 
 Steps follow the margin between logits (Carlini and Wagner, IEEE S&P 2017), not the cross-entropy of the scores: where a
 network is sure, a softmax in float32 has no gradient left, and an attack that sees none seems to meet a robust network.
 
-Written here: foolbox 3.3.4 and adversarial-robustness-toolbox 1.20.1 work with TensorFlow 2.21 and tf_keras when they are given
-logits (flowers, epsilon 1, 10 steps: 3 of 20 photos withstand either of them, 1 withstands this), but know no whole levels, and
-are loops in Python, which cannot be part of a training step's graph.
+Written here: foolbox 3.3.4 and adversarial-robustness-toolbox 1.20.1 work with TensorFlow 2.21 and tf_keras when they
+    are given
+logits (flowers, epsilon 1, 10 steps: 3 of 20 photos withstand either of them, 1 withstands this), but know no whole
+levels, and are loops in Python, which cannot be part of a training step's graph.
 """
 
 from collections.abc import Callable
@@ -31,7 +33,8 @@ Labels = npt.NDArray[np.int64]
 
 STEPS: Final = 20
 LEVELS: Final = 255
-"""Of gray. A budget far beyond them would not be an attack but noise: every start and every step ends at black or white."""
+"""Of gray. A budget far beyond them would not be an attack but noise: every start and every step ends at black or
+white."""
 
 BATCH: Final = 32
 _HALVINGS: Final = 12
@@ -43,8 +46,8 @@ class Attack:
     """How far from the original, and how it is searched there.
 
     Attributes:
-        epsilon: The budget in gray levels. `linf`: the most that a channel of a pixel may change by; of a fraction only the
-            whole levels count. `l2`: the most that the Euclidean length of the whole change may be.
+        epsilon: The budget in gray levels. `linf`: the most that a channel of a pixel may change by; of a fraction only
+            the whole levels count. `l2`: the most that the Euclidean length of the whole change may be.
         norm: What the budget bounds.
         steps: Along the gradient.
         step_size: Size of each step in gray levels: under `linf` what every channel moves by, under `l2` the length
@@ -77,7 +80,8 @@ class Attack:
 
 
 def fgsm(epsilon: float, norm: Norm = "linf", *, random_start: bool = False) -> Attack:
-    """One step as long as the budget; from a random start 1.25 times as long, as Wong, Rice and Kolter (ICLR 2020) train."""
+    """One step as long as the budget; from a random start 1.25 times as long, as Wong, Rice and Kolter (ICLR 2020)
+    train."""
     return Attack(epsilon, norm, 1, 1.25 * epsilon if random_start else epsilon, random_start)
 
 
@@ -235,8 +239,8 @@ def _inside(change: "tf.Tensor", pixels: "tf.Tensor", attack: Attack) -> "tf.Ten
 def _rounded(change: "tf.Tensor", attack: Attack) -> "tf.Tensor":
     """Whole levels that are still within the budget.
 
-    In an L2 ball of many small changes rounding to the nearest level leads out of it, and rounding towards zero leaves nothing of them.
-    So the change is shrunk until it fits when rounded.
+    In an L2 ball of many small changes rounding to the nearest level leads out of it, and rounding towards zero leaves
+    nothing of them. So the change is shrunk until it fits when rounded.
     """
     if attack.norm == "linf":
         whole = float(np.floor(attack.epsilon))

@@ -1,6 +1,7 @@
 """Pruning and weight clustering by tensorflow-model-optimization, of the layers that are fine-tuned.
 
-The frozen layers stay as they are: without training them, too, half of their weights could not be spared. In MobileNetV2
+The frozen layers stay as they are: without training them, too, half of their weights could not be spared. In
+    MobileNetV2
 the fine-tuned convolutions have 73 % of all weights.
 """
 
@@ -19,7 +20,8 @@ def pruned(upper: "keras.Model", sparsity: float, steps: int) -> tuple[Student, 
     """A student whose smallest weights become zero (Zhu and Gupta, "To prune, or not to prune", 2017).
 
     Args:
-        upper: Maps to scores; stays as it is until the second result is called, which moves the trained weights into it.
+        upper: Maps to scores; stays as it is until the second result is called, which moves the trained weights into
+            it.
         sparsity: Share of each convolution's kernel that is zero in the end.
         steps: Number of training steps.
     """

@@ -1,14 +1,16 @@
 """What fine-tuning runs on: one processor, every GPU of a machine, or those of several machines.
 
 With one processor nothing stands between the model and its training. Else a copy of the model is trained, on all
-devices and in the precision that suits them, and its weights come back to the model after each epoch: what is validated,
+devices and in the precision that suits them, and its weights come back to the model after each epoch: what is
+    validated,
 saved and converted is float32 and knows of no devices.
 
 On GPUs of compute capability 7.0 and later the copy computes in float16 with float32 weights and a scaled loss
 (Micikevicius et al., "Mixed Precision Training", 2018), and with a single GPU its step is compiled by XLA. Not on a
-processor: measured on two x86-64 cores, a photo took 18 ms with XLA and 1.4 ms without, and bfloat16 by oneDNN 1.5 times
-as long as float32. From the same seed XLA draws another dropout: a training that moves to a GPU half-way is as good, but
-not the same to the digit.
+processor: measured on two x86-64 cores, a photo took 18 ms with XLA and 1.4 ms without, and bfloat16 by oneDNN 1.5
+    times
+as long as float32. From the same seed XLA draws another dropout: a training that moves to a GPU half-way is as good,
+but not the same to the digit.
 """
 
 import contextlib
@@ -34,7 +36,8 @@ TENSOR_CORES: Final = (7, 0)
 """Compute capability from which on float16 is faster than float32 on NVIDIA's GPUs."""
 
 JOIN_S: Final = 120.0
-"""All workers have just met, so this is long; a worker that is killed at this very moment would be waited for for ever."""
+"""All workers have just met, so this is long; a worker that is killed at this very moment would be waited for for
+ever."""
 
 
 @dataclass(frozen=True)

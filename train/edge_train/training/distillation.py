@@ -27,7 +27,8 @@ def check_teacher(teacher: Run, labels: Sequence[str], test: Sequence[Photo]) ->
     seen = sum(photo.sha256 in tested for photo in teacher.splits["train"] + teacher.splits["val"])
     if seen:
         raise RunFolderError(
-            f"{teacher.folder} was trained on {seen} of the photos that this run would be tested on; train both with the "
+            f"{teacher.folder} was trained on {seen} of the photos that this run would be tested on; train both with "
+            f"the "
             "same --seed"
         )
 

@@ -1,8 +1,9 @@
 """Feature maps on disk, kept between runs: what a frozen backbone made of a view of a photo never changes.
 
-A folder per backbone, weights and input; in it `maps.f16`, rows of equal size, and `index`, the 32-byte name of each row
-in the same order. A name is written only once its row is on the disk, so a process may be killed at any moment: what lies
-behind the last name is overwritten. Rows are read with `pread`, not mapped, so that memory does not grow with them.
+A folder per backbone, weights and input; in it `maps.f16`, rows of equal size, and `index`, the 32-byte name of each
+row in the same order. A name is written only once its row is on the disk, so a process may be killed at any moment:
+what lies behind the last name is overwritten. Rows are read with `pread`, not mapped, so that memory does not grow with
+them.
 """
 
 import fcntl

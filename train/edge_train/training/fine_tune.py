@@ -36,8 +36,8 @@ class Student:
 
     Attributes:
         model: Maps at the seam to scores, as it predicts.
-        forward: Function from maps, float32, and a pair of seeds to scores, as computed in training, and to the features
-            that they are made of, before dropout; None for those of a student that is not held to any.
+        forward: Function from maps, float32, and a pair of seeds to scores, as computed in training, and to the
+            features that they are made of, before dropout; None for those of a student that is not held to any.
         copied: The same for a copy of `model`: from it and the rows of a batch to a `forward` that also takes the
             numbers of its rows, so that what is random does not depend on which device has them; None: not for copies.
         before_step: Is told the number of each step of the phase.
@@ -104,8 +104,8 @@ class Lessons:
 def remembering(lessons: Lessons, pooled: "keras.Model", weight: float) -> Lessons:
     """Lessons that hold a student to the features of the network as it is now.
 
-    Cross-entropy keeps of the features what tells the labels apart and gives up the rest, by which a detector tells what
-    is foreign. Distilled from the network before, as in Li and Hoiem, "Learning without Forgetting" (2016).
+    Cross-entropy keeps of the features what tells the labels apart and gives up the rest, by which a detector tells
+    what is foreign. Distilled from the network before, as in Li and Hoiem, "Learning without Forgetting" (2016).
 
     Args:
         lessons: What else is learned.

@@ -55,7 +55,8 @@ HEAD_ROWS: Final = 8192
 SAMPLES: Final = 24
 
 TOGETHER: Final = "fine-tune"
-"""The phase that runs on all devices and all machines. The others, three epochs each, run on the first device of the first
+"""The phase that runs on all devices and all machines. The others, three epochs each, run on the first device of the
+first
 machine: the layers of tensorflow-model-optimization keep masks and centroids that are not made for several replicas."""
 
 PHASE_FILE: Final = "phase"
@@ -447,7 +448,8 @@ def _features(maps: Maps, photos: Positions, values: Array) -> Features:
 
 
 def _learning_curve(parts: Parts, known: Features, val: Maps, request: Request, track: Track) -> LearningCurve:
-    """Whether more photos would help, judged on the validation photos; cross-validated where few are there to test on."""
+    """Whether more photos would help, judged on the validation photos; cross-validated where few are there to test
+    on."""
     judged = _features(val, np.arange(len(val.photos)), map_scores(compiled(parts.pooled, tf.float16), val))
     few = len(request.photos.splits["test"]) < FEW_TESTED
     labels = len(request.photos.labels)
@@ -455,7 +457,8 @@ def _learning_curve(parts: Parts, known: Features, val: Maps, request: Request, 
 
 
 def _kept_curve(workshop: Workshop, curve: LearningCurve | None) -> LearningCurve | None:
-    """Keeps a curve for a training that is interrupted; what was kept if there is none, since the head is trained by now."""
+    """Keeps a curve for a training that is interrupted; what was kept if there is none, since the head is trained by
+    now."""
     file = workshop.folder / CURVE_FILE
     if curve is not None:
         file.write_text(json.dumps(curve.to_json()), "utf-8")

@@ -100,8 +100,8 @@ def _adversarial(phase: Phase, material: Material) -> PhasePlan:
     """Training of the whole network on pictures that are made in every step against the network as it then is.
 
     Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (2018); with one step from a random
-    start Wong, Rice and Kolter, "Fast is better than free" (2020). With the lower part frozen it did not help with the settings
-    that were tried (docs/results/training.md has the figures).
+    start Wong, Rice and Kolter, "Fast is better than free" (2020). With the lower part frozen it did not help with the
+    settings that were tried (docs/results/training.md has the figures).
     """
     settings, train, maker = material.settings, material.lessons.maps, material.extractor.maker
     parts, logits, epsilon = uncut(material.model), logits_of(material.model), settings.adversarial_epsilon

@@ -1,8 +1,8 @@
 """Quantization-aware training: the network computes as its 8-bit file will, and learns to live with it.
 
 tensorflow-model-optimization inserts the rounding of activations. That of kernels is ours: its own default rounds a
-depthwise kernel with one scale for all channels, the converter with one for each, and before batch normalization is folded;
-the accuracy of MobileNetV2 fell from 95.7 to 83 % on flowers by that alone.
+depthwise kernel with one scale for all channels, the converter with one for each, and before batch normalization is
+folded; the accuracy of MobileNetV2 fell from 95.7 to 83 % on flowers by that alone.
 """
 
 import hashlib

@@ -2,8 +2,8 @@
 
 Each runs the same command with its own `TF_CONFIG`, as TensorFlow has it. TensorFlow itself waits for ever for a worker
 that is not there, and has no word for which state they all have; so before it is asked, they meet here: each tells the
-first what it was asked to do and which states it has kept, and is told at which to go on. One JSON line each way, to the
-port that TensorFlow will use next.
+first what it was asked to do and which states it has kept, and is told at which to go on. One JSON line each way, to
+the port that TensorFlow will use next.
 """
 
 import contextlib

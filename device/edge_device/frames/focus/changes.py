@@ -1,8 +1,8 @@
 """Where a frame differs from its still background: boxes on a small gray picture.
 
 What differs is looked for in detail alone: the background is brought to the light of the frame in each neighborhood of
-`DETAIL` pixels. A light that comes and goes over more than that (a cloud's shadow, dawn, exposure, the bands of a flickering
-tube) leaves nothing; of a subject its outline and its texture remain, whose boxes are the subject's.
+`DETAIL` pixels. A light that comes and goes over more than that (a cloud's shadow, dawn, exposure, the bands of a
+flickering tube) leaves nothing; of a subject its outline and its texture remain, whose boxes are the subject's.
 """
 
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ class ChangeRule:
     Attributes:
         level: Gray levels by which a detail must differ, at least.
         noise: Multiple of the picture's own noise by which a detail must differ, at least.
-        slack: Share of the range of the background's neighboring pixels that is no difference: half a pixel of the small
-            picture is four of a frame of 1280x720, for a camera that shakes.
+        slack: Share of the range of the background's neighboring pixels that is no difference: half a pixel of the
+            small picture is four of a frame of 1280x720, for a camera that shakes.
         smallest: Longer side of the smallest box, as a share of the frame's height.
         memory_s: Time in which the background follows what changes slowly.
     """
@@ -117,8 +117,8 @@ class Background:
         assert self.mean is not None and self._tolerance is not None
         light = cv2.divide(cv2.blur(picture, _BLUR), cv2.max(cv2.blur(self.mean, _BLUR), 1.0))  # type: ignore[call-overload]
         detail = cv2.absdiff(picture, cv2.multiply(self.mean, light))
-        # A subject changes the light of the ground beside it, too, in this sense: without the second look its box was 1.2
-        # times as large as it, at 30 % of the frame's height.
+        # A subject changes the light of the ground beside it, too, in this sense: without the second look its box was
+        # 1.2 times as large as it, at 30 % of the frame's height.
         exposure = float(np.median(picture[::4, ::4] / np.maximum(self.mean[::4, ::4], 1.0)))
         plain = cv2.absdiff(picture, cv2.multiply(self.mean, exposure))  # type: ignore[call-overload]
         both = cv2.min(detail, plain)

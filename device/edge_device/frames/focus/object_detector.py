@@ -1,4 +1,5 @@
-"""Somebody's object detector in a .tflite: the four outputs of `TFLite_Detection_PostProcess`, with or without metadata."""
+"""Somebody's object detector in a .tflite: the four outputs of `TFLite_Detection_PostProcess`, with or without
+metadata."""
 
 import struct
 import zipfile
@@ -51,8 +52,8 @@ class ObjectDetector:
         """Opens a file.
 
         Args:
-            path: A .tflite whose outputs are boxes, classes, scores and a number, and whose input is a picture (uint8, int8
-                or float32).
+            path: A .tflite whose outputs are boxes, classes, scores and a number, and whose input is a picture (uint8,
+                int8 or float32).
             runtime: Interpreter that runs it.
             threads: Number of threads for one inference.
 

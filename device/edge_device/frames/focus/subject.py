@@ -8,8 +8,8 @@ from edge_core.preprocess import Frame
 from edge_device.frames.regions import Region
 
 MARGIN: Final = 0.0
-"""Ground that is left on each side of a subject, as a share of its longer side. Sixty photos of flowers at 30 % of the frame's
-height, cut with 0, 5, 10 and 15 %: 93, 87, 85 and 85 % right, and 83, 78, 65 and 57 % known to the model."""
+"""Ground that is left on each side of a subject, as a share of its longer side. Sixty photos of flowers at 30 % of the
+frame's height, cut with 0, 5, 10 and 15 %: 93, 87, 85 and 85 % right, and 83, 78, 65 and 57 % known to the model."""
 
 
 LEAST: Final = 0.005
@@ -24,8 +24,8 @@ class Subject:
     """Something in a frame that is classified by itself.
 
     Attributes:
-        track: Number of the subject, from 1 on; it keeps the number from frame to frame for as long as it is followed. 0 of a
-            part that is only tried: what the classifier says of it goes back to the focus, and to nobody else.
+        track: Number of the subject, from 1 on; it keeps the number from frame to frame for as long as it is followed.
+            0 of a part that is only tried: what the classifier says of it goes back to the focus, and to nobody else.
         box: Part of the frame that the subject fills.
         view: Part of the frame that is classified: `regions.cut(frame, subject.view)` gives it to `preprocess`.
         age_s: Seconds since the subject was found.
@@ -51,8 +51,8 @@ class Focus(Protocol):
 
         Args:
             frame: Frame of the source, upright, in full size: uint8, shape (height, width, 3), B, G, R; not changed.
-            taken_s: Time of the frame in seconds, by a clock that does not jump: of a camera `time.monotonic`, of a video
-                its position in it.
+            taken_s: Time of the frame in seconds, by a clock that does not jump: of a camera `time.monotonic`, of a
+                video its position in it.
 
         Returns:
             What to classify in this frame, the one followed for longest first; nothing where nothing is to be seen.

@@ -1,4 +1,5 @@
-"""A search for what stands still: overlapping squares all over the frame, some in each frame, of which the best counts."""
+"""A search for what stands still: overlapping squares all over the frame, some in each frame, of which the best
+counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from edge_device.frames.focus.subject import Subject, Trial, holds
 from edge_device.frames.regions import WHOLE, Region
 
 SCALES: Final = (1.0, 0.6, 0.36)
-"""Sides of the squares as shares of the frame's shorter side: each thing of a quarter of it or more fills half of a square."""
+"""Sides of the squares as shares of the frame's shorter side: each thing of a quarter of it or more fills half of a
+square."""
 
 OVERLAP: Final = 1 / 3
 """Share of a square's side that the next one overlaps, at least: 39 squares on a frame of 16:9."""

@@ -1,4 +1,5 @@
-"""Boxes of one frame joined to those of the frames before: position, size and velocity, matched greedily by distance."""
+"""Boxes of one frame joined to those of the frames before: position, size and velocity, matched greedily by
+distance."""
 
 import math
 from collections.abc import Sequence

@@ -53,8 +53,8 @@ def open_classifier(
         runtime: Which interpreter, see `Interpreter`.
         threads: Number of threads for one inference on the CPU; all cores unless told otherwise.
         notify: Gets that the accelerator is lost, and that it is back; called by who calls the classifier.
-        at_once: Whether to open the accelerator before returning; else the CPU begins, and it is opened `RETRY_S` later:
-            for a model that replaces one, which has the accelerator until it is closed.
+        at_once: Whether to open the accelerator before returning; else the CPU begins, and it is opened `RETRY_S`
+            later: for a model that replaces one, which has the accelerator until it is closed.
         stopped: Whether the run is to end: an accelerator that hangs is not waited for then.
         familiar: Whether the detector in the file is asked, too; see `Classifier`.
 
@@ -106,7 +106,8 @@ def on_accelerator(
 
 
 def golden_pixels(path: Path) -> tuple[Frame, ...]:
-    """What the model takes of its golden frames, uint8 of its input's shape; nothing of a file that was never sealed."""
+    """What the model takes of its golden frames, uint8 of its input's shape; nothing of a file that was never
+    sealed."""
     spec = read_card(path).input
     try:
         golden = read_golden(path)

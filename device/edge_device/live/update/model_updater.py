@@ -1,4 +1,5 @@
-"""Model updates as a sink: it polls, lets a candidate run beside the model on the frames that come, and watches its trial."""
+"""Model updates as a sink: it polls, lets a candidate run beside the model on the frames that come, and watches its
+trial."""
 
 import math
 import threading
@@ -78,7 +79,8 @@ class UpdateSettings:
 class ModelUpdater(Sink):
     """Brings in what is published for this board, unless it is worse than what runs.
 
-    The state in `folder` changes before the model does: whatever ends the process, and whenever, `begin` finds out at the
+    The state in `folder` changes before the model does: whatever ends the process, and whenever, `begin` finds out at
+        the
     next start what to run.
     """
 

@@ -96,7 +96,8 @@ def _model(state: UpdateState, folder: UpdateFolder, factory: Path, vendor: byte
 
 
 def device_name(machine_id: Path = Path("/etc/machine-id")) -> str:
-    """A name of this machine that stays and tells nothing of it: a digest of its id, see machine-id(5); else its host name."""
+    """A name of this machine that stays and tells nothing of it: a digest of its id, see machine-id(5); else its host
+    name."""
     with suppress(OSError):
         if text := machine_id.read_text("ascii", "replace").strip():
             return hashlib.sha256(b"edge-mobilenet update " + text.encode()).hexdigest()[:16]

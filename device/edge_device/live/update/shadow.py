@@ -83,7 +83,8 @@ def verdict(frames: Sequence[ShadowFrame], limits: ShadowLimits) -> str:
         return f"an inference takes {took:.1f} ms instead of {was:.1f} ms, more than {limits.slower:g} times as long"
     compared = [one.same for one in frames if one.same is not None]
     if compared and (share := sum(compared) / len(compared)) < limits.agreement:
-        return f"it agrees with the model that runs on {share:.0%} of {len(compared)} frames, not on {limits.agreement:.0%}"
+        agrees = f"it agrees with the model that runs on {share:.0%} of {len(compared)} frames"
+        return f"{agrees}, not on {limits.agreement:.0%}"
     unknown = sum(one.known is False for one in frames) / len(frames)
     was_unknown = sum(one.was_known is False for one in frames) / len(frames)
     if unknown > was_unknown + limits.unknown:

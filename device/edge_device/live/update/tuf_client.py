@@ -24,7 +24,8 @@ TIMEOUT_S: Final = 30.0
 """Seconds without a byte after which a server counts as unreachable."""
 
 FILE_S: Final = 1800.0
-"""Seconds that one file may take: 5 MB by a line of 23 kbit/s. A server that sends a byte now and then is not waited for."""
+"""Seconds that one file may take: 5 MB by a line of 23 kbit/s. A server that sends a byte now and then is not waited
+for."""
 
 LARGEST_MODEL: Final = 500 << 20
 """Bytes of a model that a board fetches, at most, whatever the metadata says."""
@@ -61,8 +62,8 @@ class Published:
 class UpdateClient:
     """A board's view of one repository.
 
-    The first `1.root.json` is believed if the vendor's public key has signed it and is the only one that may; from then on
-    the board believes what The Update Framework's chain of roots leads to, kept in `folder`.
+    The first `1.root.json` is believed if the vendor's public key has signed it and is the only one that may; from then
+    on the board believes what The Update Framework's chain of roots leads to, kept in `folder`.
     """
 
     def __init__(self, url: str, folder: Path, key: bytes) -> None:
@@ -85,7 +86,8 @@ class UpdateClient:
         """What the repository offers now.
 
         Raises:
-            UpdateError: It is not what the vendor published: signed by others, older than before, expired, mixed, or endless.
+            UpdateError: It is not what the vendor published: signed by others, older than before, expired, mixed, or
+                endless.
             HostError: It cannot be reached.
         """
         with _one_line(self._url):
@@ -182,7 +184,8 @@ class _Fetcher(FetcherInterface):  # type: ignore[misc]
 
 
 def _remove_damaged(folder: Path) -> None:
-    """Removes metadata that a power cut left torn: it is fetched again. What is whole stays, and holds against rollbacks."""
+    """Removes metadata that a power cut left torn: it is fetched again. What is whole stays, and holds against
+    rollbacks."""
     for path in folder.rglob("*.json"):
         try:
             json.loads(path.read_bytes())

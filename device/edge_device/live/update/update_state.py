@@ -1,7 +1,8 @@
-"""What a board knows of its updates, in one file: which model runs, which came before, which is on trial, which were refused.
+"""What a board knows of its updates, in one file: which model runs, which came before, which is on trial, which were
+refused.
 
-Models lie beside it as `models/DIGEST.tflite` and are never renamed or rewritten: replacing `state.json` is the only step
-by which a board goes from one model to another, and that is done whole or not at all.
+Models lie beside it as `models/DIGEST.tflite` and are never renamed or rewritten: replacing `state.json` is the only
+step by which a board goes from one model to another, and that is done whole or not at all.
 """
 
 import json
@@ -20,7 +21,8 @@ STATE_FILE: Final = "state.json"
 SCHEMA: Final = 1
 
 ATTEMPTS: Final = 3
-"""Starts within one trial that a power cut or a person may bring about; one more, and the model is taken for the cause."""
+"""Starts within one trial that a power cut or a person may bring about; one more, and the model is taken for the
+cause."""
 
 REFUSED_KEPT: Final = 50
 
@@ -171,8 +173,8 @@ def begin(folder: UpdateFolder, factory: str, boot: str) -> UpdateState:
 
     Args:
         folder: Update folder of the board.
-        factory: Digest of the model file that the board was given by hand. Another than before is a person's choice, and
-            takes the place of what came as an update.
+        factory: Digest of the model file that the board was given by hand. Another than before is a person's choice,
+            and takes the place of what came as an update.
         boot: Identifies this start of the machine, see `boot_id`.
 
     Raises:

@@ -50,7 +50,8 @@ class CollectionLimits:
 
 
 class Collection:
-    """Class folders that grow by one frame at a time, and `manifest.jsonl`, which says of each picture where it is from.
+    """Class folders that grow by one frame at a time, and `manifest.jsonl`, which says of each picture where it is
+    from.
 
         collection = Collection(Path("photos"))
         collection.add(result, "cat")  # photos/cat/20260301T101500.123456Z.jpg

@@ -1,4 +1,5 @@
-"""The folder that snapshots are kept in, as an index: what is there and why, what goes when it is full, what was fetched."""
+"""The folder that snapshots are kept in, as an index: what is there and why, what goes when it is full, what was
+fetched."""
 
 import hashlib
 import json
@@ -17,7 +18,8 @@ from edge_core.files import remove_unfinished, written_whole
 from edge_device.sinks.inbox.folder_names import folder_name
 
 Kind = Literal["uncertain", "unknown", "changed", "asked"]
-"""Why a picture is kept: the model was unsure, it does not know such frames, a decision changed, or a person asked for it."""
+"""Why a picture is kept: the model was unsure, it does not know such frames, a decision changed, or a person asked for
+it."""
 
 SHARES: Final[Mapping[Kind, float]] = {"uncertain": 0.4, "unknown": 0.3, "changed": 0.15, "asked": 0.15}
 """Part of the room that each kind may fill at the expense of the others; what one leaves free, the others may have."""
@@ -65,8 +67,8 @@ class Snapshot:
 class SnapshotStore:
     """Pictures as FOLDER/LABEL/TIME.jpg with what is known of each beside it, TIME.json; the files are all there is.
 
-    Each picture and its .json are on the disk, whole, when `add` returns; the index is made of the files at the start. A
-    picture that a person has moved, or whose .json is gone, is theirs, and never removed. Any thread may call.
+    Each picture and its .json are on the disk, whole, when `add` returns; the index is made of the files at the start.
+    A picture that a person has moved, or whose .json is gone, is theirs, and never removed. Any thread may call.
 
     What goes when it is full: of the kind that is furthest beyond its share, of the day that has most, of its hour that
     has most, a picture by lot. The lot is drawn from the name, so that those that stay of an hour are a fair sample of

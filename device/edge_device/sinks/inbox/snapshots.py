@@ -17,8 +17,8 @@ from edge_device.sinks.sink import Sink
 class Snapshots(Sink):
     """Writes FOLDER/LABEL/TIME.jpg, and what the model said of it beside it as TIME.json.
 
-    LABEL is the model's best, right or wrong, or `_nothing` of a frame that is foreign to it. Move the pictures to where
-    they belong, and `edge-train fit FOLDER` reads them. What goes beyond the limits: see `SnapshotStore`.
+    LABEL is the model's best, right or wrong, or `_nothing` of a frame that is foreign to it. Move the pictures to
+    where they belong, and `edge-train fit FOLDER` reads them. What goes beyond the limits: see `SnapshotStore`.
 
     Attributes:
         store: The pictures that are kept.

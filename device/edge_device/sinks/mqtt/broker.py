@@ -90,8 +90,8 @@ def parse_broker(text: str, password: str | None = None, *, about: str = "") -> 
     """Takes `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/PREFIX][?path=/mqtt]` apart.
 
     Args:
-        text: The address. Without a prefix it is `edge-mobilenet/HOST-ID`, where ID stands for this machine and `about`:
-            two machines may have one host name, and one machine two cameras.
+        text: The address. Without a prefix it is `edge-mobilenet/HOST-ID`, where ID stands for this machine and
+            `about`: two machines may have one host name, and one machine two cameras.
         password: Password from a file or the environment, in place of one in the address.
         about: The source, for the prefix.
 
@@ -185,7 +185,8 @@ def why_refused(reason: object) -> str:
     text = str(reason)
     advice = {
         "bad user name or password": "check the user in --mqtt and the password in EDGE_RUN_MQTT_PASSWORD",
-        "not authorized": "check the user in --mqtt, the password in EDGE_RUN_MQTT_PASSWORD and what the broker permits",
+        "not authorized": "check the user in --mqtt, the password in EDGE_RUN_MQTT_PASSWORD and what the broker "
+        "permits",
         "client identifier not valid": "the broker permits only certain client ids",
         "unsupported protocol version": "the broker must speak MQTT 3.1.1",
         "server unavailable": "it is starting, or full",

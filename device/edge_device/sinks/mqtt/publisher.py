@@ -283,7 +283,8 @@ class Mqtt(Sink):
         stopping.join(0.3)
 
     def forget(self) -> None:
-        """Clears all that the broker holds of this camera, so that Home Assistant removes its device; instead of `open`.
+        """Clears all that the broker holds of this camera, so that Home Assistant removes its device; instead of
+        `open`.
 
         Raises:
             ConnectionError: There is no connection within `PATIENCE_S`, or the broker does not answer.

@@ -37,8 +37,8 @@ class Health:
     Attributes:
         ok: What a monitor should make of it: true until nothing was classified for `Feed.health_s`.
         state: "starting" before the first frame, "live", "still" (nothing moves, so nothing is classified), "late" (no
-            frames, for no known reason), "lost" (the source is, and is being reopened), "frozen" (the source sends one and
-            the same picture) or "ended".
+            frames, for no known reason), "lost" (the source is, and is being reopened), "frozen" (the source sends one
+            and the same picture) or "ended".
         reason: One line; empty if "live".
     """
 

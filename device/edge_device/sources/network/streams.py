@@ -35,7 +35,8 @@ STALLED_S: Final = 5.0
 """A camera that sends nothing for so long is lost; one that wakes up for a connection takes two or three."""
 
 SNAPSHOT_FPS: Final = 1.0
-"""How often a single picture is asked for, unless told otherwise: each takes a connection, and cameras are slow at it."""
+"""How often a single picture is asked for, unless told otherwise: each takes a connection, and cameras are slow at
+it."""
 
 CHUNK: Final = 1 << 18
 """Bytes read at once, if there are so many: a few pictures at most."""

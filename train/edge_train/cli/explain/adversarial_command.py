@@ -62,7 +62,8 @@ def adversarial(
     norm: Annotated[
         NormName,
         typer.Option(
-            help="What --epsilon bounds: the change of any channel of any pixel (linf), or the length of the whole change (l2)."
+            help="What --epsilon bounds: the change of any channel of any pixel (linf), or the length of the whole "
+            "change (l2)."
         ),
     ] = NormName.linf,
     steps: Annotated[int | None, typer.Option(help="Number of PGD steps. Default: 20.", min=1, max=10_000)] = None,
@@ -93,7 +94,8 @@ def adversarial(
 
     Example: [bold]edge-train explain adversarial runs/cats_dogs dog.jpg --target cat --epsilon 8[/bold]
 
-    Example: [bold]edge-train explain adversarial runs/cats_dogs --label dog --target cat --with cats_dogs-int8.tflite[/bold]
+    Example: [bold]edge-train explain adversarial runs/cats_dogs --label dog --target cat --with
+        cats_dogs-int8.tflite[/bold]
     """
     with one_line_errors(debug):
         if attack is AttackName.fgsm and (steps or restarts > 1):
@@ -132,7 +134,8 @@ def adversarial(
         say_unusable(outcome.unusable)
         if outcome.passed_over:
             say(
-                f"{outcome.passed_over} pictures passed over: the model has them wrong, or takes them for the target as they are"
+                f"{outcome.passed_over} pictures passed over: the model has them wrong, or takes them for the target "
+                f"as they are"
             )
         say(f"written: {out / 'adversarial.html'}")
         print(json.dumps(outcome.to_json()) if as_json else outcome_lines(outcome), flush=True)

@@ -45,7 +45,8 @@ def embed(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="Photo folder, with one subfolder per class or without labels, or CSV of path,label. Default: all photos of the run."
+            help="Photo folder, with one subfolder per class or without labels, or CSV of path,label. Default: all "
+            "photos of the run."
         ),
     ] = None,
     which: Annotated[WhichName, typer.Option("--split", help="Split of the run's own photos to use.")] = WhichName.all,
@@ -55,7 +56,8 @@ def embed(
     method: Annotated[
         MethodName,
         typer.Option(
-            help="How the map is made: pca by principal components, umap so that neighbors stay together (needs umap-learn)."
+            help="How the map is made: pca by principal components, umap so that neighbors stay together (needs "
+            "umap-learn)."
         ),
     ] = MethodName.pca,
     nearest: Annotated[

@@ -65,8 +65,8 @@ def heatmap(
 ) -> None:
     """Draw where the network looks: Grad-CAM, and what it is less sure of when a part of the picture is hidden.
 
-    The second map needs no gradients, so it is drawn for a .tflite, too. The command prints how far the maps agree, and with
-    --photos also how far maps of different pictures agree, which should be less.
+    The second map needs no gradients, so it is drawn for a .tflite, too. The command prints how far the maps agree, and
+    with --photos also how far maps of different pictures agree, which should be less.
 
     Example: [bold]edge-train explain heatmap runs/flowers rose.jpg --with flowers-int8.tflite[/bold]
 

@@ -154,7 +154,8 @@ def adversarial_page(outcome: Outcome, run: str, figures: Sequence[bytes]) -> st
     others = [(f"{name} fooled", _told(outcome.read_again(number))) for number, name in enumerate(models) if number]
     glance = page.facts([*shares, *others, ("Attack", method(outcome.attack)), ("Pictures", str(count))])
     note = (
-        "Changes were made against the full-size model, in whole gray levels. Each picture was saved as PNG and read again as a "
+        "Changes were made against the full-size model, in whole gray levels. Each picture was saved as PNG and read "
+        "again as a "
         f"device reads it; the files are in {PICTURES}/. A .tflite counts where it has the original right."
     )
     shown = [

@@ -1,4 +1,5 @@
-"""Photos as the layer before the scores sees them, and that space flattened: where the network puts what it takes to be alike."""
+"""Photos as the layer before the scores sees them, and that space flattened: where the network puts what it takes to be
+alike."""
 
 import warnings
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ MOST_PHOTOS: Final = 20_000
 """At most as many are embedded, at even distances; of 20,000 the page has 11 MB and the command took 1.3 GB."""
 
 SPRITE_SIDE: Final = 4608
-"""Pixels of all thumbnails together, at most, squared: 64 MB here and 85 MB in a browser. Room for 20,000 of 32 pixels."""
+"""Pixels of all thumbnails together, at most, squared: 64 MB here and 85 MB in a browser. Room for 20,000 of 32
+pixels."""
 
 THUMBNAIL_SIDES: Final = (96, 80, 64, 48, 32)
 """Multiples of 16, so that neighbors in the sprite share no block of a JPEG."""
@@ -141,8 +143,8 @@ def embed(
 
     Args:
         embedder: Embedder of the run.
-        data: A photo folder, of labels that the run need not know; or one without subfolders, whose photos have no label.
-            The run's own photos by default.
+        data: A photo folder, of labels that the run need not know; or one without subfolders, whose photos have no
+            label. The run's own photos by default.
         which: Which of the run's own photos to embed.
         labeled: Whether subfolders of `data` are labels.
         track: Receives the progress of each step.
@@ -236,7 +238,8 @@ def principal_components(vectors: Vectors, count: int) -> Layout:
 
 
 def _largest(symmetric: Vectors, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The largest eigenvalues of a matrix that has no negative ones, largest first, and their eigenvectors as columns."""
+    """The largest eigenvalues of a matrix that has no negative ones, largest first, and their eigenvectors as
+    columns."""
     values, columns = np.linalg.eigh(symmetric.astype(np.float64))
     return values[::-1][:count].clip(0), columns[:, ::-1][:, :count]
 

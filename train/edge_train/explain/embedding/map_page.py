@@ -157,8 +157,10 @@ def render(found: Map, title: str) -> str:
     embedding, shares = found.embedding, found.layout.shares
     folder = os.path.commonpath([photo.path.absolute().parent for photo in embedding.photos])
     how = {
-        "pca": f"Principal components of what the last layer sees; the first two have {100 * sum(shares[:2]):.0f} % of the variance.",
-        "umap": "UMAP of what the last layer sees: who is beside whom can be believed, distances between groups cannot.",
+        "pca": f"Principal components of what the last layer sees; the first two have {100 * sum(shares[:2]):.0f} % "
+        f"of the variance.",
+        "umap": "UMAP of what the last layer sees: who is beside whom can be believed, distances between groups "
+        "cannot.",
     }[found.layout.method]
     sprite = base64.b64encode(encode_jpeg(sprite_of(embedding.thumbnails)[..., ::-1], JPEG_QUALITY)).decode()
     files = Path(__file__).parent

@@ -1,4 +1,5 @@
-"""What lies near what in an embedding: the nearest neighbors of each photo, and photos whose neighbors have another label.
+"""What lies near what in an embedding: the nearest neighbors of each photo, and photos whose neighbors have another
+label.
 
 Distances are cosine distances, 1 - cosine: 0 for the same direction, 1 for nothing in common.
 """

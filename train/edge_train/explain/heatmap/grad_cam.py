@@ -1,7 +1,7 @@
 """Where a network looks: Grad-CAM of the full-size model, occlusion of any, and how far they agree.
 
-Written here, since tf-keras-vis 0.8.7 looks for Keras 3's convolutions (with TensorFlow 2.16 and later), finds none in a
-tf_keras model and stops; and a .tflite it cannot ask at all.
+Written here, since tf-keras-vis 0.8.7 looks for Keras 3's convolutions (with TensorFlow 2.16 and later), finds none in
+a tf_keras model and stops; and a .tflite it cannot ask at all.
 """
 
 from collections.abc import Sequence
@@ -222,7 +222,8 @@ def explain_held_out(
 ) -> Heatmaps:
     """The same for `count` of the photos that the run has never seen, at even distances, with controls.
 
-    A correlation by itself means little: objects lie in the middle of photos, so maps of different photos agree, too. So two
+    A correlation by itself means little: objects lie in the middle of photos, so maps of different photos agree, too.
+        So two
     maps are compared that should not: Grad-CAM of another photo, and Grad-CAM after the weights of the last layers
     were shuffled, which a map that tells of the network must not outlive (Adebayo and others, NeurIPS 2018).
 
@@ -277,9 +278,9 @@ def _explain(
 def grad_cam(model: "keras.Model", pixels: Frame, labels: npt.NDArray[np.int64], layer: str) -> Map:
     """Gradient-weighted class activation maps (Selvaraju and others, ICCV 2017).
 
-    The maps of a layer, each weighted by the mean gradient of the label's logit with respect to it, added up. What is below
-    zero speaks for other labels; it is left as it is, for occlusion knows of it, too, and is cut where the map is drawn.
-    Compared with occlusion, 24 photos of cats and dogs, the rank correlation was 0.64 so and 0.59 when cut.
+    The maps of a layer, each weighted by the mean gradient of the label's logit with respect to it, added up. What is
+    below zero speaks for other labels; it is left as it is, for occlusion knows of it, too, and is cut where the map is
+    drawn. Compared with occlusion, 24 photos of cats and dogs, the rank correlation was 0.64 so and 0.59 when cut.
 
     Args:
         model: A Keras classifier.
@@ -310,7 +311,8 @@ def grad_cam(model: "keras.Model", pixels: Frame, labels: npt.NDArray[np.int64],
 
 
 def randomized(model: "keras.Model", layer: str, seed: int = 0) -> "keras.Model":
-    """The model, changed: the weights of every layer from the last convolution up to `layer` and beyond it are shuffled.
+    """The model, changed: the weights of every layer from the last convolution up to `layer` and beyond it are
+    shuffled.
 
     Shuffled, not drawn anew, so that each layer's weights keep their distribution.
     """
@@ -326,8 +328,10 @@ def randomized(model: "keras.Model", layer: str, seed: int = 0) -> "keras.Model"
 def agreement(first: Map, second: Map) -> float | None:
     """Spearman's rank correlation of two maps; None if one is the same everywhere.
 
-    Of maps of different resolution the finer one is averaged around the middle of each cell of the coarser, two such cells wide:
-    what a cell of the last layer sees is wider than itself. Grad-CAM (5 x 5) against occlusion (10 x 10), 24 photos of cats and
+    Of maps of different resolution the finer one is averaged around the middle of each cell of the coarser, two such
+    cells wide: what a cell of the last layer sees is wider than itself. Grad-CAM (5 x 5) against occlusion (10 x 10),
+        24 photos of
+    cats and
     dogs: 0.71 so, 0.64 one cell wide.
     """
     if first.size > second.size:

@@ -1,7 +1,7 @@
 """Occlusion sensitivity: by how much a network is less sure of a label when a part of the picture is hidden.
 
-Zeiler and Fergus (ECCV 2014). It asks for scores alone, no gradients, so it says the same of a .tflite as of the full-size
-model.
+Zeiler and Fergus (ECCV 2014). It asks for scores alone, no gradients, so it says the same of a .tflite as of the
+full-size model.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,15 @@ from edge_train.explain.heatmap.logits import Network, log_odds
 Map = npt.NDArray[np.float32]
 
 HIDDEN_LEVEL: Final = 127
-"""Mid-gray. Rank correlation with Grad-CAM, 24 photos of cats and dogs, patches of 3 cells, each +- 0.13: gray 0.48, the
-photo's mean color 0.46, the photo blurred 0.39."""
+"""Mid-gray. Rank correlation with Grad-CAM, 24 photos of cats and dogs, patches of 3 cells, each +- 0.13: gray 0.48,
+the photo's mean color 0.46, the photo blurred 0.39."""
 
 CELLS: Final = 10
 """101 pictures to ask about: 0.1 s for a MobileNetV2 at 160 in 8 bits, at 1.1 ms each."""
 
 PATCH: Final = 4
-"""The larger, the more it hides of what tells, and the coarser the map. The same correlation, for patches of 2, 3, 4 and 5
+"""The larger, the more it hides of what tells, and the coarser the map. The same correlation, for patches of 2, 3, 4
+and 5
 cells: 0.38, 0.48, 0.64, 0.68."""
 
 MOST_CELLS: Final = 40

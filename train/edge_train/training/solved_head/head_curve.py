@@ -86,13 +86,14 @@ def learning_curve(
 def error_at(photos: Sequence[float], errors: Sequence[float], wanted: float) -> tuple[float, float, float]:
     """The errors that three laws through errors at numbers of photos have at another number, by least squares.
 
-    a + b / n, which soon has an end; a + b / sqrt(n); and b * n^-c, which has none (Hestness et al., "Deep Learning Scaling
-    is Predictable", 2017). An error of zero counts as the least that could be told.
+    a + b / n, which soon has an end; a + b / sqrt(n); and b * n^-c, which has none (Hestness et al., "Deep Learning
+    Scaling is Predictable", 2017). An error of zero counts as the least that could be told.
 
-    Solved heads on flowers, two draws of half of the photos, judged on 909: from 50 to 202 photos a class the three say that
-    404 bring 0.8, 1.5 and 1.9 points, of the other draw 0.5, 0.9 and 1.3. They brought none and 1.4, since 202 had 89.2 and
-    87.8 %: which photos there are matters as much as how many. From 10 to 100 of the first draw they say that 186 bring 0.5,
-    1.3 and 2.0; they brought 2.2.
+    Solved heads on flowers, two draws of half of the photos, judged on 909: from 50 to 202 photos a class the three say
+        that
+    404 bring 0.8, 1.5 and 1.9 points, of the other draw 0.5, 0.9 and 1.3. They brought none and 1.4, since 202 had 89.2
+    and 87.8 %: which photos there are matters as much as how many. From 10 to 100 of the first draw they say that 186
+    bring 0.5, 1.3 and 2.0; they brought 2.2.
     """
     at = np.asarray(photos, float)
 
@@ -106,7 +107,8 @@ def error_at(photos: Sequence[float], errors: Sequence[float], wanted: float) ->
 
 
 def _gain(points: Sequence[CurvePoint], rng: np.random.Generator) -> Estimate | None:
-    """What twice the photos add by the middle law; the interval spans all three, with the draws of each point drawn again."""
+    """What twice the photos add by the middle law; the interval spans all three, with the draws of each point drawn
+    again."""
     last = points[-FITTED:]
     if len(last) < 3:
         return None
@@ -126,7 +128,8 @@ def _gain(points: Sequence[CurvePoint], rng: np.random.Generator) -> Estimate | 
 
 
 def _drawn(known: Features, size: int, rng: np.random.Generator) -> Numbers:
-    """Positions of `size` photos of each class, or all of it; whole groups one after the other, as one would get more."""
+    """Positions of `size` photos of each class, or all of it; whole groups one after the other, as one would get
+    more."""
     order: dict[str, float] = {}
     keys = [order.setdefault(group, rng.random()) if group else rng.random() for group in known.groups]
     ranked = np.argsort(keys, kind="stable")
