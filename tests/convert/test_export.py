@@ -1,8 +1,10 @@
 """What conversion writes, proves and refuses."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from edge_convert import export as export_module
 from edge_convert.export import export, read_calibration
-from edge_convert.gate.candidate import Exported
+from edge_convert.gate.candidate import Exported, pi_verdict
 from edge_convert.gate.gate_comparison import Scored
 from edge_convert.gate.limits import Limits
 from edge_convert.quantize.recipes import RECIPES
@@ -75,7 +77,14 @@ def test_the_card_and_the_report_tell_what_was_done(exported: Exported, small_ru
     assert report["size_bytes"] == exported.file.stat().st_size == exported.size_bytes
     assert report["comparison"]["difference"]["value"] == exported.comparison.difference.value
     assert exported.report.name == exported.file.stem + ".report.json"
-    assert "Photos whose label changed" in exported.page.read_text()
+    text = exported.page.read_text()
+    assert "Photos whose label changed" in text
+    opening = pi_verdict(exported.candidate, exported.limits)
+    assert opening.startswith("Good to use on a Pi") and opening.endswith(".")
+    first = re.search(r"<h2[^>]*>(.*?)</h2>\s*<p>(.*?)</p>", text, re.DOTALL)
+    assert first is not None and (first[1], unescape(first[2])) == ("Is it good to use?", opening)
+    refused = pi_verdict(replace(exported.candidate, missed={"accuracy": "it lost 3 points"}), exported.limits)
+    assert refused == "Not good to use on a Pi: it lost 3 points."
     assert list(exported.file.parent.iterdir()) and len(list(exported.file.parent.iterdir())) == 3
 
 

@@ -48,6 +48,8 @@ from edge_core.artifact.container import read_card
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import EdgeError, HostError
 from edge_device import Classifier
+from edge_device.command_line.entry import INTERRUPTED
+from edge_device.system.interrupts import end_on_signals
 
 MACHINES: Final[dict[Cpu, str]] = {"cortex-a72": "3.11", "cortex-a76": "3.13"}
 """CPU and Python."""
@@ -146,8 +148,14 @@ def plan(
     )
 
 
-def verify_on(cpu: Cpu, work: Work, folder: Path) -> str:
+def verify_on(cpu: Cpu, work: Work, folder: Path, stopped: ExitStack) -> str:
     """Boots a machine in `folder`, and lets it do its plan; what it leaves is in `folder/out`.
+
+    Args:
+        cpu: Core of the machine.
+        work: What it gets to do.
+        folder: Empty folder for what goes in and comes out.
+        stopped: Closed by who does not want to wait for the machine any longer; that turns it off.
 
     Returns:
         What was wrong with the machine itself; empty if nothing was.
@@ -173,6 +181,7 @@ def verify_on(cpu: Cpu, work: Work, folder: Path) -> str:
     began = time.monotonic()
     try:
         with booted(machine, ALL_TESTS_TIMEOUT_S if len(plan.tests) == len(ALL_TESTS) else TIMEOUT_S) as running:
+            stopped.callback(running.stop)
             for line in running.lines():
                 print(f"{cpu[-3:]} {time.monotonic() - began:6.1f} s | {line}", flush=True)
     except HostError as error:
@@ -235,11 +244,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cpus = options.cpu or list(MACHINES)
     own = partial(plan, cpus=cpus, stages=stages, everywhere=options.everywhere, all_tests=options.all_tests)
     began = time.monotonic()
+    end_on_signals()  # also where it is a job of a script, which ignores Ctrl-C
     try:
         status = _verify(cpus, options.models, options.photos, own)
     except EdgeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     print(f"\n{'passed' if status == 0 else 'FAILED'}, after {time.monotonic() - began:.0f} s")
     return status
 
@@ -253,7 +266,7 @@ def _verify(cpus: list[Cpu], given: list[Path], own_photos: Path | None, planned
         raise HostError(f"the models' names must differ: {', '.join(map(str, given))}")
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as scratch, ThreadPoolExecutor() as pool:
+    with ExitStack() as scratch, ThreadPoolExecutor() as pool, ExitStack() as stopped:
         folders = {
             cpu: Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix=f"{cpu}-", dir=cache))) for cpu in cpus
         }
@@ -276,7 +289,7 @@ def _verify(cpus: list[Cpu], given: list[Path], own_photos: Path | None, planned
         work = Work(plans, wheel, found, folder, named)
         has_bytes = any("bytes" in lane for plan in work.plans.values() for lane in plan.lanes)
         here = pool.submit(lambda: measured(folder, found, by_the_product=False) if has_bytes else {})
-        wrong = dict(zip(cpus, pool.map(lambda cpu: verify_on(cpu, work, folders[cpu]), cpus), strict=True))
+        wrong = dict(zip(cpus, pool.map(lambda cpu: verify_on(cpu, work, folders[cpu], stopped), cpus), strict=True))
         return _report(
             work,
             {cpu: folder / "out" for cpu, folder in folders.items()},

@@ -98,6 +98,10 @@ class Running:
 
     def _too_late(self) -> None:
         self._late.set()
+        self.stop()
+
+    def stop(self) -> None:
+        """Turns it off; `lines` then ends."""
         self._process.kill()
 
 
