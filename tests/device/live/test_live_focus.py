@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from edge_core.errors import SettingsError
+from edge_core.errors import ModelFormatError, SettingsError
 from edge_core.preprocess import Frame
-from edge_device import FocusOptions, LiveOptions, SourceOptions
-from edge_device.frames.focus import MotionFocus, Subject
+from edge_device import DecisionOptions, FocusOptions, LiveOptions, SourceOptions, run_live
+from edge_device.frames.focus import MotionFocus, Subject, TileFocus, TileFocusRule
 from edge_device.frames.overlay import annotated
 from edge_device.frames.regions import Region
 from edge_device.inference.classifier import Classifier
@@ -19,11 +20,15 @@ from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.make_focus import make_focus
 from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.inbox.snapshots import Snapshots
+from edge_device.sinks.mqtt.broker import parse_broker
+from edge_device.sinks.mqtt.publisher import Mqtt
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.sink_queue import SinkQueues
+from edge_device.sinks.terminal import Lines
 from edge_device.sinks.web.feed import Feed
 from edge_device.sources import Source, SourceFrame
 
+from ...models.make_tiny_detector import tiny_detector
 from ...moving import FPS, across, scene
 from ...moving import Path as Way
 
@@ -151,8 +156,6 @@ def test_sinks_show_and_keep_each_subject(tiny_model: TinyModel, tmp_path: Path)
     store.frame(second)
     (kept,) = tmp_path.glob("blue/*.json")
     assert json.loads(kept.read_text())["track"] == 7
-    import cv2
-
     picture = cv2.imread(str(kept.with_suffix(".jpg")))
     assert picture is not None and picture.shape == (240, 240, 3)  # the view, not the frame
     feed = Feed()
@@ -164,15 +167,83 @@ def test_sinks_show_and_keep_each_subject(tiny_model: TinyModel, tmp_path: Path)
     assert [one["top"] for one in feed.results(1.1)["results"]] == [[]]
 
 
+def test_the_search_by_tiles_tells_of_the_best_square_alone(tiny_model: TinyModel) -> None:
+    focus = TileFocus(TileFocusRule(budget_ms=1e4))
+    sink, status = run(tiny_model(), Still(30), LiveSettings(focus=focus, rule=RULE))
+    followed = [result.subject for result in sink.results if result.subject]
+    assert {one.track for one in followed} == {1}
+    assert all(one.box == one.view and one.of == 1 for one in followed)
+    assert [(event.kind, event.track) for event in sink.events] == [("entered", 1), ("left", 1)]
+    assert status.frames == 30
+    assert len(followed) + sum(not result.top for result in sink.results) == len(sink.results)
+
+
+def test_a_detector_of_the_user_finds_and_the_model_names(tiny_model: TinyModel, tmp_path: Path) -> None:
+    detector = tmp_path / "detector.tflite"
+    detector.write_bytes(tiny_detector(("bird", "cat")))
+    film = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 128))
+    for number in range(30):
+        frame = np.full((128, 128, 3), (0, 0, 255), np.uint8)
+        if number >= 10:
+            frame[32:64, 32:64] = (250, 10, 20)
+        writer.write(frame)
+    writer.release()
+    sink = Everything()
+    options = LiveOptions(
+        tiny_model(),
+        SourceOptions(str(film)),
+        decisions=DecisionOptions(thresholds=("0.3",)),
+        focus=FocusOptions(str(detector), detect="cat"),
+    )
+    run_live(options, sinks=[sink])
+    assert [(event.label, event.kind, event.track) for event in sink.events] == [
+        ("blue", "entered", 1),
+        ("blue", "left", 1),
+    ]
+    (box,) = {result.to_json()["box"][0] for result in sink.results if result.subject}
+    assert box == pytest.approx(0.25, abs=0.01)
+
+
+def test_mqtt_has_the_subject_that_is_followed_for_longest_and_every_event(tiny_model: TinyModel) -> None:
+    focus = Fixed(Subject(1, LEFT, LEFT), Subject(7, RIGHT, RIGHT))
+    sink, _ = run(tiny_model(), Still(1), LiveSettings(focus=focus))
+    states: list[dict[str, object]] = []
+    mqtt = Mqtt(parse_broker("mqtt://127.0.0.1:9/edge", None, about="test"))
+    mqtt._retain = lambda topic, payload: states.append(json.loads(payload))  # type: ignore[method-assign]
+    for result in sink.results:
+        mqtt.frame(result)
+    assert [(state["label"], state["track"], state["box"], state["subjects"]) for state in states] == [
+        ("red", 1, [0.0, 0.0, 0.5, 1.0], 2)
+    ]
+
+
+def test_lines_name_the_track_and_say_when_there_is_nothing_to_see(
+    tiny_model: TinyModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    focus = Fixed(Subject(7, RIGHT, RIGHT))
+    sink, _ = run(tiny_model(), Still(1), LiveSettings(focus=focus, rule=RULE))
+    empty, _ = run(tiny_model(), Still(1), LiveSettings(focus=Fixed(), rule=RULE))
+    lines = Lines()
+    lines.frame(sink.results[0])
+    lines.frame(empty.results[0])
+    first, second = capsys.readouterr().out.splitlines()
+    assert "track 7  blue" in first
+    assert "nothing to see" in second
+    assert "->" not in second
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
         (LiveOptions(Path("m"), focus=FocusOptions("moton")), "moton"),
+        (LiveOptions(Path("m"), focus=FocusOptions("motion", detect="cat")), "--detect"),
+        (LiveOptions(Path("m"), focus=FocusOptions("none.tflite")), "none.tflite"),
         (LiveOptions(Path("m"), focus=FocusOptions(ignored=("0,0,1,0.5",))), "--ignore"),
         (LiveOptions(Path("m"), focus=FocusOptions("motion", ignored=("0,0,2,1",))), "inside the frame"),
         (LiveOptions(Path("m"), SourceOptions(on_motion=True), focus=FocusOptions("motion")), "--on-motion"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: LiveOptions, what: str) -> None:
-    with pytest.raises(SettingsError, match=what):
+    with pytest.raises((SettingsError, ModelFormatError), match=what):
         make_focus(options, [])
