@@ -14,9 +14,6 @@ from edge_device.frames.regions import WHOLE, Orientation, parse_region
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import RuntimeName
-from edge_device.live.collecting import CollectSettings
-from edge_device.live.collecting import collect as collect_pictures
-from edge_device.sinks.inbox.collection import CollectionLimits
 from edge_device.sinks.terminal import notice_line
 from edge_device.sources import CameraMode
 
@@ -52,6 +49,10 @@ def collect(
     Example: edge-run collect --source picamera --label cat --count 100 --to photos/
     """
     with one_line_errors(debug):
+        from edge_device.live.collecting import CollectSettings  # late: other commands do without
+        from edge_device.live.collecting import collect as collect_pictures
+        from edge_device.sinks.inbox.collection import CollectionLimits
+
         settings = CollectSettings(
             source,
             label,

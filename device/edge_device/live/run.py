@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_core.errors import CheckFailedError, ModelFormatError, SettingsError
+from edge_core.errors import CheckFailedError, EdgeError, ModelFormatError, SettingsError, SourceError
 from edge_core.preprocess import InputSpec
 from edge_device.command_line.console import extra_needed, say
 from edge_device.frames.focus import Focus
@@ -87,8 +87,8 @@ def run_live(
         models = Models(options, kept, asked)
         if updates:
             outputs += [updates.sink] if updates.sink else []
-            models.file, key = updates.file, updates.key
-        classifier = models.open()
+            models.file = updates.file
+        classifier = _opened_model(models, updates)
         if classifier.softmax_only:
             kept(notice("info", "model", f"{options.file.name}: {SOFTMAX_ONLY}"))
         plan.rule.check(classifier.card.labels)
@@ -108,7 +108,7 @@ def run_live(
             lambda: models.replacement(lambda spec: limit is None or plan.covering(spec) <= limit),
             kept,
             digest=classifier.digest,
-            key=key,
+            key=updates.key if updates else key,
             runtime=options.model.runtime,
         )
         if updates:
@@ -128,7 +128,31 @@ def run_live(
         if updates:
             loop.update_status = updates.told
         opened.callback(loop.close)
-        return loop.run(ended)
+        return _run(loop, ended, updates)
+
+
+def _opened_model(models: "Models", updates: UpdateSession | None) -> Classifier:
+    """The model to begin with; one that came as an update and opens no more gives way to the one before."""
+    while True:
+        try:
+            return models.open()
+        except EdgeError as error:
+            if updates is None or not updates.go_back(f"it cannot be opened: {error}"):
+                raise
+            models.file = updates.file
+
+
+def _run(loop: Live, ended: Callable[[], bool], updates: UpdateSession | None) -> Status:
+    """Runs the loop; an end that is no fault of the model is noted, or a trial would count it as a crash."""
+    try:
+        status = loop.run(ended)
+    except SourceError:
+        if updates:
+            updates.end_in_order()
+        raise
+    if updates:
+        updates.end_in_order()
+    return status
 
 
 def _follower(models: "Models", watcher: ModelWatcher[Classifier]) -> Callable[[Path, bytes], None]:

@@ -35,6 +35,17 @@ STATUS = Status(
 )
 
 
+WORKER = f"import sys, json, time\nprint(json.dumps({{'labels': {LABELS!r}}}), flush=True)\nn = 0\n"
+FRAME = "while sys.stdin.buffer.read(32 * 32 * 3):\n    n += 1\n    %s\n    print(json.dumps(%s), flush=True)\n"
+REPLY = "{'label': 'red', 'known': True, 'ms': 2.0, 'memory_mb': 50.0}"
+GOOD = WORKER + FRAME % ("pass", REPLY)
+
+
+def scripted(code: str) -> Callable[[Path], ShadowProcess]:
+    """A worker that is no model: what it answers is known, and it starts in a tenth of the time."""
+    return lambda path: ShadowProcess([sys.executable, "-S", "-c", code])
+
+
 def digest(path: Path) -> str:
     seal = check_seal(path)
     assert seal
@@ -53,7 +64,7 @@ class Board:
         settings = UpdateSettings(
             factory, key.public_key, "board-1", every_s=math.inf, trial_s=60.0, limits=limits, boot=boot
         )
-        self.worker: Callable[[Path], ShadowProcess] | None = None
+        self.worker: Callable[[Path], ShadowProcess] | None = scripted(GOOD)
         self.updater = ModelUpdater(
             settings,
             self.folder,
@@ -110,6 +121,7 @@ def offer(board: Board, site: Served, key: PrivateKey, file: Path) -> None:
 def test_a_good_model_runs_beside_the_old_one_takes_over_and_stays(
     board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
 ) -> None:
+    board.worker = None  # the real one
     offer(board, site, key, model("new"))
     assert board.updater.told().phase == "shadow"
     assert board.runs.name == "old.tflite"
@@ -141,9 +153,6 @@ def test_another_key_signs_the_next_model_after_the_folder_was_handed_over(
     assert current and current.key == newer.public_key.hex()
 
 
-WORKER = f"import sys, json, time\nprint(json.dumps({{'labels': {LABELS!r}}}), flush=True)\nn = 0\n"
-FRAME = "while sys.stdin.buffer.read(32 * 32 * 3):\n    n += 1\n    %s\n    print(json.dumps(%s), flush=True)\n"
-REPLY = "{'label': 'red', 'known': True, 'ms': 2.0, 'memory_mb': 50.0}"
 BAD = {
     "crashes": (FRAME % ("if n == 4: import os; os.abort()", REPLY), "after 3 frames .* ended with status -6"),
     "slow": (FRAME % ("pass", REPLY.replace("2.0", "2001.0")), "2001.0 ms instead of 1000.0 ms"),
@@ -162,7 +171,7 @@ def test_a_bad_model_is_refused_beside_the_old_one_with_the_reason_and_not_tried
     monkeypatch.setattr("edge_device.live.update.shadow.ANSWER_S", 0.5)
     monkeypatch.setattr("edge_device.live.update.shadow.SETTLED_FRAMES", 0)
     code, reason = BAD[kind]
-    board.worker = lambda path: ShadowProcess([sys.executable, "-c", WORKER + code])
+    board.worker = scripted(WORKER + code)
     offer(board, site, key, model("new"))
     board.frames(FRAMES, known=True)
     assert board.runs.name == "old.tflite"
@@ -179,6 +188,7 @@ def test_a_bad_model_is_refused_beside_the_old_one_with_the_reason_and_not_tried
 def test_other_labels_need_a_permission(
     board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
 ) -> None:
+    board.worker = None
     offer(board, site, key, model("new", labels=("rot", "grün", "blau", "dunkel")))
     assert "--update-labels" in next(iter(board.folder.read().refused.values()))
 
@@ -186,7 +196,7 @@ def test_other_labels_need_a_permission(
 def test_a_model_that_cannot_be_opened_is_refused(
     board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
 ) -> None:
-    board.worker = lambda path: ShadowProcess([sys.executable, "-c", 'print(\'{"error": "no such operator"}\')'])
+    board.worker = scripted('print(\'{"error": "no such operator"}\')')
     offer(board, site, key, model("new"))
     assert "no such operator" in next(iter(board.folder.read().refused.values()))
 
@@ -254,11 +264,22 @@ def test_an_end_in_order_is_no_crash_and_the_trial_goes_on(
     board.frames()
     board.status(40)
     board.updater.close()
+    board.updater.end_in_order()
     again = Board(tmp_path / "board", model("old"), key, site.url)
     assert again.runs.name != "old.tflite"
     again.status(21)
     assert again.folder.read().trial is None
     again.updater.close()
+
+
+def test_a_run_that_ends_by_an_error_of_the_model_starts_with_the_old_one(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path
+) -> None:
+    offer(board, site, key, model("new"))
+    board.frames()
+    board.updater.close()  # as the loop does on its way out, whatever has ended it
+    again = Board(tmp_path / "board", model("old"), key, site.url)
+    assert again.runs.name == "old.tflite"
 
 
 def test_a_person_takes_a_model_back_and_stops_updates(
@@ -312,6 +333,7 @@ def test_the_verdict_counts_only_frames_that_the_old_model_knows() -> None:
 def test_a_real_worker_is_ended_with_its_board(
     board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
 ) -> None:
+    board.worker = None
     offer(board, site, key, model("new"))
     assert board.updater._shadow
     process = board.updater._shadow[0]._process._process

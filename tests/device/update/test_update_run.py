@@ -11,18 +11,20 @@ pytest.importorskip("tuf", reason="the extra [update] is not installed")
 pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
 
 from edge_convert.publish.publication import publish
-from edge_core.artifact.card import ModelCard
-from edge_core.artifact.seal import check_seal
-from edge_core.errors import OutputError, SettingsError
+from edge_core import InputSpec, ModelCard, complete
+from edge_core.artifact.golden import read_golden
+from edge_core.artifact.seal import check_seal, seal
+from edge_core.errors import OutputError, SettingsError, SourceError
+from edge_device.live.loop import Live
 from edge_device.live.options import LiveOptions, ModelOptions, SourceOptions, UpdateOptions
 from edge_device.live.run import run_live
 from edge_device.live.update import update_state
-from edge_device.live.update.update_state import UpdateFolder, roll_back
+from edge_device.live.update.update_state import InstalledModel, UpdateFolder, begin, boot_id, roll_back
 from edge_device.notices import Notice
 from edge_device.results import FrameResult, Status
 from edge_device.sinks.sink import Sink
 
-from .vendor import Served, new_key, signed_model
+from .vendor import MODELS, Served, new_key, signed_model
 
 
 class Witness(Sink):
@@ -102,6 +104,59 @@ def test_a_run_is_updated_without_losing_a_frame_and_goes_back_when_told(tmp_pat
     assert status.frames_dropped == sum(gap - 1 for gap in between), "what is missing was dropped and counted"
     print(f"{status.frames} frames, {status.frames_dropped} dropped")
     assert [one for one in witness.notices if one.startswith("update:")]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the interpreter"), SourceError("the camera")])
+def test_only_an_error_of_the_model_counts_against_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    key = new_key(tmp_path / "vendor")
+    old, new = (signed_model(tmp_path / f"{name}.tflite", key, name) for name in ("old", "new"))
+    folder = UpdateFolder(tmp_path / "updates")
+    state = begin(folder, digest(old), boot_id())
+    folder.model(digest(new)).parent.mkdir()
+    folder.model(digest(new)).write_bytes(new.read_bytes())
+    folder.write(state.taken_over_by(InstalledModel(digest(new), 1, key.public_key.hex()), "the boot before"))
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Live, "_look_at", fails)
+    options = LiveOptions(
+        old,
+        SourceOptions("fake:64x48@20"),
+        model=ModelOptions(threads="1", key=tmp_path / "vendor.pub"),
+        updates=UpdateOptions("http://127.0.0.1:9", tmp_path / "updates"),
+    )
+    with pytest.raises(type(error)):
+        run_live(options)
+    after = begin(folder, digest(old), boot_id())
+    assert after.running == (digest(new) if isinstance(error, SourceError) else digest(old))
+
+
+def test_an_update_that_opens_no_more_gives_way_to_the_model_before(tmp_path: Path) -> None:
+    """One that passed its trial long ago: the interpreter was upgraded since, say."""
+    key = new_key(tmp_path / "vendor")
+    old = signed_model(tmp_path / "old.tflite", key, "old")
+    card = ModelCard(labels=("of", "another", "model"), input=InputSpec(32, 32))  # which has four outputs
+    broken = seal(complete((MODELS / "tiny-uint8.tflite").read_bytes(), card, "b"), read_golden(old), key)
+    (tmp_path / "broken.tflite").write_bytes(broken)
+    folder = UpdateFolder(tmp_path / "updates")
+    found = digest(tmp_path / "broken.tflite")
+    state = begin(folder, digest(old), boot_id())
+    folder.model(found).parent.mkdir()
+    folder.model(found).write_bytes(broken)
+    folder.write(state.taken_over_by(InstalledModel(found, 1, key.public_key.hex()), boot_id()).settled())
+    witness = Witness()
+    options = LiveOptions(
+        old,
+        SourceOptions("fake:64x48@20", frames=2),
+        model=ModelOptions(threads="1", key=tmp_path / "vendor.pub"),
+        updates=UpdateOptions("http://127.0.0.1:9", tmp_path / "updates"),
+    )
+    status = run_live(options, sinks=[witness])
+    assert status.model_sha256 == digest(old)
+    assert "cannot be opened" in folder.read().refused[found]
 
 
 def test_updates_need_a_key_and_a_sealed_model(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Final, Literal
@@ -166,8 +167,15 @@ class ModelUpdater(Sink):
         self._ended.set()
         with self._lock:
             self._end_shadow()
-            if self._state.trial:  # or the next start would take this end for a crash
-                self._note_trial(ended_in_order=True)
+
+    def restart(self) -> None:
+        """Takes up a state that was written before the run began."""
+        self._state = self._folder.read()
+
+    def end_in_order(self) -> None:
+        """Notes that the run ends for another reason than its model; without it the next start takes it for a crash."""
+        with self._lock, suppress(OSError):
+            self._note_trial(ended_in_order=True)
 
     def told(self) -> UpdateStatus:
         """How updates stand."""

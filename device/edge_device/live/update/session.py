@@ -26,6 +26,7 @@ class UpdateSession:
         key: Public key that has signed it, 32 bytes.
         sink: Brings in others, to be given to the queues; None where nothing can be written.
         told: Tells how updates stand.
+        end_in_order: To be called where a run ends for another reason than its model.
         follow: Swaps the model for the one in a file; to be set before frames come.
     """
 
@@ -62,6 +63,7 @@ class UpdateSession:
         except OutputError as error:  # a card that fails becomes read-only: there is still a model to run
             notify(notice("warning", UPDATE, f"there are no updates in this run: {error}"))
             state, writable = _as_it_is(folder), False
+        self._folder, self._factory, self._vendor = folder, options.file, vendor
         self.file, self.key = _model(state, folder, options.file, vendor)
         self.follow: Callable[[Path, bytes], None] = lambda path, key: None
         settings = UpdateSettings(
@@ -79,7 +81,21 @@ class UpdateSession:
         )
         updater = ModelUpdater(settings, folder, client, follow=lambda *new: self.follow(*new), notify=notify)
         self.sink: Sink | None = updater if writable else None
+        self._restart = updater.restart
         self.told: Callable[[], UpdateStatus] = updater.told
+        self.end_in_order: Callable[[], None] = updater.end_in_order if writable else lambda: None
+
+    def go_back(self, reason: str) -> bool:
+        """Takes back a model that cannot be opened; returns whether there is another one, which `file` is then."""
+        state = self._folder.read()
+        if state.current is None:
+            return False
+        state = state.rolled_back(reason)
+        with suppress(OutputError):  # the next start finds the same
+            self._folder.write(state)
+        self.file, self.key = _model(state, self._folder, self._factory, self._vendor)
+        self._restart()
+        return True
 
 
 def _as_it_is(folder: UpdateFolder) -> UpdateState:
