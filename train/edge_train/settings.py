@@ -30,7 +30,7 @@ class Settings:
         remember: Weight in the loss of one less the cosine between the features and those that the pretrained network
             has of the same maps; 0 for not at all, as without pretrained weights. Of 162 foreign pictures a flowers
             model takes 10.5 % for flowers with 0, 6.2 % with 0.3 and 6.2 % with 1; right on validation and test photos
-            together: 93.8, 93.8 and 92.0 % (docs/reference/foreign.md).
+            together: 93.8, 94.0 and 92.1 % (docs/reference/foreign.md).
         label_smoothing: Share of each target that is spread over all labels.
         class_weights: Whether a photo counts in inverse proportion to the photos of its class, up to
             `head.MOST_WEIGHT`.
