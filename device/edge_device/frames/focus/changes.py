@@ -7,7 +7,7 @@ flickering tube) leaves nothing; of a subject its outline and its texture remain
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -119,7 +119,7 @@ class Background:
         detail = cv2.absdiff(picture, cv2.multiply(self.mean, light))
         # A subject changes the light of the ground beside it, too, in this sense: without the second look its box was
         # 1.2 times as large as it, at 30 % of the frame's height.
-        exposure = float(np.median(picture[::4, ::4] / np.maximum(self.mean[::4, ::4], 1.0)))
+        exposure = _median(picture[::4, ::4] / np.maximum(self.mean[::4, ::4], 1.0))
         plain = cv2.absdiff(picture, cv2.multiply(self.mean, exposure))  # type: ignore[call-overload]
         both = cv2.min(detail, plain)
         cv2.subtract(both, self._tolerance, both)
@@ -134,10 +134,7 @@ class Background:
         Args:
             step: Absolute difference between two pictures in a row.
         """
-        sample = step[::2, ::2].ravel()
-        found = (
-            float(np.partition(sample, sample.size // 2)[sample.size // 2]) / 0.95
-        )  # the median of two normal errors
+        found = _median(step[::4, ::4]) / 0.95  # of the difference of two normal errors, by the deviation of one
         self.noise += 0.05 * (min(found, 8.0) - self.noise)
 
 
@@ -147,6 +144,8 @@ def boxes(mask: Mask) -> list[Box]:
     Args:
         mask: 255 where the picture differs, shape (height, width).
     """
+    if not cv2.countNonZero(mask):
+        return []
     count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(mask, _JOIN), connectivity=8)
     points = np.bincount(labels[mask > 0], minlength=count)
     reach = _JOIN.shape[0] // 2
@@ -160,6 +159,12 @@ def boxes(mask: Mask) -> list[Box]:
             right, bottom = right - reach * (right < mask.shape[1]), bottom - reach * (bottom < mask.shape[0])
             found.append((left, top, right, bottom))
     return found
+
+
+def _median(values: npt.NDArray[np.floating[Any]]) -> float:
+    """A median in a fifth of the time that `numpy.median` takes for so few."""
+    middle = values.size // 2
+    return float(np.partition(values, middle, axis=None)[middle])
 
 
 def area(box: Box) -> float:
