@@ -14,7 +14,7 @@ from .test_advice import APPS, HANDED_ON, OWN_PARSER, command_of
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = sorted({*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *(ROOT / "docs").rglob("*.md")})
-GENERATED: Final = {"commands.md"}
+GENERATED: Final = {"commands.md", "configuration.md"}
 """Pages that exist only in the built site."""
 
 _CODE: Final = re.compile(r"(?:^ {4,}(\S[^\n]*)$)|(?:^```[^\n]*\n(.*?)^```)", re.MULTILINE | re.DOTALL)

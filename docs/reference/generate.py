@@ -1,6 +1,6 @@
-"""Writes reference/commands.md from the commands themselves: every subcommand, argument and option with its help text.
+"""Writes reference/commands.md and reference/configuration.md from the commands themselves, with their help texts.
 
-MkDocs runs it (plugin gen-files); the page exists only in the built site, so it cannot differ from the code.
+MkDocs runs it (plugin gen-files); the pages exist only in the built site, so they cannot differ from the code.
 """
 
 import re
@@ -10,6 +10,10 @@ from typing import Any
 
 import mkdocs_gen_files
 import typer
+
+from edge_device.live.configuration.config_file import options
+from edge_device.live.configuration.toml_text import toml_value
+from edge_device.live.configuration.typed_values import type_name
 
 COMMANDS = {
     "edge-train": "edge_train.cli",
@@ -50,6 +54,22 @@ def cell(text: str) -> str:
     """Text that stays inside one cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
 
+
+def keys() -> Iterator[str]:
+    """Every key of a configuration file of `edge-run live`, as Markdown."""
+    yield "| key | type | default | meaning |\n|---|---|---|---|"
+    for one in options().values():
+        kind = type_name(one)
+        default = "" if one.default in (None, ()) else f"`{toml_value(one.default)}`"
+        once = " Before the first table only." if one.option.shared else ""
+        yield f"| `{one.key}` | {kind} | {default} | {cell(one.option.help).replace('<', '&lt;')}{once} |"
+
+
+with mkdocs_gen_files.open("reference/configuration.md", "w") as page:
+    page.write(
+        "# Keys of a configuration file\n\nGenerated from the description that the command line is made of, too. "
+    )
+    page.write("[How to use one](../how-to/live.md#options-in-a-file).\n\n" + "\n".join(keys()) + "\n")
 
 with mkdocs_gen_files.open("reference/commands.md", "w") as page:
     page.write("# Commands\n\nGenerated from the commands themselves; `--help` prints the same.\n\n")

@@ -7,24 +7,38 @@ from typing import Annotated, Final, cast
 
 import typer
 
-from edge_device.command_line.console import Debug, Json
-from edge_device.live.options import Described, LiveOptions, described, groups
+from edge_core.errors import SettingsError
+from edge_device.command_line.console import one_line_errors
+from edge_device.live.configuration import LiveRun, config_text, live_run, read_config
+from edge_device.live.options import MODEL, ConsoleOptions, Described, LiveOptions, described, groups, make_options
 
 MANY: Final = tuple[str, ...]
 """The type of an option that may be given more than once."""
 
-_Run = Callable[[LiveOptions, bool, bool], None]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="TOML file with these options and MODEL, porch.toml; the command line goes before it."),
+]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print the configuration file that says the same, and end.")
+]
 
 
-def command_of(run: _Run) -> Callable[..., None]:
+def command_of(run: Callable[[LiveRun], None]) -> Callable[..., None]:
     """A function that Typer makes a command of, with a parameter for each option.
 
     Args:
-        run: Called with the options, and whether `--json` and `--debug` were given; its docstring is the help text.
+        run: Called with what is to be run; its docstring is the help text.
     """
 
-    def command(**values: object) -> None:
-        run(options_of(values), bool(values["as_json"]), bool(values["debug"]))
+    def command(context: typer.Context, **values: object) -> None:
+        with one_line_errors(bool(values["debug"])):
+            asked = run_of(values, given_fields(context))
+        if values["print_config"]:
+            with one_line_errors(bool(values["debug"])):
+                print(config_text(asked), end="")
+            return
+        run(asked)
 
     parameters = list(_parameters())
     command.__doc__ = run.__doc__
@@ -33,17 +47,44 @@ def command_of(run: _Run) -> Callable[..., None]:
     return command
 
 
+def run_of(values: Mapping[str, object], given: set[str]) -> LiveRun:
+    """What a command line asks for, with the file that it names.
+
+    Args:
+        values: Value by name of the parameter, as Typer has parsed it.
+        given: Names of the parameters that the command line gives.
+
+    Raises:
+        SettingsError: See `read_config` and `live_run`.
+    """
+    config = cast(Path | None, values["config"])
+    fields = {name: value for name, value in _fields(values).items() if name in given}
+    if config is None and MODEL.name not in fields:
+        raise SettingsError("MODEL is missing: a .tflite that edge-convert wrote, or --config FILE that names one")
+    return live_run(fields, read_config(config) if config else None)
+
+
 def options_of(values: Mapping[str, object]) -> LiveOptions:
     """The options that Typer has parsed.
 
     Args:
         values: Value by name of the parameter, of `model` and of every option.
     """
-    made = {
-        name: kind(**{one.name: _to_field(one, values[one.name]) for one in described(kind)})
-        for name, _, kind in groups()
-    }
-    return LiveOptions(cast(Path, values["model"]), **made)
+    return make_options(_fields(values))
+
+
+def _fields(values: Mapping[str, object]) -> dict[str, object]:
+    """Values by the name of the field, of every option of every group."""
+    kinds = [kind for _, _, kind in groups()] + [ConsoleOptions]
+    found = {one.name: _to_field(one, values[one.name]) for kind in kinds for one in described(kind)}
+    return {MODEL.name: values["model"], **found}
+
+
+def given_fields(context: typer.Context) -> set[str]:
+    """Names of the fields that the command line sets."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    names = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    return {MODEL.name if name == "model" else name for name in names}
 
 
 def _to_field(one: Described, value: object) -> object:
@@ -51,18 +92,20 @@ def _to_field(one: Described, value: object) -> object:
 
 
 def _parameters() -> Iterator[inspect.Parameter]:
-    yield _parameter(
-        "model", Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite that edge-convert wrote.")]
-    )
+    yield _parameter("context", typer.Context, inspect.Parameter.empty)
+    argument = typer.Argument(metavar="MODEL", help=MODEL.option.help, show_default=False)
+    yield _parameter("model", Annotated[Path | None, argument], None)
     for _, title, kind in groups():
         for one in described(kind):
             default = None if one.type == MANY else one.default
             yield _parameter(one.name, Annotated[_typed(one), _option(one, title)], default)
-    yield _parameter("as_json", Json, False)
-    yield _parameter("debug", Debug, False)
+    yield _parameter("config", Config, None)
+    yield _parameter("print_config", PrintConfig, False)
+    for one in described(ConsoleOptions):
+        yield _parameter(one.name, Annotated[one.type, _option(one, None)], one.default)
 
 
-def _parameter(name: str, annotation: object, default: object = inspect.Parameter.empty) -> inspect.Parameter:
+def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -70,7 +113,7 @@ def _typed(one: Described) -> object:
     return list[str] | None if one.type == MANY else one.type
 
 
-def _option(one: Described, title: str) -> object:
+def _option(one: Described, title: str | None) -> object:
     offered = one.option
     return typer.Option(
         *([offered.flag] if offered.flag else []),

@@ -4,16 +4,17 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from edge_core.errors import CheckFailedError, EdgeError
 from edge_device.cli.live_command import live
-from edge_device.cli.live_parameters import options_of
+from edge_device.cli.live_parameters import given_fields, run_of
 from edge_device.command_line.arguments import Commands, refuse_repeated
 from edge_device.command_line.console import Debug, Json, one_line_errors, say
 from edge_device.command_line.next_step import as_root, say_next
+from edge_device.live.configuration.service_config import service_config
 from edge_device.live.make_sinks import make_mqtt
 from edge_device.sources import redact
 from edge_device.system import unit_file as service
@@ -46,18 +47,21 @@ def install(words: Words, name: Name = "", debug: Debug = False) -> None:
     """Install a service and start it; one of the same name is replaced.
 
     The model is copied to /var/lib/edge-mobilenet, where a new file in its place is taken over without a restart.
-    Relative paths of what is written are taken from /var/lib/edge-run. Needs root.
+    Relative paths of what is written are taken from /var/lib/edge-run. Needs root. With --config porch.toml the file is
+    copied, too: install it again after a change.
 
     Example: sudo pi/bin/edge-run service install flowers-int8.tflite --source /dev/video0
     """
     model, options = _parsed(words)
     with one_line_errors(debug):
-        plan = service.plan(model, options, name)
+        plan = service.plan(model, options, name, service_config)
         for warning in plan.warnings:
             say(f"warning: {warning}")
         service.install(plan)
         for source, target in plan.copies:
             say(f"copied {source} to {target}")
+        for _, target in plan.texts:
+            say(f"wrote {target}, which is what the service reads from now on")
         print(
             f"{plan.name} runs, now and after every boot; see: systemctl status {plan.name}; journalctl -u {plan.name}"
         )
@@ -72,7 +76,7 @@ def show(words: Words, name: Name = "", debug: Debug = False) -> None:
     """
     model, options = _parsed(words)
     with one_line_errors(debug):
-        plan = service.plan(model, options, name)
+        plan = service.plan(model, options, name, service_config)
         for warning in (*plan.warnings, *plan.obstacles):
             say(f"warning: {warning}")
         print(plan.unit, end="", flush=True)
@@ -128,11 +132,12 @@ def _forget_device(name: str) -> None:
     """
     os.environ |= secrets_of(name)
     try:
-        options = options_of(_live_command().make_context("edge-run live", command_of(name)).params)
-        broker = make_mqtt(options.sinks, redact(options.source.source))
-        if broker is not None:
-            broker.forget()
-            say("cleared what the MQTT broker held of it; Home Assistant removes the device")
+        context = _live_command().make_context("edge-run live", command_of(name))
+        for options in run_of(context.params, given_fields(context)).cameras.values():
+            broker = make_mqtt(options.sinks, redact(options.source.source))
+            if broker is not None:
+                broker.forget()
+                say("cleared what the MQTT broker held of it; Home Assistant removes the device")
     except (OSError, EdgeError, typer.BadParameter) as error:
         raise CheckFailedError(
             f"the service is stopped, but its device in Home Assistant is still there: {error}. Uninstall it again "
@@ -151,17 +156,24 @@ def _named(name: str) -> str:
     return f" --name {name}" if name else ""
 
 
-def _parsed(words: Sequence[str]) -> tuple[Path, list[str]]:
-    """MODEL and the options of `live`, which parses them, so that a wrong one is told of here and not in a journal."""
+def _parsed(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """MODEL, None if a configuration file names it, and the options of `live`, which parses them all.
+
+    So a wrong one is told of here and not in a journal.
+    """
     command = _live_command()
 
-    def parse(words: Sequence[str]) -> dict[str, Any]:
-        return dict(command.make_context("edge-run live", list(words)).params)
+    def parse(words: Sequence[str]) -> typer.Context:
+        return cast(typer.Context, command.make_context("edge-run live", list(words)))
 
     refuse_repeated(command, "live", words)
-    parsed = parse(words)
+    context = parse(words)
+    with one_line_errors(bool(context.params["debug"])):
+        run_of(context.params, given_fields(context))
+    if context.params["model"] is None:
+        return None, list(words)
     for place, word in enumerate(words):
         rest = [*words[:place], *words[place + 1 :]]
-        if Path(word) == parsed["model"] and parse([word, *rest]) == parsed:
+        if Path(word) == context.params["model"] and parse([word, *rest]).params == context.params:
             return Path(word), rest
     raise typer.BadParameter("MODEL stands before or after the options of live, not among them")

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from edge_core.errors import SettingsError
 from edge_device.inference.classifier import Classifier
 
 PER_CHOICE_S: Final = 0.15
@@ -16,6 +17,19 @@ ROUNDS: Final = 3
 WORTH_IT: Final = 0.93
 """Another thread must bring an inference to at most this part of its time, or it only heats the board and takes from
 decoding and preprocessing, which run at the same time."""
+
+
+def parse_threads(text: str) -> int | None:
+    """The number of threads that `--threads` names, None for `auto`.
+
+    Raises:
+        SettingsError: It is neither `auto` nor a number from 1 to 999.
+    """
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 1000:
+        raise SettingsError(f"--threads is auto or a number of threads, not {text!r}")
+    return int(text)
 
 
 def choose_threads(open_with: Callable[[int], Classifier], cores: int | None = None) -> int:

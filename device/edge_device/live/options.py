@@ -3,10 +3,10 @@
 The annotation of each field carries its help text; a front end reads it with `groups` and `described`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Final, get_type_hints
+from typing import Annotated, Final, cast, get_type_hints
 
 from edge_core.artifact.familiarity import FAMILIAR
 from edge_device.inference.interpreter import RuntimeName
@@ -15,6 +15,7 @@ from edge_device.sources import PixelFormat
 
 MQTT_PASSWORD: Final = "EDGE_RUN_MQTT_PASSWORD"
 WEBHOOK_TOKEN: Final = "EDGE_RUN_WEBHOOK_TOKEN"
+SOURCE_PASSWORD: Final = "EDGE_RUN_SOURCE_PASSWORD"
 """Environment variables for secrets: what stands in a command line, every user of the machine can read."""
 
 
@@ -27,6 +28,7 @@ class Option:
         flag: Name on a command line; None derives it from the field's name.
         minimum, maximum: Smallest and largest value of a number; None allows any.
         metavar: Placeholder for the value in help texts; None derives it from the type.
+        shared: Whether all cameras of one process have one value: a port can be opened once.
     """
 
     help: str
@@ -34,6 +36,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     metavar: str | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Described:
     type: object
     default: object
     option: Option
+
+    @property
+    def key(self) -> str:
+        """Name in a configuration file: that on a command line without its hyphens in front."""
+        return (self.option.flag or self.name.replace("_", "-")).removeprefix("--")
 
 
 def groups() -> Iterator[tuple[str, str, type]]:
@@ -226,14 +234,22 @@ class SinkOptions:
     web: Annotated[
         str | None,
         Option(
-            "Show the live page at [HOST:]PORT: 8080 for this machine alone, 0.0.0.0:8080 for all who have the token."
+            "Show the live page at [HOST:]PORT: 8080 for this machine alone, 0.0.0.0:8080 for all who have the token.",
+            shared=True,
         ),
     ] = None
-    web_root: Annotated[str, Option("Path under which a proxy shows the live page, for example /cam/.")] = "/"
+    web_root: Annotated[
+        str, Option("Path under which a proxy shows the live page, for example /cam/.", shared=True)
+    ] = "/"
     web_frame: Annotated[
-        str, Option("Origin whose pages may show the live page in a frame, for example https://home.example:8123.")
+        str,
+        Option(
+            "Origin whose pages may show the live page in a frame, for example https://home.example:8123.", shared=True
+        ),
     ] = ""
-    prometheus: Annotated[str | None, Option("Offer figures for Prometheus at [HOST:]PORT, under /metrics.")] = None
+    prometheus: Annotated[
+        str | None, Option("Offer figures for Prometheus at [HOST:]PORT, under /metrics.", shared=True)
+    ] = None
     webhook: Annotated[
         str | None, Option(f"Post each event to this address as JSON; {WEBHOOK_TOKEN} may hold a bearer token.")
     ] = None
@@ -251,12 +267,15 @@ class SinkOptions:
         Path | None,
         Option("Photo folder that the buttons of the live page take pictures into, one button for each label."),
     ] = None
-    window: Annotated[bool, Option("Show the frames with their labels in a window.", flag="--window")] = False
+    window: Annotated[bool, Option("Show the frames with their labels in a window.", flag="--window", shared=True)] = (
+        False
+    )
     token_file: Annotated[
         Path | None,
         Option(
             f"File with the token that --web and --prometheus ask for beyond this machine. Default: {TOKEN_VARIABLE} "
-            "has the token, or --web makes one."
+            "has the token, or --web makes one.",
+            shared=True,
         ),
     ] = None
 
@@ -307,3 +326,37 @@ class LiveOptions:
     sinks: Annotated[SinkOptions, OptionGroup("Where results go")] = field(default_factory=SinkOptions)
     updates: Annotated[UpdateOptions, OptionGroup("Model updates")] = field(default_factory=UpdateOptions)
     focus: Annotated[FocusOptions, OptionGroup("Focus")] = field(default_factory=FocusOptions)
+
+
+@dataclass(frozen=True)
+class ConsoleOptions:
+    """What `edge-run live` says, and how; a script that calls `run_live` has sinks of its own for that."""
+
+    as_json: Annotated[bool, Option("Print JSON, for scripts.", flag="--json", shared=True)] = False
+    debug: Annotated[bool, Option("Show the traceback of an error.", flag="--debug", shared=True)] = False
+
+
+MODEL: Final = Described("file", Path, None, Option("A .tflite that edge-convert wrote.", flag="model"))
+"""The one option without a default: an argument on a command line, the key `model` in a file."""
+
+
+def make_options(values: Mapping[str, object]) -> LiveOptions:
+    """The options of a live run, from the values of some of their fields; the others have their defaults.
+
+    Args:
+        values: Value by name of the field, of `file` and of any option of any group.
+    """
+    made = {
+        name: kind(**{one.name: values[one.name] for one in described(kind) if one.name in values})
+        for name, _, kind in groups()
+    }
+    return LiveOptions(cast(Path, values[MODEL.name]), **made)
+
+
+def values_of(options: LiveOptions) -> dict[str, object]:
+    """The value of every field, `file` among them, by its name: what `make_options` takes."""
+    found: dict[str, object] = {MODEL.name: options.file}
+    for name, _, kind in groups():
+        group = getattr(options, name)
+        found |= {one.name: getattr(group, one.name) for one in described(kind)}
+    return found

@@ -1,5 +1,6 @@
 """A live run from its options: everything opened, the loop, everything closed."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,14 +17,14 @@ from edge_device.frames.motion import MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, covering, parse_region, parse_zones
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.classifier import SOFTMAX_ONLY, Classifier
-from edge_device.inference.threads import choose_threads
+from edge_device.inference.threads import choose_threads, parse_threads
 from edge_device.inference.verify import verify
 from edge_device.live.decisions import Rule, parse_smoothing, parse_thresholds
 from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.make_focus import make_focus
 from edge_device.live.make_sinks import make_sinks, wants_whole_frames
 from edge_device.live.model_watcher import ModelWatcher
-from edge_device.live.options import DecisionOptions, LiveOptions, ModelOptions, SourceOptions
+from edge_device.live.options import SOURCE_PASSWORD, DecisionOptions, LiveOptions, ModelOptions, SourceOptions
 from edge_device.live.update.session import UpdateSession
 from edge_device.notices import Notice, Notifier, notice
 from edge_device.results import Status
@@ -31,6 +32,7 @@ from edge_device.sinks.sink import Sink
 from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sinks.terminal import notice_line
 from edge_device.sources import CameraMode, Pictures, Source, open_source, parse_controls, redact
+from edge_device.sources.network.addresses import with_password
 from edge_device.system.interrupts import StopRequest
 from edge_device.system.lasting import why_not_lasting
 
@@ -203,7 +205,7 @@ class Models:
         self.file, self._options, self._notify, self._stopped = options.file, options.model, notify, stopped
         self._familiar = options.decisions.familiar
         self._coral = parse_device(options.model.device)
-        self._threads = _threads(options.model.threads, self._on_cpu)
+        self._threads = parse_threads(options.model.threads) or choose_threads(self._on_cpu)
 
     def open(self, at_once: bool = True) -> Classifier:
         """Opens the file as it is now.
@@ -295,14 +297,6 @@ def _rule(decisions: DecisionOptions) -> Rule:
     return Rule(parse_smoothing(decisions.smoothing), usual.threshold if common is None else common, by_label)
 
 
-def _threads(text: str, open_with: Callable[[int], Classifier]) -> int:
-    if text == "auto":
-        return choose_threads(open_with)
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 1000:
-        raise SettingsError(f"--threads is auto or a number of threads, not {text!r}")
-    return int(text)
-
-
 def _signing_key(model: Path, options: ModelOptions) -> bytes | None:
     """The public key that is asked for, once it has been found to have signed the model."""
     if options.key is None:
@@ -320,7 +314,7 @@ def _opened_source(
     options: LiveOptions, plan: _Plan, spec: InputSpec, notify: Notifier
 ) -> AbstractContextManager[Source]:
     return open_source(
-        options.source.source,
+        with_password(options.source.source, os.environ.get(SOURCE_PASSWORD)),
         plan.mode,
         lambda path, error: say(f"warning: {error}"),
         covering=_smallest_side(options, plan.covering(spec)),

@@ -47,10 +47,18 @@ __all__ = [
     "StandardInput",
     "Video",
     "is_camera",
+    "names_file",
     "open_source",
     "parse_controls",
     "redact",
 ]
+
+
+def names_file(text: str) -> bool:
+    """Whether a source is a file, a folder or a pattern of files by a relative path, and no camera."""
+    kind, colon, rest = text.partition(":")
+    camera = (kind == "picamera" and (not colon or rest.isdecimal())) or (kind == "fake" and colon)
+    return bool(text) and not (text == "-" or text.isdecimal() or text.startswith("/") or is_address(text) or camera)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +61,7 @@ class Plan:
         copies: Files, and where they are copied to.
         obstacles: Why the service could not start; none if all is well.
         warnings: What is not as good as it could be.
+        texts: What is written, and into which file.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Plan:
     copies: tuple[tuple[Path, Path], ...]
     obstacles: tuple[str, ...]
     warnings: tuple[str, ...]
+    texts: tuple[tuple[str, Path], ...] = ()
 
     @property
     def unit_path(self) -> Path:
@@ -74,7 +77,8 @@ class Plan:
 
     @property
     def model_path(self) -> Path:
-        return self.copies[0][1]
+        """The model of the first camera."""
+        return next(target for _, target in self.copies if target.name.startswith("model"))
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def quoted(argument: str, variables: bool = True) -> str:
 
 
 @dataclass
-class _Places:
+class Places:
     """Places that options of `live` name, as a service can reach them: each method gives the word for the unit.
 
     Attributes:
@@ -162,6 +166,7 @@ class _Places:
         copies: Files, and where they are copied to.
         credentials: Files that systemd hands over, readable by this service alone, by name.
         obstacles: Why the service could not start, or would write nothing.
+        texts: What is written, and into which file.
     """
 
     unit: str
@@ -169,6 +174,21 @@ class _Places:
     copies: list[tuple[Path, Path]] = field(default_factory=list)
     credentials: dict[str, Path] = field(default_factory=dict)
     obstacles: list[str] = field(default_factory=list)
+    texts: list[tuple[str, Path]] = field(default_factory=list)
+
+    def takes(self, suffix: str = "") -> dict[str, Callable[[str], str]]:
+        """What becomes of the values of options, by flag.
+
+        Args:
+            suffix: Behind the names of copies, where several cameras have files of their own.
+        """
+
+        def copied(option: str, path: str) -> str:
+            return self.copied(path, option[2:] + suffix + Path(path).suffix)
+
+        taken: dict[str, Callable[[str], str]] = {option: partial(copied, option) for option in COPIED}
+        taken |= dict.fromkeys(WRITTEN, self.written)
+        return taken | {"--source": self.source, "--token-file": self.token, "--on-event": self.program}
 
     def copied(self, path: str, target: str) -> str:
         source = Path(path).absolute()
@@ -220,30 +240,37 @@ class _Places:
         return _inside(path, HIDDEN + PRIVATE)
 
 
-def plan(model: Path, options: Sequence[str] = (), name: str = "") -> Plan:
+ConfigWriter = Callable[[Places, str, bool], str]
+"""Copies a configuration file: the places of the service, the path of the file, whether the command line has MODEL."""
+
+
+def plan(model: Path | None, options: Sequence[str] = (), name: str = "", config: ConfigWriter | None = None) -> Plan:
     """What is to be done to run `edge-run live MODEL OPTIONS` as a service.
 
     Args:
-        model: Path of the model file.
+        model: Path of the model file; None where the configuration file among the options names it.
         options: Options of `live`; relative paths of what it writes are taken from /var/lib/NAME.
         name: Name of one of several services.
+        config: What copies the configuration file that the options name.
 
     Raises:
         SettingsError: The name cannot be one, or a file is not there.
         ModelFormatError: The model cannot be used.
     """
     unit = unit_name(name)
-    read_card(model)  # whether it is a model at all is better said now
     folders = _python_folders()
-    places = _Places(unit, folders)
-    takes: dict[str, Callable[[str], str]] = {
-        option: lambda path, option=option: places.copied(path, option[2:] + Path(path).suffix)  # type: ignore[misc]
-        for option in COPIED
-    }
-    takes |= dict.fromkeys(WRITTEN, places.written)
-    takes |= {"--source": places.source, "--token-file": places.token, "--on-event": places.program}
+    places = Places(unit, folders)
     # Always of the same name, so that another model is a new file in the old one's place.
-    command = ["live", places.copied(str(model), "model.tflite"), *_rewritten(options, takes)]
+    if model:
+        read_card(model)  # whether it is a model at all is better said now
+    words = [places.copied(str(model), "model.tflite")] if model else []
+    takes = places.takes()
+    if config:
+        takes["--config"] = lambda path: config(places, path, model is not None)
+    command = ["live", *words, *_rewritten(options, takes)]
+    for file, target in places.copies:
+        if target.name.startswith("model"):
+            read_card(file)
     obstacles = [*places.obstacles, *_python_obstacles(folders)]
     warnings = [
         f"any user of this board can read the password in {_CREDENTIALS.sub('://...@', word)}; what live takes from "
@@ -252,7 +279,7 @@ def plan(model: Path, options: Sequence[str] = (), name: str = "") -> Plan:
         if _CREDENTIALS.search(word)
     ]
     text = _unit(unit, command, [folder for folder in folders if _inside(folder, HIDDEN)], places.credentials)
-    return Plan(unit, text, tuple(places.copies), tuple(obstacles), tuple(warnings))
+    return Plan(unit, text, tuple(places.copies), tuple(obstacles), tuple(warnings), tuple(places.texts))
 
 
 def install(plan: Plan) -> None:
@@ -271,9 +298,10 @@ def install(plan: Plan) -> None:
                 folder.chmod(0o755)  # whatever the umask is: another user reads it
             shutil.copyfile(source, beside)
             beside.chmod(0o644)
-    with written_whole(plan.unit_path) as beside:
-        beside.write_text(plan.unit)
-        beside.chmod(0o644)
+    for text, target in (*plan.texts, (plan.unit, plan.unit_path)):
+        with written_whole(target) as beside:
+            beside.write_text(text)
+            beside.chmod(0o644)
     _systemctl("daemon-reload")
     _systemctl("enable", "--quiet", plan.name)
     _systemctl("restart", plan.name)

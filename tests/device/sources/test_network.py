@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from edge_core.errors import SourceError
 from edge_device.sources import CameraMode, Reconnecting, SourceFrame, open_source, redact
-from edge_device.sources.network.addresses import split_address
+from edge_device.sources.network.addresses import split_address, with_password
 from edge_device.sources.network.streams import HttpCamera, RtspCamera
 
 USER, PASSWORD = "admin", "geh/eim@"
@@ -453,3 +453,19 @@ def test_an_rtsp_camera_is_closed_while_it_is_read(rtsp: Callable[..., str]) -> 
     with closing(RtspCamera(rtsp("stalls", AUTHORITY), stalled_s=1)) as source:
         threading.Timer(0.3, source.close).start()
         assert len(list(source)) <= 10
+
+
+@pytest.mark.parametrize(
+    ("address", "whole"),
+    [
+        ("rtsp://me@host/1", "rtsp://me:p%40s%2Fs@host/1"),
+        ("rtsp://me:other@host/1", "rtsp://me:other@host/1"),
+        ("rtsp://host/1", "rtsp://host/1"),
+        ("/dev/video0", "/dev/video0"),
+    ],
+)
+def test_a_password_from_the_environment_goes_to_the_user_that_the_address_names(address: str, whole: str) -> None:
+    assert with_password(address, "p@s/s") == whole
+    assert with_password(address, None) == address
+    if "://" in whole:
+        assert redact(whole) == redact(address)

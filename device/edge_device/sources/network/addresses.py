@@ -1,11 +1,16 @@
 """Addresses of network cameras, and how to name them without giving away what opens them."""
 
+import re
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from edge_core.errors import SourceError
 
 SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
+
+_SECRET_FIELD: Final = re.compile(
+    r"[?&](\w*(password|passwd|token|secret)|pwd|pass|psw|key|api_?key|auth)=[^&]", re.IGNORECASE
+)
 
 
 def is_address(text: str) -> bool:
@@ -24,6 +29,27 @@ def redact(text: str) -> str:
         return text
     before, _, query = rest.replace("#", "?").partition("?")
     return f"{scheme}://" + ("…" if "@" in query else before.rpartition("@")[2])
+
+
+def with_password(address: str, password: str | None) -> str:
+    """An address with a password, where it names a user without one; any other text as it is.
+
+    Args:
+        address: What `--source` names.
+        password: From the environment, where no other user of the machine reads it; None if there is none.
+    """
+    scheme, separator, rest = address.partition("://")
+    user, at, host = rest.rpartition("@")
+    if not password or not separator or not at or ":" in user:
+        return address
+    return f"{scheme}://{user}:{quote(password, safe='')}@{host}"
+
+
+def has_password(address: str) -> bool:
+    """Whether an address has a password in it: behind the user name, or as a field of the query."""
+    _, separator, rest = address.partition("://")
+    user, at, _ = rest.rpartition("@")
+    return bool(separator) and bool((at and ":" in user) or _SECRET_FIELD.search(rest))
 
 
 def split_address(address: str) -> tuple[str, str | None, str | None]:

@@ -1,0 +1,91 @@
+"""What is wrong with options although each of them is of its type: texts that mean nothing, and contradictions."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from edge_core.errors import SettingsError
+from edge_device.frames.regions import Orientation, parse_region, parse_zones
+from edge_device.inference.accelerator import parse_device
+from edge_device.inference.threads import parse_threads
+from edge_device.live.decisions import parse_smoothing, parse_thresholds
+from edge_device.live.options import LiveOptions
+from edge_device.sinks.exec import parse_command
+from edge_device.sinks.mqtt.broker import parse_broker
+from edge_device.sinks.web.address import parse_address
+from edge_device.sources import parse_controls
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with the value of an option.
+
+    Attributes:
+        name: Name of the option's field.
+        text: What is wrong, and what to do.
+    """
+
+    name: str
+    text: str
+
+
+_NEEDS: Final = {
+    "mqtt_ca": ("mqtt",),
+    "mqtt_cert": ("mqtt",),
+    "mqtt_key": ("mqtt_cert",),
+    "web_root": ("web",),
+    "web_frame": ("web",),
+    "collect": ("web",),
+    "snapshots_foreign": ("snapshots",),
+    "token_file": ("web", "prometheus"),
+}
+"""Options that do nothing without another one, or without one of several."""
+
+
+def problems(options: LiveOptions) -> Iterator[Problem]:
+    """What is wrong with options, found out before anything is opened."""
+    yield from _texts(options)
+    yield from _contradictions(options)
+
+
+def _texts(options: LiveOptions) -> Iterator[Problem]:
+    source, model, decisions, sinks = options.source, options.model, options.decisions, options.sinks
+    checks: dict[str, Callable[[], object]] = {
+        "rotate": lambda: Orientation(source.rotate),  # type: ignore[arg-type]
+        "roi": lambda: source.roi and parse_region(source.roi),
+        "zones": lambda: parse_zones(source.zones),
+        "controls": lambda: parse_controls(source.controls),
+        "device": lambda: parse_device(model.device),
+        "threads": lambda: parse_threads(model.threads),
+        "thresholds": lambda: parse_thresholds(decisions.thresholds),
+        "smoothing": lambda: parse_smoothing(decisions.smoothing),
+        "mqtt": lambda: sinks.mqtt and parse_broker(sinks.mqtt),
+        "web": lambda: sinks.web and parse_address(sinks.web),
+        "prometheus": lambda: sinks.prometheus and parse_address(sinks.prometheus),
+        "webhook": lambda: sinks.webhook and _webhook(sinks.webhook),
+        "on_event": lambda: sinks.on_event and parse_command(sinks.on_event),
+    }
+    for name, check in checks.items():
+        try:
+            check()
+        except SettingsError as error:
+            yield Problem(name, str(error))
+
+
+def _webhook(url: str) -> object:
+    from edge_device.sinks.webhook import Webhook  # late: urllib.request, which hardly anybody needs
+
+    return Webhook(url)
+
+
+def _contradictions(options: LiveOptions) -> Iterator[Problem]:
+    source, sinks = options.source, options.sinks
+    if source.roi and source.zones:
+        yield Problem("zones", "--roi is for one part of the frame, --zone for several by name; use one of both")
+    if sinks.web and sinks.web == sinks.prometheus and not sinks.web.endswith(":0") and sinks.web != "0":
+        yield Problem("prometheus", "--web and --prometheus listen at one and the same port; give each one of its own")
+    usual = type(sinks)()
+    for name, needed in _NEEDS.items():
+        if getattr(sinks, name) != getattr(usual, name) and not any(getattr(sinks, other) for other in needed):
+            flags = " or ".join("--" + other.replace("_", "-") for other in needed)
+            yield Problem(name, f"--{name.replace('_', '-')} does nothing without {flags}; give both or neither")
