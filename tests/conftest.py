@@ -16,6 +16,7 @@ from edge_core import Frame, InputSpec, ModelCard, complete
 from edge_core.run_folder import Run, read_run
 
 from .browser import CHROMIUM, Browser
+from .forked import Forks
 from .programs import BY_DEPS, Started, missing
 
 MODELS = Path(__file__).parent / "models"
@@ -63,28 +64,41 @@ def color_frames() -> dict[str, Frame]:
 
 @pytest.fixture(scope="session")
 def start() -> Callable[..., subprocess.Popen[str]]:
-    """Starts a command in a process of its own, `start("edge_device.cli", "show", model)`; its output is piped."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "80"}
+    """Starts a command in a fresh process, `start("edge_device.cli", "show", model)`; its output is piped."""
 
     def popen(module: str, *arguments: object) -> subprocess.Popen[str]:
         program = f"from {module} import app; app(prog_name='edge')"
         command = [sys.executable, "-c", program, *(str(argument) for argument in arguments)]
         pipe = subprocess.PIPE
-        return Started(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment)
+        return Started(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=_environment())
 
     return popen
 
 
 @pytest.fixture(scope="session")
-def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs what `start` starts to its end."""
+def command() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs to its end what `start` starts, forked from a process that has imported it."""
+    forks: dict[bool, Forks] = {}
 
     def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-        with start(module, *arguments) as process:
-            output, errors = process.communicate(timeout=300)
-        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+        of_device = module.startswith("edge_device.")
+        if of_device not in forks:
+            forks[of_device] = Forks(*(DEVICE if of_device else WORKSTATION))
+        return forks[of_device].run(module, [str(argument) for argument in arguments], _environment())
 
-    return run
+    yield run
+    for each in forks.values():
+        each.close()
+
+
+DEVICE = ("edge_device.cli", "typer.rich_utils", "pydantic", "ai_edge_litert.interpreter")
+"""Also what the command line and the runtime import late."""
+
+WORKSTATION = (*DEVICE, "edge_train.cli", "edge_convert.cli", "edge_bench.cli", "edge_keras.tf")
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "80"}
 
 
 @pytest.fixture(scope="module")
