@@ -73,6 +73,11 @@ check: $(READY)
 
 # Processes at once: as many as there are cores, but each may hold TensorFlow and takes up to 2 GB.
 PARALLEL ?= -n auto --maxprocesses 4 --dist worksteal
+# One thread of arithmetic each: threads that wait for one another on cores that are taken cost a fit twice the time.
+test test-slow: export OPENBLAS_NUM_THREADS ?= 1
+test test-slow: export OMP_NUM_THREADS ?= 1
+test test-slow: export TF_NUM_INTRAOP_THREADS ?= 1
+test test-slow: export TF_NUM_INTEROP_THREADS ?= 1
 
 test: check
 	$(BIN)/python -m pytest $(PARALLEL) $(OPTIONS)
