@@ -22,6 +22,8 @@ from edge_train.evaluation.evaluate import evaluate
 from edge_train.settings import Settings
 from edge_train.training.fit import fit
 
+from ..small_network import SMALL_NETWORK
+
 
 def scene(*seed: int) -> Frame:
     """What is behind a clip: large colored shapes, uint8, shape (180, 240, 3)."""
@@ -319,7 +321,7 @@ def test_a_run_remembers_the_groups(clips: Path, tmp_path: Path) -> None:
             spec=InputSpec(32, 32),
             weights=Weights("none (random)"),
             cache=tmp_path / "cache",
-            alpha=0.35,
+            architecture=SMALL_NETWORK,
             settings=Settings(epochs=0, views=1),
         ).folder
     )

@@ -22,6 +22,8 @@ from edge_train.settings import Settings, check_settings
 from edge_train.training.attacks import attack_pictures, logits_of, pgd
 from edge_train.training.fit import Fitted, fit
 
+from ..small_network import SMALL_NETWORK
+
 T = TypeVar("T")
 
 
@@ -42,7 +44,14 @@ def train(photos: Path, out: Path, settings: Settings, **options: Any) -> Fitted
     found = open_photos(str(photos), seed=1, cache=out.parent)
     weights, cache = Weights("none (random)"), out.parent / "cache"
     return fit(
-        found, out, spec=InputSpec(32, 32), weights=weights, cache=cache, alpha=0.35, settings=settings, **options
+        found,
+        out,
+        spec=InputSpec(32, 32),
+        weights=weights,
+        cache=cache,
+        architecture=SMALL_NETWORK,
+        settings=settings,
+        **options,
     )
 
 

@@ -23,6 +23,8 @@ from edge_train.training.checkpoints import Workshop
 from edge_train.training.fit import Fitted, fit
 from edge_train.training.solved_head.head import solve_head
 
+from ..small_network import SMALL_NETWORK
+
 T = TypeVar("T")
 
 
@@ -34,7 +36,7 @@ def train(folder: Path, out: Path, settings: Settings, **options: object) -> Fit
         spec=InputSpec(32, 32),
         weights=Weights("none (random)"),
         cache=out.parent / "cache",
-        alpha=0.35,
+        architecture=SMALL_NETWORK,
         settings=settings,
         **options,  # type: ignore[arg-type]
     )
