@@ -21,7 +21,7 @@ from edge_device.inference.signature import is_by
 from edge_device.inference.verify import verify
 from edge_device.live.update.schedule import PollSchedule
 from edge_device.live.update.shadow import Shadow, ShadowLimits, ShadowProcess, worker_command
-from edge_device.live.update.trial_health import HealthLimits, Reading
+from edge_device.live.update.trial_health import HealthLimits, TrialReading
 from edge_device.live.update.tuf_client import UpdateClient
 from edge_device.live.update.update_state import InstalledModel, UpdateFolder, boot_id
 from edge_device.notices import UPDATE, Level, Notifier, notice
@@ -120,7 +120,7 @@ class ModelUpdater(Sink):
         self._labels: Sequence[str] = ()
         self._shadow: tuple[Shadow, InstalledModel] | None = None
         self._unknown: deque[bool] = deque(maxlen=REMEMBERED)
-        self._baseline: Reading | None = None
+        self._baseline: TrialReading | None = None
         self._trial_began_s = self._noted_s = clock()
         self._trial_base_s = self._state.trial.seconds if self._state.trial else 0.0
         self._thread = threading.Thread(target=self._poll_for_ever, name="update", daemon=True)
@@ -156,7 +156,7 @@ class ModelUpdater(Sink):
     def status(self, status: Status) -> None:
         with self._lock:
             self._take_up_what_a_person_did()
-            reading = Reading.of(status, self._unknown)
+            reading = TrialReading.of(status, self._unknown)
             if self._state.trial is None:
                 if status.model_sha256 == self._state.running:
                     self._baseline = reading
@@ -291,7 +291,7 @@ class ModelUpdater(Sink):
         self._follow_state()
         self._say("info", self._state.told)
 
-    def _judge(self, status: Status, reading: Reading) -> None:
+    def _judge(self, status: Status, reading: TrialReading) -> None:
         """Whether a model on trial stays, goes, or goes on."""
         now_s = self._clock()
         if status.model_sha256 != self._state.running:

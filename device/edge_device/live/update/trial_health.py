@@ -27,7 +27,7 @@ class HealthLimits:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TrialReading:
     """How a run fares at one moment.
 
     Attributes:
@@ -53,7 +53,7 @@ class Reading:
         is_open = status.source_state == "open"
         return cls(status.latency.invoke_ms, status.fps, status.memory_mb, share, len(unknown), is_open)
 
-    def worse_than(self, before: "Reading | None", limits: HealthLimits) -> str:
+    def worse_than(self, before: "TrialReading | None", limits: HealthLimits) -> str:
         """Why the model is taken back, for people; empty if it does well, or nothing is known of the one before."""
         if before is None:
             return ""

@@ -47,7 +47,7 @@ _MEANINGS: Final = (
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedOffers:
     """What a repository offers, checked.
 
     Attributes:
@@ -82,7 +82,7 @@ class UpdateClient:
         self._url, self._folder, self._key = url.rstrip("/"), folder, key
         self._fetcher = _Fetcher()
 
-    def published(self) -> Published:
+    def published(self) -> PublishedOffers:
         """What the repository offers now.
 
         Raises:
@@ -96,7 +96,7 @@ class UpdateClient:
             trusted = updater._trusted_set
             targets = trusted.targets.targets
             offers = tuple(offer for path, one in targets.items() if (offer := read_offer(path, one.custom)))
-            return Published(offers, _keys_of(trusted.root, "targets"))
+            return PublishedOffers(offers, _keys_of(trusted.root, "targets"))
 
     def fetch(self, offer: Offer, path: Path) -> None:
         """Writes an offered file to a path, whole or not at all.

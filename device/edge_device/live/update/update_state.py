@@ -43,7 +43,7 @@ class InstalledModel:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ModelTrial:
     """A model that has taken over and may still be taken back.
 
     Attributes:
@@ -76,7 +76,7 @@ class UpdateState:
     factory: str = ""
     current: InstalledModel | None = None
     previous: InstalledModel | None = None
-    trial: Trial | None = None
+    trial: ModelTrial | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     pinned: bool = False
     told: str = ""
@@ -89,7 +89,7 @@ class UpdateState:
     def taken_over_by(self, new: InstalledModel, boot: str) -> "UpdateState":
         """The state in which a new model is on trial."""
         told = f"{new.digest[:12]} has taken over for a trial"
-        return replace(self, current=new, previous=self.current, trial=Trial(boot=boot), told=told)
+        return replace(self, current=new, previous=self.current, trial=ModelTrial(boot=boot), told=told)
 
     def settled(self) -> "UpdateState":
         """The state after a trial that went well."""
@@ -197,7 +197,7 @@ def begin(folder: UpdateFolder, factory: str, boot: str) -> UpdateState:
     return state
 
 
-def _counted(state: UpdateState, trial: Trial, boot: str) -> UpdateState:
+def _counted(state: UpdateState, trial: ModelTrial, boot: str) -> UpdateState:
     """An open trial at a start: gone on with, or the model that ended the run before it is taken back."""
     if trial.boot == boot and not trial.ended_in_order:
         return state.rolled_back("the run ended by a crash, or was killed, during its trial")
@@ -246,7 +246,7 @@ def _parsed(fields: Mapping[str, Any]) -> UpdateState:
         factory=str(fields["factory"]),
         current=model(fields["current"]),
         previous=model(fields["previous"]),
-        trial=None if trial is None else Trial(**trial),
+        trial=None if trial is None else ModelTrial(**trial),
         refused={str(digest): str(reason) for digest, reason in fields["refused"].items()},
         pinned=bool(fields["pinned"]),
         told=str(fields["told"]),
