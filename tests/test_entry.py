@@ -126,3 +126,12 @@ def test_a_command_that_the_kernel_kills_says_so(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (137, "error: the command was ended by SIGKILL; memory may have run out\n")
     assert not list(tmp_path.glob(".run*"))
+
+
+@pytest.mark.parametrize("module", ["edge_train", "edge_convert", "edge_bench"])
+def test_tensorflow_is_loaded_by_work_and_by_no_help_text(module: str, tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text("open('loaded', 'w')")
+    with begun(tmp_path, "-m", module, "--help") as process:
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not (tmp_path / "loaded").exists()

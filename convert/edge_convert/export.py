@@ -36,8 +36,8 @@ from edge_core.artifact.seal import Signer
 from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Reading, identify_photos, read_photos
 from edge_core.data.photo_list import find_all_photos
-from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
-from edge_core.files import require_writable, written_whole
+from edge_core.errors import CheckFailedError, DatasetError, RunFolderError
+from edge_core.files import require_tflite, written_whole
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently, tracked
@@ -323,17 +323,6 @@ def export(
     if candidate.missed and not force:
         raise CheckFailedError(_refusal(bench, candidate, limits))
     return bench.write(candidate, out, limits)
-
-
-def require_tflite(out: Path) -> None:
-    """Checks, before the work is done, that a file and its reports can be written at `out`.
-
-    Raises:
-        OutputError: It does not end in .tflite, is a folder, or cannot be written.
-    """
-    if out.is_dir() or out.suffix != ".tflite":
-        raise OutputError(f"{out}: the file to write ends in .tflite")
-    require_writable(out)
 
 
 def _refusal(bench: Workbench, candidate: Candidate, limits: Limits) -> str:

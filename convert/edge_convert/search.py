@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_convert.export import Workbench, require_tflite
+from edge_convert.export import Workbench
 from edge_convert.foreign.measure import NO_FOLDERS, ForeignFolders
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.limits import Limits
 from edge_core.artifact.seal import Signer
 from edge_core.codec import JsonObject
+from edge_core.files import require_tflite
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run
 

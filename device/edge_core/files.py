@@ -192,6 +192,17 @@ def remove_unfinished(folder: Path) -> None:
             path.unlink()
 
 
+def require_tflite(out: Path) -> None:
+    """Checks, before the work is done, that a file and its reports can be written at `out`.
+
+    Raises:
+        OutputError: It does not end in .tflite, is a folder, or cannot be written.
+    """
+    if out.is_dir() or out.suffix != ".tflite":
+        raise OutputError(f"{out}: the file to write ends in .tflite")
+    require_writable(out)
+
+
 def _beside(path: Path) -> Path:
     """A name that no other process uses, with the suffix kept for writers that look at it."""
     beside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp{path.suffix}")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from edge_convert.export import require_tflite
 from edge_core.errors import SettingsError
+from edge_core.files import require_tflite
 from edge_core.preprocess import InputSpec
 from edge_device.command_line.console import Debug, extra_needed, one_line_errors, say, track, working
 from edge_device.command_line.next_step import say_next
