@@ -118,6 +118,14 @@ class SourceOptions:
     tuning_file: Annotated[
         Path | None, Option("Tuning file of libcamera for a Raspberry Pi camera: imx477_noir.json.")
     ] = None
+    buffers: Annotated[
+        int | None,
+        Option(
+            "Number of frames that a Raspberry Pi camera has memory for, 6 by default: fewer where memory is short.",
+            minimum=1,
+            maximum=32,
+        ),
+    ] = None
     rotate: Annotated[
         int, Option("Degrees by which frames are turned clockwise, so that they are upright: 0, 90, 180 or 270.")
     ] = 0

@@ -279,6 +279,7 @@ def _planned(options: LiveOptions) -> _Plan:
             source.pixel_format,
             parse_controls(source.controls),
             source.tuning_file,
+            source.buffers,
         ),
         orientation=Orientation(source.rotate, source.mirror),  # type: ignore[arg-type]
     )

@@ -127,6 +127,8 @@ def _check_settings(text: str, mode: CameraMode) -> None:
         raise SettingsError(f"--control is for cameras at this machine, not for {redact(text)}")
     if mode.tuning_file and not picamera:
         raise SettingsError(f"--tuning-file is for --source picamera, not for {redact(text)}")
+    if mode.buffers and not picamera:
+        raise SettingsError(f"--buffers is for --source picamera, not for {redact(text)}")
 
 
 def _camera(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
 from edge_device.notices import Notifier, ignore, notice
 from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame
+from edge_device.system.nearest import nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,9 @@ class PiCamera(Source):
             controls: dict[str, Any] = {"FrameDurationLimits": (round(1e6 / mode.fps),) * 2} if mode.fps else {}
             controls |= _focus(offered, mode.controls)
             controls |= {name: typed(name, text, offered) for name, text in mode.controls.items()}
-            camera.configure(camera.create_video_configuration({"size": size, "format": _FORMAT}, controls=controls))
+            buffers = {"buffer_count": mode.buffers} if mode.buffers else {}
+            main = {"size": size, "format": _FORMAT}
+            camera.configure(camera.create_video_configuration(main, controls=controls, **buffers))
             granted = camera.camera_configuration()["main"]
             camera.start()
         except SettingsError:
@@ -143,7 +146,8 @@ def typed(name: str, text: str, offered: Mapping[str, tuple[Any, Any, Any]]) -> 
         SettingsError: There is no such control, or it cannot have such a value.
     """
     if name not in offered:
-        raise SettingsError(f"the camera has no control {name!r}; its controls are {', '.join(sorted(offered))}")
+        has = ", ".join(f"{one} ({offered[one][0]} to {offered[one][1]})" for one in sorted(offered))
+        raise SettingsError(f"the camera has no control {name!r}; its controls are {has}{nearest(name, offered)}")
     low, high, usual = offered[name]
     limits = [_items(limit) for limit in (low, high, usual) if limit is not None]
     example = limits[-1][0] if limits else 0

@@ -49,6 +49,7 @@ class CameraMode:
             second.
         controls: Values by name of the camera's own settings, as text: `{"brightness": "120"}`, `{"AfMode": "2"}`.
         tuning_file: File with what a Raspberry Pi camera's pictures are made of its raw data; its sensor's own by
+        buffers: Number of frames that a Raspberry Pi camera has memory for; what picamera2 takes by default.
             default.
 
     Raises:
@@ -61,6 +62,7 @@ class CameraMode:
     pixel_format: PixelFormat | None = None
     controls: Mapping[str, str] = field(default_factory=dict)
     tuning_file: Path | None = None
+    buffers: int | None = None
 
     def __post_init__(self) -> None:
         if self.pixel_format is not None and self.pixel_format not in get_args(PixelFormat):

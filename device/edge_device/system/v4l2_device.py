@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge_core.codec import JsonObject
+from edge_device.system.nearest import nearest
 
 RAW: Final = ("unicam", "rp1-cfe")
 """Drivers of a Raspberry Pi's camera connector: they give raw sensor data, which libcamera makes pictures of."""
@@ -138,7 +139,9 @@ def set_controls(path: str, wanted: Mapping[str, str]) -> dict[str, int]:
             control = known.get(control_name(name))
             if control is None:
                 has = ", ".join(map(str, known.values())) or "none"
-                raise _refused(f"{path} has no control {name!r}; its controls are {has}")
+                raise _refused(
+                    f"{path} has no control {name!r}; its controls are {has}{nearest(control_name(name), known)}"
+                )
             value = _value(control, text)
             try:
                 _ask(device, _S_CTRL, control.id, value & 0xFFFFFFFF)

@@ -48,8 +48,11 @@ class Picamera2:
         self.given = 0
         type(self).latest = self
 
-    def create_video_configuration(self, main: dict[str, Any], controls: dict[str, Any]) -> dict[str, Any]:
+    def create_video_configuration(
+        self, main: dict[str, Any], controls: dict[str, Any], buffer_count: int = 6
+    ) -> dict[str, Any]:
         width, height = main["size"]
+        self.buffer_count = buffer_count
         return {
             "main": {"size": (width - width % 2, height - height % 2), "format": main["format"]},
             "controls": controls,
@@ -212,7 +215,7 @@ def test_a_camera_without_a_motor_is_asked_for_no_focus(hardware: type[Picamera2
 @pytest.mark.parametrize(
     ("control", "message"),
     [
-        (("Brightnes", "1"), "no control 'Brightnes'; its controls are AwbEnable, AwbMode"),
+        (("Brightnes", "1"), "no control 'Brightnes'; its controls are AwbEnable .False to True., AwbMode"),
         (("ExposureTime", "0"), "ExposureTime is from 1 to 66666, not '0'"),
         (("ExposureTime", "long"), "ExposureTime is from 1 to 66666, not 'long'"),
         (("AwbEnable", "2"), "AwbEnable is from False to True"),
@@ -248,5 +251,25 @@ def test_controls_are_names_and_values_and_for_cameras_alone() -> None:
     with (
         pytest.raises(SettingsError, match="cameras at this machine"),
         open_source("rtsp://camera/", CameraMode(controls={"brightness": "1"})),
+    ):
+        pass
+
+
+def test_it_has_memory_for_as_many_frames_as_are_asked_for(hardware: type[Picamera2]) -> None:
+    with open_source("picamera", CameraMode(buffers=3)):
+        assert hardware.latest.buffer_count == 3
+    with open_source("picamera"):
+        assert hardware.latest.buffer_count == 6
+    with (
+        pytest.raises(SettingsError, match="--buffers is for --source picamera"),
+        open_source("fake:64x64@5", CameraMode(buffers=3)),
+    ):
+        pass
+
+
+def test_the_nearest_control_and_the_ranges_are_named(hardware: type[Picamera2]) -> None:
+    with (
+        pytest.raises(SettingsError, match=r"ExposureTime \(1 to 66666\).*do you mean ExposureTime\?"),
+        open_source("picamera", CameraMode(controls={"exposuretime": "100"})),
     ):
         pass
