@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_core.preprocess import Frame, InputSpec, preprocess
-from edge_device.frames.focus import Focus, Subject
+from edge_device.frames.focus import Focus, FocusSubject
 from edge_device.frames.regions import Orientation, Region, cut
 from edge_device.sources import Source, SourceFrame
 from edge_device.sources.pool import FramePool
@@ -45,7 +45,7 @@ class Prepared:
     pixels: tuple[Frame, ...]
     spec: InputSpec
     preprocess_ms: float
-    subjects: tuple[Subject, ...] | None = None
+    subjects: tuple[FocusSubject, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TimedFocus:
     focus: Focus
     live: bool
 
-    def __call__(self, frame: SourceFrame) -> Sequence[Subject]:
+    def __call__(self, frame: SourceFrame) -> Sequence[FocusSubject]:
         return self.focus.subjects(frame.image, frame.taken_s if self.live else frame.time_s)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
-from edge_device.frames.focus import Subject
+from edge_device.frames.focus import FocusSubject
 from edge_device.frames.regions import Region
 from edge_device.inference.interpreter import Scores
 from edge_device.live.decisions import Decider, Rule
@@ -33,7 +33,7 @@ class Part:
     tried: bool = False
 
 
-def parts_of(subjects: Sequence[Subject], regions: Mapping[str, Region]) -> list[Part]:
+def parts_of(subjects: Sequence[FocusSubject], regions: Mapping[str, Region]) -> list[Part]:
     """The parts of a frame that a focus has found, each in the first zone that holds its middle.
 
     Args:

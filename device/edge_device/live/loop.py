@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from edge_core.errors import SourceError
 from edge_core.preprocess import Frame, preprocess
-from edge_device.frames.focus import Focus, Trial, TryingFocus
+from edge_device.frames.focus import Focus, TileTrial, TryingFocus
 from edge_device.frames.frozen import FROZEN_S, FrozenPicture
 from edge_device.frames.motion import Motion, MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
@@ -286,7 +286,7 @@ class Live:
     def _try(self, looks: Sequence[_Look]) -> None:
         """Gives back to the focus what it wanted to try."""
         trials = [
-            Trial(
+            TileTrial(
                 one.part.region,
                 float(one.scores.max()),
                 one.familiarity,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core.preprocess import Frame
-from edge_device.frames.focus import MotionFocus, MotionFocusRule, Subject, square_around
+from edge_device.frames.focus import FocusSubject, MotionFocus, MotionFocusRule, square_around
 from edge_device.frames.focus.changes import area, boxes
 from edge_device.frames.focus.subject import MARGIN
 from edge_device.frames.regions import Region
@@ -47,11 +47,11 @@ def test_the_view_of_a_subject_at_the_edge_is_moved_into_the_frame() -> None:
     assert view.y == pytest.approx(0.8)
 
 
-def seen(focus: MotionFocus, frames: Iterator[tuple[float, Frame]]) -> list[tuple[float, Sequence[Subject]]]:
+def seen(focus: MotionFocus, frames: Iterator[tuple[float, Frame]]) -> list[tuple[float, Sequence[FocusSubject]]]:
     return [(now_s, focus.subjects(frame, now_s)) for now_s, frame in frames]
 
 
-def numbers(found: list[tuple[float, Sequence[Subject]]]) -> set[int]:
+def numbers(found: list[tuple[float, Sequence[FocusSubject]]]) -> set[int]:
     return {one.track for _, subjects in found for one in subjects}
 
 

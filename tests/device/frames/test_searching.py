@@ -8,7 +8,7 @@ import pytest
 
 from edge_core.errors import ModelFormatError, SettingsError
 from edge_core.preprocess import Frame
-from edge_device.frames.focus import TileFocus, TileFocusRule, Trial
+from edge_device.frames.focus import TileFocus, TileFocusRule, TileTrial
 from edge_device.frames.focus.detector_focus import DetectorFocus, DetectorFocusRule
 from edge_device.frames.focus.object_detector import ObjectDetector
 from edge_device.frames.focus.tile_focus import tiles
@@ -39,16 +39,16 @@ def test_tiles_are_squares_that_leave_no_place_out() -> None:
     assert len(tiles(1280, 720)) < 45
 
 
-def trial(view: Region, target: Region | None = TARGET, took_ms: float = 10.0, known: bool | None = None) -> Trial:
+def trial(view: Region, target: Region | None = TARGET, took_ms: float = 10.0, known: bool | None = None) -> TileTrial:
     """A classifier that is the more confident the closer a square fits the target."""
     wide = min(view.x + view.width, target.x + target.width) - max(view.x, target.x) if target else 0.0
     high = min(view.y + view.height, target.y + target.height) - max(view.y, target.y) if target else 0.0
     common = max(0.0, wide) * max(0.0, high)
     union = view.width * view.height + (target.width * target.height if target else 0.0) - common
-    return Trial(view, 0.4 + 0.6 * common / union, None, known, took_ms)
+    return TileTrial(view, 0.4 + 0.6 * common / union, None, known, took_ms)
 
 
-def search(focus: TileFocus, judge: Callable[[Region], Trial], frames: int, start: int = 0) -> list[int]:
+def search(focus: TileFocus, judge: Callable[[Region], TileTrial], frames: int, start: int = 0) -> list[int]:
     """Lets a focus search; the tracks that it gave in each frame."""
     given = []
     for number in range(start, start + frames):

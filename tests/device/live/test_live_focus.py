@@ -11,7 +11,7 @@ import pytest
 from edge_core.errors import ModelFormatError, SettingsError
 from edge_core.preprocess import Frame
 from edge_device import DecisionOptions, FocusOptions, LiveOptions, SourceOptions, run_live
-from edge_device.frames.focus import MotionFocus, Subject, TileFocus, TileFocusRule
+from edge_device.frames.focus import FocusSubject, MotionFocus, TileFocus, TileFocusRule
 from edge_device.frames.overlay import annotated
 from edge_device.frames.regions import Region
 from edge_device.inference.classifier import Classifier
@@ -110,10 +110,10 @@ def test_a_subject_belongs_to_the_zone_it_is_in(tiny_model: TinyModel) -> None:
 class Fixed:
     """A focus that always finds the same."""
 
-    def __init__(self, *found: Subject) -> None:
+    def __init__(self, *found: FocusSubject) -> None:
         self.found = found
 
-    def subjects(self, frame: Frame, taken_s: float) -> Sequence[Subject]:
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[FocusSubject]:
         return self.found
 
 
@@ -135,7 +135,7 @@ class Still(Source):
 
 def test_what_is_classified_is_the_view_and_json_has_the_box(tiny_model: TinyModel) -> None:
     box = Region(0.6, 0.25, 0.25, 0.5)
-    focus = Fixed(Subject(1, LEFT, LEFT), Subject(7, box, RIGHT))
+    focus = Fixed(FocusSubject(1, LEFT, LEFT), FocusSubject(7, box, RIGHT))
     sink, status = run(tiny_model(), Still(3), LiveSettings(focus=focus))
     assert [result.top[0].label for result in sink.results] == ["red", "blue"] * 3
     fields = sink.results[1].to_json()
@@ -146,7 +146,7 @@ def test_what_is_classified_is_the_view_and_json_has_the_box(tiny_model: TinyMod
 
 def test_sinks_show_and_keep_each_subject(tiny_model: TinyModel, tmp_path: Path) -> None:
     box = Region(0.6, 0.25, 0.25, 0.5)
-    focus = Fixed(Subject(1, LEFT, LEFT), Subject(7, box, RIGHT))
+    focus = Fixed(FocusSubject(1, LEFT, LEFT), FocusSubject(7, box, RIGHT))
     sink, _ = run(tiny_model(), Still(1), LiveSettings(focus=focus))
     first, second = sink.results
     drawn = annotated(first.frame.image, [first, second])
@@ -206,7 +206,7 @@ def test_a_detector_of_the_user_finds_and_the_model_names(tiny_model: TinyModel,
 
 
 def test_mqtt_has_the_subject_that_is_followed_for_longest_and_every_event(tiny_model: TinyModel) -> None:
-    focus = Fixed(Subject(1, LEFT, LEFT), Subject(7, RIGHT, RIGHT))
+    focus = Fixed(FocusSubject(1, LEFT, LEFT), FocusSubject(7, RIGHT, RIGHT))
     sink, _ = run(tiny_model(), Still(1), LiveSettings(focus=focus))
     states: list[dict[str, object]] = []
     mqtt = Mqtt(parse_broker("mqtt://127.0.0.1:9/edge", None, about="test"))
@@ -221,7 +221,7 @@ def test_mqtt_has_the_subject_that_is_followed_for_longest_and_every_event(tiny_
 def test_lines_name_the_track_and_say_when_there_is_nothing_to_see(
     tiny_model: TinyModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    focus = Fixed(Subject(7, RIGHT, RIGHT))
+    focus = Fixed(FocusSubject(7, RIGHT, RIGHT))
     sink, _ = run(tiny_model(), Still(1), LiveSettings(focus=focus, rule=RULE))
     empty, _ = run(tiny_model(), Still(1), LiveSettings(focus=Fixed(), rule=RULE))
     lines = Lines()

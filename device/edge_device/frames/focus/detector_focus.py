@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edge_core.preprocess import Frame
 from edge_device.frames.focus.changes import small_picture
 from edge_device.frames.focus.object_detector import ObjectDetector
-from edge_device.frames.focus.subject import Subject, holds, region_of, square_around
+from edge_device.frames.focus.subject import FocusSubject, holds, region_of, square_around
 from edge_device.frames.focus.tracker import Tracker
 from edge_device.frames.regions import WHOLE, Region
 
@@ -43,7 +43,7 @@ class DetectorFocus:
         self._detector, self._rule = detector, rule
         self._tracker = Tracker()
 
-    def subjects(self, frame: Frame, taken_s: float) -> Sequence[Subject]:
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[FocusSubject]:
         picture, rule = small_picture(frame), self._rule
         high, wide = picture.shape
         boxes = [
@@ -64,5 +64,5 @@ class DetectorFocus:
                 self._tracker.confirm(track)
             if box := region_of(track.box, picture.shape):
                 view = square_around(box, frame.shape[1], frame.shape[0])
-                found.append(Subject(track.number, box, view, taken_s - track.born_s))
+                found.append(FocusSubject(track.number, box, view, taken_s - track.born_s))
         return found[: rule.subjects]

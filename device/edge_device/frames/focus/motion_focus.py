@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_core.preprocess import Frame
 from edge_device.frames.focus.changes import Background, ChangeRule, Gray, Mask, boxes, small_picture, whole
-from edge_device.frames.focus.subject import Subject, region_of, square_around
+from edge_device.frames.focus.subject import FocusSubject, region_of, square_around
 from edge_device.frames.focus.tracker import Tracker
 from edge_device.frames.regions import WHOLE, Region
 
@@ -58,7 +58,7 @@ class MotionFocus:
         self._settled_s: float | None = None
         self._looked_at: Mask | None = None
 
-    def subjects(self, frame: Frame, taken_s: float) -> Sequence[Subject]:
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[FocusSubject]:
         picture = small_picture(frame)
         passed_s, self._now_s = max(0.0, taken_s - self._now_s), taken_s
         if self._before is None or self._before.shape != picture.shape:
@@ -114,13 +114,13 @@ class MotionFocus:
             spared[top:bottom, left:right] = 0
         return np.asarray(spared, np.uint8)
 
-    def _found(self, frame: Frame, picture: Gray, now_s: float) -> list[Subject]:
+    def _found(self, frame: Frame, picture: Gray, now_s: float) -> list[FocusSubject]:
         height, width = frame.shape[:2]
         found = []
         for track in self._tracker.tracks:
             box = region_of(track.box, picture.shape) if track.number else None
             if box:
-                found.append(Subject(track.number, box, square_around(box, width, height), now_s - track.born_s))
+                found.append(FocusSubject(track.number, box, square_around(box, width, height), now_s - track.born_s))
         return found[: self._rule.subjects]
 
 

@@ -20,7 +20,7 @@ Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Subject:
+class FocusSubject:
     """Something in a frame that is classified by itself.
 
     Attributes:
@@ -46,7 +46,7 @@ class Focus(Protocol):
             scores, _ = classifier.scores(cut(frame.image, subject.view))
     """
 
-    def subjects(self, frame: Frame, taken_s: float) -> Sequence[Subject]:
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[FocusSubject]:
         """Takes the next frame in.
 
         Args:
@@ -61,7 +61,7 @@ class Focus(Protocol):
 
 
 @dataclass(frozen=True)
-class Trial:
+class TileTrial:
     """What the classifier says of a part that is only tried.
 
     Attributes:
@@ -83,7 +83,7 @@ class Trial:
 class TryingFocus(Focus, Protocol):
     """A focus that learns from the classifier where to look."""
 
-    def tried(self, trials: Sequence[Trial]) -> None:
+    def tried(self, trials: Sequence[TileTrial]) -> None:
         """Takes in what the classifier says of parts that it was given with the track 0.
 
         It may be called in another thread than `subjects`, for an earlier frame.

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final
 
 from edge_core.preprocess import Frame
-from edge_device.frames.focus.subject import Subject, Trial, holds
+from edge_device.frames.focus.subject import FocusSubject, TileTrial, holds
 from edge_device.frames.regions import WHOLE, Region
 
 SCALES: Final = (1.0, 0.6, 0.36)
@@ -65,24 +65,24 @@ class TileFocus:
         self._shape: tuple[int, int] | None = None
         self._tiles: list[Region] = []
         self._next = 0
-        self._round: dict[Region, Trial] = {}
+        self._round: dict[Region, TileTrial] = {}
         self._best: tuple[int, Region, float] | None = None
         self._tracks = 0
         self._took_ms = [rule.budget_ms]
 
-    def subjects(self, frame: Frame, taken_s: float) -> Sequence[Subject]:
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[FocusSubject]:
         if frame.shape[:2] != self._shape:
             self._begin(frame.shape[0], frame.shape[1])
         best = self._best  # another thread may replace it
-        found = [Subject(best[0], best[1], best[1], max(0.0, taken_s - best[2]))] if best else []
+        found = [FocusSubject(best[0], best[1], best[1], max(0.0, taken_s - best[2]))] if best else []
         room = int(self._rule.budget_ms / max(median(self._took_ms), 1e-3)) - len(found)
         count = min(max(1, room), len(self._tiles))
         tried = [self._tiles[(self._next + number) % len(self._tiles)] for number in range(count)]
         self._next = (self._next + count) % max(1, len(self._tiles))
         self._now_s = taken_s
-        return found + [Subject(0, one, one) for one in tried]
+        return found + [FocusSubject(0, one, one) for one in tried]
 
-    def tried(self, trials: Sequence[Trial]) -> None:
+    def tried(self, trials: Sequence[TileTrial]) -> None:
         self._took_ms = [*self._took_ms, *(one.took_ms for one in trials)][-15:]
         tiles = self._tiles
         self._round |= {one.view: one for one in trials}
@@ -95,7 +95,7 @@ class TileFocus:
         self._tiles = [one for one in tiles(width, height) if holds(rule.regions, one) and not holds(rule.ignored, one)]
         self._shape, self._next, self._round, self._best = (height, width), 0, {}, None
 
-    def _choose(self, trials: Sequence[Trial]) -> None:
+    def _choose(self, trials: Sequence[TileTrial]) -> None:
         """Ends a round: the square that counts stays unless another is clearly better, or it is good no more."""
         good = {one.view: one for one in trials if one.known is not False and one.score >= CONFIDENT}
         if not good:
@@ -118,7 +118,7 @@ class TileFocus:
         self._best = self._tracks, view, self._now_s
 
 
-def _merit(trial: Trial) -> tuple[float, float]:
+def _merit(trial: TileTrial) -> tuple[float, float]:
     return round(trial.score, 2), trial.familiarity or 0.0
 
 

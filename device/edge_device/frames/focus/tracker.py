@@ -47,7 +47,7 @@ STEADY_S: Final = 1.0
 
 
 @dataclass
-class Track:
+class SubjectTrack:
     """A subject that is followed.
 
     Attributes:
@@ -129,7 +129,7 @@ class Tracker:
 
     def __init__(self) -> None:
         """Follows nothing."""
-        self.tracks: list[Track] = []
+        self.tracks: list[SubjectTrack] = []
         self._numbers = count(1)
         self._now_s: float | None = None
 
@@ -144,7 +144,7 @@ class Tracker:
         """
         passed_s = self._predict(now_s)
         owned, rest = self._owned(parts)
-        seen: list[Track] = []
+        seen: list[SubjectTrack] = []
         for track, boxes, shared in owned:
             if shared:
                 _match(track, picture, now_s, passed_s)
@@ -179,15 +179,15 @@ class Tracker:
         self.tracks = [one for one in self.tracks if one.missed < LOST_FRAMES or now_s - one.seen_s <= LOST_S]
         self.tracks += [_born(box, now_s) for box in free]
 
-    def confirm(self, track: Track) -> None:
+    def confirm(self, track: SubjectTrack) -> None:
         """Gives a track its number."""
         track.number = next(self._numbers)
 
-    def end(self, track: Track) -> None:
+    def end(self, track: SubjectTrack) -> None:
         """Follows a track no more."""
         self.tracks.remove(track)
 
-    def _owned(self, parts: Sequence[Box]) -> tuple[list[tuple[Track, list[Box], bool]], list[Box]]:
+    def _owned(self, parts: Sequence[Box]) -> tuple[list[tuple[SubjectTrack, list[Box], bool]], list[Box]]:
         """For each track the parts that lie where it is expected, and whether one of them holds another track, too."""
         own: dict[int, list[Box]] = {n: [] for n in range(len(self.tracks))}
         shared: set[int] = set()
@@ -206,7 +206,7 @@ class Tracker:
         return [(track, own[n], n in shared) for n, track in enumerate(self.tracks)], rest
 
     def _match_by_distance(
-        self, missing: list[Track], free: list[Box], picture: Gray, now_s: float, passed_s: float
+        self, missing: list[SubjectTrack], free: list[Box], picture: Gray, now_s: float, passed_s: float
     ) -> None:
         """What is not where it was expected: the nearest first. What is taken leaves `free`."""
         while pairs := [
@@ -219,7 +219,7 @@ class Tracker:
             _follow(missing.pop(t), free.pop(b), picture, now_s, passed_s)
 
 
-def _follow(track: Track, box: Box, picture: Gray, now_s: float, passed_s: float) -> None:
+def _follow(track: SubjectTrack, box: Box, picture: Gray, now_s: float, passed_s: float) -> None:
     """Moves a track to its box."""
     track.hits, track.missed = track.hits + 1, 0
     track.seen_s = now_s
@@ -231,7 +231,7 @@ def _follow(track: Track, box: Box, picture: Gray, now_s: float, passed_s: float
     track.patch = picture[top:bottom, left:right].copy()
 
 
-def _match(track: Track, picture: Gray, now_s: float, passed_s: float) -> None:
+def _match(track: SubjectTrack, picture: Gray, now_s: float, passed_s: float) -> None:
     """Finds a track that is in one box with another: by how it looked before, else it goes on as it went."""
     track.hits, track.missed = track.hits + 1, 0
     track.seen_s = now_s
@@ -250,7 +250,7 @@ def _match(track: Track, picture: Gray, now_s: float, passed_s: float) -> None:
         track.move((x0 + x + wide / 2, y0 + y + high / 2), passed_s)
 
 
-def _compact(track: Track, boxes: list[Box]) -> tuple[list[Box], list[Box]]:
+def _compact(track: SubjectTrack, boxes: list[Box]) -> tuple[list[Box], list[Box]]:
     """The parts that make one subject, and those too far from the largest."""
     main = max(boxes, key=area)
     reach = GAP * max(_length(main), track.wide, track.high)
@@ -269,7 +269,7 @@ def _united(found: Sequence[Box]) -> list[Box]:
     return sorted(done, key=area, reverse=True)
 
 
-def _distance(track: Track, box: Box) -> float:
+def _distance(track: SubjectTrack, box: Box) -> float:
     """How ill a box fits a track: distance of their middles in lengths of the larger, and the difference in size."""
     x, y = _middle(box)
     length = max(track.wide, track.high, _length(box), 1.0)
@@ -294,7 +294,7 @@ def _length(box: Box) -> float:
     return max(box[2] - box[0], box[3] - box[1])
 
 
-def _born(box: Box, now_s: float) -> Track:
+def _born(box: Box, now_s: float) -> SubjectTrack:
     x, y = _middle(box)
     wide, high = box[2] - box[0], box[3] - box[1]
-    return Track(0, x, y, wide, high, born_s=now_s, seen_s=now_s, moved_s=now_s, born_x=x, born_y=y)
+    return SubjectTrack(0, x, y, wide, high, born_s=now_s, seen_s=now_s, moved_s=now_s, born_x=x, born_y=y)
