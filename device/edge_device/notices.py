@@ -16,7 +16,7 @@ class Notice:
 
     Attributes:
         level: "warning" for what is worse than before, "info" for what is better or as asked.
-        about: "source", "model", "accelerator", "update", "sink NAME" or "loop".
+        about: "source", "view", "model", "accelerator", "update", "sink NAME" or "loop".
         text: One line of plain text.
         time: Seconds since the epoch.
     """

@@ -10,6 +10,9 @@ UNKNOWN: Final = "unknown"
 """Shown to people where no label reached its threshold; in JSON the label is null there."""
 
 
+View = Literal["clear", "dark", "overexposed", "covered", "blurred", "moved"]
+"""What a camera's picture shows: something, or why not; `edge_device.frames.view_state` says when which holds."""
+
 NOTHING_TO_SEE: Final = "nothing to see"
 """Shown to people where a focus finds nothing to classify."""
 
@@ -94,6 +97,7 @@ class FrameResult:
         known: Whether that is enough; None of a model that cannot tell.
         subject: The subject that was classified, where there is a focus. Without one, and with no label in `top`, the
             focus has found nothing to classify.
+        view: What the picture of a camera shows; while it is not "clear", nothing is decided.
     """
 
     frame: SourceFrame
@@ -105,6 +109,7 @@ class FrameResult:
     familiarity: float | None = None
     known: bool | None = None
     subject: Followed | None = None
+    view: View = "clear"
 
     def to_json(self) -> JsonObject:
         """The object that `--json` prints for a frame."""
@@ -118,6 +123,8 @@ class FrameResult:
         if self.subject:
             fields |= {"track": self.subject.track, "box": box_to_json(self.subject.box)}
         fields["top"] = [{"label": best.label, "score": round(best.score, 6)} for best in self.top]
+        if self.view != "clear":
+            fields["view"] = self.view
         if self.familiarity is not None:
             fields |= {"familiarity": round(self.familiarity, 6), "known": self.known}
         if self.decision:
@@ -221,6 +228,7 @@ class Status:
         memory_mb: Resident memory of the process.
         sinks: State of each sink by its name.
         update: How model updates stand; None where none are asked for.
+        view: What the picture of a camera shows: "clear", or why it shows nothing.
     """
 
     time: float
@@ -249,6 +257,7 @@ class Status:
     memory_mb: float = 0.0
     sinks: dict[str, SinkCounts] = field(default_factory=dict)
     update: UpdateStatus | None = None
+    view: View = "clear"
 
     def to_json(self) -> JsonObject:
         return asdict(self)

@@ -77,6 +77,16 @@ class Deciders:
             return decision, events
         return decision, [replace(one, track=part.subject.track, box=part.subject.box) for one in events]
 
+    def held(self, part: Part) -> Decision | None:
+        """What is believed of a part whose scores are not taken in."""
+        return self._decider(part, self._rule).decision if self._rule else None
+
+    def rest(self, now_s: float, wall_s: float) -> list[Event]:
+        """Makes all labels leave, and forgets what was seen: the camera shows nothing for now."""
+        events = self.leave(now_s, wall_s)
+        self._of_zones.clear()
+        return events
+
     def gone(self, parts: Sequence[Part], now_s: float, wall_s: float) -> list[Event]:
         """Makes the labels of subjects leave that are not among the parts of a frame."""
         here = {part.subject.track for part in parts if part.subject}

@@ -194,6 +194,13 @@ class Decider:
             return Decision(self.labels[best], score), events
         return Decision(None, score), events
 
+    @property
+    def decision(self) -> Decision:
+        """What was believed last."""
+        if self._current is None:
+            return Decision(None, float(self._smoothed.max()) if self._updated_s is not None else 0.0)
+        return Decision(self.labels[self._current], float(self._smoothed[self._current]))
+
     def lost(self, now_s: float, wall_s: float) -> list[Event]:
         """To be called now and then while the source is away: after `lost_s` of that, the label leaves."""
         if self._lost_since is None:

@@ -22,6 +22,7 @@ from edge_device.frames.focus import Focus, TileTrial, TryingFocus
 from edge_device.frames.frozen import FROZEN_S, FrozenPicture
 from edge_device.frames.motion import Motion, MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
+from edge_device.frames.view_state import TOLD, ViewWatch
 from edge_device.inference.classifier import Classifier, top
 from edge_device.inference.interpreter import Scores
 from edge_device.live.capture import UPRIGHT, Capture, Prepared
@@ -163,6 +164,7 @@ class Live:
         self._deciders = Deciders(classifier.card.labels, settings.rule)
         self._told_s = -inf
         self._frozen = FrozenPicture()
+        self._view = ViewWatch()
         self._state_before = self._source.state
         self._seen_s = 0.0
         self._due_s = -inf
@@ -224,8 +226,8 @@ class Live:
         settings, frame = self._settings, prepared.frame
         self._frame_s = time.monotonic()
         self._seen_s = self._frame_s if self._source.live else frame.time_s  # a file has a time of its own
-        if self._source.live and self._frozen.look(frame.image, self._frame_s):
-            self._notice_frozen()
+        if self._source.live:
+            self._watch(frame.image)
         parts = self._parts(prepared)
         spec, pixels = self._classifier.card.input, prepared.pixels
         if prepared.spec != spec:  # it was prepared for the model before
@@ -233,7 +235,8 @@ class Live:
         if self._motion and not self._motion.moves(pixels, self._seen_s):
             self._meter.still += 1
             return
-        self._hand_on(self._deciders.gone(parts, self._seen_s, time.time()))
+        if not self._is_doubtful:
+            self._hand_on(self._deciders.gone(parts, self._seen_s, time.time()))
         if not parts:
             self._meter.still += 1
             took_ms = frame.capture_ms + prepared.preprocess_ms
@@ -276,10 +279,19 @@ class Live:
         """Decides of a part, and hands on what came of it."""
         part, wall_s = look.part, time.time()
         known = self._classifier.knows(look.familiarity)
-        decision, events = self._deciders.update(part, look.scores, self._seen_s, wall_s, known=known is not False)
+        if self._is_doubtful:
+            decision, events = self._deciders.held(part), list[Event]()
+        else:
+            decision, events = self._deciders.update(part, look.scores, self._seen_s, wall_s, known=known is not False)
         best = tuple(top(look.scores, self._classifier.card.labels, self._settings.count))
         self._queues.frame(
-            FrameResult(frame, best, took, part.zone, decision, age_ms, look.familiarity, known, part.subject)
+            FrameResult(
+                *(frame, best, took, part.zone, decision, age_ms),
+                familiarity=look.familiarity,
+                known=known,
+                subject=part.subject,
+                view=self._view.state,
+            )
         )
         self._hand_on(events)
 
@@ -306,7 +318,7 @@ class Live:
         self._told_s = self._seen_s
         nothing = Decision(None, 0.0) if self._settings.rule else None
         for zone in self._settings.regions:
-            self._queues.frame(FrameResult(frame, (), took, zone, nothing, age_ms))
+            self._queues.frame(FrameResult(frame, (), took, zone, nothing, age_ms, view=self._view.state))
 
     def _between_frames(self, capture: Capture) -> None:
         now_s = time.monotonic()
@@ -317,6 +329,7 @@ class Live:
             self._adopt(replacement.model, capture)
         if self._source.state != self._state_before:
             self._state_before, self._status_due = self._source.state, now_s
+            self._view.settle(now_s)
         if now_s >= self._status_due:
             self._status_due = now_s + STATUS_S
             self._queues.status(self._status(capture))
@@ -334,9 +347,34 @@ class Live:
         for label in rule.missing(classifier.card.labels) if rule else ():
             self._warn("model", f"it has no label {label!r}: the threshold given for that has no effect")
 
+    def _watch(self, image: Frame) -> None:
+        """Looks whether a camera's picture shows anything; what was there leaves when it no longer does."""
+        if self._view.look(image, self._frame_s):
+            state, self._status_due = self._view.state, self._frame_s
+            if state != "clear":
+                self._hand_on(self._deciders.rest(self._seen_s, time.time()))
+            self._queues.notice(
+                notice("info" if state == "clear" else "warning", "view", f"{self._name}: {TOLD[state]}")
+            )
+        was_frozen = self._is_frozen
+        self._frozen.look(image, self._frame_s)
+        if self._is_frozen != was_frozen:
+            self._notice_frozen()
+
+    @property
+    def _is_frozen(self) -> bool:
+        """Black and white pictures may well be the same byte for byte: clipped, a sensor's noise is gone."""
+        return self._frozen.frozen and self._view.state not in ("dark", "overexposed")
+
+    @property
+    def _is_doubtful(self) -> bool:
+        """Whether no label may enter or leave now."""
+        return self._source.live and (self._view.doubtful or self._is_frozen)
+
     def _notice_frozen(self) -> None:
-        frozen, self._status_due = self._frozen.frozen, self._frame_s
+        frozen, self._status_due = self._is_frozen, self._frame_s
         if frozen:
+            self._hand_on(self._deciders.rest(self._seen_s, time.time()))
             self._warn(
                 "source",
                 f"{self._name} has sent one and the same picture, byte for byte, for {FROZEN_S:.0f} s: it is frozen; "
@@ -350,7 +388,7 @@ class Live:
 
     @property
     def _state(self) -> Literal["open", "waiting", "frozen"]:
-        return "frozen" if self._frozen.frozen and self._source.state == "open" else self._source.state
+        return "frozen" if self._is_frozen and self._source.state == "open" else self._source.state
 
     def _hand_on(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -386,6 +424,8 @@ class Live:
             memory_mb=readings.memory_mb,
             sinks=self._queues.counts(),
             update=self.update_status(),
+            view=self._view.state,
         )
-        self._manager.status(f"{status.frames} frames, {status.fps:.1f} fps, source {status.source_state}")
+        view = "" if status.view == "clear" else f", view {status.view}"
+        self._manager.status(f"{status.frames} frames, {status.fps:.1f} fps, source {status.source_state}{view}")
         return status

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError, SettingsError
-from edge_device.results import Event, FrameResult, Status
+from edge_device.results import Event, FrameResult, Status, View
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import parse_address
 
@@ -151,6 +151,8 @@ def _of_status(status: Status) -> Iterator[str]:
     for name, kind, told, value in plain:
         if value is not None:
             yield from _metric(name, kind, told, [({}, float(value))])
+    views = [({"state": view}, float(view == status.view)) for view in get_args(View)]
+    yield from _metric("view", "gauge", "1 for what the picture of the camera shows now.", views)
     model = {"model": status.model, "sha256": status.model_sha256, "runtime": status.runtime, "device": status.device}
     yield from _metric("info", "gauge", "What runs; always 1.", [(model, 1.0)])
     for field, told in (

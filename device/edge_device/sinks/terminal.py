@@ -275,7 +275,8 @@ def _decided(result: FrameResult, cells: int) -> tuple["RenderableType", ...]:
 
 def _title(status: Status) -> str:
     device = f"{status.device}, {status.threads} threads" if status.device == "cpu" else status.device
-    return printable(f"{status.model} on {device}  {status.source} {status.source_mode} {status.source_state}")
+    view = "" if status.view == "clear" else f" {status.view}"
+    return printable(f"{status.model} on {device}  {status.source} {status.source_mode} {status.source_state}{view}")
 
 
 def _latency(result: FrameResult, status: Status | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from edge_core import Frame
 from edge_core.errors import SourceError
 from edge_core.preprocess import InputSpec, preprocess
-from edge_device.frames import frozen
+from edge_device.frames import frozen, view_state
 from edge_device.frames.motion import Motion, MotionRule
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
 from edge_device.inference.classifier import Classifier
@@ -19,7 +19,7 @@ from edge_device.live.capture import AHEAD, Capture, Preparer
 from edge_device.live.decisions import Rule
 from edge_device.live.loop import Live, LiveSettings, _Meter
 from edge_device.notices import Notice
-from edge_device.results import Event, FrameResult, Latency, Status
+from edge_device.results import Decision, Event, FrameResult, Latency, Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import FakeCamera, Reconnecting, Source, SourceFrame
@@ -171,7 +171,7 @@ def test_a_camera_that_is_lost_comes_back_and_what_was_there_leaves_meanwhile(
     tiny_model: TinyModel, color_frames: dict[str, Frame]
 ) -> None:
     red = color_frames["red"]
-    script: list[Step] = [Show(red, 30), Unplugged(failed_openings=3), Show(red, 1000)]
+    script: list[Step] = [Show(red, 120), Unplugged(failed_openings=3), Show(red, 1000)]
     camera = FakeCamera(script, fps=60)
     source = Reconnecting(camera.open, pause_s=lambda attempt: 0.6)
     until = time.monotonic() + 30
@@ -362,3 +362,30 @@ def test_threads_are_chosen_by_running_the_model(tiny_model: TinyModel) -> None:
     chosen = choose_threads(open_with, cores=2)
     assert opened == [1, 2]
     assert chosen in (1, 2)
+
+
+def test_a_covered_camera_makes_what_was_there_leave_and_nothing_enters_until_it_sees_again(
+    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_state, "LOOK_S", 0.0)
+    monkeypatch.setattr(view_state, "AFTER_S", dict.fromkeys(view_state.AFTER_S, 0.2))
+    monkeypatch.setattr(view_state, "CLEAR_S", 0.1)
+    lit, black = np.full((48, 64, 3), 200, np.uint8), np.zeros((48, 64, 3), np.uint8)
+    camera = FakeCamera([Show(lit, 120), Show(black, 60), Show(lit, 6000)], fps=60)
+    until, recorder, classifier = time.monotonic() + 40, Recorder(), Classifier(tiny_model(), threads=1)
+    rule = Rule(threshold=0.0, smoothing=None, hold_s=0.0)  # the best label of any frame is there
+    queues, settings = SinkQueues([recorder], classifier.card), LiveSettings(rule=rule)
+    Live(classifier, camera, queues, settings, name="test", model=Path("m")).run(
+        lambda: len(recorder.events) >= 3 or time.monotonic() > until
+    )
+    assert [event.kind for event in recorder.events] == ["entered", "left", "entered", "left"]
+    dark = [result for result in recorder.frames_seen if result.view == "dark"]
+    assert dark and all(
+        result.decision == Decision(None, 0.0) and result.to_json()["view"] == "dark" for result in dark
+    )
+    assert [(one.level, one.about) for one in recorder.notices if one.about == "view"] == [
+        ("warning", "view"),
+        ("info", "view"),
+    ]
+    assert "test: the picture is dark" in recorder.notices[0].text
+    assert "dark" in [status.view for status in recorder.statuses] and recorder.statuses[-1].view == "clear"

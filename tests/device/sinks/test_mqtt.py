@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import SettingsError
+from edge_device.frames.view_state import TOLD
 from edge_device.notices import Notice
 from edge_device.results import Decision, Event, FrameResult, Latency, Prediction, Status
 from edge_device.sinks import sink_queue as outlet_module
@@ -204,6 +205,10 @@ def test_states_events_notices_and_statistics_arrive(sink: Mqtt, listener: Liste
     assert listener.events() == [1]
     assert json.loads(listener.of("edge/porch/notice")[0])["text"] == "lost"
     assert json.loads(listener.of("edge/porch/status")[0])["problems"] == ["0 is away"]
+    sink.status(status(view="dark"))
+    until(lambda: len(listener.of("edge/porch/status")) > 1)
+    told = json.loads(listener.of("edge/porch/status")[-1])
+    assert (told["view"], told["problems"]) == ("dark", [f"0: {TOLD['dark']}"])
 
 
 def retained(port: int) -> dict[str, str]:
@@ -232,7 +237,7 @@ def test_what_is_there_is_retained_and_home_assistant_is_told_how_to_read_it(sin
     named = {one["name"]: one for one in told["components"].values() if "name" in one}
     assert set(named) == {
         *("Label", "Score", "back/yard label", "back/yard score", "Label entered or left", "Last event"),
-        *("Problem", "Frame rate", "Processor temperature"),
+        *("Problem", "View", "Frame rate", "Processor temperature"),
     }
     for one in told["components"].values():
         topics = {one[key] for key in ("state_topic", "image_topic", "json_attributes_topic") if key in one}

@@ -403,6 +403,7 @@ def test_metrics_tell_of_frames_events_and_statistics(metrics: Prometheus) -> No
     assert found['edge_latency_seconds_sum{stage="total"}'] == pytest.approx(0.0432)
     assert found["edge_age_seconds_count"] == 4
     assert found["edge_temperature_celsius"] == 51.5
+    assert (found['edge_view{state="clear"}'], found['edge_view{state="moved"}']) == (1, 0)
     assert found['edge_sink_events_total{sink="mqtt"}'] == 7
     assert found['edge_info{model="m.tflite",sha256="ab",runtime="r",device="cpu"}'] == 1
     assert sum(HOSTILE[:3] in name for name in found) == 1

@@ -864,6 +864,9 @@ def test_health_follows_frames_statistics_and_time(red: FrameResult) -> None:
     feed.set_status(replace(STATUS, source_state="frozen"), 128)
     assert health(feed, 128) == (False, "frozen")
     assert "frozen" in feed.health(128).reason
+    feed.set_status(replace(STATUS, view="covered"), 128)
+    assert health(feed, 128) == (False, "covered")
+    assert "something covers the lens" in feed.health(128).reason
     feed.set_status(replace(STATUS, source_state="ended"), 129)
     assert health(feed, 129) == (False, "ended")
 

@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from typing import Final, get_args
 
 from edge_core.codec import JsonObject
+from edge_device.results import View
 from edge_device.sinks.mqtt.broker import digest, segment
 
 Component = JsonObject
@@ -189,6 +190,15 @@ def _of_status(camera: CameraDevice, availability: Component) -> dict[str, Compo
             "value_template": "{{ 'ON' if value_json.problems else 'OFF' }}",
             "json_attributes_topic": topic,
             "json_attributes_template": "{{ dict(problems=value_json.problems, notices=value_json.notices) | tojson }}",
+        },
+        "view": common
+        | {
+            "platform": "sensor",
+            "name": "View",
+            "icon": "mdi:camera",
+            "device_class": "enum",
+            "options": list(get_args(View)),
+            "value_template": "{{ value_json.view }}",
         },
         "fps": measured
         | {

@@ -27,6 +27,7 @@ from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError
 from edge_core.preprocess import Frame
 from edge_device.command_line.console import extra_needed
+from edge_device.frames.view_state import TOLD
 from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult, Status, box_to_json
 from edge_device.sinks.mqtt.broker import (
@@ -260,6 +261,8 @@ class Mqtt(Sink):
             problems.append(f"{status.source} is away")
         if status.source_state == "frozen":
             problems.append(f"{status.source} sends one and the same picture")
+        if status.view != "clear":
+            problems.append(f"{status.source}: {TOLD[status.view]}")
         if status.fallback:
             problems.append(status.fallback)
         return {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from edge_core.codec import JsonObject
+from edge_device.frames.view_state import TOLD
 from edge_device.notices import Notice
 from edge_device.results import Box, Event, FrameResult, Status
 
@@ -27,7 +28,9 @@ _STILL_S: Final = 12.0
 _PATIENCE_S: Final = (3.0, 120.0)
 """Without a frame for so long, at least and at most, it is late; between them it is thrice the longest wait so far."""
 
-State = Literal["starting", "live", "still", "late", "lost", "frozen", "ended"]
+State = Literal[
+    "starting", "live", "still", "late", "lost", "frozen", "ended", "dark", "overexposed", "covered", "blurred", "moved"
+]
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ class Health:
     Attributes:
         ok: What a monitor should make of it: true until nothing was classified for `Feed.health_s`.
         state: "starting" before the first frame, "live", "still" (nothing moves, so nothing is classified), "late" (no
-            frames, for no known reason), "lost" (the source is, and is being reopened), "frozen" (the source sends one
-            and the same picture) or "ended".
+            frames, for no known reason), "lost" (the source is, and is being reopened), "frozen" (the source sends one and
+            the same picture), "ended", or why the picture shows nothing: "dark", "overexposed", "covered", "blurred",
+            "moved".
         reason: One line; empty if "live".
     """
 
@@ -142,6 +146,8 @@ class Feed:
             return Health(False, "ended", f"{status.source} has ended")
         if status and status.source_state == "frozen":
             return Health(False, "frozen", f"{status.source} sends one and the same picture: it is frozen")
+        if status and status.view != "clear" and status.source_state == "open":
+            return Health(False, status.view, f"{status.source}: {TOLD[status.view]}")
         least_s, most_s = _PATIENCE_S
         if age_s is not None and age_s <= min(max(least_s, 3 * max(self._waits, default=0)), most_s):
             return Health(True, "live")

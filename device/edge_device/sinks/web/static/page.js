@@ -148,7 +148,7 @@ function condition() {
   if (silent > SILENT_S) return { level: "bad", text: `No connection for ${duration(silent)}`, live: false };
   const health = told.results.health;
   const level = health.state === "live" ? "good" : health.ok ? "warn" : "bad";
-  const names = { live: "Live", still: "Nothing moves", late: "No frames", lost: "Source lost", frozen: "Picture frozen", ended: "Source ended", starting: "Starting" };
+  const names = { live: "Live", still: "Nothing moves", late: "No frames", lost: "Source lost", frozen: "Picture frozen", ended: "Source ended", starting: "Starting", dark: "Picture dark", overexposed: "Overexposed", covered: "Lens covered", blurred: "Not sharp", moved: "Camera moved" };
   return { level, text: names[health.state], live: health.state === "live", reason: health.reason };
 }
 
@@ -396,6 +396,7 @@ function showState() {
     ["running for", duration(status.uptime_s)],
     ["source", [
       status.source, status.source_mode, states[status.source_state],
+      status.view === "clear" ? "" : `picture: ${status.view}`,
       status.source_losses ? `lost ${number(status.source_losses)}× so far` : "",
     ].filter(Boolean).join(" · "), true],
     ["runs on", `${status.device} · ${status.runtime} · ${status.threads} ${status.threads === 1 ? "thread" : "threads"}`, true],
