@@ -2,9 +2,9 @@
 
     python benchmarks/experiments/view_states.py PHOTOS... --hours 1 --first 0 --count 8
 
-Each photo becomes the still ground of a camera of 320x180 (the size that is looked at), in virtual time at two looks a second: with one fault after a
-minute, and for an hour of each ordinary thing. Prints how many faults were recognized, as what and after how long, and what
-was told of in the ordinary hours.
+Each photo becomes the still ground of a camera of 320x180 (the size that is looked at), in virtual time at two looks a
+second: with one fault after a minute, and for an hour of each ordinary thing. Prints how many faults were recognized,
+as what and after how long, and what was told of in the ordinary hours.
 """
 
 import argparse

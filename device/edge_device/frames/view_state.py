@@ -1,7 +1,7 @@
 """Whether a camera's picture shows anything: states of the view, each against the camera's own recent past.
 
-A covered lens and a dark room give the same black picture, a hand before the lens and a blank wall the same smooth one. So
-the states name what the picture shows, and what people are told names the possible causes.
+A covered lens and a dark room give the same black picture, a hand before the lens and a blank wall the same smooth one.
+So the states name what the picture shows, and what people are told names the possible causes.
 
 The structure of a view (how details differ from their surroundings, relative to the light there) is averaged over some
 seconds, so that noise and what passes leave little, and compared block by block with a background that follows slowly.
@@ -159,7 +159,7 @@ class ViewWatch:
 
     @property
     def doubtful(self) -> bool:
-        """Whether no label may enter or leave: the view isn't clear, or the camera has just begun, or its exposure jumped."""
+        """Whether no label may enter or leave: the view is not clear, the camera has begun, or its exposure jumped."""
         faulty = self._found not in ("clear", "moved", None)
         return self.state != "clear" or faulty or self._looked_s < self._settled_s
 

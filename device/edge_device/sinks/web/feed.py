@@ -40,9 +40,9 @@ class Health:
     Attributes:
         ok: What a monitor should make of it: true until nothing was classified for `Feed.health_s`.
         state: "starting" before the first frame, "live", "still" (nothing moves, so nothing is classified), "late" (no
-            frames, for no known reason), "lost" (the source is, and is being reopened), "frozen" (the source sends one and
-            the same picture), "ended", or why the picture shows nothing: "dark", "overexposed", "covered", "blurred",
-            "moved".
+            frames, for no known reason), "lost" (the source is, and is being reopened), "frozen" (the source sends one
+            and the same picture), "ended", or why the picture shows nothing: "dark", "overexposed", "covered",
+            "blurred", "moved".
         reason: One line; empty if "live".
     """
 
