@@ -42,7 +42,7 @@ from edge_core.files import require_writable, written_whole
 from edge_core.images import Levels as PictureLevels
 from edge_core.images import read_picture
 from edge_core.preprocess import ColorOrder, Crop, Frame, InputSpec, preprocess
-from edge_core.run_folder import spread
+from edge_core.run_folder import evenly_spaced
 from edge_device.inference.verify import sealed
 
 BACKGROUND: Final = "background"
@@ -315,7 +315,7 @@ def _frames(golden: Path | None, levels: PictureLevels) -> tuple[list[Frame], tu
     found = walk(golden)
     if not found.pictures:
         raise DatasetError(f"{golden}: the folder holds no pictures")
-    chosen = spread([(path, "") for path in found.pictures], FRAMES)
+    chosen = evenly_spaced([(path, "") for path in found.pictures], FRAMES)
     return [read_picture(path, levels=levels) for path, _ in chosen], found.dropped
 
 

@@ -17,7 +17,7 @@ from edge_core.errors import DatasetError
 from edge_core.files import written_whole
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.progress import Track, silently, tracked
-from edge_core.run_folder import spread
+from edge_core.run_folder import evenly_spaced
 from edge_device.inference.verify import sealed
 from edge_keras.models.architectures import Architecture
 from edge_keras.models.backbone import SCORES, build
@@ -108,7 +108,7 @@ def drawn_pictures(count: int, side: int = 224) -> list[Frame]:
 
 
 def _read(folder: Path, track: Track) -> Sequence[Frame]:
-    files = spread([(path, "") for path in pictures_below(folder)], CALIBRATION_PICTURES)
+    files = evenly_spaced([(path, "") for path in pictures_below(folder)], CALIBRATION_PICTURES)
     reading = read_photos(files, lambda _, frame: frame, levels=None, track=track, label="Reading calibration pictures")
     if not reading.values:
         raise DatasetError(f"{folder}: none of its files is a picture that can be decoded; give any photos")

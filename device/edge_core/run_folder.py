@@ -208,7 +208,7 @@ def read_training_photos(
     Raises:
         RunFolderError: They are no longer where they were.
     """
-    found = spread([(photo.path, photo.label) for photo in run.splits["train"] if photo.path.is_file()], count)
+    found = evenly_spaced([(photo.path, photo.label) for photo in run.splits["train"] if photo.path.is_file()], count)
     known = {photo.sha256 for photo in run.splits["train"]}
     reading = read_photos(
         found,
@@ -225,7 +225,7 @@ def read_training_photos(
     return reading
 
 
-def spread(found: Sequence[T], count: int) -> list[T]:
+def evenly_spaced(found: Sequence[T], count: int) -> list[T]:
     """`count` items at even distances; photos lie class by class, so each class keeps its share."""
     if len(found) <= count:
         return list(found)

@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from edge_convert.debug import layer_report, write_layer_report
-from edge_convert.export import Workbench, export
+from edge_convert.export import ExportSession, export
 from edge_convert.gate.gate_comparison import Changed, ClassDrop
 from edge_convert.gate.limits import Limits
 from edge_convert.quantize.calibration import BINS, least_error, percentile
@@ -107,7 +107,7 @@ def test_debug_prints_the_noisiest_layer_first(
 
 
 def test_a_spared_layer_stays_in_floats(hostile_run: Run) -> None:
-    bench = Workbench(hostile_run)
+    bench = ExportSession(hostile_run)
     whole = bench.try_recipe("int8", Limits())
     spared = bench.try_recipe("int8-selective", Limits(), spared=1)
     assert "max_drop" in whole.missed
@@ -116,7 +116,7 @@ def test_a_spared_layer_stays_in_floats(hostile_run: Run) -> None:
 
 
 def test_nothing_in_a_report_is_markup_but_ours(small_run: Run, tmp_path: Path) -> None:
-    candidate = Workbench(small_run).try_recipe("int8", Limits())
+    candidate = ExportSession(small_run).try_recipe("int8", Limits())
     photo = small_run.splits["test"][0].path
     comparison = replace(
         candidate.comparison,

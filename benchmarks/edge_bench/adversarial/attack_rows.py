@@ -36,7 +36,7 @@ from edge_core.errors import EdgeError, RunFolderError
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.progress import Track, silently
-from edge_core.run_folder import HeldOut, Run, load_model, read_held_out, read_run, spread
+from edge_core.run_folder import HeldOut, Run, evenly_spaced, load_model, read_held_out, read_run
 from edge_device.command_line.console import extra_needed
 
 with extra_needed("bench", "tensorflow", "tf_keras"):
@@ -95,7 +95,7 @@ def attack_models(
         raise RunFolderError(f"{attacked.folder} has other labels than {models[0]}, or in another order")
     if quantized and attacked.quantized_file is None:
         raise RunFolderError(f"{attacked.folder} has no weights for 8 bits; edge-train fit --qat trains some")
-    knowledge = pool(sources, [read_run(folder) for folder in held_out_by], data)
+    pooled = pool(sources, [read_run(folder) for folder in held_out_by], data)
     # One thread: the full-size model takes 7 ms of processor time for a picture, with two threads 13, and no time is
     # told here.
     candidates = plan(sources, Variants(threads=(1,)))
@@ -106,7 +106,7 @@ def attack_models(
     with TemporaryDirectory(prefix="edge-bench-") as name:
         folder = Path(name)
         link_packages(folder / "packages")
-        originals = _originals(knowledge.run, attacked, settings.photos, folder, data, track)
+        originals = _originals(pooled.run, attacked, settings.photos, folder, data, track)
         truth = np.array([sources[0].labels.index(photo.label) for photo in originals.photos], np.intp)
         model = load_model(attacked, keras.models.load_model, attacked.quantized_file if quantized else None)
         shown = _pictures(model, attacked.card.input, originals.values, truth, settings, specs, folder, track)
@@ -135,7 +135,7 @@ def attack_models(
         fingerprint(originals.photos),
         originals.left_out,
         len(originals.unusable),
-        tuple(path.name for path in knowledge.unknown),
+        tuple(path.name for path in pooled.unknown),
         environment,
         settings,
     )
@@ -173,9 +173,9 @@ def _originals(run: Run, attacked: Run, most: int, folder: Path, data: Path | No
         return path
 
     if data is None:
-        run = replace(run, splits={**run.splits, "test": spread(run.splits["test"], most)})
+        run = replace(run, splits={**run.splits, "test": evenly_spaced(run.splits["test"], most)})
     held_out = read_held_out(run, save, data, track=track)
-    chosen = spread(list(zip(held_out.photos, held_out.values, strict=True)), most)
+    chosen = evenly_spaced(list(zip(held_out.photos, held_out.values, strict=True)), most)
     photos, files = zip(*chosen, strict=True)
     return replace(held_out, photos=photos, values=files)
 
@@ -276,7 +276,7 @@ def _ask(
         steps: Number of score levels for `edge_bench.perturb.square_attack.in_steps`; None keeps the scores as they
             are.
     """
-    chosen = spread(range(len(truth)), settings.square_photos)
+    chosen = evenly_spaced(range(len(truth)), settings.square_photos)
     spent = np.full((len(chosen), len(settings.epsilons)), np.inf)
     name = row.candidate.name + (COARSE if steps else "")
     for place, index in enumerate(track(chosen, f"Square Attack: {name}")):

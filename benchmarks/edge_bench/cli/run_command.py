@@ -37,8 +37,7 @@ def run(
         typer.Argument(
             metavar="MODEL...",
             help="Run folders, whose full-size model is meant, and complete .tflite files. The others are compared "
-            "with "
-            "the first one.",
+            "with the first one.",
             show_default=False,
         ),
     ],
@@ -62,8 +61,7 @@ def run(
         typer.Option(
             metavar="PICTURES",
             help="Folder of pictures that show none of the labels. The report says how many each .tflite takes for "
-            "something "
-            "it knows, and shows the worst.",
+            "something it knows, and shows the worst.",
         ),
     ] = None,
     out: Annotated[

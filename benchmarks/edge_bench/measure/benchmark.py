@@ -28,7 +28,7 @@ from edge_core.data.photo_folder import Photo, Unusable, fingerprint
 from edge_core.errors import EdgeError
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently
-from edge_core.run_folder import read_run, spread
+from edge_core.run_folder import evenly_spaced, read_run
 
 WARM_UP_SECONDS: Final = 0.5
 Start = Callable[[RowSpec], BenchWorker]
@@ -88,7 +88,7 @@ def run_benchmark(
     variants, settings = variants or Variants(), settings or BenchSettings()
     sources = [read_source(path) for path in models]
     check_same_labels(sources)
-    knowledge = pool(sources, [read_run(folder) for folder in held_out_by], data)
+    pooled = pool(sources, [read_run(folder) for folder in held_out_by], data)
     candidates = plan(sources, variants)
     specs = list(dict.fromkeys(candidate.input for candidate in candidates))
     log = Log(power_log) if power_log else None
@@ -97,8 +97,8 @@ def run_benchmark(
         folder = Path(name)
         link_packages(folder / "packages")
         start = start or (lambda candidate: WorkerProcess(candidate.file, candidate.python, folder / "packages"))
-        held_out = save_pixels(knowledge, specs, folder, data, track)
-        frames = save_frames(folder, held_out.photos, settings.frame_size, knowledge.run.card.input.levels)
+        held_out = save_pixels(pooled, specs, folder, data, track)
+        frames = save_frames(folder, held_out.photos, settings.frame_size, pooled.run.card.input.levels)
         truth = np.array([sources[0].labels.index(photo.label) for photo in held_out.photos], np.intp)
         with start(candidates[0]) as worker:  # before there is a load of our own
             environment = from_fields(Environment, worker.ask("environment")["environment"])
@@ -110,7 +110,7 @@ def run_benchmark(
             with contender.attempted():
                 contender.peak_mb = contender.worker.ask("memory")["peak_mb"]
         if settings.robustness_photos:
-            chosen = spread(range(len(truth)), settings.robustness_photos)
+            chosen = evenly_spaced(range(len(truth)), settings.robustness_photos)
             photos = [held_out.photos[index] for index in chosen]
             judge_corrupted(_staying(contenders), photos, truth[chosen], folder, track)
         if settings.sustained_s:
@@ -127,7 +127,7 @@ def run_benchmark(
             photos_sha256=fingerprint(held_out.photos),
             left_out=held_out.left_out,
             unusable=len(held_out.unusable),
-            unknown=tuple(path.name for path in knowledge.unknown),
+            unknown=tuple(path.name for path in pooled.unknown),
             environment=replace(environment, power=log.source) if log else environment,
             settings=settings,
         ),

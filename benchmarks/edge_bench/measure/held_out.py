@@ -20,7 +20,7 @@ FRAMES = 8
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class HeldOutPool:
     """Which photos models have seen.
 
     Attributes:
@@ -33,7 +33,7 @@ class Knowledge:
     unknown: tuple[Path, ...]
 
 
-def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | None) -> Knowledge:
+def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | None) -> HeldOutPool:
     """Puts together what all models know.
 
     Args:
@@ -50,32 +50,33 @@ def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | Non
     if not data and (unknown or not runs):
         file = (unknown or (sources[0].path,))[0]
         raise RunFolderError(
-            f"{file} was trained on photos that no run tells of; name its run with --held-out-by RUN, or photos that "
-            f"it "
-            "has never seen with --data PHOTOS"
+            f"{file} was trained on photos that no run tells of; name its run with --held-out-by RUN, or photos "
+            "that it has never seen with --data PHOTOS"
         )
+    splits = _common_splits(runs)
+    if runs and not data and not splits["test"]:
+        raise RunFolderError(
+            "the runs hold out no photo together, they were split by different seeds; give photos with --data PHOTOS"
+        )
+    card = runs[0].card if runs else ModelCard(sources[0].labels, sources[0].input)
+    return HeldOutPool(Run(runs[0].folder if runs else sources[0].path, card, splits), unknown)
+
+
+def _common_splits(runs: Sequence[Run]) -> dict[Split, list[Photo]]:
+    """What any run was trained or validated on, and the test photos that all of them share and none has seen."""
     splits: dict[Split, list[Photo]] = {"train": [], "val": [], "test": []}
     for split in ("train", "val"):
         splits[split] = [photo for run in runs for photo in run.splits[split]]
-    known = {photo.sha256 for split in ("train", "val") for photo in splits[split]}
-    tested = [{photo.sha256 for photo in run.splits["test"]} for run in runs]
     if runs:
-        splits["test"] = [
-            photo
-            for photo in runs[0].splits["test"]
-            if photo.sha256 not in known and all(photo.sha256 in hashes for hashes in tested)
-        ]
-        if not data and not splits["test"]:
-            raise RunFolderError(
-                "the runs hold out no photo together, they were split by different seeds; give photos with --data "
-                "PHOTOS"
-            )
-    card = runs[0].card if runs else ModelCard(sources[0].labels, sources[0].input)
-    return Knowledge(Run(runs[0].folder if runs else sources[0].path, card, splits), unknown)
+        # By content, not by path: the runs may have been made from copies of a folder.
+        known = {photo.sha256 for split in ("train", "val") for photo in splits[split]}
+        shared = set.intersection(*({photo.sha256 for photo in run.splits["test"]} for run in runs)) - known
+        splits["test"] = [photo for photo in runs[0].splits["test"] if photo.sha256 in shared]
+    return splits
 
 
 def save_pixels(
-    knowledge: Knowledge, specs: Sequence[InputSpec], folder: Path, data: Path | None, track: Track = silently
+    pooled: HeldOutPool, specs: Sequence[InputSpec], folder: Path, data: Path | None, track: Track = silently
 ) -> HeldOut[dict[InputSpec, str]]:
     """Preprocesses the held-out photos for every input there is; values are names of .npy files.
 
@@ -86,7 +87,7 @@ def save_pixels(
     def visit(index: int, frame: Frame) -> dict[InputSpec, str]:
         return save_for(specs, frame, folder, str(index))
 
-    return read_held_out(knowledge.run, visit, data, track=track)
+    return read_held_out(pooled.run, visit, data, track=track)
 
 
 def save_for(specs: Sequence[InputSpec], frame: Frame, folder: Path, name: str) -> dict[InputSpec, str]:

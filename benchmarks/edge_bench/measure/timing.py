@@ -15,7 +15,15 @@ from edge_bench.backends.contenders import RowSpec
 from edge_bench.measure.power import Log
 from edge_bench.measure.worker_process import BenchWorker
 from edge_bench.results.accuracy import Right, Scores
-from edge_bench.results.latency import MAX_SPREAD, Milliseconds, median_interval, medians, narrow_enough, ratio, spread
+from edge_bench.results.latency import (
+    MAX_SPREAD,
+    Milliseconds,
+    median_interval,
+    medians,
+    narrow_enough,
+    ratio,
+    relative_iqr,
+)
 from edge_bench.results.report import BenchSettings, Sustained, Turn
 from edge_core.codec import from_fields
 from edge_core.errors import EdgeError
@@ -174,7 +182,7 @@ def time_sustained(contender: Contender, clock: Clock, seconds: float, track: Tr
 def unstable(contender: Contender) -> tuple[str, ...]:
     """Why a row's latencies are not to be believed: throttling, or turns that differ too much."""
     reasons = list(_held_back([turn.readings for turn in contender.turns]))
-    between = spread(contender.total_ms)
+    between = relative_iqr(contender.total_ms)
     if between > MAX_SPREAD:
         reasons.append(f"its turns spread by {100 * between:.0f} %")
     return tuple(reasons)

@@ -28,8 +28,7 @@ def rows(report: BenchReport) -> Html:
         ),
         page.paragraph(
             "Small figures are 95 % intervals. The ratio is that of the total latency to the first row's in the same "
-            "round "
-            "of turns, the median of all rounds: what slows the machine for a while slows both."
+            "round of turns, the median of all rounds: what slows the machine for a while slows both."
         ),
     )
 
@@ -59,8 +58,7 @@ def latencies(report: BenchReport) -> Html:
         ),
         page.paragraph(
             "Milliseconds. Cold start: from the start of a process to its first scores, file caches warm. Jitter: "
-            "interquartile "
-            "range over median. p95 and p99: of the total."
+            "interquartile range over median. p95 and p99: of the total."
         ),
     )
 

@@ -217,8 +217,8 @@ def _robustness(report: BenchReport) -> Html:
         ),
         page.paragraph(
             f"Mean over 15 kinds at five severities, {report.settings.robustness_photos} photos at most; intervals: "
-            f"bootstrap "
-            "over photos. Lost: the share of its own accuracy that a row loses; lost more: than the first row."
+            "bootstrap over photos. Lost: the share of its own accuracy that a row loses; lost more: than the first "
+            "row."
         ),
         page.table(
             ("% right under", *(row.name for row, _ in rows)),

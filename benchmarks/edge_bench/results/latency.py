@@ -17,7 +17,7 @@ QUANTILES: Final = tuple(range(0, 101, 5))
 """Percentiles that a report keeps of a distribution."""
 
 MAX_SPREAD: Final = 0.10
-"""Of the turns of a row, see `spread`; beyond it the row is called unstable."""
+"""Of the turns of a row, see `relative_iqr`; beyond it the row is called unstable."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def ratio(turns: Sequence[Milliseconds], reference: Sequence[Milliseconds]) -> E
     return median_interval(medians(turns) / medians(reference))
 
 
-def spread(turns: Sequence[Milliseconds]) -> float:
+def relative_iqr(turns: Sequence[Milliseconds]) -> float:
     """Interquartile range of the turns' medians, as a share of their median."""
     low, middle, high = np.percentile(medians(turns), (25, 50, 75))
     return float((high - low) / middle)

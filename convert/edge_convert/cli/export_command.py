@@ -81,8 +81,7 @@ def export(
         Path | None,
         typer.Option(
             help="Folder of other pictures that show none of the labels, to learn from what is foreign. Default: what "
-            "lay in "
-            "the folder _nothing beside the classes when the run was trained."
+            "lay in the folder _nothing beside the classes when the run was trained."
         ),
     ] = None,
     max_unknown: Annotated[

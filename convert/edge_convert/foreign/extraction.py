@@ -20,7 +20,7 @@ from edge_core.data.photo_folder import Split, identify_photos, pictures_below, 
 from edge_core.errors import DatasetError, ModelFormatError
 from edge_core.preprocess import preprocess
 from edge_core.progress import Track, silently
-from edge_core.run_folder import Run, spread
+from edge_core.run_folder import Run, evenly_spaced
 from edge_device.inference.interpreter import Interpreter
 
 MOST_PHOTOS: Final = 1000
@@ -30,7 +30,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedDetector:
     """What a file knows of the features of its own photos.
 
     Attributes:
@@ -86,7 +86,9 @@ class DetectorFitter:
     @cached_property
     def _strangers(self) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
         """Negatives, and zeros where others have labels."""
-        chosen = spread([(photo.path, "") for photo in self.negatives.values() if photo.path.is_file()], MOST_PHOTOS)
+        chosen = evenly_spaced(
+            [(photo.path, "") for photo in self.negatives.values() if photo.path.is_file()], MOST_PHOTOS
+        )
         reading = read_photos(
             chosen,
             lambda _, frame: preprocess(frame, self._run.card.input),
@@ -104,12 +106,12 @@ class DetectorFitter:
         if few:
             self._say(
                 f"{train} training and {validation} validation photos are there, too few to learn what is foreign, "
-                f"which "
-                f"takes {FEWEST_TRAINING} and {FEWEST_VALIDATION}: the file will call everything one of its labels"
+                f"which takes {FEWEST_TRAINING} and {FEWEST_VALIDATION}: the file will call everything one of its "
+                f"labels"
             )
         return few
 
-    def fit(self, model: bytes, scratch: Path) -> Fitted:
+    def fit(self, model: bytes, scratch: Path) -> FittedDetector:
         """The detector and the exemplars for a bare .tflite; it is said why, where there can be none.
 
         Args:
@@ -121,7 +123,7 @@ class DetectorFitter:
             self._say(
                 "the model has no fully connected layer to take features from: it cannot tell what is foreign to it"
             )
-            return Fitted()
+            return FittedDetector()
         file = scratch / "features.tflite"
         file.write_bytes(model)
         interpreter = Interpreter(file, tensors=[layer.tensor for layer in layers])
@@ -129,12 +131,12 @@ class DetectorFitter:
         validation = self._features(interpreter, *self._validation, "Features of validation photos")
         exemplars = self._exemplars(model, train, validation)
         if self._too_few:
-            return Fitted(exemplars=exemplars)
+            return FittedDetector(exemplars=exemplars)
         strangers = self._features(interpreter, *self._strangers, "Features of negatives") if self.negatives else None
         detector = fit_detector(layers, train, validation, strangers)
         if detector is None:
             self._say("the features of most validation photos are all zero: the file cannot tell what is foreign to it")
-        return Fitted(detector, exemplars)
+        return FittedDetector(detector, exemplars)
 
     def _exemplars(self, model: bytes, train: FeatureSet, validation: FeatureSet) -> Exemplars | None:
         """Validation and training photos in turn.
@@ -160,7 +162,7 @@ class DetectorFitter:
         photos = [photo for photo in run.splits[split] if photo.label in run.card.labels]
         known = {photo.sha256 for photo in photos}
         reading = read_photos(
-            spread([(photo.path, photo.label) for photo in photos if photo.path.is_file()], MOST_PHOTOS),
+            evenly_spaced([(photo.path, photo.label) for photo in photos if photo.path.is_file()], MOST_PHOTOS),
             lambda _, frame: preprocess(frame, run.card.input),
             wanted=known.__contains__,
             levels=run.card.input.levels,

@@ -200,6 +200,16 @@ class ChannelGroup:
     tensor: tf.Tensor = None
     bound: float | None = None
 
+    def take_part(self, tensor: tf.Tensor, role: str, value: Any) -> None:
+        """Adds what a layer is to a tensor of the group: "made", "read", "bound" or, which adds nothing, "fixed"."""
+        if role == "made":
+            self.makers.append(value)
+        elif role == "bound":
+            self.bound = min(value, self.bound or value)
+        elif role == "read":
+            self.readers.append(value)
+            self.tensor = tensor
+
 
 def rescale(group: ChannelGroup, factors: Floats) -> None:
     """Multiplies the channels of a group's tensors; the network's result stays the same, but for a bound."""
@@ -245,10 +255,9 @@ def groups(model: "keras.Model", layers: Sequence[Affine]) -> list[ChannelGroup]
         bound = _bound(layer)
         if one := by_layer.get(id(layer)):
             touched.append((layer.input, "read", one))
-            if one.norm is not None:
-                touched.append((layer.output, "fixed", None))
-            else:
-                touched.append((layer.output, "made" if bound is not None else "fixed", one))
+            # Before a batch norm nothing may be scaled, nor where the activation lets no scale pass.
+            scales = one.norm is None and bound is not None
+            touched.append((layer.output, "made" if scales else "fixed", one))
         elif id(layer) in norms:
             touched.append((layer.output, "made", norms[id(layer)]))
         elif type(layer).__name__ in _PASSING or bound is not None:
@@ -260,16 +269,9 @@ def groups(model: "keras.Model", layers: Sequence[Affine]) -> list[ChannelGroup]
             touched.append((layer.output, "bound", bound))
     fixed = set()
     for tensor, role, value in touched:
-        group = found.setdefault(root(tensor), ChannelGroup())
         if role == "fixed":
             fixed.add(root(tensor))
-        elif role == "made":
-            group.makers.append(value)
-        elif role == "bound":
-            group.bound = min(value, group.bound or value)
-        else:
-            group.readers.append(value)
-            group.tensor = tensor
+        found.setdefault(root(tensor), ChannelGroup()).take_part(tensor, role, value)
     return [group for key, group in found.items() if key not in fixed and group.makers and group.readers]
 
 

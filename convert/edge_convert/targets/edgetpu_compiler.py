@@ -99,8 +99,7 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
     if command is None:
         raise RuntimeMissingError(
             f"{COMMAND} is not installed; it is made for Debian and Ubuntu on x86-64 only: add Coral's apt repository "
-            f"as "
-            "https://coral.ai/docs/edgetpu/compiler says, then: sudo apt install edgetpu-compiler"
+            "as https://coral.ai/docs/edgetpu/compiler says, then: sudo apt install edgetpu-compiler"
         )
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "model.tflite"  # its name goes into a command line

@@ -227,20 +227,29 @@ def _changed(
     )
 
 
-def _entry(given: "schema.TensorT", levels: Levels, color_order: ColorOrder) -> tuple[Entry, InputRange]:
-    """How a model takes a picture, by its input tensor, and the range of it."""
+def _picture_shape(given: "schema.TensorT") -> tuple[tuple[int, ...], bool]:
+    """The shape of an input tensor, and whether it takes planes of channels (NCHW).
+
+    Raises:
+        ModelFormatError: It does not take one picture of a fixed size and a known type.
+    """
     shape = tuple(int(side) for side in given.shape)
     planes = len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3)
     if len(shape) != 4 or shape[0] != 1 or not (planes or shape[3] in (1, 3)):
         raise ModelFormatError(
             f"not an image classifier: its input has the shape {shape}, not (1, height, width, 3): one picture at a "
-            f"time, of "
-            "colors or gray, as pixels or as planes"
+            "time, of colors or gray, as pixels or as planes"
         )
     if given.shapeSignature is not None and len(given.shapeSignature) and min(given.shapeSignature[1:]) < 1:
         raise ModelFormatError("its input has no fixed size; convert it with one")
     if given.type not in _TYPES:
         raise ModelFormatError("its input is neither uint8 nor int8 nor int16 nor float32")
+    return shape, planes
+
+
+def _entry(given: "schema.TensorT", levels: Levels, color_order: ColorOrder) -> tuple[Entry, InputRange]:
+    """How a model takes a picture, by its input tensor, and the range of it."""
+    shape, planes = _picture_shape(given)
     dtype = _TYPES[given.type]
     channels, height, width = shape[1:] if planes else (shape[3], *shape[1:3])
     gray: tuple[float, ...] = GRAY if color_order == "RGB" else GRAY[::-1]
@@ -261,8 +270,7 @@ def _entry(given: "schema.TensorT", levels: Levels, color_order: ColorOrder) -> 
     if levels.input_range is None and not levels.normalized:
         raise ModelFormatError(
             f"it takes {'floats' if scale is None else dtype}, and does not say of which range; give the range that "
-            f"it was "
-            "trained on, such as -1..1, 0..1 or 0..255, or the mean and the standard deviation"
+            "it was trained on, such as -1..1, 0..1 or 0..255, or the mean and the standard deviation"
         )
     gain, offset = levels.gain_and_offset(channels)
     return Entry(width, height, channels, planes, gray, gain, offset, dtype, scale, zero_point), levels.range

@@ -23,8 +23,7 @@ def install_check(options: Annotated[list[str] | None, typer.Argument(hidden=Tru
         if not found:
             raise RuntimeMissingError(
                 "this installation has no install-check: its entry points are of another version; install it again "
-                "with "
-                "pip install --force-reinstall --no-deps edge-mobilenet"
+                "with pip install --force-reinstall --no-deps edge-mobilenet"
             )
         command = next(iter(found)).load()
     command(["install-check", *(options or ["--help"])], prog_name="edge-run")

@@ -141,8 +141,7 @@ def _forget_device(name: str) -> None:
     except (OSError, EdgeError, typer.BadParameter) as error:
         raise CheckFailedError(
             f"the service is stopped, but its device in Home Assistant is still there: {error}. Uninstall it again "
-            f"once "
-            "the broker answers, or with --keep-device"
+            "once the broker answers, or with --keep-device"
         ) from error
 
 

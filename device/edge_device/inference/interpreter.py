@@ -97,12 +97,7 @@ class Interpreter:
             ModelFormatError: No such file, not a .tflite, not a classifier, or not loadable by this runtime.
             RuntimeMissingError: The interpreter is not installed, or does not work with this NumPy.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelFormatError(f"{path}: {error.strerror or error}") from error
-        if not is_tflite(data):
-            raise ModelFormatError(f"{path} is not a .tflite model")
+        data = _read_model(path)
         if tensors is None:
             detector = read_detector(path)
             tensors = detector.tensors if detector else ()
@@ -126,23 +121,7 @@ class Interpreter:
         self._features = [(detail["index"], int(detail["quantization"][1])) for detail in outputs[1:]]
         if len(outputs) == 1 + len(tensors) and all(_holds_features(detail) for detail in outputs[1:]):
             outputs = outputs[:1]
-        shapes = [tuple(int(side) for side in detail["shape"]) for detail in (*inputs, *outputs)]
-        if (
-            [len(shape) for shape in shapes] != [4, 2]
-            or shapes[0][0] != 1
-            or shapes[0][3] != 3
-            or shapes[1][0] != 1
-            or inputs[0]["dtype"] not in (np.uint8, np.float32)
-        ):
-            kinds = [
-                f"{np.dtype(one['dtype'])} {shape}" for one, shape in zip((*inputs, *outputs), shapes, strict=True)
-            ]
-            raise ModelFormatError(
-                f"{path} is not an image classifier that takes uint8 or float32 pixels: its inputs and outputs are "
-                f"{', '.join(kinds)}"
-            )
-        self.input_shape = shapes[0][1:]
-        self.outputs = shapes[1][1]
+        self.input_shape, self.outputs = _classifier_shapes(path, inputs, outputs)
         self.quantized = any(
             tensor["dtype"] in (np.int8, np.uint8, np.int16) for tensor in self._interpreter.get_tensor_details()
         )
@@ -189,6 +168,36 @@ class Interpreter:
     def close(self) -> None:
         """Frees the model; nothing can be run after."""
         del self._interpreter
+
+
+def _read_model(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFormatError(f"{path}: {error.strerror or error}") from error
+    if not is_tflite(data):
+        raise ModelFormatError(f"{path} is not a .tflite model")
+    return data
+
+
+def _classifier_shapes(
+    path: Path, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]
+) -> tuple[tuple[int, ...], int]:
+    """Height, width and channels of the one input, and the number of scores.
+
+    Raises:
+        ModelFormatError: The tensors are not those of an image classifier.
+    """
+    shapes = [tuple(int(side) for side in detail["shape"]) for detail in (*inputs, *outputs)]
+    if [len(shape) for shape in shapes] == [4, 2] and inputs[0]["dtype"] in (np.uint8, np.float32):
+        (batch, *sides), (answers, scores) = shapes
+        if batch == answers == 1 and sides[2] == 3:
+            return tuple(sides), scores
+    kinds = [f"{np.dtype(one['dtype'])} {shape}" for one, shape in zip((*inputs, *outputs), shapes, strict=True)]
+    raise ModelFormatError(
+        f"{path} is not an image classifier that takes uint8 or float32 pixels: its inputs and outputs are "
+        f"{', '.join(kinds)}"
+    )
 
 
 def _holds_features(detail: dict[str, Any]) -> bool:

@@ -155,8 +155,7 @@ class FocusOptions:
         str,
         Option(
             "What is classified: the whole frame, a square around what moves (motion), or squares all over the frame, "
-            "of "
-            "which the best counts (tiles), or what an object detector finds (its .tflite).",
+            "of which the best counts (tiles), or what an object detector finds (its .tflite).",
             metavar="whole|motion|tiles|FILE",
         ),
     ] = "whole"
@@ -168,8 +167,7 @@ class FocusOptions:
         tuple[str, ...],
         Option(
             "Part of the frame in which nothing is looked for, a flag or the camera's clock: 0,0,0.3,0.1. May be "
-            "given more "
-            "than once.",
+            "given more than once.",
             flag="--ignore",
             metavar="X,Y,W,H",
         ),

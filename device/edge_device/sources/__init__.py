@@ -166,8 +166,7 @@ def _file(text: str, skipped: Skipped | None, covering: int | None, realtime: bo
     if not text or not path.exists():
         raise SourceError(
             f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera, and rtsp:// "
-            f"or "
-            "http:// begins the address of one on the network"
+            "or http:// begins the address of one on the network"
         )
     if path.is_dir() or _is_picture(path):
         return Pictures([path], skipped, levels)

@@ -141,6 +141,5 @@ class JpegDecoder:
         if self._in_a_row >= UNREADABLE_IN_A_ROW:
             raise SourceError(
                 f"{self._source} gives damaged pictures only, {self._in_a_row} one after the other ({reason}); check "
-                f"its "
-                "cable and its power"
+                "its cable and its power"
             )

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_bench.results.latency import latency, median_interval, narrow_enough, ratio, spread
+from edge_bench.results.latency import latency, median_interval, narrow_enough, ratio, relative_iqr
 from edge_core.statistics import Estimate
 
 MILLISECONDS = st.floats(0.01, 1e4)
@@ -35,7 +35,7 @@ def test_what_slows_both_rows_of_a_round_changes_no_ratio() -> None:
     row = [np.array([2.0, 2.2, 9.9]) * factor for factor in luck]
     found = ratio(row, first)
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
-    assert spread(first) > 0.1
+    assert relative_iqr(first) > 0.1
 
 
 def test_quantiles_are_over_all_frames_and_the_median_over_turns() -> None:

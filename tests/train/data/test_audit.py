@@ -12,7 +12,7 @@ import pytest
 
 from edge_core.errors import DatasetError
 from edge_core.preprocess import Frame
-from edge_train.data.audit import Inspection, inspect, spread
+from edge_train.data.audit import Inspection, inspect, spaced_per_class
 from edge_train.data.dataset import find_dataset, open_photos
 from edge_train.evaluation.run_report import write_inspection
 
@@ -82,7 +82,7 @@ def test_the_split_is_the_one_that_fit_makes(messy: Path) -> None:
 def test_samples_are_spread_over_classes() -> None:
     files = [(Path(f"{number}.jpg"), label) for label, count in (("a", 100), ("b", 2)) for number in range(count)]
     shown = [("0.jpg", "a"), ("33.jpg", "a"), ("66.jpg", "a"), ("0.jpg", "b"), ("1.jpg", "b")]
-    assert [(path.name, label) for path, label in spread(files, 6)] == shown
+    assert [(path.name, label) for path, label in spaced_per_class(files, 6)] == shown
 
 
 def test_the_report_is_one_folder(messy: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from edge_keras.models.backbone import SCORES, Parts
 from edge_keras.tf import keras
 from edge_train.settings import Phase, Settings
 from edge_train.training.devices import Devices, find_devices
-from edge_train.training.fine_tune import FineTuner, History, Lessons, remembering, with_dropout
+from edge_train.training.fine_tune import FineTuner, History, TrainingTargets, remembering, with_dropout
 
 PROGRAM = """
 import json, sys
@@ -97,9 +97,9 @@ def tuned(devices: Devices, remember: float = 0.0, epochs: int = 2) -> tuple[lis
     parts = Parts(model, model, keras.Model(maps, features))
     train: Any = Maps(60)
     phase = Phase("fine-tune", "head", "Fine-tuning", epochs, 0.01, 8)
-    lessons = remembering(Lessons(train, np.ones(60, np.float32)), parts.pooled, remember)
+    targets = remembering(TrainingTargets(train, np.ones(60, np.float32)), parts.pooled, remember)
     history = History(0.0)
-    tuner = FineTuner(with_dropout(parts), phase, lessons, train, Settings(batch=8), history, devices)
+    tuner = FineTuner(with_dropout(parts), phase, targets, train, Settings(batch=8), history, devices)
     tuner.start()
     while not tuner.done:
         tuner.train_epoch()

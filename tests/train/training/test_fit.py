@@ -19,7 +19,7 @@ from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model, predict
 from edge_train.settings import Settings
-from edge_train.training.checkpoints import Workshop
+from edge_train.training.checkpoints import CheckpointStore
 from edge_train.training.fit import Fitted, fit
 from edge_train.training.solved_head.head import solve_head
 
@@ -177,7 +177,7 @@ def test_what_another_request_left_is_not_taken_up(color_photos: Path, tmp_path:
 
 
 def test_two_processes_do_not_train_the_same_run(color_photos: Path, tmp_path: Path) -> None:
-    with Workshop(tmp_path / "run", {}), pytest.raises(OutputError, match="another process"):
+    with CheckpointStore(tmp_path / "run", {}), pytest.raises(OutputError, match="another process"):
         train(color_photos, tmp_path / "run", Settings(epochs=0))
 
 

@@ -54,8 +54,7 @@ def evaluate(
         majority, part = result.majority
         print(
             f"each class counting the same: {result.balanced_accuracy.percent()}; always saying {majority!r} would be "
-            f"right "
-            f"in {100 * part:.1f} %"
+            f"right in {100 * part:.1f} %"
         )
         width = max(map(len, result.labels))
         for label, share in result.recall().items():

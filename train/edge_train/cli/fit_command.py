@@ -116,8 +116,7 @@ def fit(
         typer.Option(
             metavar="folder|REGEX",
             help="Photos that must stay on one side of the split: those in one folder inside that of their class, or "
-            "those "
-            "in whose paths a regular expression finds the same. Copies, bursts and clips are found anyway.",
+            "those in whose paths a regular expression finds the same. Copies, bursts and clips are found anyway.",
             show_default=False,
         ),
     ] = "",
@@ -140,8 +139,7 @@ def fit(
         float,
         typer.Option(
             help="How strongly fine-tuning holds to the features of the pretrained network, by which the file tells "
-            "what is "
-            "foreign to it; 0 for not at all.",
+            "what is foreign to it; 0 for not at all.",
             min=0,
             max=10,
         ),

@@ -219,7 +219,7 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
     )
 
 
-def spread(photos: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
+def spaced_per_class(photos: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
     """About `count` files to look at: as many of each class, at even distances."""
     by_label: dict[str, list[tuple[Path, str]]] = {}
     for path, label in photos:

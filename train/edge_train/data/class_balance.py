@@ -25,8 +25,7 @@ def imbalance_warning(counts: Mapping[str, int]) -> str:
     least, most = (choose(counts, key=lambda label: counts[label]) for choose in (min, max))
     return (
         f"{most!r} has {counts[most]} photos, {least!r} {counts[least]}: the rare class will be recognized less well "
-        f"than "
-        "the accuracy over all suggests"
+        "than the accuracy over all suggests"
     )
 
 

@@ -91,8 +91,7 @@ class PhotoSet:
                     f"{leaked} of {len(self.splits[split])} photos to {_PURPOSE[split]} on belong together with "
                     f"training photos "
                     "(copies, bursts, frames of a clip): accuracy will come out too high; photograph each class at "
-                    "three "
-                    "times or places, and let fit draw the split"
+                    "three times or places, and let fit draw the split"
                 )
         tested = self.splits["test"]
         told = effective_count([photo.group for photo in tested])

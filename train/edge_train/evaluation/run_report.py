@@ -20,7 +20,7 @@ from edge_core.images import encode_jpeg, read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.statistics import Estimate
 from edge_device.inference.card_rows import in_words
-from edge_train.data.audit import Inspection, NearDuplicates, spread
+from edge_train.data.audit import Inspection, NearDuplicates, spaced_per_class
 from edge_train.data.class_balance import imbalance_warning, photos_per_class
 from edge_train.data.dataset import Found, PhotoSet
 from edge_train.evaluation import training_plots as plots
@@ -150,7 +150,7 @@ def write_inspection(inspection: Inspection, found: Found, out: Path) -> None:
 
 
 def _write_inspection(inspection: Inspection, found: Found, folder: Path) -> None:
-    seen = [(_seen(path, THUMBNAIL), label) for path, label in spread(found.files, SAMPLES)]
+    seen = [(_seen(path, THUMBNAIL), label) for path, label in spaced_per_class(found.files, SAMPLES)]
     samples = [pixels for pixels, _ in seen if pixels is not None]
     labels = [label for pixels, label in seen if pixels is not None]
     (folder / "samples.png").write_bytes(_png(plots.pictures(samples, labels)))
@@ -293,10 +293,9 @@ def _belief(card: ModelCard, evaluation: Evaluation) -> Html:
     too_low = sum(one.photos * (one.accuracy.value - one.score) for one in bins) / len(evaluation.judged)
     told = (
         f"Of photos with a score of 80 % about 80 % should be right. Here score and accuracy are {100 * error:.1f} "
-        f"points "
-        f"apart on average (expected calibration error over {BINS} bins of equal width; Guo et al., ICML 2017). All "
-        f"in all "
-        f"the model is right {'more' if too_low > 0 else 'less'} often than its scores say, by "
+        f"points apart on average (expected calibration error over {BINS} bins of equal width; Guo et al., ICML "
+        f"2017). All "
+        f"in all the model is right {'more' if too_low > 0 else 'less'} often than its scores say, by "
         f"{100 * abs(too_low):.1f} "
         "points."
     )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from edge_core.preprocess import Frame
-from edge_core.run_folder import spread
+from edge_core.run_folder import evenly_spaced
 from edge_device.results import Prediction
 from edge_keras.plot_text import plain
 from edge_train.evaluation.training_plots import DPI, INK, QUIET
@@ -90,7 +90,7 @@ def feature_grid(features: ActivationMaps) -> bytes:
 def heat_rows(heatmaps: Heatmaps, most: int = 8) -> bytes:
     """A row for each picture, for `most` of them at even distances: the photo, and the maps laid over it, as a PNG."""
     side, row = 1.55, 1.55 + 0.52
-    shown = spread(heatmaps.looked, most)
+    shown = evenly_spaced(heatmaps.looked, most)
     heats = shown[0].heats
     top = 0.62
     sheet = Sheet(2 * MARGIN + (1 + len(heats)) * (side + GAP) - GAP, top + row * len(shown) + 0.25)

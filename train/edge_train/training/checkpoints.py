@@ -34,7 +34,7 @@ def _folder(out: Path, suffix: str = "") -> Path:
     return out.with_name(f".{out.name}.training{suffix}")
 
 
-class Workshop:
+class CheckpointStore:
     """The hidden folder of an unfinished run.
 
     Attributes:
@@ -43,7 +43,7 @@ class Workshop:
     """
 
     def __init__(self, out: Path, request: Mapping[str, object], suffix: str = "") -> None:
-        """Opens the workshop of the run folder `out`; one that another request left is cleared.
+        """Opens the store of the run folder `out`; one that another request left is cleared.
 
         Args:
             out: The run folder to be.

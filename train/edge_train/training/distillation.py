@@ -28,8 +28,7 @@ def check_teacher(teacher: Run, labels: Sequence[str], test: Sequence[Photo]) ->
     if seen:
         raise RunFolderError(
             f"{teacher.folder} was trained on {seen} of the photos that this run would be tested on; train both with "
-            f"the "
-            "same --seed"
+            "the same --seed"
         )
 
 

@@ -74,7 +74,7 @@ def _dropped(pooled: "keras.Model", last: keras.layers.Layer, batch: int | None 
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingTargets:
     """What is learned from: maps of the training photos, and what to say of them.
 
     Attributes:
@@ -101,23 +101,23 @@ class Lessons:
     remember: float = 0.0
 
 
-def remembering(lessons: Lessons, pooled: "keras.Model", weight: float) -> Lessons:
-    """Lessons that hold a student to the features of the network as it is now.
+def remembering(targets: TrainingTargets, pooled: "keras.Model", weight: float) -> TrainingTargets:
+    """Targets that hold a student to the features of the network as it is now.
 
     Cross-entropy keeps of the features what tells the labels apart and gives up the rest, by which a detector tells
     what is foreign. Distilled from the network before, as in Li and Hoiem, "Learning without Forgetting" (2016).
 
     Args:
-        lessons: What else is learned.
+        targets: What else is learned.
         pooled: Maps to features, see `Parts`; copied, so that it can be trained.
         weight: `Settings.remember`; nothing is held with 0.
     """
     if not weight:
-        return lessons
+        return targets
     before = keras.models.clone_model(pooled)
     before.set_weights(pooled.get_weights())
     features = compiled(before, tf.float32)
-    return replace(lessons, anchor=lambda maps: features(maps).numpy(), remember=weight)
+    return replace(targets, anchor=lambda maps: features(maps).numpy(), remember=weight)
 
 
 class History:
@@ -145,7 +145,7 @@ class FineTuner:
         self,
         student: Student,
         phase: Phase,
-        lessons: Lessons,
+        targets: TrainingTargets,
         val: Maps,
         settings: Settings,
         history: History,
@@ -156,16 +156,16 @@ class FineTuner:
         Args:
             student: Network that is trained.
             phase: Phase that this training belongs to.
-            lessons: Maps and targets to learn from.
+            targets: Maps and targets to learn from.
             val: Maps to validate on; the first view counts.
             settings: Settings of the recipe.
             history: That the epochs are added to.
             devices: Devices to train on.
         """
         self.student, self.phase = student, phase
-        self._lessons, self._val, self._settings, self._history = lessons, val, settings, history
+        self._lessons, self._val, self._settings, self._history = targets, val, settings, history
         self._devices = devices
-        photos = len(lessons.maps.photos)
+        photos = len(targets.maps.photos)
         self._batch = min(settings.batch, photos)
         self._steps = photos // self._batch
         total = max(1, phase.epochs * self._steps)
@@ -196,10 +196,10 @@ class FineTuner:
 
     def train_epoch(self, track: Track = silently) -> None:
         """Trains for an epoch, which takes one view of each photo, and validates."""
-        epoch, settings, lessons = len(self._history.epochs), self._settings, self._lessons
+        epoch, settings, targets = len(self._history.epochs), self._settings, self._lessons
         done = sum(entry.phase == self.phase.name for entry in self._history.epochs)
         rng = np.random.default_rng([settings.seed, epoch])
-        photos, views = lessons.maps.rows.shape
+        photos, views = targets.maps.rows.shape
         order = rng.permutation(photos)[: self._steps * self._batch].reshape(self._steps, self._batch)
         chosen = rng.integers(0, views, order.shape)
         mixup = settings.mixup if self.phase.name == "fine-tune" else 0.0
@@ -208,19 +208,19 @@ class FineTuner:
         label = f"{self.phase.title}, epoch {done + 1} of {self.phase.epochs}"
         for number in track(range(self._steps), label, self._steps):
             positions = order[number]
-            if lessons.look:
-                maps = lessons.look(positions, chosen[number], (settings.seed, len(order) * epoch + number))
+            if targets.look:
+                maps = targets.look(positions, chosen[number], (settings.seed, len(order) * epoch + number))
             else:
-                maps = lessons.maps.read(positions, chosen[number]).astype(np.float32)
-            hard = one_hot[lessons.maps.targets[positions]]
-            soft = lessons.teach(positions, chosen[number]) if lessons.teach else hard
-            weights = lessons.weights[positions]
+                maps = targets.maps.read(positions, chosen[number]).astype(np.float32)
+            hard = one_hot[targets.maps.targets[positions]]
+            soft = targets.teach(positions, chosen[number]) if targets.teach else hard
+            weights = targets.weights[positions]
             if mixup:
                 share, other = np.float32(rng.beta(mixup, mixup)), rng.permutation(self._batch)
                 maps, hard, soft, weights = (_mixed(part, other, share) for part in (maps, hard, soft, weights))
             step = done * self._steps + number
             self.student.before_step(step)
-            anchors = lessons.anchor(maps) if lessons.anchor else np.zeros((self._batch, 0), np.float32)
+            anchors = targets.anchor(maps) if targets.anchor else np.zeros((self._batch, 0), np.float32)
             losses.append(float(self._step(maps, hard, soft, anchors, weights, tf.constant([settings.seed, step]))))
         self._note(self.phase.name, float(np.mean(losses)))
 

@@ -36,12 +36,12 @@ from edge_train.evaluation.run_report import write_run_report
 from edge_train.evaluation.run_verdict import verdict
 from edge_train.evaluation.tensorboard import write_scalars
 from edge_train.settings import Phase, Settings, check_settings, phases
-from edge_train.training.checkpoints import Workshop
+from edge_train.training.checkpoints import CheckpointStore
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
 from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores, predict_photos
-from edge_train.training.fine_tune import FineTuner, History, Lessons, Positions, Teach, read_history
-from edge_train.training.phases import Material, plan
+from edge_train.training.fine_tune import FineTuner, History, Positions, Teach, TrainingTargets, read_history
+from edge_train.training.phases import TrainingContext, plan
 from edge_train.training.solved_head.head import Array, photo_weights, solve_head
 from edge_train.training.solved_head.head_curve import FEW_TESTED, Features, learning_curve
 from edge_train.training.workers import Worker, ended_at_once, meet, read_worker
@@ -176,13 +176,13 @@ def fit(
     if teacher is not None:
         check_teacher(teacher, photos.labels, photos.splits["test"])
     began = time.perf_counter()
-    with Workshop(out, request.to_json(), worker.suffix if worker else "") as workshop, ExitStack() as opened:
-        if workshop.newest() is not None and out.exists():  # killed between the last two steps
+    with CheckpointStore(out, request.to_json(), worker.suffix if worker else "") as store, ExitStack() as opened:
+        if store.newest() is not None and out.exists():  # killed between the last two steps
             return Fitted(out, read_run(out).card, [], [])
         require_free(out)
         if worker:
             opened.enter_context(lost_workers())
-        devices, alone = _devices(worker, workshop, request)
+        devices, alone = _devices(worker, store, request)
         say(in_words(devices))
         counts = [photos.counts[split] for split in SPLITS]
         unequal = imbalance_warning({label: sum(part[label] for part in counts) for label in photos.labels})
@@ -190,43 +190,43 @@ def fit(
             say(f"warning: {warning}")
         if alone and not devices.chief:
             return _written_elsewhere(out, devices, [], [])
-        state = _newest_state(workshop)
+        state = _newest_state(store)
         history = History(began, read_history(state) if state else None)
         todo = _phases_left(request.settings, state)
         # Maps of random weights are of no use to another run.
-        folder = (cache if weights.sha256 else workshop.folder) / "features"
+        folder = (cache if weights.sha256 else store.folder) / "features"
         if history.epochs:
             say(f"going on after epoch {len(history.epochs) - 1}, where the training before was interrupted")
-        opened.enter_context(_told_where_it_goes_on(workshop, say))
+        opened.enter_context(_told_where_it_goes_on(store, say))
         extractor = opened.enter_context(Extractor(folder, request.backbone(), photos.labels, request.as_seen, track))
-        material = _prepare(request, devices, extractor, state, any(phase.epochs for phase in todo), track)
-        material = replace(material, curve=_kept_curve(workshop, material.curve))
-        if material.curve is not None:
-            say(material.curve.sentence())
+        context = _prepare(request, devices, extractor, state, any(phase.epochs for phase in todo), track)
+        context = replace(context, curve=_kept_curve(store, context.curve))
+        if context.curve is not None:
+            say(context.curve.sentence())
         if teacher is not None:
-            material = _with_teacher(material, request, teacher, cache / "features", opened, track)
-        material, quantized = _train(todo, material, history, workshop, state, track)
+            context = _with_teacher(context, request, teacher, cache / "features", opened, track)
+        context, quantized = _train(todo, context, history, store, state, track)
         if not devices.chief:
-            return _written_elsewhere(out, devices, history.epochs, material.unusable)
-        fitted = _test_and_write(out, request, material, quantized, history, tensorboard, track)
+            return _written_elsewhere(out, devices, history.epochs, context.unusable)
+        fitted = _test_and_write(out, request, context, quantized, history, tensorboard, track)
         devices.told(fitted.card.to_text())
     return fitted
 
 
 @contextmanager
-def _told_where_it_goes_on(workshop: Workshop, say: Say) -> Iterator[None]:
+def _told_where_it_goes_on(store: CheckpointStore, say: Say) -> Iterator[None]:
     """Says on Ctrl-C what the same call will do."""
     try:
         yield
     except KeyboardInterrupt:
-        newest = workshop.newest()
+        newest = store.newest()
         say(f"the same command goes on after epoch {newest[0]}" if newest else "the same command begins anew")
         raise
 
 
 def _prepare(
     request: Request, devices: Devices, extractor: Extractor, state: Path | None, all_views: bool, track: Track
-) -> Material:
+) -> TrainingContext:
     """Network, maps and head: what is there before the first phase, or was there before the one that `state` is of."""
     photos, settings, views = request.photos, request.settings, request.views
     keras.utils.set_random_seed(settings.seed)
@@ -255,26 +255,31 @@ def _prepare(
             model.set_weights([base[name] for name in base.files])
     if all_views and views[HEAD_VIEWS:]:
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
-    lessons = Lessons(train, importance)
-    return Material(model, parts, request.architecture, settings, devices, extractor, lessons, val, curve)
+    targets = TrainingTargets(train, importance)
+    return TrainingContext(model, parts, request.architecture, settings, devices, extractor, targets, val, curve)
 
 
 def _with_teacher(
-    material: Material, request: Request, teacher: Run, folder: Path, opened: ExitStack, track: Track
-) -> Material:
-    """Lessons in which a teacher has a say."""
-    lessons, settings = material.lessons, request.settings
-    maker = replace(request.as_seen, numbers=request.views[: lessons.maps.rows.shape[1]])
-    cache, taught = taught_scores(teacher, lessons.maps.photos, maker, folder, track)
+    context: TrainingContext, request: Request, teacher: Run, folder: Path, opened: ExitStack, track: Track
+) -> TrainingContext:
+    """Targets in which a teacher has a say."""
+    targets, settings = context.targets, request.settings
+    maker = replace(request.as_seen, numbers=request.views[: targets.maps.rows.shape[1]])
+    cache, taught = taught_scores(teacher, targets.maps.photos, maker, folder, track)
     opened.enter_context(cache)
     teach: Teach = lambda photos, views: taught.read(photos, views).astype(np.float32)
-    taught_by = replace(lessons, teach=teach, share=settings.teacher_weight, temperature=settings.temperature)
-    return replace(material, lessons=taught_by)
+    taught_by = replace(targets, teach=teach, share=settings.teacher_weight, temperature=settings.temperature)
+    return replace(context, targets=taught_by)
 
 
 def _train(
-    todo: list[Phase], material: Material, history: History, workshop: Workshop, state: Path | None, track: Track
-) -> tuple[Material, "keras.Model | None"]:
+    todo: list[Phase],
+    context: TrainingContext,
+    history: History,
+    store: CheckpointStore,
+    state: Path | None,
+    track: Track,
+) -> tuple[TrainingContext, "keras.Model | None"]:
     """Goes through the phases, the first of them from `state` on if there is one.
 
     Returns:
@@ -282,31 +287,31 @@ def _train(
     """
     quantized: keras.Model | None = None
     for phase in todo:
-        if phase.name != TOGETHER and not material.devices.chief:
+        if phase.name != TOGETHER and not context.devices.chief:
             break
-        base = material.model.get_weights()
-        planned = plan(phase, material)
+        base = context.model.get_weights()
+        planned = plan(phase, context)
         tuner = FineTuner(
-            planned.student, phase, planned.lessons, planned.val, material.settings, history, planned.devices
+            planned.student, phase, planned.targets, planned.val, context.settings, history, planned.devices
         )
         if state is not None:
             tuner.restore(state)
             state = None
         elif phase.start:
             tracked(track, "Scoring the validation photos", tuner.start)
-            _save(workshop, tuner, history, base)
+            _save(store, tuner, history, base)
         while not tuner.done:
             tuner.train_epoch(track)
-            _save(workshop, tuner, history, base)
+            _save(store, tuner, history, base)
         tuner.keep_best()
         planned.finish()
         quantized = quantized or planned.quantized
         if planned.parts:
-            material = replace(material, parts=planned.parts, val=planned.val)
-    return material, quantized
+            context = replace(context, parts=planned.parts, val=planned.val)
+    return context, quantized
 
 
-def _save(workshop: Workshop, tuner: FineTuner, history: History, base: list[Array]) -> None:
+def _save(store: CheckpointStore, tuner: FineTuner, history: History, base: list[Array]) -> None:
     """Saves the state after the last epoch of the history, of a phase that began with the weights `base`."""
 
     def write(folder: Path) -> None:
@@ -314,11 +319,11 @@ def _save(workshop: Workshop, tuner: FineTuner, history: History, base: list[Arr
         np.savez(folder / BASE_FILE, *base)
         (folder / PHASE_FILE).write_text(tuner.phase.name)
 
-    workshop.save(len(history.epochs) - 1, write)
+    store.save(len(history.epochs) - 1, write)
 
 
-def _newest_state(workshop: Workshop) -> Path | None:
-    newest = workshop.newest()
+def _newest_state(store: CheckpointStore) -> Path | None:
+    newest = store.newest()
     return newest[1] if newest else None
 
 
@@ -333,15 +338,15 @@ def _phases_left(settings: Settings, state: Path | None) -> list[Phase]:
 def _test_and_write(
     out: Path,
     request: Request,
-    material: Material,
+    context: TrainingContext,
     quantized: "keras.Model | None",
     history: History,
     tensorboard: bool,
     track: Track,
 ) -> Fitted:
     """Reads the test photos for the first time, and writes the run folder."""
-    photos, model, parts = request.photos, material.model, material.parts
-    train, val, as_seen = material.lessons.maps, material.val, request.as_seen
+    photos, model, parts = request.photos, context.model, context.parts
+    train, val, as_seen = context.targets.maps, context.val, request.as_seen
     scored = tracked(track, "Scoring the validation photos", lambda: map_scores(compiled(parts.upper, tf.float16), val))
     val_accuracy = accuracy(scored.argmax(axis=1) == val.targets)
     scores, tested, unusable = predict_photos(model, photos.splits["test"], as_seen, "test", track)
@@ -388,24 +393,24 @@ def _test_and_write(
         as_trained = view_photos(shown, replace(as_seen, numbers=request.views))
         shown_labels = [photo.label for photo in shown]
         write_run_report(
-            beside, card, history.epochs, evaluation, as_trained, shown_labels, material.curve, request.photos
+            beside, card, history.epochs, evaluation, as_trained, shown_labels, context.curve, request.photos
         )
 
     with folder_written_whole(out) as beside:
         tracked(track, "Writing the run folder and its report", lambda: write(beside))
-    return Fitted(out, card, history.epochs, [*material.unusable, *unusable], verdict=verdict(evaluation))
+    return Fitted(out, card, history.epochs, [*context.unusable, *unusable], verdict=verdict(evaluation))
 
 
-def _devices(worker: Worker | None, workshop: Workshop, request: Request) -> tuple[Devices, bool]:
+def _devices(worker: Worker | None, store: CheckpointStore, request: Request) -> tuple[Devices, bool]:
     """Where to train, and whether what is left is for the chief alone. The newest state is then that to go on from."""
     float16 = bool(request.weights.sha256) and not request.settings.float32
     if worker is None:
         return find_devices(None, float16), False
-    states = {number: (path / PHASE_FILE).read_text() for number, path in sorted(workshop.states().items())}
+    states = {number: (path / PHASE_FILE).read_text() for number, path in sorted(store.states().items())}
     alone = next((number for number in reversed(states) if states[number] != TOGETHER), None)
     together = [number for number, name in states.items() if name == TOGETHER]
     agreement = meet(worker, {**request.to_json(), "gpus": gpus()}, together, alone)
-    workshop.forget_after(agreement.state)
+    store.forget_after(agreement.state)
     return find_devices(worker, float16), agreement.alone
 
 
@@ -456,10 +461,10 @@ def _learning_curve(parts: Parts, known: Features, val: Maps, request: Request, 
     return learning_curve(known, judged, labels, request.settings.seed, cross_validate=few, track=track)
 
 
-def _kept_curve(workshop: Workshop, curve: LearningCurve | None) -> LearningCurve | None:
+def _kept_curve(store: CheckpointStore, curve: LearningCurve | None) -> LearningCurve | None:
     """Keeps a curve for a training that is interrupted; what was kept if there is none, since the head is trained by
     now."""
-    file = workshop.folder / CURVE_FILE
+    file = store.folder / CURVE_FILE
     if curve is not None:
         file.write_text(json.dumps(curve.to_json()), "utf-8")
         return curve

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from edge_core.data.photo_folder import Photo, Unusable
-from edge_core.run_folder import spread
+from edge_core.run_folder import evenly_spaced
 from edge_keras.models.architectures import Architecture
 from edge_keras.models.backbone import Parts, uncut
 from edge_keras.tf import keras, tf
@@ -18,7 +18,7 @@ from edge_train.settings import Phase, Settings
 from edge_train.training.attacks import fgsm, logits_of, perturb, pgd
 from edge_train.training.devices import ONE, Devices
 from edge_train.training.features import Extractor, Maps, compiled, map_scores, pixel_batches
-from edge_train.training.fine_tune import Array, Lessons, Positions, Student, Teach, remembering, with_dropout
+from edge_train.training.fine_tune import Array, Positions, Student, Teach, TrainingTargets, remembering, with_dropout
 
 ROUNDING_PHOTOS: Final = 256
 """Photos whose activations set the ranges of quantization-aware training."""
@@ -31,7 +31,7 @@ ROUNDED_VIEWS: Final = 2
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingContext:
     """What the phases draw on.
 
     Attributes:
@@ -41,7 +41,7 @@ class Material:
         settings: Settings of the recipe.
         devices: All that there are.
         extractor: Extractor of feature maps.
-        lessons: Maps of the training photos in all views, with their targets.
+        targets: Maps of the training photos in all views, with their targets.
         val: Maps of the validation photos.
         curve: Whether more photos would help.
     """
@@ -52,14 +52,14 @@ class Material:
     settings: Settings
     devices: Devices
     extractor: Extractor
-    lessons: Lessons
+    targets: TrainingTargets
     val: Maps
     curve: LearningCurve | None = None
 
     @property
     def unusable(self) -> list[Unusable]:
         """Training and validation photos that could not be decoded."""
-        return [*self.lessons.maps.unusable, *self.val.unusable]
+        return [*self.targets.maps.unusable, *self.val.unusable]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class PhasePlan:
 
     Attributes:
         student: What is trained.
-        lessons: What it learns from.
+        targets: What it learns from.
         val: Maps that it is validated on.
         devices: What it is trained on.
         finish: Moves what the student has learned into the network.
@@ -77,7 +77,7 @@ class PhasePlan:
     """
 
     student: Student
-    lessons: Lessons
+    targets: TrainingTargets
     val: Maps
     devices: Devices = ONE
     finish: Callable[[], None] = lambda: None
@@ -85,26 +85,26 @@ class PhasePlan:
     parts: Parts | None = None
 
 
-def plan(phase: Phase, material: Material) -> PhasePlan:
+def plan(phase: Phase, context: TrainingContext) -> PhasePlan:
     """How to go about a phase; the imports that the last three need take two seconds."""
     makers = {"fine-tune": _fine_tune, "adversarial": _adversarial, "prune": _prune, "cluster": _cluster, "qat": _qat}
-    return makers[phase.name](phase, material)
+    return makers[phase.name](phase, context)
 
 
-def _fine_tune(phase: Phase, material: Material) -> PhasePlan:
-    lessons = remembering(material.lessons, material.parts.pooled, material.settings.remember)
-    return PhasePlan(with_dropout(material.parts), lessons, material.val, material.devices)
+def _fine_tune(phase: Phase, context: TrainingContext) -> PhasePlan:
+    targets = remembering(context.targets, context.parts.pooled, context.settings.remember)
+    return PhasePlan(with_dropout(context.parts), targets, context.val, context.devices)
 
 
-def _adversarial(phase: Phase, material: Material) -> PhasePlan:
+def _adversarial(phase: Phase, context: TrainingContext) -> PhasePlan:
     """Training of the whole network on pictures that are made in every step against the network as it then is.
 
     Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (2018); with one step from a random
     start Wong, Rice and Kolter, "Fast is better than free" (2020). With the lower part frozen it did not help with the
     settings that were tried (docs/results/training.md has the figures).
     """
-    settings, train, maker = material.settings, material.lessons.maps, material.extractor.maker
-    parts, logits, epsilon = uncut(material.model), logits_of(material.model), settings.adversarial_epsilon
+    settings, train, maker = context.settings, context.targets.maps, context.extractor.maker
+    parts, logits, epsilon = uncut(context.model), logits_of(context.model), settings.adversarial_epsilon
     attack = (
         fgsm(epsilon, random_start=True) if settings.adversarial == "fgsm" else pgd(epsilon, steps=ADVERSARIAL_STEPS)
     )
@@ -122,44 +122,44 @@ def _adversarial(phase: Phase, material: Material) -> PhasePlan:
         found: Array = attacked(pixels, train.targets[positions], tf.constant(seeds)).numpy()
         return found
 
-    pixels_of = material.extractor.through(parts.lower, of="pixels")
-    val = replace(pixels_of("the validation photos' pixels", material.val.photos, (0,)), unusable=material.val.unusable)
-    return PhasePlan(with_dropout(parts), replace(material.lessons, look=look), val, parts=parts)
+    pixels_of = context.extractor.through(parts.lower, of="pixels")
+    val = replace(pixels_of("the validation photos' pixels", context.val.photos, (0,)), unusable=context.val.unusable)
+    return PhasePlan(with_dropout(parts), replace(context.targets, look=look), val, parts=parts)
 
 
-def _prune(phase: Phase, material: Material) -> PhasePlan:
+def _prune(phase: Phase, context: TrainingContext) -> PhasePlan:
     from edge_train.training.compression import pruned
 
-    steps = phase.epochs * max(1, len(material.lessons.maps.photos) // material.settings.batch)
-    student, finish = pruned(material.parts.upper, material.settings.prune, steps)
-    return PhasePlan(student, material.lessons, material.val, finish=finish)
+    steps = phase.epochs * max(1, len(context.targets.maps.photos) // context.settings.batch)
+    student, finish = pruned(context.parts.upper, context.settings.prune, steps)
+    return PhasePlan(student, context.targets, context.val, finish=finish)
 
 
-def _cluster(phase: Phase, material: Material) -> PhasePlan:
+def _cluster(phase: Phase, context: TrainingContext) -> PhasePlan:
     from edge_train.training.compression import clustered
 
-    student, finish = clustered(material.parts.upper, material.settings.cluster)
-    return PhasePlan(student, material.lessons, material.val, finish=finish)
+    student, finish = clustered(context.parts.upper, context.settings.cluster)
+    return PhasePlan(student, context.targets, context.val, finish=finish)
 
 
-def _qat(phase: Phase, material: Material) -> PhasePlan:
+def _qat(phase: Phase, context: TrainingContext) -> PhasePlan:
     from edge_train.training.qat import Rounding
 
-    train, val, extractor = material.lessons.maps, material.val, material.extractor
-    rounding = Rounding(material.model, material.architecture.seam, _calibration(train.photos, extractor.maker))
+    train, val, extractor = context.targets.maps, context.val, context.extractor
+    rounding = Rounding(context.model, context.architecture.seam, _calibration(train.photos, extractor.maker))
     maps = extractor.through(rounding.lower, rounded=rounding.digest())
     rounded_val = maps("the validation photos, rounded", val.photos, (0,))
     rounded = maps("the training photos, rounded", train.photos, range(train.rows.shape[1])[:ROUNDED_VIEWS])
-    unrounded = compiled(material.parts.upper, tf.float16)  # teaches
+    unrounded = compiled(context.parts.upper, tf.float16)  # teaches
 
     teach: Teach = lambda photos, views: unrounded(train.read(photos, views)).numpy()
-    lessons = Lessons(rounded, material.lessons.weights, teach, 1.0, 1.0, map_scores(unrounded, val))
-    student = rounding.student(keep_zeros=bool(material.settings.prune))
-    return PhasePlan(student, lessons, rounded_val, finish=rounding.finish, quantized=rounding.plain)
+    targets = TrainingTargets(rounded, context.targets.weights, teach, 1.0, 1.0, map_scores(unrounded, val))
+    student = rounding.student(keep_zeros=bool(context.settings.prune))
+    return PhasePlan(student, targets, rounded_val, finish=rounding.finish, quantized=rounding.plain)
 
 
 def _calibration(photos: list[Photo], maker: ViewMaker) -> Iterator[tf.Tensor]:
     """Pixels of some training photos, of all classes: uint8, shape (photos, height, width, 3)."""
     unusable: dict[int, Unusable] = {}
-    some = spread(photos, ROUNDING_PHOTOS)
+    some = evenly_spaced(photos, ROUNDING_PHOTOS)
     return (pixels[:, 0] for _, pixels in pixel_batches(some, maker, unusable))

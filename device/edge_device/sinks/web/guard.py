@@ -207,22 +207,27 @@ class Guard:
         )
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not followed:
             return _error(403, "another site may not ask")
-        if self._token is not None:
-            client = str((scope.get("client") or ("",))[0])
-            wait_s = self._guesses.wait_s(client, now_s)
-            if wait_s:
-                return _error(429, "too many wrong tokens", {"retry-after": str(int(wait_s) + 1)})
-            secrets = [_token_of(scope)] if scope["path"] == LOGIN else self._secrets(headers)
-            if not any(self._is_right(secret) for secret in secrets):
-                for secret in filter(None, secrets):
-                    self._guesses.add(client, secret, now_s)
-                return _token_needed(headers)
+        if self._token is not None and (refused := self._stranger(scope, headers, now_s)):
+            return refused
         writes = scope["method"] == "POST" and scope["path"].startswith("/api/") and headers.get("x-requested-by")
         if scope["method"] not in ("GET", "HEAD") and not writes:
             return _error(405, "only GET and HEAD are answered", {"allow": "GET, HEAD"})
         if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
             return _error(413, "a request must not have a body")
         return self._logged_in() if scope["path"] == LOGIN else None
+
+    def _stranger(self, scope: Scope, headers: dict[str, str], now_s: float) -> Response | None:
+        """The answer to who does not show the token; None to who does."""
+        client = str((scope.get("client") or ("",))[0])
+        wait_s = self._guesses.wait_s(client, now_s)
+        if wait_s:
+            return _error(429, "too many wrong tokens", {"retry-after": str(int(wait_s) + 1)})
+        secrets = [_token_of(scope)] if scope["path"] == LOGIN else self._secrets(headers)
+        if any(self._is_right(secret) for secret in secrets):
+            return None
+        for secret in filter(None, secrets):
+            self._guesses.add(client, secret, now_s)
+        return _token_needed(headers)
 
     def _is_ours(self, host: str) -> bool:
         name = _host_name(host)

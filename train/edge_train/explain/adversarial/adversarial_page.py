@@ -155,8 +155,7 @@ def adversarial_page(outcome: Outcome, run: str, figures: Sequence[bytes]) -> st
     glance = page.facts([*shares, *others, ("Attack", method(outcome.attack)), ("Pictures", str(count))])
     note = (
         "Changes were made against the full-size model, in whole gray levels. Each picture was saved as PNG and read "
-        "again as a "
-        f"device reads it; the files are in {PICTURES}/. A .tflite counts where it has the original right."
+        f"again as a device reads it; the files are in {PICTURES}/. A .tflite counts where it has the original right."
     )
     shown = [
         page.figure(

@@ -1,6 +1,6 @@
 """Pictures that a network takes for something else: made, saved, read again as a device reads them, and judged."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from edge_core.files import names_of
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
-from edge_core.run_folder import Run, read_held_out, spread
+from edge_core.run_folder import Run, evenly_spaced, read_held_out
 from edge_core.statistics import Estimate, accuracy
 from edge_device.inference.classifier import Classifier, top
 from edge_device.results import Prediction
@@ -32,7 +32,7 @@ _LONGEST_NAME: Final = 100
 
 
 @dataclass(frozen=True)
-class Subject:
+class AttackedPicture:
     """A picture that is to be taken for something else.
 
     Attributes:
@@ -261,6 +261,33 @@ def _open(file: Path, run: Run) -> Classifier:
     return classifier
 
 
+def _read_named(
+    pictures: Sequence[Path],
+    label: str | None,
+    most: int | None,
+    see: Callable[[int, Frame], Frame],
+    levels: tuple[float, float] | None,
+    track: Track,
+) -> Reading[Frame]:
+    """Reads named files, and pictures below named folders.
+
+    Raises:
+        DatasetError: There is none, or a file that was named by itself cannot be decoded.
+    """
+    below = [walk(path) if path.is_dir() else Walk((path,), ()) for path in pictures]
+    found = [file for one in below for file in one.pictures]
+    if not found:
+        raise DatasetError(f"{pictures[0]} holds no pictures")
+    chosen = evenly_spaced(found, most or len(found))
+    reading = read_photos([(file, label or "") for file in chosen], see, levels=levels, track=track)
+    named = [file for file in reading.unusable if file.path in pictures]
+    if named or not reading.photos:
+        first = (named or reading.unusable)[0]
+        raise DatasetError(f"{first.path}: {first.reason}")
+    dropped = tuple(item for one in below for item in one.dropped)
+    return replace(reading, unusable=(*dropped, *reading.unusable))
+
+
 def _subjects(
     run: Run,
     model: "keras.Model",
@@ -270,44 +297,28 @@ def _subjects(
     data: Path | None,
     most: int | None,
     track: Track,
-) -> tuple[list[Subject], int, tuple[Unusable, ...]]:
+) -> tuple[list[AttackedPicture], int, tuple[Unusable, ...]]:
     """The pictures that can be attacked, how many cannot, and files that cannot be decoded."""
 
     def see(index: int, frame: Frame) -> Frame:
         return preprocess(frame, run.card.input)
 
-    reading: Reading[Frame]
     if pictures:
-        below = [walk(path) if path.is_dir() else Walk((path,), ()) for path in pictures]
-        found = [file for one in below for file in one.pictures]
-        if not found:
-            raise DatasetError(f"{pictures[0]} holds no pictures")
-        reading = read_photos(
-            [(file, label or "") for file in spread(found, most or len(found))],
-            see,
-            levels=run.card.input.levels,
-            track=track,
-        )
-        named = [file for file in reading.unusable if file.path in pictures]
-        if named or not reading.photos:
-            first = (named or reading.unusable)[0]
-            raise DatasetError(f"{first.path}: {first.reason}")
-        dropped = tuple(item for one in below for item in one.dropped)
-        reading = replace(reading, unusable=(*dropped, *reading.unusable))
+        reading = _read_named(pictures, label, most, see, run.card.input.levels, track)
     else:
         reading = read_held_out(run, see, data, track=track)
     said = [run.card.labels[index] for index in scores_of(model, np.stack(reading.values)).argmax(1)]
     shown = [photo.label or says for photo, says in zip(reading.photos, said, strict=True)]
     candidates = sum(label in (None, truth) for truth in shown)
     subjects = [
-        Subject(photo.path, says, pixels)
+        AttackedPicture(photo.path, says, pixels)
         for photo, pixels, says, truth in zip(reading.photos, reading.values, said, shown, strict=True)
         if says == truth and label in (None, truth) and says != target
     ]
     if not subjects:
         wanted = f"as {label}" if label else "as what they show" + (f" and not as {target}" if target else "")
         raise CheckFailedError(f"none of {candidates} pictures is classified {wanted}: there is nothing to attack")
-    return spread(subjects, most or len(subjects)), candidates - len(subjects), reading.unusable
+    return evenly_spaced(subjects, most or len(subjects)), candidates - len(subjects), reading.unusable
 
 
 def file_names(sources: Sequence[Path]) -> list[str]:

@@ -19,7 +19,7 @@ from edge_core.errors import DatasetError, RunFolderError
 from edge_core.images import read_picture
 from edge_core.preprocess import preprocess
 from edge_core.progress import Track, silently
-from edge_core.run_folder import Run, own_photos, spread
+from edge_core.run_folder import Run, evenly_spaced, own_photos
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
 from edge_train.evaluation.evaluate import open_model
@@ -155,7 +155,7 @@ def embed(
     """
     run = embedder.run
     photos, unusable = _find_photos(run, data, which, labeled, track)
-    chosen = spread(photos, MOST_PHOTOS)
+    chosen = evenly_spaced(photos, MOST_PHOTOS)
     vectors, scores, thumbnails, undecodable = _run(embedder, chosen, track)
     unusable += undecodable.values()
     decoded = [number for number in range(len(chosen)) if number not in undecodable]

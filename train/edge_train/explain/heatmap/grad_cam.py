@@ -20,7 +20,7 @@ from edge_core.files import names_of
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently
-from edge_core.run_folder import Run, read_held_out, spread
+from edge_core.run_folder import Run, evenly_spaced, read_held_out
 from edge_core.statistics import Z_95, Estimate
 from edge_device.inference.classifier import top
 from edge_device.results import Prediction
@@ -231,7 +231,7 @@ def explain_held_out(
         RunFolderError: See `read_held_out`.
     """
     read = read_held_out(run, lambda _, frame: preprocess(frame, run.card.input), data, track=track)
-    chosen = spread(list(zip([photo.path for photo in read.photos], read.values, strict=True)), count)
+    chosen = evenly_spaced(list(zip([photo.path for photo in read.photos], read.values, strict=True)), count)
     paths, pixels = [path for path, _ in chosen], [values for _, values in chosen]
     found = _explain(run, paths, pixels, files, label, layer, patches, True, track)
     return Heatmaps(found.looked, found.layer, found.patches, read.unusable)
