@@ -41,7 +41,7 @@ from edge_core.files import require_tflite, written_whole
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently, tracked
-from edge_core.run_folder import HeldOut, Run, load_model, read_held_out, read_training_photos, spread
+from edge_core.run_folder import HeldOut, Run, evenly_spaced, load_model, read_held_out, read_training_photos
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Scores
 from edge_device.inference.verify import sealed
@@ -72,7 +72,7 @@ def read_calibration(run: Run, folder: Path | None, track: Track = silently) -> 
     photos, unusable = identify_photos(listing.files, track=track)
     files = [(photo.path, photo.label) for photo in photos if photo.sha256 not in tested_on]
     reading = read_photos(
-        spread(files, CALIBRATION_PHOTOS),
+        evenly_spaced(files, CALIBRATION_PHOTOS),
         visit,
         levels=run.card.input.levels,
         track=track,
@@ -94,7 +94,7 @@ def recipe_for(run: Run, recipe: str) -> str:
     return "int8-qat" if recipe == "int8" and run.quantized_file is not None else recipe
 
 
-class Workbench:
+class ExportSession:
     """A run with all that it takes to convert it and to prove the result, read once for any number of recipes."""
 
     def __init__(
@@ -155,7 +155,7 @@ class Workbench:
     def _golden(self) -> list[Frame]:
         return [
             read_picture(photo.path, levels=self.run.card.input.levels)
-            for photo in spread(self.held_out.photos, FRAMES)
+            for photo in evenly_spaced(self.held_out.photos, FRAMES)
         ]
 
     def try_recipe(self, recipe: str, limits: Limits, spared: int | None = None) -> Candidate:
@@ -304,7 +304,7 @@ def export(
         data: Photo folder to prove it on instead of the run's test photos, see `read_held_out`.
         max_drop: The loss of top-1 accuracy, in points, up to which the file is written.
         limits: All that it is held to, `max_drop` among it; none but `max_drop` by default.
-        foreign: Folders of foreign pictures, see `Workbench`.
+        foreign: Folders of foreign pictures, see `ExportSession`.
         force: Write it whatever it lost; the card says so.
         signer: Private key that signs the file; without one the file is sealed but not signed.
         say: Is told what goes on.
@@ -318,14 +318,14 @@ def export(
     """
     limits = limits or Limits(max_drop=max_drop)
     require_tflite(out)
-    bench = Workbench(run, calibration=calibration, data=data, foreign=foreign, signer=signer, say=say, track=track)
+    bench = ExportSession(run, calibration=calibration, data=data, foreign=foreign, signer=signer, say=say, track=track)
     candidate = bench.try_recipe(recipe, limits)
     if candidate.missed and not force:
         raise CheckFailedError(_refusal(bench, candidate, limits))
     return bench.write(candidate, out, limits)
 
 
-def _refusal(bench: Workbench, candidate: Candidate, limits: Limits) -> str:
+def _refusal(bench: ExportSession, candidate: Candidate, limits: Limits) -> str:
     comparison = candidate.comparison
     parts = [f"{candidate.recipe}: {'; '.join(candidate.missed.values())}."]
     if not limits.keeps_drop(comparison):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_convert.export import Workbench
+from edge_convert.export import ExportSession
 from edge_convert.foreign.measure import NO_FOLDERS, ForeignFolders
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.limits import Limits
@@ -58,7 +58,7 @@ def search(
     were.
 
     Args:
-        run, calibration, data, foreign, signer, say, track: The arguments of `Workbench`.
+        run, calibration, data, foreign, signer, say, track: The arguments of `ExportSession`.
         out: The .tflite to write.
         limits: Limits that the written file must keep.
 
@@ -67,7 +67,7 @@ def search(
         OutputError: `out` cannot be written.
     """
     require_tflite(out)
-    bench = Workbench(run, calibration=calibration, data=data, foreign=foreign, signer=signer, say=say, track=track)
+    bench = ExportSession(run, calibration=calibration, data=data, foreign=foreign, signer=signer, say=say, track=track)
     tried: list[Candidate] = []
     for recipe, spared in _in_order("coral" in limits.checks()):
         candidate = bench.try_recipe(recipe, limits, spared)

@@ -181,7 +181,7 @@ class FakeRuntime:
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Interpreter, FakeRuntime]]:
     def opened(*shapes: Any, threads: int | None = None, **details: Any) -> tuple[Interpreter, FakeRuntime]:
         runtime = FakeRuntime(*shapes, **details)
-        monkeypatch.setattr("edge_device.inference.interpreter._load", lambda name: ("fake 1", runtime))
+        monkeypatch.setattr("edge_device.inference.interpreter.load_runtime", lambda name: ("fake 1", runtime))
         path = tmp_path / "fake.tflite"
         path.write_bytes((MODELS / "tiny-uint8.tflite").read_bytes())
         return Interpreter(path, threads=threads), runtime
