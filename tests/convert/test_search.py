@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edge_convert.debug import layer_report, write_layer_report
 from edge_convert.export import ExportSession, export
+from edge_convert.export.debug import layer_report, write_layer_report
+from edge_convert.export.search import search
 from edge_convert.gate.gate_comparison import Changed, ClassDrop
 from edge_convert.gate.limits import Limits
 from edge_convert.quantize.calibration import BINS, least_error, percentile
 from edge_convert.quantize.equalization import correct_biases, equalize, folded, groups, rescale
 from edge_convert.quantize.recipes import float16, float32
 from edge_convert.report.export_page import write_report
-from edge_convert.search import search
 from edge_core.artifact.container import read_card
 from edge_core.errors import CheckFailedError, OutputError
 from edge_core.run_folder import MODEL_FILE, Run, read_run

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_convert.untaught import PLACEHOLDERS, drawn_pictures, export_backbone
+from edge_convert.export.untaught import PLACEHOLDERS, drawn_pictures, export_backbone
 from edge_core.artifact.container import read_card
 from edge_core.errors import DatasetError, ModelFormatError
 from edge_core.preprocess import Frame, InputSpec

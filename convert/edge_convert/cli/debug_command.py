@@ -52,7 +52,7 @@ def debug_(
         if out is not None:
             require_writable(out / "layers.json")
         with extra_needed("convert", *NEEDS), working("Loading TensorFlow"):
-            from edge_convert.debug import layer_report, write_layer_report
+            from edge_convert.export.debug import layer_report, write_layer_report
             from edge_convert.report.console_tables import print_layers
         report = layer_report(opened, recipe.value, calibration, track)
         say_unusable(report.unusable)

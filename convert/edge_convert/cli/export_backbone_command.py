@@ -38,8 +38,8 @@ def export_backbone(
     with one_line_errors(debug):
         require_tflite(out)
         with extra_needed("convert", "tensorflow", "tf_keras", "matplotlib"), working("Loading TensorFlow"):
+            from edge_convert.export.untaught import export_backbone as export
             from edge_convert.quantize.recipes import RECIPES
-            from edge_convert.untaught import export_backbone as export
             from edge_keras.models.architectures import ARCHITECTURES
             from edge_keras.models.pretrained import find_weights
         if backbone not in ARCHITECTURES:

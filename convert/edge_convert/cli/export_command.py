@@ -123,10 +123,10 @@ def export(
         require_writable(file)  # before TensorFlow, which takes seconds to import
         with extra_needed("convert", *NEEDS), working("Loading TensorFlow"):
             from edge_convert.export import export as export_run
+            from edge_convert.export.search import search
             from edge_convert.foreign.measure import ForeignFolders
             from edge_convert.gate.limits import Limits, doubt_of, first_reason
             from edge_convert.report.console_tables import print_exported, print_tried
-            from edge_convert.search import search
         limits = Limits(
             max_drop,
             max_size_kb or inf,
