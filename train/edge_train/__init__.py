@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "find_weights", "fit", "open_photos"]
 
 _MODULES = {
-    "Settings": "settings",
-    "find_weights": "models.pretrained",
-    "fit": "training.fit",
-    "open_photos": "data.dataset",
+    "Settings": "edge_train.settings",
+    "find_weights": "edge_keras.models.pretrained",
+    "fit": "edge_train.training.fit",
+    "open_photos": "edge_train.data.dataset",
 }
 
 
@@ -23,4 +23,4 @@ def __getattr__(name: str) -> object:
     """Imports what is asked for, and not before: `edge_train.doctor` runs where TensorFlow does not."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"edge_train.{_MODULES[name]}"), name)
+    return getattr(import_module(_MODULES[name]), name)
