@@ -400,7 +400,8 @@ Type=notify
 ExecStart=@COMMAND@
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
-RestartSec=5
+# Soon, since a model on trial that crashes gives way to the one before it at the next start.
+RestartSec=1
 # Stopped before it was ready, it ends as any command does at SIGTERM.
 SuccessExitStatus=143
 # The loop says every ten seconds that it lives.

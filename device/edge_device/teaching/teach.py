@@ -123,7 +123,7 @@ class _Parent:
         if is_compiled(data):
             raise ModelFormatError(
                 f"{path} cannot be taught: it is compiled for an Edge TPU, which takes the compiler; teach the file "
-                "for the CPU and compile that anew with edge-convert export --edgetpu"
+                "for the CPU and compile that anew with edge-convert compile"
             )
         self.model = without_archive(data)
         self.labels = () if self.card.conversion.get(UNTAUGHT) else self.card.labels
