@@ -18,7 +18,7 @@ PUBLIC = {
         "SourceOptions", "classify_stream", "open_source", "run_live",
     },
     "edge_train": {"Settings", "find_weights", "fit", "open_photos"},
-    "edge_convert": {"adopt", "debug", "export", "keys", "search"},
+    "edge_convert": {"adopt", "export", "keys"},
     "edge_bench": {"BenchReport", "run_benchmark"},
 }  # fmt: skip
 

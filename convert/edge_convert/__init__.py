@@ -3,4 +3,8 @@
 The public functions are in the modules that `__all__` names: `from edge_convert.export import export`.
 """
 
-__all__ = ["adopt", "debug", "export", "keys", "search"]
+from edge_device.moved import keep_old_paths
+
+__all__ = ["adopt", "export", "keys"]
+
+keep_old_paths()

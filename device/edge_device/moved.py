@@ -13,6 +13,8 @@ from types import ModuleType
 from typing import Final
 
 MOVED: Final = {
+    "edge_convert.debug": "edge_convert.export.debug",
+    "edge_convert.search": "edge_convert.export.search",
     "edge_core.card": "edge_core.artifact.card",
     "edge_core.golden": "edge_core.artifact.golden",
     "edge_core.intervals": "edge_core.statistics",

@@ -60,7 +60,7 @@ def run_of(values: Mapping[str, object], given: set[str]) -> LiveRun:
     config = cast(Path | None, values["config"])
     fields = {name: value for name, value in _fields(values).items() if name in given}
     if config is None and MODEL.name not in fields:
-        raise SettingsError("MODEL is missing: a .tflite that edge-convert wrote, or --config FILE that names one")
+        raise SettingsError("MODEL is missing: name a .tflite, or give --config FILE that names one")
     return live_run(fields, read_config(config) if config else None)
 
 

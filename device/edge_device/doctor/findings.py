@@ -1,9 +1,10 @@
 """What the doctor finds: values; `command` renders them."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from edge_core.codec import JsonObject
+JsonObject = dict[str, Any]
+"""An object of JSON. That of `edge_core.codec` takes NumPy and OpenCV along, which the doctor does without."""
 
 Level = Literal["ok", "warning", "problem"]
 """A problem keeps something from working; a warning makes it slow, or will be a problem."""

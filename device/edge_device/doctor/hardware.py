@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge_core.codec import JsonObject
-from edge_device.doctor.findings import Finding, Level
+from edge_device.doctor.findings import Finding, JsonObject, Level
 from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.software import RUNTIMES
 from edge_device.system.board import read_board

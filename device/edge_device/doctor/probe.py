@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from edge_core.codec import JsonObject
+from edge_device.doctor.findings import JsonObject
 
 TIMEOUT_S: Final = 60.0
 """A Pi Zero 2 imports OpenCV from a slow card in ten seconds; what takes longer hangs."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module, metadata
 from pathlib import Path
 
-from edge_core.codec import JsonObject
+from edge_device.doctor.findings import JsonObject
 from edge_device.system import v4l2_device as v4l2
 
 TINY = Path(__file__).with_name("tiny.tflite")

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge_core.codec import JsonObject
 from edge_device.system.nearest import nearest
 
 RAW: Final = ("unicam", "rp1-cfe")
@@ -50,7 +49,7 @@ _ENUM_FRAMESIZES: Final = (_request(3, 74, 44), "3I6I8x")
 _ENUM_FRAMEINTERVALS: Final = (_request(3, 75, 52), "5I6I8x")
 
 
-def describe(path: str) -> JsonObject:
+def describe(path: str) -> dict[str, Any]:
     """Card, driver and formats of a device.
 
     Returns: {"card", "driver", "bus", "capture", "controls": see `Control`, "formats": [{"pixel_format", "compressed",
@@ -205,7 +204,7 @@ def _menu(device: int, number: int, kind: int, values: range) -> Iterator[tuple[
         yield value, str(int.from_bytes(entry[:8], "little")) if kind == _INTEGER_MENU else _text(entry)
 
 
-def _formats(device: int, kind: int) -> Iterator[JsonObject]:
+def _formats(device: int, kind: int) -> Iterator[dict[str, Any]]:
     for _, _, flags, _, pixel_format, _ in _listed(device, _ENUM_FMT, kind):
         yield {
             "pixel_format": _name(pixel_format),

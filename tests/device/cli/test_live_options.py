@@ -95,14 +95,14 @@ def test_a_script_runs_live_and_gets_results_events_and_statistics(tiny_model: T
     status = run_live(
         LiveOptions(
             model,
-            SourceOptions("fake:64x64@50", frames=12),
+            SourceOptions("fake:64x64@50", frames=70),
             ModelOptions(threads="1"),
             DecisionOptions(thresholds=("0.0",), smoothing="none"),
             SinkOptions(jsonl=events),
         ),
         sinks=[results],
     )
-    assert status.frames == 12
+    assert status.frames == 70
     assert results.closed
     assert [event.kind for event in results.events_seen][:1] == ["entered"]
     assert set(status.sinks) == {"results", "jsonl"}
@@ -155,7 +155,7 @@ def test_what_went_wrong_at_the_end_is_handed_to_the_notifier(tiny_model: TinyMo
     notices: list[Notice] = []
     options = LiveOptions(
         tiny_model(),
-        SourceOptions("fake:64x64@50", frames=5),
+        SourceOptions("fake:64x64@50", frames=70),  # the first second makes no event
         ModelOptions(threads="1"),
         DecisionOptions(thresholds=("0.0",), smoothing="none"),
     )

@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from edge_core.codec import JsonObject
-from edge_device.doctor.findings import Finding
+from edge_device.doctor.findings import Finding, JsonObject
 from edge_device.doctor.machine_facts import Host
 from edge_device.system.packages import installed, pip
 from edge_train.doctor.nvidia import NEEDED, Driver, find_driver

@@ -7,8 +7,8 @@ import sys
 import urllib.request
 from typing import Any, Final
 
-from edge_core.codec import JsonObject
 from edge_device.doctor import probes
+from edge_device.doctor.findings import JsonObject
 
 SERVER_S: Final = 5
 INDEX_S: Final = 20
