@@ -6,7 +6,7 @@ from importlib import import_module, resources
 
 import pytest
 
-from edge_device.moved import MOVED
+from edge_device.system.moved import MOVED
 
 PUBLIC = {
     "edge_core": {

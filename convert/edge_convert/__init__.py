@@ -3,7 +3,7 @@
 The public functions are in the modules that `__all__` names: `from edge_convert.export import export`.
 """
 
-from edge_device.moved import keep_old_paths
+from edge_device.system.moved import keep_old_paths
 
 __all__ = ["adopt", "export", "keys"]
 

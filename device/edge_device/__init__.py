@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from edge_device.moved import keep_old_paths
+from edge_device.system.moved import keep_old_paths
 
 if TYPE_CHECKING:
     from edge_device.inference.classifier import Classifier
