@@ -67,7 +67,9 @@ def flat(epochs: list[list[Any]]) -> list[float]:
     return [value for _, *values in epochs for value in values]
 
 
-@pytest.mark.parametrize(("floatx", "tolerance"), [("float32", 1e-4), ("float64", 1e-6)])
+@pytest.mark.parametrize(
+    ("floatx", "tolerance"), [pytest.param("float32", 1e-4, marks=pytest.mark.slow), ("float64", 1e-6)]
+)
 def test_four_devices_have_the_losses_of_one(floatx: str, tolerance: float, color_photos: Path, tmp_path: Path) -> None:
     found = losses(color_photos, tmp_path, floatx)
     assert found["replicas"] == 4
