@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edge_convert.cli.convert_parameters import NEEDS, Sign, read_signer
 from edge_core.errors import SettingsError
 from edge_core.files import require_tflite
 from edge_core.preprocess import InputSpec
@@ -28,7 +29,7 @@ def export_backbone(
     calibration: Annotated[
         Path | None, typer.Option(help="Folder of any photos to calibrate on. Default: drawn pictures.")
     ] = None,
-    sign: Annotated[Path | None, typer.Option(help="Private key that signs the file.")] = None,
+    sign: Sign = None,
     debug: Debug = False,
 ) -> None:
     """Write a pretrained network that knows no label yet, to be taught on a board that has never seen a workstation.
@@ -37,7 +38,8 @@ def export_backbone(
     """
     with one_line_errors(debug):
         require_tflite(out)
-        with extra_needed("convert", "tensorflow", "tf_keras", "matplotlib"), working("Loading TensorFlow"):
+        signer = read_signer(sign)
+        with extra_needed("convert", *NEEDS), working("Loading TensorFlow"):
             from edge_convert.export.untaught import export_backbone as export
             from edge_convert.quantize.recipes import RECIPES
             from edge_keras.models.architectures import ARCHITECTURES
@@ -50,11 +52,6 @@ def export_backbone(
         side = image_size or architecture.size
         found = find_weights(weights, alpha=alpha, size=side, cache=cache_folder(), architecture=architecture)
         say(f"weights: {found.source}")
-        signer = None
-        if sign is not None:
-            with extra_needed("sign", "cryptography"):
-                from edge_convert.keys import read_private_key
-            signer = read_private_key(sign)
         export(
             out,
             architecture,

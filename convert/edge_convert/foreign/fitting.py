@@ -7,7 +7,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_core.artifact.familiarity import Detector, DetectorHeader, Features, Layer, Term, TermShape, calibrate
+from edge_core.artifact.familiarity import (
+    Detector,
+    DetectorHeader,
+    Features,
+    Layer,
+    Term,
+    TermShape,
+    calibrate,
+    unit_rows,
+)
 
 FEWEST_TRAINING: Final = 20
 FEWEST_VALIDATION: Final = 19
@@ -96,7 +105,7 @@ def fit_detector(
 
 def _residual(layer: int, rows: Rows, *, root: bool) -> Term:
     """The length of what the principal components leave."""
-    unit = _unit(np.sign(rows) * np.sqrt(np.abs(rows)) if root else rows)
+    unit = unit_rows(np.sign(rows) * np.sqrt(np.abs(rows)) if root else rows)
     count = min(ROOT_COMPONENTS if root else COMPONENTS, _BYTES["root" if root else "residual"] // rows.shape[1])
     mean = unit.mean(axis=0)
     components = np.linalg.svd(unit - mean, full_matrices=False)[2][: min(count, len(rows) - 1)]
@@ -105,7 +114,7 @@ def _residual(layer: int, rows: Rows, *, root: bool) -> Term:
 
 def _mahalanobis(layer: int, train: FeatureSet) -> Term:
     """The distance to the nearest class mean in units of the spread within classes."""
-    unit = _unit(train.layers[layer])
+    unit = unit_rows(train.layers[layer])
     classes = np.unique(train.labels)
     groups = (
         [train.labels == label for label in classes] if len(classes) <= CLASS_CENTERS else [np.ones(len(unit), bool)]
@@ -127,7 +136,10 @@ def _linear(known: Rows, foreign: Rows) -> Term:
     As a Mahalanobis distance in this one direction from a center far on the known side, so that it grows all the way.
     Half of 162 foreign pictures as negatives: of the other half a flowers model lets in 4.9 instead of 7.3 %.
     """
-    rows, side = np.concatenate([_unit(known), _unit(foreign)]), np.repeat([0.0, 1.0], [len(known), len(foreign)])
+    rows, side = (
+        np.concatenate([unit_rows(known), unit_rows(foreign)]),
+        np.repeat([0.0, 1.0], [len(known), len(foreign)]),
+    )
     weight = np.sqrt(np.where(side, 0.5 / len(foreign), 0.5 / len(known)))[:, None]
     mean = (weight**2 * rows).sum(axis=0)
     inner = weight * (rows - mean)
@@ -150,9 +162,3 @@ def _calibrated(term: Term, validation: FeatureSet) -> Term:
     distances = distances[np.isfinite(distances)]  # features that are all zero have none
     median, spread = float(np.median(distances)), float(distances.std())
     return replace(term, shape=replace(term.shape, median=median, spread=max(spread, 1e-6)))
-
-
-def _unit(rows: Rows) -> Rows:
-    """Each row at length one; rows of zeros stay so."""
-    unit: Rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return unit

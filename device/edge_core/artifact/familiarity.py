@@ -284,6 +284,16 @@ def read_detectors(path: Path) -> tuple[Detector | None, dict[int, Detector]]:
         raise ModelFormatError(f"{path}: {error}") from error
 
 
+def unit_rows(rows: Doubles) -> Doubles:
+    """Each row at length one; rows of zeros stay so.
+
+    Args:
+        rows: Features of a picture in each row, shape (pictures, width).
+    """
+    unit: Doubles = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), _NORM)
+    return unit
+
+
 def calibrate(anomalies: Doubles) -> tuple[tuple[float, ...], tuple[float, ...], float]:
     """Points of the conformal p-value, and how it goes on beyond them: as an exponential tail of the rarest tenth.
 

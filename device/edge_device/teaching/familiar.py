@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_core.artifact.familiarity import Detector, DetectorHeader, Layer, Term, TermShape, calibrate
+from edge_core.artifact.familiarity import Detector, DetectorHeader, Layer, Term, TermShape, calibrate, unit_rows
 
 MOST_ROWS: Final = 100
 
@@ -23,7 +23,7 @@ def fit_taught(layer: Layer, features: Sequence[npt.NDArray[np.float32]]) -> Det
         layer: Layer that the features are of.
         features: One array per frame, the features of its views, shape (views, width), the whole frame first.
     """
-    frames = [_unit(one.astype(np.float64)) for one in features]
+    frames = [unit_rows(one.astype(np.float64)) for one in features]
     per_frame = max(1, MOST_ROWS // len(frames))
     rows = np.concatenate([one[:per_frame] for one in frames])[:MOST_ROWS]
     scale = float(np.abs(rows).max(initial=0.0) / 127) or 1.0
@@ -46,8 +46,3 @@ def fit_taught(layer: Layer, features: Sequence[npt.NDArray[np.float32]]) -> Det
     points, familiarities, tail = calibrate(np.array([term.above(distance) for distance in distances]))
     header = DetectorHeader((layer,), (shape,), points, familiarities, tail, (len(frames), len(frames)))
     return Detector(header, (term,))
-
-
-def _unit(rows: Rows) -> Rows:
-    unit: Rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return unit
