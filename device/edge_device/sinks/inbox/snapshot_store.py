@@ -177,6 +177,7 @@ class SnapshotStore:
         text = (json.dumps({**fields, **told}, ensure_ascii=False, indent=2) + "\n").encode(errors="backslashreplace")
         new = Snapshot(f"{folder}/{name}", kind, reason, taken.isoformat(), len(picture) + len(text), digest)
         with self._lock:
+            self._forget_moved(new)
             leaving = self._leaving(new)
             if new in leaving:
                 return False
@@ -187,6 +188,15 @@ class SnapshotStore:
             self._kept[new.key] = new
             self._drop(leaving)
         return True
+
+    def _forget_moved(self, new: Snapshot) -> None:
+        """Before one has to go for a new one, those that a person has moved meanwhile give up the room they took."""
+        if len(self._kept) < self._max_files and self._size() + new.size <= self._max_bytes:
+            return  # nothing goes: a look at every file is spared
+        self._kept = {key: one for key, one in self._kept.items() if self._file(key, ".jpg").exists()}
+
+    def _size(self) -> int:
+        return sum(one.size for one in self._kept.values())
 
     def _leaving(self, new: Snapshot | None = None) -> list[Snapshot]:
         """What must go, for a new one to have room, which may be itself."""
