@@ -20,6 +20,7 @@ PUBLIC = {
     "edge_train": {"Settings", "find_weights", "fit", "open_photos"},
     "edge_convert": {"adopt", "export", "keys"},
     "edge_bench": {"BenchReport", "run_benchmark"},
+    "edge_studio": {"Project", "Studio", "StudioSettings"},
 }  # fmt: skip
 
 

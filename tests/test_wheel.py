@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "device": ["edge_core", "edge_device"],
-    "train": ["edge_keras", "edge_train"],
+    "train": ["edge_keras", "edge_studio", "edge_train"],
     "convert": ["edge_convert"],
     "benchmarks": ["edge_bench"],
 }

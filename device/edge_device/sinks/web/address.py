@@ -50,8 +50,13 @@ def parse_address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def listen(address: Address) -> socket.socket:
+def listen(address: Address, page: str = "the live page", option: str = "--web [HOST:]PORT") -> socket.socket:
     """A socket that listens there.
+
+    Args:
+        address: Where to listen.
+        page: What is served, as an error names it.
+        option: Option of the command that names another address.
 
     Raises:
         OutputError: There is no such address here, it is taken, or not permitted.
@@ -62,7 +67,7 @@ def listen(address: Address) -> socket.socket:
         family, kind, protocol, _, place = min(found, key=lambda one: one[0] != socket.AF_INET)
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise OutputError(f"the live page cannot listen on {address}: {error.strerror or error}") from error
+        raise OutputError(f"{page} cannot listen on {address}: {error.strerror or error}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # accepted sockets inherit it
@@ -72,9 +77,7 @@ def listen(address: Address) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = error.strerror or str(error)
-        raise OutputError(
-            f"the live page cannot listen on {address}: {reason}; choose another with --web [HOST:]PORT"
-        ) from error
+        raise OutputError(f"{page} cannot listen on {address}: {reason}; choose another with {option}") from error
     return listener
 
 

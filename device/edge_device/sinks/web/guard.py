@@ -9,8 +9,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import IPv6Address, ip_address
+from string import Template
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,12 +35,9 @@ _HEADERS: Final = {
     "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # One request each: no connection is kept that could be left half used.
-    "connection": "close",
 }
 
 _LOGIN_STYLE: Final = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:3rem auto;padding:0 1rem}"
@@ -49,7 +47,7 @@ _LOGIN_POLICY: Final = (
 )
 
 # A cookie that is SameSite=Strict does not come along where another site's link led to; the link here is our own.
-_LOGIN_PAGE: Final = f"""\
+_LOGIN_PAGE: Final = Template(f"""\
 <!DOCTYPE html>
 <html lang="en">
 <head>
@@ -61,13 +59,48 @@ _LOGIN_PAGE: Final = f"""\
 </head>
 <body>
 <h1>Token needed</h1>
-<p>This page belongs to a running edge-run, which has printed its address with a token or was given one.</p>
+<p>This page belongs to a running $product, which has printed its address with a token or was given one.</p>
 <form action="login"><label>Token <input name="token" type="password" autocomplete="off" required></label>
 <button>Open</button></form>
 <p>Just logged in? <a href="./">Open the page</a>.</p>
 </body>
 </html>
-"""
+""")
+
+
+@dataclass(frozen=True)
+class GuardRules:
+    """What differs between the pages that a guard may stand before.
+
+    Attributes:
+        product: Command that serves the page, as its login page names it.
+        cookie: First part of the cookie's name; the port is the second.
+        policy: Content-Security-Policy of every answer that has none of its own.
+        permissions: Permissions-Policy of every answer.
+        writes: Methods that are let in to `/api/`, beside GET and HEAD, with the header `X-Requested-By`.
+        bodies: Whether a request that writes may have a body, whose size is then for the routes to limit, and has to
+            come from an origin of the same host where a browser names one.
+        one_request: Whether a connection ends with its first answer, so that none is kept that could be left half used.
+    """
+
+    product: str = "edge-run"
+    cookie: str = "edge_run"
+    policy: str = _POLICY
+    permissions: str = "camera=(), geolocation=(), microphone=()"
+    writes: frozenset[str] = frozenset({"POST"})
+    bodies: bool = False
+    one_request: bool = True
+
+    def headers(self, frame: str) -> dict[str, str]:
+        """The security headers, for pages that `frame` may show in a frame; empty: none may."""
+        policy = self.policy.replace("frame-ancestors 'none'", f"frame-ancestors {frame}") if frame else self.policy
+        headers = _HEADERS | {"content-security-policy": policy, "permissions-policy": self.permissions}
+        if frame:
+            del headers["x-frame-options"]  # it knows no origins, and browsers that know the policy ignore it
+        return headers | ({"connection": "close"} if self.one_request else {})
+
+
+LIVE_PAGE: Final = GuardRules()
 
 
 @dataclass(frozen=True)
@@ -145,6 +178,7 @@ class Guard:
         hosts: frozenset[str] | None,
         port: int,
         place: Place = AT_THE_ROOT,
+        rules: GuardRules = LIVE_PAGE,
     ) -> None:
         """Stands before `app`.
 
@@ -154,21 +188,22 @@ class Guard:
             hosts: Names that this machine may be called by, lower case; None: all. Loopback addresses always may.
             place: Where a proxy shows the page, and in whose frames it may be.
             port: Port of the server. Cookies are shared by all ports of a machine, so its name tells.
+            rules: What this page lets in.
         """
         self._app = app
         self._place = place
-        self._headers = dict(_HEADERS)
-        if place.frame:
-            self._headers["content-security-policy"] = _POLICY.replace(
-                "frame-ancestors 'none'", f"frame-ancestors {place.frame}"
-            )
-            del self._headers["x-frame-options"]  # it knows no origins, and browsers that know the policy ignore it
+        self._rules = rules
+        self._headers = rules.headers(place.frame)
         self._hosts = hosts
         self._token = token
         # Derived, not drawn: a cookie stays good over a restart with the same token, and does not give the token away.
-        self._cookie = None if token is None else hmac.digest(token.encode(), b"edge-run live page", "sha256").hex()
+        self._cookie = (
+            None
+            if token is None
+            else hmac.digest(token.encode(), f"{rules.product} live page".encode(), "sha256").hex()
+        )
         self._right = [_digest(secret) for secret in (self._token, self._cookie) if secret]
-        self._cookie_name = f"edge_run_{port}"
+        self._cookie_name = f"{rules.cookie}_{port}"
         self._guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -209,12 +244,24 @@ class Guard:
             return _error(403, "another site may not ask")
         if self._token is not None and (refused := self._stranger(scope, headers, now_s)):
             return refused
-        writes = scope["method"] == "POST" and scope["path"].startswith("/api/") and headers.get("x-requested-by")
+        return self._refused(scope, headers) or (self._logged_in() if scope["path"] == LOGIN else None)
+
+    def _refused(self, scope: Scope, headers: dict[str, str]) -> Response | None:
+        """The answer to a method, an origin or a body that may not be."""
+        writes = (
+            scope["method"] in self._rules.writes
+            and scope["path"].startswith("/api/")
+            and headers.get("x-requested-by")
+        )
         if scope["method"] not in ("GET", "HEAD") and not writes:
             return _error(405, "only GET and HEAD are answered", {"allow": "GET, HEAD"})
+        if self._rules.bodies and writes:
+            origin = headers.get("origin")
+            same = origin is None or urlsplit(origin).netloc == headers.get("host", "").strip()
+            return None if same else _error(403, "another site may not ask")
         if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
             return _error(413, "a request must not have a body")
-        return self._logged_in() if scope["path"] == LOGIN else None
+        return None
 
     def _stranger(self, scope: Scope, headers: dict[str, str], now_s: float) -> Response | None:
         """The answer to who does not show the token; None to who does."""
@@ -227,7 +274,14 @@ class Guard:
             return None
         for secret in filter(None, secrets):
             self._guesses.add(client, secret, now_s)
-        return _token_needed(headers)
+        return self._token_needed(headers)
+
+    def _token_needed(self, headers: dict[str, str]) -> Response:
+        challenge = {"www-authenticate": "Bearer"}
+        if "text/html" not in headers.get("accept", ""):
+            return _error(401, "a token is needed: Authorization: Bearer TOKEN", challenge)
+        page = _LOGIN_PAGE.substitute(product=self._rules.product)
+        return HTMLResponse(page, 401, challenge | {"content-security-policy": _LOGIN_POLICY})
 
     def _is_ours(self, host: str) -> bool:
         name = _host_name(host)
@@ -269,13 +323,6 @@ def _token_of(scope: Scope) -> str:
         return parse_qs(query.decode("latin-1"), max_num_fields=8).get("token", [""])[0]
     except ValueError:
         return ""
-
-
-def _token_needed(headers: dict[str, str]) -> Response:
-    challenge = {"www-authenticate": "Bearer"}
-    if "text/html" not in headers.get("accept", ""):
-        return _error(401, "a token is needed: Authorization: Bearer TOKEN", challenge)
-    return HTMLResponse(_LOGIN_PAGE, 401, challenge | {"content-security-policy": _LOGIN_POLICY})
 
 
 def _error(status: int, text: str, headers: dict[str, str] | None = None) -> Response:

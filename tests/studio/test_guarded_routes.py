@@ -1,0 +1,87 @@
+"""Who may ask the studio what: every route, without the token and from a page of another site."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from edge_studio import Project, Studio, StudioSettings
+from edge_studio.studio_server import build_app
+
+from .conftest import OWN, TOKEN
+
+
+def all_routes() -> Iterator[tuple[str, str]]:
+    """Method and address of everything that the studio answers."""
+    app = build_app(Studio(StudioSettings(Path("nowhere"))))
+    for route in app.routes:
+        if isinstance(route, Mount):
+            yield "GET", "/static/studio.css"
+            continue
+        assert isinstance(route, Route)
+        path = route.path.replace("{project}", "flowers")
+        for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
+            yield method, "/".join("x" if part.startswith("{") else part for part in path.split("/"))
+
+
+ROUTES = sorted(set(all_routes()))
+
+
+def everything_below(folder: Path) -> list[tuple[str, bytes]]:
+    return sorted((str(path), path.read_bytes() if path.is_file() else b"") for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_without_the_token_nothing_is_told_and_nothing_changes(
+    stranger: TestClient, project: Project, method: str, path: str
+) -> None:
+    before = everything_below(project.root)
+    answer = stranger.request(method, path, headers={"x-requested-by": "studio"})
+    assert answer.status_code == 401
+    assert "flowers" not in answer.text
+    assert everything_below(project.root) == before
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(
+    "told", [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"host": "evil.example"}]
+)
+def test_a_page_of_another_site_is_refused_though_the_browser_sends_the_cookie(
+    client: TestClient, project: Project, method: str, path: str, told: dict[str, str]
+) -> None:
+    before = everything_below(project.root)
+    answer = client.request(method, path, headers=told)
+    assert answer.status_code in (403, 421)
+    assert everything_below(project.root) == before
+
+
+@pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if one[0] != "GET"])
+@pytest.mark.parametrize("lacking", ["origin", "x-requested-by"])
+def test_what_changes_something_needs_the_own_origin_and_a_header_that_no_form_sends(
+    client: TestClient, project: Project, method: str, path: str, lacking: str
+) -> None:
+    before = everything_below(project.root)
+    if lacking == "origin":
+        answer = client.request(method, path, headers={"origin": "http://127.0.0.1:9999"})
+    else:
+        del client.headers["x-requested-by"]
+        answer = client.request(method, path, headers={"origin": str(client.base_url)})
+    assert answer.status_code in (403, 405)
+    assert everything_below(project.root) == before
+
+
+def test_the_address_with_the_token_gives_a_cookie_that_lets_in_and_is_not_the_token(stranger: TestClient) -> None:
+    assert stranger.get("/").status_code == 401
+    answer = stranger.get("/login", params={"token": TOKEN}, follow_redirects=False)
+    assert answer.status_code == 303
+    assert "HttpOnly" in answer.headers["set-cookie"] and "SameSite=strict" in answer.headers["set-cookie"]
+    assert TOKEN not in answer.headers["set-cookie"]
+    assert stranger.get("/").status_code == 200
+
+
+def test_every_page_forbids_scripts_of_its_own_text(client: TestClient) -> None:
+    answer = client.get("/", headers=OWN)
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-frame-options"] == "DENY"

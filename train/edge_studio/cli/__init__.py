@@ -1,0 +1,7 @@
+"""`edge-train studio`, which `edge_train` finds by its entry point."""
+
+from edge_device.command_line.console import command_line
+from edge_studio.cli.serve_command import studio
+
+app = command_line("Open the studio.")
+app.command()(studio)

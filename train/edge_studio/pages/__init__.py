@@ -1,0 +1,1 @@
+"""Pages, rendered from the templates; what they show beyond their first sight comes from the API."""

@@ -1,0 +1,105 @@
+"""The studio as its parts see it: its settings, its projects, and what it tells the pages that are open."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from starlette.routing import BaseRoute
+
+from edge_core.errors import SettingsError
+from edge_device.system.user_folders import cache_folder
+from edge_studio.event_hub import EventHub
+from edge_studio.project import Project, check_project_name, is_project_name
+
+
+@dataclass(frozen=True)
+class StudioSettings:
+    """What a studio is started with.
+
+    Attributes:
+        folder: Folder of the projects.
+        host: Name or IP address to listen on.
+        port: Port to listen on; 0 is any free one.
+        token: Token that every request has to show, as a cookie once its login page has been passed.
+        cache: Folder for what can be made again: thumbnails, indexes, unpacked archives.
+    """
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = 8090
+    token: str | None = None
+    cache: Path = field(default_factory=lambda: cache_folder() / "studio")
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A page of a project in its navigation.
+
+    Attributes:
+        title: Word on the tab.
+        path: Last part of the page's address, /p/PROJECT/PATH.
+    """
+
+    title: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one area adds to the studio.
+
+    Attributes:
+        routes: Routes of its pages and of its API, which lies below /api/.
+        tabs: Pages of a project that its navigation shows.
+        start: Called once when the server begins.
+        stop: Called once when the server ends.
+    """
+
+    routes: Sequence[BaseRoute]
+    tabs: Sequence[Tab] = ()
+    start: Callable[[], None] = lambda: None
+    stop: Callable[[], None] = lambda: None
+
+
+class Studio:
+    """A folder of projects, and the hub by which parts tell the open pages what has changed.
+
+    Attributes:
+        settings: What it was started with.
+        hub: Tells pages what has happened, `studio.hub.publish(project.name, "job", {...})`, from any thread.
+        tabs: Pages of a project that its navigation shows, of all parts; filled by `build_app`.
+    """
+
+    def __init__(self, settings: StudioSettings) -> None:
+        self.settings: Final = settings
+        self.hub: Final = EventHub()
+        self.tabs: list[Tab] = []
+
+    def projects(self) -> list[Project]:
+        """The projects of the folder, by name."""
+        folder = self.settings.folder
+        names = [child.name for child in folder.iterdir() if child.is_dir()] if folder.is_dir() else []
+        return [Project(folder, name) for name in sorted(names) if is_project_name(name)]
+
+    def project(self, name: str) -> Project:
+        """An existing project.
+
+        Raises:
+            SettingsError: There is none of that name.
+        """
+        found = Project(self.settings.folder, name)
+        if not is_project_name(name) or not found.photos.is_dir():
+            raise SettingsError(f"there is no project {name!r} in {self.settings.folder}")
+        return found
+
+    def create(self, name: str) -> Project:
+        """Makes an empty project.
+
+        Raises:
+            SettingsError: The name cannot be a project's, or is taken.
+            OutputError: Its folder cannot be made.
+        """
+        made = Project(self.settings.folder, check_project_name(name))
+        made.make()
+        return made

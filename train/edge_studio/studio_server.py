@@ -1,0 +1,127 @@
+"""The studio's application, its guard, and uvicorn around them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edge_core.errors import EdgeError
+from edge_device.sinks.web.address import Address, is_loopback, listen, new_token
+from edge_device.sinks.web.guard import HEAD_BYTES, Guard, GuardRules
+from edge_studio.api.json_routes import error_response
+from edge_studio.api.project_routes import project_part
+from edge_studio.pages.project_pages import home_part
+from edge_studio.pages.render import error_page, wants_page
+from edge_studio.studio import Part, Studio
+
+PARTS: Final[tuple[Callable[[Studio], Part], ...]] = (home_part, project_part)
+"""What the studio is made of, in the order of its tabs; each is called once with the studio."""
+
+RULES: Final = GuardRules(
+    product="edge-train studio",
+    cookie="edge_studio",
+    # blob: pictures and camera frames that the page itself has; forms are sent by its scripts alone.
+    policy=(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    permissions="camera=(self), geolocation=(), microphone=()",
+    writes=frozenset({"POST", "PUT", "DELETE"}),
+    bodies=True,
+    one_request=False,
+)
+
+CONNECTIONS: Final = 128
+"""Connections at once: a browser opens six for each of its pages' hosts."""
+
+_KEEP_ALIVE_S: Final = 30
+_STOP_S: Final = 2
+
+
+def build_app(studio: Studio) -> Starlette:
+    """The routes of all parts, without a guard."""
+    parts = [part(studio) for part in PARTS]
+    studio.tabs[:] = [tab for part in parts for tab in part.tabs]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        for part in parts:
+            part.start()
+        yield
+        for part in reversed(parts):
+            part.stop()
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 400 if isinstance(error, EdgeError) else 500
+        text = {404: "there is nothing here", 500: "something went wrong here; the terminal of edge-train says what"}
+        told = error if isinstance(error, EdgeError) else EdgeError(text.get(status, str(error)))
+        return error_page(studio, told, status) if wants_page(request) else error_response(told, status)
+
+    routes = [route for part in parts for route in part.routes]
+    return Starlette(
+        routes=[*routes, Mount("/static", StaticFiles(packages=[("edge_studio", "static")]))],
+        exception_handlers={HTTPException: refused, EdgeError: refused, Exception: refused},
+        lifespan=lifespan,
+    )
+
+
+def guarded(app: ASGIApp, token: str, hosts: frozenset[str] | None, port: int) -> ASGIApp:
+    """The application behind its guard.
+
+    Args:
+        app: What `build_app` makes.
+        token: Token that every request has to show.
+        hosts: Names that this machine may be called by; None: all.
+        port: Port of the server.
+    """
+    guard = Guard(app, token=token, hosts=hosts, port=port, rules=RULES)
+
+    async def entry(scope: Scope, receive: Receive, send: Send) -> None:
+        await (app if scope["type"] == "lifespan" else guard)(scope, receive, send)
+
+    return entry
+
+
+def serve(studio: Studio, ready: Callable[[str], None]) -> None:
+    """Serves until the process is told to end.
+
+    Args:
+        studio: What is served.
+        ready: Called with the address to open, once it can be opened.
+
+    Raises:
+        OutputError: Nothing can listen there.
+    """
+    settings = studio.settings
+    listener = listen(Address(settings.host, settings.port), "the studio", "--port PORT")
+    token = settings.token or new_token()
+    port = listener.getsockname()[1]
+    # Beyond loopback the token keeps other sites out, and nobody knows all names of this machine.
+    hosts = frozenset({"localhost", settings.host.lower()}) if is_loopback(listener) else None
+    config = uvicorn.Config(
+        guarded(build_app(studio), token, hosts, port),
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_STOP_S,
+    )
+    address = replace(Address(settings.host), port=port)
+    ready(f"http://{address}/login?token={token}")
+    uvicorn.Server(config).run(sockets=[listener])
