@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import cv2
@@ -18,6 +19,7 @@ from edge_core.files import note_unfinished
 from edge_device.command_line.arguments import Commands
 from edge_device.command_line.elapsed_line import elapsed_line
 from edge_device.command_line.entry import INTERRUPTED
+from edge_device.command_line.progress_file import PROGRESS_VARIABLE, recorded
 from edge_device.system import supervisor
 from edge_device.system.interrupts import raising_on_signals
 
@@ -165,8 +167,10 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Generator
     """The `edge_core.progress.Track` of the commands, on standard error.
 
     Draws a bar with throughput and remaining time on a terminal, for a single step a line with the time that has
-    passed; elsewhere one line at the end, if it took long.
+    passed; elsewhere one line at the end, if it took long. Whoever runs the command may have it all in a file.
     """
+    if file := os.environ.get(PROGRESS_VARIABLE):
+        items = recorded(items, label, total, Path(file))
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         if total == 1:
             with elapsed_line(label):

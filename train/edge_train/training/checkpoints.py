@@ -9,15 +9,20 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from edge_core.errors import OutputError
 from edge_core.files import folder_written_whole, require_free, written_whole
+from edge_train.evaluation.history import Epoch
 
 _REQUEST: Final = "request.json"
 _STATE: Final = "epoch-"
+
+HISTORY_FILE: Final = "history.json"
+"""In the folder of a state: the epochs so far."""
 
 
 def check_out(out: Path) -> None:
@@ -28,6 +33,15 @@ def check_out(out: Path) -> None:
     """
     if not _folder(out).is_dir():
         require_free(out)
+
+
+def epochs_so_far(out: Path) -> list[Epoch]:
+    """The epochs of a training that is under way or was interrupted, after the last one that is on the disk."""
+    states = {int(path.name.removeprefix(_STATE)): path for path in _folder(out).glob(f"{_STATE}[0-9]*")}
+    for number in sorted(states, reverse=True):
+        with suppress(OSError, ValueError, TypeError):  # the trainer lets go of old states meanwhile
+            return [Epoch(**epoch) for epoch in json.loads((states[number] / HISTORY_FILE).read_text("utf-8"))]
+    return []
 
 
 def _folder(out: Path, suffix: str = "") -> Path:

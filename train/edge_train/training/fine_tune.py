@@ -14,6 +14,7 @@ from edge_keras.models.backbone import DROPOUT_RATE, SCORES, Parts
 from edge_keras.tf import keras, tf
 from edge_train.evaluation.history import Epoch
 from edge_train.settings import Phase, Settings
+from edge_train.training.checkpoints import HISTORY_FILE
 from edge_train.training.devices import ONE, Devices
 from edge_train.training.features import Maps, compiled, map_scores
 
@@ -232,7 +233,7 @@ class FineTuner:
         """Writes all that `restore` needs into an empty folder."""
         self._checkpoint.write(str(folder / "newest"))
         np.savez(folder / "kept.npz", *self._kept)
-        (folder / "history.json").write_text(json.dumps([asdict(epoch) for epoch in self._history.epochs]))
+        (folder / HISTORY_FILE).write_text(json.dumps([asdict(epoch) for epoch in self._history.epochs]))
 
     def restore(self, folder: Path) -> None:
         """Goes on from what `save` wrote, all but the history."""
@@ -323,7 +324,7 @@ class FineTuner:
 
 def read_history(folder: Path) -> list[Epoch]:
     """The epochs that `FineTuner.save` wrote."""
-    return [Epoch(**epoch) for epoch in json.loads((folder / "history.json").read_text())]
+    return [Epoch(**epoch) for epoch in json.loads((folder / HISTORY_FILE).read_text())]
 
 
 def _mixed(values: Array, other: Positions, share: np.float32) -> Array:

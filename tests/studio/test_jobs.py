@@ -1,0 +1,239 @@
+"""Jobs: real commands in processes of their own, which outlive who started them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_core.errors import OutputError, SettingsError
+from edge_studio.jobs.commands import (
+    ExportOptions,
+    JobCommand,
+    PublishOptions,
+    TrainOptions,
+    options_from,
+)
+from edge_studio.jobs.job import Job
+from edge_studio.jobs.job_queue import JobQueue
+from edge_studio.jobs.supervised import PROCESS_FILE, start_time
+
+from ..programs import Started
+
+PATIENCE_S = 60.0
+
+
+def script(folder: Path, name: str, code: str) -> JobCommand:
+    """A job that runs a few lines of Python."""
+    return JobCommand("evaluate", name, (sys.executable, "-c", textwrap.dedent(code)), folder / name)
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
+    end_s = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end_s, f"never: {what}"
+        time.sleep(0.05)
+
+
+def ended(queue: JobQueue, job: Job, seconds: float = PATIENCE_S) -> Job:
+    until(lambda: queue.job(job.id).state not in ("queued", "running"), f"{job.record.title} ends", seconds)
+    return queue.job(job.id)
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[JobQueue]:
+    with JobQueue(tmp_path / "jobs", tmp_path) as queue:
+        yield queue
+        for job in queue.jobs():
+            queue.cancel(job.id)
+
+
+def test_jobs_run_one_after_the_other_and_tell_how_they_ended(queue: JobQueue, tmp_path: Path) -> None:
+    together = """
+        import os, time
+        assert not os.path.exists("busy")
+        open("busy", "w").close(); time.sleep(0.3); os.remove("busy")
+        print("bytes that are no text: \\udcff".encode("utf-8", "surrogateescape"))
+    """
+    jobs = [queue.submit("flowers", script(tmp_path, f"job-{number}", together)) for number in range(3)]
+    assert [ended(queue, job).state for job in jobs] == ["done"] * 3
+    failed = ended(queue, queue.submit("flowers", script(tmp_path, "bad", "raise SystemExit('error: no photos')")))
+    assert (failed.state, failed.exit_status, failed.message) == ("failed", 1, "error: no photos")
+    lost = ended(queue, queue.submit("flowers", JobCommand("deploy", "none", ("no-such-program",), tmp_path / "x")))
+    assert (lost.state, lost.exit_status) == ("failed", 127) and "no-such-program cannot be started" in lost.message
+
+
+def test_a_job_that_is_cancelled_ends_within_two_seconds_with_all_that_it_has_started(
+    queue: JobQueue, tmp_path: Path
+) -> None:
+    deaf = """
+        import os, signal, subprocess, sys, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sleeper = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(300)"
+        child = subprocess.Popen([sys.executable, "-c", sleeper])
+        open("child", "w").write(str(child.pid))
+        time.sleep(300)
+    """
+    job = queue.submit("flowers", script(tmp_path, "deaf", deaf))
+    waiting = queue.submit("flowers", script(tmp_path, "waiting", "open('ran', 'w')"))
+    until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text() != "", "its child runs")
+    assert queue.cancel(waiting.id).state == "cancelled"
+    began = time.monotonic()
+    assert queue.cancel(job.id).state == "cancelled"
+    assert time.monotonic() - began < 3
+    until(lambda: start_time(int((tmp_path / "child").read_text())) is None, "the child's end")
+    assert ended(queue, queue.submit("flowers", script(tmp_path, "next", "pass"))).state == "done"
+    assert not (tmp_path / "ran").exists()
+    again = queue.again(waiting.id)
+    assert ended(queue, again).state == "done" and (tmp_path / "ran").exists()
+    with pytest.raises(SettingsError, match="there is no job"):
+        queue.job(waiting.id)
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from edge_studio.jobs.commands import JobCommand
+from edge_studio.jobs.job_queue import JobQueue
+
+folder = Path(sys.argv[1])
+with JobQueue(folder / "jobs", folder) as queue:
+    if sys.argv[2:]:
+        print(queue.submit("flowers", JobCommand("train", "long", tuple(sys.argv[2:]), folder / "out")).id, flush=True)
+    time.sleep(300)
+"""
+
+
+def serve(folder: Path, *words: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", SERVER, str(folder), *words]
+    return Started(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+COUNTING = """
+import os, time
+open("starts", "a").write("begun\\n")
+while not os.path.exists("go"):
+    time.sleep(0.02)
+open("starts", "a").write("ended\\n")
+"""
+
+
+def test_a_job_outlives_a_server_that_is_killed_and_is_found_again(tmp_path: Path) -> None:
+    with serve(tmp_path, sys.executable, "-c", COUNTING) as server:
+        assert server.stdout
+        name = server.stdout.readline().strip()
+        until(lambda: (tmp_path / "starts").exists(), "it runs")
+        with (
+            pytest.raises(OutputError, match="belongs to a studio that runs already"),
+            JobQueue(tmp_path / "jobs", tmp_path),
+        ):
+            pass
+        server.kill()
+    with JobQueue(tmp_path / "jobs", tmp_path) as queue:
+        assert queue.job(name).state == "running"
+        (tmp_path / "go").touch()
+        assert ended(queue, queue.job(name)).state == "done"
+    assert (tmp_path / "starts").read_text().split() == ["begun", "ended"]  # once, not twice
+
+
+def test_a_job_whose_process_was_lost_with_the_machine_is_begun_again(tmp_path: Path) -> None:
+    with serve(tmp_path, sys.executable, "-c", COUNTING) as server:
+        assert server.stdout
+        name = server.stdout.readline().strip()
+        until(lambda: (tmp_path / "starts").exists(), "it runs")
+        server.kill()
+        server.wait()
+        told = json.loads((tmp_path / "jobs" / name / PROCESS_FILE).read_text())
+        os.killpg(told["pid"], signal.SIGKILL)
+    with JobQueue(tmp_path / "jobs", tmp_path) as queue:
+        until(lambda: len((tmp_path / "starts").read_text().split()) == 2, "it is begun again")
+        (tmp_path / "go").touch()
+        job = ended(queue, queue.job(name))
+        assert (job.state, job.record.attempts) == ("done", 2)
+    assert (tmp_path / "starts").read_text().split() == ["begun", "begun", "ended"]
+
+
+def test_another_process_that_got_the_number_of_a_lost_job_is_left_alone(tmp_path: Path) -> None:
+    with Started([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True) as stranger:
+        with JobQueue(tmp_path / "jobs", tmp_path) as queue:
+            job = ended(queue, queue.submit("flowers", script(tmp_path, "short", "pass")))
+        folder = tmp_path / "jobs" / job.id
+        told = json.loads((folder / PROCESS_FILE).read_text()) | {"pid": stranger.pid}
+        (folder / PROCESS_FILE).write_text(json.dumps(told))
+        (folder / "result.json").unlink()
+        with JobQueue(tmp_path / "jobs", tmp_path) as queue:
+            assert ended(queue, queue.job(job.id)).state == "done"  # begun again
+        assert stranger.poll() is None
+        stranger.communicate("\n")
+
+
+def test_the_commands_are_those_that_a_person_would_type(tmp_path: Path) -> None:
+    photos, run, file = tmp_path / "my photos", tmp_path / "run-1", tmp_path / "a.tflite"
+    assert TrainOptions().command(photos, run).shell() == f"edge-train fit '{photos}' --out {run}"
+    chosen = options_from(TrainOptions, {"qat": True, "mirror": False, "epochs": 2, "alpha": 0.35, "image_size": 96})
+    assert chosen.command(photos, run).words[5:] == (
+        *("--image-size", "96", "--alpha", "0.35", "--epochs", "2"),
+        *("--no-mirror", "--qat"),
+    )
+    export = options_from(ExportOptions, {"max_drop": 0.5, "targets": ["pi", "coral"], "sign": "key"})
+    assert export.command(run, file, None).words[5:] == (
+        *("--out", str(file), "--max-drop", "0.5", "--target", "pi", "--target", "coral", "--sign", "key"),
+    )
+    assert PublishOptions(10).command(file, tmp_path, tmp_path / "key").words[-2:] == ("--rollout", "10%")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"backbone": "mobilenet_v9"},
+        {"backbone": "--debug"},
+        {"epochs": -1},
+        {"epochs": "8"},
+        {"epochs": True},
+        {"alpha": float("nan")},
+        {"qat": 1},
+        {"teacher": "/etc"},
+    ],
+)
+def test_a_form_that_no_page_sends_is_refused_in_one_line(form: dict[str, object]) -> None:
+    with pytest.raises(SettingsError) as refused:
+        options_from(TrainOptions, form)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_real_training_tells_its_progress_its_curve_and_goes_on_after_it_was_cancelled(
+    color_photos: Path, queue: JobQueue, tmp_path: Path
+) -> None:
+    from edge_train.training.checkpoints import epochs_so_far
+
+    options = TrainOptions(alpha=0.35, weights="none", image_size=48, epochs=40)
+    command = options.command(color_photos, tmp_path / "run-1")
+    job = queue.submit("colors", command)
+    with pytest.raises(SettingsError, match="already"):
+        queue.submit("colors", command)
+    seen: set[str] = set()
+
+    def trained() -> bool:
+        progress = queue.progress(job.id)
+        seen.add(progress.step if progress else "")
+        assert queue.job(job.id).state in ("queued", "running"), queue.log(job.id)
+        return len(epochs_so_far(tmp_path / "run-1")) >= 4
+
+    until(trained, "a few epochs are done", 300)
+    assert any("epoch" in step for step in seen), seen
+    cancelled = queue.cancel(job.id)
+    assert (cancelled.state, cancelled.message) == ("cancelled", queue.log(job.id).splitlines()[-1])
+    so_far = epochs_so_far(tmp_path / "run-1")
+    assert not (tmp_path / "run-1").exists() and len(so_far) >= 4
+    again = queue.again(job.id)
+    assert ended(queue, again, 300).state == "done", queue.log(again.id)
+    assert "going on after epoch" in queue.log(again.id)
+    assert (tmp_path / "run-1" / "report.html").exists()
