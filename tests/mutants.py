@@ -140,7 +140,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
         ),
         (
             *("tests/device/inference/test_classifier.py", "tests/core/test_tflite_file.py"),
-            *("tests/core/test_card.py", "tests/core/test_photos.py"),
+            *("tests/core/test_card.py", "tests/core/test_photos.py", "tests/device/teaching/test_teach.py"),
         ),
     ),
     "card": Contract(

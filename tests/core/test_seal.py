@@ -130,6 +130,12 @@ def test_a_file_whose_seal_was_cut_off_is_refused(written: Callable[[bytes], Pat
 def test_a_seal_of_a_later_form_is_told_from_none() -> None:
     with pytest.raises(SealError, match="upgrade"):
         read_seal(COMPLETE + b"edge-mobilenet seal 2 blake3:00")
+    with pytest.raises(SealError, match="upgrade"):
+        read_seal(b"edge-mobilenet seal 2 blake3:00")  # at the very start, too
+
+
+def test_a_seal_is_looked_for_at_the_end_alone() -> None:
+    assert read_seal(b"a label may be called: edge-mobilenet seal 1 " + bytes(1000)) is None
 
 
 @pytest.mark.parametrize("name", ["missing.tflite", "."])

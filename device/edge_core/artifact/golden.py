@@ -144,7 +144,7 @@ def to_jpeg(frame: Frame, spec: InputSpec) -> bytes:
     factor = min(1.0, 2.25 * max(spec.width, spec.height) / shorter)
     while True:
         height, width = (max(1, round(factor * side)) for side in frame.shape[:2])
-        small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) if factor < 1 else frame
+        small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
         for quality in (85, 70, 50, 30):
             jpeg = encode_jpeg(small, quality)
             if len(jpeg) <= MAX_JPEG_BYTES:

@@ -239,7 +239,7 @@ class Decider:
         self._current = self._began_s = self._updated_s = self._lost_since = None
         if isinstance(rule.smoothing, Vote):
             self._latest = np.zeros((rule.smoothing.frames, len(labels)), np.float32)
-            self._votes = [-1] * rule.smoothing.frames
+            self._votes: list[int | None] = [None] * rule.smoothing.frames
             self._count = 0
 
     def _smooth(self, scores: Scores, now_s: float) -> float:
@@ -268,11 +268,11 @@ class Decider:
         self._updated_s = now_s
         return weight
 
-    def _vote(self, scores: Scores) -> int:
-        """The best label of a frame by itself, -1 if it is not good enough."""
+    def _vote(self, scores: Scores) -> int | None:
+        """The best label of a frame by itself, None if it is not good enough."""
         best = int(scores.argmax())
         needed = self._enter[best] * (self._rest if best == self._current else 1)
-        return best if scores[best] >= needed else -1
+        return best if scores[best] >= needed else None
 
     def _passes(self, label: int) -> bool:
         smoothing = self._rule.smoothing

@@ -54,6 +54,13 @@ def test_scores_are_the_same_from_a_frame_and_from_its_pixels(tiny_model: TinyMo
         assert timing.invoke_ms > 0
 
 
+def test_what_a_frame_took_is_told_in_milliseconds(tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, clock = Classifier(tiny_model()), iter([1.0, 1.25, 2.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    _, timing = classifier.scores(np.zeros((48, 64, 3), np.uint8))
+    assert (timing.preprocess_ms, timing.invoke_ms) == (250, 750)
+
+
 def test_the_two_tiny_models_agree(tiny_model: TinyModel) -> None:
     """On frames whose scores lie far apart: a mean of two colors on gray, so that no label is certain."""
     quantized, full = (Classifier(tiny_model(kind)) for kind in ("uint8", "float32"))

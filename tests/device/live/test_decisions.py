@@ -478,3 +478,10 @@ def test_frames_that_are_not_known_speak_for_no_label_unless_a_share_is_asked_fo
         decision, events = it.update(scores(0.9), number / 30, WALL, known=number % 2 == 1)
         assert events == []
     assert decision.score == pytest.approx(0.45, abs=0.05)
+
+
+@pytest.mark.parametrize("smoothing", [Exponential(0.5), Vote(3, 5)])
+def test_a_few_frames_that_are_not_known_do_no_harm_where_no_share_is_asked_for(smoothing: Exponential | Vote) -> None:
+    it = decider(Rule(smoothing))
+    labels = [it.update(scores(0.9), number / 30, WALL, known=number % 10 > 0)[0].label for number in range(60)]
+    assert labels[-10:] == ["cat"] * 10

@@ -113,7 +113,9 @@ def test_what_was_taught_is_familiar_and_what_was_not_is_not(model: Path) -> Non
     write_taught(taught, model)
     classifier = Classifier(model)
     assert classifier.look(frame(YELLOW, 99)).known
-    assert classifier.look(frame((240, 30, 30), 1)).known is False
+    look = classifier.look(frame((240, 30, 30), 1))
+    assert look.known is False
+    assert classifier.familiarity() == look.familiarity
 
 
 def test_frames_that_look_like_another_label_are_refused_and_nothing_is_written(model: Path) -> None:
