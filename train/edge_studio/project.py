@@ -3,6 +3,7 @@
 FOLDER/NAME/CLASS/photo.jpg     the photos, as `edge-train fit FOLDER/NAME` takes them
 FOLDER/NAME.runs/RUN/           run folders of `edge-train fit`
 FOLDER/NAME.exports/FILE.tflite files of `edge-convert export`
+FOLDER/NAME.updates/            files of `edge-convert publish`, for boards that look for updates
 FOLDER/NAME.inbox/              frames that boards have sent, not yet among the photos
 FOLDER/NAME.bin/                what was deleted, and the journal by which it is undone
 """
@@ -49,6 +50,11 @@ class Project:
     def exports(self) -> Path:
         """Folder of the .tflite files."""
         return self._beside("exports")
+
+    @property
+    def updates(self) -> Path:
+        """Folder of what is published for boards."""
+        return self._beside("updates")
 
     @property
     def inbox(self) -> Path:

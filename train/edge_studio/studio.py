@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from edge_core.errors import SettingsError
 from edge_device.system.user_folders import cache_folder
 from edge_studio.event_hub import EventHub
+from edge_studio.jobs.job_queue import JobQueue
 from edge_studio.project import Project, check_project_name, is_project_name
 
 
@@ -69,12 +70,19 @@ class Studio:
         settings: What it was started with.
         hub: Tells pages what has happened, `studio.hub.publish(project.name, "job", {...})`, from any thread.
         tabs: Pages of a project that its navigation shows, of all parts; filled by `build_app`.
+        jobs: Trainings, exports and publications, one at a time.
     """
 
     def __init__(self, settings: StudioSettings) -> None:
         self.settings: Final = settings
         self.hub: Final = EventHub()
         self.tabs: list[Tab] = []
+        self.jobs: Final = JobQueue(self.state / "jobs", settings.folder)
+
+    @property
+    def state(self) -> Path:
+        """Folder of what the studio itself has to remember: jobs and boards."""
+        return self.settings.folder / ".studio"
 
     def projects(self) -> list[Project]:
         """The projects of the folder, by name."""

@@ -5,7 +5,6 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +28,8 @@ from edge_studio.jobs.supervised import (
 LOOK_S: Final = 0.25
 """Seconds between two looks at the job that runs."""
 
+ENDED: Final = ("done", "failed", "cancelled")
+
 KEPT: Final = 200
 """Jobs that have ended and are remembered."""
 
@@ -44,18 +45,18 @@ class JobQueue:
     its last epoch, as the same command does in a terminal.
     """
 
-    def __init__(self, folder: Path, cwd: Path, *, done: Callable[[Job], None] = lambda job: None) -> None:
+    def __init__(self, folder: Path, cwd: Path) -> None:
         """Names the folder; entering the context begins to work.
 
         Args:
             folder: Folder of the jobs; made if it is not there.
             cwd: Folder that commands run in.
-            done: Is told, in the queue's thread, of each job that has ended.
         """
-        self._folder, self._cwd, self._done = folder, cwd, done
+        self._folder, self._cwd = folder, cwd
         self._processes: dict[str, SupervisedProcess] = {}
+        self._ended: dict[str, Job] = {}
         self._lock = threading.RLock()
-        self._ended = threading.Event()
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._held = -1
 
@@ -81,7 +82,7 @@ class JobQueue:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stops looking; the job that runs goes on."""
-        self._ended.set()
+        self._closing.set()
         self._thread.join()
         os.close(self._held)
 
@@ -160,24 +161,23 @@ class JobQueue:
             return again
 
     def _work(self) -> None:
-        told: set[str] = {job.id for job in self.jobs() if job.state in ("done", "failed", "cancelled")}
-        while not self._ended.wait(LOOK_S):
+        while not self._closing.wait(LOOK_S):
             with self._lock, suppress(OSError):  # a disk that is full for now
-                jobs = self.jobs()
-                running = [job for job in jobs if job.state == "running"]
-                for job in running:
-                    if not self._process(job.id).alive():
-                        self._take_up(job)
-                waiting = [job for job in jobs if job.state == "queued"]
-                if not running and waiting:
-                    self._begin(waiting[0])
-                ended = [job for job in jobs if job.state in ("done", "failed", "cancelled")]
-                new = [job for job in ended if job.id not in told]
-                for job in ended[: max(0, len(ended) - KEPT)]:
-                    self._remove(job.id)
-            for job in new:
-                told.add(job.id)
-                self._done(job)
+                self._look()
+
+    def _look(self) -> None:
+        """Takes up what was lost, begins the next job if none runs, and forgets the oldest of those that have ended."""
+        jobs = self.jobs()
+        running = [job for job in jobs if job.state == "running"]
+        for job in running:
+            if not self._process(job.id).alive():
+                self._take_up(job)
+        waiting = [job for job in jobs if job.state == "queued"]
+        if not running and waiting:
+            self._begin(waiting[0])
+        ended = [job for job in jobs if job.state in ENDED]
+        for job in ended[: max(0, len(ended) - KEPT)]:
+            self._remove(job.id)
 
     def _begin(self, job: Job) -> None:
         folder = self._folder / job.id
@@ -215,7 +215,11 @@ class JobQueue:
         write_json(self._folder / name / RESULT_FILE, {"exit_status": 137, "time": time.time()})
 
     def _read(self, name: str) -> Job | None:
-        return read_job(self._folder / name, self._process(name))
+        with self._lock:
+            found = self._ended.get(name) or read_job(self._folder / name, self._process(name))
+            if found and found.state in ENDED:
+                self._ended[name] = found  # nothing changes any more
+            return found
 
     def _process(self, name: str) -> SupervisedProcess:
         with self._lock:
@@ -224,3 +228,4 @@ class JobQueue:
     def _remove(self, name: str) -> None:
         shutil.rmtree(self._folder / name, ignore_errors=True)
         self._processes.pop(name, None)
+        self._ended.pop(name, None)

@@ -1,0 +1,14 @@
+// A form as the JSON that the API takes: numbers as numbers, boxes as true and false, boxes of one name as a list.
+export function formValues(form) {
+  const values = {};
+  for (const field of form.elements) {
+    if (!field.name) continue;
+    if (field.type === "checkbox" && field.hasAttribute("value")) {
+      values[field.name] ??= [];
+      if (field.checked) values[field.name].push(field.value);
+    } else if (field.type === "checkbox") values[field.name] = field.checked;
+    else if (field.type === "number") values[field.name] = Number(field.value);
+    else values[field.name] = field.value;
+  }
+  return values;
+}
