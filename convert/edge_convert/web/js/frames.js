@@ -1,0 +1,128 @@
+// What a page has, a file, a picture or a video, as a frame of the very levels that OpenCV gives on the device.
+
+import { EngineError } from "./errors.js";
+
+/** @typedef {import("./preprocess.js").Frame} Frame */
+/** @typedef {Frame | Blob | ImageBitmap | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement | VideoFrame} Picture */
+
+/**
+ * @param {Picture} source
+ * @returns {Promise<Frame>}
+ */
+export async function frameOf(source) {
+  if ("data" in source) return source;
+  if (source instanceof Blob) return decodePicture(source);
+  if ("codedWidth" in source) return frameOfVideo(source);
+  if ("videoWidth" in source) return frameOfElement(source);
+  const [width, height] = "naturalWidth" in source ? [source.naturalWidth, source.naturalHeight] : [source.width, source.height];
+  return drawn(source, width, height);
+}
+
+/**
+ * Decodes a picture file, turned upright by its EXIF orientation, its levels not converted by its color profile: that
+ * is what OpenCV does, and what the model was trained on.
+ * @param {Blob} file
+ * @returns {Promise<Frame>}
+ */
+export async function decodePicture(file) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", imageOrientation: "from-image", premultiplyAlpha: "none" });
+  } catch {
+    throw new EngineError("not a picture that this browser decodes");
+  }
+  try {
+    return drawn(bitmap, bitmap.width, bitmap.height);
+  } finally {
+    bitmap.close();
+  }
+}
+
+/**
+ * @param {HTMLVideoElement} video
+ * @returns {Promise<Frame>}
+ */
+async function frameOfElement(video) {
+  if (!video.videoWidth) throw new EngineError("the video has no frame yet");
+  if (typeof VideoFrame === "undefined") return drawn(video, video.videoWidth, video.videoHeight); // up to 2 levels off
+  const frame = new VideoFrame(video);
+  try {
+    return await frameOfVideo(frame);
+  } finally {
+    frame.close();
+  }
+}
+
+/**
+ * A frame of a video: from its planes where they are known, since a canvas is up to two levels off.
+ * @param {VideoFrame} frame Not closed here.
+ * @returns {Promise<Frame>}
+ */
+export async function frameOfVideo(frame) {
+  const { width, height } = frame.visibleRect ?? { width: frame.codedWidth, height: frame.codedHeight };
+  if (frame.format !== "I420" && frame.format !== "NV12") return drawn(frame, frame.displayWidth, frame.displayHeight);
+  const bytes = new Uint8Array(frame.allocationSize());
+  const planes = await frame.copyTo(bytes);
+  return rgbOfYuv({ bytes, planes, width, height, full: frame.colorSpace.fullRange === true });
+}
+
+/**
+ * @typedef {object} Yuv A picture with a chroma sample for four pixels.
+ * @property {Uint8Array} bytes
+ * @property {{offset: number, stride: number}[]} planes Y, U and V, or Y and both of the others in turns.
+ * @property {number} width
+ * @property {number} height
+ * @property {boolean} full Whether black is 0, as in JPEG, not 16.
+ */
+
+/**
+ * By OpenCV's fixed-point arithmetic of BT.601: 20 bits behind the point, halves rounded up, each chroma sample for all of
+ * its four pixels.
+ * @param {Yuv} picture
+ * @returns {Frame}
+ */
+export function rgbOfYuv({ bytes, planes, width, height, full }) {
+  const { luma, black, redV, greenU, greenV, blueU } = full ? FULL_RANGE : VIDEO_RANGE;
+  const [y, u, v = { offset: u.offset + 1, stride: u.stride }] = planes;
+  const step = planes.length > 2 ? 1 : 2;
+  const data = new Uint8ClampedArray(4 * width * height);
+  let to = 0;
+  for (let row = 0; row < height; row++) {
+    const line = y.offset + row * y.stride;
+    const lineU = u.offset + (row >> 1) * u.stride, lineV = v.offset + (row >> 1) * v.stride;
+    for (let column = 0; column < width; column++, to += 4) {
+      const chroma = (column >> 1) * step;
+      const blue = bytes[lineU + chroma] - 128, red = bytes[lineV + chroma] - 128;
+      const level = Math.max(0, bytes[line + column] - black) * luma + HALF;
+      data[to] = (level + redV * red) >> 20;
+      data[to + 1] = (level + greenV * red + greenU * blue) >> 20;
+      data[to + 2] = (level + blueU * blue) >> 20;
+      data[to + 3] = 255;
+    }
+  }
+  return { width, height, data };
+}
+
+const HALF = 1 << 19;
+
+/** BT.601, black at 16: 1.164, 1.596, -0.391, -0.813 and 2.018, times 2^20, as OpenCV has them. */
+const VIDEO_RANGE = { luma: 1220542, black: 16, redV: 1673527, greenU: -409993, greenV: -852492, blueU: 2116026 };
+
+/** JFIF, black at 0: 1, 1.402, -0.344136, -0.714136 and 1.772, times 2^20. */
+const FULL_RANGE = { luma: 1 << 20, black: 0, redV: 1470104, greenU: -360853, greenV: -748826, blueU: 1858077 };
+
+/**
+ * @param {CanvasImageSource} picture
+ * @param {number} width
+ * @param {number} height
+ * @returns {Frame}
+ */
+function drawn(picture, width, height) {
+  const canvas = typeof OffscreenCanvas === "undefined" ? document.createElement("canvas") : new OffscreenCanvas(width, height);
+  Object.assign(canvas, { width, height });
+  // In the processor's memory: a GPU's canvas may round otherwise.
+  const context = /** @type {CanvasRenderingContext2D | null} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  if (!context) throw new EngineError(`this browser has no room for a picture of ${width} x ${height}`);
+  context.drawImage(picture, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height);
+}
