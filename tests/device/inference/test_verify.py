@@ -288,10 +288,11 @@ def test_a_signature_is_checked_and_its_key_told(
         (path, bytes(32), "not with 0000"),
         (good["uint8"], key.public_key, "not signed"),
     ):
-        divergence = verify(file, key=other).divergence
-        assert divergence is not None
-        assert divergence.stage == "signature"
-        assert reason in divergence.reason
+        found = verify(file, key=other)
+        assert found.divergence is not None
+        assert found.divergence.stage == "signature"
+        assert reason in found.divergence.reason
+        assert not found.signature_checked
 
 
 @pytest.mark.parametrize("what", ["signature", "key", "content"])
@@ -317,9 +318,10 @@ def test_a_signature_of_something_else_is_rejected(
     path = tmp_path / "forged.tflite"
     path.write_bytes(forged + hashlib.sha256(forged).hexdigest().encode())
     for asked in (None, bytes.fromhex(public.decode())):
-        divergence = verify(path, key=asked).divergence
-        assert divergence is not None
-        assert divergence.stage == "signature"
+        forgery = verify(path, key=asked)
+        assert forgery.divergence is not None
+        assert forgery.divergence.stage == "signature"
+        assert not forgery.signature_checked
 
 
 def test_a_signed_file_is_verified_where_signatures_cannot_be(
