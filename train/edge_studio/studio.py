@@ -1,5 +1,6 @@
 """The studio as its parts see it: its settings, its projects, and what it tells the pages that are open."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,10 @@ from starlette.routing import BaseRoute
 
 from edge_core.errors import SettingsError
 from edge_device.system.user_folders import cache_folder
+from edge_studio.analysis.analysis_process import AnalysisProcess
 from edge_studio.event_hub import EventHub
 from edge_studio.jobs.job_queue import JobQueue
+from edge_studio.photos.photo_store import PhotoStore
 from edge_studio.project import Project, check_project_name, is_project_name
 
 
@@ -69,6 +72,7 @@ class Studio:
     Attributes:
         settings: What it was started with.
         hub: Tells pages what has happened, `studio.hub.publish(project.name, "job", {...})`, from any thread.
+        analysis: Process for what takes TensorFlow or long.
         tabs: Pages of a project that its navigation shows, of all parts; filled by `build_app`.
         jobs: Trainings, exports and publications, one at a time.
     """
@@ -76,6 +80,9 @@ class Studio:
     def __init__(self, settings: StudioSettings) -> None:
         self.settings: Final = settings
         self.hub: Final = EventHub()
+        self.analysis: Final = AnalysisProcess()
+        self._stores: dict[str, PhotoStore] = {}
+        self._lock = threading.Lock()
         self.tabs: list[Tab] = []
         self.jobs: Final = JobQueue(self.state / "jobs", settings.folder)
 
@@ -100,6 +107,13 @@ class Studio:
         if not is_project_name(name) or not found.photos.is_dir():
             raise SettingsError(f"there is no project {name!r} in {self.settings.folder}")
         return found
+
+    def photo_store(self, project: Project) -> PhotoStore:
+        """The photos of a project, opened once: `studio.photo_store(project).add(jpeg, "door.jpg", "roses")`."""
+        with self._lock:
+            if project.name not in self._stores:
+                self._stores[project.name] = PhotoStore(project, self.settings.cache)
+            return self._stores[project.name]
 
     def create(self, name: str) -> Project:
         """Makes an empty project.

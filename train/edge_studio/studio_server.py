@@ -17,15 +17,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge_core.errors import EdgeError
 from edge_device.sinks.web.address import Address, is_loopback, listen, new_token
 from edge_device.sinks.web.guard import HEAD_BYTES, Guard, GuardRules
+from edge_studio.api.inspection_routes import inspection_part
 from edge_studio.api.job_routes import job_part
 from edge_studio.api.json_routes import error_response
+from edge_studio.api.photo_routes import photo_part
 from edge_studio.api.project_routes import project_part
+from edge_studio.pages.photo_pages import photo_page_part
 from edge_studio.pages.project_pages import home_part
 from edge_studio.pages.render import error_page, wants_page
 from edge_studio.pages.work_pages import work_part
 from edge_studio.studio import Part, Studio
 
-PARTS: Final[tuple[Callable[[Studio], Part], ...]] = (home_part, project_part, job_part, work_part)
+PARTS: Final[tuple[Callable[[Studio], Part], ...]] = (
+    home_part,
+    project_part,
+    photo_page_part,
+    photo_part,
+    inspection_part,
+    job_part,
+    work_part,
+)
 """What the studio is made of, in the order of its tabs; each is called once with the studio."""
 
 RULES: Final = GuardRules(

@@ -50,11 +50,8 @@ def test_an_archive_that_names_places_outside_leaves_nothing(tmp_path: Path, kin
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar.gz"])
-def test_an_archive_that_unpacks_to_too_much_leaves_nothing(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(archives, "MAX_BYTES", 1 << 20)
+def test_an_archive_that_unpacks_to_too_much_leaves_nothing(tmp_path: Path, kind: str) -> None:
     path = archive(tmp_path / f"bomb{kind}", {"cat/1.png": bytes(2 << 20)})
     with pytest.raises(DatasetError, match="far more"):
-        archives.unpack(path, tmp_path / "cache")
+        archives.unpack(path, tmp_path / "cache", archives.UnpackLimits(bytes=1 << 20))
     assert [item for item in tmp_path.rglob("*") if item.is_file()] == [path]

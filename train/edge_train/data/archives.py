@@ -1,23 +1,46 @@
 """Photos in a .zip or .tar: unpacked once into the cache, whole or not at all."""
 
 import hashlib
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole
 
-MAX_FILES: Final = 1_000_000
-MAX_BYTES: Final = 64 << 30
-MAX_RATIO: Final = 20
-"""Bytes that an archive may unpack to for each of its own, beyond 1 GB: photos are compressed already, bombs are
-not."""
+
+@dataclass(frozen=True)
+class UnpackLimits:
+    """What an archive may unpack to.
+
+    Attributes:
+        files: Number of files.
+        bytes: Bytes of all files together.
+        ratio: Bytes for each byte of the archive, beyond `floor`: photos are compressed already, bombs are not.
+        floor: Bytes that any archive may unpack to.
+    """
+
+    files: int = 1_000_000
+    bytes: int = 64 << 30
+    ratio: int = 20
+    floor: int = 1 << 30
+
+
+OWN_ARCHIVE: Final = UnpackLimits()
+"""For an archive that its owner names on the command line."""
 
 _CHUNK: Final = 1 << 20
+
+_DAMAGED: Final = (
+    *(zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, EOFError),
+    *(zlib.error, lzma.LZMAError),  # of the content itself, which zipfile and tarfile pass on
+)
 
 
 def is_archive(path: Path) -> bool:
@@ -25,10 +48,15 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
-def unpack(path: Path, cache: Path) -> Path:
+def unpack(path: Path, cache: Path, limits: UnpackLimits = OWN_ARCHIVE) -> Path:
     """Unpacks an archive into a folder of the cache that its content names; only if it is not there yet.
 
     Links and devices in it are passed over. Nothing is written outside that folder.
+
+    Args:
+        path: A .zip, or a .tar in any of its compressions.
+        cache: Folder of the cache.
+        limits: What the archive may unpack to.
 
     Raises:
         DatasetError: It is damaged, encrypted, names places outside itself, or unpacks to more than is allowed.
@@ -38,12 +66,12 @@ def unpack(path: Path, cache: Path) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    left = min(MAX_BYTES, max(1 << 30, MAX_RATIO * path.stat().st_size))
+    left = min(limits.bytes, max(limits.floor, limits.ratio * path.stat().st_size))
     try:
         with ExitStack() as opened, folder_written_whole(folder) as beside:
             for count, (name, content) in enumerate(_members(path, opened)):
-                if count >= MAX_FILES:
-                    raise DatasetError(f"{path} holds more than {MAX_FILES} files")
+                if count >= limits.files:
+                    raise DatasetError(f"{path} holds more than {limits.files} files")
                 place = beside / _inside(path, name)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with content, place.open("wb") as out:
@@ -54,7 +82,7 @@ def unpack(path: Path, cache: Path) -> Path:
                                 f"{path} unpacks to far more than photos do; unpack it yourself to use it"
                             )
                         out.write(chunk)
-    except (zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, EOFError) as error:
+    except _DAMAGED as error:
         raise DatasetError(f"{path} cannot be unpacked: {error}") from error
     return folder
 

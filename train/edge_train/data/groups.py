@@ -123,6 +123,14 @@ def leaks(splits: Mapping[Split, Sequence[Photo]], split: Split) -> int:
     return sum(photo.group in trained for photo in splits[split])
 
 
+def burst_groups(photos: Sequence[Photo]) -> list[list[Photo]]:
+    """The photos of one class that were taken within `BURST_S` of each other, each burst by itself."""
+    groups: dict[int, list[Photo]] = {}
+    for photo, group in zip(photos, _components(len(photos), list(_bursts(photos, taken_at))), strict=True):
+        groups.setdefault(group, []).append(photo)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def taken_at(path: Path) -> float | None:
     """When a photo was taken by its name (`IMG_20260131_120000`, as phones have it), else by its EXIF, in seconds.
 

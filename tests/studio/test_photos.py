@@ -1,0 +1,232 @@
+"""Photos of a project over its API: taken in, listed, moved, deleted, and all of it taken back."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from starlette.testclient import TestClient
+
+from edge_core import decode_picture
+from edge_core.codec import JsonObject
+from edge_core.data.photo_folder import find_photos
+from edge_studio import Project, Studio
+
+Jpeg = Callable[..., bytes]
+
+
+def put(client: TestClient, data: bytes, name: str = "a.jpg", label: str = "roses", kind: str = "upload"):  # type: ignore[no-untyped-def]
+    return client.put(f"/api/p/flowers/{kind}?name={quote(name)}&label={quote(label)}", content=data)
+
+
+def listed(client: TestClient, **query: object) -> JsonObject:
+    answer = client.get("/api/p/flowers/photos", params=query)  # type: ignore[arg-type]
+    assert answer.status_code == 200, answer.text
+    state: JsonObject = answer.json()
+    return state
+
+
+def paths(client: TestClient, **query: object) -> list[str]:
+    return [one["path"] for one in listed(client, **query)["photos"]]
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def test_what_was_confirmed_is_what_the_commands_find(client: TestClient, project: Project, jpeg: Jpeg) -> None:
+    for label, name in (("roses", "10.jpg"), ("roses", "2.jpg"), ("Tülpen", "x.jpg")):
+        answer = put(client, jpeg(hash((label, name)) % 1000), name, label)
+        assert answer.json() == {"path": f"{label}/{name}", "new": True, "also_in": ""}
+    found = [(path.relative_to(project.photos).as_posix(), label) for path, label in find_photos(project.photos).files]
+    assert [(one["path"], one["label"]) for one in listed(client)["photos"]] == found
+    assert found == [("roses/2.jpg", "roses"), ("roses/10.jpg", "roses"), ("Tülpen/x.jpg", "Tülpen")]
+
+
+def test_the_same_photo_is_kept_once_a_class_and_told_of_in_another(client: TestClient, jpeg: Jpeg) -> None:
+    project = client.post("/api/projects", json={"name": "flowers"})
+    assert project.status_code == 200
+    assert put(client, jpeg(1), "a.jpg").json()["new"]
+    assert put(client, jpeg(1), "b.jpg").json() == {"path": "roses/a.jpg", "new": False, "also_in": ""}
+    assert put(client, jpeg(1), "b.jpg", "tulips").json()["also_in"] == "roses"
+    assert put(client, jpeg(2), "a.jpg").json()["path"] == "roses/a-2.jpg"
+
+
+def test_a_window_of_the_list_says_how_many_there_are_in_all(client: TestClient, project: Project, jpeg: Jpeg) -> None:
+    for number in range(7):
+        put(client, jpeg(number), f"{number}.jpg", "roses" if number < 5 else "tulips")
+    window = listed(client, start=4, count=2)
+    assert window["total"] == 7 and [one["path"] for one in window["photos"]] == ["roses/4.jpg", "tulips/5.jpg"]
+    assert window["classes"] == [{"label": "roses", "count": 5}, {"label": "tulips", "count": 2}]
+    assert listed(client, label="tulips")["total"] == 2
+    assert client.get("/api/p/flowers/photos?start=-1").status_code == 400
+
+
+def test_a_file_that_somebody_else_puts_there_or_takes_away_is_seen(
+    client: TestClient, project: Project, jpeg: Jpeg
+) -> None:
+    put(client, jpeg(1), "a.jpg")
+    assert paths(client) == ["roses/a.jpg"]
+    (project.photos / "roses" / "b.jpg").write_bytes(jpeg(2))
+    (project.photos / "roses" / "notes.txt").write_text("no picture")
+    (project.photos / "empty").mkdir()
+    assert paths(client) == ["roses/a.jpg", "roses/b.jpg"]
+    state = listed(client)
+    assert state["dropped"] == [{"path": "notes.txt", "reason": "not a picture"}]
+    assert {"label": "empty", "count": 0} in state["classes"]
+    (project.photos / "roses" / "a.jpg").unlink()
+    assert paths(client) == ["roses/b.jpg"]
+
+
+def test_thumbnail_and_preview_are_made_anew_and_small(client: TestClient, project: Project, jpeg: Jpeg) -> None:
+    put(client, jpeg(1, 3000, 2000), "a.jpg")
+    (photo,) = listed(client)["photos"]
+    query = f"path={quote(photo['path'])}&version={photo['version']}"
+    for kind, side in (("thumbnail", 192), ("preview", 1600)):
+        answer = client.get(f"/api/p/flowers/{kind}?{query}")
+        assert answer.headers["content-type"] == "image/jpeg" and "immutable" in answer.headers["cache-control"]
+        assert side * 0.9 < decode_picture(answer.content).shape[1] <= side
+    assert client.get("/api/p/flowers/thumbnail?path=roses/b.jpg").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["../../secret.jpg", "/etc/passwd", "roses/../../secret.jpg", "roses", "", "a\0b"])
+@pytest.mark.parametrize("kind", ["thumbnail", "preview"])
+def test_no_path_leads_out_of_the_project(
+    client: TestClient, project: Project, jpeg: Jpeg, path: str, kind: str
+) -> None:
+    (project.root / "secret.jpg").write_bytes(jpeg(1))
+    put(client, jpeg(2), "a.jpg")
+    assert client.get(f"/api/p/flowers/{kind}", params={"path": path}).status_code == 404
+    assert client.post("/api/p/flowers/photos/delete", json={"paths": [path]}).status_code == 400
+    assert client.post("/api/p/flowers/photos/move", json={"paths": [path], "label": "x"}).status_code == 400
+    assert (project.root / "secret.jpg").is_file()
+
+
+@pytest.mark.parametrize("label", ["..", "../other", "a/b", ".hidden", "", "x\n"])
+def test_no_label_leads_out_of_the_project(client: TestClient, project: Project, jpeg: Jpeg, label: str) -> None:
+    put(client, jpeg(2), "a.jpg")
+    before = sorted(project.root.rglob("*.jpg"))
+    assert put(client, jpeg(1), "b.jpg", label).status_code == (400 if label != "x\n" else 200)
+    move = client.post("/api/p/flowers/photos/move", json={"paths": ["roses/a.jpg"], "label": label.strip() or label})
+    if label != "x\n":
+        assert move.status_code == 400
+        assert sorted(project.root.rglob("*.jpg")) == before
+
+
+def test_each_operation_is_taken_back_in_turn(client: TestClient, project: Project, jpeg: Jpeg) -> None:
+    for number in range(4):
+        put(client, jpeg(number), f"{number}.jpg")
+    began = sorted(project.photos.rglob("*.jpg"))
+    contents = [path.read_bytes() for path in began]
+
+    def post(path: str, **fields: object) -> JsonObject:
+        answer = client.post(f"/api/p/flowers/{path}", json=fields)
+        assert answer.status_code == 200, answer.text
+        told: JsonObject = answer.json()
+        return told
+
+    assert (
+        post("photos/move", paths=["roses/1.jpg", "roses/2.jpg"], label="tulips")["title"] == "2 photos moved to tulips"
+    )
+    assert post("photos/delete", paths=["roses/0.jpg"])["undo"] == "1 photo deleted"
+    post("classes/rename", label="tulips", name="Tulpen")
+    assert paths(client) == ["roses/3.jpg", "Tulpen/1.jpg", "Tulpen/2.jpg"]
+    post("classes/rename", label="Tulpen", name="roses")  # a class that is there takes the photos in
+    assert len(paths(client)) == 3 and len(listed(client)["classes"]) == 1
+    post("classes/delete", label="roses")
+    assert paths(client) == []
+    titles = [post("undo")["title"] for _ in range(5)]
+    assert all(title.startswith("undone: ") for title in titles)
+    assert sorted(project.photos.rglob("*.jpg")) == began
+    assert [path.read_bytes() for path in began] == contents
+    assert client.post("/api/p/flowers/undo", json={}).json() == {"error": "there is nothing to undo"}
+
+
+def test_a_photo_that_comes_back_to_a_taken_name_replaces_nothing(
+    client: TestClient, project: Project, jpeg: Jpeg
+) -> None:
+    put(client, jpeg(1), "a.jpg")
+    client.post("/api/p/flowers/photos/delete", json={"paths": ["roses/a.jpg"]})
+    put(client, jpeg(2), "a.jpg")
+    answer = client.post("/api/p/flowers/undo", json={})
+    assert answer.status_code == 400 and "is there already" in answer.json()["error"]
+    assert (project.photos / "roses" / "a.jpg").read_bytes() == jpeg(2)
+
+
+def test_emptying_the_bin_frees_it_and_leaves_the_photos(client: TestClient, project: Project, jpeg: Jpeg) -> None:
+    put(client, jpeg(1), "a.jpg")
+    put(client, jpeg(2), "b.jpg")
+    client.post("/api/p/flowers/photos/delete", json={"paths": ["roses/a.jpg"]})
+    assert client.post("/api/p/flowers/bin/empty", json={}).json()["undo"] == ""
+    assert not project.bin.exists() and paths(client) == ["roses/b.jpg"]
+
+
+LAYOUTS = {
+    "class folders": ({"roses/1.jpg", "tulips/2.jpg"}, {"roses": 1, "tulips": 1}),
+    "a folder around them": ({"flowers/roses/1.jpg", "flowers/tulips/2.jpg"}, {"roses": 1, "tulips": 1}),
+    "Kaggle's splits, twice": (
+        {
+            f"{split}/{split}/{label}/{split}.jpg"
+            for split in ("training_set", "test_set")
+            for label in ("cats", "dogs")
+        },
+        {"cats": 2, "dogs": 2},
+    ),
+    "Teachable Machine's samples": ({"0.jpg", "1.jpg"}, {"Class 1": 2}),
+    "folders below a class": ({"roses/monday/1.jpg", "roses/tuesday/2.jpg", "tulips/3.jpg"}, {"roses": 2, "tulips": 1}),
+    "litter of a Mac": ({"roses/1.jpg", "tulips/2.jpg", "__MACOSX/roses/._1.jpg"}, {"roses": 1, "tulips": 1}),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_an_archive_brings_its_classes_and_is_taken_back_as_one(
+    client: TestClient, project: Project, jpeg: Jpeg, name: str
+) -> None:
+    files, expected = LAYOUTS[name]
+    data = zipped({path: jpeg(number) for number, path in enumerate(sorted(files))})
+    answer = put(client, data, "Class 1-samples.zip", "", "archive")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["added"] == expected and not answer.json()["refused"]
+    again = put(client, data, "Class 1-samples.zip", "", "archive").json()
+    assert again["added"] == {} and again["already"] == sum(expected.values())
+    client.post("/api/p/flowers/undo", json={})
+    assert paths(client) == []
+
+
+def test_dropped_folders_have_the_labels_that_an_archive_of_them_would_have(
+    client: TestClient, project: Project
+) -> None:
+    asked = ["flowers/roses/1.jpg", "flowers/tulips/a/2.jpg", "3.jpg"]
+    answer = client.post("/api/p/flowers/layout", json={"paths": asked})
+    assert answer.json() == {"labels": ["roses", "tulips", ""]}
+
+
+def test_a_project_whose_index_is_kept_starts_with_it(studio: Studio, project: Project, jpeg: Jpeg) -> None:
+    studio.photo_store(project).add(jpeg(1), "a.jpg", "roses")
+    assert len(studio.photo_store(project).index().photos) == 1
+    again = Studio(studio.settings).photo_store(project).index()
+    assert [one.path for one in again.photos] == ["roses/a.jpg"]
+
+
+def test_what_changes_is_told_to_the_pages_of_its_project(studio: Studio, project: Project, jpeg: Jpeg) -> None:
+    import asyncio
+
+    async def first_event() -> bytes:
+        events = studio.hub.listen("flowers")
+        await anext(events)
+        studio.hub.publish("other", "photos", {})
+        studio.hub.publish("flowers", "photos", {"a": "b\n\nc"})
+        return await anext(events)
+
+    assert asyncio.run(first_event()) == b'event: photos\ndata: {"a": "b\\n\\nc"}\n\n'
+
+
+def test_the_photo_page_shows_its_tab(client: TestClient, project: Project, tmp_path: Path) -> None:
+    text = client.get("/p/flowers/photos").text
+    assert 'aria-current="page">Photos' in text

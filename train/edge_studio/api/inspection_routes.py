@@ -1,0 +1,91 @@
+"""The route that has a project's photos looked over, and what keeps the flags that come of it."""
+
+import threading
+from collections.abc import Iterable
+
+from starlette.requests import Request
+
+from edge_core.codec import JsonObject, from_fields
+from edge_core.errors import EdgeError
+from edge_core.run_folder import CARD_FILE
+from edge_studio.api.json_routes import Fields, reading, writing
+from edge_studio.photos.photo_flags import FlagSet, PhotoFlag
+from edge_studio.photos.photo_store import PhotoStore
+from edge_studio.project import Project
+from edge_studio.studio import Part, Studio
+
+
+class PhotoInspector:
+    """Has the photos of projects looked over, one project at a time each once, and tells its pages."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._lock = threading.Lock()
+        self._told: dict[str, JsonObject] = {}
+
+    def start(self, project: Project) -> JsonObject:
+        """Begins, unless it is under way; returns where it stands."""
+        with self._lock:
+            if not self._told.get(project.name, {}).get("running"):
+                self._told[project.name] = {"running": True, "label": "Starting", "done": 0, "total": 0}
+                threading.Thread(target=self._run, args=[project], name="inspect", daemon=True).start()
+        return self.state(project)
+
+    def state(self, project: Project) -> JsonObject:
+        """`running`, and `label`, `done` and `total` of the step; `error` if it has failed."""
+        return self._told.get(project.name, {"running": False})
+
+    def _run(self, project: Project) -> None:
+        try:
+            self._inspect(project, self._studio.photo_store(project))
+        except (EdgeError, OSError) as error:
+            self._tell(project, {"running": False, "error": " ".join(str(error).split())})
+        else:
+            self._tell(project, {"running": False})
+        self._studio.hub.publish(project.name, "photos", {})
+
+    def _inspect(self, project: Project, store: PhotoStore) -> None:
+        def progress(told: JsonObject) -> None:
+            self._tell(project, told | {"running": True})
+
+        photos = store.index().photos  # before: what changes meanwhile has another version, and no flag
+        versions = {photo.path: photo.version for photo in photos}
+        cache = str(self._studio.settings.cache)
+        where = {"photos": str(project.photos), "cache": cache}
+        found = self._studio.analysis.ask({"do": "audit"} | where, progress)["flags"]
+        store.set_flags(FlagSet(versions, by_path(found)))
+        if run := newest_run(project):
+            found += self._studio.analysis.ask({"do": "suspects", "run": run} | where, progress)["flags"]
+            store.set_flags(FlagSet(versions, by_path(found)))
+
+    def _tell(self, project: Project, told: JsonObject) -> None:
+        self._told[project.name] = told
+        self._studio.hub.publish(project.name, "inspect", told)
+
+
+def inspection_part(studio: Studio) -> Part:
+    """Starts to look over the photos of a project, and says where that stands."""
+    inspector = PhotoInspector(studio)
+
+    def start(request: Request, fields: Fields) -> JsonObject:
+        return inspector.start(studio.project(request.path_params["project"]))
+
+    def state(request: Request) -> JsonObject:
+        return inspector.state(studio.project(request.path_params["project"]))
+
+    path = "/api/p/{project}/inspect"
+    return Part([reading(path, state), writing(path, start)], stop=studio.analysis.stop)
+
+
+def by_path(found: Iterable[JsonObject]) -> dict[str, tuple[PhotoFlag, ...]]:
+    """Flags by the path of their photo."""
+    flags: dict[str, tuple[PhotoFlag, ...]] = {}
+    for one in found:
+        flags[one["path"]] = (*flags.get(one["path"], ()), from_fields(PhotoFlag, one))
+    return flags
+
+
+def newest_run(project: Project) -> str:
+    """Folder of the project's last run that is whole; empty if there is none."""
+    cards = sorted(project.runs.glob(f"*/{CARD_FILE}"), key=lambda card: card.stat().st_mtime)
+    return str(cards[-1].parent) if cards else ""

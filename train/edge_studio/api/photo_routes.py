@@ -1,0 +1,240 @@
+"""Routes of a project's photos: the list in windows, thumbnails, what comes in, what is moved."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edge_core.codec import JsonObject
+from edge_core.errors import EdgeError, PictureError, SettingsError
+from edge_core.progress import Track
+from edge_studio.api.json_routes import Fields, error_response, json_response, reading, writing
+from edge_studio.photos.archive_layout import labels_by_path
+from edge_studio.photos.move_journal import Operation
+from edge_studio.photos.photo_flags import FlagSet
+from edge_studio.photos.photo_index import IndexedPhoto, PhotoIndex
+from edge_studio.photos.photo_store import ArchiveImport, PhotoStore
+from edge_studio.photos.uploads import ARCHIVE_BYTES, PICTURE_BYTES
+from edge_studio.studio import Part, Studio, Tab
+
+WINDOW: Final = 1000
+"""Photos in one answer, at most."""
+
+REASONS: Final = 8
+"""Reasons that an answer to an archive tells, each with the number of files and the first of them."""
+
+_FOREVER: Final = "private, max-age=31536000, immutable"
+"""For an address that names the version of what it shows."""
+
+
+def photo_part(studio: Studio) -> Part:
+    """Everything below /api/p/PROJECT/ that has to do with photos."""
+
+    def store(request: Request) -> PhotoStore:
+        return studio.photo_store(studio.project(request.path_params["project"]))
+
+    def changed(request: Request, operation: Operation | None) -> JsonObject:
+        """Tells all pages of the project, and the one that asked what can be undone."""
+        name = request.path_params["project"]
+        studio.hub.publish(name, "photos", {})
+        return {"title": operation.title if operation else "", "undo": _undo_title(store(request))}
+
+    def listed(request: Request) -> JsonObject:
+        photos = store(request)
+        return listing(photos, photos.flags(), request)
+
+    def move(request: Request, fields: Fields) -> JsonObject:
+        return changed(request, store(request).move(fields.texts("paths"), fields.text("label")))
+
+    def delete(request: Request, fields: Fields) -> JsonObject:
+        return changed(request, store(request).delete(fields.texts("paths")))
+
+    def make_class(request: Request, fields: Fields) -> JsonObject:
+        label = store(request).make_class(fields.text("label"))
+        return changed(request, None) | {"label": label}
+
+    def rename_class(request: Request, fields: Fields) -> JsonObject:
+        return changed(request, store(request).rename_class(fields.text("label"), fields.text("name")))
+
+    def delete_class(request: Request, fields: Fields) -> JsonObject:
+        return changed(request, store(request).delete_class(fields.text("label")))
+
+    def undo(request: Request, fields: Fields) -> JsonObject:
+        return changed(request, store(request).undo())
+
+    def empty_bin(request: Request, fields: Fields) -> JsonObject:
+        store(request).empty_bin()
+        return changed(request, None)
+
+    def upload(request: Request, file: Path, name: str, label: str) -> JsonObject:
+        added = store(request).add(file.read_bytes(), name, label)
+        studio.hub.publish(request.path_params["project"], "photos", {})
+        return {"path": added.path, "new": added.is_new, "also_in": added.also_in}
+
+    def upload_archive(request: Request, file: Path, name: str, label: str) -> JsonObject:
+        project = request.path_params["project"]
+        track = _told_track(lambda done, total: studio.hub.publish(project, "import", {"done": done, "total": total}))
+        found = store(request).add_archive(file, name, label, track)
+        studio.hub.publish(project, "photos", {})
+        return archive_json(found) | {"undo": _undo_title(store(request))}
+
+    def layout(request: Request, fields: Fields) -> JsonObject:
+        return {"labels": labels_by_path(fields.texts("paths"))}
+
+    base = "/api/p/{project}"
+    return Part(
+        [
+            reading(f"{base}/photos", listed),
+            _picture(f"{base}/thumbnail", store, lambda photos, photo: photos.thumbnails.get(photo)),
+            _picture(f"{base}/preview", store, lambda photos, photo: photos.thumbnails.preview(photo)),
+            _receiving(f"{base}/upload", store, PICTURE_BYTES, upload),
+            _receiving(f"{base}/archive", store, ARCHIVE_BYTES, upload_archive),
+            writing(f"{base}/layout", layout),
+            writing(f"{base}/photos/move", move),
+            writing(f"{base}/photos/delete", delete),
+            writing(f"{base}/classes", make_class),
+            writing(f"{base}/classes/rename", rename_class),
+            writing(f"{base}/classes/delete", delete_class),
+            writing(f"{base}/undo", undo),
+            writing(f"{base}/bin/empty", empty_bin),
+        ],
+        [Tab("Photos", "photos")],
+    )
+
+
+def listing(store: PhotoStore, flags: FlagSet, request: Request) -> JsonObject:
+    """A window of the photos that a page shows, and what there is in all.
+
+    The query has `label` and `flag`, each empty for all, `start` and `count`.
+
+    Raises:
+        SettingsError: `start` or `count` is not a number.
+    """
+    index = store.index()
+    query = request.query_params
+    start, count = _number(query.get("start", "0")), min(WINDOW, _number(query.get("count", str(WINDOW))))
+    photos = chosen(index, flags, query.get("label", ""), query.get("flag", ""))
+    return {
+        "version": index.version,
+        "total": len(photos),
+        "classes": [{"label": label, "count": number} for label, number in index.counts.items()],
+        "flags": flags.counts(index.photos),
+        "dropped": [{"path": item.path.name, "reason": item.reason} for item in index.dropped[:REASONS]],
+        "dropped_count": len(index.dropped),
+        "undo": _undo_title(store),
+        "photos": [
+            {"path": one.path, "label": one.label, "version": one.version, "flags": flags.of(one)}
+            for one in photos[start : start + count]
+        ],
+    }
+
+
+def chosen(index: PhotoIndex, flags: FlagSet, label: str, flag: str) -> list[IndexedPhoto]:
+    """The photos of a class that have a flag; an empty text stands for all."""
+    photos = index.photos
+    if label:
+        photos = tuple(one for one in photos if one.label == label)
+    return flags.sorted_by(photos, flag) if flag else list(photos)
+
+
+def archive_json(found: ArchiveImport) -> JsonObject:
+    """What became of an archive: a line for each reason with the number of files and the first of them."""
+    reasons: dict[str, list[str]] = {}
+    for item in found.refused:
+        reasons.setdefault(item.reason, []).append(str(item.path))
+    lines = [
+        f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {reason}"
+        for reason, paths in list(reasons.items())[:REASONS]
+    ]
+    if len(reasons) > REASONS:
+        lines.append(f"and {len(reasons) - REASONS} other reasons")
+    return {"added": found.added, "already": found.already, "refused": len(found.refused), "reasons": lines}
+
+
+def _picture(
+    path: str, store: Callable[[Request], PhotoStore], make: Callable[[PhotoStore, IndexedPhoto], bytes]
+) -> Route:
+    """A route that gives a JPEG made of the photo that `path` of the query names."""
+
+    # Not async: Starlette runs it in a thread of its own, as it waits for the disk.
+    def respond(request: Request) -> Response:
+        try:
+            photos = store(request)
+            data = make(photos, photos.find(request.query_params.get("path", "")))
+        except (EdgeError, OSError) as error:
+            return error_response(error, 404)
+        versioned = "version" in request.query_params
+        return Response(data, media_type="image/jpeg", headers={"cache-control": _FOREVER if versioned else "no-cache"})
+
+    return Route(path, respond, methods=["GET"])
+
+
+def _receiving(
+    path: str,
+    store: Callable[[Request], PhotoStore],
+    limit: int,
+    take: Callable[[Request, Path, str, str], JsonObject],
+) -> Route:
+    """A route for PUT whose body is a file; the query has its `name` and its `label`.
+
+    What is sent lies beside the photos until it has come whole. Only what `take` has put on the disk is confirmed.
+    """
+
+    async def respond(request: Request) -> Response:
+        file: Path | None = None
+        try:
+            name, label = (request.query_params.get(key, "") for key in ("name", "label"))
+            file = await run_in_threadpool(lambda: store(request).incoming())
+            await _receive(request, file, limit, name)
+            received = file
+            return json_response(await run_in_threadpool(lambda: take(request, received, name, label)))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody hears it
+        except (EdgeError, OSError) as error:
+            text = str(error).replace(str(file), name) if file else str(error)
+            return error_response(PictureError(text))
+        finally:
+            if file is not None:
+                file.unlink(missing_ok=True)
+
+    return Route(path, respond, methods=["PUT"])
+
+
+async def _receive(request: Request, file: Path, limit: int, name: str) -> None:
+    size = 0
+    too_large = PictureError(f"{name} is larger than the {limit >> 20} MB that are taken")
+    if _number(request.headers.get("content-length", "0")) > limit:
+        raise too_large
+    with file.open("wb") as opened:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise too_large
+            opened.write(part)
+
+
+def _told_track(tell: Callable[[int, int], None]) -> Track:
+    """Progress that tells pages of every 50th step."""
+
+    def track(items, label, total=None):  # type: ignore[no-untyped-def]
+        for number, item in enumerate(items, 1):
+            yield item
+            if number % 50 == 0 or number == total:
+                tell(number, total or 0)
+
+    return track
+
+
+def _undo_title(store: PhotoStore) -> str:
+    last = store.last()
+    return last.title if last else ""
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise SettingsError(f"{text!r:.40} is not a number from 0")
+    return int(text)
