@@ -18,14 +18,15 @@ CHROMIUM = program("chromium", "chromium-browser", "google-chrome")
 class Browser:
     """A tab of a headless Chromium; `complaints` is what its console, its network and its policies had to say."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, *more: str) -> None:
+        """Starts Chromium with its files in `profile`, and `more` options than those that every test needs."""
         assert CHROMIUM
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
         self._process = os.posix_spawn(
             CHROMIUM,
-            [CHROMIUM, *options, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
+            [CHROMIUM, *options, *more, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
             os.environ | {"TMPDIR": str(profile)},  # what is killed does not tidy up
             file_actions=[
                 *((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)),

@@ -9,6 +9,7 @@ from edge_convert.cli.export_command import export
 from edge_convert.cli.inspect_file_command import inspect
 from edge_convert.cli.keygen_command import keygen
 from edge_convert.cli.publish_command import publish
+from edge_convert.cli.web_command import web
 from edge_device.command_line.console import command_line
 
 app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
@@ -18,6 +19,7 @@ app.command("debug")(debug_)
 app.command()(adopt)
 app.command()(keygen)
 app.command()(publish)
+app.command()(web)
 app.command()(check)
 app.command("compile")(compile_)
 app.command()(inspect)

@@ -5,8 +5,8 @@ from typing import Final
 from edge_device.cli import collect_command as collect
 from edge_device.cli import doctor_command as doctor
 from edge_device.cli import images_command as images
-from edge_device.cli import install_check_command as install_check
 from edge_device.cli import live_command as live
+from edge_device.cli import registered_commands as registered
 from edge_device.cli import service_command as service
 from edge_device.cli import show_command as show
 from edge_device.cli import snapshots_command as snapshots
@@ -31,4 +31,5 @@ app.add_typer(service.app, name="service")
 app.add_typer(update.app, name="update")
 app.add_typer(snapshots.app, name="snapshots")
 app.command(context_settings=_OWN_HELP)(doctor.doctor)
-app.command("install-check", context_settings=_OWN_HELP)(install_check.install_check)
+app.command(context_settings=_OWN_HELP)(registered.web)
+app.command("install-check", context_settings=_OWN_HELP)(registered.install_check)

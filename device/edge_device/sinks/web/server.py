@@ -5,6 +5,8 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -59,11 +61,24 @@ class Connection(H11Protocol):
             self.transport.abort()
 
 
+@dataclass(frozen=True)
+class CertificateFiles:
+    """Where a certificate and its private key lie, both in PEM."""
+
+    certificate: Path
+    key: Path
+
+
 class Server:
     """Serves an ASGI application from a thread until it is stopped."""
 
     def __init__(
-        self, listener: socket.socket, app: ASGIApp, streams: int, work: Callable[[], Coroutine[object, object, None]]
+        self,
+        listener: socket.socket,
+        app: ASGIApp,
+        streams: int,
+        work: Callable[[], Coroutine[object, object, object]],
+        certificate: CertificateFiles | None = None,
     ) -> None:
         """Starts to serve.
 
@@ -72,6 +87,7 @@ class Server:
             app: What is served.
             streams: Connections that may stay, in all.
             work: Goes on beside it, in the same thread.
+            certificate: Certificate to serve HTTPS with; None serves HTTP.
         """
         config = uvicorn.Config(
             app,
@@ -86,6 +102,8 @@ class Server:
             proxy_headers=False,
             h11_max_incomplete_event_size=HEAD_BYTES,
             limit_concurrency=streams + _SPARE,
+            ssl_certfile=certificate.certificate if certificate else None,
+            ssl_keyfile=certificate.key if certificate else None,
         )
         self._uvicorn = uvicorn.Server(config)
         self._listener = listener
