@@ -11,7 +11,9 @@ from starlette.routing import BaseRoute
 from edge_core.errors import SettingsError
 from edge_device.system.user_folders import cache_folder
 from edge_studio.analysis.analysis_process import AnalysisProcess
+from edge_studio.devices.fleet import Fleet
 from edge_studio.event_hub import EventHub
+from edge_studio.inbox.inbox import Inbox
 from edge_studio.jobs.job_queue import JobQueue
 from edge_studio.photos.photo_store import PhotoStore
 from edge_studio.project import Project, check_project_name, is_project_name
@@ -75,6 +77,8 @@ class Studio:
         analysis: Process for what takes TensorFlow or long.
         tabs: Pages of a project that its navigation shows, of all parts; filled by `build_app`.
         jobs: Trainings, exports and publications, one at a time.
+        fleet: Boards that run the projects' models.
+        address: Address of the server, http://127.0.0.1:8090; empty until it listens.
     """
 
     def __init__(self, settings: StudioSettings) -> None:
@@ -85,6 +89,9 @@ class Studio:
         self._lock = threading.Lock()
         self.tabs: list[Tab] = []
         self.jobs: Final = JobQueue(self.state / "jobs", settings.folder)
+        self.fleet: Final = Fleet(settings.folder, self.state, self.jobs)
+        self._inboxes: dict[str, Inbox] = {}
+        self.address = ""
 
     @property
     def state(self) -> Path:
@@ -114,6 +121,11 @@ class Studio:
             if project.name not in self._stores:
                 self._stores[project.name] = PhotoStore(project, self.settings.cache)
             return self._stores[project.name]
+
+    def inbox(self, project: Project) -> Inbox:
+        """The frames of a project's boards that are not labeled, opened once."""
+        with self._lock:
+            return self._inboxes.setdefault(project.name, Inbox(project))
 
     def create(self, name: str) -> Project:
         """Makes an empty project.

@@ -17,11 +17,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge_core.errors import EdgeError
 from edge_device.sinks.web.address import Address, is_loopback, listen, new_token
 from edge_device.sinks.web.guard import HEAD_BYTES, Guard, GuardRules
+from edge_studio.api.device_routes import device_part
+from edge_studio.api.inbox_routes import inbox_part
 from edge_studio.api.inspection_routes import inspection_part
 from edge_studio.api.job_routes import job_part
 from edge_studio.api.json_routes import error_response
 from edge_studio.api.photo_routes import photo_part
 from edge_studio.api.project_routes import project_part
+from edge_studio.api.try_routes import try_part
+from edge_studio.devices.update_site import PREFIX as UPDATES
+from edge_studio.pages.device_pages import device_page_part
 from edge_studio.pages.photo_pages import photo_page_part
 from edge_studio.pages.project_pages import home_part
 from edge_studio.pages.render import error_page, wants_page
@@ -36,6 +41,10 @@ PARTS: Final[tuple[Callable[[Studio], Part], ...]] = (
     inspection_part,
     job_part,
     work_part,
+    try_part,
+    device_part,
+    inbox_part,
+    device_page_part,
 )
 """What the studio is made of, in the order of its tabs; each is called once with the studio."""
 
@@ -87,7 +96,7 @@ def build_app(studio: Studio) -> Starlette:
     )
 
 
-def guarded(app: ASGIApp, token: str, hosts: frozenset[str] | None, port: int) -> ASGIApp:
+def guarded(app: ASGIApp, token: str, hosts: frozenset[str] | None, port: int, site: ASGIApp | None = None) -> ASGIApp:
     """The application behind its guard.
 
     Args:
@@ -95,11 +104,15 @@ def guarded(app: ASGIApp, token: str, hosts: frozenset[str] | None, port: int) -
         token: Token that every request has to show.
         hosts: Names that this machine may be called by; None: all.
         port: Port of the server.
+        site: What boards fetch, who know its secret and no token; None: nothing.
     """
     guard = Guard(app, token=token, hosts=hosts, port=port, rules=RULES)
 
     async def entry(scope: Scope, receive: Receive, send: Send) -> None:
-        await (app if scope["type"] == "lifespan" else guard)(scope, receive, send)
+        if site is not None and scope["type"] == "http" and scope["path"].startswith(UPDATES):
+            await site(scope, receive, send)
+        else:
+            await (app if scope["type"] == "lifespan" else guard)(scope, receive, send)
 
     return entry
 
@@ -121,7 +134,7 @@ def serve(studio: Studio, ready: Callable[[str], None]) -> None:
     # Beyond loopback the token keeps other sites out, and nobody knows all names of this machine.
     hosts = frozenset({"localhost", settings.host.lower()}) if is_loopback(listener) else None
     config = uvicorn.Config(
-        guarded(build_app(studio), token, hosts, port),
+        guarded(build_app(studio), token, hosts, port, studio.fleet.site),
         http="h11",
         ws="none",
         lifespan="on",
@@ -135,6 +148,7 @@ def serve(studio: Studio, ready: Callable[[str], None]) -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_STOP_S,
     )
-    address = replace(Address(settings.host), port=port)
-    ready(f"http://{address}/login?token={token}")
+    address = f"http://{replace(Address(settings.host), port=port)}"
+    studio.address = f"http://127.0.0.1:{port}" if settings.host in ("0.0.0.0", "::") else address
+    ready(f"{address}/login?token={token}")
     uvicorn.Server(config).run(sockets=[listener])

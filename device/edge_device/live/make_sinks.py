@@ -161,7 +161,9 @@ def _snapshots(options: SinkOptions, regions: Mapping[str, Region]) -> "Snapshot
         return None
     from edge_device.sinks.inbox.snapshots import Snapshots
 
-    return Snapshots(options.snapshots, regions, foreign_only=options.snapshots_foreign)
+    return Snapshots(
+        options.snapshots, regions, every_s=options.snapshots_every, foreign_only=options.snapshots_foreign
+    )
 
 
 def _window(options: SinkOptions, regions: Mapping[str, Region], closed: Callable[[], None]) -> Sink | None:

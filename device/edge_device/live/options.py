@@ -269,6 +269,9 @@ class SinkOptions:
     snapshots_foreign: Annotated[
         bool, Option("Keep only frames that are foreign to the model.", flag="--snapshots-foreign")
     ] = False
+    snapshots_every: Annotated[
+        float, Option("Seconds between two pictures of a zone that --snapshots keeps, at least.", minimum=0.1)
+    ] = 10.0
     collect: Annotated[
         Path | None,
         Option("Photo folder that the buttons of the live page take pictures into, one button for each label."),

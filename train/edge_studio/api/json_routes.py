@@ -90,6 +90,20 @@ def writing(path: str, answer: Callable[[Request, Fields], JsonObject], method: 
     return Route(path, respond, methods=[method])
 
 
+def taking(path: str, limit: int, answer: Callable[[Request, bytes], JsonObject]) -> Route:
+    """A route for POST whose body is a file of `limit` bytes at most; its handler runs in a thread."""
+
+    async def respond(request: Request) -> Response:
+        data = bytearray()
+        async for part in request.stream():
+            data += part
+            if len(data) > limit:
+                return error_response(SettingsError(f"it has more than the {limit >> 20} MB that are taken"))
+        return await _answered(lambda: answer(request, bytes(data)))
+
+    return Route(path, respond, methods=["POST"])
+
+
 async def read_fields(request: Request) -> Fields:
     """The fields of a request's body; none of an empty one.
 

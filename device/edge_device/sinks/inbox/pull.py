@@ -1,32 +1,19 @@
 """Snapshots from another board: over HTTP from its live page, or over SSH from its folder."""
 
 import hashlib
-import json
-import re
 import shlex
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+from typing import IO
+from urllib.parse import urlsplit
 
-from edge_core.codec import JsonObject
 from edge_core.errors import HostError, SettingsError
 from edge_core.files import written_whole
 from edge_core.progress import Track, silently
-
-TIMEOUT_S: Final = 30.0
-"""Seconds without an answer after which a board counts as unreachable."""
-
-LARGEST: Final = 64 << 20
-"""Bytes of a picture or a list that are taken from a board, at most."""
-
-_KEY: Final = re.compile(r"[^/\0]{1,255}/\d{8}T\d{6}\.\d{6}Z(-[A-Za-z0-9_-]{1,32})?")
-"""What names a snapshot: no path that leads elsewhere."""
+from edge_device.sinks.inbox.live_page import LARGEST, SNAPSHOT_KEY, LivePage
 
 
 @dataclass(frozen=True)
@@ -66,71 +53,14 @@ def pull_snapshots(
     parts = urlsplit(host if "//" in host else f"http://{host}")
     if parts.scheme in ("http", "https") and parts.hostname:
         root = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        return _over_http(_LivePage(root, token), folder, keep, track)
+        return _over_http(LivePage(root, token), folder, keep, track)
     if parts.scheme == "ssh" and parts.hostname and parts.path.strip("/"):
         return _over_ssh(parts.netloc, parts.path, folder, keep)
     raise SettingsError(f"{host!r} is neither http://HOST:PORT of a live page nor ssh://USER@HOST/FOLDER of snapshots")
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """Follows nothing: the token is for the address that was given."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-class _LivePage:
-    """The routes of a board's live page."""
-
-    def __init__(self, root: str, token: str | None) -> None:
-        self._root, self._opener = root, build_opener(_NoRedirect)
-        self._headers = {"X-Requested-By": "edge-run"} | ({"Authorization": f"Bearer {token}"} if token else {})
-
-    def list(self) -> list[JsonObject]:
-        answer = self.ask("/api/snapshots")
-        try:
-            found = json.loads(answer or b"")["snapshots"]
-            return [one for one in found if _KEY.fullmatch(one["id"])]
-        except (ValueError, KeyError, TypeError) as error:
-            raise HostError(f"{self._root} does not answer as a live page with snapshots does") from error
-
-    def ask(self, path: str, method: str = "GET") -> bytes | None:
-        """What is answered; None if it is not there.
-
-        Raises:
-            HostError: The board cannot be reached, or refuses.
-        """
-        request = Request(self._root + quote(path), method=method, headers=self._headers)
-        try:
-            return _read(self._opener, request)
-        except HTTPError as error:
-            with error:
-                if error.code == 404 and path != "/api/snapshots":
-                    return None
-                raise HostError(f"{self._root}: {_refusal(error.code)}") from error
-        except (URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise HostError(f"{self._root} cannot be reached: {reason}") from error
-
-
-def _read(opener: OpenerDirector, request: Request) -> bytes:
-    with opener.open(request, timeout=TIMEOUT_S) as answer:
-        data: bytes = answer.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ValueError(f"it sends more than {LARGEST >> 20} MB for one file")
-    return data
-
-
-def _refusal(status: int) -> str:
-    return {
-        401: "it asks for a token: give --token-file, or set EDGE_RUN_TOKEN",
-        404: "it keeps no snapshots; start edge-run live with --snapshots FOLDER and --web",
-        429: "too many wrong tokens; try again in a minute",
-    }.get(status, f"it answers with status {status}")
-
-
-def _over_http(page: _LivePage, folder: Path, keep: bool, track: Track) -> Pulled:
-    listed = page.list()
+def _over_http(page: LivePage, folder: Path, keep: bool, track: Track) -> Pulled:
+    listed = page.snapshots()
     pictures = left = 0
     for one in track(listed, "Fetching snapshots", len(listed)):
         key = one["id"]
@@ -182,7 +112,7 @@ def _snapshots_in(stream: IO[bytes]) -> Iterator[tuple[str, str, bytes]]:
             for member in archive:
                 key, dot, suffix = member.name.removeprefix("./").rpartition(".")
                 content = archive.extractfile(member) if member.isfile() and member.size <= LARGEST else None
-                if content and dot and suffix in ("jpg", "json") and _KEY.fullmatch(key):
+                if content and dot and suffix in ("jpg", "json") and SNAPSHOT_KEY.fullmatch(key):
                     yield key, f".{suffix}", content.read()
     except tarfile.ReadError as error:
         if "empty file" not in str(error):
