@@ -87,11 +87,14 @@ test-slow: check
 
 # Real programs for the tests, which skip by name where one is missing.
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
+AXE := 4.14.1
 DEPS := mosquitto openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu-system-arm
 
 deps:
 	$(APT) update -q
 	$(APT) install -y -q --no-install-recommends $(DEPS)
+	@command -v npm >/dev/null || { echo "npm is not installed: the studio's pages are tested without axe-core"; exit 0; }; \
+	npm install --prefix .venv/node --no-save --no-package-lock --no-audit --no-fund axe-core@$(AXE)
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation

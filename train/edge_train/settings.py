@@ -25,6 +25,9 @@ class Settings:
         batch: Pictures per step.
         learning_rate: Learning rate of Adam after a warm-up over the first tenth of the steps and before a cosine
             decay to 0.
+        dropout: Share of the features that a training step leaves out before the last layer.
+        fine_tune_from: Layer at whose output fine-tuning begins, or the number of last blocks that it changes; empty
+            for the architecture's own.
         mixup: Two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all.
             Zhang et al., "mixup" (2018), here on the maps at the seam (Verma et al., "Manifold Mixup", 2019).
         remember: Weight in the loss of one less the cosine between the features and those that the pretrained network
@@ -59,6 +62,8 @@ class Settings:
     patience: int = 8
     batch: int = 32
     learning_rate: float = 3e-4
+    dropout: float = 0.2
+    fine_tune_from: str = ""
     mixup: float = 0.2
     remember: float = 0.3
     label_smoothing: float = 0.0
@@ -113,12 +118,27 @@ def phases(settings: Settings) -> list[Phase]:
     return found
 
 
+def check_numbers(settings: Settings) -> None:
+    """Checks the numbers that any network could be trained with or with none.
+
+    Raises:
+        SettingsError: A number is out of its range, with the option that states it.
+    """
+    if not 0 < settings.learning_rate <= 1:
+        raise SettingsError(f"--learning-rate {settings.learning_rate:g} is not above 0 and at most 1; 3e-4 is usual")
+    if not 0 <= settings.dropout < 1:
+        raise SettingsError(f"--dropout {settings.dropout:g} is not a share from 0 to below 1; 0.2 is usual")
+    if settings.batch < 1:
+        raise SettingsError(f"--batch {settings.batch} is not a number of pictures; 32 are usual")
+
+
 def check_settings(settings: Settings, architecture: "Architecture") -> None:
     """Checks that a network can be trained so.
 
     Raises:
         SettingsError: It cannot, with the reason.
     """
+    check_numbers(settings)
     if settings.qat and not architecture.qat:
         raise SettingsError(
             f"{architecture.name} cannot be trained for 8 bits: {architecture.why_not_qat}; leave --qat out"

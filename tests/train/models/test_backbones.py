@@ -1,5 +1,6 @@
 """Every network: what it costs, where it is cut, and that it can be trained and converted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from edge_convert.quantize.recipes import int8
+from edge_core.errors import SettingsError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
 from edge_keras.models.architectures import ARCHITECTURES
 from edge_keras.models.backbone import build, cut
 from edge_keras.models.cost import cost
 from edge_keras.models.pretrained import Weights
+from edge_keras.models.split_layer import find_split_layer, split_layers
 from edge_keras.tf import keras
 from edge_train.cli.fit_command import BackboneName
 from edge_train.data.dataset import open_photos
@@ -62,6 +65,45 @@ def test_a_network_is_flat_frozen_and_whole_after_the_cut(name: str) -> None:
     maps = parts.lower(pixels, training=False)
     np.testing.assert_allclose(parts.upper(maps, training=False), model(pixels, training=False), atol=1e-5)
     assert parts.pooled.output_shape == (None, model.get_layer("scores").kernel.shape[0])
+
+
+# Blocks as the papers number them, and what ends in front of the last two.
+BLOCKS = {
+    "mobilenet_v1": (13, "conv_pw_11_relu"),
+    "mobilenet_v2": (17, "block_14_add"),
+    "mobilenet_v3_small": (11, "expanded_conv_8/project/BatchNorm"),
+    "efficientnet_lite0": (16, "block_13_add"),
+    "vgg16": (5, "block3_pool"),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_fine_tuning_begins_in_front_of_a_number_of_blocks_or_behind_any_layer_that_all_goes_through(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    model = build(InputSpec(32, 32), 3, 1.0, RANDOM, architecture)
+    count, end = BLOCKS[name]
+    assert find_split_layer(model, "2") == end
+    first = find_split_layer(model, str(count))
+    assert find_split_layer(model, architecture.seam) == architecture.seam
+    assert set(split_layers(model)) >= {"normalise", first, end, architecture.seam}
+    whole = cut(model, replace(architecture, seam="normalise")).upper
+    assert whole.count_params() == model.count_params()
+    for wanted in (str(count + 1), "0"):
+        with pytest.raises(SettingsError, match=f"1 to {count} blocks"):
+            find_split_layer(model, wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ("block_9_expand", "something runs past it"),  # a shortcut does
+        ("out_relu", "no convolution is behind it"),
+        ("block_9_ad", "no such layer; do you mean block_9_add"),
+    ],
+)
+def test_a_layer_that_fine_tuning_cannot_begin_at_is_refused(wanted: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        find_split_layer(build(InputSpec(32, 32), 3, 0.35, RANDOM), wanted)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "vgg16"])

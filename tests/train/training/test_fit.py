@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_core.errors import OutputError, RunFolderError
+from edge_core.errors import OutputError, RunFolderError, SettingsError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import Run, read_run
+from edge_keras.models.backbone import build
 from edge_keras.models.pretrained import Weights
+from edge_keras.tf import keras
 from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model, predict
@@ -102,6 +104,39 @@ def test_harmful_epochs_are_not_kept(color_photos: Path, tmp_path: Path) -> None
     head, *tuned = fitted.history
     assert not any(epoch.kept for epoch in tuned), "a learning rate of 10 must have done harm, or this shows nothing"
     assert fitted.card.metrics["val_accuracy"].value == pytest.approx(head.val_accuracy)
+
+
+def test_what_is_trained_and_how_is_in_the_run(color_photos: Path, tmp_path: Path) -> None:
+    wanted = Settings(epochs=1, views=1, batch=7, learning_rate=1e-3, dropout=0.5, fine_tune_from="normalise")
+    fitted = train(color_photos, tmp_path / "run", wanted)
+    recorded = fitted.card.training
+    assert [recorded[name] for name in ("batch", "learning_rate", "dropout", "fine_tune_from")] == [
+        7, 1e-3, 0.5, "normalise",
+    ]  # fmt: skip
+    model = open_model(read_run(fitted.folder))
+    assert model.get_layer("dropout").rate == 0.5
+    keras.utils.set_random_seed(wanted.seed)
+    untrained = build(InputSpec(32, 32), 3, 1.0, Weights("none (random)"), SMALL_NETWORK)
+    first, drawn = (one.get_layer(index=2).get_weights()[0] for one in (model, untrained))
+    assert (first != drawn).any(), "the first convolution was frozen"
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (Settings(learning_rate=0.0), "--learning-rate 0 is not above 0"),
+        (Settings(learning_rate=float("nan")), "--learning-rate nan is not above 0"),
+        (Settings(dropout=1.0), "--dropout 1 is not a share"),
+        (Settings(batch=0), "--batch 0 is not a number"),
+        (Settings(fine_tune_from="sea"), "no such layer; do you mean seam"),
+    ],
+)
+def test_numbers_that_nothing_can_be_trained_with_are_refused(
+    color_photos: Path, tmp_path: Path, settings: Settings, reason: str
+) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        train(color_photos, tmp_path / "run", settings)
+    assert not list(tmp_path.glob("*run*"))
 
 
 def test_broken_photos_are_listed_and_the_rest_is_used(color_photos: Path, tmp_path: Path) -> None:

@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 NORMALIZE: Final = "normalise"  # spelled as in the models that exist: layers are found by their names
 SCORES: Final = "scores"
 DROPOUT_RATE: Final = 0.2
-_DROPOUT: Final = "dropout"
+DROPOUT: Final = "dropout"
 
 
 def build(
-    spec: InputSpec, labels: int, alpha: float, weights: Weights, architecture: Architecture = DEFAULT
+    spec: InputSpec,
+    labels: int,
+    alpha: float,
+    weights: Weights,
+    architecture: Architecture = DEFAULT,
+    dropout: float = DROPOUT_RATE,
 ) -> "keras.Model":
     """The network with a softmax over `labels` outputs.
 
@@ -41,7 +46,7 @@ def build(
     normalize = keras.layers.Rescaling(architecture.scale, architecture.offset, name=NORMALIZE)
     trunk = architecture.trunk(normalize(pixels), alpha)
     load_weights(trunk, weights, architecture)
-    features = keras.layers.Dropout(DROPOUT_RATE, name=_DROPOUT)(trunk.output)
+    features = keras.layers.Dropout(dropout, name=DROPOUT)(trunk.output)
     scores = keras.layers.Dense(labels, activation="softmax", name=SCORES)(features)
     model = keras.Model(pixels, scores, name=f"{architecture.name}_{alpha:g}_{spec.width}x{spec.height}")
     # Frozen statistics: with batches of one camera's photos, updating them made fine-tuning diverge.
@@ -69,14 +74,14 @@ class Parts:
 def cut(model: "keras.Model", architecture: Architecture = DEFAULT) -> Parts:
     """Cuts a model that `build` made."""
     seam = model.get_layer(architecture.seam).output
-    features = model.get_layer(_DROPOUT).input
+    features = model.get_layer(DROPOUT).input
     return Parts(keras.Model(model.input, seam), keras.Model(seam, model.output), keras.Model(seam, features))
 
 
 def uncut(model: "keras.Model") -> Parts:
     """The parts of a model that `build` made if all of it is to be trained: nothing is frozen, and the maps are
     pixels."""
-    features = model.get_layer(_DROPOUT).input
+    features = model.get_layer(DROPOUT).input
     return Parts(keras.Model(model.input, model.input), model, keras.Model(model.input, features))
 
 

@@ -120,6 +120,22 @@ def fit(
             show_default=False,
         ),
     ] = "",
+    fine_tune_from: Annotated[
+        str,
+        typer.Option(
+            metavar="LAYER|BLOCKS",
+            help="Layer of the network at whose output fine-tuning begins, or how many of its last blocks it changes: "
+            "block_9_add, or 6. Everything before is frozen. Default: what was measured for the network.",
+            show_default=False,
+        ),
+    ] = "",
+    learning_rate: Annotated[
+        float, typer.Option(help="Highest learning rate of fine-tuning, reached after a tenth of its steps.")
+    ] = 3e-4,
+    batch: Annotated[int, typer.Option(help="Pictures in a step of training.", min=1, max=4096)] = 32,
+    dropout: Annotated[
+        float, typer.Option(help="Share of the features that a training step leaves out before the last layer.")
+    ] = 0.2,
     augment: Annotated[
         AugmentName,
         typer.Option(
@@ -202,7 +218,7 @@ def fit(
         read_worker()
         with extra_needed("train", *NEEDS):
             from edge_train.data.dataset import open_photos
-            from edge_train.settings import Settings, check_settings
+            from edge_train.settings import Settings, check_numbers, check_settings
             from edge_train.training.checkpoints import check_out
         if out is not None:
             check_out(out)
@@ -212,6 +228,10 @@ def fit(
             seed=seed,
             augment=augment.value,
             epochs=epochs,
+            batch=batch,
+            learning_rate=learning_rate,
+            dropout=dropout,
+            fine_tune_from=fine_tune_from,
             mixup=mixup,
             remember=remember,
             class_weights=class_weights,
@@ -222,6 +242,7 @@ def fit(
             adversarial_epsilon=adversarial_epsilon,
             float32=float32,
         )
+        check_numbers(settings)
         if qat or adversarial:  # what cannot be is said before any work is done
             with extra_needed("train", *NEEDS):
                 from edge_keras.models.architectures import ARCHITECTURES

@@ -70,21 +70,25 @@ def unpack(path: Path, cache: Path, limits: UnpackLimits = OWN_ARCHIVE) -> Path:
     try:
         with ExitStack() as opened, folder_written_whole(folder) as beside:
             for count, (name, content) in enumerate(_members(path, opened)):
-                if count >= limits.files:
-                    raise DatasetError(f"{path} holds more than {limits.files} files")
-                place = beside / _inside(path, name)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with content, place.open("wb") as out:
-                    while chunk := content.read(_CHUNK):
-                        left -= len(chunk)
-                        if left < 0:
-                            raise DatasetError(
-                                f"{path} unpacks to far more than photos do; unpack it yourself to use it"
-                            )
-                        out.write(chunk)
+                with content:
+                    if count >= limits.files:
+                        raise DatasetError(f"{path} holds more than {limits.files} files")
+                    left = _write(path, content, beside / _inside(path, name), left)
     except _DAMAGED as error:
         raise DatasetError(f"{path} cannot be unpacked: {error}") from error
     return folder
+
+
+def _write(path: Path, content: IO[bytes], place: Path, left: int) -> int:
+    """Writes one file of an archive; returns how many of the bytes that are left others may still take."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("wb") as out:
+        while chunk := content.read(_CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise DatasetError(f"{path} unpacks to far more than photos do; unpack it yourself to use it")
+            out.write(chunk)
+    return left
 
 
 def _members(path: Path, opened: ExitStack) -> Iterator[tuple[str, IO[bytes]]]:

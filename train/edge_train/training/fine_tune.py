@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.progress import Track, silently
-from edge_keras.models.backbone import DROPOUT_RATE, SCORES, Parts
+from edge_keras.models.backbone import DROPOUT, SCORES, Parts
 from edge_keras.tf import keras, tf
 from edge_train.evaluation.history import Epoch
 from edge_train.settings import Phase, Settings
@@ -56,19 +56,20 @@ def with_dropout(parts: Parts) -> Student:
     """The upper part of a model, with dropout before its last layer that depends on the seeds alone."""
 
     def copied(model: "keras.Model", batch: int) -> Callable[..., tf.Tensor]:
-        return _dropped(keras.Model(model.input, model.get_layer(SCORES).input), model.get_layer(SCORES), batch)
+        return _dropped(keras.Model(model.input, model.get_layer(DROPOUT).input), model, batch)
 
-    return Student(parts.upper, _dropped(parts.pooled, parts.upper.get_layer(SCORES)), copied=copied)
+    return Student(parts.upper, _dropped(parts.pooled, parts.upper), copied=copied)
 
 
-def _dropped(pooled: "keras.Model", last: keras.layers.Layer, batch: int | None = None) -> Callable[..., tf.Tensor]:
+def _dropped(pooled: "keras.Model", upper: "keras.Model", batch: int | None = None) -> Callable[..., tf.Tensor]:
     """`Student.forward` of a model, or of a copy that gets some rows of a `batch`."""
+    last, rate = upper.get_layer(SCORES), upper.get_layer(DROPOUT).rate
 
     def forward(maps: tf.Tensor, seeds: tf.Tensor, rows: tf.Tensor = None) -> tuple[tf.Tensor, tf.Tensor]:
         features = pooled(maps, training=False)
         # Drawn for the whole batch, in float32: other precisions draw other numbers.
         ones = tf.ones((batch or tf.shape(features)[0], features.shape[-1]))
-        mask = tf.nn.experimental.stateless_dropout(ones, DROPOUT_RATE, seed=seeds)
+        mask = tf.nn.experimental.stateless_dropout(ones, rate, seed=seeds)
         return last(features * tf.cast(mask if rows is None else tf.gather(mask, rows), features.dtype)), features
 
     return forward

@@ -24,6 +24,7 @@ from edge_core.statistics import accuracy
 from edge_keras.models.architectures import DEFAULT, Architecture
 from edge_keras.models.backbone import Parts, build, cut, set_head, zero_share
 from edge_keras.models.pretrained import Weights
+from edge_keras.models.split_layer import find_split_layer
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker, view_photos
 from edge_train.data.catalog import Say
@@ -170,9 +171,14 @@ def fit(
     settings = settings or Settings()
     if not weights.sha256:
         settings = replace(settings, remember=0.0)  # random features are not worth it
-    request = Request(photos, spec, weights, alpha, architecture, settings, teacher)
     worker = read_worker()
-    check_settings(request.settings, architecture)
+    check_settings(settings, architecture)
+    if settings.fine_tune_from:
+        model = build(spec, len(photos.labels), alpha, Weights("none (random)"), architecture)
+        seam = find_split_layer(model, settings.fine_tune_from)
+        architecture = replace(architecture, seam=seam)
+        say(f"fine-tuning what is behind {seam}")
+    request = Request(photos, spec, weights, alpha, architecture, settings, teacher)
     if teacher is not None:
         check_teacher(teacher, photos.labels, photos.splits["test"])
     began = time.perf_counter()
@@ -233,7 +239,14 @@ def _prepare(
     model = tracked(
         track,
         "Building the network",
-        lambda: build(request.spec, len(photos.labels), request.alpha, request.weights, request.architecture),
+        lambda: build(
+            request.spec,
+            len(photos.labels),
+            request.alpha,
+            request.weights,
+            request.architecture,
+            settings.dropout,
+        ),
     )
     parts = cut(model, request.architecture)
     maps = extractor.through(parts.lower)
