@@ -3,8 +3,10 @@
 import hashlib
 import re
 import shlex
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -12,19 +14,21 @@ from typing import Final
 
 import numpy as np
 
+from edge_convert.foreign.extraction import fit_on_pictures
+from edge_convert.foreign.known_photos import read_known_photos
 from edge_convert.tflite.equivalence import check_scores, gives_probabilities, noise
 from edge_convert.tflite.input_rewrite import InputRange, Levels, take_raw_pixels
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import (
     CARD_FILE,
     complete,
+    feature_files,
     has_entry,
     is_compiled,
     read_card,
     read_cpu_model,
     without_archive,
 )
-from edge_core.artifact.familiarity import read_detector
 from edge_core.artifact.golden import FRAMES, read_golden
 from edge_core.artifact.seal import Signer, check_seal, seal
 from edge_core.codec import JsonObject
@@ -42,7 +46,9 @@ from edge_core.files import require_writable, written_whole
 from edge_core.images import Levels as PictureLevels
 from edge_core.images import read_picture
 from edge_core.preprocess import ColorOrder, Crop, Frame, InputSpec, preprocess
+from edge_core.progress import Track, silently
 from edge_core.run_folder import evenly_spaced
+from edge_device.inference.interpreter import Interpreter
 from edge_device.inference.verify import sealed
 
 BACKGROUND: Final = "background"
@@ -97,7 +103,9 @@ def adopt(
     *,
     cpu: Path | None = None,
     golden: Path | None = None,
+    known: Path | None = None,
     signer: Signer | None = None,
+    track: Track = silently,
 ) -> Adopted:
     """Makes a .tflite classifier complete, lets it take raw pixels, and seals it with golden vectors.
 
@@ -109,8 +117,11 @@ def adopt(
         taking: What is to be known of it; needed unless `file` carries a card.
         cpu: What `file` was compiled from; needed if it was compiled and does not carry it.
         golden: Picture, or folder of pictures, to make golden vectors of; by default those in `file` stay, or else they
-            are made of a drawn picture.
+            are made of photos in `known`, or of a drawn picture.
+        known: Folder of photos of what the model knows, see `read_known_photos`: the file can then tell what is foreign
+            to it, and be taught another label. By default what `file` has of this stays.
         signer: Private key that signs the file; without one the file is sealed but not signed.
+        track: Receives the progress of each step.
 
     Raises:
         CardError: The labels are no labels, or not as many as the model's outputs.
@@ -118,7 +129,7 @@ def adopt(
         ModelFormatError: `file` is no classifier, takes another range than was given, or needs one; or was not compiled
             from `cpu`.
         OutputError: `out` cannot be written, or is `file`.
-        PictureError, DatasetError: `golden` is no picture, or has none.
+        PictureError, DatasetError: `golden` is no picture, or it or `known` has none.
     """
     _check_out(out, (file, cpu))
     was_sealed = check_seal(file) is not None  # and if it is damaged, it is not sealed anew
@@ -134,21 +145,54 @@ def adopt(
         if isinstance(error, EdgeError):
             raise
         raise ModelFormatError(f"{error.filename}: {error.strerror or error}") from error
-    # other operators in front give tensors other numbers
-    detector = read_detector(file) if taking is None else None
-    artifact = complete(model, card, file.stem, on_cpu, detector.to_bytes() if detector else None)
     passed_over: tuple[Unusable, ...] = ()
-    if was_sealed and taking is None and golden is None:
-        artifact = seal(artifact, read_golden(file), signer)
-    else:
-        try:
-            frames, passed_over = _frames(golden, card.input.levels)
+    try:
+        learned = _learned(model, card, known, track) if known else _Learned()
+        # Other operators in front give tensors other numbers.
+        files = learned.files if known or taking else feature_files(file)
+        artifact = complete(model, card, file.stem, on_cpu, files=files)
+        if was_sealed and taking is None and golden is None:
+            artifact = seal(artifact, read_golden(file), signer)
+        else:
+            frames, passed_over = _frames(golden, card.input.levels, learned.paths)
             artifact = sealed(artifact, frames, signer)
-        except ModelFormatError as error:
-            raise ModelFormatError(f"{file}: {error}") from error
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{file}: {error}") from error
     with written_whole(out) as beside:
         beside.write_bytes(artifact)
-    return Adopted(out, len(artifact), card, tuple(notes), difference, passed_over)
+    return Adopted(out, len(artifact), card, (*notes, *learned.notes), difference, learned.passed_over + passed_over)
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What known photos gave: files for the archive, and what is to be said of it."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    paths: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    passed_over: tuple[Unusable, ...] = ()
+
+
+def _learned(model: bytes, card: ModelCard, known: Path, track: Track) -> _Learned:
+    """Fits the detector and keeps exemplars.
+
+    Raises:
+        ModelFormatError: The model is compiled for an Edge TPU.
+        DatasetError: There are no photos.
+    """
+    if is_compiled(model):
+        raise ModelFormatError(
+            "a file that is compiled for an Edge TPU gives no features; adopt the file that it was compiled from with "
+            "--known, and compile that anew with edge-convert compile"
+        )
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "bare.tflite"
+        file.write_bytes(model)
+        with closing(Interpreter(file, tensors=())) as interpreter:
+            photos = read_known_photos(known, card, lambda pixels: int(interpreter.scores(pixels).argmax()), track)
+        fitted = fit_on_pictures(model, photos.pictures, Path(scratch), notes.append, track)
+    return _Learned(fitted.to_files(), photos.paths, (*photos.notes, *notes), photos.unusable)
 
 
 def _check_out(out: Path, sources: Sequence[Path | None]) -> None:
@@ -306,17 +350,19 @@ def _wrong_count(path: Path, labels: list[str], outputs: int) -> str:
     return f"{message}; a label file has a line per output, in their order"
 
 
-def _frames(golden: Path | None, levels: PictureLevels) -> tuple[list[Frame], tuple[Unusable, ...]]:
+def _frames(
+    golden: Path | None, levels: PictureLevels, known: Sequence[Path]
+) -> tuple[list[Frame], tuple[Unusable, ...]]:
     """Frames for golden vectors, and what a folder holds beside pictures."""
     if golden is None:
-        return [_drawn_picture()], ()
+        frames = [read_picture(path, levels=levels) for path in evenly_spaced(known, FRAMES)]
+        return frames or [_drawn_picture()], ()
     if not golden.is_dir():
         return [read_picture(golden, levels=levels)], ()
     found = walk(golden)
     if not found.pictures:
         raise DatasetError(f"{golden}: the folder holds no pictures")
-    chosen = evenly_spaced([(path, "") for path in found.pictures], FRAMES)
-    return [read_picture(path, levels=levels) for path, _ in chosen], found.dropped
+    return [read_picture(path, levels=levels) for path in evenly_spaced(found.pictures, FRAMES)], found.dropped
 
 
 def _drawn_picture() -> Frame:

@@ -14,6 +14,7 @@ from edge_device.command_line.console import (
     one_line_errors,
     say,
     say_passed_over,
+    track,
 )
 from edge_device.command_line.next_step import say_next_live
 
@@ -66,7 +67,17 @@ def adopt(
     golden: Annotated[
         Path | None,
         typer.Option(
-            help="Picture, or folder of pictures, that `edge-run verify` replays on the device. Default: a drawn one."
+            help="Picture, or folder of pictures, that `edge-run verify` replays on the device. Default: photos of "
+            "--known, else a drawn one."
+        ),
+    ] = None,
+    known: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of photos of what the model knows, 57 or more, best in a folder for each label: from them the "
+            "file learns to tell what is foreign to it, and can be taught further labels. Default: what FILE has of "
+            "this.",
         ),
     ] = None,
     out: Annotated[
@@ -84,6 +95,8 @@ def adopt(
     written.
 
     Example: [bold]edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/[/bold]
+
+    That it tells what is foreign to it: [bold]edge-convert adopt net.tflite --labels labels.txt --known photos/[/bold]
 
     Compiled for a Coral: [bold]edge-convert adopt net_edgetpu.tflite --cpu net.tflite --labels imagenet.txt[/bold]
     """
@@ -106,7 +119,9 @@ def adopt(
             None if labels is None else Taking(labels, levels, crop or "center", color_order or "RGB", deep),
             cpu=cpu,
             golden=golden,
+            known=known,
             signer=read_signer(sign),
+            track=track,
         )
         for note in adopted.notes:
             say(note)

@@ -1,7 +1,8 @@
 """Runs an artifact over a run's photos for the features that its detector is fitted on."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,49 @@ MOST_PHOTOS: Final = 1000
 
 Pixels = npt.NDArray[np.uint8]
 
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledPixels:
+    """Preprocessed pictures with the numbers of their labels.
+
+    Attributes:
+        pixels: uint8, each of the model's input shape.
+        labels: Number of each picture's label, shape (pictures,); zeros for pictures of none of the labels.
+    """
+
+    pixels: Sequence[Pixels] = ()
+    labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class KnownPictures:
+    """Pictures that a model's detector and exemplars are made of.
+
+    Attributes:
+        train: Pictures that the detector is fitted on.
+        validation: Pictures that its familiarity is calibrated on.
+        negatives: Pictures of none of the labels.
+        labels: How many labels the model has.
+    """
+
+    train: LabeledPixels
+    validation: LabeledPixels
+    negatives: LabeledPixels
+    labels: int
+
+    @property
+    def too_few(self) -> str:
+        """Why there are too few of them to learn what is foreign; empty if there are enough."""
+        train, validation = len(self.train.pixels), len(self.validation.pixels)
+        if train >= FEWEST_TRAINING and validation >= FEWEST_VALIDATION:
+            return ""
+        return (
+            f"{train} training and {validation} validation photos are there, too few to learn what is foreign, "
+            f"which takes {FEWEST_TRAINING} and {FEWEST_VALIDATION}: the file will call everything one of its labels"
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class FittedDetector:
@@ -50,9 +94,7 @@ class FittedDetector:
 class DetectorFitter:
     """Fits detectors for any number of files of one run; its photos are read once."""
 
-    def __init__(
-        self, run: Run, say: Callable[[str], None], track: Track = silently, negatives: Path | None = None
-    ) -> None:
+    def __init__(self, run: Run, say: Say, track: Track = silently, negatives: Path | None = None) -> None:
         """Prepares; photos are read when the first detector is fitted.
 
         Args:
@@ -65,6 +107,7 @@ class DetectorFitter:
             DatasetError: There is no picture in the folder.
         """
         self._run, self._say, self._track = run, say, track
+        self._said: set[str] = set()
         photos = list(run.negatives)
         if negatives:
             found = identify_photos([(path, "") for path in pictures_below(negatives)], track=track)[0]
@@ -76,40 +119,17 @@ class DetectorFitter:
         """Photos of none of the labels by content, less those that the run knows as one of its labels."""
 
     @cached_property
-    def _train(self) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
-        return self._pixels("train")
-
-    @cached_property
-    def _validation(self) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
-        return self._pixels("val")
-
-    @cached_property
-    def _strangers(self) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
-        """Negatives, and zeros where others have labels."""
-        chosen = evenly_spaced(
-            [(photo.path, "") for photo in self.negatives.values() if photo.path.is_file()], MOST_PHOTOS
+    def _pictures(self) -> KnownPictures:
+        strangers = LabeledPixels()
+        if self.negatives:
+            chosen = [(photo.path, "") for photo in self.negatives.values() if photo.path.is_file()]
+            strangers = self._read(chosen, self.negatives, "Reading negatives")
+        return KnownPictures(
+            self._known("train", "Reading training photos"),
+            self._known("val", "Reading validation photos"),
+            strangers,
+            len(self._run.card.labels),
         )
-        reading = read_photos(
-            chosen,
-            lambda _, frame: preprocess(frame, self._run.card.input),
-            wanted=self.negatives.__contains__,
-            levels=self._run.card.input.levels,
-            track=self._track,
-            label="Reading negatives",
-        )
-        return list(reading.values), np.zeros(len(reading.values), np.int64)
-
-    @cached_property
-    def _too_few(self) -> bool:
-        train, validation = len(self._train[0]), len(self._validation[0])
-        few = train < FEWEST_TRAINING or validation < FEWEST_VALIDATION
-        if few:
-            self._say(
-                f"{train} training and {validation} validation photos are there, too few to learn what is foreign, "
-                f"which takes {FEWEST_TRAINING} and {FEWEST_VALIDATION}: the file will call everything one of its "
-                f"labels"
-            )
-        return few
 
     def fit(self, model: bytes, scratch: Path) -> FittedDetector:
         """The detector and the exemplars for a bare .tflite; it is said why, where there can be none.
@@ -118,69 +138,100 @@ class DetectorFitter:
             model: Bytes of the flatbuffer.
             scratch: An empty folder.
         """
-        layers = feature_layers(read_graph(model))
-        if not layers:
-            self._say(
-                "the model has no fully connected layer to take features from: it cannot tell what is foreign to it"
-            )
-            return FittedDetector()
-        file = scratch / "features.tflite"
-        file.write_bytes(model)
-        interpreter = Interpreter(file, tensors=[layer.tensor for layer in layers])
-        train = self._features(interpreter, *self._train, "Features of training photos")
-        validation = self._features(interpreter, *self._validation, "Features of validation photos")
-        exemplars = self._exemplars(model, train, validation)
-        if self._too_few:
-            return FittedDetector(exemplars=exemplars)
-        strangers = self._features(interpreter, *self._strangers, "Features of negatives") if self.negatives else None
-        detector = fit_detector(layers, train, validation, strangers)
-        if detector is None:
-            self._say("the features of most validation photos are all zero: the file cannot tell what is foreign to it")
-        return FittedDetector(detector, exemplars)
+        return fit_on_pictures(model, self._pictures, scratch, self._say_once, self._track)
 
-    def _exemplars(self, model: bytes, train: FeatureSet, validation: FeatureSet) -> Exemplars | None:
-        """Validation and training photos in turn.
+    def _say_once(self, line: str) -> None:
+        """What is true of one file of a run is true of the next."""
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
 
-        A tulip taught with 20 photos to a model of four flowers, mean of 4 draws, accuracy on old and on new test
-        photos: validation photos alone 94.4 and 69.2 %, training photos alone 93.8 and 75.7, in turn 94.6 and 74.5.
-        """
-        try:
-            scale = read_last_layer(model).scale
-        except ModelFormatError:
-            return None  # it cannot be taught, so it needs none
-        sets = [one for one in (validation, train) if len(one)]
-        if not sets:
-            return None
-        features = np.concatenate([one.layers[0] for one in sets]) * scale
-        targets = np.concatenate([one.labels for one in sets])
-        places = np.concatenate([_place_in_label(one.labels) for one in sets])
-        order = np.argsort(places, kind="stable")
-        return keep_exemplars(features[order].astype(np.float32), targets[order], len(self._run.card.labels))
-
-    def _pixels(self, split: Split) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
-        run = self._run
-        photos = [photo for photo in run.splits[split] if photo.label in run.card.labels]
+    def _known(self, split: Split, title: str) -> LabeledPixels:
+        photos = [photo for photo in self._run.splits[split] if photo.label in self._run.card.labels]
         known = {photo.sha256 for photo in photos}
+        return self._read([(photo.path, photo.label) for photo in photos if photo.path.is_file()], known, title)
+
+    def _read(self, found: Sequence[tuple[Path, str]], wanted: Container[str], title: str) -> LabeledPixels:
+        run = self._run
         reading = read_photos(
-            evenly_spaced([(photo.path, photo.label) for photo in photos if photo.path.is_file()], MOST_PHOTOS),
+            evenly_spaced(found, MOST_PHOTOS),
             lambda _, frame: preprocess(frame, run.card.input),
-            wanted=known.__contains__,
+            wanted=wanted.__contains__,
             levels=run.card.input.levels,
             track=self._track,
-            label=f"Reading {'training' if split == 'train' else 'validation'} photos",
+            label=title,
         )
-        labels = [run.label_number(photo.label) for photo in reading.photos]
-        return list(reading.values), np.array(labels, np.int64)
+        labels = [run.label_number(photo.label) if photo.label else 0 for photo in reading.photos]
+        return LabeledPixels(reading.values, np.array(labels, np.int64))
 
-    def _features(
-        self, interpreter: Interpreter, pixels: Sequence[Pixels], labels: npt.NDArray[np.int64], title: str
-    ) -> FeatureSet:
-        rows = []
-        for picture in self._track(pixels, title, len(pixels)):
-            interpreter.scores(picture)
-            rows.append(interpreter.read_features())
-        layers = tuple(np.stack(layer) for layer in zip(*rows, strict=True)) or (np.empty((0, 0)),)
-        return FeatureSet(layers, labels)
+
+def fit_on_pictures(
+    model: bytes, pictures: KnownPictures, scratch: Path, say: Say, track: Track = silently
+) -> FittedDetector:
+    """The detector and the exemplars of a bare .tflite; it is said why, where there can be none.
+
+    Args:
+        model: Bytes of the flatbuffer.
+        pictures: What they are made of.
+        scratch: An empty folder.
+        say: Is told why there can be no detector.
+        track: Receives the progress of each step.
+    """
+    layers = feature_layers(read_graph(model))
+    if not layers:
+        say("the model has no fully connected layer to take features from: it cannot tell what is foreign to it")
+        return FittedDetector()
+    file = scratch / "features.tflite"
+    file.write_bytes(model)
+    with closing(Interpreter(file, tensors=[layer.tensor for layer in layers])) as interpreter:
+        train = _features(interpreter, pictures.train, track, "Features of training photos")
+        validation = _features(interpreter, pictures.validation, track, "Features of validation photos")
+        strangers = None
+        if pictures.negatives.pixels:
+            strangers = _features(interpreter, pictures.negatives, track, "Features of negatives")
+    exemplars = _exemplars(model, train, validation, pictures.labels)
+    if exemplars and (without := exemplars.header.counts.count(0)):
+        say(
+            f"there is no photo, or no room, for exemplars of {without} of {pictures.labels} labels: the file cannot "
+            "be taught another label, as it would forget those"
+        )
+        exemplars = None
+    if pictures.too_few:
+        say(pictures.too_few)
+        return FittedDetector(exemplars=exemplars)
+    detector = fit_detector(layers, train, validation, strangers)
+    if detector is None:
+        say("the features of most validation photos are all zero: the file cannot tell what is foreign to it")
+    return FittedDetector(detector, exemplars)
+
+
+def _exemplars(model: bytes, train: FeatureSet, validation: FeatureSet, labels: int) -> Exemplars | None:
+    """Validation and training photos in turn.
+
+    A tulip taught with 20 photos to a model of four flowers, mean of 4 draws, accuracy on old and on new test
+    photos: validation photos alone 94.4 and 69.2 %, training photos alone 93.8 and 75.7, in turn 94.6 and 74.5.
+    """
+    try:
+        scale = read_last_layer(model).scale
+    except ModelFormatError:
+        return None  # it cannot be taught, so it needs none
+    sets = [one for one in (validation, train) if len(one)]
+    if not sets:
+        return None
+    features = np.concatenate([one.layers[0] for one in sets]) * scale
+    targets = np.concatenate([one.labels for one in sets])
+    places = np.concatenate([_place_in_label(one.labels) for one in sets])
+    order = np.argsort(places, kind="stable")
+    return keep_exemplars(features[order].astype(np.float32), targets[order], labels)
+
+
+def _features(interpreter: Interpreter, pictures: LabeledPixels, track: Track, title: str) -> FeatureSet:
+    rows = []
+    for picture in track(pictures.pixels, title, len(pictures.pixels)):
+        interpreter.scores(picture)
+        rows.append(interpreter.read_features())
+    layers = tuple(np.stack(layer) for layer in zip(*rows, strict=True)) or (np.empty((0, 0)),)
+    return FeatureSet(layers, pictures.labels)
 
 
 def _place_in_label(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -5,6 +5,7 @@ behind it. Python's `zipfile` and `unzip` open it; an interpreter reads the fron
 """
 
 import io
+import re
 import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,10 @@ EXEMPLARS_FILE: Final = "exemplars.bin"
 
 TAUGHT_FILE: Final = "familiarity/{label}.bin"
 """Inside a taught file: what is familiar of a label that was taught, by the label's number."""
+
+_FEATURE_FILE: Final = re.compile(
+    rf"{re.escape(FAMILIARITY_FILE)}|{re.escape(EXEMPLARS_FILE)}|familiarity/\d{{1,6}}\.bin"
+)
 
 EDGETPU_OPERATOR: Final = b"edgetpu-custom-op"
 """What Google's compiler leaves of the operators that an Edge TPU computes."""
@@ -118,6 +123,23 @@ def has_entry(path: Path, name: str) -> bool:
             return name in archive.namelist()
     except DAMAGED_ARCHIVE:
         return False
+
+
+def feature_files(path: Path) -> dict[str, bytes]:
+    """What lies in a .tflite about its features, by name: its detector, its exemplars, detectors of taught labels.
+
+    Raises:
+        ModelFormatError: Its archive is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if _FEATURE_FILE.fullmatch(name)]
+    except DAMAGED_ARCHIVE:
+        return {}
+    if not names:
+        return {}
+    with opened_archive(path, "no archive") as archive:
+        return {name: read_entry(archive, name) for name in names}
 
 
 def without_archive(artifact: bytes) -> bytes:
