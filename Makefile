@@ -1,7 +1,7 @@
 # make demo   sets everything up, then trains, converts, runs and benchmarks; DATA=photos/ takes your own photos
 # make test   sets everything up, then checks and tests; the last lines say what was skipped, and why
 # make test-slow  injected faults and endurance, which take minutes each
-# make deps   installs what the tests need beside Python (apt: mosquitto, sshd, Chromium, a C compiler, QEMU)
+# make deps   installs what the tests need beside Python (apt: mosquitto, sshd, Chromium, node, a C compiler, QEMU)
 # make venv   only sets everything up, in .venv
 # make check  formatting, lint, types, layers
 # make wheel  what the Pi installs, in dist/
@@ -88,13 +88,14 @@ test-slow: check
 # Real programs for the tests, which skip by name where one is missing.
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 AXE := 4.14.1
-DEPS := mosquitto openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu-system-arm
+TYPESCRIPT := 5.9.3
+DEPS := mosquitto openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu-system-arm nodejs npm
 
 deps:
 	$(APT) update -q
 	$(APT) install -y -q --no-install-recommends $(DEPS)
-	@command -v npm >/dev/null || { echo "npm is not installed: the studio's pages are tested without axe-core"; exit 0; }; \
-	npm install --prefix .venv/node --no-save --no-package-lock --no-audit --no-fund axe-core@$(AXE)
+	@command -v npm >/dev/null || { echo "npm is not installed: pages are tested without axe-core, their code not for types"; exit 0; }; \
+	npm install --prefix .venv/node --no-save --no-package-lock --no-audit --no-fund axe-core@$(AXE) typescript@$(TYPESCRIPT)
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation

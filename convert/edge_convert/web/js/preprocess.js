@@ -240,7 +240,7 @@ function taps(length, goal) {
     const place = scale * (index + 0.5) - 0.5, floor = Math.floor(place);
     if (floor < 0) continue; // R7: the first pixel alone
     places[index] = Math.min(floor, length - 1);
-    if (floor < length - 1) weights[index] = roundedToEven((place - floor) * 256);
+    weights[index] = roundedToEven((place - floor) * 256);
   }
   return { places, weights };
 }
