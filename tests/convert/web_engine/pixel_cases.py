@@ -49,12 +49,8 @@ def random_cases(count: int, seed: int, longest: int = 500) -> Iterator[PixelCas
     for number in range(count):
         height, width = np.exp(rng.uniform(0, np.log(longest), 2)).round().astype(int)
         goals = np.exp(rng.uniform(0, np.log(longest / 2), 2)).round().astype(int)
-        spec = InputSpec(
-            int(goals[0]),
-            int(goals[1]),
-            str(rng.choice(get_args(Crop))),
-            str(rng.choice(get_args(ColorOrder))),  # type: ignore[arg-type]
-        )
+        crop, order = get_args(Crop)[rng.integers(3)], get_args(ColorOrder)[rng.integers(2)]
+        spec = InputSpec(int(goals[0]), int(goals[1]), crop, order)
         yield PixelCase(_noise(rng, height, width), spec, alpha=bool(number % 2))
 
 
