@@ -39,7 +39,8 @@ def inbox_part(studio: Studio) -> Part:
         files = exported_files(project)
         digest = files[0].digest if files else ""
         if project.name not in embedders or embedders[project.name][0] != digest:
-            embedders[project.name] = digest, Embedder(project.exports / files[0].name if files else None)
+            photos = [project.photos / one.path for one in studio.photo_store(project).index().photos]
+            embedders[project.name] = digest, Embedder(project.exports / files[0].name if files else None, photos)
         return embedders[project.name][1]
 
     def listed(request: Request) -> JsonObject:
