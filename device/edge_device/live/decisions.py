@@ -238,7 +238,7 @@ class Decider:
         self._known = 0.0
         self._current = self._began_s = self._updated_s = self._lost_since = None
         if isinstance(rule.smoothing, Vote):
-            self._latest = np.zeros((rule.smoothing.frames, len(labels)), np.float32)
+            self._latest = np.zeros((rule.smoothing.frames, len(labels)))  # float64, or NumPy subtracts in float32
             self._votes: list[int | None] = [None] * rule.smoothing.frames
             self._count = 0
 

@@ -162,6 +162,15 @@ def test_a_vote_counts_the_best_label_of_each_frame_at_its_own_threshold() -> No
     assert shown(feed(it, [scores(0.3, 0.39)], 4)) == [("left", "dog")]
 
 
+def test_the_score_of_a_vote_stays_the_mean_of_its_frames() -> None:
+    it = decider(Rule(Vote(3, 5), threshold=0.0))
+    frames = np.random.default_rng(0).dirichlet((1, 1, 1), 3000).astype(np.float32)
+    for number, frame in enumerate(frames):
+        decision, _ = it.update(frame, float(number), WALL)
+    mean = frames[-5:].mean(axis=0, dtype=np.float64)
+    assert decision.score == pytest.approx(mean[LABELS.index(decision.label or "")], abs=1e-12)
+
+
 def test_a_vote_forgets_the_oldest_frame() -> None:
     it = decider(Rule(Vote(3, 3), hold_s=0))
     yes, no = scores(0.9), scores(0.1, 0.2)
