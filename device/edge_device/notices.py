@@ -19,15 +19,20 @@ class Notice:
         about: "source", "view", "model", "accelerator", "update", "sink NAME" or "loop".
         text: One line of plain text.
         time: Seconds since the epoch.
+        camera: Name of the camera that it is about; empty where a process reads but one that has no name.
     """
 
     level: Level
     about: str
     text: str
     time: float
+    camera: str = ""
 
     def to_json(self) -> dict[str, object]:
-        return {**asdict(self), "time": round(self.time, 3)}
+        fields = {**asdict(self), "time": round(self.time, 3)}
+        if not self.camera:
+            del fields["camera"]
+        return fields
 
 
 class Notifier(Protocol):

@@ -44,6 +44,11 @@ def box_to_json(box: Box) -> list[float]:
     return [round(part, 4) for part in box]
 
 
+def camera_to_json(camera: str) -> JsonObject:
+    """The field that names a camera of several; none of one without a name."""
+    return {"camera": camera} if camera else {}
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A label and the model's score for it, 0..1."""
@@ -98,6 +103,7 @@ class FrameResult:
         subject: The subject that was classified, where there is a focus. Without one, and with no label in `top`, the
             focus has found nothing to classify.
         view: What the picture of a camera shows; while it is not "clear", nothing is decided.
+        camera: Name of the camera; empty where a process reads but one that has no name.
     """
 
     frame: SourceFrame
@@ -110,11 +116,13 @@ class FrameResult:
     known: bool | None = None
     subject: Followed | None = None
     view: View = "clear"
+    camera: str = ""
 
     def to_json(self) -> JsonObject:
         """The object that `--json` prints for a frame."""
         fields: JsonObject = {
             "source": self.frame.source,
+            **camera_to_json(self.camera),
             "frame": self.frame.index,
             "time_s": round(self.frame.time_s, 6),
         }
@@ -153,6 +161,7 @@ class Event:
         number: Consecutive over all zones from 1 on, so that a receiver sees what it missed.
         track: Number of the subject that it is about, where there is a focus.
         box: Part of the frame that the subject filled then.
+        camera: Name of the camera; empty where a process reads but one that has no name.
     """
 
     kind: Literal["entered", "left"]
@@ -164,10 +173,12 @@ class Event:
     number: int
     track: int | None = None
     box: Box | None = None
+    camera: str = ""
 
     def to_json(self) -> JsonObject:
         fields = asdict(self) | {"time": round(self.time, 3), "score": round(self.score, 6)}
         fields |= {"duration_s": round(self.duration_s, 3), "box": box_to_json(self.box) if self.box else None}
+        fields["camera"] = self.camera or None
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -229,6 +240,7 @@ class Status:
         sinks: State of each sink by its name.
         update: How model updates stand; None where none are asked for.
         view: What the picture of a camera shows: "clear", or why it shows nothing.
+        camera: Name of the camera; empty where a process reads but one that has no name.
     """
 
     time: float
@@ -258,6 +270,9 @@ class Status:
     sinks: dict[str, SinkCounts] = field(default_factory=dict)
     update: UpdateStatus | None = None
     view: View = "clear"
+    camera: str = ""
 
     def to_json(self) -> JsonObject:
-        return asdict(self)
+        fields = asdict(self)
+        del fields["camera"]
+        return camera_to_json(self.camera) | fields

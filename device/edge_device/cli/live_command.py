@@ -2,13 +2,13 @@
 
 import threading
 
-from edge_core.errors import SettingsError
 from edge_device.cli.live_parameters import command_of
 from edge_device.command_line.console import one_line_errors, say
 from edge_device.command_line.next_step import as_root, say_next, say_next_live
 from edge_device.live.configuration import LiveRun
 from edge_device.live.options import LiveOptions
 from edge_device.notices import Notice
+from edge_device.sinks.sink import Sink
 from edge_device.sinks.terminal import console, notice_line
 from edge_device.sources import is_camera
 
@@ -24,7 +24,8 @@ def _live(asked: LiveRun) -> None:
     Example: edge-run live flowers-int8.tflite --source 0 --threshold 0.7 --web 8080 --jsonl events.jsonl
     """
     with one_line_errors(asked.console.debug):
-        from edge_device.live.run import run_live  # late: `edge-run images` does without the loop
+        from edge_device.live.cameras.together import run_cameras  # late: `edge-run images` does without the loop
+        from edge_device.live.run import run_live
 
         unread = threading.Event()  # nobody reads standard output any more
 
@@ -32,18 +33,21 @@ def _live(asked: LiveRun) -> None:
             if not unread.is_set():
                 say(notice_line(notice))
 
-        if len(asked.cameras) > 1:
-            raise SettingsError(
-                f"one edge-run live reads one camera, not {', '.join(asked.cameras)}; start one for each"
-            )
-        (options,) = asked.cameras.values()
-        status = run_live(
-            options, sinks=[console(asked.console.as_json, unread.set)], stopped=unread.is_set, notify=notify
-        )
-        if not unread.is_set():
+        def sinks(name: str) -> list[Sink]:
+            return [console(asked.console.as_json, unread.set)]
+
+        if list(asked.cameras) == [""]:
+            statuses = {"": run_live(asked.cameras[""], sinks=sinks(""), stopped=unread.is_set, notify=notify)}
+        else:
+            statuses = run_cameras(asked.cameras, sinks=sinks, stopped=unread.is_set, notify=notify)
+        if unread.is_set():
+            return
+        for name, status in statuses.items():
+            about = f"{name}: " if name else ""
             latency_ms = status.latency.total_ms
-            say(f"{status.frames} frames, {status.fps:.1f} fps, median {latency_ms:.1f} ms, {status.runtime}")
-            _say_next(options)
+            say(f"{about}{status.frames} frames, {status.fps:.1f} fps, median {latency_ms:.1f} ms, {status.runtime}")
+        if len(asked.cameras) == 1:
+            _say_next(next(iter(asked.cameras.values())))
 
 
 def _say_next(options: LiveOptions) -> None:

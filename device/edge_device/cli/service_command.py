@@ -133,8 +133,8 @@ def _forget_device(name: str) -> None:
     os.environ |= secrets_of(name)
     try:
         context = _live_command().make_context("edge-run live", command_of(name))
-        for options in run_of(context.params, given_fields(context)).cameras.values():
-            broker = make_mqtt(options.sinks, redact(options.source.source))
+        for camera, options in run_of(context.params, given_fields(context)).cameras.items():
+            broker = make_mqtt(options.sinks, redact(options.source.source), camera=camera)
             if broker is not None:
                 broker.forget()
                 say("cleared what the MQTT broker held of it; Home Assistant removes the device")

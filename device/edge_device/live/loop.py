@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from statistics import median
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from edge_core.errors import SourceError
 from edge_core.preprocess import Frame, preprocess
@@ -83,6 +83,15 @@ class LiveSettings:
     focus: Focus | None = None
 
 
+class LoopManager(Protocol):
+    """What a loop tells of itself: the face of a `ServiceManager`."""
+
+    def ready(self) -> None: ...
+    def alive(self) -> None: ...
+    def stopping(self) -> None: ...
+    def status(self, text: str, /) -> None: ...
+
+
 @dataclass
 class _Meter:
     """Statistics of the latest frames."""
@@ -132,6 +141,7 @@ class Live:
 
     Attributes:
         update_status: Tells how model updates stand, for statistics.
+        manager: Is told that the loop is ready, lives and stops.
     """
 
     def __init__(
@@ -170,12 +180,12 @@ class Live:
         self._due_s = -inf
         self._meter = _Meter()
         self._sensors = Sensors()
-        self._manager = ServiceManager()
         self._swaps = 0
+        self.manager: LoopManager = ServiceManager()
         self.update_status: Callable[[], UpdateStatus | None] = lambda: None
 
     def run(self, stopped: Callable[[], bool]) -> Status:
-        """Runs, and returns the statistics of the end.
+        """Runs, closes the sinks, and returns the statistics of the end.
 
         Args:
             stopped: Function that says whether to end; it is called between two frames, every `WAIT_S` at least.
@@ -183,12 +193,20 @@ class Live:
         Raises:
             SourceError: A source that does not come back by itself has failed, or gave no frame at all.
         """
+        try:
+            return self.watch(stopped)
+        finally:
+            for one in self._queues.close(CLOSE_S):
+                self._notify(one)
+
+    def watch(self, stopped: Callable[[], bool]) -> Status:
+        """Runs as `run` does, and leaves the sinks open for what comes next."""
         self._began = self._frame_s = time.monotonic()
         self._status_due = self._began + 1.0
         spec, settings = self._classifier.card.input, self._settings
         capture = Capture(self._source, spec, list(settings.regions.values()), settings.orientation, settings.focus)
         try:
-            self._manager.ready()
+            self.manager.ready()
             while not stopped() and self._seen_frames() != settings.frames:
                 self._between_frames(capture)
                 if (early_s := self._due_s - time.monotonic()) > 0:
@@ -204,13 +222,11 @@ class Live:
             if not self._seen_frames() and capture.ended:
                 raise SourceError(f"{self._name} gave no frame that can be read")
         finally:
-            self._manager.stopping()
+            self.manager.stopping()
             capture.close()
             self._hand_on(self._deciders.leave(self._seen_s, time.time()))
             status = self._status(capture)
             self._queues.status(status)
-            for one in self._queues.close(CLOSE_S):
-                self._notify(one)
         return status
 
     def _seen_frames(self) -> int:
@@ -322,7 +338,7 @@ class Live:
 
     def _between_frames(self, capture: Capture) -> None:
         now_s = time.monotonic()
-        self._manager.alive()
+        self.manager.alive()
         if self._source.live and now_s - self._frame_s > AWAY_S:
             self._hand_on(self._deciders.lost(now_s, time.time()))
         if self._watcher and (replacement := self._watcher.take()):
@@ -427,5 +443,5 @@ class Live:
             view=self._view.state,
         )
         view = "" if status.view == "clear" else f", view {status.view}"
-        self._manager.status(f"{status.frames} frames, {status.fps:.1f} fps, source {status.source_state}{view}")
+        self.manager.status(f"{status.frames} frames, {status.fps:.1f} fps, source {status.source_state}{view}")
         return status

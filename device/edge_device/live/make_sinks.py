@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_core.errors import SettingsError
 from edge_device.frames.regions import Region
+from edge_device.live.cameras.run_host import RunHost, SharedParts
 from edge_device.live.options import MQTT_PASSWORD, WEBHOOK_TOKEN, LiveOptions, SinkOptions
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import read_token
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def make_sinks(
-    options: SinkOptions, regions: Mapping[str, Region], about: str, closed: Callable[[], None]
+    options: SinkOptions, regions: Mapping[str, Region], about: str, host: RunHost, camera: str = ""
 ) -> list[Sink]:
     """Makes all sinks that `options` name; none is open yet.
 
@@ -26,7 +28,8 @@ def make_sinks(
         options: What the sinks are to be.
         regions: Classified parts of the frame by the name of their zone.
         about: Name of the source for people, without credentials.
-        closed: Called when a person has closed the window.
+        host: The process, with what its cameras share.
+        camera: Name of the camera, where it has one.
 
     Raises:
         SettingsError: The text of an option is not what the sink takes.
@@ -36,23 +39,33 @@ def make_sinks(
     if options.collect and not options.web:
         raise SettingsError("--collect is for the buttons of the live page: give --web, too, or run edge-run collect")
     token = read_token(options.token_file)
-    jsonl = _json_lines(options)
-    page = _web_page(options, token, regions)
-    snapshots = _snapshots(options, regions)
+    one = _Camera(options, regions, host.shared, camera)
+    page = _web_page(one, token)
+    snapshots = _snapshots(one)
     if page:
-        page.kept = _kept(options, snapshots, regions)
+        page.kept = _kept(one, snapshots)
     made = [
-        jsonl,
+        _json_lines(one),
         page,
-        make_mqtt(options, about, tuple(regions), page),
-        _prometheus(options, token),
+        make_mqtt(options, about, tuple(regions), page, camera),
+        _prometheus(one, token),
         _webhook(options),
         _command(options),
-        _recording(options, regions),
+        _recording(one),
         snapshots,
-        _window(options, regions, closed),
+        _window(options, regions, host.close_window),
     ]
     return [sink for sink in made if sink]
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """A camera that sinks are made for, and what it shares with others."""
+
+    options: SinkOptions
+    regions: Mapping[str, Region]
+    shared: SharedParts
+    name: str
 
 
 def wants_whole_frames(asked: LiveOptions) -> bool:
@@ -64,30 +77,43 @@ def wants_whole_frames(asked: LiveOptions) -> bool:
     )
 
 
-def _json_lines(options: SinkOptions) -> Sink | None:
-    if options.jsonl is None:
+def _json_lines(camera: _Camera) -> Sink | None:
+    path = camera.options.jsonl
+    if path is None:
         return None
     from edge_device.sinks.jsonl import JsonLines
 
-    return JsonLines(options.jsonl)
+    made = JsonLines(path)
+    first = camera.shared.once(("jsonl", path.resolve()), lambda: made)
+    if first is not made:
+        made.join(first)
+    return made
 
 
-def _web_page(options: SinkOptions, token: str | None, regions: Mapping[str, Region]) -> "WebPage | None":
+def _web_page(camera: _Camera, token: str | None) -> "WebPage | None":
+    options = camera.options
     if not options.web:
         return None
     from edge_device.sinks.web import WebPage, parse_address
 
-    return WebPage(
+    made = WebPage(
         parse_address(options.web),
         token=token,
-        zones={name: region for name, region in regions.items() if name},
+        zones={name: region for name, region in camera.regions.items() if name},
         root=options.web_root,
         frame=options.web_frame,
     )
+    if camera.name:
+        made.join(camera.shared.once("web", lambda: made), camera.name)
+    return made
 
 
 def make_mqtt(
-    options: SinkOptions, about: str, zones: tuple[str, ...] = ("",), page: "WebPage | None" = None
+    options: SinkOptions,
+    about: str,
+    zones: tuple[str, ...] = ("",),
+    page: "WebPage | None" = None,
+    camera: str = "",
 ) -> "Mqtt | None":
     """The connection to the broker that `options` name; None where they name none.
 
@@ -96,6 +122,7 @@ def make_mqtt(
         about: Name of the source for people, without credentials.
         zones: Names of the zones, one empty name for the whole frame.
         page: Live page whose address is told.
+        camera: Name of the camera, where it has one.
 
     Raises:
         SettingsError: The text of an option is not what the sink takes.
@@ -106,21 +133,24 @@ def make_mqtt(
     from edge_device.sinks.mqtt.broker import Certificates, parse_broker
     from edge_device.sinks.mqtt.publisher import Mqtt, MqttSettings
 
-    broker = parse_broker(options.mqtt, os.environ.get(MQTT_PASSWORD), about=about)
+    broker = parse_broker(options.mqtt, os.environ.get(MQTT_PASSWORD), about=about, camera=camera)
     settings = MqttSettings(
         certificates=Certificates(options.mqtt_ca, options.mqtt_cert, options.mqtt_key),
         picture=options.mqtt_picture,
-        page=lambda: page.url + options.web_root if page else "",
+        page=lambda: page.address(options.web_root) if page else "",
     )
     return Mqtt(broker, zones, settings)
 
 
-def _prometheus(options: SinkOptions, token: str | None) -> Sink | None:
-    if not options.prometheus:
+def _prometheus(camera: _Camera, token: str | None) -> Sink | None:
+    if not camera.options.prometheus:
         return None
     from edge_device.sinks.prometheus import Prometheus, parse_listen
 
-    return Prometheus(*parse_listen(options.prometheus), token)
+    made = Prometheus(*parse_listen(camera.options.prometheus), token)
+    if camera.name:
+        made.join(camera.shared.once("prometheus", lambda: made), camera.name)
+    return made
 
 
 def _webhook(options: SinkOptions) -> Sink | None:
@@ -139,31 +169,40 @@ def _command(options: SinkOptions) -> Sink | None:
     return Command(parse_command(options.on_event))
 
 
-def _recording(options: SinkOptions, regions: Mapping[str, Region]) -> Sink | None:
-    if options.record is None:
+def _recording(camera: _Camera) -> Sink | None:
+    path = camera.options.record
+    if path is None:
         return None
     from edge_device.sinks.recording import Recording
 
-    return Recording(options.record, regions)
+    stem = f"-{path.stem}"
+    if camera.name and not stem.endswith(f"-{camera.name}"):  # several cameras may have been given one name
+        path = path.with_stem(f"{path.stem}-{camera.name}")
+    return Recording(path, camera.regions)
 
 
-def _kept(options: SinkOptions, snapshots: "Snapshots | None", regions: Mapping[str, Region]) -> "KeptPictures":
+def _kept(camera: _Camera, snapshots: "Snapshots | None") -> "KeptPictures":
     """What the buttons and routes of the live page fill and fetch."""
     from edge_device.sinks.inbox.collection import Collection
     from edge_device.sinks.web.kept import KeptPictures
 
-    collection = Collection(options.collect) if options.collect else None
-    return KeptPictures(collection, snapshots.store if snapshots else None, regions=regions)
+    folder, collection = camera.options.collect, None
+    if folder:
+        collection = camera.shared.once(("collection", folder.resolve()), lambda: Collection(folder))
+    store = snapshots.store if snapshots else None
+    return KeptPictures(collection, store, regions=camera.regions, camera=camera.name)
 
 
-def _snapshots(options: SinkOptions, regions: Mapping[str, Region]) -> "Snapshots | None":
-    if options.snapshots is None:
+def _snapshots(camera: _Camera) -> "Snapshots | None":
+    folder = camera.options.snapshots
+    if folder is None:
         return None
     from edge_device.sinks.inbox.snapshots import Snapshots
 
-    return Snapshots(
-        options.snapshots, regions, every_s=options.snapshots_every, foreign_only=options.snapshots_foreign
-    )
+    options = camera.options
+    made = Snapshots(folder, camera.regions, every_s=options.snapshots_every, foreign_only=options.snapshots_foreign)
+    made.join(camera.shared.once(("snapshots", folder.resolve()), lambda: made), camera.name)
+    return made
 
 
 def _window(options: SinkOptions, regions: Mapping[str, Region], closed: Callable[[], None]) -> Sink | None:

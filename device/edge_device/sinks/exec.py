@@ -21,7 +21,7 @@ TEMPORARY: Final = 75
 """EX_TEMPFAIL of sysexits.h: the exit status with which a command asks to be run again."""
 
 _SHELLS: Final = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"}
-_PLACEHOLDER: Final = re.compile(r"\{(label|zone|kind|score|duration)\}")
+_PLACEHOLDER: Final = re.compile(r"\{(label|zone|kind|score|duration|camera)\}")
 _READS_CODE: Final = {"ssh", "su", "watch", "xargs", "parallel"}
 _CODE_OPTIONS: Final = {"-c", "-e", "--command", "--eval"}
 """Programs and options that take their arguments for a shell's or another language's text."""
@@ -44,7 +44,7 @@ def parse_command(text: str) -> tuple[str, ...]:
         raise SettingsError(f"--on-event {text!r}: {error}") from error
     if not words or not words[0] or "\0" in text:
         raise SettingsError("--on-event takes a command, 'notify-send {kind} {label}', say")
-    known = "{label}, {zone}, {kind}, {score} and {duration}"
+    known = "{label}, {zone}, {kind}, {score}, {duration} and {camera}"
     for word in words:
         for found in _LIKE_ONE.findall(word):
             if not _PLACEHOLDER.fullmatch(found):
@@ -60,10 +60,9 @@ class Command(Sink):
     """Runs a command for each event, one at a time, without a shell.
 
     An event is in its arguments, where placeholders say so, and in its environment: EDGE_LABEL, EDGE_ZONE, EDGE_KIND,
-    EDGE_SCORE, EDGE_DURATION_S, EDGE_TIME, EDGE_NUMBER. In the environment a label is as it is. In an argument it is,
-    too,
-    unless something would read it: see `substituted`. What the command prints is passed on to standard error,
-        shortened.
+    EDGE_SCORE, EDGE_DURATION_S, EDGE_TIME, EDGE_NUMBER, and EDGE_CAMERA of a camera that has a name. In the environment
+    a label is as it is. In an argument it is, too, unless something would read it: see `substituted`. What the command
+    prints is passed on to standard error, shortened.
 
     A command that ends with a status other than 0, or is killed because it took too long, has failed, and is not run
     again, for it may have done half of its work; only status 75 asks for that. A program that cannot be started is
@@ -95,6 +94,7 @@ class Command(Sink):
             "kind": event.kind,
             "score": f"{event.score:.3f}",
             "duration": f"{event.duration_s:.1f}",
+            "camera": event.camera,
         }
         words = substituted(self._words, values)
         # Without our own EDGE_ variables: there may be passwords among them.
@@ -102,6 +102,8 @@ class Command(Sink):
         environment |= {f"EDGE_{name.upper()}": value.replace("\0", "") for name, value in values.items()}
         environment |= {"EDGE_DURATION_S": environment.pop("EDGE_DURATION")}
         environment |= {"EDGE_TIME": f"{event.time:.3f}", "EDGE_NUMBER": str(event.number)}
+        if not event.camera:
+            del environment["EDGE_CAMERA"]
         with (
             tempfile.TemporaryFile() as output,
             tempfile.TemporaryFile() as errors,

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,33 +36,73 @@ class JsonLines(Sink):
             max_bytes: Size of a file at most, but for a single line that is longer.
             keep: Files beside the current one.
         """
-        self._path = path.resolve()  # where a link leads: rotation must not rename the link
-        self._max_bytes = max_bytes
-        self._keep = keep
-        self._file: int | None = None
+        self._file = _LineFile(path.resolve(), max_bytes, keep)  # where a link leads: rotation must not rename the link
+        self._opened = False
+
+    def join(self, other: "JsonLines") -> None:
+        """Appends to the file of another camera's sink; to be called before `open`."""
+        self._file = other._file
 
     def open(self, card: ModelCard) -> None:
-        if self._file is None:
-            try:
-                self._open()
-            except OSError as error:
-                if isinstance(error, OutputError):
-                    raise
-                raise OutputError(f"{self._path} cannot be written: {error.strerror or error}") from error
+        if not self._opened:
+            self._file.open()
+            self._opened = True
 
     def frame(self, result: FrameResult) -> None:
-        self._append(json_line(result))
+        self._file.append(json_line(result))
 
     def event(self, event: Event) -> None:
-        self._append(json_line(event), to_disk=True)
+        self._file.append(json_line(event), to_disk=True)
 
     def notice(self, notice: Notice) -> None:
-        self._append(json_line(notice))
+        self._file.append(json_line(notice))
 
     def status(self, status: Status) -> None:
-        self._append(json_line(status))
+        self._file.append(json_line(status))
 
     def close(self) -> None:
+        if self._opened:
+            self._opened = False
+            self._file.close()
+
+
+class _LineFile:
+    """A file that grows by lines and is rotated; the sinks of several cameras may append to it."""
+
+    def __init__(self, path: Path, max_bytes: int, keep: int) -> None:
+        self._path, self._max_bytes, self._keep = path, max_bytes, keep
+        self._file: int | None = None
+        self._users = 0
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Opens it for one sink more.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with self._lock:
+            if self._file is None:
+                try:
+                    self._open()
+                except OSError as error:
+                    if isinstance(error, OutputError):
+                        raise
+                    raise OutputError(f"{self._path} cannot be written: {error.strerror or error}") from error
+            self._users += 1
+
+    def append(self, line: str, to_disk: bool = False) -> None:
+        with self._lock:
+            self._append(line, to_disk)
+
+    def close(self) -> None:
+        """One sink less; the last one closes it."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._close()
+
+    def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -93,7 +134,7 @@ class JsonLines(Sink):
         self._file = file
         return file
 
-    def _append(self, line: str, to_disk: bool = False) -> None:
+    def _append(self, line: str, to_disk: bool) -> None:
         data = line.encode(errors="backslashreplace")
         file = self._current()
         size = os.fstat(file).st_size
@@ -117,11 +158,11 @@ class JsonLines(Sink):
                 there = os.stat(self._path)
                 if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
                     return self._file
-            self.close()
+            self._close()
         return self._open()
 
     def _rotate(self) -> None:
-        self.close()
+        self._close()
         for number in range(self._keep, 0, -1):
             with suppress(FileNotFoundError):
                 os.replace(self._numbered(number - 1), self._numbered(number))

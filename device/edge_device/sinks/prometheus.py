@@ -9,8 +9,9 @@ import socket
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, get_args
 
@@ -59,7 +60,7 @@ class Histogram:
 
 
 class Prometheus(Sink):
-    """Answers GET /metrics on a port of its own."""
+    """Answers GET /metrics on a port of its own, for one camera or all of several."""
 
     name = "prometheus"
 
@@ -76,24 +77,36 @@ class Prometheus(Sink):
         """
         if not token and not is_loopback(host):
             raise SettingsError(f"metrics on {host} can be read by others; that takes a token, --token TEXT")
-        self._host, self.port, self._token = host, port, token
+        self._port = _Port(host, port, token)
         self._lock = threading.Lock()
         self._frames: Counter[str] = Counter()
         self._events: Counter[tuple[str, str, str]] = Counter()
         self._stages = {stage: Histogram() for stage in ("capture", "preprocess", "invoke", "total")}
         self._age = Histogram()
         self._status: Status | None = None
-        self._server: _Server | None = None
+        self._opened = False
+        self._port.sinks[""] = self
+
+    @property
+    def port(self) -> int:
+        """Port that it listens on."""
+        return self._port.port
+
+    def join(self, first: "Prometheus", camera: str) -> None:
+        """Offers its figures, with the name of a camera, at the address of the first one's; to be called before `open`.
+
+        Args:
+            first: The sink of the camera that is named first; it joins itself.
+            camera: Value of the label `camera`.
+        """
+        first._port.sinks.pop("", None)
+        first._port.sinks[camera] = self
+        self._port = first._port
 
     def open(self, card: ModelCard) -> None:
-        if self._server is None:
-            try:
-                self._server = _Server(self._host, self.port, self._token, self.text)
-            except OSError as error:
-                raise OutputError(
-                    f"metrics cannot be served at {self._host}:{self.port}: {error.strerror or error}"
-                ) from error
-            self.port = self._server.server_address[1]
+        if not self._opened:
+            self._port.open()
+            self._opened = True
 
     def frame(self, result: FrameResult) -> None:
         took = result.latency
@@ -113,25 +126,103 @@ class Prometheus(Sink):
         self._status = status
 
     def close(self) -> None:
-        if self._server:
-            self._server.stop()
+        if self._opened:
+            self._opened = False
+            self._port.close()
 
     def text(self) -> str:
-        """All metrics."""
+        """All metrics, of all cameras."""
+        return self._port.text()
+
+    def metrics(self) -> Iterator["Metric"]:
+        """The metrics of this camera alone."""
         with self._lock:
-            lines = [
-                *_metric("frames_total", "counter", "Results by zone.", _by(("zone",), self._frames)),
-                *_metric(
-                    *("events_total", "counter", "Labels that entered or left."),
-                    _by(("label", "zone", "kind"), self._events),
-                ),
-                *_histogram("latency_seconds", "What a frame took, by stage.", "stage", self._stages),
-                *_histogram("age_seconds", "Of a frame when its result was there.", "", {"": self._age}),
-            ]
-        return "\n".join([*lines, *(_of_status(self._status) if self._status else ()), ""])
+            yield Metric("frames_total", "counter", "Results by zone.", _by(("zone",), self._frames))
+            events = _by(("label", "zone", "kind"), self._events)
+            yield Metric("events_total", "counter", "Labels that entered or left.", events)
+            yield _histograms("latency_seconds", "What a frame took, by stage.", "stage", self._stages)
+            yield _histograms("age_seconds", "Of a frame when its result was there.", "", {"": self._age})
+        if self._status:
+            yield from _of_status(self._status)
 
 
-def _of_status(status: Status) -> Iterator[str]:
+Sample = tuple[str, Mapping[str, str], float]
+"""What follows the name of a metric (`_bucket`), its labels and its value."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as the format has it.
+
+    Attributes:
+        name: Name without the prefix.
+        kind: "counter", "gauge" or "histogram".
+        told: Help text.
+        samples: Its values.
+    """
+
+    name: str
+    kind: str
+    told: str
+    samples: Sequence[Sample]
+
+    def lines(self) -> Iterator[str]:
+        yield f"# HELP edge_{self.name} {self.told}"
+        yield f"# TYPE edge_{self.name} {self.kind}"
+        for suffix, labels, value in self.samples:
+            yield f"edge_{self.name}{suffix}{_labels(labels)} {_number(value)}"
+
+
+class _Port:
+    """A port, and the sinks whose figures are read there, by camera; one without a name is alone."""
+
+    def __init__(self, host: str, port: int, token: str | None) -> None:
+        self.sinks: dict[str, Prometheus] = {}
+        self.port = port
+        self._host, self._token = host, token
+        self._users = 0
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+
+    def open(self) -> None:
+        """Serves for one sink more.
+
+        Raises:
+            OutputError: The address is taken, or not one of this machine.
+        """
+        with self._lock:
+            if self._server is None:
+                try:
+                    self._server = _Server(self._host, self.port, self._token, self.text)
+                except OSError as error:
+                    raise OutputError(
+                        f"metrics cannot be served at {self._host}:{self.port}: {error.strerror or error}"
+                    ) from error
+                self.port = self._server.server_address[1]
+            self._users += 1
+
+    def close(self) -> None:
+        """One sink less; after the last one nobody serves."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._server:
+                self._server.stop()
+
+    def text(self) -> str:
+        """All metrics, each once with the values of all cameras, as the format demands."""
+        found: dict[str, Metric] = {}
+        for camera, sink in self.sinks.items():
+            for one in sink.metrics():
+                samples = [
+                    (suffix, {"camera": camera, **labels} if camera else labels, value)
+                    for suffix, labels, value in one.samples
+                ]
+                before = found[one.name].samples if one.name in found else ()
+                found[one.name] = replace(one, samples=[*before, *samples])
+        return "\n".join([line for one in found.values() for line in one.lines()] + [""])
+
+
+def _of_status(status: Status) -> Iterator[Metric]:
     plain: list[tuple[str, str, str, float | None]] = [
         ("uptime_seconds", "gauge", "Since the start.", status.uptime_s),
         ("frames_classified_total", "counter", "Frames.", status.frames),
@@ -150,11 +241,11 @@ def _of_status(status: Status) -> Iterator[str]:
     ]
     for name, kind, told, value in plain:
         if value is not None:
-            yield from _metric(name, kind, told, [({}, float(value))])
-    views = [({"state": view}, float(view == status.view)) for view in get_args(View)]
-    yield from _metric("view", "gauge", "1 for what the picture of the camera shows now.", views)
+            yield Metric(name, kind, told, [("", {}, float(value))])
+    views = [("", {"state": view}, float(view == status.view)) for view in get_args(View)]
+    yield Metric("view", "gauge", "1 for what the picture of the camera shows now.", views)
     model = {"model": status.model, "sha256": status.model_sha256, "runtime": status.runtime, "device": status.device}
-    yield from _metric("info", "gauge", "What runs; always 1.", [(model, 1.0)])
+    yield Metric("info", "gauge", "What runs; always 1.", [("", model, 1.0)])
     for field, told in (
         ("frames", "Taken by a sink."),
         ("events", "Delivered by a sink."),
@@ -162,37 +253,25 @@ def _of_status(status: Status) -> Iterator[str]:
         ("events_lost", "A sink refused, or was down for too long for."),
         ("failures", "Attempts of a sink."),
     ):
-        values = [({"sink": name}, float(getattr(counts, field))) for name, counts in status.sinks.items()]
-        yield from _metric(f"sink_{field}_total", "counter", told, values)
+        values = [("", {"sink": name}, float(getattr(counts, field))) for name, counts in status.sinks.items()]
+        yield Metric(f"sink_{field}_total", "counter", told, values)
 
 
-Sample = tuple[Mapping[str, str], float]
-
-
-def _metric(name: str, kind: str, told: str, values: Iterable[Sample]) -> Iterator[str]:
-    yield f"# HELP edge_{name} {told}"
-    yield f"# TYPE edge_{name} {kind}"
-    for labels, value in values:
-        yield f"edge_{name}{_labels(labels)} {_number(value)}"
-
-
-def _histogram(name: str, told: str, label: str, by_value: Mapping[str, Histogram]) -> Iterator[str]:
-    yield f"# HELP edge_{name} {told}"
-    yield f"# TYPE edge_{name} histogram"
+def _histograms(name: str, told: str, label: str, by_value: Mapping[str, Histogram]) -> Metric:
+    samples: list[Sample] = []
     for value, histogram in by_value.items():
         labels = {label: value} if label else {}
         below = 0
         for limit, count in zip((*BUCKETS_S, float("inf")), histogram.counts, strict=True):
             below += count
-            yield f"edge_{name}_bucket{_labels({**labels, 'le': _number(limit)})} {below}"
-        yield f"edge_{name}_sum{_labels(labels)} {_number(histogram.sum)}"
-        yield f"edge_{name}_count{_labels(labels)} {below}"
+            samples.append(("_bucket", {**labels, "le": _number(limit)}, below))
+        samples += [("_sum", labels, histogram.sum), ("_count", labels, below)]
+    return Metric(name, "histogram", told, samples)
 
 
-def _by(names: tuple[str, ...], counts: Mapping[str, int] | Mapping[tuple[str, str, str], int]) -> Iterator[Sample]:
-    for key, count in counts.items():
-        values = key if isinstance(key, tuple) else (key,)
-        yield dict(zip(names, values, strict=True)), float(count)
+def _by(names: tuple[str, ...], counts: Mapping[str, int] | Mapping[tuple[str, str, str], int]) -> list[Sample]:
+    keyed = [(key if isinstance(key, tuple) else (key,), count) for key, count in counts.items()]
+    return [("", dict(zip(names, values, strict=True)), float(count)) for values, count in keyed]
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -288,6 +288,7 @@ class SinkQueues:
         zones: int = 1,
         notify: Notifier = ignore,
         patience: Patience | None = None,
+        camera: str = "",
     ) -> None:
         """Opens the sinks, in this thread, and starts theirs.
 
@@ -298,6 +299,7 @@ class SinkQueues:
             notify: Gets, in any thread, what the other sinks get, too: that a sink fails, or is back.
             patience: Function for a source that can wait, a file: while a full queue holds `frame` up it says
                 whether to go on waiting. Without it the oldest frame makes room.
+            camera: Name of the camera, which all that the sinks are given is marked with.
 
         Raises:
             EdgeError: A sink can never work; those before it are closed again.
@@ -305,6 +307,7 @@ class SinkQueues:
         self._queues: dict[str, SinkQueue] = {}
         self._notify = notify
         self._patience = patience
+        self._camera = camera
         opened: list[Sink] = []
         try:
             for sink in sinks:
@@ -326,6 +329,8 @@ class SinkQueues:
         self._without_image = [queue for queue in taking if not queue.sink.wants_image]
 
     def frame(self, result: FrameResult) -> None:
+        if self._camera:
+            result = replace(result, camera=self._camera)
         for queue in self._with_image:
             queue.frame(result, self._patience)
         if self._without_image:
@@ -334,14 +339,20 @@ class SinkQueues:
                 queue.frame(stripped, self._patience)
 
     def event(self, event: Event) -> None:
+        if self._camera:
+            event = replace(event, camera=self._camera)
         for queue in self._queues.values():
             queue.event(event)
 
     def notice(self, notice: Notice) -> None:
+        if self._camera:
+            notice = replace(notice, camera=self._camera)
         for queue in self._queues.values():
             queue.notice(notice)
 
     def status(self, status: Status) -> None:
+        if self._camera:
+            status = replace(status, camera=self._camera)
         for queue in self._queues.values():
             queue.status(status)
 
@@ -378,10 +389,11 @@ class SinkQueues:
             if lost := queue.counts().events_lost - lost_before[name]:
                 faults.append(f"{lost} events were lost: {queue.counts().error}")
             if faults:
-                left.append(notice("warning", f"sink {name}", "; ".join(faults)))
+                left.append(replace(notice("warning", f"sink {name}", "; ".join(faults)), camera=self._camera))
         return left
 
     def _pass_on(self, notice: Notice, /) -> None:
+        notice = replace(notice, camera=self._camera)
         for queue in self._queues.values():
             if notice.about != f"sink {queue.sink.name}":
                 queue.notice(notice)

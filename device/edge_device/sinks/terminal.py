@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -64,6 +65,10 @@ class FrameRate:
         return (len(taken) - 1) / (taken[-1] - taken[0]) if taken[-1] > taken[0] else 0.0
 
 
+_printing: Final = threading.Lock()
+"""Held for a line of one of several cameras."""
+
+
 class _Printing(Sink):
     """Prints, and tells when nobody reads any more."""
 
@@ -76,8 +81,9 @@ class _Printing(Sink):
         if sys.stdout is None:  # closed by the shell: `>&-`
             return
         try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            with _printing:
+                sys.stdout.write(text)
+                sys.stdout.flush()
         except BrokenPipeError:
             self._closed()
             raise
@@ -109,7 +115,8 @@ class Lines(_Printing):
     def frame(self, result: FrameResult) -> None:
         took, fps = result.latency, self._rate.add(result)
         track = f"track {result.subject.track}" if result.subject else ""
-        parts = [f"{result.frame.source}  {result.frame.time_s:.2f} s", result.zone, track, said(result)]
+        where = [result.camera, f"{result.frame.source}  {result.frame.time_s:.2f} s"]
+        parts = [*where, result.zone, track, said(result)]
         if result.decision and result.top:
             parts.append(f"-> {result.decision.label or UNKNOWN} {100 * result.decision.score:.1f} %")
         parts.append(f"{fps:.1f} fps")
@@ -145,12 +152,14 @@ def event_line(event: Event) -> str:
     """For people, on one line."""
     after = f" after {event.duration_s:.1f} s" if event.kind == "left" else ""
     zone = (f" zone {event.zone}" if event.zone else "") + (f" track {event.track}" if event.track else "")
-    return printable(f"{_clock(event.time)}  {event.label} {event.kind}{zone}{after}  {100 * event.score:.0f} %")
+    what = f"{event.label} {event.kind}{zone}{after}  {100 * event.score:.0f} %"
+    return printable("  ".join(part for part in (_clock(event.time), event.camera, what) if part))
 
 
 def notice_line(notice: Notice) -> str:
     """For people, on one line."""
-    return printable(f"{notice.level}: {notice.about}: {notice.text}")
+    about = (notice.level, notice.camera, notice.about, notice.text)
+    return printable(": ".join(part for part in about if part))
 
 
 def _clock(time_s: float) -> str:

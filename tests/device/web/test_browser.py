@@ -183,7 +183,7 @@ def test_a_page_that_nobody_sees_asks_for_nothing(
 def watchers() -> Callable[[WebPage], int]:
     def count(page: WebPage) -> int:
         assert page._site
-        return sum(page._site._streams._open.values())
+        return sum(page._site._shown[""].streams._open.values())
 
     return count
 

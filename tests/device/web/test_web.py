@@ -178,7 +178,7 @@ def routes(page: WebPage) -> list[str]:
 
 def open_streams(page: WebPage) -> int:
     assert page._site
-    return sum(page._site._streams._open.values())
+    return sum(page._site._shown[""].streams._open.values())
 
 
 # Address and token

@@ -4,6 +4,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from edge_device.inference.accelerator.edgetpu import Coral
 from edge_device.inference.accelerator.process import AcceleratorProcess
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Interpreter, Runner, RuntimeName, Scores
+from edge_device.inference.turns import RunnerPool
 from edge_device.notices import Level, Notifier, ignore, notice
 
 RETRY_S: Final = 5.0
@@ -40,6 +42,7 @@ def open_classifier(
     at_once: bool = True,
     stopped: Callable[[], bool] = lambda: False,
     familiar: float = FAMILIAR,
+    pool: RunnerPool | None = None,
 ) -> Classifier:
     """Opens a model on the device that was asked for.
 
@@ -57,6 +60,7 @@ def open_classifier(
             later: for a model that replaces one, which has the accelerator until it is closed.
         stopped: Whether the run is to end: an accelerator that hangs is not waited for then.
         familiar: Whether the detector in the file is asked, too; see `Classifier`.
+        pool: What other cameras of this process have open, to be shared; None: nothing is shared.
 
     Raises:
         AcceleratorError: It cannot be used, and there is nothing to stand in.
@@ -64,7 +68,9 @@ def open_classifier(
         SealError, RuntimeMissingError: See `Classifier`.
     """
 
-    def run(file: Path) -> Runner:
+    def run(file: Path, tell: Notifier) -> Runner:
+        if coral is None and fallback is None:
+            return Interpreter(file, runtime=runtime, threads=threads)
         _require_compiled(file)
         if fallback:
             _require_same_card(file, fallback)
@@ -76,12 +82,18 @@ def open_classifier(
         return WithFallback(
             *(file, coral, cpu, golden_pixels(fallback or file)),
             runtime=runtime,
-            notify=notify,
+            notify=tell,
             at_once=at_once,
             stopped=stopped,
         )
 
-    runner = None if coral is None and fallback is None else run
+    def share(file: Path) -> Runner:
+        if pool is None:
+            return run(file, notify)
+        key = (_identity(file), coral, _identity(fallback) if fallback else None, runtime, threads)
+        return pool.turn(key, partial(run, file), notify)
+
+    runner = None if coral is None and fallback is None and pool is None else share
     classifier = Classifier(path, runtime=runtime, threads=threads, runner=runner, familiar=familiar)
     if classifier.card.conversion.get(UNTAUGHT):
         classifier.close()
@@ -306,6 +318,12 @@ class WithFallback:
             process.close()
             raise
         return process
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What changes when another file takes the place of one."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _require_compiled(file: Path) -> None:

@@ -1,6 +1,6 @@
 """What is wrong with options although each of them is of its type: texts that mean nothing, and contradictions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +46,40 @@ def problems(options: LiveOptions) -> Iterator[Problem]:
     """What is wrong with options, found out before anything is opened."""
     yield from _texts(options)
     yield from _contradictions(options)
+
+
+def conflicts(cameras: Mapping[str, LiveOptions]) -> Iterator[tuple[str, Problem]]:
+    """What cameras of one process cannot have beside each other, each with the name of the later one."""
+    names = list(cameras)
+    for number, name in enumerate(names):
+        if len(names) > 1 and cameras[name].sinks.window:
+            yield name, Problem("window", f"a window shows one camera, not {', '.join(names)}; --web shows them all")
+        for other in names[:number]:
+            one, before = cameras[name], cameras[other]
+            if _device(one.source.source) and _device(one.source.source) == _device(before.source.source):
+                yield name, Problem("source", f"{other} has this camera, too, and it can be opened once")
+            if _clash(one, before):
+                yield (
+                    name,
+                    Problem("device", f"{other} runs another file on this Coral, which can be opened once; share one"),
+                )
+
+
+def _device(source: str) -> str:
+    """What can be opened once, of sources that can: cameras at this machine and standard input; else an empty text."""
+    if source == "-" or source.startswith("/dev/"):
+        return source
+    if source.partition(":")[0] == "picamera":
+        return f"picamera:{source.partition(':')[2] or 0}"
+    return f"/dev/video{source}" if source.isdecimal() else ""
+
+
+def _clash(one: LiveOptions, other: LiveOptions) -> bool:
+    """Whether two cameras would open one Coral twice."""
+    ours, theirs = one.model.device, other.model.device
+    if "cpu" in (ours, theirs) or not (ours.startswith(theirs) or theirs.startswith(ours)):
+        return False
+    return ours != theirs or (one.file, one.model.fallback) != (other.file, other.model.fallback)
 
 
 def _texts(options: LiveOptions) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_core.errors import SettingsError
-from edge_device.live.configuration.checks import problems
+from edge_device.live.configuration.checks import conflicts, problems
 from edge_device.live.configuration.config_file import CAMERA, VARIABLES, ConfigFile, options
 from edge_device.live.configuration.typed_values import to_toml
 from edge_device.live.options import MODEL, ConsoleOptions, LiveOptions, described, make_options, values_of
@@ -53,10 +53,10 @@ def live_run(given: Mapping[str, object], config: ConfigFile | None = None) -> L
 
 
 def _check(run: LiveRun, given: Mapping[str, object], config: ConfigFile | None) -> None:
-    for camera, one in run.cameras.items():
-        for problem in problems(one):
-            where = config.place(problem.name, camera) if config and problem.name not in given else None
-            raise SettingsError(f"{where}: {problem.text}" if where else problem.text)
+    found = [(camera, problem) for camera, one in run.cameras.items() for problem in problems(one)]
+    for camera, problem in [*found, *conflicts(run.cameras)]:
+        where = config.place(problem.name, camera) if config and problem.name not in given else None
+        raise SettingsError(f"{where}: {problem.text}" if where else problem.text)
 
 
 def config_text(run: LiveRun) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,7 +63,7 @@ class Collection:
     Attributes:
         folder: Folder that holds the class folders.
         counts: Number of pictures by class folder.
-        asked: Labels that a person has asked a frame for, and that no frame was kept for yet.
+        asked: Labels that a person has asked a frame for, and that no frame was kept for yet, with their cameras.
     """
 
     def __init__(self, folder: Path, limits: CollectionLimits | None = None) -> None:
@@ -80,7 +81,8 @@ class Collection:
         self.counts: dict[str, int] = {}
         self._bytes = 0
         self._seen: dict[str, Sketch] = {}
-        self.asked: deque[str] = deque(maxlen=8)
+        self.asked: deque[tuple[str, str]] = deque(maxlen=8)
+        self._lock = threading.RLock()  # several cameras may fill it
         for child in sorted(folder.iterdir()) if folder.is_dir() else ():
             if child.is_dir() and not child.name.startswith("."):
                 remove_unfinished(child)
@@ -102,6 +104,10 @@ class Collection:
         Raises:
             OutputError: The picture cannot be written.
         """
+        with self._lock:
+            return self._add(result, label, region)
+
+    def _add(self, result: FrameResult, label: str, region: Region) -> Outcome:
         name, image = folder_name(label), cut(result.frame.image, region)
         small = sketch(image)
         seen = self._seen_of(name)
@@ -142,9 +148,13 @@ class Collection:
             return f"less than {limits.free_bytes / 1e6:,.0f} MB would be free on the disk of {self.folder}"
         return ""
 
-    def ask(self, label: str) -> None:
-        """Has the next frame that `answer` is given kept as a picture of a label; from any thread."""
-        self.asked.append(label)
+    def ask(self, label: str, camera: str = "") -> None:
+        """Has the next frame of a camera that `answer` is given kept as a picture of a label; from any thread."""
+        self.asked.append((label, camera))
+
+    def is_asked(self, camera: str) -> bool:
+        """Whether a frame of a camera was asked for."""
+        return any(one == camera for _, one in list(self.asked))
 
     def answer(self, result: FrameResult, region: Region = WHOLE) -> str:
         """Keeps a frame for each label that was asked for since the last one.
@@ -160,8 +170,9 @@ class Collection:
             OutputError: A picture cannot be written.
         """
         reason = ""
-        while self.asked:
-            label = self.asked.popleft()
+        for asked in [one for one in list(self.asked) if one[1] == result.camera]:
+            self.asked.remove(asked)
+            label = asked[0]
             outcome = self.add(result, label, region)
             if outcome == "alike":
                 reason = f"{label}: the frame shows the same as a picture that is there"
@@ -195,7 +206,7 @@ def _entry(path: Path, taken: datetime, label: str, result: FrameResult) -> Json
         "file": os.path.join(path.parent.name, path.name),
         "label": label,
         "time": taken.isoformat(),
-        "camera": result.frame.source,
+        "camera": result.camera or result.frame.source,
         "width": result.frame.image.shape[1],
         "height": result.frame.image.shape[0],
     }

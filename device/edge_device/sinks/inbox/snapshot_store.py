@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from edge_core.codec import JsonObject
 from edge_core.errors import OutputError
 from edge_core.files import remove_unfinished, written_whole
+from edge_device.results import camera_to_json
 from edge_device.sinks.inbox.folder_names import folder_name
 
 Kind = Literal["uncertain", "unknown", "changed", "asked"]
@@ -36,6 +38,7 @@ class Snapshot:
         taken: When it was taken, as ISO 8601 has it, UTC.
         size: Size of the picture and its .json, in bytes.
         sha256: Digest of the picture, hexadecimal; empty of one that an older version kept.
+        camera: Name of the camera that took it; empty where it has none.
     """
 
     key: str
@@ -44,17 +47,19 @@ class Snapshot:
     taken: str
     size: int
     sha256: str = ""
+    camera: str = ""
 
     @property
     def name(self) -> str:
         """The last part of the key, by which snapshots are in the order of time."""
         return self.key.rpartition("/")[2]
 
-    def to_json(self) -> dict[str, str | int]:
+    def to_json(self) -> JsonObject:
         """The object that `GET /api/snapshots` lists."""
         label = self.key.rpartition("/")[0]
         return {
             "id": self.key,
+            **camera_to_json(self.camera),
             "label": label,
             "kind": self.kind,
             "reason": self.reason,
@@ -70,9 +75,10 @@ class SnapshotStore:
     Each picture and its .json are on the disk, whole, when `add` returns; the index is made of the files at the start.
     A picture that a person has moved, or whose .json is gone, is theirs, and never removed. Any thread may call.
 
-    What goes when it is full: of the kind that is furthest beyond its share, of the day that has most, of its hour that
-    has most, a picture by lot. The lot is drawn from the name, so that those that stay of an hour are a fair sample of
-    all that came in it, over restarts, too. Of what a person asked for, the oldest goes.
+    What goes when it is full: of the kind that is furthest beyond its share, of the camera that has most of those, of
+    the day that has most, of its hour that has most, a picture by lot. The lot is drawn from the name, so that those
+    that stay of an hour are a fair sample of all that came in it, over restarts, too. Of what a person asked for, the
+    oldest goes.
 
     Attributes:
         folder: The pictures are in its folders.
@@ -89,14 +95,21 @@ class SnapshotStore:
         self.folder, self._max_files, self._max_bytes = folder, max_files, max_bytes
         self._kept: dict[str, Snapshot] = {}
         self._lock = threading.Lock()
-        self._asked = threading.Event()
+        self._asked: set[str] = set()
+        self._opening, self._opened = threading.Lock(), False
 
     def open(self) -> None:
-        """Makes the index of the files, and removes what a power cut left unfinished.
+        """Makes the index of the files, once, and removes what a power cut left unfinished.
 
         Raises:
             OutputError: The folder cannot be made or written.
         """
+        with self._opening:  # several cameras may keep their snapshots here
+            if not self._opened:
+                self._look()
+            self._opened = True
+
+    def _look(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for child in self.folder.iterdir():
@@ -136,14 +149,14 @@ class SnapshotStore:
             self._remove(there)
         return there is not None
 
-    def ask(self) -> None:
-        """Has the next frame kept, whatever the model makes of it."""
-        self._asked.set()
+    def ask(self, camera: str = "") -> None:
+        """Has the next frame of a camera kept, whatever the model makes of it."""
+        self._asked.add(camera)
 
-    def take_asked(self) -> bool:
-        """Whether a person has asked for a frame since the last call."""
-        asked = self._asked.is_set()
-        self._asked.clear()
+    def take_asked(self, camera: str = "") -> bool:
+        """Whether a person has asked for a frame of a camera since the last call."""
+        asked = camera in self._asked
+        self._asked.discard(camera)
         return asked
 
     def add(
@@ -152,7 +165,7 @@ class SnapshotStore:
         label: str,
         told: Mapping[str, object],
         why: tuple[Kind, str],
-        zone: str = "",
+        shows: str = "",
         taken: datetime | None = None,
     ) -> bool:
         """Keeps a picture, unless it would be the first to go; returns whether it was kept.
@@ -162,20 +175,21 @@ class SnapshotStore:
             label: Names its folder.
             told: What is known of it, for its .json.
             why: Its kind, and the same for people.
-            zone: Name of the zone that it shows; empty for the whole frame.
+            shows: Name of the zone that it shows, after that of the camera; empty where there are no such names.
             taken: When it was taken; now if None.
 
         Raises:
             OutputError: It cannot be written.
         """
         taken = taken or datetime.now(UTC)
-        name = f"{taken:%Y%m%dT%H%M%S.%f}Z{f'-{zone}' if zone else ''}"
+        name = f"{taken:%Y%m%dT%H%M%S.%f}Z{f'-{shows}' if shows else ''}"
         folder = folder_name(label)
         digest = hashlib.sha256(picture).hexdigest()
         kind, reason = why
         fields = {"folder": folder, "kind": kind, "reason": reason, "taken": taken.isoformat(), "sha256": digest}
         text = (json.dumps({**fields, **told}, ensure_ascii=False, indent=2) + "\n").encode(errors="backslashreplace")
-        new = Snapshot(f"{folder}/{name}", kind, reason, taken.isoformat(), len(picture) + len(text), digest)
+        size, camera = len(picture) + len(text), str(told.get("camera", ""))
+        new = Snapshot(f"{folder}/{name}", kind, reason, taken.isoformat(), size, digest, camera)
         with self._lock:
             self._forget_moved(new)
             leaving = self._leaving(new)
@@ -217,6 +231,7 @@ class SnapshotStore:
         left = [one for one in kept if one.kind == kind]
         if kind == "asked":
             return min(left, key=lambda one: (one is new, one.name))
+        left = _fullest(left, lambda one: one.camera)
         left = _fullest(left, lambda one: one.name[:8])  # 20260301
         left = _fullest(left, lambda one: one.name[:11])  # 20260301T10
         return max(left, key=lambda one: hashlib.sha256(one.name.encode()).digest())
@@ -257,7 +272,8 @@ def _ours(folder: Path) -> list[Snapshot]:
             key = f"{path.parent.name}/{path.name.removesuffix('.json')}"
             size = path.stat().st_size + picture.stat().st_size
             taken, digest = str(told.get("taken", "")), str(told.get("sha256", ""))
-            found.append(Snapshot(key, _kind(told), str(told.get("reason", "")), taken, size, digest))
+            camera = str(told.get("camera", ""))
+            found.append(Snapshot(key, _kind(told), str(told.get("reason", "")), taken, size, digest, camera))
     return found
 
 

@@ -52,6 +52,7 @@ class Snapshots(Sink):
             max_bytes: Size of these pictures and their .json, in bytes.
         """
         self.store = SnapshotStore(folder, max_files=max_files, max_bytes=max_bytes)
+        self._camera = ""
         self._regions = regions or {}
         self._below = below
         self._margin = margin
@@ -61,6 +62,10 @@ class Snapshots(Sink):
         self._taken_s: dict[str, float] = {}
         self._decided: dict[str, tuple[int | None, str | None]] = {}
 
+    def join(self, first: "Snapshots", camera: str) -> None:
+        """Keeps the pictures of a camera of several in the store of the first one's; to be called before `open`."""
+        self.store, self._camera = first.store, camera
+
     def open(self, card: ModelCard) -> None:
         self._decided.clear()
         if not self._opened:
@@ -69,7 +74,7 @@ class Snapshots(Sink):
 
     def frame(self, result: FrameResult) -> None:
         why, now_s = self._why(result), time.monotonic()
-        if self.store.take_asked():
+        if self.store.take_asked(self._camera):
             why = ("asked", "a person asked for it")
         elif now_s - self._taken_s.get(result.zone, -self._every_s) < self._every_s:
             return
@@ -78,7 +83,8 @@ class Snapshots(Sink):
         self._taken_s[result.zone] = now_s
         label = NEGATIVES_FOLDER if result.known is False else result.top[0].label if result.top else UNKNOWN
         picture = encode_jpeg(cut(result.frame.image, classified_part(result, self._regions)), JPEG_QUALITY)
-        self.store.add(picture, label, result.to_json(), why, result.zone)
+        shows = "-".join(name for name in (result.camera, result.zone) if name)
+        self.store.add(picture, label, result.to_json(), why, shows)
 
     def _why(self, result: FrameResult) -> tuple[Kind, str] | None:
         """Why a frame is worth a picture; None if it is not."""

@@ -86,7 +86,7 @@ NO_CERTIFICATES: Final = Certificates()
 """The system's authorities, and none of one's own."""
 
 
-def parse_broker(text: str, password: str | None = None, *, about: str = "") -> Broker:
+def parse_broker(text: str, password: str | None = None, *, about: str = "", camera: str = "") -> Broker:
     """Takes `SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/PREFIX][?path=/mqtt]` apart.
 
     Args:
@@ -94,6 +94,8 @@ def parse_broker(text: str, password: str | None = None, *, about: str = "") -> 
             `about`: two machines may have one host name, and one machine two cameras.
         password: Password from a file or the environment, in place of one in the address.
         about: The source, for the prefix.
+        camera: Name of the camera, where it has one: the last level of the prefix, which an address that cameras have
+            in common is given for each.
 
     Raises:
         SettingsError: It is no such address; the message does not repeat it, for there may be a password in it.
@@ -112,10 +114,14 @@ def parse_broker(text: str, password: str | None = None, *, about: str = "") -> 
     if re.search(r"[+\0]|//", prefix):
         raise SettingsError(f"the topic prefix {prefix!r} has a +, or two / in a row")
     host = segment(socket.gethostname())
+    about = "" if camera else about
+    prefix = prefix or f"edge-mobilenet/{host}-{digest(f'{machine()} {about}', 6)}"
+    if camera and prefix.rpartition("/")[2] != camera:
+        prefix = f"{prefix}/{camera}"
     return Broker(
         host=parts.hostname,
         port=port or _PORTS[parts.scheme],
-        prefix=prefix or f"edge-mobilenet/{host}-{digest(f'{machine()} {about}', 6)}",
+        prefix=prefix,
         scheme=parts.scheme,
         path=unquote(path[1]) if path else Broker.path,
         user=unquote(parts.username) if parts.username else None,

@@ -22,6 +22,7 @@ class KeptPictures:
         labels: Labels that have a button, beside the class folders that are there.
         reason: Why a picture that was asked for was not kept; empty if it was.
         regions: Zones by name. Of a single one, or of a subject that is followed, the picture is of that part.
+        camera: Name of the camera whose frames are kept, where it has one.
     """
 
     collection: Collection | None = None
@@ -29,6 +30,7 @@ class KeptPictures:
     labels: Sequence[str] = ()
     reason: str = ""
     regions: Mapping[str, Region] = field(default_factory=dict)
+    camera: str = ""
 
     def offered(self) -> list[str]:
         """Labels that have a button: the model's, those of other class folders, and `_nothing`."""
@@ -42,7 +44,7 @@ class KeptPictures:
         """Has the next frame kept as a picture of a label; returns whether it has a button."""
         if self.collection is None or label not in self.offered():
             return False
-        self.collection.ask(label)
+        self.collection.ask(label, self.camera)
         return True
 
     def answer(self, result: FrameResult) -> bool:
@@ -51,7 +53,7 @@ class KeptPictures:
         Raises:
             OutputError: A picture cannot be written.
         """
-        if self.collection is None or not self.collection.asked:
+        if self.collection is None or not self.collection.is_asked(result.camera):
             return False
         # Of several zones nobody knows which one the person means.
         several = len(self.regions) > 1 and result.subject is None

@@ -1,5 +1,6 @@
 """The live page as a sink."""
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -13,21 +14,17 @@ from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult, Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import Address, check_token, is_loopback, listen, new_token, reachable_host
+from edge_device.sinks.web.camera_view import CameraView
 from edge_device.sinks.web.feed import Feed
 from edge_device.sinks.web.kept import KeptPictures
-from edge_device.sinks.web.picture import PictureTaker
+from edge_device.sinks.web.picture import JpegPicture, PictureTaker
 
 if TYPE_CHECKING:
     from edge_device.sinks.web.site import Site
 
 
 class WebPage(Sink):
-    """Shows the newest frame, its labels and how the loop fares to browsers, and its health to monitors.
-
-    Attributes:
-        url: Where to look, without the token; empty before `open`.
-        kept: Pictures that a person takes and fetches by the page; to be set before `open`.
-    """
+    """Shows the newest frame, its labels and how the loop fares to browsers, and its health to monitors."""
 
     name = "web"
     frames: ClassVar[Literal["all", "newest", "none"]] = "newest"
@@ -62,15 +59,48 @@ class WebPage(Sink):
         Raises:
             SettingsError: The token is too easily guessed, or no text for a header.
         """
-        self.url = ""
-        self.kept: KeptPictures | None = None
-        self._address, self._clients = address, clients
-        self._token = None if token is None else check_token(token, "the live page")
+        self._name = ""
         boxes = {name: (zone.x, zone.y, zone.width, zone.height) for name, zone in zones.items() if zone != WHOLE}
-        self._feed = Feed(boxes, health_s)
-        self._camera = PictureTaker(stream_fps)
-        self._root, self._frame = root, frame
-        self._site: Site | None = None
+        self._feed, self._camera = Feed(boxes, health_s), PictureTaker(stream_fps)
+        self._view = CameraView(self._feed, self._camera)
+        token = None if token is None else check_token(token, "the live page")
+        self._service = _Service(address, token, clients, root, frame)
+        self._service.views[""] = self._view
+        self._opened = False
+
+    @property
+    def url(self) -> str:
+        """Where to look, without the token; empty before `open`."""
+        return self._service.url
+
+    @property
+    def _site(self) -> "Site | None":
+        return self._service.site
+
+    @property
+    def kept(self) -> KeptPictures | None:
+        """Pictures that a person takes and fetches by the page; to be set before `open`."""
+        return self._view.kept
+
+    @kept.setter
+    def kept(self, kept: KeptPictures | None) -> None:
+        self._view.kept = kept
+
+    def join(self, first: "WebPage", camera: str) -> None:
+        """Shows its camera by name on the page of the camera that is named first; to be called before `open` of any.
+
+        Args:
+            first: The sink of the camera that is shown where nobody has chosen one; it joins itself.
+            camera: Name of the camera.
+        """
+        first._service.views.pop("", None)
+        first._service.views[camera] = self._view
+        self._service, self._name = first._service, camera
+
+    def address(self, root: str) -> str:
+        """Where a browser sees this camera, below a path; empty before `open`."""
+        chosen = f"?camera={quote(self._name)}" if self._name else ""
+        return f"{self.url}{root}{chosen}" if self.url else root
 
     def open(self, card: ModelCard) -> None:
         """Serves from the first call on, and says where.
@@ -83,18 +113,15 @@ class WebPage(Sink):
         if self.kept:
             self.kept.labels = card.labels
             self._feed.set_kept(self.kept.to_json())
-        if self._site is None:
-            given = self._token is not None
-            self._serve()
-            login = f"/login?token={quote(self._token, safe='')}" if self._token and not given else "/"
-            say(f"live page: {self.url}{login}{' (with the token that was given)' if given else ''}")
+        if not self._opened:
+            self._service.open()
+            self._opened = True
 
     def frame(self, result: FrameResult) -> None:
         now_s = time.monotonic()
         self._feed.add_result(result, now_s)
-        picture = self._camera.take(result.frame, now_s)
-        if picture and self._site:
-            self._site.show(picture)
+        if picture := self._camera.take(result.frame, now_s):
+            self._service.show(self._name, picture)
         if self.kept and self.kept.answer(result):
             self._feed.set_kept(self.kept.to_json())
 
@@ -111,13 +138,52 @@ class WebPage(Sink):
             OutputError: The server had ended, and its address is taken now.
         """
         self._feed.set_status(status, time.monotonic())
-        if self._site and not self._site.alive:
-            self._serve()
+        self._service.go_on()
 
     def close(self) -> None:
-        if self._site:
-            self._site.stop()
-            self._site = None
+        if self._opened:
+            self._opened = False
+            self._service.close()
+
+
+class _Service:
+    """The server of a page, and the cameras that are shown on it, by name; one without a name is alone."""
+
+    def __init__(self, address: Address, token: str | None, clients: int, root: str, frame: str) -> None:
+        self.views: dict[str, CameraView] = {}
+        self.url = ""
+        self._address, self._token, self._clients, self._root, self._frame = address, token, clients, root, frame
+        self.site: Site | None = None
+        self._users = 0
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Serves for one camera more, and says where at the first."""
+        with self._lock:
+            if self.site is None:
+                given = self._token is not None
+                self._serve()
+                login = f"/login?token={quote(self._token, safe='')}" if self._token and not given else "/"
+                say(f"live page: {self.url}{login}{' (with the token that was given)' if given else ''}")
+            self._users += 1
+
+    def show(self, camera: str, picture: JpegPicture) -> None:
+        if site := self.site:
+            site.show(camera, picture)
+
+    def go_on(self) -> None:
+        """Serves again where the server has ended."""
+        with self._lock:
+            if self.site and not self.site.alive:
+                self._serve()
+
+    def close(self) -> None:
+        """One camera less; after the last one nobody serves."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self.site:
+                self.site.stop()
+                self.site = None
 
     def _serve(self) -> None:
         with extra_needed("web", "starlette", "uvicorn"):
@@ -129,13 +195,11 @@ class WebPage(Sink):
         if self._token is None and not is_loopback(listener):
             self._token = new_token()
         self.url = f"http://{reachable_host(listener)}:{self._address.port}"
-        self._site = Site(
+        self.site = Site(
             listener,
             self._address.host,
-            self._feed,
-            self._camera,
+            self.views,
             token=self._token,
             clients=self._clients,
             place=place,
-            kept=self.kept,
         )

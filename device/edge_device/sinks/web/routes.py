@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from edge_core.codec import JsonObject
+from edge_device.sinks.web.camera_view import CameraView
 from edge_device.sinks.web.feed import Feed, to_json
 from edge_device.sinks.web.picture import JpegPicture, PictureTaker
 
@@ -74,7 +76,7 @@ class Update:
 
 
 class Streams:
-    """What goes to all who watch. Belongs to the thread of the server.
+    """What goes to all who watch a camera. Belongs to the thread of the server.
 
     Attributes:
         pictures, updates: The newest picture and the newest update.
@@ -182,8 +184,26 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def build_app(feed: Feed, streams: Streams, further: Sequence[Route] = ()) -> Starlette:
-    """The routes and `further` ones, without a guard."""
+@dataclass(frozen=True)
+class Shown:
+    """A camera on the page: what there is of it, and who watches.
+
+    Attributes:
+        view: What is shown.
+        streams: What goes to all who watch.
+    """
+
+    view: CameraView
+    streams: Streams
+
+
+def build_app(cameras: Mapping[str, Shown], further: Sequence[Route] = ()) -> Starlette:
+    """The routes and `further` ones, without a guard.
+
+    Args:
+        cameras: Cameras by name, the one that is meant where a request names none first.
+        further: Routes beside those here.
+    """
 
     def file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
         content = (_STATIC / name).read_bytes()
@@ -194,31 +214,42 @@ def build_app(feed: Feed, streams: Streams, further: Sequence[Route] = ()) -> St
         return answer
 
     async def latest(request: Request) -> Response:
-        now_s = time.monotonic()
+        now_s, feed = time.monotonic(), asked_for(cameras, request).view.feed
         return _json(feed.results(now_s) | feed.state(now_s))
 
     async def status(request: Request) -> Response:
-        return _json(feed.state(time.monotonic())["status"])
+        return _json(asked_for(cameras, request).view.feed.state(time.monotonic())["status"])
+
+    async def overview(request: Request) -> Response:
+        return _json({"cameras": _overview(cameras)})
 
     async def events(request: Request) -> Response:
+        streams = asked_for(cameras, request).streams
         return streams.respond("updates", "text/event-stream", b"retry: 2000\n\n", streams.events)
 
     async def stream(request: Request) -> Response:
+        streams = asked_for(cameras, request).streams
         return streams.respond(
             "pictures", "multipart/x-mixed-replace; boundary=frame", _BOUNDARY + b"\r\n", streams.mjpeg
         )
 
     async def frame(request: Request) -> Response:
+        shown = asked_for(cameras, request)
         try:
-            picture = await asyncio.wait_for(streams.next_picture(streams.pictures.number), _PICTURE_WAIT_S)
+            number = shown.streams.pictures.number
+            picture = await asyncio.wait_for(shown.streams.next_picture(number), _PICTURE_WAIT_S)
         except TimeoutError:
-            return _json({"error": feed.health(time.monotonic()).reason or "no frame came"}, 503)
+            return _json({"error": shown.view.feed.health(time.monotonic()).reason or "no frame came"}, 503)
         age_ms = 1e3 * (time.monotonic() - picture.taken_s)
         return Response(picture.jpeg, media_type="image/jpeg", headers={"x-age-ms": f"{age_ms:.0f}"})
 
     async def healthz(request: Request) -> Response:
-        told = feed.results(time.monotonic())
-        return _json(told["health"] | {"frame_age_s": told["frame_age_s"]}, 200 if told["health"]["ok"] else 503)
+        if "camera" in request.query_params or len(cameras) == 1:
+            told = asked_for(cameras, request).view.feed.results(time.monotonic())
+            health = told["health"] | {"frame_age_s": told["frame_age_s"]}
+        else:
+            health = _worst(_overview(cameras))
+        return _json(health, 200 if health["ok"] else 503)
 
     async def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -230,6 +261,7 @@ def build_app(feed: Feed, streams: Streams, further: Sequence[Route] = ()) -> St
             *(Route(path, file(name, media_type)) for path, (name, media_type) in _FILES.items()),
             Route("/api/latest", latest),
             Route("/api/status", status),
+            Route("/api/cameras", overview),
             Route("/api/events", events),
             Route("/stream.mjpg", stream),
             Route("/frame.jpg", frame),
@@ -238,6 +270,39 @@ def build_app(feed: Feed, streams: Streams, further: Sequence[Route] = ()) -> St
         ],
         exception_handlers={HTTPException: refused, Exception: refused},
     )
+
+
+def asked_for(cameras: Mapping[str, Shown], request: Request) -> Shown:
+    """The camera that a request names by `?camera=`, or the first one.
+
+    Raises:
+        HTTPException: There is no camera of that name.
+    """
+    name = request.query_params.get("camera", next(iter(cameras)))
+    if name not in cameras:
+        raise HTTPException(404)
+    return cameras[name]
+
+
+def _overview(cameras: Mapping[str, Shown]) -> list[JsonObject]:
+    """Of each camera how it fares, and what is there."""
+    found: list[JsonObject] = []
+    for name, shown in cameras.items():
+        told = shown.view.feed.results(time.monotonic())
+        results = [
+            {"zone": one.get("zone", ""), "decision": one.get("decision"), "top": one["top"][:1]}
+            for one in told["results"]
+        ]
+        found.append({"name": name, **told["health"], "frame_age_s": told["frame_age_s"], "results": results})
+    return found
+
+
+def _worst(overview: Sequence[JsonObject]) -> JsonObject:
+    """The health of all cameras: that of the first that is not well, else of the first that is not live."""
+    order = sorted(overview, key=lambda one: (one["ok"], one["state"] == "live"))
+    worst = {name: order[0][name] for name in ("ok", "state", "reason", "frame_age_s")}
+    named = f"{order[0]['name']}: {worst['reason']}" if worst["reason"] else ""
+    return worst | {"reason": named, "cameras": {one["name"]: one["ok"] for one in overview}}
 
 
 def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
