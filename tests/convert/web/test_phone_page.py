@@ -1,19 +1,31 @@
 """The page for phones in a real browser: with a camera that plays a clip, offline, updated, damaged, attacked."""
 
+import base64
+import gzip
+import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import cv2
 import numpy as np
 import pytest
 
 from edge_convert.web.litert_js import LiteRtJs
-from edge_convert.web.phone_site import export_single, site_files
-from edge_core import Frame
+from edge_convert.web.phone_site import SiteOptions, export_single, site_files
+from edge_core import Frame, read_picture
+from edge_core.data.photo_folder import find_photos
+from edge_device.inference.classifier import Classifier
+from edge_device.sinks.inbox.folder_names import folder_name
+from edge_device.sources.video import Video
+from edge_train.data.archives import unpack
 
 from ...browser import CHROMIUM, Browser
 from ...programs import missing
@@ -31,55 +43,49 @@ OFFLINE = "document.documentElement.dataset.offline"
 LABEL = "document.getElementById('label').textContent"
 
 FPS = 10
-SIDES = (64, 48)
-"""Width and height of the clip: even, as its chroma wants it."""
-
-
-class Served:
-    """Files that are served, and may be others by and by; `asked` are the paths of requests."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-        self._server = SiteServer(listen(Address(port=0)), files)
-        self.url = f"http://127.0.0.1:{self._server.port}/"
-
-    def stop(self) -> None:
-        self._server.stop()
 
 
 @contextmanager
-def serving(files: Any) -> Iterator[Served]:
-    served = Served(dict(files))
+def serving(files: Mapping[str, bytes]) -> Iterator[str]:
+    """The address of files that are served."""
+    server = SiteServer(listen(Address(port=0)), files)
     try:
-        yield served
+        yield f"http://127.0.0.1:{server.port}/"
     finally:
-        served.stop()
+        server.stop()
 
 
-def write_y4m(path: Path, frames: list[Frame], seconds: float = 2.0) -> None:
-    """A clip in which each frame stays for some time; uncompressed, so that every reader sees the same levels."""
+@dataclass(frozen=True)
+class Clip:
+    """A video in y4m, and its frames as OpenCV makes them of a camera's."""
+
+    path: Path
+    frames: list[Frame]
+
+
+def write_clip(path: Path, frames: list[Frame], seconds: float = 2.0) -> Clip:
+    """A clip in which each frame stays for some time, uncompressed."""
     height, width = frames[0].shape[:2]
+    planes = [cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420) for frame in frames]
     with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{width} H{height} F{FPS}:1 Ip A1:1 C420jpeg\n".encode())
-        for frame in frames:
-            planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).tobytes()
-            file.write((b"FRAME\n" + planes) * round(seconds * FPS))
+        file.write(f"YUV4MPEG2 W{width} H{height} F{FPS}:1 Ip A1:1 C420\n".encode())
+        for one in planes:
+            file.write((b"FRAME\n" + one.tobytes()) * round(seconds * FPS))
+    return Clip(path, [cv2.cvtColor(one, cv2.COLOR_YUV2BGR_I420) for one in planes])  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
-def clip(color_frames: dict[str, Frame], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clip(color_frames: dict[str, Frame], tmp_path_factory: pytest.TempPathFactory) -> Clip:
     """Two seconds of each color, noisy: a label is held for one."""
     rng = np.random.default_rng(21)
     noisy = [
         np.clip(frame + rng.integers(-9, 10, frame.shape), 0, 255).astype(np.uint8) for frame in color_frames.values()
     ]
-    path = tmp_path_factory.mktemp("clip") / "colors.y4m"
-    write_y4m(path, noisy)
-    return path
+    return write_clip(tmp_path_factory.mktemp("clip") / "colors.y4m", noisy)
 
 
 @pytest.fixture(scope="module")
-def phone(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def phone(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A browser whose camera plays the clip, over and over."""
     if CHROMIUM is None:
         pytest.skip(missing("chromium"))
@@ -88,7 +94,7 @@ def phone(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brow
         profile,
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={clip}",
+        f"--use-file-for-fake-video-capture={clip.path}",
         "--autoplay-policy=no-user-gesture-required",
     )
     browser.resize(390, 844)
@@ -107,7 +113,7 @@ def test_a_phone_proves_the_model_and_sees_with_its_camera(
 ) -> None:
     phone.complaints.clear()
     with serving(site_files(sealed_model(), litert_js).content) as site:
-        opened(phone, site.url)
+        opened(phone, site)
         phone.ask("document.getElementById('camera').click()")
         seen = {phone.wait(f"{LABEL} === {json.dumps(color)} && {LABEL}") for color in color_frames}
         phone.ask("document.getElementById('camera').click()")
@@ -115,12 +121,36 @@ def test_a_phone_proves_the_model_and_sees_with_its_camera(
     assert not [text for text in phone.complaints if "No available adapters" not in text]
 
 
+def test_frames_have_the_scores_of_a_camera_on_the_device_and_the_labels_of_edge_run_live(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, clip: Clip
+) -> None:
+    file = sealed_model()
+    classifier = Classifier(file)
+    as_camera = {tuple(classifier.scores(frame)[0].tolist()) for frame in clip.frames}
+    # Of a video file FFmpeg makes the levels, up to 3 away from OpenCV's own conversion of a camera's frames.
+    as_file = [classifier.classify(frame.image)[0].label for frame in Video(clip.path)]
+    with serving(site_files(file, litert_js).content) as site:
+        opened(phone, site)
+        phone.ask("window.seen = []")
+        phone.ask(
+            "document.addEventListener('classified',"
+            " ({ detail: { scores, top } }) => seen.push([...scores, top[0].label]))"
+        )
+        phone.ask("document.getElementById('camera').click()")
+        phone.wait(f"new Set(seen.map(String)).size >= {len(as_camera)}")
+        seen = {(tuple(scores), label) for *scores, label in phone.ask("seen")}
+        phone.ask("document.getElementById('camera').click()")
+    assert {scores for scores, _ in seen} == as_camera
+    assert {label for _, label in seen} == set(as_file)
+    assert len(as_camera) == len(set(as_file)) == 4
+
+
 def test_it_works_offline_once_it_was_opened(phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs) -> None:
     with serving(site_files(sealed_model(), litert_js).content) as site:
-        opened(phone, site.url)
+        opened(phone, site)
         phone.wait(f"{OFFLINE} === 'ready'")
     phone.open("about:blank")
-    opened(phone, site.url)
+    opened(phone, site)
     phone.ask("document.getElementById('camera').click()")
     phone.wait(f"{LABEL} === 'blue'")
     phone.ask("document.getElementById('camera').click()")
@@ -135,3 +165,273 @@ def test_a_single_file_needs_no_server(
     phone.ask("document.getElementById('camera').click()")
     phone.wait(f"{LABEL} === 'green'")
     phone.ask("document.getElementById('camera').click()")
+
+
+# ---- updates
+
+
+class Host:
+    """A static host whose files may be replaced, and which may drop a connection in the middle of an answer."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.files = files
+        self.left: int | None = None  # answers until the cut; None for no cut
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path[1:] or "index.html"
+                if host.left is not None:
+                    host.left -= 1
+                content = host.files.get(name)
+                self.send_response(404 if content is None else 200)
+                self.send_header("Content-Type", TYPES.get(Path(name).suffix, "application/octet-stream"))
+                self.send_header("Content-Length", str(len(content or b"")))
+                self.send_header("Cache-Control", "no-store")  # or what one attempt brought, the next would not ask for
+                self.end_headers()
+                cut = host.left is not None and host.left < 0
+                with suppress(ConnectionError):  # a worker that has failed takes no more
+                    self.wfile.write((content or b"")[: len(content or b"") // 2 if cut else None])
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".webmanifest": "application/manifest+json",
+}
+BUILD = "JSON.parse(document.getElementById('site').textContent).build"
+UPDATE = """(async () => {
+  const registration = await navigator.serviceWorker.getRegistration();
+  await registration.update().catch(() => {});
+  const worker = registration.installing;
+  if (worker) await new Promise((settled) => worker.addEventListener("statechange", settled));
+  return Boolean(registration.waiting);
+})()"""
+
+
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_update_is_taken_whole_or_not_at_all_wherever_it_is_cut(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, step: int
+) -> None:
+    old, new = (site_files(sealed_model(name), litert_js) for name in ("old", "new"))
+    with Host(old.content) as host:
+        opened(phone, host.url)
+        phone.wait(f"{OFFLINE} === 'ready'")
+        host.files = new.content
+        for number in range(0, len(new.content), step):
+            host.left = number
+            assert phone.ask(UPDATE) is False, f"taken with a cut at request {number}"
+            assert (
+                phone.ask("caches.keys().then((names) => names.filter((name) => name.includes(location.port)).length)")
+                == 1
+            )
+        opened(phone, host.url)
+        assert phone.ask(BUILD) == old.build
+        host.left = None
+        assert phone.ask(UPDATE) is True
+        opened(phone, host.url)
+        assert phone.ask(BUILD) == old.build, "it changed under somebody's hands"
+        phone.wait("Boolean(document.querySelector('#banner-update button'))")
+        phone.ask("document.querySelector('#banner-update button').click()")
+        phone.wait(f"{BUILD} === '{new.build}' && {SELF_TEST} === 'passed'")
+    phone.open("about:blank")
+    opened(phone, host.url)
+    assert phone.ask(BUILD) == new.build
+
+
+# ---- damage
+
+
+def changed(content: bytes, old: bytes, new: bytes) -> bytes:
+    assert content.count(old) == 1
+    assert sum(one != other for one, other in zip(old, new, strict=True)) == 1
+    return content.replace(old, new)
+
+
+def repacked(content: bytes, old: bytes, new: bytes) -> bytes:
+    """A change inside of what gzip has packed."""
+    whole = gzip.decompress(content)
+    place = whole.index(old)
+    return gzip.compress(whole[:place] + new + whole[place + len(old) :], 6, mtime=0)
+
+
+def recorded(files: Mapping[str, bytes], name: str, content: bytes) -> dict[str, bytes]:
+    """The site as if it had been exported with a file of this content, its digest and all."""
+    before, after = (hashlib.sha256(one).hexdigest().encode() for one in (files[name], content))
+    return {path: one.replace(before, after) for path, one in files.items()} | {name: content}
+
+
+def another_rounding(content: bytes) -> bytes:
+    """One digit of the engine: a level too much in every pixel."""
+    return changed(content, b" + 32768) >> 16", b" + 92768) >> 16")
+
+
+DAMAGE: dict[str, tuple[str, str, Callable[[bytes], bytes], bool]] = {
+    "model": ("files", "model.bin", lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], False),
+    "code": ("files", "js/preprocess.js", another_rounding, False),
+    "model that was exported so": (
+        "digest",
+        "model.bin",
+        lambda data: repacked(data, b"\x1c\0\0\0", b"\x1c\0\0\1"),
+        True,
+    ),
+    "labels that were exported so": ("digest", "model.bin", lambda data: repacked(data, b"red\n", b"rod\n"), True),
+    "constant that was exported so": ("preprocess", "js/preprocess.js", another_rounding, True),
+}
+"""Stage, file, change, and whether the site was exported with it, so that the digest of the file fits."""
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_one_changed_byte_is_told_by_the_stage_and_stops_the_page(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, damage: str
+) -> None:
+    stage, name, change, with_digest = DAMAGE[damage]
+    site = site_files(sealed_model(), litert_js)
+    name = f"b-{site.build}/{name}"
+    content = change(site.content[name])
+    assert content != site.content[name]
+    files = recorded(site.content, name, content) if with_digest else {**site.content, name: content}
+    with serving(files) as address:
+        phone.open(address)
+        phone.wait(f"document.getElementById('pill').textContent === 'Failed: {stage}'")
+        assert phone.ask(SELF_TEST) == stage
+        assert phone.ask("document.getElementById('camera').disabled && document.getElementById('open').disabled")
+        assert "does not classify here" in phone.ask("document.getElementById('banners').textContent")
+
+
+def test_a_page_may_be_told_to_warn_and_go_on(phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs) -> None:
+    site = site_files(sealed_model(), litert_js, SiteOptions("warn"))
+    name = f"b-{site.build}/js/preprocess.js"
+    with serving(recorded(site.content, name, another_rounding(site.content[name]))) as address:
+        phone.open(address)
+        phone.wait("!document.getElementById('camera').disabled")
+        assert phone.ask(SELF_TEST) == "preprocess"
+        assert "may be wrong" in phone.ask("document.getElementById('banners').textContent")
+
+
+def test_a_changed_script_of_a_single_file_does_not_run(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, tmp_path: Path
+) -> None:
+    page = tmp_path / "colors.html"
+    export_single(sealed_model(), page, litert_js)
+    page.write_bytes(another_rounding(page.read_bytes()))
+    phone.open(page.as_uri())
+    phone.wait("document.readyState === 'complete'")
+    assert phone.ask(SELF_TEST) == "files"
+    assert phone.ask("document.getElementById('not-started').checkVisibility()")
+
+
+# ---- hostile hands
+
+
+INJECTIONS = {
+    "an inline script": "const script = document.createElement('script'); script.textContent = 'hit = 1';"
+    "document.body.append(script)",
+    "a script of another place": "const script = document.createElement('script');"
+    "script.src = 'data:text/javascript,hit=1'; document.body.append(script)",
+    "an event handler": "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"hit = 1\">')",
+    "eval": "try { eval('hit = 1') } catch {}",
+    "a timer of text": "setTimeout('hit = 1', 0)",
+    "a javascript: link": "const link = document.createElement('a'); link.href = 'javascript:hit=1';"
+    "document.body.append(link); link.click()",
+    "another origin": "fetch('http://127.0.0.1:9/').catch(() => {}); new Image().src = 'http://127.0.0.1:9/'",
+}
+
+
+@pytest.mark.parametrize("kind", ["site", "single"])
+def test_nothing_that_is_injected_runs_or_gets_out(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, kind: str, tmp_path: Path
+) -> None:
+    file = sealed_model()
+    export_single(file, tmp_path / "one.html", litert_js)
+    with serving(site_files(file, litert_js).content) as site:
+        opened(phone, site if kind == "site" else (tmp_path / "one.html").as_uri())
+        phone.complaints.clear()
+        for injection in INJECTIONS.values():
+            phone.send("Runtime.evaluate", expression=f"(() => {{ {injection} }})()", allowUnsafeEvalBlockedByCSP=False)
+        phone.ask("new Promise((resume) => setTimeout(resume, 200))")
+        assert phone.ask("window.hit") is None
+        refused = [text for text in phone.complaints if "Content Security Policy" in text]
+        assert len(refused) >= len(INJECTIONS), phone.complaints
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "עברית ועוד",
+    "</script><script>alert(1)</script>",
+    "a/b\\..\0x".replace("\0", ""),
+)
+
+
+def test_labels_are_text_in_any_script_and_direction(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs
+) -> None:
+    phone.complaints.clear()
+    with serving(site_files(sealed_model("<b>name", labels=HOSTILE), litert_js).content) as site:
+        opened(phone, site)
+        phone.ask("document.getElementById('camera').click()")
+        for label in HOSTILE:
+            phone.wait(f"{LABEL} === {json.dumps(label)}")
+            if label == HOSTILE[1]:
+                assert phone.ask("getComputedStyle(document.getElementById('label')).direction") == "rtl"
+        phone.ask("document.getElementById('wrong').click()")
+        phone.wait("document.getElementById('correct').open")
+        assert phone.ask(
+            "[...document.querySelectorAll('#correct-labels button')].map((one) => one.textContent)"
+        ) == list(HOSTILE)
+        phone.ask("document.getElementById('correct-cancel').click(); document.getElementById('camera').click()")
+        assert phone.ask("document.querySelectorAll('main img:not(#qr img), b, main script').length") == 0
+        assert phone.ask("document.title") == "<b>name"
+    assert not [text for text in phone.complaints if "No available adapters" not in text]
+
+
+def test_corrected_pictures_stay_here_and_leave_as_class_folders(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, tmp_path: Path
+) -> None:
+    with serving(site_files(sealed_model(labels=HOSTILE), litert_js).content) as site:
+        opened(phone, site)
+        phone.ask("document.getElementById('camera').click()")
+        for label in (HOSTILE[3], HOSTILE[1], "new one"):
+            phone.wait("!document.getElementById('wrong').disabled")
+            phone.ask("document.getElementById('wrong').click()")
+            phone.wait("document.getElementById('correct').open")
+            phone.ask(f"document.getElementById('correct-search').value = {json.dumps(label)}")
+            phone.ask("document.getElementById('correct-search').dispatchEvent(new Event('input'))")
+            phone.ask("document.querySelector('#correct-labels button').click()")
+            phone.wait("!document.getElementById('correct').open")
+        opened(phone, site)  # they outlive the page
+        phone.wait("document.getElementById('kept-count').textContent === '3'")
+        phone.ask(
+            "URL.createObjectURL = (blob) => { window.exported = blob; return 'blob:x'; };"
+            "HTMLAnchorElement.prototype.click = () => {}; document.getElementById('export').click()"
+        )
+        phone.wait("window.exported.size")
+        encoded = phone.ask(
+            "exported.arrayBuffer().then((data) =>"
+            " btoa(Array.from(new Uint8Array(data), (byte) => String.fromCharCode(byte)).join('')))"
+        )
+    archive = tmp_path / "corrections.zip"
+    archive.write_bytes(base64.b64decode(encoded))
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.testzip() is None
+    folder = unpack(archive, tmp_path / "cache")
+    photos = find_photos(folder).files
+    assert sorted(photo[1] for photo in photos) == sorted([folder_name(HOSTILE[3]), HOSTILE[1], "new one"])
+    assert all(read_picture(photo[0]).shape == (48, 64, 3) for photo in photos)
