@@ -14,7 +14,7 @@ import csv
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,15 +22,13 @@ from typing import Final
 import cv2
 import numpy as np
 
+from edge_bench.scenes.composer import HEIGHT, WIDTH, Sprite, frames, sprite
+from edge_bench.scenes.watching import Watched, comes, ground, watch
+from edge_core.images import read_picture
 from edge_core.preprocess import Frame
 from edge_device import Classifier
 from edge_device.frames.focus import Focus, MotionFocus, MotionFocusRule
-from edge_device.frames.regions import WHOLE, cut
-from edge_device.live.deciders import Deciders, Part, parts_of
-from edge_device.live.decisions import Rule
-from edge_device.results import Event
-from experiments import focus_scenes
-from experiments.focus_scenes import HEIGHT, WIDTH, Sprite, frames, sprite
+from experiments.focus_weather import WEATHERS
 
 SIZES: Final = (1.0, 0.6, 0.4, 0.3, 0.2)
 FPS: Final = 10.0
@@ -44,35 +42,6 @@ class Photo:
     label: str
 
 
-@dataclass(frozen=True)
-class Watched:
-    """What came of a scene.
-
-    Attributes:
-        events: All events.
-        seen: For each frame its time and the parts that were classified.
-    """
-
-    events: list[Event]
-    seen: list[tuple[float, list[Part]]]
-
-
-def watch(scene: Iterator[tuple[float, Frame]], classifier: Classifier, focus: Focus | None) -> Watched:
-    """Looks at a scene as `edge-run live` does, by the scene's own clock."""
-    deciders, watched = Deciders(classifier.card.labels, Rule()), Watched([], [])
-    now_s = 0.0
-    for now_s, frame in scene:
-        parts = parts_of(focus.subjects(frame, now_s), {"": WHOLE}) if focus else [Part("", WHOLE)]
-        watched.events.extend(deciders.gone(parts, now_s, now_s))
-        for part in parts:
-            scores, _ = classifier.scores(cut(frame, part.region))
-            known = classifier.knows(classifier.familiarity()) is not False
-            watched.events.extend(deciders.update(part, scores, now_s, now_s, known=known)[1])
-        watched.seen.append((now_s, parts))
-    watched.events.extend(deciders.leave(now_s, now_s))
-    return watched
-
-
 def read_photos(file: Path, count: int, seed: int = 0) -> list[Photo]:
     """Some of the photos of a CSV, in random order."""
     with file.open(newline="") as rows:
@@ -80,36 +49,10 @@ def read_photos(file: Path, count: int, seed: int = 0) -> list[Photo]:
     return [photos[int(index)] for index in np.random.default_rng(seed).permutation(len(photos))[:count]]
 
 
-def picture(path: Path) -> Frame:
-    image = cv2.imread(str(path))
-    if image is None:
-        raise SystemExit(f"{path} cannot be read")
-    return np.asarray(image, np.uint8)
-
-
-def ground(folder: Path, number: int) -> Frame:
-    """A still background of 1280x720."""
+def still_ground(folder: Path, number: int) -> Frame:
+    """One of the pictures of a folder as a still background."""
     files = sorted(folder.glob("*.jpg"))
-    image = picture(files[number * 7 % len(files)])
-    return np.asarray(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def comes(side: int, seed: int) -> focus_scenes.Path2d:
-    """Comes in after 1.3 s from one side to the middle, and stays about there, never quite still."""
-    rng = np.random.default_rng(seed)
-    from_left, y0 = rng.random() < 0.5, HEIGHT / 2 + rng.uniform(-1, 1) * max(0, HEIGHT / 2 - side / 2) * 0.8
-    phase = rng.uniform(0, 6, 2)
-
-    def path(now_s: float) -> tuple[float, float] | None:
-        share = (now_s - 1.3) / 1.0
-        if share < 0:
-            return None
-        start = -side / 2 if from_left else WIDTH + side / 2
-        x = start + (WIDTH / 2 - start) * min(share, 1.0)
-        sway = 0.08 * side if share > 1 else 0.0
-        return x + sway * float(np.sin(3 * now_s + phase[0])), y0 + sway * float(np.sin(2.3 * now_s + phase[1]))
-
-    return path
+    return ground(files[number * 7 % len(files)])
 
 
 def sizes(asked: argparse.Namespace) -> None:
@@ -121,8 +64,8 @@ def sizes(asked: argparse.Namespace) -> None:
         right = {"whole": 0, "motion": 0}
         tracks = once = 0
         for number, photo in enumerate(photos):
-            still, side = ground(asked.grounds, number), int(size * HEIGHT)
-            one = sprite(picture(photo.path), side, comes(side, number))
+            still, side = still_ground(asked.grounds, number), int(size * HEIGHT)
+            one = sprite(read_picture(photo.path), side, comes(side, number))
             scene = list(frames(still, [one], 5.0, number, fps=FPS))
             for name, focus in (("whole", None), ("motion", MotionFocus())):
                 if name == "whole" and asked.only_motion:
@@ -161,7 +104,7 @@ def crossing(photos: Sequence[Photo], count: int, seed: int) -> list[Sprite]:
             x = share * (WIDTH + side) - side / 2
             return x if left else WIDTH - x, y0 + (y1 - y0) * share
 
-        made.append(sprite(picture(photos[int(rng.integers(len(photos)))].path), side, path))
+        made.append(sprite(read_picture(photos[int(rng.integers(len(photos)))].path), side, path))
     return made
 
 
@@ -202,7 +145,9 @@ def subjects(asked: argparse.Namespace) -> None:
         events: Counter[str] = Counter()
         for clip in range(asked.clips):
             made = crossing(photos, count, clip)
-            watched = watch(frames(ground(asked.grounds, clip), made, 7.0, clip, fps=15.0), classifier, MotionFocus())
+            watched = watch(
+                frames(still_ground(asked.grounds, clip), made, 7.0, clip, fps=15.0), classifier, MotionFocus()
+            )
             mains = []
             for one in made:
                 tracks = followed(one, watched)
@@ -223,10 +168,12 @@ def alarms(asked: argparse.Namespace) -> None:
     """Tracks and events of still scenes, an hour."""
     classifier = Classifier(asked.model, threads=1)
     print("| weather | scenes | minutes | subjects an hour | events an hour |\n|---|--:|--:|--:|--:|")
-    for name, weather in focus_scenes.WEATHERS.items():
+    for name, weather in WEATHERS.items():
         tracks = entered = 0
         for number in range(asked.scenes):
-            scene = frames(ground(asked.grounds, number), [], 60 * asked.minutes / asked.scenes, number, weather, FPS)
+            scene = frames(
+                still_ground(asked.grounds, number), [], 60 * asked.minutes / asked.scenes, number, weather, FPS
+            )
             watched = watch(scene, classifier, MotionFocus())
             tracks += len({part.subject.track for _, parts in watched.seen for part in parts if part.subject})
             entered += sum(event.kind == "entered" for event in watched.events)
@@ -242,8 +189,8 @@ def cost(asked: argparse.Namespace) -> None:
     classifier = Classifier(asked.model, threads=1)
     photos = read_photos(asked.photos_csv, 10)
     side = int(0.3 * HEIGHT)
-    one = sprite(picture(photos[0].path), side, comes(side, 0))
-    scene = [frame for _, frame in frames(ground(asked.grounds, 0), [one], 4.0, 0, fps=FPS)]
+    one = sprite(read_picture(photos[0].path), side, comes(side, 0))
+    scene = [frame for _, frame in frames(still_ground(asked.grounds, 0), [one], 4.0, 0, fps=FPS)]
     subtractors = {"MOG2": cv2.createBackgroundSubtractorMOG2(), "KNN": cv2.createBackgroundSubtractorKNN()}
     pixels = np.zeros(classifier.card.input.shape, np.uint8)
     times: dict[str, list[float]] = {}

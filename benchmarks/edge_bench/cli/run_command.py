@@ -16,6 +16,7 @@ from edge_bench.measure.benchmark import Benchmark, run_benchmark
 from edge_bench.measure.foreign_test import files_that_tell, with_foreign
 from edge_bench.render.output import check_out, write_report
 from edge_bench.results.report import BenchReport, BenchSettings
+from edge_bench.scenes.scene_test import SceneSettings, check_scenes, with_scenes
 from edge_core.data.photo_folder import Unusable
 from edge_device.command_line.console import (
     Debug,
@@ -64,6 +65,15 @@ def run(
             "something it knows, and shows the worst.",
         ),
     ] = None,
+    scene: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BACKGROUNDS",
+            help="Folder of pictures that become still backgrounds. Held-out photos come in before them at five sizes, "
+            "and the report says of how many each .tflite decides rightly, with whole frames and with --focus motion.",
+        ),
+    ] = None,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of scenes of each size.")] = SceneSettings.scenes,
     out: Annotated[
         Path, typer.Option(help="Folder to write, with bench.json, bench.csv, bench.png and bench.html.")
     ] = Path("bench"),
@@ -171,9 +181,15 @@ def run(
         with working("Loading what draws the report"):
             import edge_bench.render.chart  # noqa: F401 - or a missing matplotlib would be told of after all the work
         telling = files_that_tell(models, unknown) if unknown else []
+        composed = SceneSettings(scene, scenes, seed) if scene else None
+        shown = check_scenes(models, composed) if composed else []
 
         def show(benchmark: Benchmark, folder: Path) -> None:
-            _show(with_foreign(benchmark, telling, unknown, track) if unknown else benchmark, folder, as_json)
+            if unknown:
+                benchmark = with_foreign(benchmark, telling, unknown, track)
+            if composed:
+                benchmark = with_scenes(benchmark, shown, composed, track)
+            _show(benchmark, folder, as_json)
 
         if host:
             from edge_bench.remote import Setup, run_on_hosts

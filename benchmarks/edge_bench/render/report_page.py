@@ -71,6 +71,8 @@ def write_page(
     for told in foreign:
         shown = page.facts(foreign_summary(told.test)), worst_pictures(told.test, told.spec)
         sections.append(page.section(f"What is foreign to {told.file}", *shown))
+    if report.scenes:
+        sections.append(page.section("Small in the frame", page_tables.scenes(report)))
     if any(row.robustness for row in report.rows):
         sections.append(page.section("Under corruption", _robustness(report)))
     sections.append(page.section("Where and how", _environment(report)))

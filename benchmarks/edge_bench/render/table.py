@@ -47,6 +47,13 @@ def print_report(report: BenchReport) -> None:
             markup=False,
             soft_wrap=True,
         )
+    for scene in report.scenes:
+        console.print(
+            f"{scene.file}, {scene.focus}: right about {scene.right.percent()} of {scene.scenes} scenes whose subject "
+            f"has {scene.height:.0%} of the frame's height",
+            markup=False,
+            soft_wrap=True,
+        )
     for failed in report.failed:
         console.print(f"{failed.name}: not measured: {failed.reason}", markup=False, soft_wrap=True)
     for row in report.rows:

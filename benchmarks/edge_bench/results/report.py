@@ -9,6 +9,7 @@ from edge_bench.results.accuracy import Accuracy, Difference
 from edge_bench.results.environment import Environment
 from edge_bench.results.foreign_pictures import ForeignRow
 from edge_bench.results.latency import RowLatency
+from edge_bench.results.scene_rows import SceneRow
 from edge_core.codec import from_fields
 from edge_core.errors import ReportError
 from edge_core.statistics import Estimate
@@ -179,6 +180,7 @@ class BenchReport:
         unknown: Files of which no run tells which photos they were trained on.
         environment, settings: Where and how.
         foreign: What the files that have a detector make of foreign pictures, if there are any.
+        scenes: What the files decide about composed scenes, by focus and height of the subject, if they were asked for.
     """
 
     rows: tuple[Row, ...]
@@ -192,6 +194,7 @@ class BenchReport:
     environment: Environment
     settings: BenchSettings
     foreign: tuple[ForeignRow, ...] = ()
+    scenes: tuple[SceneRow, ...] = ()
 
     @property
     def photos(self) -> int:
@@ -221,7 +224,7 @@ class BenchReport:
                 f"the report has schema {schema}, this version reads up to {SCHEMA}; upgrade edge-mobilenet"
             )
         try:
-            report = from_fields(cls, {"foreign": [], **fields})  # earlier ones lack it
+            report = from_fields(cls, {"foreign": [], "scenes": [], **fields})  # earlier ones lack them
         except ValueError as error:
             raise ReportError(f"the report is damaged: {error}") from error
         if not report.rows:
