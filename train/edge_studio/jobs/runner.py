@@ -31,6 +31,8 @@ def main(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 1
+    if (folder / "result.json").exists():  # another runner has been here, and its server did not live to see it
+        return 1
     asked = json.loads((folder / "command.json").read_text("utf-8"))
     ending: list[subprocess.Popen[bytes]] = []
     stopped = False

@@ -51,7 +51,9 @@ class SupervisedProcess:
         self.folder = folder
 
     def start(self, words: Sequence[str], environment: Mapping[str, str], cwd: Path) -> None:
-        """Starts a command; returns once its number is on the disk, so that no second one is ever started.
+        """Starts a command, unless it runs or has ended; returns once its number is on the disk.
+
+        A runner that a lost server has started, and that nobody knows of yet, holds the folder: no second one runs.
 
         Args:
             words: Program and arguments.
@@ -62,11 +64,6 @@ class SupervisedProcess:
             OutputError: The folder cannot be written.
             OSError: No process can be started.
         """
-        if self.alive():
-            return
-        for name in (PROCESS_FILE, RESULT_FILE):
-            with suppress(FileNotFoundError):
-                (self.folder / name).unlink()
         asked = {"words": list(words), "environment": dict(environment), "cwd": str(cwd)}
         write_json(self.folder / COMMAND_FILE, asked)
         runner = [sys.executable, "-I", "-S", str(Path(__file__).with_name("runner.py")), str(self.folder)]
@@ -77,6 +74,12 @@ class SupervisedProcess:
         end_s = time.monotonic() + _STARTING_S
         while not (self.folder / PROCESS_FILE).exists() and time.monotonic() < end_s:
             time.sleep(0.01)
+
+    def forget(self) -> None:
+        """Has the next start begin anew; to be called while nothing runs."""
+        for name in (PROCESS_FILE, RESULT_FILE):
+            with suppress(FileNotFoundError):
+                (self.folder / name).unlink()
 
     @property
     def started(self) -> bool:
