@@ -1,6 +1,7 @@
 """The `edge-bench` command, a file for each of its commands."""
 
 from edge_bench.cli.board_check_command import install_check
+from edge_bench.cli.choose_command import choose
 from edge_bench.cli.compare_command import compare
 from edge_bench.cli.instructions_command import instructions
 from edge_bench.cli.profile_command import profile
@@ -19,4 +20,5 @@ app.command()(compare)
 app.command()(profile)
 app.command()(reference)
 app.command()(instructions)
+app.command()(choose)
 app.command()(install_check)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from edge_device.command_line.console import command_line
+from edge_train.cli.choose_command import choose
 from edge_train.cli.curve_command import curve
 from edge_train.cli.evaluate_command import evaluate
 from edge_train.cli.explain import app as explain
@@ -20,6 +21,7 @@ app = command_line("Train MobileNet on your photos.")
 app.add_typer(explain, name="explain")
 app.command()(fit)
 app.command()(inspect)
+app.command(context_settings=_OWN_HELP)(choose)
 app.command()(evaluate)
 app.command()(curve)
 app.command()(predict)

@@ -8,6 +8,10 @@ import typer
 NEEDS: Final = ("tensorflow", "tf_keras", "h5py", "matplotlib", "scipy")
 
 
+TRAIN_COMMANDS: Final = "edge_mobilenet.train_commands"
+"""Group of entry points: commands of `edge-train` that packages above this one have, each a Typer application."""
+
+
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")]
 
 

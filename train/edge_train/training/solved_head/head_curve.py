@@ -54,6 +54,14 @@ class Features:
         """Some of them, by position."""
         return Features(self.values[rows], self.targets[rows], tuple(self.groups[row] for row in rows.tolist()))
 
+    def joined(self, others: "Features") -> "Features":
+        """These and others behind them."""
+        return Features(
+            np.concatenate([self.values, others.values]),
+            np.concatenate([self.targets, others.targets]),
+            (*self.groups, *others.groups),
+        )
+
 
 def learning_curve(
     known: Features, judged: Features, labels: int, seed: int, *, cross_validate: bool = False, track: Track = silently
@@ -79,7 +87,11 @@ def learning_curve(
         found.setdefault(size, []).append(float(_right(known.take(rows), judged, labels).mean()))
         means[size] = len(rows) / labels
     points = [CurvePoint(means[size], _over_draws(shares, judged), tuple(shares)) for size, shares in found.items()]
-    validated = _cross_validated(known, judged, labels, rng) if cross_validate else None
+    validated = None
+    if cross_validate:
+        both = known.joined(judged)
+        right = cross_validated(both, labels, rng)
+        validated = None if right is None else accuracy(right, both.groups)
     return LearningCurve(tuple(points), len(judged.targets), _gain(points, rng), validated)
 
 
@@ -151,13 +163,20 @@ def _over_draws(shares: Sequence[float], judged: Features) -> Estimate:
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
-def _cross_validated(known: Features, judged: Features, labels: int, rng: np.random.Generator) -> Estimate | None:
-    """Accuracy over `FOLDS` folds that part no group; None if a class is in a single fold."""
-    both = Features(
-        np.concatenate([known.values, judged.values]),
-        np.concatenate([known.targets, judged.targets]),
-        (*known.groups, *judged.groups),
-    )
+def cross_validated(
+    both: Features, labels: int, rng: np.random.Generator, track: Track = silently
+) -> npt.NDArray[np.bool_] | None:
+    """Whether a head is right about each photo that was solved on the other folds, of `FOLDS` that part no group.
+
+    Args:
+        both: Features and labels of all photos.
+        labels: How many labels there are.
+        rng: Random generator that deals the groups out to the folds.
+        track: Receives the progress of each fold.
+
+    Returns:
+        Shape (photos,); None if a class is in a single fold.
+    """
     names = [group or f"alone {row}" for row, group in enumerate(both.groups)]
     first = {name: row for row, name in reversed(list(enumerate(names)))}
     fold_of: dict[str, int] = {}
@@ -167,10 +186,10 @@ def _cross_validated(known: Features, judged: Features, labels: int, rng: np.ran
             fold_of[mine[number]] = place % FOLDS
     folds = np.array([fold_of[name] for name in names])
     right = np.zeros(len(folds), bool)
-    for fold in range(FOLDS):
+    for fold in track(range(FOLDS), "Solving heads", FOLDS):
         inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if set(both.targets[inside].tolist()) - set(both.targets[outside].tolist()):
             return None
         if len(inside):
             right[inside] = _right(both.take(outside), both.take(inside), labels)
-    return accuracy(right, both.groups)
+    return right

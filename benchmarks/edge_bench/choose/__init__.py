@@ -1,0 +1,1 @@
+"""Which network for these photos, this board and this much time: `edge-train choose`."""
