@@ -24,12 +24,14 @@ from edge_studio.api.job_routes import job_part
 from edge_studio.api.json_routes import error_response
 from edge_studio.api.photo_routes import photo_part
 from edge_studio.api.project_routes import project_part
+from edge_studio.api.review_routes import review_part
 from edge_studio.api.try_routes import try_part
 from edge_studio.devices.update_site import PREFIX as UPDATES
 from edge_studio.pages.device_pages import device_page_part
 from edge_studio.pages.photo_pages import photo_page_part
 from edge_studio.pages.project_pages import home_part
 from edge_studio.pages.render import error_page, wants_page
+from edge_studio.pages.review_pages import review_page_part
 from edge_studio.pages.work_pages import work_part
 from edge_studio.studio import Part, Studio
 
@@ -41,6 +43,8 @@ PARTS: Final[tuple[Callable[[Studio], Part], ...]] = (
     inspection_part,
     job_part,
     work_part,
+    review_page_part,
+    review_part,
     try_part,
     device_part,
     inbox_part,

@@ -66,7 +66,23 @@ def _suspects(request: JsonObject, track: Track) -> JsonObject:
     return {"flags": suspect_flags(Path(request["run"]), Path(request["photos"]), track)}
 
 
-WORK: Final[dict[str, Callable[[JsonObject, Track], JsonObject]]] = {"audit": _audit, "suspects": _suspects}
+def _heatmap(request: JsonObject, track: Track) -> JsonObject:
+    from edge_core.files import written_whole
+    from edge_core.run_folder import read_run
+    from edge_train.explain.explain_plots import heat_rows
+    from edge_train.explain.heatmap.grad_cam import explain_pictures
+
+    found = explain_pictures(read_run(Path(request["run"])), [Path(request["photo"])], track=track)
+    with written_whole(Path(request["out"])) as beside:
+        beside.write_bytes(heat_rows(found))
+    return found.to_json()
+
+
+WORK: Final[dict[str, Callable[[JsonObject, Track], JsonObject]]] = {
+    "audit": _audit,
+    "suspects": _suspects,
+    "heatmap": _heatmap,
+}
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from starlette.requests import Request
 
 from edge_core.codec import JsonObject, from_fields
 from edge_core.errors import EdgeError
-from edge_core.run_folder import CARD_FILE
 from edge_studio.api.json_routes import Fields, reading, writing
+from edge_studio.jobs.export_list import finished_runs
 from edge_studio.photos.photo_flags import FlagSet, PhotoFlag
 from edge_studio.photos.photo_store import PhotoStore
 from edge_studio.project import Project
@@ -54,7 +54,8 @@ class PhotoInspector:
         where = {"photos": str(project.photos), "cache": cache}
         found = self._studio.analysis.ask({"do": "audit"} | where, progress)["flags"]
         store.set_flags(FlagSet(versions, by_path(found)))
-        if run := newest_run(project):
+        if runs := finished_runs(project):
+            run = str(project.runs / runs[0])
             found += self._studio.analysis.ask({"do": "suspects", "run": run} | where, progress)["flags"]
             store.set_flags(FlagSet(versions, by_path(found)))
 
@@ -83,9 +84,3 @@ def by_path(found: Iterable[JsonObject]) -> dict[str, tuple[PhotoFlag, ...]]:
     for one in found:
         flags[one["path"]] = (*flags.get(one["path"], ()), from_fields(PhotoFlag, one))
     return flags
-
-
-def newest_run(project: Project) -> str:
-    """Folder of the project's last run that is whole; empty if there is none."""
-    cards = sorted(project.runs.glob(f"*/{CARD_FILE}"), key=lambda card: card.stat().st_mtime)
-    return str(cards[-1].parent) if cards else ""

@@ -116,7 +116,7 @@ def listing(store: PhotoStore, flags: FlagSet, request: Request) -> JsonObject:
     """
     index = store.index()
     query = request.query_params
-    start, count = _number(query.get("start", "0")), min(WINDOW, _number(query.get("count", str(WINDOW))))
+    start, count = number_of(request, "start", 0), min(WINDOW, number_of(request, "count", WINDOW))
     photos = chosen(index, flags, query.get("label", ""), query.get("flag", ""))
     return {
         "version": index.version,
@@ -232,6 +232,15 @@ def _told_track(tell: Callable[[int, int], None]) -> Track:
 def _undo_title(store: PhotoStore) -> str:
     last = store.last()
     return last.title if last else ""
+
+
+def number_of(request: Request, name: str, default: int) -> int:
+    """A whole number of the query.
+
+    Raises:
+        SettingsError: It is something else.
+    """
+    return _number(request.query_params.get(name, str(default)))
 
 
 def _number(text: str) -> int:
