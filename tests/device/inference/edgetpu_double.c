@@ -9,6 +9,7 @@
  * The structures are those of TensorFlow Lite's C API, tensorflow/lite/core/c/common.h and c_api_types.h: only what is
  * used here, up to the last field that is.
  */
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 typedef enum { kTfLiteOk = 0, kTfLiteError = 1, kTfLiteDelegateError = 2 } TfLiteStatus;
@@ -177,9 +179,16 @@ static TfLiteStatus take_nodes(TfLiteContext* context, TfLiteDelegate* delegate)
   return context->ReplaceNodeSubsetsWithDelegateKernels(context, kernel, (const TfLiteIntArray*)&ours, delegate);
 }
 
+/* Where EDGETPU_DOUBLE_LOCK names a file, the accelerator can be opened once, as a real one. */
+static bool taken(void) {
+  const char* path = getenv("EDGETPU_DOUBLE_LOCK");
+  int file = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+  return path && (file < 0 || flock(file, LOCK_EX | LOCK_NB)); /* held as long as the process lives */
+}
+
 TfLiteDelegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count, void (*report)(const char*)) {
   (void)report; /* libedgetpu gives no reason either */
-  if (misfortune("create") != kTfLiteOk || told("missing")) return NULL;
+  if (misfortune("create") != kTfLiteOk || told("missing") || taken()) return NULL;
   for (size_t option = 0; option < count; option++) { /* there is one, and it is usb:0 */
     if (strcmp(keys[option], "device") || (strcmp(values[option], "usb") && strcmp(values[option], "usb:0"))) return NULL;
   }

@@ -34,7 +34,11 @@ from edge_device.inference.accelerator.fallback import disagreement
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Interpreter
 from edge_device.inference.verify import record, verify
+from edge_device.live.cameras.together import run_cameras
+from edge_device.live.options import LiveOptions, ModelOptions, SourceOptions
 from edge_device.notices import Notice
+from edge_device.results import FrameResult, Status
+from edge_device.sinks.sink import Sink
 
 from ...programs import Started, missing, program
 
@@ -501,3 +505,49 @@ def test_verify_replays_on_the_accelerator(happens: Happens, compiled: Path) -> 
     happens("wrong")
     diverged = verify(compiled, coral=CORAL).divergence
     assert diverged is not None and diverged.stage == "invoke"
+
+
+def test_two_cameras_share_one_accelerator_and_take_turns(
+    compiled: Path, happens: Happens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGETPU_DOUBLE_LOCK", str(tmp_path / "lock"))  # it can be opened once
+    told: dict[str, list[FrameResult]] = {"porch": [], "gate": []}
+    notices: list[Notice] = []
+
+    class Seen(Sink):
+        name = "seen"
+
+        def frame(self, result: FrameResult) -> None:
+            told[result.camera].append(result)
+
+        def notice(self, notice: Notice) -> None:
+            notices.append(notice)
+
+    options = LiveOptions(compiled, SourceOptions("fake:64x64@40"), ModelOptions(device="coral:usb:0", threads="1"))
+    children_before, workers = set(children(os.getpid())), set[str]()
+
+    def enough() -> bool:
+        workers.update(set(children(os.getpid())) - children_before)
+        if len(told["porch"]) > 20 and len(told["gate"]) > 20 and not notices:
+            happens("invoke-segfault")
+        return any("the CPU stands in" in one.text and one.camera == "gate" for one in notices)
+
+    deadline_s, statuses = time.monotonic() + 30, dict[str, Status]()
+
+    def run() -> None:
+        statuses.update(
+            run_cameras(
+                dict.fromkeys(told, options),
+                sinks=lambda name: [Seen()],
+                stopped=lambda: enough() or time.monotonic() > deadline_s,
+                notify=lambda one: None,
+            )
+        )
+
+    thread = threading.Thread(target=run)  # a main thread would keep what watches for signals
+    thread.start()
+    thread.join()
+    assert len(workers) == 1
+    assert {one.camera for one in notices} == {"porch", "gate"}  # both hear that it is gone, whoever's turn it was
+    assert {one.device for one in statuses.values()} == {"cpu"}
+    assert all(len(one) > 20 for one in told.values())
