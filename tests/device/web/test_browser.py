@@ -300,3 +300,35 @@ def test_what_is_no_path_or_origin_is_refused(place: tuple[str, str]) -> None:
     page = WebPage(Address(port=0), root=place[0], frame=place[1])
     with pytest.raises(SettingsError, match="--web-"):
         page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))
+
+
+def test_several_cameras_are_shown_and_chosen_on_one_page(
+    browser: Browser, color_frames: dict[str, Frame], size: tuple[int, int]
+) -> None:
+    pages = [WebPage(Address(port=0)) for _ in range(2)]
+    for page, name in zip(pages, ("porch", "gate"), strict=True):
+        page.join(pages[0], name)
+    for page in pages:
+        page.open(ModelCard(labels=("roses", "tulips"), input=InputSpec(32, 32)))
+    browser.complaints.clear()
+    browser.resize(*size)
+    with Feeder(pages[0], color_frames["red"]), Feeder(pages[1], color_frames["blue"]) as gate:
+        gate.label = "tulips"
+        browser.open(pages[0].url)
+        tiles = "[...document.querySelectorAll('#cameras a')].map(one => one.innerText)"
+        browser.wait(f"{tiles}.length === 2 && {tiles}[0].includes('roses') && {tiles}[1].includes('tulips')")
+        drawn = """[...document.querySelectorAll('#cameras canvas')].map(
+            one => [...one.getContext('2d').getImageData(80, 40, 1, 1).data])"""
+        browser.wait(f"{drawn}[0][0] > 200 && {drawn}[1][2] > 200")
+        browser.wait(f"{SHOWN_COLOR}[0] > 200")
+        assert browser.ask("document.querySelector('#cameras [aria-current]').innerText").startswith("porch")
+        browser.ask("document.querySelectorAll('#cameras a')[1].click()")
+        browser.wait(f"{SHOWN_COLOR}[2] > 200 && document.getElementById('zones').innerText.includes('tulips')")
+        assert browser.ask("document.querySelector('#cameras [aria-current]').innerText").startswith("gate")
+        wide = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        scrolled, client = browser.ask(wide)
+        assert scrolled <= client <= size[0]
+        # Chromium advises against reading a canvas so often, which the test does.
+        assert [one for one in browser.complaints if "getImageData" not in one] == []
+    for page in pages:
+        page.close()

@@ -33,11 +33,15 @@ _STATIC: Final = Path(__file__).parent / "static"
 _FILES: Final = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/cameras.js": ("cameras.js", "text/javascript; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
 _BOUNDARY: Final = b"--frame"
+
+_TILE: Final = ("zone", "track", "decision", "known", "top")
+"""Of a result, what the overview of several cameras has."""
 
 
 class Newest(Generic[T]):
@@ -290,7 +294,7 @@ def _overview(cameras: Mapping[str, Shown]) -> list[JsonObject]:
     for name, shown in cameras.items():
         told = shown.view.feed.results(time.monotonic())
         results = [
-            {"zone": one.get("zone", ""), "decision": one.get("decision"), "top": one["top"][:1]}
+            {"zone": "", "decision": None, "known": None} | {key: one[key] for key in _TILE if key in one}
             for one in told["results"]
         ]
         found.append({"name": name, **told["health"], "frame_age_s": told["frame_age_s"], "results": results})

@@ -19,7 +19,7 @@ let watching = null; // aborts what is open
 // ---- connection
 
 function listen(signal) {
-  const source = new EventSource("api/events");
+  const source = new EventSource(at("api/events"));
   signal.addEventListener("abort", () => source.close());
   const on = (name, take) => source.addEventListener(name, (message) => take(JSON.parse(message.data)));
   on("history", (zones) => {
@@ -44,7 +44,7 @@ function listen(signal) {
   source.onerror = async () => {
     if (source.readyState !== EventSource.CLOSED || signal.aborted) return; // else it tries again by itself
     try {
-      const answer = await fetch("healthz", { signal });
+      const answer = await fetch(at("healthz"), { signal });
       told.refused = answer.status === 401 ? "the token is no longer valid: open the address that edge-run printed"
         : answer.status === 429 ? "too many wrong tokens" : "too many clients, or it is starting";
     } catch { /* unreachable: the age says it */ }
@@ -55,7 +55,7 @@ function listen(signal) {
 async function watch(signal) {
   while (!signal.aborted) {
     try {
-      const answer = await fetch("stream.mjpg", { signal });
+      const answer = await fetch(at("stream.mjpg"), { signal });
       if (answer.ok) await readParts(answer.body.getReader());
     } catch { /* tried again below; the age of the picture tells */ }
     await new Promise((resume) => setTimeout(resume, 2000));
@@ -147,9 +147,7 @@ function condition() {
   if (silent === null) return { level: "bad", text: "Connecting…", live: false };
   if (silent > SILENT_S) return { level: "bad", text: `No connection for ${duration(silent)}`, live: false };
   const health = told.results.health;
-  const level = health.state === "live" ? "good" : health.ok ? "warn" : "bad";
-  const names = { live: "Live", still: "Nothing moves", late: "No frames", lost: "Source lost", frozen: "Picture frozen", ended: "Source ended", starting: "Starting", dark: "Picture dark", overexposed: "Overexposed", covered: "Lens covered", blurred: "Not sharp", moved: "Camera moved" };
-  return { level, text: names[health.state], live: health.state === "live", reason: health.reason };
+  return { level: levelOf(health), text: STATES[health.state], live: health.state === "live", reason: health.reason };
 }
 
 function showHealth() {
@@ -374,8 +372,9 @@ function showState() {
   ]));
   fillLog($("notices"), notices.toReversed().map((notice) => [notice.time, `${notice.about}: ${notice.text}`, notice.level]));
   if (!status) return;
-  $("title").textContent = status.model || "edge-run";
-  document.title = `${status.model} – edge-run`;
+  const title = [status.camera, status.model].filter(Boolean).join(" · ");
+  $("title").textContent = title || "edge-run";
+  document.title = `${title} – edge-run`;
   const banners = [];
   if (status.fallback) banners.push(`On the CPU in place of the accelerator: ${status.fallback}`);
   if (status.throttled.length) banners.push(`The processor is held back: ${status.throttled.join(", ")}`);
@@ -429,7 +428,7 @@ function showState() {
 const HOLD_MS = 500;
 
 async function post(path) {
-  const answer = await fetch(path, { method: "POST", headers: { "X-Requested-By": "live page" } });
+  const answer = await fetch(at(path), { method: "POST", headers: { "X-Requested-By": "live page" } });
   if (!answer.ok) $("kept-said").textContent = `not taken: the board answers ${answer.status}`;
   return answer.ok;
 }
