@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_core.data.photo_folder import pictures_below
 from edge_core.run_folder import evenly_spaced
-from edge_studio.inbox.likeness_groups import Embedder, clusters
+from edge_studio.devices.likeness_groups import FrameEmbedder, clusters
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         for name in dict.fromkeys(label for _, label in paths)
         for one in evenly_spaced([pair for pair in paths if pair[1] == name], asked.frames)
     ]
-    embedder = Embedder(asked.file, [path for folder in folders for path in pictures_below(folder)])
+    embedder = FrameEmbedder(asked.file, [path for folder in folders for path in pictures_below(folder)])
     found = [(embedder.embed(path), label) for path, label in chosen]
     rows = np.stack([one[0] for one, _ in found if one])
     labels = np.array([label for one, label in found if one])

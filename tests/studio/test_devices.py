@@ -23,7 +23,7 @@ from edge_device.sinks.web.address import Address, listen
 from edge_studio import Project, Studio
 from edge_studio.api.inbox_routes import adding
 from edge_studio.devices import local_device
-from edge_studio.devices.board import Board, BoardList, check_board
+from edge_studio.devices.board_list import BoardList, StudioBoard, check_board
 from edge_studio.devices.board_state import BoardState, live_page
 from edge_studio.devices.deployment import copy_command, take_back_command, way_of
 from edge_studio.devices.fleet import Fleet
@@ -169,7 +169,7 @@ def test_updates_are_served_to_who_knows_the_secret_and_nothing_else_is(served: 
     (project.updates / "metadata" / "timestamp.json").write_text("{}")
     (project.updates / "secret.txt").write_text("x")
     (project.updates / "metadata" / "link").symlink_to(served.state / "boards.json")
-    served.fleet.boards.add(Board("", "porch", project.name, "http://porch"))
+    served.fleet.boards.add(StudioBoard("", "porch", project.name, "http://porch"))
     path = served.fleet.site.path_of(project)
     assert ask(f"{path}/metadata/timestamp.json") == (200, b"{}")
     for wrong in (
@@ -202,7 +202,7 @@ def test_a_board_over_ssh_gets_the_whole_file_and_its_old_one_back(
 ) -> None:
     project.exports.mkdir()
     file = signed_model(project.exports / "new it's.tflite", None)
-    board = served.fleet.add(Board("", "porch", project.name, ssh="pi@porch", model_file="~/a model.tflite"))
+    board = served.fleet.add(StudioBoard("", "porch", project.name, ssh="pi@porch", model_file="~/a model.tflite"))
     (ssh / "a model.tflite").write_bytes(b"old")
 
     def finished(start: Callable[[], object]) -> str:
@@ -223,7 +223,7 @@ def test_a_board_over_ssh_gets_the_whole_file_and_its_old_one_back(
 def test_half_a_file_over_ssh_replaces_nothing(ssh: Path, tmp_path: Path) -> None:
     file = tmp_path / "model.tflite"
     file.write_bytes(b"x" * 100)
-    board = Board("id", "porch", "flowers", ssh="pi@porch", model_file="~/model.tflite")
+    board = StudioBoard("id", "porch", "flowers", ssh="pi@porch", model_file="~/model.tflite")
     words = copy_command(board, file).words
     (ssh / "model.tflite").write_bytes(b"old")
     file.write_bytes(b"x" * 60)  # what a connection that breaks off lets through
@@ -245,14 +245,14 @@ def test_half_a_file_over_ssh_replaces_nothing(ssh: Path, tmp_path: Path) -> Non
     ],
 )
 def test_a_board_that_cannot_be_is_refused(wrong: dict[str, str]) -> None:
-    good = Board("", "porch", "flowers", "http://porch:8080")
+    good = StudioBoard("", "porch", "flowers", "http://porch:8080")
     assert check_board(replace(good, address="porch:8080")) == good
     with pytest.raises(SettingsError):
         check_board(replace(good, **wrong))
 
 
 def test_the_way_to_a_board_is_the_one_that_it_has() -> None:
-    board, looks = Board("1", "porch", "flowers", "http://porch"), BoardState(True, updates=True)
+    board, looks = StudioBoard("1", "porch", "flowers", "http://porch"), BoardState(True, updates=True)
     assert way_of(board, looks, signed=True) == "publish"
     with pytest.raises(SettingsError, match="signed files alone"):
         way_of(board, looks, signed=False)
@@ -268,7 +268,7 @@ def test_the_way_to_a_board_is_the_one_that_it_has() -> None:
 
 def test_boards_and_their_tokens_are_for_the_owner_s_eyes(tmp_path: Path) -> None:
     boards = BoardList(tmp_path / "boards.json")
-    added = boards.add(Board("", "porch", "flowers", "http://porch", token="a-token-of-sixteen"))
+    added = boards.add(StudioBoard("", "porch", "flowers", "http://porch", token="a-token-of-sixteen"))
     assert (tmp_path / "boards.json").stat().st_mode & 0o777 == 0o600
     assert "a-token" not in json.dumps(added.to_json()) and added.to_json()["has_token"] is True
     assert BoardList(tmp_path / "boards.json").of("flowers") == [added] and boards.of("birds") == []

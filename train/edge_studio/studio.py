@@ -12,8 +12,8 @@ from edge_core.errors import SettingsError
 from edge_device.system.user_folders import cache_folder
 from edge_studio.analysis.analysis_process import AnalysisProcess
 from edge_studio.devices.fleet import Fleet
+from edge_studio.devices.inbox import Inbox
 from edge_studio.event_hub import EventHub
-from edge_studio.inbox.inbox import Inbox
 from edge_studio.jobs.job_queue import JobQueue
 from edge_studio.photos.photo_store import PhotoStore
 from edge_studio.project import Project, check_project_name, is_project_name

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from edge_core.codec import JsonObject
 from edge_core.errors import EdgeError, SettingsError
 from edge_studio.api.json_routes import Fields, error_response, reading, writing
-from edge_studio.devices.board import Board
+from edge_studio.devices.board_list import StudioBoard
 from edge_studio.devices.board_state import live_page
 from edge_studio.jobs.export_list import exported_file
 from edge_studio.jobs.job import Job
@@ -26,7 +26,7 @@ def device_part(studio: Studio) -> Part:
     def project_of(request: Request) -> Project:
         return studio.project(request.path_params["project"])
 
-    def board_of(request: Request) -> Board:
+    def board_of(request: Request) -> StudioBoard:
         return fleet.boards.get(project_of(request).name, request.path_params["board"])
 
     def listed(request: Request) -> JsonObject:
@@ -36,7 +36,7 @@ def device_part(studio: Studio) -> Part:
     def add(request: Request, fields: Fields) -> JsonObject:
         project = project_of(request)
         known = {name: fields.text(name, "") for name in _TEXTS}
-        return {"board": fleet.add(Board("", project=project.name, **known)).to_json()}
+        return {"board": fleet.add(StudioBoard("", project=project.name, **known)).to_json()}
 
     def start_here(request: Request, fields: Fields) -> JsonObject:
         project = project_of(request)
@@ -94,7 +94,7 @@ def device_part(studio: Studio) -> Part:
     )
 
 
-def _local(board: Board) -> Board:
+def _local(board: StudioBoard) -> StudioBoard:
     """The same board if it is a device on this machine.
 
     Raises:

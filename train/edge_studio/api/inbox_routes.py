@@ -13,9 +13,9 @@ from edge_core.errors import EdgeError
 from edge_core.images import encode_jpeg, read_picture
 from edge_core.preprocess import Frame
 from edge_studio.api.json_routes import Fields, error_response, reading, writing
-from edge_studio.devices.board import Board
-from edge_studio.inbox.inbox import AddPhoto
-from edge_studio.inbox.likeness_groups import Embedder, group_frames
+from edge_studio.devices.board_list import StudioBoard
+from edge_studio.devices.inbox import AddPhoto
+from edge_studio.devices.likeness_groups import FrameEmbedder, group_frames
 from edge_studio.jobs.export_list import exported_files
 from edge_studio.photos.thumbnails import shrunk
 from edge_studio.project import Project
@@ -29,18 +29,18 @@ _QUALITY: Final = 85
 
 def inbox_part(studio: Studio) -> Part:
     """Everything below /api/p/PROJECT/inbox."""
-    embedders: dict[str, tuple[str, Embedder]] = {}
+    embedders: dict[str, tuple[str, FrameEmbedder]] = {}
 
     def project_of(request: Request) -> Project:
         return studio.project(request.path_params["project"])
 
-    def embedder_of(project: Project) -> Embedder:
+    def embedder_of(project: Project) -> FrameEmbedder:
         """Of the newest file that was exported; its features are kept as long as it is the newest."""
         files = exported_files(project)
         digest = files[0].digest if files else ""
         if project.name not in embedders or embedders[project.name][0] != digest:
             photos = [project.photos / one.path for one in studio.photo_store(project).index().photos]
-            embedders[project.name] = digest, Embedder(project.exports / files[0].name if files else None, photos)
+            embedders[project.name] = digest, FrameEmbedder(project.exports / files[0].name if files else None, photos)
         return embedders[project.name][1]
 
     def listed(request: Request) -> JsonObject:
@@ -68,7 +68,7 @@ def inbox_part(studio: Studio) -> Part:
         project = project_of(request)
         inbox = studio.inbox(project)
 
-        def one(board: Board) -> tuple[int, str]:
+        def one(board: StudioBoard) -> tuple[int, str]:
             try:
                 return inbox.fetch(board).pictures, ""
             except (EdgeError, OSError) as error:

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from edge_core.codec import JsonObject
 from edge_studio.api.inbox_routes import adding
 from edge_studio.api.json_routes import reading, taking
-from edge_studio.inbox.inbox import note_origin
+from edge_studio.devices.inbox import note_origin
+from edge_studio.devices.tried_frame import FileTrials
 from edge_studio.jobs.export_list import exported_file, exported_files
 from edge_studio.studio import Part, Studio
-from edge_studio.trying.tried_frame import FileTrials
 
 PICTURE_BYTES: Final = 32 << 20
 """Bytes of a picture that is tried."""

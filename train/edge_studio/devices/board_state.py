@@ -7,7 +7,7 @@ from typing import Final, Literal
 from edge_core.codec import JsonObject
 from edge_core.errors import EdgeError
 from edge_device.sinks.inbox.live_page import LivePage
-from edge_studio.devices.board import Board
+from edge_studio.devices.board_list import StudioBoard
 
 ANSWER_S: Final = 3.0
 """Seconds that a board may take to answer a page that waits for it."""
@@ -55,12 +55,12 @@ class BoardState:
         return asdict(self)
 
 
-def live_page(board: Board, timeout_s: float = ANSWER_S) -> LivePage:
+def live_page(board: StudioBoard, timeout_s: float = ANSWER_S) -> LivePage:
     """A board's live page."""
     return LivePage(board.address, board.token or None, timeout_s)
 
 
-def read_state(board: Board) -> BoardState:
+def read_state(board: StudioBoard) -> BoardState:
     """Asks a board; one that cannot be reached is told of, not raised."""
     if not board.address:
         return BoardState(False, "it has no live page that could be asked; it is reached by ssh alone")
@@ -74,7 +74,7 @@ def read_state(board: Board) -> BoardState:
         return BoardState(False, f"{board.address} answers as no live page of this version does")
 
 
-def _state(board: Board, told: JsonObject) -> BoardState:
+def _state(board: StudioBoard, told: JsonObject) -> BoardState:
     status: JsonObject = told["status"] or {}
     results = told["results"]
     latest = results[0] if results else {}
@@ -97,7 +97,7 @@ def _state(board: Board, told: JsonObject) -> BoardState:
     )
 
 
-def _verdict(board: Board, status: JsonObject, notices: list[Mapping[str, object]]) -> tuple[Verdict, str]:
+def _verdict(board: StudioBoard, status: JsonObject, notices: list[Mapping[str, object]]) -> tuple[Verdict, str]:
     """What has become of the file that a board was given last, and the same in words."""
     if not board.deployed or not status:
         return "", ""

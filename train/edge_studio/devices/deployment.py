@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from edge_core.errors import SettingsError
-from edge_studio.devices.board import Board
+from edge_studio.devices.board_list import StudioBoard
 from edge_studio.devices.board_state import BoardState
 from edge_studio.jobs.commands import JobCommand
 
 Way = Literal["publish", "copy", "replace"]
 
 
-def way_of(board: Board, state: BoardState, signed: bool) -> Way:
+def way_of(board: StudioBoard, state: BoardState, signed: bool) -> Way:
     """How a board is given a file.
 
     Args:
@@ -37,7 +37,7 @@ def way_of(board: Board, state: BoardState, signed: bool) -> Way:
     )
 
 
-def copy_command(board: Board, file: Path) -> JobCommand:
+def copy_command(board: StudioBoard, file: Path) -> JobCommand:
     """Copies a file over ssh beside the one that a board watches and renames it into place; that one is kept.
 
     The board proves the new file before it runs it, and goes on with the old one if it does not pass.
@@ -51,7 +51,7 @@ def copy_command(board: Board, file: Path) -> JobCommand:
     return JobCommand("deploy", f"Give {board.name} {file.name}", ("sh", "-c", line), Path(board.id))
 
 
-def take_back_command(board: Board) -> JobCommand:
+def take_back_command(board: StudioBoard) -> JobCommand:
     """Puts the model before back on a board that is reached over ssh.
 
     Raises:
@@ -69,7 +69,7 @@ def take_back_command(board: Board) -> JobCommand:
     return JobCommand("deploy", f"Take back the model of {board.name}", (*ssh_words(board), there), Path(board.id))
 
 
-def ssh_words(board: Board) -> list[str]:
+def ssh_words(board: StudioBoard) -> list[str]:
     """The user's own ssh, with keys and configuration, which asks nothing: nobody could answer."""
     user, _, address = board.ssh.rpartition("@")
     name, _, port = address.partition(":")

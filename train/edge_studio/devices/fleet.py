@@ -8,7 +8,7 @@ from typing import Final
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import CheckFailedError, SettingsError
 from edge_device.live.update.update_state import UpdateFolder, roll_back
-from edge_studio.devices.board import Board, BoardList, check_board
+from edge_studio.devices.board_list import BoardList, StudioBoard, check_board
 from edge_studio.devices.board_state import BoardState, read_state
 from edge_studio.devices.deployment import copy_command, take_back_command, way_of
 from edge_studio.devices.local_device import LocalDevice
@@ -42,7 +42,7 @@ class Fleet:
         self.boards = BoardList(state / "boards.json")
         self.site = UpdateSite(projects, state)
 
-    def add(self, board: Board) -> Board:
+    def add(self, board: StudioBoard) -> StudioBoard:
         """Adds a board that can be reached by what is known of it.
 
         Raises:
@@ -50,24 +50,26 @@ class Fleet:
         """
         return self.boards.add(check_board(board))
 
-    def states(self, project: Project) -> list[tuple[Board, BoardState]]:
+    def states(self, project: Project) -> list[tuple[StudioBoard, BoardState]]:
         """What the boards of a project are doing, all asked at once."""
         boards = self.boards.of(project.name)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(zip(boards, pool.map(self.state_of, boards), strict=True))
 
-    def state_of(self, board: Board) -> BoardState:
+    def state_of(self, board: StudioBoard) -> BoardState:
         """What a board is doing."""
         if board.is_local and not self.device(board).process.alive():
             ended = [line for line in self.device(board).process.log().splitlines() if line.strip()]
             return BoardState(False, f"it does not run; it said last: {ended[-1]}" if ended else "it does not run")
         return read_state(board)
 
-    def device(self, board: Board) -> LocalDevice:
+    def device(self, board: StudioBoard) -> LocalDevice:
         """The device of a local board."""
         return LocalDevice(self._state / "devices" / board.id)
 
-    def start_here(self, project: Project, file: Path, source: str, address: str, name: str = "this machine") -> Board:
+    def start_here(
+        self, project: Project, file: Path, source: str, address: str, name: str = "this machine"
+    ) -> StudioBoard:
         """Starts a device on this machine with a model file.
 
         Args:
@@ -84,7 +86,7 @@ class Fleet:
         if not source.strip() or source.startswith("-") or "\0" in source:
             raise SettingsError(f"{source!r} is not a source of frames: 0 is the first camera")
         board = self.boards.add(
-            Board("", check_name(name, "board"), project.name, source=source.strip(), **_given(file))
+            StudioBoard("", check_name(name, "board"), project.name, source=source.strip(), **_given(file))
         )
         try:
             self.device(board).give(file)
@@ -93,7 +95,7 @@ class Fleet:
             self.remove(board)
             raise
 
-    def start_again(self, board: Board, address: str) -> Board:
+    def start_again(self, board: StudioBoard, address: str) -> StudioBoard:
         """Starts a local device that has ended, or that should look for updates at another address.
 
         Raises:
@@ -109,17 +111,17 @@ class Fleet:
         self.boards.change(board.id, lambda one: replace(one, address=started.address, token=started.token))
         return started
 
-    def stop(self, board: Board) -> None:
+    def stop(self, board: StudioBoard) -> None:
         """Ends a local device."""
         self.device(board).process.stop()
 
-    def remove(self, board: Board) -> None:
+    def remove(self, board: StudioBoard) -> None:
         """Forgets a board; a local device is ended and removed."""
         if board.is_local:
             self.device(board).remove()
         self.boards.remove(board.id)
 
-    def deploy(self, board: Board, project: Project, file: Path) -> Job | None:
+    def deploy(self, board: StudioBoard, project: Project, file: Path) -> Job | None:
         """Gives a board a model file; returns the job that does it, None if it is done already.
 
         Raises:
@@ -138,7 +140,7 @@ class Fleet:
         self.device(board).give(file)
         return None
 
-    def take_back(self, board: Board, project: Project) -> Job | None:
+    def take_back(self, board: StudioBoard, project: Project) -> Job | None:
         """Has a board go back to the model before; returns the job that does it, None if it is done already.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Final
 from edge_core.errors import CheckFailedError
 from edge_core.files import written_whole
 from edge_device.sinks.web.address import TOKEN_VARIABLE, new_token
-from edge_studio.devices.board import Board
+from edge_studio.devices.board_list import StudioBoard
 from edge_studio.jobs.commands import program
 from edge_studio.jobs.supervised import SupervisedProcess
 
@@ -69,7 +69,7 @@ class LocalDevice:
         with written_whole(self.model, durable=True) as beside:
             shutil.copyfile(self._before, beside)
 
-    def words(self, board: Board, port: int, update_from: str, key: Path | None) -> list[str]:
+    def words(self, board: StudioBoard, port: int, update_from: str, key: Path | None) -> list[str]:
         """The command that runs it.
 
         Args:
@@ -86,7 +86,7 @@ class LocalDevice:
             words += ["--key", str(key), "--update-from", update_from, "--update-folder", str(self.updates), *TRIAL]
         return words
 
-    def start(self, board: Board, update_from: str = "", key: Path | None = None) -> Board:
+    def start(self, board: StudioBoard, update_from: str = "", key: Path | None = None) -> StudioBoard:
         """Starts it; returns the board with the address of its page, which answers by then.
 
         Args:

@@ -47,7 +47,7 @@ class FrameGroup:
     label: str
 
 
-class Embedder:
+class FrameEmbedder:
     """Features of pictures as a model file sees them, each computed once. May be used from any thread."""
 
     def __init__(self, model: Path | None, photos: Sequence[Path] = ()) -> None:
@@ -95,7 +95,7 @@ class Embedder:
         return unit_rows(look.features[0][None])[0], look.predictions[0].label
 
 
-def group_frames(paths: Mapping[str, Path], embedder: Embedder) -> list[FrameGroup]:
+def group_frames(paths: Mapping[str, Path], embedder: FrameEmbedder) -> list[FrameGroup]:
     """Puts frames into groups, the largest first; what cannot be read is left out.
 
     Args:

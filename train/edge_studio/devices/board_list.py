@@ -22,7 +22,7 @@ _SSH: Final = re.compile(r"([A-Za-z0-9_.][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9
 
 
 @dataclass(frozen=True)
-class Board:
+class StudioBoard:
     """A board of a project.
 
     Attributes:
@@ -65,7 +65,7 @@ class Board:
         return fields
 
 
-def check_board(board: Board) -> Board:
+def check_board(board: StudioBoard) -> StudioBoard:
     """Returns a board that can be reached by what is known of it.
 
     Raises:
@@ -97,11 +97,11 @@ class BoardList:
         self._file = file
         self._lock = threading.RLock()
 
-    def of(self, project: str) -> list[Board]:
+    def of(self, project: str) -> list[StudioBoard]:
         """The boards of a project, in the order in which they were added."""
         return [one for one in self._read() if one.project == project]
 
-    def get(self, project: str, name: str) -> Board:
+    def get(self, project: str, name: str) -> StudioBoard:
         """A board of a project by its id.
 
         Raises:
@@ -112,7 +112,7 @@ class BoardList:
             raise SettingsError(f"there is no board {name!r} in {project}")
         return found
 
-    def add(self, board: Board) -> Board:
+    def add(self, board: StudioBoard) -> StudioBoard:
         """Adds a board under a new id; it is on the disk when this returns.
 
         Raises:
@@ -126,7 +126,7 @@ class BoardList:
             self._write([*self._read(), added])
             return added
 
-    def change(self, name: str, change: Callable[[Board], Board]) -> None:
+    def change(self, name: str, change: Callable[[StudioBoard], StudioBoard]) -> None:
         """Replaces a board by what `change` makes of it; nothing happens if it is gone."""
         with self._lock:
             self._write([change(one) if one.id == name else one for one in self._read()])
@@ -136,17 +136,17 @@ class BoardList:
         with self._lock:
             self._write([one for one in self._read() if one.id != name])
 
-    def _read(self) -> list[Board]:
+    def _read(self) -> list[StudioBoard]:
         with self._lock:
             found = []
             for fields in read_json(self._file).get("boards", ()):
                 try:
-                    found.append(from_fields(Board, fields))
+                    found.append(from_fields(StudioBoard, fields))
                 except ValueError:  # of another version
                     continue
             return found
 
-    def _write(self, boards: list[Board]) -> None:
+    def _write(self, boards: list[StudioBoard]) -> None:
         with written_whole(self._file, durable=True) as beside:
             # Secret from its first byte, as it holds tokens.
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

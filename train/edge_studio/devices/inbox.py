@@ -15,7 +15,7 @@ from edge_core.files import append_line
 from edge_device.sinks.inbox.collection import MANIFEST
 from edge_device.sinks.inbox.live_page import SNAPSHOT_KEY
 from edge_device.sinks.inbox.pull import Pulled, pull_snapshots
-from edge_studio.devices.board import Board
+from edge_studio.devices.board_list import StudioBoard
 from edge_studio.jobs.supervised import read_json
 from edge_studio.project import Project, check_class
 
@@ -85,7 +85,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._tidied = False
 
-    def fetch(self, board: Board) -> Pulled:
+    def fetch(self, board: StudioBoard) -> Pulled:
         """Brings the frames of a board here; it lets go of each once that is on this disk.
 
         Raises:
