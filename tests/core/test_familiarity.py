@@ -55,6 +55,21 @@ def test_what_it_has_seen_is_familiar_and_what_it_has_not_is_not() -> None:
     assert detector().familiarity([features(3), features(0, 0, 7)]) < 0.01
 
 
+def test_what_a_taught_label_is_like_is_familiar_and_all_else_stays_as_it_was() -> None:
+    axis = np.zeros((1, WIDTH), np.int8)
+    axis[0, 1] = 100
+    residual = replace(detector().terms[0], matrix=axis)
+    header = replace(detector().header, terms=(residual.shape,))
+    taught = replace(detector(), taught=(Detector(header, (residual,)),))
+    assert taught.familiarity([features(3), features(7)]) == 1.0
+    assert taught.familiarity([features(0, 0, 3), features(0, 0, 7)]) < 1e-9
+    assert (
+        taught.familiarity([features(0, 3), features(0, 7)])
+        == 1.0
+        > detector().familiarity([features(0, 3), features(0, 7)])
+    )
+
+
 def test_the_scale_of_the_features_does_not_count() -> None:
     odd = [features(5, 1), features(4, 0.3)]
     assert detector().familiarity(odd) == pytest.approx(detector().familiarity([40 * odd[0], 0.1 * odd[1]]), abs=1e-12)

@@ -194,8 +194,7 @@ class Detector:
 
     def familiarity(self, features: Sequence[Features]) -> float:
         """The p-value, 0..1, that a picture with these features, one array a layer, is of the known kind."""
-        own = self._own(features)
-        return max([own, *(one._own(features[:1]) for one in self.taught)]) if self.taught else own
+        return max([self._own(features), *(one._own(features[:1]) for one in self.taught)])
 
     def _own(self, features: Sequence[Features]) -> float:
         header = self.header
