@@ -70,7 +70,7 @@ def install(words: Words, name: Name = "", debug: Debug = False) -> None:
 
 @app.command(context_settings=_PASSED_ON)
 def show(words: Words, name: Name = "", debug: Debug = False) -> None:
-    """Print the unit that `install` would write.
+    """Print the unit that `install` would write, and with --config the file that the service would read.
 
     Example: edge-run service show flowers-int8.tflite --source /dev/video0
     """
@@ -80,6 +80,8 @@ def show(words: Words, name: Name = "", debug: Debug = False) -> None:
         for warning in (*plan.warnings, *plan.obstacles):
             say(f"warning: {warning}")
         print(plan.unit, end="", flush=True)
+        for text, target in plan.texts:
+            print(f"\n# {target}\n{text}", end="", flush=True)
         say_next(as_root("service", "install", *(["--name", name] if name else []), *words))
 
 

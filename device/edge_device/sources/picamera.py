@@ -22,6 +22,12 @@ DEFAULT_SIZE: Final = (1280, 720)
 MANUAL, CONTINUOUS = 0, 2
 """Of AfMode: the lens goes where LensPosition says, or follows the scene (libcamera, control_ids_core.yaml)."""
 
+SETTLED_FRAMES: Final = 10
+"""Frames after which a camera has taken its settings up: the first few were on their way when it was asked."""
+
+SAME: Final = 0.05
+"""Part by which a value that is read back may differ: exposure comes in lines of the sensor, gain in its steps."""
+
 _FORMAT: Final = "RGB888"
 """Named by the bits of a word as libcamera does: in memory its bytes are B, G, R (Picamera2 manual, 4.2.2)."""
 
@@ -38,7 +44,8 @@ class PiCamera(Source):
             number: Number of the camera, counted from 0 in the order of `rpicam-hello --list-cameras`.
             mode: Mode that is requested; its pixel format does not apply. A camera with a motor focuses
                 continuously unless a control of its focus is given.
-            notify: Gets what was granted, where it is not what was asked for.
+            notify: Gets what was granted, where it is not what was asked for, and what the controls that were given are
+                after `SETTLED_FRAMES`.
 
         Raises:
             SettingsError: It has no such control, or the control cannot have such a value.
@@ -60,7 +67,8 @@ class PiCamera(Source):
             offered = camera.camera_controls
             controls: dict[str, Any] = {"FrameDurationLimits": (round(1e6 / mode.fps),) * 2} if mode.fps else {}
             controls |= _focus(offered, mode.controls)
-            controls |= {name: typed(name, text, offered) for name, text in mode.controls.items()}
+            self._asked = {name: typed(name, text, offered) for name, text in mode.controls.items()}
+            controls |= self._asked
             buffers = {"buffer_count": mode.buffers} if mode.buffers else {}
             main = {"size": size, "format": _FORMAT}
             camera.configure(camera.create_video_configuration(main, controls=controls, **buffers))
@@ -80,6 +88,7 @@ class PiCamera(Source):
             ) from error
         self._camera = camera
         self._closing = Closing(self._release)
+        self._notify = notify
         self.mode = "{}x{} {}".format(*granted["size"], granted["format"]) + (f" {mode.fps:g} fps" if mode.fps else "")
         if granted["format"] != _FORMAT:
             self.close()
@@ -108,6 +117,8 @@ class PiCamera(Source):
                 capture_ms = 1e3 * (time.perf_counter() - start)
                 yield SourceFrame(image, self._name, index, taken - self._opened, capture_ms, taken)
                 index += 1
+                if index == SETTLED_FRAMES and self._asked:
+                    self._read_back()
 
     def close(self) -> None:
         self._closing.close()
@@ -129,9 +140,47 @@ class PiCamera(Source):
                     raise SourceError(f"{self._name} has stopped giving frames: {error}") from error
         raise SourceError(f"{self._name} has given no frame for {STALLED_S:g} s; check its ribbon cable")
 
+    def _read_back(self) -> None:
+        """Tells what the controls are that were asked for, as the description of a frame has them."""
+        with self._closing.reading() as may:
+            if not may:
+                return
+            try:
+                found = self._camera.wait(self._camera.capture_metadata(wait=False), timeout=STALLED_S)
+            except Exception as error:  # noqa: BLE001 - frames are what counts; that they stop is noticed by `_next`
+                self._notify(notice("warning", "source", f"{self._name} does not tell what its controls are: {error}"))
+                return
+        told, wrong = read_back(self._asked, found)
+        self._notify(notice("warning" if wrong else "info", "source", f"{self._name}: {told}"))
+
     def _release(self) -> None:
         self._camera.cancel_all_and_flush()  # a job that still waits would keep `close` waiting
         self._camera.close()
+
+
+def read_back(asked: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, bool]:
+    """What controls are, for people, and whether one is not what it was asked to be.
+
+    Args:
+        asked: Values that were asked for, by name.
+        found: Description of a frame; it has what the sensor and the image processor did, not every setting.
+    """
+    told, wrong = [], False
+    for name, value in asked.items():
+        if name not in found:
+            told.append(f"{name} was set to {_text(value)}, which the camera does not tell back")
+            continue
+        pairs = list(zip(_items(value), _items(found[name]), strict=False))
+        differs = any(abs(float(is_now) - float(wanted)) > SAME * abs(float(wanted)) + 1e-3 for wanted, is_now in pairs)
+        wrong = wrong or differs
+        told.append(
+            f"{name} is {_text(found[name])}" + (f", not the {_text(value)} that was asked for" if differs else "")
+        )
+    return "; ".join(told), wrong
+
+
+def _text(value: Any) -> str:
+    return ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in _items(value))
 
 
 def typed(name: str, text: str, offered: Mapping[str, tuple[Any, Any, Any]]) -> Any:

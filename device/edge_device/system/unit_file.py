@@ -37,8 +37,11 @@ GROUPS: Final = ("video", "render", "plugdev", "apex")
 """Who may use cameras, a Coral on USB and a Coral on PCIe; a unit that names a group that is not there does not
 start."""
 
-COPIED: Final = ("--key", "--fallback", "--tuning-file")
-"""Options of `live` that name a file that must be there at every start."""
+COPIED: Final = ("--key", "--fallback", "--tuning-file", "--mqtt-ca")
+"""Options of `live` that name a file that must be there at every start, and that any user may read."""
+
+SECRET: Final = ("--mqtt-cert", "--mqtt-key")
+"""Options of `live` that name a file with a private key, or that may have one in it."""
 
 WRITTEN: Final = ("--jsonl", "--record", "--snapshots", "--collect", "--update-folder")
 """Options of `live` that name what it writes."""
@@ -187,7 +190,9 @@ class Places:
             return self.copied(path, option[2:] + suffix + Path(path).suffix)
 
         taken: dict[str, Callable[[str], str]] = {option: partial(copied, option) for option in COPIED}
+        taken |= {option: partial(self.secret, option[2:] + suffix) for option in SECRET}
         taken |= dict.fromkeys(WRITTEN, self.written)
+        taken["--focus"] = lambda text: copied("--focus", text) if text.endswith(".tflite") else text
         return taken | {"--source": self.source, "--token-file": self.token, "--on-event": self.program}
 
     def copied(self, path: str, target: str) -> str:
@@ -208,12 +213,16 @@ class Places:
 
     def token(self, text: str) -> str:
         """A token that exists is handed over by systemd; one that does not is made where the service may write."""
+        return self.secret("token", text) if Path(text).exists() else self.written(text)
+
+    def secret(self, name: str, text: str) -> str:
+        """A file that systemd reads as root and hands over to this service alone."""
         if not Path(text).exists():
-            return self.written(text)
+            raise SettingsError(f"{text} is not a file")
         if not os.access(text, os.R_OK):
             raise SettingsError(f"{text} cannot be read by this user; run the command with sudo")
-        self.credentials["token"] = Path(text).absolute()
-        return f"/run/credentials/{self.unit}.service/token"
+        self.credentials[name] = Path(text).absolute()
+        return f"/run/credentials/{self.unit}.service/{name}"
 
     def written(self, text: str) -> str:
         state = Path("/var/lib") / self.unit

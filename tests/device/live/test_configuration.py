@@ -1,6 +1,7 @@
 """Configuration files of `edge-run live`: a command line said in a file; a wrong file is refused in one line."""
 
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -306,7 +307,8 @@ def test_a_service_has_the_file_copied_with_the_places_that_it_reaches(tiny_mode
     written = tomllib.loads(text)
     assert written["model"] == "/var/lib/edge-mobilenet/edge-run-porch/model.tflite"
     assert written["jsonl"] == "/var/lib/edge-run-porch/e.jsonl"
-    assert written["mqtt-key"] == str(key)
+    assert written["mqtt-key"] == "/run/credentials/edge-run-porch.service/mqtt-key"
+    assert f"LoadCredential=mqtt-key:{key}" in plan.unit
     assert (written["source"], written["top"]) == ("picamera", 2)
     assert {source: str(copy) for source, copy in plan.copies} == {
         model: written["model"],
@@ -325,3 +327,38 @@ def test_two_cameras_of_a_service_have_a_model_each(tiny_model: TinyModel, tmp_p
     path = written(tmp_path, 'model = "absent.tflite"')
     with pytest.raises(SettingsError, match=r"absent\.tflite is not a file"):
         service.plan(None, ["--config", str(path)], config=service_config)
+
+
+READ = {
+    name: one for name, one in options().items() if plain_type(one) is Path and f"--{one.key}" not in service.WRITTEN
+}
+
+
+@pytest.mark.parametrize("way", ["command line", "file"])
+def test_a_service_reaches_each_file_that_live_reads(
+    tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = [options()[name].key for name in (*READ, "focus") if name != MODEL.name]
+    for key in keys:
+        (tmp_path / f"{key}.tflite").touch()
+    words = [word for key in keys for word in (f"--{key}", f"{key}.tflite")]
+    if way == "file":
+        written(tmp_path, "".join(f'{key} = "{key}.tflite"\n' for key in keys))
+        words = ["--config", "porch.toml"]
+    plan = service.plan(tiny_model(), words, config=service_config)
+    said = plan.texts[0][0] if plan.texts else plan.unit
+    copies = {str(target): source for source, target in plan.copies}
+    for key in keys:
+        (place,) = re.findall(rf'(?:--{key} |^{key} = )"?([^" \n]+)', said, re.MULTILINE)
+        file = tmp_path / f"{key}.tflite"
+        assert copies.get(place) == file or f"LoadCredential={place.rpartition('/')[2]}:{file}" in plan.unit, key
+
+
+def test_show_prints_the_file_that_a_service_would_read(tiny_model: TinyModel, tmp_path: Path) -> None:
+    path = written(tmp_path, f'model = "{tiny_model()}"\ntop = 2\n[camera.porch]\nsource = "picamera"\n')
+    found = CliRunner().invoke(app, ["service", "show", "--config", str(path)])
+    assert found.exit_code == 0
+    unit, _, text = found.stdout.partition("\n# /var/lib/edge-mobilenet/edge-run/live.toml\n")
+    assert "ExecStart=" in unit
+    assert tomllib.loads(text)["camera"] == {"porch": {"source": "picamera"}}

@@ -1,5 +1,6 @@
 """Against a double of picamera2 0.3.38: its formats are named the other way round than its bytes lie."""
 
+import re
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
+from edge_device.notices import Notice
 from edge_device.sources import CameraMode, open_source, parse_controls, picamera
 from edge_device.sources.picamera import PiCamera
 
@@ -28,6 +30,7 @@ class Picamera2:
     busy = False
     after = 10**9  # frames that it gives before it stalls
     latest: "Picamera2"
+    metadata: ClassVar[dict[str, Any] | None] = {}
     camera_controls: ClassVar[dict[str, tuple[Any, Any, Any]]] = {
         "AwbEnable": (False, True, None),
         "AwbMode": (0, 7, 0),
@@ -77,8 +80,17 @@ class Picamera2:
             self.given += 1
         return job
 
-    def wait(self, job: "Future[np.ndarray]", timeout: float | None = None) -> np.ndarray:
+    def wait(self, job: "Future[Any]", timeout: float | None = None) -> Any:
         return job.result(timeout)
+
+    def capture_metadata(self, wait: bool | None = None) -> "Future[dict[str, Any]]":
+        assert wait is False and self.given >= picamera.SETTLED_FRAMES
+        job: Future[dict[str, Any]] = Future()
+        if self.metadata is None:
+            job.set_exception(RuntimeError("no description"))
+        else:
+            job.set_result(self.metadata)
+        return job
 
     def cancel_all_and_flush(self) -> None:
         self.events.append("flush")
@@ -273,3 +285,53 @@ def test_the_nearest_control_and_the_ranges_are_named(hardware: type[Picamera2])
         open_source("picamera", CameraMode(controls={"exposuretime": "100"})),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("asked", "metadata", "level", "told"),
+    [
+        ({"ExposureTime": "10000"}, {"ExposureTime": 9993}, "info", "ExposureTime is 9993$"),
+        (
+            {"ExposureTime": "10000"},
+            {"ExposureTime": 33000},
+            "warning",
+            "ExposureTime is 33000, not the 10000 that was asked for",
+        ),
+        ({"ColourGains": "1.5,2"}, {"ColourGains": (1.5, 2.0)}, "info", "ColourGains is 1.5,2$"),
+        ({"ColourGains": "1.5,2"}, {"ColourGains": (1.5, 3.0)}, "warning", "ColourGains is 1.5,3, not the 1.5,2 that"),
+        (
+            {"AwbMode": "5"},
+            {"ExposureTime": 33000},
+            "info",
+            "AwbMode was set to 5, which the camera does not tell back",
+        ),
+        ({"AwbMode": "5"}, None, "warning", "does not tell what its controls are: no description"),
+    ],
+)
+def test_what_controls_are_is_read_back_and_told(
+    hardware: type[Picamera2],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: dict[str, str],
+    metadata: dict[str, Any] | None,
+    level: str,
+    told: str,
+) -> None:
+    monkeypatch.setattr(hardware, "metadata", metadata)
+    notices: list[Notice] = []
+    with open_source("picamera", CameraMode(controls=asked), notify=notices.append) as source:
+        for frame in source:
+            assert frame.index < picamera.SETTLED_FRAMES or notices
+            if frame.index > picamera.SETTLED_FRAMES:
+                break
+    (notice,) = notices
+    assert notice.level == level
+    assert re.search(rf"^picamera:0:? {told}", notice.text)
+
+
+def test_a_camera_of_which_nothing_was_asked_is_asked_nothing(hardware: type[Picamera2]) -> None:
+    notices: list[Notice] = []
+    with open_source("picamera", notify=notices.append) as source:
+        for frame in source:
+            if frame.index > picamera.SETTLED_FRAMES:
+                break
+    assert notices == []
