@@ -11,9 +11,10 @@ import { answer } from "./operations.js";
 
 const [folder, litert] = process.argv.slice(2);
 
-/** @param {string} directory */
+/** What the library exports, and what only its own modules use. @param {string} directory */
 async function load(directory) {
-  return import(pathToFileURL(path.join(directory, "index.js")).href);
+  const [index, frames] = ["index.js", "frames.js"].map((name) => import(pathToFileURL(path.join(directory, name)).href));
+  return { ...await frames, ...await index };
 }
 
 /** LiteRT.js as `loadLiteRt` gives it: that itself takes a page with scripts. */

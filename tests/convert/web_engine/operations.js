@@ -36,6 +36,12 @@ const operations = {
     return engine.sha256(engine.rgbOfYuv({ bytes: await read(path), ...picture }).data);
   },
 
+  /** The pixels of a picture that is turned. */
+  turned({ frame, quarters, flip }, { engine }) {
+    const { width, height, data } = engine.turned({ ...frame, data: Uint8ClampedArray.from(frame.data) }, quarters, flip);
+    return { width, height, data: Array.from(data) };
+  },
+
   /** What is known of a file once it is open. */
   async open({ path, key }, { engine, read, runtime }) {
     const classifier = await engine.Classifier.open(await read(path), { runtime, key });
@@ -64,7 +70,8 @@ const operations = {
     const results = [];
     for (const picture of pictures) {
       const frame = await engine.decodePicture(new Blob([await read(picture)]));
-      const rgb = frame.data.filter((/** @type {number} */ _, /** @type {number} */ index) => index % 4 !== 3);
+      const step = frame.data.length / (frame.width * frame.height);
+      const rgb = frame.data.filter((/** @type {number} */ _, /** @type {number} */ index) => index % step < 3);
       const pixels = engine.preprocess(frame, classifier.input);
       const { scores, familiarity } = await classifier.look(pixels);
       results.push({ decoded: await engine.sha256(rgb), pixels: await engine.sha256(pixels), scores: Array.from(scores), familiarity });

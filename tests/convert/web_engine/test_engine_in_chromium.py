@@ -51,6 +51,8 @@ def pictures() -> Mapping[str, bytes]:
         "webp": (".webp", [cv2.IMWRITE_WEBP_QUALITY, 101]),
     }
     made = {name: cv2.imencode(kind, frame, options)[1].tobytes() for name, (kind, options) in kinds.items()}
+    clear = np.dstack([frame, rng.integers(0, 256, frame.shape[:2], np.uint8)])
+    made["transparent"] = cv2.imencode(".png", clear)[1].tobytes()
     made["gray"] = cv2.imencode(".jpg", frame[:, :, 1])[1].tobytes()
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     made["turned"] = made["sharp"][:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + made["sharp"][2:]

@@ -180,6 +180,17 @@ def test_a_broken_color_is_noticed(
     assert engine.ask("yuv", **asked, engine=_with_broken("frames.js", broken, tmp_path)) != wanted
 
 
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_frame_is_turned_clockwise_and_then_mirrored(engine: NodeEngine, quarters: int, flip: bool) -> None:
+    frame = np.random.default_rng(1).integers(0, 256, (3, 5, 4), np.uint8)
+    wanted = np.rot90(frame, -quarters)[:, :: -1 if flip else 1]
+    told = {"width": 5, "height": 3, "data": frame.ravel().tolist()}
+    found = engine.ask("turned", frame=told, quarters=quarters, flip=flip)
+    assert (found["height"], found["width"]) == wanted.shape[:2]
+    assert found["data"] == wanted.ravel().tolist()
+
+
 def test_what_the_engine_refuses_it_says_in_a_line(engine: NodeEngine, tmp_path: Path) -> None:
     path = tmp_path / "frame"
     path.write_bytes(bytes(10))

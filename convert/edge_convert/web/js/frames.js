@@ -19,10 +19,10 @@ export async function frameOf(source) {
 }
 
 /**
- * Decodes a picture file, turned upright by its EXIF orientation, its levels not converted by its color profile: that
- * is what OpenCV does, and what the model was trained on.
+ * Decodes a picture file, turned upright by its EXIF orientation, its levels not converted by its color profile, its
+ * transparency dropped: that is what OpenCV does, and what the model was trained on.
  * @param {Blob} file
- * @returns {Promise<Frame>}
+ * @returns {Promise<ImageData>}
  */
 export async function decodePicture(file) {
   let bitmap;
@@ -32,7 +32,9 @@ export async function decodePicture(file) {
     throw new EngineError("not a picture that this browser decodes");
   }
   try {
-    return drawn(bitmap, bitmap.width, bitmap.height);
+    // By way of a VideoFrame: a canvas multiplies levels with their opacity, and loses what it then rounds.
+    const frame = typeof VideoFrame !== "undefined" && await levelsOf(new VideoFrame(bitmap, { timestamp: 0 }));
+    return frame ? new ImageData(frame.data, frame.width, frame.height) : drawn(bitmap, bitmap.width, bitmap.height);
   } finally {
     bitmap.close();
   }
@@ -43,14 +45,11 @@ export async function decodePicture(file) {
  * @returns {Promise<Frame>}
  */
 async function frameOfElement(video) {
-  if (!video.videoWidth) throw new EngineError("the video has no frame yet");
-  if (typeof VideoFrame === "undefined") return drawn(video, video.videoWidth, video.videoHeight); // up to 2 levels off
-  const frame = new VideoFrame(video);
-  try {
-    return await frameOfVideo(frame);
-  } finally {
-    frame.close();
-  }
+  const { videoWidth: width, videoHeight: height } = video;
+  if (!width) throw new EngineError("the video has no frame yet");
+  const frame = typeof VideoFrame !== "undefined" && await levelsOf(new VideoFrame(video));
+  // A browser that does not tell how a frame is turned gives one of another shape.
+  return frame && frame.width === width && frame.height === height ? frame : drawn(video, width, height);
 }
 
 /**
@@ -59,11 +58,70 @@ async function frameOfElement(video) {
  * @returns {Promise<Frame>}
  */
 export async function frameOfVideo(frame) {
-  const { width, height } = frame.visibleRect ?? { width: frame.codedWidth, height: frame.codedHeight };
-  if (frame.format !== "I420" && frame.format !== "NV12") return drawn(frame, frame.displayWidth, frame.displayHeight);
-  const bytes = new Uint8Array(frame.allocationSize());
-  const planes = await frame.copyTo(bytes);
-  return rgbOfYuv({ bytes, planes, width, height, full: frame.colorSpace.fullRange === true });
+  return await levelsOf(frame.clone()) ?? drawn(frame, frame.displayWidth, frame.displayHeight);
+}
+
+/**
+ * @param {VideoFrame} frame Closed here.
+ * @returns {Promise<Levels | null>} Null of a format whose levels would have to be guessed.
+ */
+async function levelsOf(frame) {
+  try {
+    const { format, visibleRect } = frame;
+    if (!visibleRect || !format || !["I420", "NV12", "RGBA", "RGBX", "BGRA", "BGRX"].includes(format)) return null;
+    const { width, height } = visibleRect, bytes = new Uint8Array(frame.allocationSize());
+    const planes = await frame.copyTo(bytes);
+    // `rotation` and `flip` are younger than the rest of VideoFrame.
+    const { rotation = 0, flip = false } = /** @type {{rotation?: number, flip?: boolean}} */ (/** @type {unknown} */ (frame));
+    const full = frame.colorSpace.fullRange === true;
+    const levels = planes.length > 1 ? rgbOfYuv({ bytes, planes, width, height, full }) : opaque({ bytes, planes, width, height }, format);
+    return turned(levels, rotation / 90, flip);
+  } finally {
+    frame.close();
+  }
+}
+
+/** @typedef {{width: number, height: number, data: Uint8ClampedArray<ArrayBuffer>}} Levels R, G, B and 255. */
+
+/**
+ * @param {{bytes: Uint8Array, planes: {offset: number, stride: number}[], width: number, height: number}} picture
+ * @param {string} format
+ * @returns {Levels}
+ */
+function opaque({ bytes, planes: [{ offset, stride }], width, height }, format) {
+  const [red, blue] = format.startsWith("RGB") ? [0, 2] : [2, 0];
+  const data = new Uint8ClampedArray(4 * width * height).fill(255);
+  let to = 0;
+  for (let row = 0; row < height; row++) {
+    for (let from = offset + row * stride, end = from + 4 * width; from < end; from += 4, to += 4) {
+      data[to] = bytes[from + red];
+      data[to + 1] = bytes[from + 1];
+      data[to + 2] = bytes[from + blue];
+    }
+  }
+  return { width, height, data };
+}
+
+/**
+ * As a player shows it: turned clockwise, then mirrored.
+ * @param {Levels} frame
+ * @param {number} quarters
+ * @param {boolean} [flip]
+ * @returns {Levels}
+ */
+export function turned({ width, height, data }, quarters, flip = false) {
+  if (!quarters && !flip) return { width, height, data };
+  const [cosine, sine] = [[1, 0], [0, 1], [-1, 0], [0, -1]][quarters], mirror = flip ? -1 : 1;
+  const [across, down] = sine ? [height, width] : [width, height];
+  // Where the first pixel goes, and where the next one goes from there, along a row and down a column.
+  const corner = (cosine < 0 || sine < 0 ? (down - 1) * across : 0) + ((cosine < 0 || sine > 0) !== flip ? across - 1 : 0);
+  const forX = mirror * cosine + sine * across, forY = cosine * across - mirror * sine;
+  const pixels = new Int32Array(data.buffer), result = new Int32Array(pixels.length);
+  let from = 0;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0, to = corner + y * forY; x < width; x++, from++, to += forX) result[to] = pixels[from];
+  }
+  return { width: across, height: down, data: new Uint8ClampedArray(result.buffer) };
 }
 
 /**
@@ -79,7 +137,7 @@ export async function frameOfVideo(frame) {
  * By OpenCV's fixed-point arithmetic of BT.601: 20 bits behind the point, halves rounded up, each chroma sample for all of
  * its four pixels.
  * @param {Yuv} picture
- * @returns {Frame}
+ * @returns {Levels}
  */
 export function rgbOfYuv({ bytes, planes, width, height, full }) {
   const { luma, black, redV, greenU, greenV, blueU } = full ? FULL_RANGE : VIDEO_RANGE;
@@ -115,7 +173,7 @@ const FULL_RANGE = { luma: 1 << 20, black: 0, redV: 1470104, greenU: -360853, gr
  * @param {CanvasImageSource} picture
  * @param {number} width
  * @param {number} height
- * @returns {Frame}
+ * @returns {ImageData}
  */
 function drawn(picture, width, height) {
   const canvas = typeof OffscreenCanvas === "undefined" ? document.createElement("canvas") : new OffscreenCanvas(width, height);
