@@ -99,7 +99,7 @@ class LocalDevice:
         port, token = free_port(), new_token()
         words = self.words(board, port, update_from, key)
         self.process.forget()
-        self.process.start(program(words), {TOKEN_VARIABLE: token}, self.folder)
+        self.process.start(program(words), {TOKEN_VARIABLE: token}, self.folder, results=False)
         end_s = time.monotonic() + UP_S
         while self.process.alive() and time.monotonic() < end_s and not answers(port):
             time.sleep(0.1)

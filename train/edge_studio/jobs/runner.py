@@ -66,7 +66,7 @@ def _run(asked: Any, log: Any, ending: list[subprocess.Popen[bytes]], stopped: A
         child = subprocess.Popen(
             asked["words"],
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=log if asked["results"] else subprocess.DEVNULL,
             stderr=log,
             env=environment,
             cwd=asked["cwd"],

@@ -50,7 +50,7 @@ class SupervisedProcess:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def start(self, words: Sequence[str], environment: Mapping[str, str], cwd: Path) -> None:
+    def start(self, words: Sequence[str], environment: Mapping[str, str], cwd: Path, *, results: bool = True) -> None:
         """Starts a command, unless it runs or has ended; returns once its number is on the disk.
 
         A runner that a lost server has started, and that nobody knows of yet, holds the folder: no second one runs.
@@ -59,12 +59,14 @@ class SupervisedProcess:
             words: Program and arguments.
             environment: Variables beside those of this process.
             cwd: Folder that the command runs in.
+            results: Whether what it prints on standard output goes into the log, too; without it messages alone do, as
+                of a command that prints a line for each frame of months.
 
         Raises:
             OutputError: The folder cannot be written.
             OSError: No process can be started.
         """
-        asked = {"words": list(words), "environment": dict(environment), "cwd": str(cwd)}
+        asked = {"words": list(words), "environment": dict(environment), "cwd": str(cwd), "results": results}
         write_json(self.folder / COMMAND_FILE, asked)
         runner = [sys.executable, "-I", "-S", str(Path(__file__).with_name("runner.py")), str(self.folder)]
         # It goes on in a child of its own, in a session of its own: what ends the server does not end the work.
