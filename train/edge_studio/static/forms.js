@@ -12,3 +12,12 @@ export function formValues(form) {
   }
   return values;
 }
+
+/** Puts values that `formValues` gave back into a form; fields that they do not name stay as they are. */
+export function fillForm(form, values) {
+  for (const field of form.elements) {
+    if (!(field.name in values)) continue;
+    if (field.type === "checkbox") field.checked = values[field.name];
+    else field.value = values[field.name];
+  }
+}
