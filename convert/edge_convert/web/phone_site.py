@@ -240,7 +240,7 @@ def _modules() -> dict[str, str]:
         f"{folder}/{path.name}": path.read_text("utf-8")
         for folder in ("js", "page")
         for path in sorted((_HERE / folder).glob("*.js"))
-        if path.name != "sw.js"
+        if path.name not in ("sw.js", "index.js")  # the latter is the way in for other people's pages
     }
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,15 +21,19 @@ import pytest
 
 from edge_convert.web.litert_js import LiteRtJs
 from edge_convert.web.phone_site import SiteOptions, export_single, site_files
-from edge_core import Frame, read_picture
+from edge_core import Frame, InputSpec, ModelCard, complete, read_picture
+from edge_core.artifact.last_layer import Weights, read_last_layer, with_last_layer
 from edge_core.data.photo_folder import find_photos
 from edge_device.inference.classifier import Classifier
+from edge_device.inference.verify import sealed
 from edge_device.sinks.inbox.folder_names import folder_name
 from edge_device.sources.video import Video
 from edge_train.data.archives import unpack
 
 from ...browser import CHROMIUM, Browser
+from ...conftest import MODELS
 from ...programs import missing
+from ...studio.accessibility import faults
 
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
@@ -435,3 +440,88 @@ def test_corrected_pictures_stay_here_and_leave_as_class_folders(
     photos = find_photos(folder).files
     assert sorted(photo[1] for photo in photos) == sorted([folder_name(HOSTILE[3]), HOSTILE[1], "new one"])
     assert all(read_picture(photo[0]).shape == (48, 64, 3) for photo in photos)
+
+
+# ---- people
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_it_is_accessible_at_every_width_light_and_dark(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, width: int
+) -> None:
+    phone.resize(width, 800)
+    with serving(site_files(sealed_model(), litert_js, SiteOptions(address="https://example.org/")).content) as site:
+        opened(phone, site)
+        phone.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        phone.ask("document.getElementById('camera').click()")
+        phone.wait("!document.getElementById('wrong').disabled")
+        for scheme in ("light", "dark"):
+            phone.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            assert faults(phone) == []
+            phone.ask("document.getElementById('wrong').click()")
+            phone.wait("document.getElementById('correct').open")
+            assert faults(phone) == []
+            phone.ask("document.getElementById('correct-cancel').click()")
+        assert phone.ask("document.documentElement.scrollWidth <= innerWidth")
+        phone.ask("document.getElementById('camera').click()")
+    phone.resize(390, 844)
+    phone.send("Emulation.setEmulatedMedia", features=[])
+
+
+def test_the_first_visit_loads_everything_once(phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs) -> None:
+    asked: Counter[str] = Counter()
+    site = site_files(sealed_model(), litert_js)
+    with serving(CountedFiles(site.content, asked)) as address:
+        opened(phone, address)
+        phone.wait(f"{OFFLINE} === 'ready'")
+        taken = phone.ask(
+            "[...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
+            ".reduce((sum, entry) => sum + entry.transferSize, 0)"
+        )
+    base = f"b-{site.build}/"
+    assert {name: count for name, count in asked.items() if name.startswith(base) and count > 1} == {}
+    # A MobileNetV2-160 in int8 has 2.4 MB in its place, packed: 5.4 MB in all.
+    without_model = taken - len(site.content[f"{base}model.bin"])
+    assert 2.5e6 < without_model < 3.4e6
+
+
+class CountedFiles(dict[str, bytes]):
+    """Files, and how often each of them was asked for."""
+
+    def __init__(self, files: Mapping[str, bytes], asked: Counter[str]) -> None:
+        super().__init__(files)
+        self._asked = asked
+
+    def __getitem__(self, name: str) -> bytes:
+        self._asked[name] += 1
+        return super().__getitem__(name)
+
+
+def test_ten_thousand_labels_are_found_by_their_names(
+    phone: Browser, color_frames: dict[str, Frame], litert_js: LiteRtJs, tmp_path: Path
+) -> None:
+    labels = tuple(f"<i>species {number}" for number in range(10_000))
+    model = (MODELS / "tiny-uint8.tflite").read_bytes()
+    wide = with_last_layer(model, *many_outputs(model, len(labels)))
+    file = tmp_path / "many.tflite"
+    card = ModelCard(labels=labels, input=InputSpec(width=32, height=32))
+    file.write_bytes(sealed(complete(wide, card, "many"), list(color_frames.values())[:1]))
+    with serving(site_files(file, litert_js).content) as site:
+        opened(phone, site)
+        phone.ask("document.getElementById('camera').click()")
+        phone.wait("!document.getElementById('wrong').disabled")
+        phone.ask("document.getElementById('wrong').click()")
+        phone.wait("document.getElementById('correct').open")
+        assert "9,980 more" in phone.ask("document.getElementById('correct-more').textContent")
+        phone.ask("document.getElementById('correct-search').value = 'species 9999'")
+        phone.ask("document.getElementById('correct-search').dispatchEvent(new Event('input'))")
+        found = phone.ask("[...document.querySelectorAll('#correct-labels button')].map((one) => one.textContent)")
+        assert found[0] == "<i>species 9999"
+        phone.ask("document.getElementById('correct-cancel').click(); document.getElementById('camera').click()")
+
+
+def many_outputs(model: bytes, count: int) -> tuple[Weights, Weights, tuple[float, float]]:
+    """Weights and bias of a last layer that has `count` outputs, and the range of its output."""
+    layer = read_last_layer(model)
+    weights = np.resize(layer.weights, (count, layer.weights.shape[1]))
+    return weights, np.resize(layer.bias, count), layer.logits or (-8.0, 8.0)

@@ -301,7 +301,7 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, index) => {
  * The checksum of ZIP.
  * @param {Uint8Array} bytes
  */
-function crc32(bytes) {
+export function crc32(bytes) {
   let value = 0xffffffff;
   for (const byte of bytes) value = (value >>> 8) ^ CRC_TABLE[(value ^ byte) & 0xff];
   return (value ^ 0xffffffff) >>> 0;

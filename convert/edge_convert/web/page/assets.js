@@ -4,6 +4,7 @@ import { canHash, sha256 } from "../js/seal.js";
 
 /**
  * @typedef {object} Site What the exporter tells the page.
+ * @property {string} name Name of the model.
  * @property {string} build Digest that names this build.
  * @property {string} base Folder of the build's files, with a slash; empty in a single file, which holds them itself.
  * @property {Record<string, string>} files SHA-256 of each file, hexadecimal, by name.

@@ -60,8 +60,9 @@ export class Engine {
     const { stage, reason, frames, largestDifference } = await selfTest(this.#classifier);
     const { seal, runtime } = this.#classifier;
     const signed = seal?.signedBy ? `, signed by ${seal.signedBy}${seal.signatureChecked ? "" : " (not checked)"}` : "";
+    const apart = largestDifference ? `, scores within ${largestDifference.toPrecision(2)}` : " and to the same scores";
     const told = `sha256:${seal?.digest}${signed}. ${frames} frames replayed with ${runtime}: ` +
-      `decoded and preprocessed to the same bytes, scores within ${(largestDifference ?? 0).toPrecision(2)}.`;
+      `decoded and preprocessed to the same bytes${apart}.`;
     return { stage, reason, told };
   }
 

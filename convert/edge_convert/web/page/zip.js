@@ -1,21 +1,10 @@
 // A ZIP archive of files that are compressed already (APPNOTE.TXT 6.3.10: stored, names in UTF-8).
 
+import { crc32 } from "../js/container.js";
+
 const STORED_UTF8 = 0x0800;
 const MAX_BYTES = 0xffff_ffff;
 const MAX_FILES = 0xffff;
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let rest = byte;
-  for (let bit = 0; bit < 8; bit++) rest = rest & 1 ? 0xedb8_8320 ^ (rest >>> 1) : rest >>> 1;
-  return rest;
-});
-
-/** @param {Uint8Array} bytes */
-export function crc32(bytes) {
-  let rest = 0xffff_ffff;
-  for (const byte of bytes) rest = CRC_TABLE[(rest ^ byte) & 0xff] ^ (rest >>> 8);
-  return (rest ^ 0xffff_ffff) >>> 0;
-}
 
 /** @param {Date} time As DOS has it: two seconds fine, from 1980 on. */
 function dosTime(time) {
@@ -30,7 +19,9 @@ function dosTime(time) {
 export function zipped(files) {
   if (files.length > MAX_FILES) throw new Error(`an archive takes ${MAX_FILES} pictures`);
   /** @type {Uint8Array<ArrayBuffer>[]} */
-  const [parts, directory] = [[], []];
+  const parts = [];
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  const directory = [];
   let offset = 0;
   for (const { name, bytes, time } of files) {
     const path = new TextEncoder().encode(name);
