@@ -35,8 +35,9 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # Whatever the kernel does not take at once counts as stuck, and holds the next picture back.
-        transport.set_write_buffer_limits(high=0)
+        # Whatever the kernel does not take at once counts as stuck, and holds the next picture back. Not 0: TLS pauses
+        # at as much as the limit, not above it, so an empty buffer would be stuck for good.
+        transport.set_write_buffer_limits(high=1)
         self._waiting = self.loop.call_later(REQUEST_S, self._give_up)
         if len(self.connections) > (self.config.limit_concurrency or 0) + _SPARE:
             transport.abort()
