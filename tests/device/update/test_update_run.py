@@ -1,9 +1,14 @@
 """A live run that is updated while it classifies: one process, a real repository, a real worker, a real swap."""
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,3 +189,72 @@ def test_a_folder_that_cannot_be_written_costs_the_updates_not_the_model(
     )
     assert run_live(options, sinks=[witness]).frames == 3
     assert any("no updates in this run" in one and "Read-only" in one for one in witness.notices)
+
+
+class Process:
+    """A real `edge-run live` that prints what it does as JSON."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "edge_device", "live", str(folder / "old.tflite")]
+        command += ["--threads", "1", "--json", "--key", str(folder / "vendor.pub"), *options]
+        self._out = (folder / "out.jsonl").open("wb")
+        self._process = subprocess.Popen(command, stdout=self._out, stderr=subprocess.DEVNULL)
+        self._path = folder / "out.jsonl"
+
+    def statuses(self) -> list[dict[str, Any]]:
+        whole = self._path.read_text().rpartition("\n")[0].splitlines()
+        return [told for told in map(json.loads, whole) if told.get("type") == "status"]
+
+    def until(self, true: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """The first statistics for which it is true."""
+        end = time.monotonic() + 60
+        while not (found := [one for one in self.statuses() if true(one)]):
+            assert time.monotonic() < end and self._process.poll() is None, self.statuses()[-1:]
+            time.sleep(0.05)
+        return found[0]
+
+    def end(self, how: int) -> None:
+        self._process.send_signal(how)
+        self._process.wait(20)
+        self._out.close()
+
+
+@pytest.mark.parametrize("cameras", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_process_that_is_killed_during_a_trial_starts_with_the_model_before(
+    tmp_path: Path, site: Served, cameras: int
+) -> None:
+    key = new_key(tmp_path / "vendor")
+    old, new = (signed_model(tmp_path / f"{name}.tflite", key, name) for name in ("old", "new"))
+    publish(new, site.folder, key)
+    folder = UpdateFolder(tmp_path / "updates")
+    options = ["--update-from", site.url, "--update-folder", str(folder.path), "--update-every", "1"]
+    options += ["--update-frames", "3", "--update-trial", "600"]
+    names = ["porch", "gate"] if cameras == 2 else [""]
+    source = 'source = "fake:64x48@20"\n'
+    tables = "".join(f"[camera.{name}]\n{source}" for name in names) if cameras == 2 else source
+    (tmp_path / "live.toml").write_text(tables)
+    options += ["--config", str(tmp_path / "live.toml")]
+
+    def runs(model: Path, phase: str, name: str) -> Callable[[dict[str, Any]], object]:
+        return lambda told: (
+            (told.get("camera", ""), told["model_sha256"], told["update"]["phase"]) == (name, digest(model), phase)
+        )
+
+    process = Process(tmp_path, *options)
+    try:
+        for name in names:
+            process.until(runs(new, "trial", name))
+    finally:
+        process.end(signal.SIGKILL)
+    assert folder.read().trial
+    process = Process(tmp_path, *options)
+    try:
+        for name in names:
+            first = process.until(lambda told, name=name: told.get("camera", "") == name)  # type: ignore[misc]
+            assert first["model_sha256"] == digest(old)
+            assert first["update"]["refused"] == 1
+    finally:
+        process.end(signal.SIGTERM)
+    state = folder.read()
+    assert state.running == digest(old) and state.trial is None
+    assert list(state.refused) == [digest(new)]
