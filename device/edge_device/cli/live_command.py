@@ -33,8 +33,11 @@ def _live(asked: LiveRun) -> None:
             if not unread.is_set():
                 say(notice_line(notice))
 
+        consoles: list[Sink] = []
+
         def sinks(name: str) -> list[Sink]:
-            return [console(asked.console.as_json, unread.set)]
+            consoles.append(console(asked.console.as_json, unread.set, consoles[0] if consoles else None))
+            return consoles[-1:]
 
         if list(asked.cameras) == [""]:
             statuses = {"": run_live(asked.cameras[""], sinks=sinks(""), stopped=unread.is_set, notify=notify)}

@@ -24,8 +24,14 @@ Closed = Callable[[], None]
 """Told that nobody reads any more: the other end of the pipe was closed."""
 
 
-def console(as_json: bool = False, closed: Closed = lambda: None) -> Sink:
-    """The sink for standard output as it is: a dashboard on a terminal, else lines; JSON if it is asked for."""
+def console(as_json: bool = False, closed: Closed = lambda: None, beside: Sink | None = None) -> Sink:
+    """The sink for standard output as it is: a dashboard on a terminal, else lines; JSON if it is asked for.
+
+    Args:
+        as_json: Whether JSON is asked for.
+        closed: Told that nobody reads any more.
+        beside: The same of the camera that is shown above this one; None for the first camera.
+    """
     if as_json:
         return JsonConsole(closed)
     if sys.stdout is not None and sys.stdout.isatty():
@@ -33,7 +39,10 @@ def console(as_json: bool = False, closed: Closed = lambda: None) -> Sink:
 
         terminal = Terminal()
         if terminal.is_terminal and not terminal.is_dumb_terminal:
-            return Dashboard(terminal)
+            dashboard = Dashboard(terminal)
+            if isinstance(beside, Dashboard):
+                dashboard.join(beside)
+            return dashboard
     return Lines(closed)
 
 
@@ -179,54 +188,50 @@ class Dashboard(Sink):
     name = "console"
     frames: ClassVar[Literal["all", "newest", "none"]] = "newest"
 
-    EVERY_S: Final = 0.15
-    """Between two redraws, of which one takes some 5 ms on a desktop."""
-
     def __init__(self, terminal: "Terminal") -> None:
-        from rich.live import Live
-
         self._terminal = terminal
-        on_terminal = sys.stderr is not None and sys.stderr.isatty()  # elsewhere, standard error stays where it is
-        self._live = Live(console=terminal, auto_refresh=False, vertical_overflow="crop", redirect_stderr=on_terminal)
+        self._screen = _Screen(terminal)
+        self._screen.dashboards.append(self)
+        self._opened = False
         self._results: dict[tuple[str, int], FrameResult] = {}
         self._events: deque[str] = deque(maxlen=6)
         self._notices: deque[Notice] = deque(maxlen=4)
         self._status: Status | None = None
-        self._drawn_s = 0.0
+
+    def join(self, other: "Dashboard") -> None:
+        """Shows its camera below those of another one, in short; to be called before `open` of any."""
+        self._screen = other._screen
+        self._screen.dashboards.append(self)
 
     def open(self, card: ModelCard) -> None:
         self._results.clear()
-        if not self._live.is_started:
+        if not self._opened:
+            self._opened = True
             self.picture()  # imports what drawing takes: a busy machine may need longer than the sinks have at the end
-            self._live.start()
+            self._screen.open()
 
     def frame(self, result: FrameResult) -> None:
         if any(one.frame is not result.frame and (one.subject or result.subject) for one in self._results.values()):
             self._results.clear()  # other subjects, or none
         self._results[result.zone, result.subject.rank if result.subject else 0] = result
-        self._draw()
+        self._screen.draw()
 
     def event(self, event: Event) -> None:
         self._events.append(event_line(event))
-        self._draw(at_once=True)
+        self._screen.draw(at_once=True)
 
     def notice(self, notice: Notice) -> None:
         self._notices.append(notice)
-        self._draw(at_once=True)
+        self._screen.draw(at_once=True)
 
     def status(self, status: Status) -> None:
         self._status = status
-        self._draw(at_once=True)
+        self._screen.draw(at_once=True)
 
     def close(self) -> None:
-        self._draw(at_once=True)
-        self._live.stop()
-
-    def _draw(self, at_once: bool = False) -> None:
-        now_s = time.monotonic()
-        if at_once or now_s - self._drawn_s >= self.EVERY_S:
-            self._drawn_s = now_s
-            self._live.update(self.picture(), refresh=True)
+        if self._opened:
+            self._opened = False
+            self._screen.close()
 
     def picture(self) -> "RenderableType":
         """What is drawn now."""
@@ -234,6 +239,7 @@ class Dashboard(Sink):
         from rich.table import Table
         from rich.text import Text
 
+        short = len(self._screen.dashboards) > 1
         parts: list[RenderableType] = []
         if (status := self._status) is not None:
             parts.append(Text(_title(status), style="bold"))
@@ -244,19 +250,60 @@ class Dashboard(Sink):
         for result in list(self._results.values()):
             if result.zone or result.decision or result.known is False:
                 grid.add_row(Text(printable(named(result)), "bold cyan"), *_decided(result, cells))
-            for best in result.top:
+            for best in result.top[:1] if short else result.top:
                 grid.add_row("", _label(best.label), _bar(best.score, cells), Text(f"{100 * best.score:5.1f} %"))
         parts.append(grid)
         for result in list(self._results.values())[:1]:
             parts.append(Text(_latency(result, status), style="dim"))
         if status is not None:
             parts += _health(status)
-        parts += [Text(line) for line in self._events]
-        for notice in self._notices:
+        parts += [Text(line) for line in list(self._events)[-2 if short else 0 :]]
+        for notice in list(self._notices)[-1 if short else 0 :]:
             style = "yellow" if notice.level == "warning" else "dim"
             line = f"{_clock(notice.time)}  {notice_line(notice)}"
             parts.append(Text(line, style))
         return Group(*parts)
+
+
+class _Screen:
+    """The terminal, and the dashboards of the cameras that are shown there, one below the other."""
+
+    EVERY_S: Final = 0.15
+    """Between two redraws, of which one takes some 5 ms on a desktop."""
+
+    def __init__(self, terminal: "Terminal") -> None:
+        from rich.live import Live
+
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()  # elsewhere, standard error stays where it is
+        self._live = Live(console=terminal, auto_refresh=False, vertical_overflow="crop", redirect_stderr=on_terminal)
+        self.dashboards: list[Dashboard] = []
+        self._open = 0
+        self._drawn_s = 0.0
+        self._lock = threading.RLock()
+
+    def open(self) -> None:
+        """One dashboard more."""
+        with self._lock:
+            self._open += 1
+            if not self._live.is_started:
+                self._live.start()
+
+    def close(self) -> None:
+        """One dashboard less; the last one leaves the terminal as it is."""
+        self.draw(at_once=True)
+        with self._lock:
+            self._open -= 1
+            if self._open == 0:
+                self._live.stop()
+
+    def draw(self, at_once: bool = False) -> None:
+        from rich.console import Group
+
+        now_s = time.monotonic()
+        if at_once or now_s - self._drawn_s >= self.EVERY_S:
+            with self._lock:
+                self._drawn_s = now_s
+                self._live.update(Group(*(one.picture() for one in self.dashboards)), refresh=True)
 
 
 def _label(label: str, style: str = "") -> "Text":
@@ -285,7 +332,9 @@ def _decided(result: FrameResult, cells: int) -> tuple["RenderableType", ...]:
 def _title(status: Status) -> str:
     device = f"{status.device}, {status.threads} threads" if status.device == "cpu" else status.device
     view = "" if status.view == "clear" else f" {status.view}"
-    return printable(f"{status.model} on {device}  {status.source} {status.source_mode} {status.source_state}{view}")
+    camera = f"{status.camera}: " if status.camera else ""
+    source = f"{status.source} {status.source_mode} {status.source_state}{view}"
+    return printable(f"{camera}{status.model} on {device}  {source}")
 
 
 def _latency(result: FrameResult, status: Status | None) -> str:

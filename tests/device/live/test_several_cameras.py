@@ -30,6 +30,7 @@ from edge_device.live.options import (
     ModelOptions,
     SinkOptions,
     SourceOptions,
+    UpdateOptions,
 )
 from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult, Status
@@ -275,6 +276,16 @@ def test_a_model_in_place_of_the_old_one_is_taken_up_by_all(tiny_model: TinyMode
         for told in run.told.values():
             run.until(partial(lambda told: told.frames_seen[-1].top[0].label in german, told), "its labels")
     assert {one.model_swaps for one in run.statuses.values()} == {1}
+
+
+def test_updates_of_different_models_have_a_folder_each(tmp_path: Path, tiny_model: TinyModel) -> None:
+    updates = UpdateOptions("http://127.0.0.1:9", tmp_path / "updates")
+    cameras = {
+        kind: LiveOptions(tiny_model(kind), model=ModelOptions(key=tmp_path / "vendor.pub"), updates=updates)
+        for kind in ("uint8", "float32")
+    }
+    with pytest.raises(SettingsError, match="uint8 and float32 keep updates of different models"):
+        run_cameras(cameras, notify=lambda one: None)
 
 
 def test_each_camera_has_its_own_zones_focus_and_decisions(tiny_model: TinyModel) -> None:

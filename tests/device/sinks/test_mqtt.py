@@ -794,3 +794,14 @@ def test_a_thousand_labels_make_no_message_that_chokes_home_assistant() -> None:
     many = replace(result("label number 1"), top=tuple(Prediction(f"label number {n}", 0.001) for n in range(1000)))
     sink.frame(many)
     assert len(sink._retained.get("edge/porch/state") or b"") < 1000
+
+
+def test_cameras_with_one_address_are_a_device_each() -> None:
+    for text in ("mqtt://broker/farm", "mqtt://broker"):
+        porch, gate = (parse_broker(text, about="0", camera=name) for name in ("porch", "gate"))
+        assert porch.prefix.rpartition("/")[2] == "porch"
+        assert gate.prefix.rpartition("/")[2] == "gate"
+        assert porch.prefix.rpartition("/")[0] == gate.prefix.rpartition("/")[0]
+        assert Mqtt(porch).identity != Mqtt(gate).identity
+        named = f"{text}/porch" if text.endswith("farm") else text
+        assert parse_broker(named, about="1", camera="porch") == porch  # nor does another source make another device

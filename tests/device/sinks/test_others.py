@@ -127,7 +127,7 @@ def test_a_dashboard_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
         sink.event(event(label=HOSTILE, zone="door"))
         sink.notice(Notice("warning", "source", "was lost", 1.7e9))
         for zone in ("door", "yard"):
-            sink._drawn_s = 0
+            sink._screen._drawn_s = 0
             sink.frame(result(1, zone=zone, decision=Decision("cat", 0.8)))
         sink.close()
         monkeypatch.undo()
@@ -183,6 +183,29 @@ def test_a_dashboard_folds_words_and_cuts_no_number(width: int) -> None:
     words = " ".join(lines).split()
     for figure in ("98.7", "93.1", "1280x720", "10.8", "1234567", "12345.6", "12:34:56", "87", "1:01:01"):
         assert figure in words, figure
+
+
+def test_dashboards_of_several_cameras_share_a_terminal() -> None:
+    import io
+
+    from rich.console import Console as Terminal
+
+    text = io.StringIO()
+    terminal = Terminal(file=text, width=100, height=60, force_terminal=True)
+    porch, gate = Dashboard(terminal), Dashboard(terminal)
+    gate.join(porch)
+    for one, camera in ((porch, "porch"), (gate, "gate")):
+        one.open(CARD)
+        one.status(replace(STATUS, camera=camera))
+        one.frame(replace(result(label=f"{camera} cat"), camera=camera))
+    porch.close()
+    before = len(text.getvalue())
+    gate.event(event(label="what comes late"))
+    assert "what comes late" in text.getvalue()[before:]  # the last to close lets the terminal go
+    gate.close()
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.getvalue()[before:])
+    for part in ("porch: m.tflite", "porch cat", "gate: m.tflite", "gate cat"):
+        assert part in last
 
 
 @given(st.text())
@@ -508,6 +531,8 @@ def test_a_command_gets_the_event_in_arguments_and_environment(tmp_path: Path, m
         "EDGE_TIME": "1700000000.000",
         "EDGE_NUMBER": "1",
     }
+    sink.event(replace(event(), camera="porch"))
+    assert notes(tmp_path / "note")[1][1]["EDGE_CAMERA"] == "porch"
 
 
 def test_a_label_is_never_an_option_a_path_or_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,17 @@ def test_what_stays_of_an_hour_is_a_fair_sample_of_all_that_came_in_it(tmp_path:
     assert {one.key for one in again.snapshots()} == kept, "the index is what the files say"
 
 
+def test_a_camera_that_keeps_more_does_not_push_out_the_pictures_of_another(tmp_path: Path) -> None:
+    store = opened(tmp_path, 20)
+    for camera, count in (("porch", 10), ("gate", 200)):
+        for second in range(count):
+            told = {"frame": 1, "camera": camera}
+            taken = EVENING + timedelta(seconds=second)
+            store.add(b"\xff\xd8 a picture", "cat", told, ("uncertain", "said"), camera, taken)
+    for one in (store, opened(tmp_path, 20)):
+        assert Counter(each.camera for each in one.snapshots()) == {"porch": 10, "gate": 10}
+
+
 def test_a_kind_has_its_share_and_what_others_leave(tmp_path: Path) -> None:
     store = opened(tmp_path, 40)
     for minute in range(60):
