@@ -15,7 +15,7 @@ from edge_convert.foreign.fitting import FeatureSet, fit_detector
 from edge_convert.foreign.layers import feature_layers
 from edge_convert.foreign.measure import ForeignFolders, auroc, judge_foreign, read_foreign
 from edge_convert.tflite.graph import read_graph
-from edge_core.artifact.container import read_card
+from edge_core.artifact.container import EXEMPLARS_FILE, FAMILIARITY_FILE, feature_files, read_card
 from edge_core.artifact.familiarity import MAX_BYTES, Layer, parse_detector, read_detector
 from edge_core.errors import ModelFormatError
 from edge_core.images import read_picture
@@ -105,6 +105,7 @@ def test_an_export_can_tell_its_own_photos_from_what_is_foreign(file: Path, run:
 def test_the_file_on_disk_stays_the_standard_one(file: Path) -> None:
     graph = read_graph(file.read_bytes())
     assert len(graph.outputs) == 1
+    assert set(feature_files(file)) == {FAMILIARITY_FILE, EXEMPLARS_FILE}
     assert verify(file).passed
 
 
@@ -143,7 +144,9 @@ def test_a_detector_of_another_model_is_refused(file: Path, tmp_path: Path) -> N
 def test_too_few_photos_are_said_and_give_a_file_without_a_detector(small_run: Run, tmp_path: Path) -> None:
     said: list[str] = []
     few = replace(small_run, splits={**small_run.splits, "val": small_run.splits["val"][:1]})
-    exported = export(few, "float32", tmp_path / "few.tflite", max_drop=100, say=said.append)
+    told = ForeignFolders(teachable=False)
+    exported = export(few, "float32", tmp_path / "few.tflite", max_drop=100, say=said.append, foreign=told)
+    assert not feature_files(exported.file)
     assert any("too few to learn what is foreign" in line for line in said)
     classifier = Classifier(exported.file)
     assert not classifier.tells_foreign

@@ -99,6 +99,13 @@ def export(
             help="Target that must accept the file: pi, coral, any, or a name that `check` knows. May be repeated.",
         ),
     ] = None,
+    teach: Annotated[
+        bool,
+        typer.Option(
+            "--teach/--no-teach",
+            help="Keep exemplars of the photos, at most 300 kB, so that `edge-run teach` can add labels.",
+        ),
+    ] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Write the file even if it misses a limit. Not allowed with --recipe auto.")
     ] = False,
@@ -138,7 +145,7 @@ def export(
         given: dict[str, Any] = {
             "calibration": calibration,
             "data": data,
-            "foreign": ForeignFolders(unknown, negatives),
+            "foreign": ForeignFolders(unknown, negatives, teach),
             "signer": signer,
             "say": say,
             "track": track,

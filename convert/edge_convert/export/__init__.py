@@ -130,6 +130,7 @@ class ExportSession:
         )
         self._pixels = np.stack(self.held_out.values)
         self._detectors = DetectorFitter(run, say, track, foreign.negatives)
+        self._teachable = foreign.teachable
         self._foreign = (
             read_foreign(foreign.unknown, run.card.input, track, self._detectors.negatives) if foreign.unknown else []
         )
@@ -177,7 +178,7 @@ class ExportSession:
         flatbuffer, layers = tracked(self._track, label, lambda: self._converted(recipe, model, pixels, spared))
         name = self.run.folder.resolve().name
         with tempfile.TemporaryDirectory() as scratch:  # what is proven is a whole file, opened as on the device
-            knows = self._detectors.fit(flatbuffer, Path(scratch)).to_files()
+            knows = self._detectors.fit(flatbuffer, Path(scratch)).to_files(self._teachable)
             file = Path(scratch) / "candidate.tflite"
             file.write_bytes(complete(flatbuffer, self.run.card, name, files=knows))
             scored = artifact_scores(Classifier(file), self._pixels, self._track)

@@ -85,9 +85,13 @@ class FittedDetector:
     detector: Detector | None = None
     exemplars: Exemplars | None = None
 
-    def to_files(self) -> dict[str, bytes]:
-        """Content by name in the archive of the .tflite."""
-        files = {FAMILIARITY_FILE: self.detector, EXEMPLARS_FILE: self.exemplars}
+    def to_files(self, teachable: bool = True) -> dict[str, bytes]:
+        """Content by name in the archive of the .tflite.
+
+        Args:
+            teachable: Whether exemplars are among it.
+        """
+        files = {FAMILIARITY_FILE: self.detector, EXEMPLARS_FILE: self.exemplars if teachable else None}
         return {name: one.to_bytes() for name, one in files.items() if one}
 
 

@@ -24,15 +24,17 @@ KEPT: Final = 95
 
 @dataclass(frozen=True)
 class ForeignFolders:
-    """Pictures of none of the labels.
+    """Pictures of none of the labels, and whether photos of the labels are kept.
 
     Attributes:
         unknown: Folder of those that a file is judged by, to tell how many of them count as known.
         negatives: Folder of those that its detector learns from, besides the run's own; a file is not judged by these.
+        teachable: Whether the file keeps exemplars of its labels, so that it can be taught another.
     """
 
     unknown: Path | None = None
     negatives: Path | None = None
+    teachable: bool = True
 
 
 NO_FOLDERS: Final = ForeignFolders()

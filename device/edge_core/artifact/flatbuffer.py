@@ -21,6 +21,9 @@ GRAPH_OPERATORS: Final = 3
 
 _DATA_ALIGNMENT: Final = 16  # of a buffer's data, by the schema's force_align
 
+TAIL_MARK: Final = b"edge-mobilenet\0\x01"
+"""Sixteen bytes in front of what `begin_tail` separates: no table, so nothing points to it."""
+
 
 class Flatbuffer:
     """A .tflite that is being changed.
@@ -38,6 +41,8 @@ class Flatbuffer:
         if not is_tflite(model):
             raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")
         self._bytes = bytearray(model) + bytes(-len(model) % 4)
+        self._pointed: set[int] = set()
+        self._tail = len(self._bytes)
 
     def to_bytes(self) -> bytes:
         """The model as it is now."""
@@ -135,7 +140,23 @@ class Flatbuffer:
             raise struct.error
         struct.pack_into(f"<{kind}", self._bytes, self.target(field) + 4, value)
 
+    def begin_tail(self) -> None:
+        """Marks where what is put from now on begins."""
+        self._bytes += bytes(-len(self._bytes) % _DATA_ALIGNMENT)
+        self._tail = len(self._bytes)
+        self._bytes += TAIL_MARK
+
+    def drop_earlier_tail(self) -> None:
+        """Removes what an earlier edit has put behind its mark, all of which was put anew behind this one's."""
+        earlier = self._bytes.find(TAIL_MARK)
+        if not 0 <= earlier < self._tail or earlier % _DATA_ALIGNMENT:
+            return
+        for field in self._pointed:
+            struct.pack_into("<I", self._bytes, field, self.uint(field) - (self._tail - earlier))
+        del self._bytes[earlier : self._tail]
+
     def _point(self, field: int) -> None:
+        self._pointed.add(field)
         struct.pack_into("<I", self._bytes, field, len(self._bytes) - field)
 
     def _align(self, elements: int) -> None:

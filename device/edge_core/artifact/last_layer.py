@@ -172,6 +172,7 @@ class _Editor:
 
     def write(self, weights: Weights, bias: Weights, logits: tuple[float, float]) -> bytes:
         try:
+            self._model.begin_tail()
             steps = self._put_weights(weights)
             self._put_bias(bias, steps)
             if self._type(self._output) in _LEVELS:
@@ -183,6 +184,7 @@ class _Editor:
             count = len(bias)
             for tensor in (self._output, *(output for one in self._after for output in one.outputs)):
                 self._put_shape(tensor, [*self._shape(tensor)[:-1], count])
+            self._model.drop_earlier_tail()  # every vector of an earlier lesson was put anew
         except _DAMAGED as error:
             raise _told(error) from error
         return self._model.to_bytes()

@@ -64,7 +64,7 @@ def teach(
     min_right: Annotated[
         float,
         typer.Option(min=0, max=100, help="Percentage of a label's frames that must be told right when left out."),
-    ] = 60,
+    ] = 40,
     max_loss: Annotated[float, typer.Option(min=0, help="Points that the labels which were there may lose.")] = 3,
     force: Annotated[
         bool, typer.Option("--force", help="Write the file whatever it came to; its card says so.")

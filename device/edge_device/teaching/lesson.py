@@ -46,7 +46,7 @@ class TeachSettings:
 
     cuts: int = 3
     mirrored: bool = True
-    min_right: float = 60.0
+    min_right: float = 40.0
     max_loss: float = 3.0
     force: bool = False
 

@@ -8,8 +8,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-L2: Final = 0.03
-"""Weight of the squared distance of the weights from those that the model came with."""
+L2: Final = 2.5e-4
+"""Weight, for each feature, of the squared distance of the weights from those that the model came with. Tulips and
+daisies taught with 20 photos to models of the other four flowers, of 1,280 features, all five classes right, mean of
+three draws: 8e-6: 90.4 and 92.0 %; 2.5e-5: 90.6 and 92.3; 2.5e-4: 91.4 and 92.4."""
 
 _MEMORY: Final = 10
 _MOST_STEPS: Final = 150
@@ -22,9 +24,11 @@ def solve(
     targets: npt.NDArray[np.int64],
     weights: npt.NDArray[np.float32],
     start: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+    free: npt.NDArray[np.bool_] | None = None,
     l2: float = L2,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Finds the softmax layer that minimizes cross-entropy plus `l2` / 2 times its squared distance from `start`.
+    """Finds the softmax layer that minimizes cross-entropy plus `l2` / 2 times the number of features times its squared
+    distance from `start`.
 
     The distance is measured in units of the features' spread, so that `l2` means the same for every network. The
     problem is convex, so L-BFGS (Liu and Nocedal, "On the limited memory BFGS method", 1989) gets to its minimum.
@@ -35,6 +39,8 @@ def solve(
         weights: Weight of each example in the loss, shape (examples,), sum 1.
         start: Weights of shape (labels, width) and bias of shape (labels,): where the search starts and what it stays
             near to.
+        free: Which labels' weights and bias may move, shape (labels,); all of them by default.
+        l2: Weight of the squared distance from `start`, for each feature.
 
     Returns:
         Weights and bias, shaped as those of `start`.
@@ -42,6 +48,7 @@ def solve(
     labels, width = start[0].shape
     spread = float(np.sqrt(features.var(axis=0).mean())) or 1.0
     scaled = (features / spread).astype(np.float32)
+    pull = l2 * width  # the more features, the less each must move for the same change of a logit
     anchor = np.concatenate([start[0] * spread, start[1][:, None]], axis=1).astype(np.float64)
     one_hot = np.eye(labels)[targets]
 
@@ -53,10 +60,12 @@ def solve(
         error = (np.exp(log_scores) - one_hot) * weights[:, None]
         apart = table - anchor
         apart[:, width] = 0  # the bias is free
-        gradient = l2 * apart
+        gradient = pull * apart
         gradient[:, :width] += error.T.astype(np.float32) @ scaled
         gradient[:, width] += error.sum(axis=0)
-        value = -float(weights @ (one_hot * log_scores).sum(axis=1)) + l2 / 2 * float((apart**2).sum())
+        if free is not None:
+            gradient[~free] = 0
+        value = -float(weights @ (one_hot * log_scores).sum(axis=1)) + pull / 2 * float((apart**2).sum())
         return value, gradient.ravel()
 
     table = _minimum(loss, anchor.ravel()).reshape(labels, width + 1)

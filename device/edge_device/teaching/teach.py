@@ -36,8 +36,16 @@ TAUGHT: Final = "taught"
 
 FOLDS: Final = 5
 
+MOST_TAKEN: Final = 0.005
+"""Share of the exemplars of the other labels that taught labels may take away: above, their bias is lowered. Taught 20
+photos, with 440 exemplars, mean of five draws: tulips take 0.6 points of accuracy from the four other flowers, daisies
+0.1, where they would take 1.1 and 0.4 without it; of the tulips 60 instead of 67 % are right."""
+
 _LOGIT_MARGIN: Final = 1.1
 """By how much the range of the last layer's output goes beyond the logits of all examples."""
+
+_AHEAD: Final = 1e-3
+"""Logits by which an exemplar that stays must be ahead."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -83,12 +91,12 @@ def teach(
     labels = _labels_after(parent.labels, lesson)
     examples = parent.look_at(lesson, settings, track)
     pupil = _Pupil(parent, labels, lesson, examples)
-    judgement = None
+    judgement, bar = None, 0.0
     if examples:
-        judgement = pupil.judge(track)
+        judgement, bar = pupil.judge(track)
         if (missed := judgement.missed(settings)) and not settings.force:
             raise CheckFailedError(f"{path} stays as it is: {'; '.join(missed)}; show it more and different frames")
-    weights, bias = tracked(track, "Solving the last layer", pupil.solve_all)
+    weights, bias = tracked(track, "Solving the last layer", lambda: pupil.solve_all(bar))
     model = with_last_layer(parent.model, weights, bias, pupil.logits(weights, bias))
     card = _card_after(parent, labels, lesson, judgement)
     files = {EXEMPLARS_FILE: pupil.exemplars().to_bytes(), **pupil.taught_detectors()}
@@ -194,17 +202,25 @@ class _Pupil:
         self._known = exemplars.features[stays] if exemplars else np.empty((0, width), np.float32)
         self._known_targets = np.array([self._number_before[target] for target in targets[stays].tolist()], np.int64)
         self._targets = np.array([labels.index(one.label) for one in examples], np.int64)
+        self._is_taught = np.isin(np.arange(len(labels)), self._targets)
 
-    def judge(self, track: Track) -> Judgement:
-        """Solves it `FOLDS` times, each time without a share of the frames and exemplars, which are then told."""
+    def judge(self, track: Track) -> tuple[Judgement, float]:
+        """Solves it `FOLDS` times, each time without a share of the frames and exemplars, which are then told.
+
+        Returns:
+            What came of it, and by how much the bias of taught labels is lowered, chosen on the exemplars left out.
+        """
         folds = min(FOLDS, len(self._examples))
         known_fold, frame_fold = np.arange(len(self._known)) % folds, self._frame_folds(folds)
-        told_known, told = np.empty(len(self._known), np.int64), np.empty(len(self._examples), np.int64)
+        known_logits = np.empty((len(self._known), len(self._labels)), np.float32)
+        logits = np.empty((len(self._examples), len(self._labels)), np.float32)
         whole = np.stack([one.features[0] for one in self._examples])
         for fold in track(range(folds), "Testing on what is left out", folds):
             weights, bias = self._solve(known_fold != fold, frame_fold != fold)
-            told_known[known_fold == fold] = (self._known[known_fold == fold] @ weights.T + bias).argmax(axis=1)
-            told[frame_fold == fold] = (whole[frame_fold == fold] @ weights.T + bias).argmax(axis=1)
+            known_logits[known_fold == fold] = self._known[known_fold == fold] @ weights.T + bias
+            logits[frame_fold == fold] = whole[frame_fold == fold] @ weights.T + bias
+        bar = self._bar(known_logits)
+        told_known, told = ((one - bar * self._is_taught).argmax(axis=1) for one in (known_logits, logits))
         before = after = None
         if len(self._known):
             weights, bias = (part[: self._old] for part in self._start)
@@ -214,13 +230,33 @@ class _Pupil:
             self._labels[target]: accuracy(told[self._targets == target] == target)
             for target in np.unique(self._targets).tolist()
         }
-        return Judgement(shares, before, after)
+        return Judgement(shares, before, after), bar
 
-    def solve_all(self) -> tuple[Floats, Floats]:
-        """The last layer; as it was, but for the rows that are lost, where nothing is taught."""
+    def _bar(self, logits: Floats) -> float:
+        """By how much taught labels must stand back so that they take no more than `MOST_TAKEN` of the exemplars.
+
+        Args:
+            logits: Of each exemplar, by a layer that was solved without it.
+        """
+        others = ~self._is_taught[self._known_targets]
+        if not others.any():
+            return 0.0
+        own = logits[:, ~self._is_taught]
+        right = np.flatnonzero(~self._is_taught)[own.argmax(axis=1)] == self._known_targets
+        ahead = (logits[:, self._is_taught].max(axis=1) - own.max(axis=1))[others & right]
+        free = int(MOST_TAKEN * others.sum())
+        return max(0.0, float(np.sort(ahead)[::-1][free]) + _AHEAD) if len(ahead) > free else 0.0
+
+    def solve_all(self, bar: float) -> tuple[Floats, Floats]:
+        """The last layer; as it was, but for the rows that are lost, where nothing is taught.
+
+        Args:
+            bar: By how much the bias of taught labels is lowered.
+        """
         if not self._examples:
             return self._start
-        return self._solve(np.ones(len(self._known), bool), np.ones(len(self._examples), bool))
+        weights, bias = self._solve(np.ones(len(self._known), bool), np.ones(len(self._examples), bool))
+        return weights, np.where(self._is_taught, bias - np.float32(bar), bias)
 
     def logits(self, weights: Floats, bias: Floats) -> tuple[float, float]:
         """The range of logits to expect."""
@@ -268,7 +304,9 @@ class _Pupil:
         )
         # Every label counts the same, whether it has fifty exemplars or the views of three frames.
         shares = 1 / np.bincount(targets, minlength=len(self._labels)).clip(1)[targets]
-        return solve(np.concatenate([self._known[known], *shown]), targets, shares / shares.sum(), self._start)
+        features = np.concatenate([self._known[known], *shown])
+        # What the other labels have among themselves stays as it was trained, on more photos than there are exemplars.
+        return solve(features, targets, shares / shares.sum(), self._start, self._is_taught)
 
 
 def _labels_after(labels: Sequence[str], lesson: Lesson) -> tuple[str, ...]:

@@ -203,7 +203,7 @@ def test_the_solver_finds_the_minimum_that_scipy_finds() -> None:
         picked = logits[np.arange(60), targets] - np.log(np.exp(logits).sum(axis=1))
         return float(-(shares * picked).sum() + 0.1 / 2 * spread**2 * ((weights - start[0]) ** 2).sum())
 
-    weights, bias = solve(features, targets, shares, start, l2=0.1)
+    weights, bias = solve(features, targets, shares, start, l2=0.1 / 7)
     found = loss(np.concatenate([weights.ravel(), bias]).astype(np.float64))
     at = np.concatenate([start[0].ravel(), start[1]]).astype(np.float64)
     best = minimize(loss, at, method="BFGS").fun
@@ -221,3 +221,61 @@ def test_a_layer_put_back_gives_the_scores_that_it_gave(
     other.write_bytes(complete(again, read_card(model), "again"))
     for shown in color_frames.values():
         assert np.abs(Classifier(other).scores(shown)[0] - Classifier(model).scores(shown)[0]).max() < 0.02
+
+
+def test_a_layer_put_twice_leaves_nothing_of_the_first_behind(model: Path) -> None:
+    bare = without_archive(model.read_bytes())
+    layer = read_last_layer(bare)
+    five = np.concatenate([layer.weights, layer.weights[:1] / 2]), np.append(layer.bias, np.float32(1))
+    six = np.concatenate([five[0], layer.weights[1:2] / 3]), np.append(five[1], np.float32(2))
+    once = with_last_layer(bare, *six, (-9.0, 30.0))
+    assert with_last_layer(with_last_layer(bare, *five, (-5.0, 20.0)), *six, (-9.0, 30.0)) == once
+    read = read_last_layer(once)
+    assert np.abs(read.weights - six[0]).max() < 1e-3 and np.abs(read.bias - six[1]).max() < 0.1
+    assert len(once) < len(bare) + 1000
+
+
+def test_taught_labels_take_no_more_than_a_share_of_what_others_are_shown(
+    tmp_path: Path, color_frames: Mapping[str, Frame]
+) -> None:
+    """A label that lies across two others: without a bar it takes a tenth of their exemplars."""
+    rng = np.random.default_rng(2)
+    colors = {"red": (250, 90, 60), "green": (90, 250, 60), "blue": (20, 10, 250), "dark": (9, 9, 9)}
+    rows = [np.clip(np.array(colors[label]) + rng.normal(0, 40, 3), 0, 255) for label in LABELS for _ in range(100)]
+    kept = keep_exemplars(np.array(rows, np.float32), np.repeat(np.arange(4), 100), 4)
+    path = tmp_path / "colors.tflite"
+    files = {EXEMPLARS_FILE: kept.to_bytes()}
+    whole = complete(
+        (MODELS / "tiny-float32.tflite").read_bytes(), ModelCard(labels=LABELS, input=INPUT), "c", files=files
+    )
+    path.write_bytes(sealed(whole, color_frames.values()))
+    shown = [frame(tuple(np.clip(rng.normal((60, 190, 200), 30), 0, 255).astype(int)), n) for n in range(20)]
+    taught = teach(path, Lesson({"yellow": shown}), TeachSettings(force=True))
+    assert taught.judgement is not None and taught.judgement.before is not None
+    assert taught.judgement.loss < 0.6
+    layer = read_last_layer(without_archive(taught.artifact))
+    said_new = (kept.features @ layer.weights.T + layer.bias).argmax(axis=1) == 4
+    assert said_new.sum() <= 4
+    before = read_last_layer(without_archive(path.read_bytes()))
+    assert (layer.weights[:4] == before.weights).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 7), st.floats(-5, 5), st.floats(0.01, 9), st.integers(0, 2**32 - 1))
+def test_exemplars_come_back_in_the_order_of_their_size(width: int, low: float, spread: float, seed: int) -> None:
+    """In four bits, whose steps grow: zero stays zero, signs stay, and nothing is off by more than a step."""
+    rows = np.random.default_rng(seed).uniform(low, low + spread, (6, width)).astype(np.float32)
+    rows[0, 0] = 0
+    kept = keep_exemplars(rows, np.zeros(6, np.int64), 1)
+    read = parse_exemplars(kept.to_bytes())
+    assert read.features.shape == rows.shape and read.features[0, 0] == 0
+    assert (read.features * rows >= 0).all()
+    root, found = (np.sign(one) * np.sqrt(np.abs(one)) for one in (rows, read.features))
+    assert np.abs(found - root).max() <= 1.01 * read.header.scale**0.5
+
+
+def test_exemplars_of_older_files_in_eight_bits_are_read() -> None:
+    header = {"width": 2, "scale": 0.5, "zero_point": -128, "counts": [1, 1]}
+    data = b"edge-mobilenet exemplars 1\n" + json.dumps(header).encode() + b"\n"
+    found = parse_exemplars(data + np.array([[-128, -126], [127, 0]], np.int8).tobytes())
+    assert found.features.tolist() == [[0.0, 1.0], [127.5, 64.0]]
