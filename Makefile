@@ -4,6 +4,7 @@
 # make deps   installs what the tests need beside Python (apt: mosquitto, sshd, Chromium, node, a C compiler, QEMU)
 # make venv   only sets everything up, in .venv
 # make check  formatting, lint, types, layers
+# make check-js  types of the JavaScript that runs in browsers; needs what `make deps` installs
 # make wheel  what the Pi installs, in dist/
 # make verify-pi  the product on emulated Raspberry Pis with a camera; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours,
 #                 OPTIONS=--help tells more
@@ -36,7 +37,7 @@ $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .v
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
 
-.PHONY: help docs demo test test-slow deps check venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-home-assistant bench-familiarity mutants
+.PHONY: help docs demo test test-slow deps check check-js venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-home-assistant bench-familiarity mutants
 
 venv: $(READY)
 
@@ -70,6 +71,10 @@ check: $(READY)
 	$(BIN)/mypy
 	@cd docs/examples && "$(CURDIR)/$(BIN)/mypy" --strict --config-file= --cache-dir "$(CURDIR)/.mypy_cache/examples" *.py  # as users see the packages
 	$(BIN)/lint-imports
+
+check-js:
+	@for folder in $(dir $(wildcard convert/edge_convert/web/*/tsconfig.json)); do \
+		node .venv/node/node_modules/typescript/bin/tsc -p $$folder || exit 1; done
 
 # Processes at once: as many as there are cores, but each may hold TensorFlow and takes up to 2 GB.
 PARALLEL ?= -n auto --maxprocesses 4 --dist worksteal
