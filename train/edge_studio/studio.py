@@ -78,7 +78,8 @@ class Studio:
         tabs: Pages of a project that its navigation shows, of all parts; filled by `build_app`.
         jobs: Trainings, exports and publications, one at a time.
         fleet: Boards that run the projects' models.
-        address: Address of the server, http://127.0.0.1:8090; empty until it listens.
+        address: Address of the server on this machine, http://127.0.0.1:8090; empty until it listens.
+        reachable: Address of the server that boards would ask; that on this machine if it is for this machine alone.
     """
 
     def __init__(self, settings: StudioSettings) -> None:
@@ -91,7 +92,7 @@ class Studio:
         self.jobs: Final = JobQueue(self.state / "jobs", settings.folder)
         self.fleet: Final = Fleet(settings.folder, self.state, self.jobs)
         self._inboxes: dict[str, Inbox] = {}
-        self.address = ""
+        self.address = self.reachable = ""
 
     @property
     def state(self) -> Path:

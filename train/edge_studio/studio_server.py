@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_core.errors import EdgeError
-from edge_device.sinks.web.address import Address, is_loopback, listen, new_token
+from edge_device.sinks.web.address import Address, is_loopback, listen, new_token, reachable_host
 from edge_device.sinks.web.guard import HEAD_BYTES, Guard, GuardRules
 from edge_studio.api.device_routes import device_part
 from edge_studio.api.inbox_routes import inbox_part
@@ -154,5 +154,6 @@ def serve(studio: Studio, ready: Callable[[str], None]) -> None:
     )
     address = f"http://{replace(Address(settings.host), port=port)}"
     studio.address = f"http://127.0.0.1:{port}" if settings.host in ("0.0.0.0", "::") else address
+    studio.reachable = f"http://{reachable_host(listener)}:{port}"
     ready(f"{address}/login?token={token}")
     uvicorn.Server(config).run(sockets=[listener])

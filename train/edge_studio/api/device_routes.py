@@ -1,9 +1,10 @@
 """Routes of a project's boards, and of the device on this machine."""
 
+import shlex
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from edge_core.codec import JsonObject
@@ -13,6 +14,7 @@ from edge_studio.devices.board_list import StudioBoard
 from edge_studio.devices.board_state import live_page
 from edge_studio.jobs.export_list import exported_file
 from edge_studio.jobs.job import Job
+from edge_studio.jobs.signing import public_key
 from edge_studio.project import Project
 from edge_studio.studio import Part, Studio
 
@@ -63,6 +65,24 @@ def device_part(studio: Studio) -> Part:
     def take_back(request: Request, fields: Fields) -> JsonObject:
         return _job(fleet.take_back(board_of(request), project_of(request)))
 
+    def updates(request: Request) -> JsonObject:
+        """Where boards look for what is published, and the options by which one does."""
+        project = project_of(request)
+        address = f"{studio.reachable}{fleet.site.path_of(project)}"
+        return {
+            "address": address,
+            "words": shlex.join(["--key", "studio.key.pub", "--update-from", address]),
+            "beyond": not studio.reachable.startswith(("http://127.", "http://localhost", "http://[::1]")),
+        }
+
+    def key(request: Request) -> Response:
+        try:
+            project_of(request)
+            path = public_key(studio.state)
+        except EdgeError as error:
+            return error_response(error, 404)
+        return FileResponse(path, filename="studio.key.pub", media_type="application/x-pem-file")
+
     def keep(request: Request, fields: Fields) -> JsonObject:
         live_page(board_of(request)).ask("/api/snapshots", "POST")
         return {}
@@ -83,6 +103,8 @@ def device_part(studio: Studio) -> Part:
             reading(base, listed),
             writing(base, add),
             writing(f"{base}/here", start_here),
+            reading(f"{base}/updates", updates),
+            Route(f"{base}/studio.key.pub", key),
             Route(f"{base}/{{board}}/frame.jpg", picture),
             writing(f"{base}/{{board}}/start", start),
             writing(f"{base}/{{board}}/stop", stop),

@@ -90,7 +90,8 @@ class FrameEmbedder:
         """The features of a picture, of length one, and its best label."""
         frame = read_picture(path)
         if self._classifier is None:
-            return unit_rows(sketch(frame).astype(np.float64).reshape(1, -1))[0], ""
+            values = sketch(frame).astype(np.float64).ravel()
+            return unit_rows((values - values.mean())[None])[0], ""
         look = self._classifier.look(frame, 1)
         return unit_rows(look.features[0][None])[0], look.predictions[0].label
 

@@ -10,7 +10,7 @@ from edge_core.codec import JsonObject
 from edge_core.images import decode_picture
 from edge_core.preprocess import Frame
 from edge_device.frames.focus.subject import TileTrial
-from edge_device.frames.focus.tile_focus import TileFocus, TileFocusRule
+from edge_device.frames.focus.tile_focus import TileFocus, TileFocusRule, tiles
 from edge_device.frames.regions import WHOLE, Region, cut
 from edge_device.inference.classifier import Classifier
 from edge_device.results import Box
@@ -18,8 +18,8 @@ from edge_device.results import Box
 OPENED: Final = 4
 """Model files that stay open, those that were asked for last."""
 
-_ALL_TILES_MS: Final = 1e9
-"""Time for a search, in milliseconds: a single picture is searched whole."""
+_BUDGET_MS: Final = 1000.0
+"""Milliseconds of a step of the search, as a board takes them of a frame; a single picture is searched to the end."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,15 @@ class FileTrials:
 def find_subject(classifier: Classifier, frame: Frame) -> Region:
     """The square of a frame that a model is surest of, by the search that boards do; the whole frame if there is
     none."""
-    focus = TileFocus(TileFocusRule(budget_ms=_ALL_TILES_MS))
-    trials = []
-    for subject in focus.subjects(frame, 0.0):
-        look = classifier.look(cut(frame, subject.view), 1)
-        took_ms = look.timing.preprocess_ms + look.timing.invoke_ms
-        trials.append(TileTrial(subject.view, look.predictions[0].score, look.familiarity, look.known, took_ms))
-    focus.tried(trials)
+    focus = TileFocus(TileFocusRule(budget_ms=_BUDGET_MS))
+    tried: set[Region] = set()
+    while len(tried) < len(tiles(frame.shape[1], frame.shape[0])):
+        trials = []
+        for view in {subject.view for subject in focus.subjects(frame, 0.0)}:
+            look = classifier.look(cut(frame, view), 1)
+            took_ms = look.timing.preprocess_ms + look.timing.invoke_ms
+            trials.append(TileTrial(view, look.predictions[0].score, look.familiarity, look.known, took_ms))
+        focus.tried(trials)
+        tried |= {one.view for one in trials}
     found = next((one for one in focus.subjects(frame, 0.0) if one.track), None)
     return found.view if found else WHOLE

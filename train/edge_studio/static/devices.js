@@ -89,6 +89,13 @@ document.getElementById("add").addEventListener("submit", (event) => {
   attempt(async () => { await send(api("boards"), formValues(event.target)); event.target.reset(); await load(); });
 });
 
+document.getElementById("updates").addEventListener("toggle", (event) => attempt(async () => {
+  if (!event.target.open) return;
+  const told = await get(api("boards/updates"));
+  document.getElementById("update-words").textContent = `edge-run live MODEL ${told.words}`;
+  document.getElementById("update-here").hidden = told.beyond;
+}));
+
 async function follow() {
   try { if (!document.hidden) await load(); } catch { /* told by the next that works, or by a button */ }
   setTimeout(follow, PERIOD_MS);
