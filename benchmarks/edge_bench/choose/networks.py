@@ -50,6 +50,8 @@ PLAN: Final[tuple[tuple[str, tuple[float, ...], tuple[int, ...]], ...]] = (
     ("mobilenet_v2", (1.0,), (96, 128, 160, 192, 224)),
     ("mobilenet_v3_large_minimalistic", (1.0,), (224,)),
     ("efficientnet_lite0", (1.0,), (160, 224)),
+    ("efficientnet_lite1", (1.0,), (240,)),
+    ("efficientnet_lite2", (1.0,), (260,)),
 )
 """Backbones, widths and sizes that are tried unless some are asked for: those that are int8's own, small ones first."""
 

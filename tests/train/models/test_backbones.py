@@ -49,6 +49,17 @@ def test_cost_is_what_was_published(name: str) -> None:
     assert (counted.multiply_adds / 1e6, counted.parameters / 1e6) == pytest.approx(PUBLISHED[name], rel=0.03)
 
 
+def test_larger_lites_are_scaled_as_published() -> None:
+    """Shape of each block's output in the weights that were published, and millions of parameters with 1000 classes."""
+    filters = {1: [16, *[24] * 3, *[40] * 3, *[80] * 4, *[112] * 4, *[192] * 5, 320]}
+    filters[2] = [16, *[24] * 3, *[48] * 3, *[88] * 4, *[120] * 4, *[208] * 5, 352]
+    for number, millions in ((1, 5.4), (2, 6.1)):
+        trunk = ARCHITECTURES[f"efficientnet_lite{number}"].trunk(keras.Input((64, 64, 3)), 1.0)
+        projects = [layer for layer in trunk.layers if layer.name.endswith("_project")]
+        assert [layer.filters for layer in projects] == filters[number]
+        assert (cost(trunk).parameters + 1281 * 1000) / 1e6 == pytest.approx(millions, rel=0.02)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_network_is_flat_frozen_and_whole_after_the_cut(name: str) -> None:
     architecture = ARCHITECTURES[name]

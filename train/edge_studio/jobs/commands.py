@@ -29,6 +29,8 @@ BACKBONES: Final = (
     "mobilenet_v3_small",
     "mobilenet_v3_large",
     "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
     "resnet50",
 )
 RECIPES: Final = ("int8", "auto", "float16", "float32", "int8-selective", "int8-equalised", "dynamic")
