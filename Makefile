@@ -11,6 +11,8 @@
 # make verify-pi-32  what there is for 32-bit Raspberry Pi OS
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
 # make verify-home-assistant  a real Home Assistant with the MQTT sink; needs mosquitto and Python 3.13, HA_PYTHON=... names one
+# make verify-web  the JavaScript engine against Python, in node and Chromium; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours,
+#                 OPTIONS=--help tells more
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
 # make bench-familiarity FILE=flowers-int8.tflite  what it costs that a file tells what is foreign to it
 # make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract,
@@ -37,7 +39,7 @@ $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .v
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
 
-.PHONY: help docs demo test test-slow deps check check-js venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-home-assistant bench-familiarity mutants
+.PHONY: help docs demo test test-slow deps check check-js venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-web verify-home-assistant bench-familiarity mutants
 
 venv: $(READY)
 
@@ -136,6 +138,9 @@ verify-instructions: $(READY)
 
 bench-familiarity: $(READY)
 	@$(BIN)/python benchmarks/experiments/familiarity_cost.py $(FILE)
+
+verify-web: $(READY)
+	$(BIN)/python -m tests.convert.web_engine.verify $(MODELS) $(if $(PHOTOS),--photos "$(PHOTOS)") $(OPTIONS)
 
 verify-gpu: $(READY)
 	$(BIN)/python -m tests.gpu.verify "$(DATA)" $(OPTIONS)

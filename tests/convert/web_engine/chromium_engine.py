@@ -16,6 +16,11 @@ from .node_engine import ENGINE, HERE, Refused
 
 
 class _Handler(SimpleHTTPRequestHandler):
+    def end_headers(self) -> None:
+        """Lets nothing be kept: the same name stands for one file after the other."""
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
     def log_message(self, format: str, *arguments: object) -> None:
         """Says nothing."""
 
