@@ -1,8 +1,9 @@
 """Photos of a project over its API: taken in, listed, moved, deleted, and all of it taken back."""
 
 import io
+import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from edge_core import decode_picture
 from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import find_photos
 from edge_studio import Project, Studio
+from edge_studio.photos import photo_index
 
 Jpeg = Callable[..., bytes]
 
@@ -207,11 +209,32 @@ def test_dropped_folders_have_the_labels_that_an_archive_of_them_would_have(
     assert answer.json() == {"labels": ["roses", "tulips", ""]}
 
 
-def test_a_project_whose_index_is_kept_starts_with_it(studio: Studio, project: Project, jpeg: Jpeg) -> None:
-    studio.photo_store(project).add(jpeg(1), "a.jpg", "roses")
-    assert len(studio.photo_store(project).index().photos) == 1
-    again = Studio(studio.settings).photo_store(project).index()
-    assert [one.path for one in again.photos] == ["roses/a.jpg"]
+def test_a_folder_that_has_not_changed_is_not_looked_through_at_the_next_start(
+    studio: Studio, project: Project, jpeg: Jpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("roses", "tulips"):
+        studio.photo_store(project).add(jpeg(1), "a.jpg", label)
+        os.utime(project.photos / label, (1e9, 1e9))  # settled
+    assert len(studio.photo_store(project).index().photos) == 2
+    looked: list[str] = []
+    files = photo_index._files
+
+    def noted(folder: Path, path: str, folders: dict[Path, int]) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+        looked.append(path)
+        return files(folder, path, folders)
+
+    monkeypatch.setattr(photo_index, "_files", noted)
+    assert [one.path for one in Studio(studio.settings).photo_store(project).index().photos] == [
+        "roses/a.jpg",
+        "tulips/a.jpg",
+    ]
+    assert not looked
+    (project.photos / "tulips" / "a.jpg").rename(project.photos / "tulips" / "b.jpg")
+    assert [one.path for one in Studio(studio.settings).photo_store(project).index().photos] == [
+        "roses/a.jpg",
+        "tulips/b.jpg",
+    ]
+    assert looked == ["tulips"]
 
 
 def test_what_changes_is_told_to_the_pages_of_its_project(studio: Studio, project: Project, jpeg: Jpeg) -> None:

@@ -60,7 +60,10 @@ class AnalysisProcess:
             self.stop()
 
     def _running(self) -> subprocess.Popen[str]:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self._process.communicate()  # closes its pipes
+            self._process = None
+        if self._process is None:
             command = [sys.executable, "-m", "edge_studio.analysis.analysis_worker"]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -32,8 +32,10 @@ def page(studio: Studio, template: str, title: str, project: Project | None = No
         template: Name of the template, which extends base.html.
         title: Title of the page.
         project: Project whose page it is, if it is one's.
-        values: What the template shows; text is escaped.
+        values: What the template shows; text is escaped. `tab` is the title of the tab that a page belongs to, where it
+            has another one itself.
     """
+    values = {"tab": title} | values
     text = _ENVIRONMENT.get_template(template).render(
         title=title, project=project.name if project else "", tabs=studio.tabs, **values
     )

@@ -1,7 +1,8 @@
 """Which photos a project has, known without looking at all of them again.
 
-A class folder is looked through when it, or a folder below it, has changed; a file's content is looked at only if its
-size or its time has. What is a picture, and what is litter, is decided by what `edge_core.data.photo_folder` says.
+A class folder is looked through when it, or a folder below it, has changed, from one start to the next, too; a file's
+content is looked at only if its size or its time has. What is a picture, and what is litter, is decided by what
+`edge_core.data.photo_folder` says.
 """
 
 import json
@@ -91,9 +92,10 @@ class PhotoIndex:
         self.dropped: tuple[Unusable, ...] = ()
         self.version = 0
         self._folder, self._cache = folder, cache
-        self._classes: dict[str, ClassFolder] = {}
         self._by_path: dict[str, IndexedPhoto] = {}
-        self._kept = self._read_kept()
+        self._classes = self._read_kept()
+        if self._classes:
+            self._assemble({name: nfc(name) for name in self._classes})
 
     def refresh(self) -> None:
         """Brings the index up to date with the disk."""
@@ -110,7 +112,7 @@ class PhotoIndex:
         changed = {name: (one.photos, one.dropped) for name, one in classes.items()} != {
             name: (one.photos, one.dropped) for name, one in self._classes.items()
         }
-        self._classes, self._kept = classes, {}
+        self._classes = classes
         if changed:
             self._assemble(found)
 
@@ -119,20 +121,36 @@ class PhotoIndex:
         return self._by_path.get(path)
 
     def keep(self) -> None:
-        """Writes what is known to the cache, so that the next start need not look into every file.
+        """Writes what is known to the cache, so that the next start looks through no folder that has not changed.
 
         Raises:
             OutputError: The cache cannot be written.
         """
-        known = [[one.path, one.size, one.time_ns] for one in self.photos]
+        known = {
+            name: {
+                "photos": [[photo.path, photo.size, photo.time_ns] for photo in one.photos],
+                "dropped": [[str(item.path), item.reason] for item in one.dropped],
+                "folders": {str(folder): time_ns for folder, time_ns in one.folders.items()},
+                "looked_ns": one.looked_ns,
+            }
+            for name, one in self._classes.items()
+        }
         with written_whole(self._cache) as beside:
             beside.write_text(json.dumps(known), "utf-8")
 
-    def _read_kept(self) -> dict[str, tuple[int, int]]:
+    def _read_kept(self) -> dict[str, ClassFolder]:
         try:
             known = json.loads(self._cache.read_text("utf-8"))
-            return {path: (size, time_ns) for path, size, time_ns in known}
-        except (OSError, ValueError, TypeError):
+            return {
+                name: ClassFolder(
+                    tuple(IndexedPhoto(path, nfc(name), size, time_ns) for path, size, time_ns in one["photos"]),
+                    tuple(Unusable(Path(path), reason) for path, reason in one["dropped"]),
+                    {Path(folder): time_ns for folder, time_ns in one["folders"].items()},
+                    one["looked_ns"],
+                )
+                for name, one in known.items()
+            }
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}  # a cache: without it, files are looked into again
 
     def _assemble(self, found: Mapping[str, str]) -> None:
@@ -153,8 +171,8 @@ class PhotoIndex:
         for path, entry in _files(self._folder / name, name, folders):
             status = entry.stat()
             known = self._by_path.get(path)
-            before = (known.size, known.time_ns) if known else self._kept.get(path)
-            reason = "" if before == (status.st_size, status.st_mtime_ns) else why_no_picture(Path(entry.path))
+            same = known is not None and (known.size, known.time_ns) == (status.st_size, status.st_mtime_ns)
+            reason = "" if same else why_no_picture(Path(entry.path))
             if reason:
                 dropped.append(Unusable(Path(entry.path), reason))
             else:
