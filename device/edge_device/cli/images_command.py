@@ -14,6 +14,7 @@ from edge_device.command_line.next_step import say_next_live
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.classifier import SOFTMAX_ONLY
 from edge_device.inference.streaming import classify_stream
+from edge_device.live.make_focus import classify_focused, picture_focus
 from edge_device.results import FrameResult
 from edge_device.sinks.terminal import said
 from edge_device.sources import Pictures
@@ -41,6 +42,17 @@ def images(
     threads: Threads = None,
     device: Device = "cpu",
     familiar: Familiar = FAMILIAR,
+    focus: Annotated[
+        str,
+        typer.Option(
+            metavar="whole|tiles|DETECTOR.tflite",
+            help="What is classified: the whole picture, the most confident of overlapping squares, or what an object "
+            "detector finds.",
+        ),
+    ] = "whole",
+    detect: Annotated[
+        str, typer.Option(metavar="CLASSES", help="Classes that a detector is to look for: bird,cat. Default: all.")
+    ] = "",
     debug: Debug = False,
 ) -> None:
     """Classify picture files.
@@ -48,6 +60,8 @@ def images(
     The exit status is 2 if a picture that was named cannot be read; one found in a folder is only warned of.
 
     Example: edge-run images flowers-int8.tflite tulip.jpg holiday/ --top 1
+
+    A thing that is small in its picture: edge-run images flowers-int8.tflite meadow.jpg --focus tiles
     """
     with one_line_errors(debug):
         classifier = open_classifier(model, parse_device(device), runtime=runtime, threads=threads, familiar=familiar)
@@ -62,7 +76,10 @@ def images(
             unusable |= named
             say(f"{'error' if named else 'warning'}: {error}")
 
-        for result in classify_stream(classifier, Pictures(pictures, skipped, classifier.card.input.levels), top):
+        make = picture_focus(focus, detect, runtime)
+        source = Pictures(pictures, skipped, classifier.card.input.levels)
+        results = classify_focused(classifier, source, make, top) if make else classify_stream(classifier, source, top)
+        for result in results:
             shown = True
             print(_json(result) if as_json else f"{result.frame.source}  {said(result)}", flush=True)
         if unusable or not shown:

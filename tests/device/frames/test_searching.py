@@ -1,6 +1,7 @@
 """What the search by tiles and an object detector find in frames."""
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ from edge_device.frames.focus.detector_focus import DetectorFocus, DetectorFocus
 from edge_device.frames.focus.object_detector import ObjectDetector
 from edge_device.frames.focus.tile_focus import tiles
 from edge_device.frames.regions import Region
+from edge_device.inference.classifier import Classifier
+from edge_device.live.make_focus import classify_focused, picture_focus
+from edge_device.results import FrameResult
+from edge_device.sources import FakeCamera
 
 from ...models.make_tiny_detector import SIDE, tiny_detector
 
@@ -168,3 +173,42 @@ def test_other_files_are_refused_with_their_name(tmp_path: Path) -> None:
     unnamed.write_bytes(tiny_detector())
     with pytest.raises(SettingsError, match="numbers"):
         ObjectDetector(unnamed).classes(["bird"])
+
+
+def looked_at(model: Path, focus: str, count: int, *pictures: Frame, detect: str = "") -> list[FrameResult]:
+    make = picture_focus(focus, detect, "auto")
+    assert make is not None
+    return list(islice(classify_focused(Classifier(model), FakeCamera(list(pictures)), make, 1), count))
+
+
+def test_pictures_are_searched_by_tiles_each_by_itself(tiny_model: Callable[..., Path]) -> None:
+    """A green thing of a quarter of the height, then a blue one elsewhere: neither is seen in the whole picture."""
+    first, second = (np.full((288, 512, 3), 12, np.uint8) for _ in range(2))
+    first[200:272, 400:472], second[10:82, 20:92] = (0, 255, 0), (255, 0, 0)
+    green, blue = looked_at(tiny_model(), "tiles", 2, first, second)
+    assert [one.top[0].label for one in (green, blue)] == ["green", "blue"]
+    assert [one.frame.index for one in (green, blue)] == [0, 1]
+    assert green.subject is not None and blue.subject is not None
+    left, top, width, height = green.subject.box
+    assert left <= 436 / 512 <= left + width and top <= 236 / 288 <= top + height and height < 0.7
+    assert blue.subject.box[0] < 0.2 and blue.to_json()["track"] == 1
+
+
+def test_what_a_detector_finds_in_pictures_is_classified(tiny_model: Callable[..., Path], detector_file: Path) -> None:
+    nothing = np.full((SIDE * 32, SIDE * 64, 3), (0, 0, 90), np.uint8)
+    both = cell(1, 2, GREEN, cell(3, 0, BLUE, nothing.copy()))
+    found = looked_at(tiny_model(), str(detector_file), 3, both, nothing)
+    assert sorted(one.top[0].label for one in found if one.top) == ["blue", "green"]
+    assert [one.frame.index for one in found if not one.top] == [1]
+    (only,) = looked_at(tiny_model(), str(detector_file), 1, both, detect="cat")
+    assert only.top[0].label == "blue"
+
+
+@pytest.mark.parametrize(
+    ("focus", "detect", "words"),
+    [("motion", "", "nothing moves"), ("tiles", "cat", "--detect is for"), ("squares", "", "not 'squares'")],
+)
+def test_a_focus_that_is_none_for_pictures_is_refused(focus: str, detect: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        picture_focus(focus, detect, "auto")
+    assert picture_focus("whole", "", "auto") is None
