@@ -13,6 +13,7 @@
 # make verify-home-assistant  a real Home Assistant with the MQTT sink; needs mosquitto and Python 3.13, HA_PYTHON=... names one
 # make verify-web  the JavaScript engine against Python, in node and Chromium; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours,
 #                 OPTIONS=--help tells more
+# make verify-phone  the page for phones: every cut of an update, and MODELS on a camera that plays PHOTOS against the device
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
 # make bench-familiarity FILE=flowers-int8.tflite  what it costs that a file tells what is foreign to it
 # make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract,
@@ -39,7 +40,7 @@ $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .v
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
 
-.PHONY: help docs demo test test-slow deps check check-js venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-web verify-home-assistant bench-familiarity mutants
+.PHONY: help docs demo test test-slow deps check check-js venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-web verify-phone verify-home-assistant bench-familiarity mutants
 
 venv: $(READY)
 
@@ -144,6 +145,10 @@ verify-web: $(READY)
 
 verify-gpu: $(READY)
 	$(BIN)/python -m tests.gpu.verify "$(DATA)" $(OPTIONS)
+
+verify-phone: $(READY)
+	$(BIN)/python -m pytest -m "slow or not slow" tests/convert/web $(OPTIONS)
+	$(if $(MODELS),$(BIN)/python -m tests.convert.web.phone $(MODELS) --photos "$(PHOTOS)")
 
 # Exit status 1 if a mutant survives that is not known to do what the original does.
 mutants: $(READY)

@@ -152,7 +152,7 @@ def _unpack(data: bytes) -> LiteRtJs:
     if module.count(_LOADER) != 1:
         raise WeightsError(f"{PACKAGE} {VERSION} does not import what is expected of it")
     module = module.replace(_LOADER, b'import { createWasmLib } from "./wasm_loader.js";')
-    return LiteRtJs(_without_map(module), _without_map(loader), gzip.compress(wasm, 9, mtime=0))
+    return LiteRtJs(_without_map(module), _without_map(loader), gzip.compress(wasm, 6, mtime=0))
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

@@ -9,13 +9,11 @@ import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
-import cv2
 import numpy as np
 import pytest
 
@@ -38,45 +36,12 @@ from ...studio.accessibility import faults
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
-from edge_convert.web.site_server import SiteServer
-from edge_device.sinks.web.address import Address, listen
+from .phone import SELF_TEST, Clip, opened, serving, start_phone, watched, write_clip
 
 SealedModel = Callable[..., Path]
 
-SELF_TEST = "document.documentElement.dataset.selfTest"
 OFFLINE = "document.documentElement.dataset.offline"
 LABEL = "document.getElementById('label').textContent"
-
-FPS = 10
-
-
-@contextmanager
-def serving(files: Mapping[str, bytes]) -> Iterator[str]:
-    """The address of files that are served."""
-    server = SiteServer(listen(Address(port=0)), files)
-    try:
-        yield f"http://127.0.0.1:{server.port}/"
-    finally:
-        server.stop()
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A video in y4m, and its frames as OpenCV makes them of a camera's."""
-
-    path: Path
-    frames: list[Frame]
-
-
-def write_clip(path: Path, frames: list[Frame], seconds: float = 2.0) -> Clip:
-    """A clip in which each frame stays for some time, uncompressed."""
-    height, width = frames[0].shape[:2]
-    planes = [cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420) for frame in frames]
-    with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{width} H{height} F{FPS}:1 Ip A1:1 C420\n".encode())
-        for one in planes:
-            file.write((b"FRAME\n" + one.tobytes()) * round(seconds * FPS))
-    return Clip(path, [cv2.cvtColor(one, cv2.COLOR_YUV2BGR_I420) for one in planes])  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
@@ -95,22 +60,10 @@ def phone(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brow
     if CHROMIUM is None:
         pytest.skip(missing("chromium"))
     profile = tmp_path_factory.mktemp("phone")
-    browser = Browser(
-        profile,
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={clip.path}",
-        "--autoplay-policy=no-user-gesture-required",
-    )
-    browser.resize(390, 844)
+    browser = start_phone(profile, clip)
     yield browser
     browser.close()
     shutil.rmtree(profile, ignore_errors=True)
-
-
-def opened(phone: Browser, url: str) -> None:
-    phone.open(url)
-    phone.wait(f"{SELF_TEST} === 'passed' && !document.getElementById('camera').disabled")
 
 
 def test_a_phone_proves_the_model_and_sees_with_its_camera(
@@ -136,15 +89,7 @@ def test_frames_have_the_scores_of_a_camera_on_the_device_and_the_labels_of_edge
     as_file = [classifier.classify(frame.image)[0].label for frame in Video(clip.path)]
     with serving(site_files(file, litert_js).content) as site:
         opened(phone, site)
-        phone.ask("window.seen = []")
-        phone.ask(
-            "document.addEventListener('classified',"
-            " ({ detail: { scores, top } }) => seen.push([...scores, top[0].label]))"
-        )
-        phone.ask("document.getElementById('camera').click()")
-        phone.wait(f"new Set(seen.map(String)).size >= {len(as_camera)}")
-        seen = {(tuple(scores), label) for *scores, label in phone.ask("seen")}
-        phone.ask("document.getElementById('camera').click()")
+        seen = {(tuple(one["scores"]), one["label"]) for one in watched(phone, len(as_camera))}
     assert {scores for scores, _ in seen} == as_camera
     assert {label for _, label in seen} == set(as_file)
     assert len(as_camera) == len(set(as_file)) == 4
