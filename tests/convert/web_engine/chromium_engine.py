@@ -4,6 +4,8 @@ import gzip
 import json
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +27,16 @@ class _Handler(SimpleHTTPRequestHandler):
         """Says nothing."""
 
 
+@contextmanager
+def serving_folder(folder: Path) -> Iterator[str]:
+    """Serves a folder on loopback, at the address that it gives."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
 class ChromiumEngine:
     """A page with the engine and LiteRT.js in it.
 
@@ -41,10 +53,9 @@ class ChromiumEngine:
         (folder / "litertjs_core.js").write_bytes(runtime.module)
         (folder / "litert_loader.js").write_bytes(runtime.loader)
         (folder / "runtime.wasm").write_bytes(gzip.decompress(runtime.wasm))
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._serving = ExitStack()
         self._browser = browser
-        browser.open(f"http://127.0.0.1:{self._server.server_port}/engine_page.html")
+        browser.open(f"{self._serving.enter_context(serving_folder(folder))}/engine_page.html")
         browser.wait("typeof ask === 'function'")
 
     def ask(self, do: str, **request: object) -> Any:
@@ -60,8 +71,7 @@ class ChromiumEngine:
         return answer["value"]
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._serving.close()
 
     def _address(self, value: object) -> str:
         return value.relative_to(self.folder).as_posix() if isinstance(value, Path) else str(value)

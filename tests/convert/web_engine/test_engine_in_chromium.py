@@ -15,8 +15,10 @@ from edge_core.images import decode_picture
 from edge_device.inference.classifier import Classifier
 
 from ...browser import Browser
-from .chromium_engine import ChromiumEngine
+from ...programs import BY_DEPS
+from .chromium_engine import ChromiumEngine, serving_folder
 from .known_models import known_model
+from .node_engine import ENGINE
 from .pixel_cases import edge_cases, random_cases, write_frames
 
 
@@ -29,6 +31,38 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     page = ChromiumEngine(browser, runtime, tmp_path_factory.mktemp("page"))
     yield page
     page.close()
+
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ROOT / ".venv" / "node" / "node_modules"
+"""npm packages, for tests alone."""
+
+CHOOSE = """(async () => {
+  const files = new DataTransfer(), input = document.querySelector("input");
+  files.items.add(new File([await (await fetch("green.png")).blob()], "green.png"));
+  input.files = files.files;
+  input.dispatchEvent(new Event("change"));
+})()"""
+"""Gives a picture to the page as a person does who chooses one."""
+
+
+def test_the_example_page_classifies_with_the_packages_of_npm(
+    browser: Browser, color_frames: dict[str, Frame], tmp_path: Path
+) -> None:
+    if not (PACKAGES / "@litertjs").is_dir():
+        pytest.skip(f"LiteRT.js is not installed as an npm package; {BY_DEPS}")
+    (tmp_path / "node_modules").mkdir()
+    for name, folder in (("edge-mobilenet", ENGINE), ("@litertjs", PACKAGES / "@litertjs")):
+        (tmp_path / "node_modules" / name).symlink_to(folder)
+    (tmp_path / "index.html").write_text((ROOT / "docs" / "examples" / "own_page.html").read_text())
+    known_model(tmp_path / "model.tflite", color_frames)
+    cv2.imwrite(str(tmp_path / "green.png"), color_frames["green"])
+    with serving_folder(tmp_path) as address:
+        browser.open(f"{address}/index.html")
+        browser.wait("document.getElementById('answer').textContent === 'Knows red, green, blue, dark'", 60)
+        browser.ask(CHOOSE)
+        answer = browser.wait("document.getElementById('answer').textContent.match(/^Nothing|%$/)?.input")
+    assert answer == "Nothing that the model knows"  # its detector knows red
 
 
 def test_a_browser_gives_the_pixels_of_python(page: ChromiumEngine) -> None:
