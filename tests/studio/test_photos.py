@@ -197,6 +197,7 @@ def test_an_archive_brings_its_classes_and_is_taken_back_as_one(
     assert answer.json()["added"] == expected and not answer.json()["refused"]
     again = put(client, data, "Class 1-samples.zip", "", "archive").json()
     assert again["added"] == {} and again["already"] == sum(expected.values())
+    assert not [path for path in (project.bin / "incoming").rglob("*") if path.is_file()]
     client.post("/api/p/flowers/undo", json={})
     assert paths(client) == []
 

@@ -52,7 +52,7 @@ class Tab:
 
 
 @dataclass(frozen=True)
-class Part:
+class StudioPart:
     """What one area adds to the studio.
 
     Attributes:

@@ -28,14 +28,14 @@ from edge_studio.api.review_routes import review_part
 from edge_studio.api.try_routes import try_part
 from edge_studio.devices.update_site import PREFIX as UPDATES
 from edge_studio.pages.device_pages import device_page_part
+from edge_studio.pages.page_templates import error_page, wants_page
 from edge_studio.pages.photo_pages import photo_page_part
 from edge_studio.pages.project_pages import home_part
-from edge_studio.pages.render import error_page, wants_page
 from edge_studio.pages.review_pages import review_page_part
 from edge_studio.pages.work_pages import work_part
-from edge_studio.studio import Part, Studio
+from edge_studio.studio import Studio, StudioPart
 
-PARTS: Final[tuple[Callable[[Studio], Part], ...]] = (
+PARTS: Final[tuple[Callable[[Studio], StudioPart], ...]] = (
     home_part,
     project_part,
     photo_page_part,
@@ -87,10 +87,7 @@ def build_app(studio: Studio) -> Starlette:
             part.stop()
 
     async def refused(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 400 if isinstance(error, EdgeError) else 500
-        text = {404: "there is nothing here", 500: "something went wrong here; the terminal of edge-train says what"}
-        told = error if isinstance(error, EdgeError) else EdgeError(text.get(status, str(error)))
-        return error_page(studio, told, status) if wants_page(request) else error_response(told, status)
+        return refusal(studio, request, error)
 
     routes = [route for part in parts for route in part.routes]
     return Starlette(
@@ -98,6 +95,14 @@ def build_app(studio: Studio) -> Starlette:
         exception_handlers={HTTPException: refused, EdgeError: refused, Exception: refused},
         lifespan=lifespan,
     )
+
+
+def refusal(studio: Studio, request: Request, error: Exception) -> Response:
+    """What a person, or a page's script, is told of an error; never what only the terminal should know."""
+    status = error.status_code if isinstance(error, HTTPException) else 400 if isinstance(error, EdgeError) else 500
+    text = {404: "there is nothing here", 500: "something went wrong here; the terminal of edge-train says what"}
+    told = error if isinstance(error, EdgeError) else EdgeError(text.get(status, str(error)))
+    return error_page(studio, told, status) if wants_page(request) else error_response(told, status)
 
 
 def guarded(app: ASGIApp, token: str, hosts: frozenset[str] | None, port: int, site: ASGIApp | None = None) -> ASGIApp:

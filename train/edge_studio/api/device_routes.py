@@ -16,12 +16,12 @@ from edge_studio.jobs.export_list import exported_file
 from edge_studio.jobs.job import Job
 from edge_studio.jobs.signing import public_key
 from edge_studio.project import Project
-from edge_studio.studio import Part, Studio
+from edge_studio.studio import Studio, StudioPart
 
 _TEXTS: Final = ("name", "address", "token", "ssh", "model_file", "snapshot_folder", "update_folder")
 
 
-def device_part(studio: Studio) -> Part:
+def device_part(studio: Studio) -> StudioPart:
     """Everything below /api/p/PROJECT/boards."""
     fleet = studio.fleet
 
@@ -98,7 +98,7 @@ def device_part(studio: Studio) -> Part:
         return Response(data or b"", media_type="image/jpeg", headers={"cache-control": "no-store"})
 
     base = "/api/p/{project}/boards"
-    return Part(
+    return StudioPart(
         [
             reading(base, listed),
             writing(base, add),

@@ -19,7 +19,7 @@ from edge_studio.devices.likeness_groups import FrameEmbedder, group_frames
 from edge_studio.jobs.export_list import exported_files
 from edge_studio.photos.thumbnails import shrunk
 from edge_studio.project import Project
-from edge_studio.studio import Part, Studio
+from edge_studio.studio import Studio, StudioPart
 
 THUMBNAIL: Final = 240
 """Pixels of a frame's longer side in the groups."""
@@ -27,7 +27,7 @@ THUMBNAIL: Final = 240
 _QUALITY: Final = 85
 
 
-def inbox_part(studio: Studio) -> Part:
+def inbox_part(studio: Studio) -> StudioPart:
     """Everything below /api/p/PROJECT/inbox."""
     embedders: dict[str, tuple[str, FrameEmbedder]] = {}
 
@@ -103,7 +103,7 @@ def inbox_part(studio: Studio) -> Part:
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
     base = "/api/p/{project}/inbox"
-    return Part(
+    return StudioPart(
         [
             reading(base, listed),
             writing(f"{base}/fetch", fetch),

@@ -12,7 +12,7 @@ from edge_studio.jobs.export_list import finished_runs
 from edge_studio.photos.photo_flags import FlagSet, PhotoFlag
 from edge_studio.photos.photo_store import PhotoStore
 from edge_studio.project import Project
-from edge_studio.studio import Part, Studio
+from edge_studio.studio import Studio, StudioPart
 
 
 class PhotoInspector:
@@ -64,7 +64,7 @@ class PhotoInspector:
         self._studio.hub.publish(project.name, "inspect", told)
 
 
-def inspection_part(studio: Studio) -> Part:
+def inspection_part(studio: Studio) -> StudioPart:
     """Starts to look over the photos of a project, and says where that stands."""
     inspector = PhotoInspector(studio)
 
@@ -75,7 +75,7 @@ def inspection_part(studio: Studio) -> Part:
         return inspector.state(studio.project(request.path_params["project"]))
 
     path = "/api/p/{project}/inspect"
-    return Part([reading(path, state), writing(path, start)], stop=studio.analysis.stop)
+    return StudioPart([reading(path, state), writing(path, start)], stop=studio.analysis.stop)
 
 
 def by_path(found: Iterable[JsonObject]) -> dict[str, tuple[PhotoFlag, ...]]:

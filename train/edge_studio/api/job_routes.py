@@ -18,7 +18,7 @@ from edge_studio.jobs.job import Job
 from edge_studio.jobs.job_curve import epochs_of
 from edge_studio.jobs.signing import signing_key
 from edge_studio.project import Project
-from edge_studio.studio import Part, Studio
+from edge_studio.studio import Studio, StudioPart
 
 NEWS_S: Final = 0.5
 """Seconds between two looks for what pages should be told."""
@@ -27,7 +27,7 @@ REPORT_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inl
 """Of a report that a command wrote: it holds all that it shows, and runs nothing."""
 
 
-def job_part(studio: Studio) -> Part:
+def job_part(studio: Studio) -> StudioPart:
     """Jobs of a project: begins them, tells of them, ends them; and the files that they have exported."""
     news = JobNews(studio)
     opened = ExitStack()
@@ -100,7 +100,7 @@ def job_part(studio: Studio) -> Part:
         return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
 
     base = "/api/p/{project}"
-    return Part(
+    return StudioPart(
         [
             writing(f"{base}/train", train),
             writing(f"{base}/export", export),

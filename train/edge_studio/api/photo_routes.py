@@ -19,7 +19,7 @@ from edge_studio.photos.photo_flags import FlagSet
 from edge_studio.photos.photo_index import IndexedPhoto, PhotoIndex
 from edge_studio.photos.photo_store import ArchiveImport, PhotoStore
 from edge_studio.photos.uploads import ARCHIVE_BYTES, PICTURE_BYTES
-from edge_studio.studio import Part, Studio, Tab
+from edge_studio.studio import Studio, StudioPart, Tab
 
 WINDOW: Final = 1000
 """Photos in one answer, at most."""
@@ -31,7 +31,7 @@ _FOREVER: Final = "private, max-age=31536000, immutable"
 """For an address that names the version of what it shows."""
 
 
-def photo_part(studio: Studio) -> Part:
+def photo_part(studio: Studio) -> StudioPart:
     """Everything below /api/p/PROJECT/ that has to do with photos."""
 
     def store(request: Request) -> PhotoStore:
@@ -86,7 +86,7 @@ def photo_part(studio: Studio) -> Part:
         return {"labels": labels_by_path(fields.texts("paths"))}
 
     base = "/api/p/{project}"
-    return Part(
+    return StudioPart(
         [
             reading(f"{base}/photos", listed),
             _picture(f"{base}/thumbnail", store, lambda photos, photo: photos.thumbnails.get(photo)),

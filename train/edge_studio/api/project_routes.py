@@ -7,10 +7,10 @@ from starlette.routing import Route
 from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError
 from edge_studio.api.json_routes import Fields, error_response, reading, writing
-from edge_studio.studio import Part, Studio
+from edge_studio.studio import Studio, StudioPart
 
 
-def project_part(studio: Studio) -> Part:
+def project_part(studio: Studio) -> StudioPart:
     """Lists and creates projects, and streams what happens in one as server-sent events."""
 
     def listed(request: Request) -> JsonObject:
@@ -26,7 +26,7 @@ def project_part(studio: Studio) -> Part:
             return error_response(error, 404)
         return StreamingResponse(studio.hub.listen(project.name), media_type="text/event-stream")
 
-    return Part(
+    return StudioPart(
         [
             reading("/api/projects", listed),
             writing("/api/projects", create),

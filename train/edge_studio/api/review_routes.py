@@ -17,7 +17,7 @@ from edge_studio.project import Project
 from edge_studio.review.label_doubts import CheckedLabels, find_doubts
 from edge_studio.review.run_comparison import OUTCOMES, RunComparison, compare_runs
 from edge_studio.review.run_review import ReviewedPhoto, RunReview, review_run, sha256_of
-from edge_studio.studio import Part, Studio
+from edge_studio.studio import Studio, StudioPart
 
 PICTURES: Final = ("curves.png", "learning_curve.png", "reliability.png")
 """Plots of a run that its page shows."""
@@ -26,7 +26,7 @@ DOUBTS: Final = 500
 """Doubts in one answer, at most."""
 
 
-def review_part(studio: Studio) -> Part:
+def review_part(studio: Studio) -> StudioPart:
     """Reviews of runs, heatmaps, and the queue of labels in doubt."""
 
     def project_of(request: Request) -> Project:
@@ -96,7 +96,7 @@ def review_part(studio: Studio) -> Part:
         return FileResponse(path, media_type="text/html" if page else "image/png", headers=headers)
 
     base = "/api/p/{project}"
-    return Part(
+    return StudioPart(
         [
             reading(f"{base}/runs", listed),
             reading(f"{base}/runs/{{run}}/review", one_run),

@@ -11,13 +11,13 @@ from edge_studio.api.json_routes import reading, taking
 from edge_studio.devices.inbox import note_origin
 from edge_studio.devices.tried_frame import FileTrials
 from edge_studio.jobs.export_list import exported_file, exported_files
-from edge_studio.studio import Part, Studio
+from edge_studio.studio import Studio, StudioPart
 
 PICTURE_BYTES: Final = 32 << 20
 """Bytes of a picture that is tried."""
 
 
-def try_part(studio: Studio) -> Part:
+def try_part(studio: Studio) -> StudioPart:
     """Everything below /api/p/PROJECT/try."""
     trials = FileTrials()
 
@@ -42,7 +42,7 @@ def try_part(studio: Studio) -> Part:
         return {"path": path}
 
     base = "/api/p/{project}/try"
-    return Part(
+    return StudioPart(
         [
             reading(base, listed),
             taking(base, PICTURE_BYTES, look),

@@ -6,12 +6,12 @@ from starlette.routing import Route
 
 from edge_core.data.photo_folder import NEGATIVES_FOLDER
 from edge_studio.jobs.export_list import exported_files
-from edge_studio.pages.render import page
+from edge_studio.pages.page_templates import page
 from edge_studio.pages.work_pages import class_names
-from edge_studio.studio import Part, Studio, Tab
+from edge_studio.studio import Studio, StudioPart, Tab
 
 
-def device_page_part(studio: Studio) -> Part:
+def device_page_part(studio: Studio) -> StudioPart:
     """The pages Try, Devices and Inbox."""
 
     def shown(template: str, title: str, request: Request) -> Response:
@@ -36,7 +36,7 @@ def device_page_part(studio: Studio) -> Part:
     def inbox(request: Request) -> Response:
         return shown("inbox.html", "Inbox", request)
 
-    return Part(
+    return StudioPart(
         [
             Route("/p/{project}/try", tried),
             Route("/p/{project}/devices", devices),

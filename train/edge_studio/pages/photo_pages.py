@@ -4,8 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edge_studio.pages.render import page
-from edge_studio.studio import Part, Studio
+from edge_studio.pages.page_templates import page
+from edge_studio.studio import Studio, StudioPart
 
 FLAG_TITLES = {
     "unreadable": "Unreadable",
@@ -17,11 +17,11 @@ FLAG_TITLES = {
 }
 
 
-def photo_page_part(studio: Studio) -> Part:
+def photo_page_part(studio: Studio) -> StudioPart:
     """The grid of photos, and all that brings them in."""
 
     def photos(request: Request) -> Response:
         project = studio.project(request.path_params["project"])
         return page(studio, "photos.html", "Photos", project, flags=FLAG_TITLES)
 
-    return Part([Route("/p/{project}/photos", photos)])
+    return StudioPart([Route("/p/{project}/photos", photos)])

@@ -7,13 +7,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edge_studio.jobs.export_list import finished_run, finished_runs
-from edge_studio.pages.render import page
-from edge_studio.studio import Part, Studio, Tab
+from edge_studio.pages.page_templates import page
+from edge_studio.studio import Studio, StudioPart, Tab
 
 TAB: Final = "Results"
 
 
-def review_page_part(studio: Studio) -> Part:
+def review_page_part(studio: Studio) -> StudioPart:
     """Pages that show what a run gets wrong, and why."""
 
     def runs(request: Request) -> Response:
@@ -33,7 +33,7 @@ def review_page_part(studio: Studio) -> Part:
         project = studio.project(request.path_params["project"])
         return page(studio, "doubts.html", "Is this label right?", project, tab=TAB)
 
-    return Part(
+    return StudioPart(
         [
             Route("/p/{project}/runs", runs),
             Route("/p/{project}/runs/{run}", run),

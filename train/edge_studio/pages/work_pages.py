@@ -7,12 +7,12 @@ from starlette.routing import Route
 from edge_core.data.photo_folder import NEGATIVES_FOLDER, is_litter
 from edge_studio.jobs.commands import BACKBONES, RECIPES, TARGETS, ExportOptions, TrainOptions, hardware
 from edge_studio.jobs.export_list import finished_runs
-from edge_studio.pages.render import page
+from edge_studio.pages.page_templates import page
 from edge_studio.project import Project
-from edge_studio.studio import Part, Studio, Tab
+from edge_studio.studio import Studio, StudioPart, Tab
 
 
-def work_part(studio: Studio) -> Part:
+def work_part(studio: Studio) -> StudioPart:
     """The training page and the export page."""
 
     def train(request: Request) -> Response:
@@ -41,7 +41,7 @@ def work_part(studio: Studio) -> Part:
             default=ExportOptions(),
         )
 
-    return Part(
+    return StudioPart(
         [Route("/p/{project}/train", train), Route("/p/{project}/export", export)],
         tabs=[Tab("Train", "train"), Tab("Export", "export")],
     )

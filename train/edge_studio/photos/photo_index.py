@@ -99,21 +99,13 @@ class PhotoIndex:
 
     def refresh(self) -> None:
         """Brings the index up to date with the disk."""
-        found = {
-            entry.name: nfc(entry.name)
-            for entry in os.scandir(self._folder)
-            if entry.is_dir() and not is_litter(entry.name)
-        }
+        found = self._class_names()
         stale = [name for name in found if not self._classes.get(name, ClassFolder()).is_current()]
         if not stale and len(found) == len(self._classes):
             return
-        looked = {name: self._look(name, label) for name, label in found.items() if name in stale}
-        classes = {name: looked.get(name) or self._classes[name] for name in found}
-        changed = {name: (one.photos, one.dropped) for name, one in classes.items()} != {
-            name: (one.photos, one.dropped) for name, one in self._classes.items()
-        }
-        self._classes = classes
-        if changed:
+        looked = {name: self._look(name, found[name]) for name in stale}
+        before, self._classes = self._classes, {name: looked.get(name) or self._classes[name] for name in found}
+        if _contents(before) != _contents(self._classes):
             self._assemble(found)
 
     def find(self, path: str) -> IndexedPhoto | None:
@@ -153,6 +145,11 @@ class PhotoIndex:
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}  # a cache: without it, files are looked into again
 
+    def _class_names(self) -> dict[str, str]:
+        """The label of each class folder, by the folder's name."""
+        with os.scandir(self._folder) as entries:
+            return {one.name: nfc(one.name) for one in entries if one.is_dir() and not is_litter(one.name)}
+
     def _assemble(self, found: Mapping[str, str]) -> None:
         names = sorted(found, key=lambda name: (natural_key(name), name))
         self.photos = tuple(photo for name in names for photo in self._classes[name].photos)
@@ -179,6 +176,10 @@ class PhotoIndex:
                 photos.append(IndexedPhoto(path, label, status.st_size, status.st_mtime_ns))
         photos.sort(key=lambda photo: (natural_key(photo.path), photo.path))
         return ClassFolder(tuple(photos), tuple(dropped), folders, looked_ns)
+
+
+def _contents(classes: Mapping[str, ClassFolder]) -> dict[str, tuple[object, object]]:
+    return {name: (one.photos, one.dropped) for name, one in classes.items()}
 
 
 def _files(

@@ -58,6 +58,25 @@ class ArchiveImport:
     refused: tuple[Unusable, ...]
 
 
+@dataclass
+class ArrivedPicture:
+    """A picture of an archive that is to be moved to its class.
+
+    Attributes:
+        place: Where it waits.
+        label: Class that it shows.
+        name: Name that it is to have.
+        size: Bytes of the file.
+        sha256: SHA-256 of its content, hexadecimal.
+    """
+
+    place: Path
+    label: str
+    name: str
+    size: int
+    sha256: str
+
+
 class PhotoStore:
     """Lists the photos of a project, takes new ones in, moves them, deletes them to the bin, and undoes that.
 
@@ -279,40 +298,43 @@ class PhotoStore:
             shutil.rmtree(self.project.bin, ignore_errors=True)
 
     def _add_unpacked(self, folder: Path, name: str, label: str, track: Track) -> ArchiveImport:
+        """Decodes all pictures first, which takes minutes, and holds others up only while it moves them."""
         found, dropped = find_classes(folder, label or flat_label(name))
         refused = [Unusable(item.path.relative_to(folder), item.reason) for item in dropped]
-        already = 0
-        taken: set[str] = set()
-        seen: set[tuple[str, str]] = set()
-        moves: list[Move] = []
         staged = self.incoming()
+        arrived: dict[tuple[str, str], ArrivedPicture] = {}
+        for number, (path, raw_label) in enumerate(track(found, f"Taking {name} in", len(found))):
+            try:
+                picture = _arrived(path, check_class(raw_label))
+                if arrived.setdefault((picture.label, picture.sha256), picture) is picture:
+                    staged.mkdir(parents=True, exist_ok=True)
+                    picture.place = staged / str(number)
+                    shutil.move(path, picture.place)
+            except (EdgeError, OSError) as error:
+                refused.append(Unusable(path.relative_to(folder), str(error)))
+        if not arrived:
+            first = f": {refused[0].path}: {refused[0].reason}" if refused else ""
+            raise PictureError(f"{name} holds no picture that can be used{first}")
         with self._lock:
-            by_size = self._paths_by_size()
-            for path, raw_label in track(found, f"Taking {name} in", len(found)):
-                try:
-                    target_label = check_class(raw_label)
-                    data = path.read_bytes()
-                    kind, _ = check_picture(data)
-                except (EdgeError, OSError) as error:
-                    refused.append(Unusable(path.relative_to(folder), str(error)))
-                    continue
-                content = (target_label, hashlib.sha256(data).hexdigest())
-                same = [one for one in by_size.get(len(data), ()) if one.split("/")[0] == target_label]
-                if content in seen or any((self.project.photos / one).read_bytes() == data for one in same):
-                    already += 1
-                    continue
-                seen.add(content)
-                place = self._free(target_label, safe_name(path.name, kind), taken)
-                (staged / place).parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(path, staged / place)
-                moves.append(Move(f"{self.project.bin.name}/{INCOMING}/{staged.name}/{place}", self._below_root(place)))
-            if not moves and not already:
-                first = f": {refused[0].path}: {refused[0].reason}" if refused else ""
-                raise PictureError(f"{name} holds no picture that can be used{first}")
-            if moves:
-                self._journal.move(f"{_photos(len(moves))} of {name} added", moves)
-        added = Counter(one.target.split("/")[1] for one in moves)
-        return ArchiveImport(dict(added), already, tuple(refused))
+            new = [one for one in arrived.values() if not self._has(one)]
+            taken: set[str] = set()
+            moves = [
+                Move(
+                    one.place.relative_to(self.project.root).as_posix(),
+                    self._below_root(self._free(one.label, one.name, taken)),
+                )
+                for one in new
+            ]
+            self._journal.move(f"{_photos(len(moves))} of {name} added", moves)
+        shutil.rmtree(staged, ignore_errors=True)  # what its class has already
+        already = len(found) + len(dropped) - len(refused) - len(new)
+        return ArchiveImport(dict(Counter(one.label for one in new)), already, tuple(refused))
+
+    def _has(self, picture: "ArrivedPicture") -> bool:
+        """Whether a photo of the picture's class has its content."""
+        paths = self._paths_by_size().get(picture.size, ())
+        same_class = [path for path in paths if path.split("/")[0] == picture.label]
+        return bool(same_class) and any(path in same_class for path in self._same_content(picture.place.read_bytes()))
 
     def _same_content(self, data: bytes) -> list[str]:
         """Paths of photos with that content; only those of its size are read."""
@@ -359,6 +381,18 @@ class PhotoStore:
             for folder in self.project.photos.iterdir():
                 if folder.is_dir():
                     remove_unfinished(folder)
+
+
+def _arrived(path: Path, label: str) -> ArrivedPicture:
+    """A picture of an archive, once it has been decoded.
+
+    Raises:
+        PictureError: It is not a picture, is damaged, or too large.
+        OSError: It cannot be read.
+    """
+    data = path.read_bytes()
+    kind, _ = check_picture(data)
+    return ArrivedPicture(path, label, safe_name(path.name, kind), len(data), hashlib.sha256(data).hexdigest())
 
 
 def _name(path: str) -> str:

@@ -80,7 +80,7 @@ def safe_name(name: str, kind: str) -> str:
         kind: Format of the content, one of `SUFFIXES`.
     """
     last = PurePosixPath(nfc(name).replace("\\", "/")).name
-    kept = "".join("_" if one in _REPLACED or unicodedata.category(one)[0] == "C" else one for one in last)
+    kept = _replaced(last)
     stem, dot, suffix = kept.rpartition(".")
     endings = SUFFIXES.get(kind, (".jpg",))
     ending = dot + suffix.lower()
@@ -91,6 +91,11 @@ def safe_name(name: str, kind: str) -> str:
         stem = stem[:-1]
     made = (stem or "photo") + (ending if ending in endings else endings[0])
     return f"_{made}" if is_litter(made) else made
+
+
+def _replaced(name: str) -> str:
+    """A name without what a disk, a terminal or a page may take for something else."""
+    return "".join("_" if one in _REPLACED or unicodedata.category(one)[0] == "C" else one for one in name)
 
 
 def _why_unknown(data: bytes) -> str:

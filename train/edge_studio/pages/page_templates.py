@@ -13,7 +13,7 @@ from edge_studio.project import Project
 from edge_studio.studio import Studio
 
 _ENVIRONMENT: Final = Environment(
-    loader=PackageLoader("edge_studio"),
+    loader=PackageLoader("edge_studio.pages"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
