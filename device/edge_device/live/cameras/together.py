@@ -164,16 +164,21 @@ def run_cameras(
         for one in threads:
             one.start()
         _wait(threads, pulse, host, failed)
-    failures = [one for one in threads if one.error]
+    _end(threads)
+    return {one.run.name: one.status for one in threads if one.status}
+
+
+def _end(threads: Sequence[CameraThread]) -> None:
+    """Notes that the run ends for another reason than a model, and raises what has ended a camera, the fatal first."""
+    failures = sorted((one for one in threads if one.error), key=lambda one: not one.fatal)
     if not any(one.fatal for one in failures):
-        for run in runs:
-            if run.updates:
-                run.updates.end_in_order()
-    for one in sorted(failures, key=lambda one: not one.fatal):
+        for one in threads:
+            if one.run.updates:
+                one.run.updates.end_in_order()
+    for one in failures:
         with _naming(one.run.name):
             assert one.error
             raise one.error
-    return {one.run.name: one.status for one in threads if one.status}
 
 
 def _wait(threads: Sequence[CameraThread], pulse: ProcessPulse, host: RunHost, failed: threading.Event) -> None:

@@ -201,44 +201,45 @@ class Shown:
     streams: Streams
 
 
-def build_app(cameras: Mapping[str, Shown], further: Sequence[Route] = ()) -> Starlette:
-    """The routes and `further` ones, without a guard.
+class _CameraRoutes:
+    """What is answered of cameras, each request of the one that it names."""
 
-    Args:
-        cameras: Cameras by name, the one that is meant where a request names none first.
-        further: Routes beside those here.
-    """
+    def __init__(self, cameras: Mapping[str, Shown]) -> None:
+        self._cameras = cameras
 
-    def file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-        content = (_STATIC / name).read_bytes()
+    def all(self) -> list[Route]:
+        return [
+            Route("/api/latest", self.latest),
+            Route("/api/status", self.status),
+            Route("/api/cameras", self.overview),
+            Route("/api/events", self.events),
+            Route("/stream.mjpg", self.stream),
+            Route("/frame.jpg", self.frame),
+            Route("/healthz", self.healthz),
+        ]
 
-        async def answer(request: Request) -> Response:
-            return Response(content, media_type=media_type)
-
-        return answer
-
-    async def latest(request: Request) -> Response:
-        now_s, feed = time.monotonic(), asked_for(cameras, request).view.feed
+    async def latest(self, request: Request) -> Response:
+        now_s, feed = time.monotonic(), asked_for(self._cameras, request).view.feed
         return _json(feed.results(now_s) | feed.state(now_s))
 
-    async def status(request: Request) -> Response:
-        return _json(asked_for(cameras, request).view.feed.state(time.monotonic())["status"])
+    async def status(self, request: Request) -> Response:
+        return _json(asked_for(self._cameras, request).view.feed.state(time.monotonic())["status"])
 
-    async def overview(request: Request) -> Response:
-        return _json({"cameras": _overview(cameras)})
+    async def overview(self, request: Request) -> Response:
+        return _json({"cameras": _overview(self._cameras)})
 
-    async def events(request: Request) -> Response:
-        streams = asked_for(cameras, request).streams
+    async def events(self, request: Request) -> Response:
+        streams = asked_for(self._cameras, request).streams
         return streams.respond("updates", "text/event-stream", b"retry: 2000\n\n", streams.events)
 
-    async def stream(request: Request) -> Response:
-        streams = asked_for(cameras, request).streams
+    async def stream(self, request: Request) -> Response:
+        streams = asked_for(self._cameras, request).streams
         return streams.respond(
             "pictures", "multipart/x-mixed-replace; boundary=frame", _BOUNDARY + b"\r\n", streams.mjpeg
         )
 
-    async def frame(request: Request) -> Response:
-        shown = asked_for(cameras, request)
+    async def frame(self, request: Request) -> Response:
+        shown = asked_for(self._cameras, request)
         try:
             number = shown.streams.pictures.number
             picture = await asyncio.wait_for(shown.streams.next_picture(number), _PICTURE_WAIT_S)
@@ -247,32 +248,41 @@ def build_app(cameras: Mapping[str, Shown], further: Sequence[Route] = ()) -> St
         age_ms = 1e3 * (time.monotonic() - picture.taken_s)
         return Response(picture.jpeg, media_type="image/jpeg", headers={"x-age-ms": f"{age_ms:.0f}"})
 
-    async def healthz(request: Request) -> Response:
-        if "camera" in request.query_params or len(cameras) == 1:
-            told = asked_for(cameras, request).view.feed.results(time.monotonic())
+    async def healthz(self, request: Request) -> Response:
+        if "camera" in request.query_params or len(self._cameras) == 1:
+            told = asked_for(self._cameras, request).view.feed.results(time.monotonic())
             health = told["health"] | {"frame_age_s": told["frame_age_s"]}
         else:
-            health = _worst(_overview(cameras))
+            health = _worst(_overview(self._cameras))
         return _json(health, 200 if health["ok"] else 503)
 
-    async def refused(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        # What went wrong is nobody's business out there.
-        return _json({"error": "there is nothing here" if status == 404 else "something went wrong here"}, status)
 
+def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    content = (_STATIC / name).read_bytes()
+
+    async def answer(request: Request) -> Response:
+        return Response(content, media_type=media_type)
+
+    return answer
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    # What went wrong is nobody's business out there.
+    return _json({"error": "there is nothing here" if status == 404 else "something went wrong here"}, status)
+
+
+def build_app(cameras: Mapping[str, Shown], further: Sequence[Route] = ()) -> Starlette:
+    """The routes and `further` ones, without a guard.
+
+    Args:
+        cameras: Cameras by name, the one that is meant where a request names none first.
+        further: Routes beside those here.
+    """
+    files = [Route(path, _file(name, media_type)) for path, (name, media_type) in _FILES.items()]
     return Starlette(
-        routes=[
-            *(Route(path, file(name, media_type)) for path, (name, media_type) in _FILES.items()),
-            Route("/api/latest", latest),
-            Route("/api/status", status),
-            Route("/api/cameras", overview),
-            Route("/api/events", events),
-            Route("/stream.mjpg", stream),
-            Route("/frame.jpg", frame),
-            Route("/healthz", healthz),
-            *further,
-        ],
-        exception_handlers={HTTPException: refused, Exception: refused},
+        routes=[*files, *_CameraRoutes(cameras).all(), *further],
+        exception_handlers={HTTPException: _refused, Exception: _refused},
     )
 
 
