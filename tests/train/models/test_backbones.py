@@ -11,7 +11,7 @@ from edge_convert.quantize.recipes import int8
 from edge_core.errors import SettingsError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
-from edge_keras.models.architectures import ARCHITECTURES
+from edge_keras.models.architectures import ARCHITECTURES, Architecture
 from edge_keras.models.backbone import build, cut
 from edge_keras.models.cost import cost
 from edge_keras.models.pretrained import Weights
@@ -22,6 +22,8 @@ from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import Settings
 from edge_train.training.fit import fit
+
+from ..small_network import SMALL_NETWORK
 
 RANDOM = Weights("none (random)")
 
@@ -117,10 +119,13 @@ def test_a_layer_that_fine_tuning_cannot_begin_at_is_refused(wanted: str, reason
         find_split_layer(build(InputSpec(32, 32), 3, 0.35, RANDOM), wanted)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "vgg16"])
-def test_a_network_is_trained_and_saved(name: str, color_photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "architecture",
+    [ARCHITECTURES["mobilenet_v3_small"], replace(SMALL_NETWORK, scale=1.0, offset=ARCHITECTURES["vgg16"].offset)],
+    ids=lambda architecture: architecture.name,
+)
+def test_a_network_is_trained_and_saved(architecture: Architecture, color_photos: Path, tmp_path: Path) -> None:
     """V3's activations are operations without a layer of their own, VGG16's normalization is one of three numbers."""
-    architecture = ARCHITECTURES[name]
     alpha = architecture.alphas[0]
     photos = open_photos(str(color_photos), seed=1, cache=tmp_path)
     settings = Settings(epochs=1, views=1, batch=8)
@@ -137,7 +142,7 @@ def test_a_network_is_trained_and_saved(name: str, color_photos: Path, tmp_path:
     )
     run = read_run(out)
     assert run.card.backbone is not None
-    assert (run.card.backbone.name, run.card.backbone.alpha) == (name, alpha)
+    assert (run.card.backbone.name, run.card.backbone.alpha) == (architecture.name, alpha)
     loaded = open_model(run)
     (normalize,) = (layer for layer in loaded.layers if isinstance(layer, keras.layers.Rescaling))
     np.testing.assert_allclose(normalize.offset, architecture.offset)

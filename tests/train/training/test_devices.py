@@ -30,6 +30,7 @@ from edge_train.training.devices import Devices, find_devices
 from edge_train.settings import Settings
 from edge_keras.tf import keras
 from edge_keras.models.pretrained import Weights
+from tests.train.small_network import SMALL_NETWORK
 
 keras.backend.set_floatx(sys.argv[3])
 folder = Path(sys.argv[2])
@@ -40,7 +41,7 @@ for name, devices in given.items():
     module.find_devices = lambda worker, float16: devices
     settings = Settings(epochs=2, views=2, batch=10, prune=0.5, compression_epochs=1)
     fitted = module.fit(photos, folder / name, spec=InputSpec(32, 32), weights=Weights("none (random)"),
-        cache=folder / "cache", alpha=0.35, settings=settings)
+        cache=folder / "cache", architecture=SMALL_NETWORK, settings=settings)
     found[name] = [[epoch.phase, epoch.train_loss, epoch.val_loss] for epoch in fitted.history[1:]]
 print(json.dumps(found))
 """

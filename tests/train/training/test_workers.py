@@ -108,7 +108,7 @@ class Workers:
         self.folder, self.addresses = folder, free_addresses(2)
         arguments = ["fit", str(photos), "--out", str(folder / "run"), "--weights", "none", "--image-size", "32"]
         program = "from edge_train.cli import app; app(prog_name='edge-train')"
-        options = ["--alpha", "0.35", "--epochs", str(EPOCHS)]
+        options = ["--backbone", "mobilenet_v1", "--alpha", "0.25", "--epochs", str(EPOCHS)]
         self.command = [sys.executable, "-c", program, *arguments, *options]
         self.running: list[subprocess.Popen[bytes]] = []
 
@@ -174,6 +174,7 @@ def until_listening(workers: Workers, number: int) -> None:
 
 def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: Workers, color_photos: Path) -> None:
     from edge_core.preprocess import InputSpec
+    from edge_keras.models.architectures import ARCHITECTURES
     from edge_keras.models.pretrained import Weights
     from edge_train.data.dataset import open_photos
     from edge_train.settings import Settings
@@ -187,7 +188,8 @@ def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: W
         spec=InputSpec(32, 32),
         weights=Weights("none (random)"),
         cache=workers.folder / "cache",
-        alpha=0.35,
+        alpha=0.25,
+        architecture=ARCHITECTURES["mobilenet_v1"],
         settings=Settings(epochs=EPOCHS),
     )
     until = time.monotonic() + 300
