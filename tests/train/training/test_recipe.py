@@ -28,14 +28,23 @@ from edge_train.training.distillation import check_teacher
 from edge_train.training.fit import fit
 from edge_train.training.solved_head.head import MOST_WEIGHT, photo_weights, solve_head
 
+from ..small_network import SMALL_NETWORK
+
 SMALL = Settings(epochs=1, views=2, batch=8, compression_epochs=2)
 
 
 def train(folder: Path, out: Path, settings: Settings, **options: object) -> Run:
     photos = open_photos(str(folder), seed=1, cache=out.parent)
-    weights, cache, v1 = Weights("none (random)"), out.parent / "cache", ARCHITECTURES["mobilenet_v1"]
-    spec = InputSpec(32, 32)
-    fit(photos, out, spec=spec, weights=weights, cache=cache, alpha=0.25, architecture=v1, settings=settings, **options)  # type: ignore[arg-type]
+    fit(
+        photos,
+        out,
+        spec=InputSpec(32, 32),
+        weights=Weights("none (random)"),
+        cache=out.parent / "cache",
+        architecture=SMALL_NETWORK,
+        settings=settings,
+        **options,  # type: ignore[arg-type]
+    )
     return read_run(out)
 
 
@@ -47,10 +56,7 @@ def test_pruned_weights_are_zero_and_stay_so_through_rounding(color_photos: Path
     run = train(color_photos, tmp_path / "run", replace(SMALL, prune=0.5, qat=True))
     model = open_model(run)
     shares = {name: float((kernel == 0).mean()) for name, kernel in convolutions(model).items()}
-    assert {name for name, share in shares.items() if share > 0.4} == {
-        "conv_pw_12",
-        "conv_pw_13",
-    }
+    assert {name for name, share in shares.items() if share > 0.4} == {"pointwise"}
     assert all(share == pytest.approx(0.5, abs=0.02) for share in shares.values() if share > 0.01)
     assert run.card.training["zero_weights"] == pytest.approx(zero_share(model), abs=1e-3)
     assert run.quantized_file is not None
@@ -73,10 +79,7 @@ def test_a_run_for_8_bits_has_both_networks(color_photos: Path, tmp_path: Path) 
 def test_clustered_convolutions_have_few_values(color_photos: Path, tmp_path: Path) -> None:
     run = train(color_photos, tmp_path / "run", replace(SMALL, cluster=4))
     counts = {name: len(np.unique(kernel)) for name, kernel in convolutions(open_model(run)).items()}
-    assert {name for name, count in counts.items() if count <= 4} == {
-        "conv_pw_12",
-        "conv_pw_13",
-    }
+    assert {name for name, count in counts.items() if count <= 4} == {"pointwise"}
 
 
 class Stop:

@@ -19,6 +19,15 @@ from edge_train.training.workers import Worker, WorkerAgreement, agree, meet, re
 
 EPOCHS = 6
 
+PROGRAM = """
+from edge_keras.models.architectures import ARCHITECTURES
+from tests.train.small_network import SMALL_NETWORK
+ARCHITECTURES["mobilenet_v2"] = SMALL_NETWORK
+from edge_train.cli import app
+app(prog_name="edge-train")
+"""
+"""`edge-train`, which trains a small network by default."""
+
 
 def free_addresses(count: int) -> tuple[str, ...]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -107,9 +116,7 @@ class Workers:
     def __init__(self, photos: Path, folder: Path) -> None:
         self.folder, self.addresses = folder, free_addresses(2)
         arguments = ["fit", str(photos), "--out", str(folder / "run"), "--weights", "none", "--image-size", "32"]
-        program = "from edge_train.cli import app; app(prog_name='edge-train')"
-        options = ["--backbone", "mobilenet_v1", "--alpha", "0.25", "--epochs", str(EPOCHS)]
-        self.command = [sys.executable, "-c", program, *arguments, *options]
+        self.command = [sys.executable, "-c", PROGRAM, *arguments, "--epochs", str(EPOCHS)]
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, number: int) -> subprocess.Popen[bytes]:
@@ -174,24 +181,14 @@ def until_listening(workers: Workers, number: int) -> None:
 
 def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: Workers, color_photos: Path) -> None:
     from edge_core.preprocess import InputSpec
-    from edge_keras.models.architectures import ARCHITECTURES
     from edge_keras.models.pretrained import Weights
     from edge_train.data.dataset import open_photos
     from edge_train.settings import Settings
     from edge_train.training.fit import fit
 
+    from ..small_network import SMALL_NETWORK
+
     first, second = workers.start(0), workers.start(1)
-    photos = open_photos(str(color_photos), seed=1, cache=workers.folder)
-    alone = fit(
-        photos,
-        workers.folder / "alone",
-        spec=InputSpec(32, 32),
-        weights=Weights("none (random)"),
-        cache=workers.folder / "cache",
-        alpha=0.25,
-        architecture=ARCHITECTURES["mobilenet_v1"],
-        settings=Settings(epochs=EPOCHS),
-    )
     until = time.monotonic() + 300
     while not (workers.folder / ".run.training-1" / "epoch-1").is_dir():
         assert first.poll() is None and second.poll() is None and time.monotonic() < until, workers.log()
@@ -199,6 +196,15 @@ def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: W
     second.kill()
     second.wait()
     second = workers.start(1)
+    alone = fit(
+        open_photos(str(color_photos), seed=1, cache=workers.folder),
+        workers.folder / "alone",
+        spec=InputSpec(32, 32),
+        weights=Weights("none (random)"),
+        cache=workers.folder / "cache",
+        architecture=SMALL_NETWORK,
+        settings=Settings(epochs=EPOCHS),
+    )
     for process in (first, second):
         assert process.wait(300) == 0, workers.log()
     assert "worker was lost" in workers.log()
