@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_convert.export import export, read_calibration
+from edge_convert.gate.limits import Limits
 from edge_convert.quantize.calibration import representative
 from edge_core.native_stderr import silenced
 from edge_core.run_folder import load_model, read_run
@@ -40,7 +41,7 @@ def export_seconds(run: Path) -> tuple[float, int]:
     """All of `edge-convert export`, and how many photos it was proven on."""
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
-        done = export(read_run(run), "int8", Path(scratch) / "a.tflite", max_drop=100)
+        done = export(read_run(run), "int8", Path(scratch) / "a.tflite", limits=Limits(max_drop=100))
         return time.perf_counter() - start, done.comparison.photos
 
 

@@ -12,7 +12,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from edge_convert import export as export_module
-from edge_convert.export import export, read_calibration
+from edge_convert.export import ExportOptions, export, read_calibration
 from edge_convert.gate.candidate import Exported, pi_verdict
 from edge_convert.gate.gate_comparison import Scored
 from edge_convert.gate.limits import Limits
@@ -33,7 +33,7 @@ from edge_keras.tf import keras
 @pytest.fixture(scope="module", params=[name for name in RECIPES if name != "int8-qat"])
 def exported(request: pytest.FixtureRequest, small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("exported") / f"colors-{request.param}.tflite"
-    return export(small_run, request.param, out, max_drop=100)
+    return export(small_run, request.param, out, limits=Limits(max_drop=100))
 
 
 def test_an_artifact_takes_raw_pixels_one_picture_at_a_time(exported: Exported) -> None:
@@ -118,7 +118,7 @@ def test_a_loss_is_refused_and_nothing_is_written(
 
 def test_the_same_run_gives_the_same_bytes(exported: Exported, small_run: Run, tmp_path: Path) -> None:
     recipe = exported.candidate.recipe
-    again = export(small_run, recipe, tmp_path / exported.file.name, max_drop=100)
+    again = export(small_run, recipe, tmp_path / exported.file.name, limits=Limits(max_drop=100))
     assert again.file.read_bytes() == exported.file.read_bytes()
 
 
@@ -153,18 +153,24 @@ def test_weights_trained_to_be_rounded_are_converted_and_the_full_size_model_is_
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel[:, [1, 2, 0]], bias])  # so that it is known by its mistakes
     model.save(folder / "quantised.keras")
-    done = export(read_run(folder), "int8", tmp_path / "a.tflite", max_drop=100)
+    done = export(read_run(folder), "int8", tmp_path / "a.tflite", limits=Limits(max_drop=100))
     assert read_card(done.file).conversion["recipe"] == "int8-qat"
     assert (done.comparison.full_size.value, done.comparison.converted.value) == (1.0, 0.0)
     assert export(read_run(folder), "float16", tmp_path / "b.tflite").comparison.agreement.value == 1.0
 
 
 def test_other_calibration_photos_are_taken(small_run: Run, color_photos: Path, tmp_path: Path) -> None:
-    done = export(small_run, "int8", tmp_path / "a.tflite", calibration=color_photos, max_drop=100)
+    done = export(
+        small_run,
+        "int8",
+        tmp_path / "a.tflite",
+        limits=Limits(max_drop=100),
+        options=ExportOptions(calibration=color_photos),
+    )
     assert read_card(done.file).conversion["calibration"] == color_photos.name
     (tmp_path / "empty" / "class").mkdir(parents=True)
     with pytest.raises(DatasetError):
-        export(small_run, "int8", tmp_path / "b.tflite", calibration=tmp_path / "empty")
+        export(small_run, "int8", tmp_path / "b.tflite", options=ExportOptions(calibration=tmp_path / "empty"))
     assert not (tmp_path / "b.tflite").exists()
 
 
@@ -188,7 +194,7 @@ def test_the_output_must_be_a_tflite(small_run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("max_drop", [float("nan"), -1.0, 101.0])
 def test_a_limit_that_is_none_is_refused(small_run: Run, tmp_path: Path, max_drop: float) -> None:
     with pytest.raises(ValueError, match="0 to 100 points"):
-        export(small_run, "float32", tmp_path / "a.tflite", max_drop=max_drop)
+        export(small_run, "float32", tmp_path / "a.tflite", limits=Limits(max_drop=max_drop))
 
 
 def test_test_photos_are_not_calibrated_on(small_run: Run, color_photos: Path) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from edge_convert.adopt import adopt
-from edge_convert.export import export
+from edge_convert.export import ExportOptions, export
 from edge_convert.foreign import extraction
 from edge_convert.foreign.fitting import FeatureSet, fit_detector
 from edge_convert.foreign.layers import feature_layers
 from edge_convert.foreign.measure import ForeignFolders, auroc, judge_foreign, read_foreign
+from edge_convert.gate.limits import Limits
 from edge_convert.tflite.graph import read_graph
 from edge_core.artifact.container import EXEMPLARS_FILE, FAMILIARITY_FILE, feature_files, read_card
 from edge_core.artifact.familiarity import MAX_BYTES, Layer, parse_detector, read_detector
@@ -89,7 +90,9 @@ def file(request: pytest.FixtureRequest, run: Run, tmp_path_factory: pytest.Temp
         patch.setattr(extraction, "FEWEST_TRAINING", 3)
         patch.setattr("edge_convert.foreign.fitting.FEWEST_VALIDATION", 3)
         patch.setattr(extraction, "FEWEST_VALIDATION", 3)
-        return export(run, request.param, tmp_path_factory.mktemp("told") / "told.tflite", max_drop=100).file
+        return export(
+            run, request.param, tmp_path_factory.mktemp("told") / "told.tflite", limits=Limits(max_drop=100)
+        ).file
 
 
 def test_an_export_can_tell_its_own_photos_from_what_is_foreign(file: Path, run: Run) -> None:
@@ -144,8 +147,8 @@ def test_a_detector_of_another_model_is_refused(file: Path, tmp_path: Path) -> N
 def test_too_few_photos_are_said_and_give_a_file_without_a_detector(small_run: Run, tmp_path: Path) -> None:
     said: list[str] = []
     few = replace(small_run, splits={**small_run.splits, "val": small_run.splits["val"][:1]})
-    told = ForeignFolders(teachable=False)
-    exported = export(few, "float32", tmp_path / "few.tflite", max_drop=100, say=said.append, foreign=told)
+    options = ExportOptions(say=said.append, foreign=ForeignFolders(teachable=False))
+    exported = export(few, "float32", tmp_path / "few.tflite", limits=Limits(max_drop=100), options=options)
     assert not feature_files(exported.file)
     assert any("too few to learn what is foreign" in line for line in said)
     classifier = Classifier(exported.file)
@@ -246,7 +249,11 @@ def test_an_export_learns_from_negatives_and_is_not_judged_by_them(run: Run, tmp
         patch.setattr(extraction, "FEWEST_VALIDATION", 3)
         patch.setattr(extraction, "FEWEST_TRAINING", 3)
         exported = export(
-            run, "float32", tmp_path / "told.tflite", max_drop=100, foreign=ForeignFolders(folders[1], folders[0])
+            run,
+            "float32",
+            tmp_path / "told.tflite",
+            limits=Limits(max_drop=100),
+            options=ExportOptions(foreign=ForeignFolders(folders[1], folders[0])),
         )
     detector = read_detector(exported.file)
     assert detector is not None and exported.candidate.foreign is not None

@@ -4,7 +4,7 @@ import json
 from enum import StrEnum
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from edge_convert.cli.convert_parameters import NEEDS, Calibration, Sign, known_
 from edge_core.codec import JsonObject
 from edge_core.errors import CheckFailedError
 from edge_core.files import require_writable
-from edge_core.run_folder import read_run
+from edge_core.run_folder import Run, read_run
 from edge_device.command_line.console import (
     Debug,
     Json,
@@ -24,6 +24,10 @@ from edge_device.command_line.console import (
     working,
 )
 from edge_device.command_line.next_step import say_next_live
+
+if TYPE_CHECKING:
+    from edge_convert.export.search import Searched
+    from edge_convert.gate.candidate import Exported
 
 
 class Recipe(StrEnum):
@@ -129,11 +133,12 @@ def export(
         file = out or Path(f"{run.resolve().name}-{recipe.value}.tflite")
         require_writable(file)  # before TensorFlow, which takes seconds to import
         with extra_needed("convert", *NEEDS), working("Loading TensorFlow"):
+            from edge_convert.export import ExportOptions
             from edge_convert.export import export as export_run
             from edge_convert.export.search import search
             from edge_convert.foreign.measure import ForeignFolders
-            from edge_convert.gate.limits import Limits, doubt_of, first_reason
-            from edge_convert.report.console_tables import print_exported, print_tried
+            from edge_convert.gate.limits import Limits
+            from edge_convert.report.console_tables import print_exported
         limits = Limits(
             max_drop,
             max_size_kb or inf,
@@ -142,43 +147,54 @@ def export(
             strict,
             100.0 if max_unknown is None else max_unknown,
         )
-        given: dict[str, Any] = {
-            "calibration": calibration,
-            "data": data,
-            "foreign": ForeignFolders(unknown, negatives, teach),
-            "signer": signer,
-            "say": say,
-            "track": track,
-        }
+        options = ExportOptions(calibration, data, ForeignFolders(unknown, negatives, teach), signer, say, track)
         tried: JsonObject = {}
         if recipe is Recipe.auto:
-            searched = search(opened, file, limits, **given)
-            if not as_json:
-                print_tried(searched.tried)
-            if searched.exported is None:
-                if as_json:
-                    print(json.dumps(searched.to_json()))
-                raise CheckFailedError(
-                    f"none of {len(searched.tried)} recipes keeps to all limits; nothing was written. "
-                    + ("" if opened.quantized_file else "To train it for 8 bits: edge-train fit ... --qat")
-                )
-            exported, tried = searched.exported, searched.to_json()
+            searched = search(opened, file, limits, options)
+            exported, tried = _found(searched, opened, as_json), searched.to_json()
         else:
             if recipe is Recipe.int16x8:
                 say("warning: CPUs have no fast kernels for int16x8: MobileNetV2 takes 84 ms where int8 takes 2.3 ms")
-            exported = export_run(opened, recipe.value, file, limits=limits, force=force, **given)
-        if exported.left_out:
-            say(f"{exported.left_out} photos left out: the run was trained or validated on them")
-        if exported.calibrated_on:
-            say(f"calibrated on {exported.calibrated_on} photos")
-        say_unusable(exported.unusable)
-        for name, verdict in exported.candidate.verdicts.items():
-            if not verdict.ok and exported.concerns(name):
-                say(f"{name} does not take it: {first_reason(verdict)}")
-        if exported.comparison.photos_to_tell(max_drop):
-            say(doubt_of(exported.comparison, max_drop))
+            exported = export_run(opened, recipe.value, file, limits=limits, force=force, options=options)
+        _say_what_is_notable(exported)
         if as_json:
             print(json.dumps(tried or exported.to_json()))
         else:
             print_exported(exported)
             say_next_live(exported.file)
+
+
+def _found(searched: "Searched", run: Run, as_json: bool) -> "Exported":
+    """What a search has written, after the recipes that it tried are printed.
+
+    Raises:
+        CheckFailedError: It has written nothing.
+    """
+    from edge_convert.report.console_tables import print_tried
+
+    if not as_json:
+        print_tried(searched.tried)
+    if searched.exported is None:
+        if as_json:
+            print(json.dumps(searched.to_json()))
+        raise CheckFailedError(
+            f"none of {len(searched.tried)} recipes keeps to all limits; nothing was written. "
+            + ("" if run.quantized_file else "To train it for 8 bits: edge-train fit ... --qat")
+        )
+    return searched.exported
+
+
+def _say_what_is_notable(exported: "Exported") -> None:
+    from edge_convert.gate.limits import doubt_of, first_reason
+
+    if exported.left_out:
+        say(f"{exported.left_out} photos left out: the run was trained or validated on them")
+    if exported.calibrated_on:
+        say(f"calibrated on {exported.calibrated_on} photos")
+    say_unusable(exported.unusable)
+    for name, verdict in exported.candidate.verdicts.items():
+        if not verdict.ok and exported.concerns(name):
+            say(f"{name} does not take it: {first_reason(verdict)}")
+    max_drop = exported.limits.max_drop
+    if exported.comparison.photos_to_tell(max_drop):
+        say(doubt_of(exported.comparison, max_drop))

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,7 @@ from edge_convert.foreign.extraction import DetectorFitter
 from edge_convert.foreign.measure import NO_FOLDERS, ForeignFolders, judge_foreign, read_foreign
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.gate_comparison import Comparison, artifact_scores, compare, full_size_scores
-from edge_convert.gate.limits import MAX_DROP_POINTS, USUAL_TARGETS, Limits
+from edge_convert.gate.limits import USUAL_LIMITS, USUAL_TARGETS, Limits
 from edge_convert.quantize.calibration import quantize
 from edge_convert.quantize.recipes import (
     CALIBRATED,
@@ -94,42 +94,47 @@ def recipe_for(run: Run, recipe: str) -> str:
     return "int8-qat" if recipe == "int8" and run.quantized_file is not None else recipe
 
 
+@dataclass(frozen=True)
+class ExportOptions:
+    """What an export takes beside the run, whatever the recipe.
+
+    Attributes:
+        calibration: Photo folder to calibrate on instead of the run's training photos.
+        data: Photo folder to prove it on instead of the run's test photos, see `read_held_out`.
+        foreign: Foreign pictures to learn from, and to tell how many of them count as known.
+        signer: Private key that signs each file; without one files are sealed but not signed.
+        say: Is told what goes on.
+        track: Receives the progress of each step.
+    """
+
+    calibration: Path | None = None
+    data: Path | None = None
+    foreign: ForeignFolders = NO_FOLDERS
+    signer: Signer | None = None
+    say: Callable[[str], None] = lambda line: None
+    track: Track = silently
+
+
+USUAL_OPTIONS: Final = ExportOptions()
+
+
 class ExportSession:
     """A run with all that it takes to convert it and to prove the result, read once for any number of recipes."""
 
-    def __init__(
-        self,
-        run: Run,
-        *,
-        calibration: Path | None = None,
-        data: Path | None = None,
-        foreign: ForeignFolders = NO_FOLDERS,
-        signer: Signer | None = None,
-        say: Callable[[str], None] = lambda line: None,
-        track: Track = silently,
-    ) -> None:
+    def __init__(self, run: Run, options: ExportOptions = USUAL_OPTIONS) -> None:
         """Reads the model and the photos to prove it with.
-
-        Args:
-            run: The trained run.
-            calibration: Photo folder to calibrate on instead of the run's training photos.
-            data: Photo folder to prove it on instead of the run's test photos, see `read_held_out`.
-            foreign: Foreign pictures to learn from, and to tell how many of them count as known.
-            signer: Private key that signs each file; without one files are sealed but not signed.
-            say: Is told what goes on.
-            track: Receives the progress of each step.
 
         Raises:
             DatasetError, RunFolderError: There are no photos to prove it with.
         """
-        self.run = run
-        self._calibration, self._signer, self._say, self._track = calibration, signer, say, track
+        self.run, self.options, self._track = run, options, options.track
+        foreign, track = options.foreign, options.track
         self.model = tracked(track, "Opening the full-size model", lambda: load_model(run, keras.models.load_model))
         self.held_out: HeldOut[Pixels] = read_held_out(
-            run, lambda _, frame: preprocess(frame, run.card.input), data, track=track
+            run, lambda _, frame: preprocess(frame, run.card.input), options.data, track=track
         )
         self._pixels = np.stack(self.held_out.values)
-        self._detectors = DetectorFitter(run, say, track, foreign.negatives)
+        self._detectors = DetectorFitter(run, options.say, track, foreign.negatives)
         self._teachable = foreign.teachable
         self._foreign = (
             read_foreign(foreign.unknown, run.card.input, track, self._detectors.negatives) if foreign.unknown else []
@@ -138,7 +143,7 @@ class ExportSession:
     @cached_property
     def calibrated_on(self) -> Reading[Pixels]:
         """The photos to calibrate on, read when they are first asked for."""
-        return read_calibration(self.run, self._calibration, self._track)
+        return read_calibration(self.run, self.options.calibration, self._track)
 
     @cached_property
     def _calibration_pixels(self) -> Pixels:
@@ -188,7 +193,7 @@ class ExportSession:
         artifact = tracked(
             self._track,
             "Sealing the file",
-            lambda: sealed(complete(flatbuffer, card, name, files=knows), self._golden, self._signer),
+            lambda: sealed(complete(flatbuffer, card, name, files=knows), self._golden, self.options.signer),
         )
         targets = list(dict.fromkeys((*limits.checks(), *USUAL_TARGETS)))
         verdicts = tracked(self._track, "Asking what targets make of the file", lambda: check(artifact, targets))
@@ -210,7 +215,7 @@ class ExportSession:
         return RECIPES[recipe](model, pixels), ()
 
     def _card(self, recipe: str, comparison: Comparison, limits: Limits) -> ModelCard:
-        calibration = self._calibration.name if self._calibration else "training photos"
+        calibration = self.options.calibration.name if self.options.calibration else "training photos"
         found = {name: value for name, value in comparison.to_json().items() if name != "changed"}
         return replace(
             self.run.card,
@@ -285,15 +290,9 @@ def export(
     recipe: str,
     out: Path,
     *,
-    calibration: Path | None = None,
-    data: Path | None = None,
-    max_drop: float = MAX_DROP_POINTS,
-    limits: Limits | None = None,
-    foreign: ForeignFolders = NO_FOLDERS,
+    limits: Limits = USUAL_LIMITS,
     force: bool = False,
-    signer: Signer | None = None,
-    say: Callable[[str], None] = lambda line: None,
-    track: Track = silently,
+    options: ExportOptions = USUAL_OPTIONS,
 ) -> Exported:
     """Converts a run, proves the result on held-out photos, and writes it with reports beside it.
 
@@ -301,15 +300,9 @@ def export(
         run: The trained run.
         recipe: One of `RECIPES`.
         out: The .tflite to write.
-        calibration: Photo folder to calibrate on instead of the run's training photos.
-        data: Photo folder to prove it on instead of the run's test photos, see `read_held_out`.
-        max_drop: The loss of top-1 accuracy, in points, up to which the file is written.
-        limits: All that it is held to, `max_drop` among it; none but `max_drop` by default.
-        foreign: Folders of foreign pictures, see `ExportSession`.
+        limits: Limits that the file must keep; by default a loss of at most `MAX_DROP_POINTS` of top-1 accuracy.
         force: Write it whatever it lost; the card says so.
-        signer: Private key that signs the file; without one the file is sealed but not signed.
-        say: Is told what goes on.
-        track: Receives the progress of each step.
+        options: Photos, key and where progress goes.
 
     Raises:
         CheckFailedError: It does not keep to a limit; nothing is written.
@@ -317,9 +310,8 @@ def export(
         OutputError: `out` cannot be written.
         ValueError: A limit makes no sense.
     """
-    limits = limits or Limits(max_drop=max_drop)
     require_tflite(out)
-    bench = ExportSession(run, calibration=calibration, data=data, foreign=foreign, signer=signer, say=say, track=track)
+    bench = ExportSession(run, options)
     candidate = bench.try_recipe(recipe, limits)
     if candidate.missed and not force:
         raise CheckFailedError(_refusal(bench, candidate, limits))

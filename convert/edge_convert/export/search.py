@@ -1,18 +1,15 @@
 """The cheapest recipe that keeps to all limits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_convert.export import ExportSession
-from edge_convert.foreign.measure import NO_FOLDERS, ForeignFolders
+from edge_convert.export import USUAL_OPTIONS, ExportOptions, ExportSession
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.limits import Limits
-from edge_core.artifact.seal import Signer
 from edge_core.codec import JsonObject
 from edge_core.files import require_tflite
-from edge_core.progress import Track, silently
 from edge_core.run_folder import Run
 
 WHOLE: Final = ("int8", "int8-equalised", "int8-mse", "int8-percentile")
@@ -44,13 +41,7 @@ def search(
     run: Run,
     out: Path,
     limits: Limits,
-    *,
-    calibration: Path | None = None,
-    data: Path | None = None,
-    foreign: ForeignFolders = NO_FOLDERS,
-    signer: Signer | None = None,
-    say: Callable[[str], None] = lambda line: None,
-    track: Track = silently,
+    options: ExportOptions = USUAL_OPTIONS,
 ) -> Searched:
     """Tries recipes from the cheapest to the dearest and writes the first that keeps to all limits, or nothing.
 
@@ -58,23 +49,24 @@ def search(
     were.
 
     Args:
-        run, calibration, data, foreign, signer, say, track: The arguments of `ExportSession`.
+        run: The trained run.
         out: The .tflite to write.
         limits: Limits that the written file must keep.
+        options: Photos, key and where progress goes.
 
     Raises:
         DatasetError, RunFolderError: There are no photos to calibrate on or to prove it with.
         OutputError: `out` cannot be written.
     """
     require_tflite(out)
-    bench = ExportSession(run, calibration=calibration, data=data, foreign=foreign, signer=signer, say=say, track=track)
+    bench = ExportSession(run, options)
     tried: list[Candidate] = []
     for recipe, spared in _in_order("coral" in limits.checks()):
         candidate = bench.try_recipe(recipe, limits, spared)
         tried.append(candidate)
         if not candidate.missed:
             return Searched(tuple(tried), bench.write(candidate, out, limits, tried))
-        say(f"{candidate.name}: {'; '.join(candidate.missed.values())}")
+        options.say(f"{candidate.name}: {'; '.join(candidate.missed.values())}")
     return Searched(tuple(tried), None)
 
 

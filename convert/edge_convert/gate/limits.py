@@ -93,6 +93,10 @@ class Limits:
         return found
 
 
+USUAL_LIMITS: Final = Limits()
+"""Limits of an export that names none."""
+
+
 def doubt_of(comparison: Comparison, max_drop: float) -> str:
     """That the photos are too few to tell, and how many would do."""
     low, high = 100 * comparison.difference.low, 100 * comparison.difference.high
