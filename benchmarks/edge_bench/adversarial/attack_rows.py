@@ -22,7 +22,7 @@ from edge_bench.adversarial.attack_report import (
     Right,
     curve,
 )
-from edge_bench.backends.contenders import RowSpec, Variants, check_same_labels, plan, read_source
+from edge_bench.backends.contenders import ModelSource, RowSpec, Variants, check_same_labels, plan, read_source
 from edge_bench.measure.benchmark import BATCH, open_contender
 from edge_bench.measure.held_out import pool, save_for, save_frame
 from edge_bench.measure.timing import Contender
@@ -85,24 +85,12 @@ def attack_models(
     settings = settings or AttackSettings()
     sources = [read_source(path) for path in models]
     check_same_labels(sources)
-    attacked = read_run(surrogate) if surrogate else sources[0].run
-    if attacked is None:
-        raise RunFolderError(
-            f"{models[0]} has no gradients: name a run folder first, or one to make the pictures against with "
-            f"--surrogate RUN"
-        )
-    if attacked.card.labels != sources[0].labels:
-        raise RunFolderError(f"{attacked.folder} has other labels than {models[0]}, or in another order")
-    if quantized and attacked.quantized_file is None:
-        raise RunFolderError(f"{attacked.folder} has no weights for 8 bits; edge-train fit --qat trains some")
+    attacked = _attacked(models[0], sources[0], surrogate, quantized)
     pooled = pool(sources, [read_run(folder) for folder in held_out_by], data)
     # One thread: the full-size model takes 7 ms of processor time for a picture, with two threads 13, and no time is
     # told here.
     candidates = plan(sources, Variants(threads=(1,)))
     specs = list(dict.fromkeys(candidate.input for candidate in candidates))
-    found: list[_Found] = []
-    failed: list[Failed] = []
-    environment: Environment | None = None
     with TemporaryDirectory(prefix="edge-bench-") as name:
         folder = Path(name)
         link_packages(folder / "packages")
@@ -111,25 +99,10 @@ def attack_models(
         model = load_model(attacked, keras.models.load_model, attacked.quantized_file if quantized else None)
         shown = _pictures(model, attacked.card.input, originals.values, truth, settings, specs, folder, track)
         frame = save_frame(folder / "frame.npy", read_picture(originals.values[0], levels=attacked.card.input.levels))
-
-        def start(one: RowSpec) -> WorkerProcess:
-            return WorkerProcess(one.file, one.python, folder / "packages")
-
-        for candidate in candidates:
-            try:
-                with ExitStack() as stack:
-                    row = open_contender(candidate, frame, not found, start, stack)
-                    if environment is None:
-                        environment = from_fields(Environment, row.worker.ask("environment")["environment"])
-                    found += _attack(row, shown, truth, settings, len(candidates) > 1, track)
-            except EdgeError as error:
-                if not found:
-                    raise
-                failed.append(Failed(candidate.name, str(error)))
-    assert environment is not None
+        found, failed, environment = _attack_rows(candidates, frame, shown, truth, settings, folder, track)
     return AdversarialReport(
         tuple(_summed_up(row, found[0], settings.epsilons) for row in found),
-        tuple(failed),
+        failed,
         attacked.folder.resolve().name + (" as trained for 8 bits" if quantized else ""),
         not quantized and sources[0].run is not None and attacked.folder.samefile(sources[0].run.folder),
         fingerprint(originals.photos),
@@ -149,6 +122,57 @@ class _Found:
     runtime: str
     right: dict[str, Right]
     queries: tuple[float | None, ...] = ()
+
+
+def _attacked(first: Path, source: ModelSource, surrogate: Path | None, quantized: bool) -> Run:
+    """The run whose network pictures are made against.
+
+    Raises:
+        RunFolderError: There is none, or it has other labels than the first model, or no weights for 8 bits.
+    """
+    attacked = read_run(surrogate) if surrogate else source.run
+    if attacked is None:
+        raise RunFolderError(
+            f"{first} has no gradients: name a run folder first, or one to make the pictures against with "
+            f"--surrogate RUN"
+        )
+    if attacked.card.labels != source.labels:
+        raise RunFolderError(f"{attacked.folder} has other labels than {first}, or in another order")
+    if quantized and attacked.quantized_file is None:
+        raise RunFolderError(f"{attacked.folder} has no weights for 8 bits; edge-train fit --qat trains some")
+    return attacked
+
+
+def _attack_rows(
+    candidates: Sequence[RowSpec],
+    frame: str,
+    shown: Mapping[str, list[list[Names]]],
+    truth: Truth,
+    settings: AttackSettings,
+    folder: Path,
+    track: Track,
+) -> tuple[list[_Found], tuple[Failed, ...], Environment]:
+    """What becomes of each row, and of those that cannot be run; the first row has to run."""
+    found: list[_Found] = []
+    failed: list[Failed] = []
+    environment: Environment | None = None
+
+    def start(one: RowSpec) -> WorkerProcess:
+        return WorkerProcess(one.file, one.python, folder / "packages")
+
+    for candidate in candidates:
+        try:
+            with ExitStack() as stack:
+                row = open_contender(candidate, frame, not found, start, stack)
+                if environment is None:
+                    environment = from_fields(Environment, row.worker.ask("environment")["environment"])
+                found += _attack(row, shown, truth, settings, len(candidates) > 1, track)
+        except EdgeError as error:
+            if not found:
+                raise
+            failed.append(Failed(candidate.name, str(error)))
+    assert environment is not None
+    return found, tuple(failed), environment
 
 
 def _summed_up(row: _Found, first: _Found, epsilons: tuple[int, ...]) -> AttackedRow:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -18,6 +18,7 @@ from edge_bench.render.output import check_out, write_report
 from edge_bench.results.report import BenchReport, BenchSettings
 from edge_bench.scenes.scene_test import SceneSettings, check_scenes, with_scenes
 from edge_core.data.photo_folder import Unusable
+from edge_core.errors import HostError
 from edge_device.command_line.console import (
     Debug,
     Json,
@@ -28,6 +29,9 @@ from edge_device.command_line.console import (
     working,
 )
 from edge_device.command_line.next_step import say_next
+
+if TYPE_CHECKING:
+    from edge_bench.remote import RemoteHost, Setup
 
 T = TypeVar("T")
 
@@ -165,14 +169,14 @@ def run(
     Example: edge-bench run runs/flowers flowers-int8.tflite --host pi@raspberrypi.local --out bench/pi
     """
     with one_line_errors(debug):
-        variants = parse_variants(runtime or ["auto"], threads, delegate or ["xnnpack"])
+        variants = parse_variants(runtime, threads, delegate)
         settings = BenchSettings(
             frame_size=parse_size(frame_size),
             seconds=seconds,
             precision=parse_share(precision, "--precision"),
             cold_starts=cold_starts,
             robustness_photos=robustness_photos if robustness else 0,
-            sustained_s=_parse_time(sustained) if sustained else 0.0,
+            sustained_s=_parse_time(sustained),
             seed=seed,
         )
         folders = _folders(out, host or [])
@@ -191,42 +195,58 @@ def run(
                 benchmark = with_scenes(benchmark, shown, composed, track)
             _show(benchmark, folder, as_json)
 
-        if host:
-            from edge_bench.remote import Setup, run_on_hosts
-
-            if power_csv:
-                raise typer.BadParameter("a log of power is of one machine, not of boards", param_hint="--power-csv")
-            results = run_on_hosts(
+        others = tuple(held_out_by or ())
+        if not host:
+            measured = run_benchmark(
                 models,
-                host,
-                setup=Setup(wheel, wheels, keep_env),
-                passwords=[ask_password_of(one) if ask_password else None for one in host],
                 variants=variants,
-                all_cores=threads is None,
                 settings=settings,
                 data=data,
-                held_out_by=held_out_by or (),
-                track=lambda name: track if len(host) == 1 else partial(_tell, name),
+                held_out_by=others,
+                power_log=power_csv,
+                track=track,
             )
-            for result in results:
-                if result.benchmark:
-                    show(result.benchmark, folders[result.host])
-            failed = [result.error for result in results if result.error]
-            for error in failed[1:]:
-                say(f"error: {error}")
-            if failed:
-                raise failed[0]
+            show(measured, out)
             return
-        benchmark = run_benchmark(
+        if power_csv:
+            raise typer.BadParameter("a log of power is of one machine, not of boards", param_hint="--power-csv")
+        from edge_bench.remote import Setup, run_on_hosts
+
+        results = run_on_hosts(
             models,
+            _boards(host, Setup(wheel, wheels, keep_env), ask_password),
             variants=variants,
+            all_cores=threads is None,
             settings=settings,
             data=data,
-            held_out_by=held_out_by or (),
-            power_log=power_csv,
-            track=track,
+            held_out_by=others,
         )
-        show(benchmark, out)
+        for result in results:
+            if result.benchmark:
+                show(result.benchmark, folders[result.host])
+        _raise_first([result.error for result in results if result.error])
+
+
+def _boards(hosts: list[str], setup: "Setup", ask_password: bool) -> "list[RemoteHost]":
+    from edge_bench.remote import RemoteHost
+
+    return [
+        RemoteHost(
+            host,
+            setup,
+            password=ask_password_of(host) if ask_password else None,
+            track=track if len(hosts) == 1 else partial(_tell, host),
+        )
+        for host in hosts
+    ]
+
+
+def _raise_first(errors: list[HostError]) -> None:
+    """Raises the first of several errors, once the others are said."""
+    for error in errors[1:]:
+        say(f"error: {error}")
+    if errors:
+        raise errors[0]
 
 
 def _show(benchmark: Benchmark, out: Path, as_json: bool) -> None:
@@ -263,15 +283,17 @@ def _tell(name: str, items: Iterable[T], label: str, total: int | None = None) -
     yield from items
 
 
-def parse_variants(runtimes: list[str], threads: str | None, delegates: list[str]) -> Variants:
+def parse_variants(runtimes: list[str] | None, threads: str | None, delegates: list[str] | None) -> Variants:
     """What `--runtime`, `--threads` and `--delegate` say.
 
     Raises:
         typer.BadParameter: Threads that are no numbers.
         SettingsError: No such runtime or delegate.
     """
-    pairs = [one.partition("=") for one in runtimes]
-    chosen = Variants(tuple((name, python or sys.executable) for name, _, python in pairs), delegates=tuple(delegates))
+    pairs = [one.partition("=") for one in runtimes or ["auto"]]
+    chosen = Variants(
+        tuple((name, python or sys.executable) for name, _, python in pairs), delegates=tuple(delegates or ["xnnpack"])
+    )
     if threads is None:
         return chosen
     if not re.fullmatch(r"[1-9]\d{0,2}(,[1-9]\d{0,2})*", threads, re.ASCII):
@@ -282,7 +304,10 @@ def parse_variants(runtimes: list[str], threads: str | None, delegates: list[str
     return Variants(chosen.runtimes, counts, chosen.delegates)
 
 
-def _parse_time(text: str) -> float:
+def _parse_time(text: str | None) -> float:
+    """Seconds; 0 where no time is given."""
+    if text is None:
+        return 0.0
     match = re.fullmatch(r"([1-9]\d{0,4})(s|m|h)", text, re.ASCII)
     if not match:
         raise typer.BadParameter(f"{text!r} is no time such as 90s or 10m", param_hint="--sustained")

@@ -28,7 +28,7 @@ from edge_core.data.photo_folder import Photo, Unusable, fingerprint
 from edge_core.errors import EdgeError
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently
-from edge_core.run_folder import evenly_spaced, read_run
+from edge_core.run_folder import HeldOut, evenly_spaced, read_run
 
 WARM_UP_SECONDS: Final = 0.5
 Start = Callable[[RowSpec], BenchWorker]
@@ -105,14 +105,7 @@ def run_benchmark(
         contenders, failed = _open_all(candidates, frames, folder, settings.cold_starts, start, stack, track)
         clock = Clock(frames, order, log)
         time_rounds(contenders, clock, settings, order, track)
-        _classify_all(contenders, held_out.values, track)
-        for contender in contenders:
-            with contender.attempted():
-                contender.peak_mb = contender.worker.ask("memory")["peak_mb"]
-        if settings.robustness_photos:
-            chosen = evenly_spaced(range(len(truth)), settings.robustness_photos)
-            photos = [held_out.photos[index] for index in chosen]
-            judge_corrupted(_staying(contenders), photos, truth[chosen], folder, track)
+        _judge(contenders, held_out, truth, settings, folder, track)
         if settings.sustained_s:
             for contender in _staying(contenders):
                 with contender.attempted():
@@ -134,6 +127,25 @@ def run_benchmark(
         held_out.photos,
         held_out.unusable,
     )
+
+
+def _judge(
+    contenders: Sequence[Contender],
+    held_out: HeldOut[dict[InputSpec, str]],
+    truth: Truth,
+    settings: BenchSettings,
+    folder: Path,
+    track: Track,
+) -> None:
+    """Has all classify the photos, tell their memory before anything else swells it, and classify corrupted ones."""
+    _classify_all(contenders, held_out.values, track)
+    for contender in contenders:
+        with contender.attempted():
+            contender.peak_mb = contender.worker.ask("memory")["peak_mb"]
+    if settings.robustness_photos:
+        chosen = evenly_spaced(range(len(truth)), settings.robustness_photos)
+        photos = [held_out.photos[index] for index in chosen]
+        judge_corrupted(_staying(contenders), photos, truth[chosen], folder, track)
 
 
 def _open_all(

@@ -1,7 +1,7 @@
 """The benchmark on boards: .tflite files there, full-size models here."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +12,9 @@ from edge_bench.backends.contenders import KERAS, RowSpec, Variants
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
 from edge_bench.measure.worker_process import BenchWorker, WorkerProcess
 from edge_bench.remote.host import RemoteHost
-from edge_bench.remote.install import Setup
 from edge_bench.results.report import BenchSettings
 from edge_core.codec import JsonObject
 from edge_core.errors import HostError
-from edge_core.progress import Track, silently
 
 
 @dataclass(frozen=True)
@@ -36,16 +34,13 @@ class HostBenchmark:
 
 def run_on_hosts(
     models: Sequence[Path],
-    hosts: Sequence[str],
+    hosts: Sequence[RemoteHost],
     *,
-    setup: Setup | None = None,
-    passwords: Sequence[str | None] = (),
     variants: Variants | None = None,
     all_cores: bool = True,
     settings: BenchSettings | None = None,
     data: Path | None = None,
     held_out_by: Sequence[Path] = (),
-    track: Callable[[str], Track] = lambda host: silently,
 ) -> list[HostBenchmark]:
     """Measures models as `run_benchmark` does, on several boards at the same time.
 
@@ -54,22 +49,14 @@ def run_on_hosts(
 
     Args:
         models: Models as `run_benchmark` takes them.
-        hosts: `user@board` or `user@board:port`.
-        setup: How boards are made ready.
-        passwords: One for each host, to be used besides keys.
+        hosts: The boards, not yet entered; each has its own progress.
         variants: Variants as `run_benchmark` takes them.
         all_cores: Whether one inference uses all cores of each board, whatever `variants` says about threads.
         settings, data, held_out_by: The arguments of `run_benchmark`.
-        track: Gives a host its progress.
 
     Raises:
-        HostError: What one of the hosts is called makes no sense.
         EdgeError: As `run_benchmark`; what is wrong with a board is no error, but in the result.
     """
-    all_hosts = [
-        RemoteHost(name, setup, password=password, track=track(name))
-        for name, password in zip(hosts, passwords or [None] * len(hosts), strict=True)
-    ]
     one_at_a_time = threading.Lock()
 
     def run(host: RemoteHost) -> HostBenchmark:
@@ -107,11 +94,11 @@ def run_on_hosts(
         except HostError as error:
             return HostBenchmark(host.name, None, error)
 
-    with ThreadPoolExecutor(len(all_hosts)) as pool:
+    with ThreadPoolExecutor(len(hosts)) as pool:
         try:
-            return list(pool.map(run, all_hosts))
+            return list(pool.map(run, hosts))
         except BaseException:  # Ctrl-C comes to this thread only
-            for host in all_hosts:
+            for host in hosts:
                 host.board.give_up("given up")
             raise
 

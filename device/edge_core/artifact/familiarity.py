@@ -322,12 +322,20 @@ def _check(header: DetectorHeader) -> None:
     if any(not 0 <= layer.tensor < 2**31 or not 1 <= layer.width <= MAX_BYTES for layer in header.layers):
         raise ValueError("a layer with a negative or far too large number")
     for term in header.terms:
-        if term.kind not in ("residual", "mahalanobis", "nearest") or not 0 <= term.layer < len(header.layers):
-            raise ValueError(f"a distance of kind {term.kind!r} in layer {term.layer}")
-        if not (0 <= term.directions <= MAX_BYTES and 1 <= term.centers <= MAX_BYTES and term.spread > 0):
-            raise ValueError("a distance without extent")
-        if term.kind == "nearest" and not term.directions:
-            raise ValueError("a label that was taught without an example")
+        _check_term(term, len(header.layers))
+    _check_calibration(header)
+
+
+def _check_term(term: TermShape, layers: int) -> None:
+    if term.kind not in ("residual", "mahalanobis", "nearest") or not 0 <= term.layer < layers:
+        raise ValueError(f"a distance of kind {term.kind!r} in layer {term.layer}")
+    if not (0 <= term.directions <= MAX_BYTES and 1 <= term.centers <= MAX_BYTES and term.spread > 0):
+        raise ValueError("a distance without extent")
+    if term.kind == "nearest" and not term.directions:
+        raise ValueError("a label that was taught without an example")
+
+
+def _check_calibration(header: DetectorHeader) -> None:
     rising, falling = np.array(header.anomalies), np.array(header.familiarities)
     if len(rising) < 2 or len(rising) != len(falling) or (np.diff(rising) < 0).any() or (np.diff(falling) > 0).any():
         raise ValueError("calibration points that are not in order")

@@ -214,54 +214,81 @@ def find_photos(folder: Path) -> Listing:
     if inner is not None:
         notes.append(f"the classes are the folders in {inner}, which is all that {folder} holds.")
         folder = inner
-    files: dict[str, list[Path]] = {}
-    names: dict[str, set[str]] = {}
-    dropped: list[Unusable] = []
-    negatives: list[Path] = []
-    deeper = 0
+    classes = _ClassFolders(folder)
     for child in sorted(_children(folder), key=_by_name):
+        classes.add(child)
+    if not classes.files:
+        raise DatasetError(_no_classes(folder, classes.dropped))
+    return Listing(
+        tuple((path, label) for label, paths in classes.files.items() for path in paths),
+        tuple(classes.dropped),
+        (*notes, *classes.notes()),
+        tuple(classes.negatives),
+    )
+
+
+class _ClassFolders:
+    """What lies in a folder of classes, told apart entry by entry."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files: dict[str, list[Path]] = {}
+        self.dropped: list[Unusable] = []
+        self.negatives: list[Path] = []
+        self._folder, self._deeper = folder, 0
+        self._names: dict[str, set[str]] = {}
+        self._notes: list[str] = []
+
+    def add(self, child: Path) -> None:
         if is_litter(child.name):
-            dropped.append(Unusable(child, LITTER_REASON))
+            self.dropped.append(Unusable(child, LITTER_REASON))
         elif child.is_dir():
             found = walk(child)
-            dropped += found.dropped
+            self.dropped += found.dropped
             if child.name == NEGATIVES_FOLDER:
-                notes.append(
+                self._notes.append(
                     f"{len(found.pictures)} photos in {child} show none of the classes: they are no class, but "
-                    f"`edge-convert "
-                    "export` learns from them what is foreign."
+                    "`edge-convert export` learns from them what is foreign."
                 )
-                negatives += found.pictures
-                continue
-            if not found.pictures:
-                dropped.append(Unusable(child, "no picture in this class folder"))
-                continue
-            files.setdefault(nfc(child.name), []).extend(found.pictures)
-            names.setdefault(nfc(child.name), set()).add(child.name)
-            deeper += sum(path.parent != child for path in found.pictures)
+                self.negatives += found.pictures
+            elif found.pictures:
+                self._add_class(child, found.pictures)
+            else:
+                self.dropped.append(Unusable(child, "no picture in this class folder"))
         else:
             reason = why_no_picture(child)
-            dropped.append(Unusable(child, reason or "a picture beside the class folders, not in one"))
-    if not files:
-        flat = "its pictures lie beside each other" if pictures_below(folder) else "it holds no pictures"
+            self.dropped.append(Unusable(child, reason or "a picture beside the class folders, not in one"))
+
+    def _add_class(self, child: Path, pictures: Sequence[Path]) -> None:
+        # macOS writes accents decomposed, Linux composed: two folders of one name, copied from both, are one class.
+        self.files.setdefault(nfc(child.name), []).extend(pictures)
+        self._names.setdefault(nfc(child.name), set()).add(child.name)
+        self._deeper += sum(path.parent != child for path in pictures)
+
+    def notes(self) -> list[str]:
+        """What a user would not expect of this folder, a sentence each."""
+        notes = [
+            f"{label!r} is there as {len(several)} folders whose names differ only in how accents are encoded; they "
+            f"are one class."
+            for label, several in self._names.items()
+            if len(several) > 1
+        ]
+        if self._deeper:
+            notes.append(
+                f"{self._deeper} photos lie in deeper folders; each one's class is the folder directly in "
+                f"{self._folder}."
+            )
+        return self._notes + notes
+
+
+def _no_classes(folder: Path, dropped: Sequence[Unusable]) -> str:
+    """Why there are no class folders in a folder, and what to do."""
+    why = "its pictures lie beside each other"
+    if not pictures_below(folder):
+        why = "it holds no pictures"
         first = next((item for item in dropped if item.path.is_file() and not is_litter(item.path.name)), None)
-        if first and flat == "it holds no pictures":
-            flat += f" ({first.path.name}: {first.reason})"
-        raise DatasetError(f"{folder}: {flat}; put them into one subfolder per class, {folder}/CLASS/photo.jpg")
-    notes += [
-        f"{label!r} is there as {len(several)} folders whose names differ only in how accents are encoded; they are "
-        f"one class."
-        for label, several in names.items()
-        if len(several) > 1
-    ]
-    if deeper:
-        notes.append(f"{deeper} photos lie in deeper folders; each one's class is the folder directly in {folder}.")
-    return Listing(
-        tuple((path, label) for label, paths in files.items() for path in paths),
-        tuple(dropped),
-        tuple(notes),
-        tuple(negatives),
-    )
+        if first:
+            why += f" ({first.path.name}: {first.reason})"
+    return f"{folder}: {why}; put them into one subfolder per class, {folder}/CLASS/photo.jpg"
 
 
 def _children(folder: Path) -> list[Path]:
@@ -464,20 +491,25 @@ def _place(units: Sequence[_Unit], counts: Mapping[str, int], test_share: float,
                 large.add(id(unit))
         held_out = "test" if unit.draw < test_share else "val" if unit.draw < test_share + val_share else "train"
         unit.split = "train" if id(unit) in large else held_out  # type: ignore[assignment]
-    for label, members in by_label.items():
-        for split in ("test", "val", "train"):
-            if any(unit.split == split for unit in members):
-                continue
-            movable = [unit for unit in members if _is_spare(unit, by_label)]
-            if not movable:
-                return label
-            # From the training photos the one whose draw is the least, else from the test photos the one whose is the
-            # most.
-            chosen = min(movable, key=lambda unit: (id(unit) in large, _distance(unit, split)))
-            if split == "train":
-                chosen = max(movable, key=lambda unit: (len(unit.photos), unit.draw))
-            chosen.split = split
-    return ""
+    return next((label for label in by_label if not _in_all_splits(label, by_label, large)), "")
+
+
+def _in_all_splits(label: str, by_label: Mapping[str, Sequence[_Unit]], large: set[int]) -> bool:
+    """Moves units of a label until each split has one, if that can be."""
+    splits: tuple[Split, ...] = ("test", "val", "train")
+    for split in splits:
+        if any(unit.split == split for unit in by_label[label]):
+            continue
+        movable = [unit for unit in by_label[label] if _is_spare(unit, by_label)]
+        if not movable:
+            return False
+        # From the training photos the one whose draw is the least, else from the test photos the one whose is the
+        # most.
+        chosen = min(movable, key=lambda unit: (id(unit) in large, _distance(unit, split)))
+        if split == "train":
+            chosen = max(movable, key=lambda unit: (len(unit.photos), unit.draw))
+        chosen.split = split
+    return True
 
 
 def _is_spare(unit: _Unit, by_label: Mapping[str, Sequence[_Unit]]) -> bool:
@@ -523,14 +555,21 @@ class Distinct:
     contradicted: list[list[Photo]]
 
 
-def without_copies(photos: Sequence[Photo], rank: Callable[[Photo], int] = lambda photo: 0) -> Distinct:
-    """Keeps of each content the photo of the highest rank, the first of equals; of one in two classes none."""
+def by_content(photos: Iterable[Photo]) -> dict[str, list[Photo]]:
+    """Photos with the same content, under its SHA-256."""
     groups: defaultdict[str, list[Photo]] = defaultdict(list)
     for photo in photos:
         groups[photo.sha256].append(photo)
-    several = [group for group in groups.values() if len(group) > 1]
-    contradicted = [group for group in several if len({photo.label for photo in group}) > 1]
-    repeated = [group for group in several if len({photo.label for photo in group}) == 1]
+    return dict(groups)
+
+
+def without_copies(photos: Sequence[Photo], rank: Callable[[Photo], int] = lambda photo: 0) -> Distinct:
+    """Keeps of each content the photo of the highest rank, the first of equals; of one in two classes none."""
+    contradicted: list[list[Photo]] = []
+    repeated: list[list[Photo]] = []
+    for group in by_content(photos).values():
+        if len(group) > 1:
+            (contradicted if len({photo.label for photo in group}) > 1 else repeated).append(group)
     out = {photo.path for group in contradicted for photo in group}
     for group in repeated:
         kept = max(group, key=rank)

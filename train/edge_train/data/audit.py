@@ -2,13 +2,24 @@
 read."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 from edge_core.codec import JsonObject
-from edge_core.data.photo_folder import HEAD_BYTES, LITTER_REASON, Photo, Unusable, read_photos, without_copies
+from edge_core.data.photo_folder import (
+    HEAD_BYTES,
+    LITTER_REASON,
+    Photo,
+    Reading,
+    Split,
+    Unusable,
+    by_content,
+    label_counts,
+    read_photos,
+    without_copies,
+)
 from edge_core.errors import DatasetError
 from edge_core.images import is_cut
 from edge_core.images.image_header import format_of
@@ -16,7 +27,7 @@ from edge_core.images.likeness import Sketch, sketch
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_train.data.class_balance import imbalance_warning
-from edge_train.data.dataset import CUT_JPEGS, Found, divide
+from edge_train.data.dataset import CUT_JPEGS, Found, PhotoSet, divide
 from edge_train.data.deep import DeepPhotos, find_deep_photos
 from edge_train.data.near_duplicates import look_alike_groups
 
@@ -156,6 +167,17 @@ class Inspection:
         }
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What is kept of a photo that was read."""
+
+    width: int
+    height: int
+    format: str
+    sketch: Sketch
+    cut: bool
+
+
 def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspection:
     """Reads every photo of a dataset once; what is kept of each is four kilobytes.
 
@@ -168,55 +190,62 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
         DatasetError: Not a single photo can be read.
     """
 
-    def visit(position: int, frame: Frame) -> tuple[int, int, str, Sketch, bool]:
+    def visit(position: int, frame: Frame) -> _Look:
         data = found.files[position][0].read_bytes()
-        return frame.shape[1], frame.shape[0], format_of(data[:HEAD_BYTES]), sketch(frame), is_cut(data)
+        return _Look(frame.shape[1], frame.shape[0], format_of(data[:HEAD_BYTES]), sketch(frame), is_cut(data))
 
     reading = read_photos(found.files, visit, levels=None, track=track, label="Inspecting photos")
     if not reading.photos:
         raise DatasetError(f"{found.folder}: none of its {len(found.files)} pictures can be read")
-    photos = list(reading.photos)
-    sketches = {photo.sha256: value[3] for photo, value in zip(photos, reading.values, strict=True)}
-    split_of: dict[Path, str] = {}
-    split_counts: dict[str, dict[str, int]] = {}
-    refusal = ""
-    try:
-        photo_set = divide(found, photos, list(reading.unusable), seed=seed, sketches=sketches, track=track)
-        split_of = {photo.path: split for split, members in photo_set.splits.items() for photo in members}
-        split_counts = photo_set.counts
-    except DatasetError as error:
-        refusal = str(error)
-    by_content: dict[str, list[Photo]] = {}
-    for photo in photos:
-        by_content.setdefault(photo.sha256, []).append(photo)
+    photos, looks = list(reading.photos), reading.values
+    sketches = {photo.sha256: seen.sketch for photo, seen in zip(photos, looks, strict=True)}
+    splits, refusal = _divided(found, reading, sketches, seed, track)
+    near = _near_duplicates(photos, sketches, splits.splits if splits else {}, track)
     distinct = without_copies(photos)
-    alike = [
-        [photo for content in group for photo in by_content[content]] for group in look_alike_groups(sketches, track)
-    ]
-    near = [NearDuplicates(tuple(group), tuple(split_of.get(photo.path, "") for photo in group)) for group in alike]
-    labels = dict.fromkeys(label for _, label in found.files)
+    labels = list(dict.fromkeys(label for _, label in found.files))
     return Inspection(
         name=found.name,
-        counts={label: sum(photo.label == label for photo in photos) for label in labels},
-        split_counts=split_counts,
+        counts=label_counts(photos, labels),
+        split_counts=splits.counts if splits else {},
         refusal=refusal,
-        sizes={
-            name: (min(sides), round(median(sides)), max(sides))
-            for name, sides in (
-                ("width", [value[0] for value in reading.values]),
-                ("height", [value[1] for value in reading.values]),
-            )
-        },
-        formats=dict(Counter(value[2] for value in reading.values).most_common()),
+        sizes={"width": _spread([seen.width for seen in looks]), "height": _spread([seen.height for seen in looks])},
+        formats=dict(Counter(seen.format for seen in looks).most_common()),
         unusable=reading.unusable,
         repeated=distinct.repeated,
         contradicted=distinct.contradicted,
-        near=sorted(near, key=lambda group: (not group.across_classes, not group.across_splits)),
+        near=near,
         passed_over=found.passed_over,
         notes=found.notes,
         deep=find_deep_photos([photo.path for photo in photos]),
-        cut=sum(value[4] for value in reading.values),
+        cut=sum(seen.cut for seen in looks),
     )
+
+
+def _divided(
+    found: Found, reading: Reading[_Look], sketches: dict[str, Sketch], seed: int, track: Track
+) -> tuple[PhotoSet | None, str]:
+    """The split that training would make; None where it would refuse, and why."""
+    try:
+        photos, unusable = list(reading.photos), list(reading.unusable)
+        return divide(found, photos, unusable, seed=seed, sketches=sketches, track=track), ""
+    except DatasetError as error:
+        return None, str(error)
+
+
+def _near_duplicates(
+    photos: Sequence[Photo], sketches: dict[str, Sketch], splits: Mapping[Split, Sequence[Photo]], track: Track
+) -> list[NearDuplicates]:
+    """Groups of photos that look alike, those that do harm first: across classes, then across splits."""
+    split_of = {photo.path: split for split, members in splits.items() for photo in members}
+    same = by_content(photos)
+    alike = [[photo for content in group for photo in same[content]] for group in look_alike_groups(sketches, track)]
+    near = [NearDuplicates(tuple(group), tuple(split_of.get(photo.path, "") for photo in group)) for group in alike]
+    return sorted(near, key=lambda group: (not group.across_classes, not group.across_splits))
+
+
+def _spread(sides: Sequence[int]) -> tuple[int, int, int]:
+    """The least, the median and the most."""
+    return min(sides), round(median(sides)), max(sides)
 
 
 def spaced_per_class(photos: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
