@@ -285,6 +285,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("charts_are_blank")
 def test_clips_are_tested_on_clips_that_were_not_trained_on(clips: Path, tmp_path: Path) -> None:
     """Split photo by photo, a network that knows the backgrounds seems to know the classes; split by clip it does
     not."""
@@ -302,7 +303,7 @@ def test_clips_are_tested_on_clips_that_were_not_trained_on(clips: Path, tmp_pat
             spec=InputSpec(48, 48),
             weights=Weights("none (random)"),
             cache=tmp_path / "cache",
-            alpha=0.35,
+            architecture=SMALL_NETWORK,
             settings=Settings(epochs=0, views=1),
         )
         reported = run.card.metrics["test_accuracy"]
@@ -313,6 +314,7 @@ def test_clips_are_tested_on_clips_that_were_not_trained_on(clips: Path, tmp_pat
     assert reported.low <= real.value <= reported.high, f"{reported.percent()} is told, {real.percent()} is true"
 
 
+@pytest.mark.usefixtures("charts_are_blank")
 def test_a_run_remembers_the_groups(clips: Path, tmp_path: Path) -> None:
     run = read_run(
         fit(

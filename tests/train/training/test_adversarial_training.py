@@ -22,7 +22,10 @@ from edge_train.settings import Settings, check_settings
 from edge_train.training.attacks import attack_pictures, logits_of, pgd
 from edge_train.training.fit import Fitted, fit
 
+from ..conftest import blank_charts
 from ..small_network import SMALL_NETWORK
+
+pytestmark = pytest.mark.usefixtures("charts_are_blank")
 
 T = TypeVar("T")
 
@@ -76,7 +79,8 @@ HARDENED = replace(PLAIN, adversarial="fgsm", adversarial_epochs=4)
 
 @pytest.fixture(scope="module")
 def hardened(faint_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
-    return train(faint_photos, tmp_path_factory.mktemp("hardened") / "run", HARDENED)
+    with blank_charts():
+        return train(faint_photos, tmp_path_factory.mktemp("hardened") / "run", HARDENED)
 
 
 def test_a_network_trained_on_attacks_loses_less_to_one(hardened: Fitted, faint_photos: Path, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from edge_train.training.solved_head.head import solve_head
 
 from ..small_network import SMALL_NETWORK
 
+pytestmark = pytest.mark.usefixtures("charts_are_blank")
+
 T = TypeVar("T")
 
 

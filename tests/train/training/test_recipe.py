@@ -28,7 +28,10 @@ from edge_train.training.distillation import check_teacher
 from edge_train.training.fit import fit
 from edge_train.training.solved_head.head import MOST_WEIGHT, photo_weights, solve_head
 
+from ..conftest import blank_charts
 from ..small_network import SMALL_NETWORK
+
+pytestmark = pytest.mark.usefixtures("charts_are_blank")
 
 SMALL = Settings(epochs=1, views=2, batch=8, compression_epochs=2)
 
@@ -52,9 +55,17 @@ def convolutions(model: keras.Model) -> dict[str, np.ndarray]:
     return {layer.name: layer.kernel.numpy() for layer in model.layers if type(layer) is keras.layers.Conv2D}
 
 
-def test_pruned_weights_are_zero_and_stay_so_through_rounding(color_photos: Path, tmp_path: Path) -> None:
-    run = train(color_photos, tmp_path / "run", replace(SMALL, prune=0.5, qat=True))
-    model = open_model(run)
+COMPRESSED = replace(SMALL, prune=0.5, qat=True)
+
+
+@pytest.fixture(scope="module")
+def compressed(color_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    with blank_charts():
+        return train(color_photos, tmp_path_factory.mktemp("compressed") / "run", COMPRESSED)
+
+
+def test_pruned_weights_are_zero_and_stay_so_through_rounding(compressed: Run) -> None:
+    run, model = compressed, open_model(compressed)
     shares = {name: float((kernel == 0).mean()) for name, kernel in convolutions(model).items()}
     assert {name for name, share in shares.items() if share > 0.4} == {"pointwise"}
     assert all(share == pytest.approx(0.5, abs=0.02) for share in shares.values() if share > 0.01)
@@ -65,15 +76,15 @@ def test_pruned_weights_are_zero_and_stay_so_through_rounding(color_photos: Path
         assert (convolutions(rounded)[name][kernel == 0] == 0).all()
 
 
-def test_a_run_for_8_bits_has_both_networks(color_photos: Path, tmp_path: Path) -> None:
-    run = train(color_photos, tmp_path / "run", replace(SMALL, qat=True))
+def test_a_run_for_8_bits_has_both_networks(compressed: Run, color_run: Run) -> None:
+    run = compressed
     assert run.quantized_file is not None
     model = load_model(run, keras.models.load_model)
     rounded = keras.models.load_model(run.quantized_file, compile=False)
     assert (rounded.input_shape, rounded.output_shape) == (model.input_shape, model.output_shape)
     names = [line.split(",")[0] for line in (run.folder / "history.csv").read_text().splitlines()[1:]]
-    assert names == ["head", "fine-tune", "rounded", "qat", "qat"]
-    assert train(color_photos, tmp_path / "other", SMALL).quantized_file is None
+    assert names == ["head", "fine-tune", "prune", "prune", "rounded", "qat", "qat"]
+    assert color_run.quantized_file is None
 
 
 def test_clustered_convolutions_have_few_values(color_photos: Path, tmp_path: Path) -> None:
@@ -95,19 +106,19 @@ class Stop:
         return items
 
 
-def test_an_interrupted_compression_goes_on_to_the_same_result(color_photos: Path, tmp_path: Path) -> None:
-    settings = replace(SMALL, prune=0.5, qat=True)
-    straight = train(color_photos, tmp_path / "a" / "run", settings)
+def test_an_interrupted_compression_goes_on_to_the_same_result(
+    compressed: Run, color_photos: Path, tmp_path: Path
+) -> None:
     for title, times in (("Pruning", 0), ("Pruning", 1), ("Training for 8 bits", 1)):
         with pytest.raises(KeyboardInterrupt):
-            train(color_photos, tmp_path / "b" / "run", settings, track=Stop(title, times))
-    again = train(color_photos, tmp_path / "b" / "run", settings)
+            train(color_photos, tmp_path / "run", COMPRESSED, track=Stop(title, times))
+    again = train(color_photos, tmp_path / "run", COMPRESSED)
     histories = [
         [line.split(",")[:2] + line.split(",")[5:] for line in (run.folder / "history.csv").read_text().splitlines()]
-        for run in (straight, again)
+        for run in (compressed, again)
     ]
     assert histories[0] == histories[1]
-    for one, other in zip(open_model(straight).get_weights(), open_model(again).get_weights(), strict=True):
+    for one, other in zip(open_model(compressed).get_weights(), open_model(again).get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
