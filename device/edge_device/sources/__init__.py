@@ -13,7 +13,6 @@ from pathlib import Path
 
 from edge_core.data.photo_folder import HEAD_BYTES
 from edge_core.errors import SettingsError, SourceError
-from edge_core.images import Levels
 from edge_core.images.image_header import format_of
 from edge_device.notices import Notifier, ignore
 from edge_device.sources.fake import FakeCamera, fake_camera
@@ -23,7 +22,9 @@ from edge_device.sources.plug import Plug
 from edge_device.sources.reconnecting import Reconnecting
 from edge_device.sources.source import (
     ANY_MODE,
+    WHOLE,
     CameraMode,
+    Decoding,
     PixelFormat,
     Source,
     SourceFrame,
@@ -37,6 +38,7 @@ from edge_device.system.interrupts import interruptible
 __all__ = [
     "Camera",
     "CameraMode",
+    "Decoding",
     "FakeCamera",
     "Pictures",
     "PixelFormat",
@@ -67,8 +69,7 @@ def open_source(
     mode: CameraMode = ANY_MODE,
     skipped: Skipped | None = None,
     *,
-    covering: int | None = None,
-    levels: Levels = None,
+    decoding: Decoding = WHOLE,
     realtime: bool = False,
     reconnect: bool = False,
     wait: bool = False,
@@ -82,9 +83,7 @@ def open_source(
             (`photos/*.jpg`), a video file, standard input (`-`), or a camera that is not there (`fake:1280x720@30`).
         mode: What a camera is asked for; of an address of single pictures, how often.
         skipped: Function that is told of pictures passed over, see `Pictures`.
-        covering: The shorter side in pixels that frames must keep at least, where they can be decoded at a part of
-            their size: JPEGs of cameras and of standard input. Pictures in files are always decoded whole.
-        levels: Levels of the model's `InputSpec`, for picture files and cameras with more than 8 bits a level.
+        decoding: How large frames have to be, and what black and white is.
         realtime: Plays a video as if it were a camera.
         reconnect: Opens a camera that is lost again, for as long as it takes.
         wait: Whether to wait for a camera that is not there at first, as well; with `reconnect`.
@@ -95,12 +94,12 @@ def open_source(
         SourceError: There is no such source, or it gives no frames.
         RuntimeMissingError: picamera2 is not installed.
     """
-    camera = _camera(text, mode, covering, levels, notify)
+    camera = _camera(text, mode, decoding, notify)
     _check_settings(text, mode)
     if camera:
         source = interruptible(lambda: Reconnecting(camera, notify, wait=wait) if reconnect else camera())
     else:
-        source = interruptible(lambda: _file(text, skipped, covering, realtime, levels))
+        source = interruptible(lambda: _file(text, skipped, decoding, realtime))
     try:
         yield source
     finally:
@@ -131,20 +130,18 @@ def _check_settings(text: str, mode: CameraMode) -> None:
         raise SettingsError(f"--buffers is for --source picamera, not for {redact(text)}")
 
 
-def _camera(
-    text: str, mode: CameraMode, covering: int | None, levels: Levels, notify: Notifier
-) -> Callable[[], Source] | None:
+def _camera(text: str, mode: CameraMode, decoding: Decoding, notify: Notifier) -> Callable[[], Source] | None:
     """What opens a camera, as often as needed; None if `text` names no camera."""
     if _is_own(text):
         plug = Plug(f"/dev/video{text}" if text.isdecimal() else text)
-        return lambda: Camera(plug.device(), mode, covering, notify, levels)
+        return lambda: Camera(plug.device(), mode, decoding.covering, notify, decoding.levels)
     if is_address(text):
         scheme = split_address(text)[0].partition(":")[0]
         from edge_device.sources.network.streams import HttpCamera, RtspCamera  # 60 ms that no other source needs
 
         if scheme.startswith("rtsp"):
             return lambda: RtspCamera(text)
-        return lambda: HttpCamera(text, mode.fps, covering)
+        return lambda: HttpCamera(text, mode.fps, decoding.covering)
     kind, _, rest = text.partition(":")
     if _is_picamera(text):
         if rest and not rest.isdecimal():
@@ -157,19 +154,19 @@ def _camera(
     return None
 
 
-def _file(text: str, skipped: Skipped | None, covering: int | None, realtime: bool, levels: Levels) -> Source:
+def _file(text: str, skipped: Skipped | None, decoding: Decoding, realtime: bool) -> Source:
     path = Path(text)
     if text == "-":
-        return StandardInput(covering)
+        return StandardInput(decoding.covering)
     if text and not path.exists() and any(mark in text for mark in "*?["):
-        return Pictures(matching(text), skipped, levels)
+        return Pictures(matching(text), skipped, decoding.levels)
     if not text or not path.exists():
         raise SourceError(
             f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera, and rtsp:// "
             "or http:// begins the address of one on the network"
         )
     if path.is_dir() or _is_picture(path):
-        return Pictures([path], skipped, levels)
+        return Pictures([path], skipped, decoding.levels)
     return Video(path, realtime)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from edge_core.errors import SettingsError
+from edge_core.images import Levels
 from edge_core.preprocess import Frame
 
 PixelFormat = Literal["MJPG", "JPEG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "GREY", "Y16", "BGR3", "RGB3"]
@@ -49,8 +50,8 @@ class CameraMode:
             second.
         controls: Values by name of the camera's own settings, as text: `{"brightness": "120"}`, `{"AfMode": "2"}`.
         tuning_file: File with what a Raspberry Pi camera's pictures are made of its raw data; its sensor's own by
-        buffers: Number of frames that a Raspberry Pi camera has memory for; what picamera2 takes by default.
             default.
+        buffers: Number of frames that a Raspberry Pi camera has memory for; what picamera2 takes by default.
 
     Raises:
         SettingsError: OpenCV cannot read `pixel_format`, or `tuning_file` is not there.
@@ -92,6 +93,23 @@ def parse_controls(texts: Sequence[str]) -> dict[str, str]:
 
 
 ANY_MODE: Final = CameraMode()
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What frames are decoded for.
+
+    Attributes:
+        covering: The shorter side in pixels that frames must keep at least, where they can be decoded at a part of
+            their size: JPEGs of cameras and of standard input. Pictures in files are always decoded whole.
+        levels: Levels of the model's `InputSpec`, for picture files and cameras with more than 8 bits a level.
+    """
+
+    covering: int | None = None
+    levels: Levels = None
+
+
+WHOLE: Final = Decoding()
 """What the camera likes."""
 
 

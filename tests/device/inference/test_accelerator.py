@@ -24,6 +24,7 @@ from edge_core.errors import AcceleratorError, ModelFormatError, SettingsError
 from edge_device.inference.accelerator import (
     AcceleratorProcess,
     Coral,
+    Supervision,
     WithFallback,
     on_accelerator,
     open_classifier,
@@ -137,7 +138,9 @@ def opened(path: Path, watchdog_s: float | None = None, start_s: float = 30) -> 
 
 
 def with_fallback(path: Path, notices: list[Notice], **options: Any) -> WithFallback:
-    return WithFallback(path, CORAL, Interpreter(path, threads=1), (RED,), notify=notices.append, **options)
+    return WithFallback(
+        path, CORAL, Interpreter(path, threads=1), (RED,), supervision=Supervision(notices.append, **options)
+    )
 
 
 def until_back(runner: WithFallback) -> None:
@@ -213,7 +216,7 @@ def test_an_accelerator_may_differ_a_little_but_not_in_what_it_sees(
 def test_it_gives_the_scores_of_the_cpu(happens: Happens, compiled: Path, color_frames: dict[str, Frame]) -> None:
     notices: list[Notice] = []
     with (
-        closing(open_classifier(compiled, CORAL, notify=notices.append)) as coral,
+        closing(open_classifier(compiled, CORAL, supervision=Supervision(notices.append))) as coral,
         closing(Classifier(compiled)) as cpu,
     ):
         assert (coral.device, coral.fallback_reason, cpu.device) == ("coral usb:0", "", "cpu")
@@ -430,7 +433,9 @@ def test_one_that_sees_something_else_is_not_used(happens: Happens, compiled: Pa
 
 def test_a_model_that_replaces_another_waits_for_the_accelerator(happens: Happens, compiled: Path) -> None:
     """Its first attempt comes after `retry_s`: by then the other was closed."""
-    with closing(WithFallback(compiled, CORAL, Interpreter(compiled), at_once=False, retry_s=0.05)) as runner:
+    with closing(
+        WithFallback(compiled, CORAL, Interpreter(compiled), supervision=Supervision(at_once=False, retry_s=0.05))
+    ) as runner:
         assert runner.device == "cpu" and "opened soon" in runner.fallback_reason
         until_back(runner)
 

@@ -21,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_core.errors import SourceError
-from edge_device.sources import CameraMode, Reconnecting, SourceFrame, open_source, redact
+from edge_device.sources import CameraMode, Decoding, Reconnecting, SourceFrame, open_source, redact
 from edge_device.sources.network.addresses import split_address, with_password
 from edge_device.sources.network.streams import HttpCamera, RtspCamera
 
@@ -187,7 +187,7 @@ def test_a_stream_gives_frames_whatever_its_framing(camera: Callable[..., str], 
 
 
 def test_frames_are_decoded_at_the_size_that_is_needed(camera: Callable[..., str]) -> None:
-    with open_source(camera("stream"), covering=100) as source:
+    with open_source(camera("stream"), decoding=Decoding(covering=100)) as source:
         assert next(iter(source)).image.shape == (120, 160, 3)
 
 

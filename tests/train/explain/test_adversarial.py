@@ -31,7 +31,7 @@ from edge_train.explain.adversarial.adversarial_page import (
     side_by_side,
     write_outcome,
 )
-from edge_train.explain.adversarial.find import PICTURES, file_names, make_adversarial
+from edge_train.explain.adversarial.find import PICTURES, Wanted, file_names, make_adversarial
 from edge_train.explain.pixel_files import save_pixels
 from edge_train.training.attacks import Attack, attack_pictures, fgsm, largest_change, logits_of, margin, perturb, pgd
 
@@ -275,7 +275,7 @@ def test_saved_pixels_come_back_as_they_were(tmp_path: Path, crop: str, order: s
 
 def test_what_is_told_is_what_the_saved_file_gives(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    outcome = make_adversarial(run, pgd(16, steps=5), tmp_path / "out", label="red", target="green")
+    outcome = make_adversarial(run, pgd(16, steps=5), tmp_path / "out", Wanted(label="red", target="green"))
     (example,) = outcome.examples  # the other photo of red is taken for green as it is
     assert outcome.passed_over == 1 and example.source.name == "a.png"
     saved = preprocess(read_picture(tmp_path / "out" / PICTURES / example.file), run.card.input)
@@ -309,7 +309,7 @@ def test_pictures_and_a_file_of_the_device_beside_the_full_size_model(
     (pictures[0] / "notes.txt").write_text("of the photos")
     (tmp_path / "out").mkdir()
     outcome = make_adversarial(
-        rgb_run, pgd(16, steps=5), tmp_path / "out", pictures=pictures, files=[tiny_model("float32")]
+        rgb_run, pgd(16, steps=5), tmp_path / "out", Wanted(pictures), files=[tiny_model("float32")]
     )
     assert [example.label for example in outcome.examples] == ["red", "green", "green"]  # as the model says
     assert [example.file for example in outcome.examples] == ["a.png", "b.png", "a~2.png"]
@@ -336,7 +336,7 @@ def test_side_by_side_is_a_picture_whatever_the_names(run: Run, tmp_path: Path) 
     (tmp_path / "out").mkdir()
     hostile = tmp_path / "<b>$x^{ $.png"
     hostile.write_bytes((tmp_path / "photos" / "red" / "a.png").read_bytes())
-    outcome = make_adversarial(run, fgsm(16), tmp_path / "out", pictures=[hostile])
+    outcome = make_adversarial(run, fgsm(16), tmp_path / "out", Wanted([hostile]))
     figure = side_by_side(outcome.examples[0], outcome, run.card.input.color_order)
     assert cv2.imdecode(np.frombuffer(figure, np.uint8), cv2.IMREAD_COLOR) is not None
     assert "<b>$" not in adversarial_page(outcome, "<i>", [figure])
@@ -357,17 +357,17 @@ def test_what_cannot_be_attacked_is_said_before_the_work(
     empty.mkdir()
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     other = tiny_model("float32", labels=("a", "b", "c", "d"))
-    for error, match, options in (
-        (SettingsError, "knows no label 'cat'; it knows red, green", {"target": "cat"}),
-        (SettingsError, "taken for red as they are", {"label": "red", "target": "red"}),
-        (DatasetError, "holds no pictures", {"pictures": [empty]}),
-        (DatasetError, "broken.jpg", {"pictures": [tmp_path / "broken.jpg"]}),
-        (DatasetError, "missing.jpg", {"pictures": [rgb_run.splits["test"][0].path, tmp_path / "missing.jpg"]}),
-        (CheckFailedError, "nothing to attack", {"label": "blue"}),
-        (ModelFormatError, "other labels", {"files": [other]}),
+    for error, match, wanted, files in (
+        (SettingsError, "knows no label 'cat'; it knows red, green", Wanted(target="cat"), ()),
+        (SettingsError, "taken for red as they are", Wanted(label="red", target="red"), ()),
+        (DatasetError, "holds no pictures", Wanted(pictures=[empty]), ()),
+        (DatasetError, "broken.jpg", Wanted(pictures=[tmp_path / "broken.jpg"]), ()),
+        (DatasetError, "missing.jpg", Wanted(pictures=[rgb_run.splits["test"][0].path, tmp_path / "missing.jpg"]), ()),
+        (CheckFailedError, "nothing to attack", Wanted(label="blue"), ()),
+        (ModelFormatError, "other labels", Wanted(), (other,)),
     ):
         with pytest.raises(error, match=match):
-            make_adversarial(rgb_run, attack, tmp_path, **options)
+            make_adversarial(rgb_run, attack, tmp_path, wanted, files=files)
     assert not (tmp_path / PICTURES).exists()
 
 

@@ -26,6 +26,7 @@ from edge_train.explain.explain_plots import heat_rows, laid_over
 from edge_train.explain.heatmap.grad_cam import (
     ANOTHER,
     RANDOM,
+    LookingFor,
     agreement,
     explain_held_out,
     explain_pictures,
@@ -97,7 +98,10 @@ def where(picture: np.ndarray, channel: int) -> tuple[int, int]:
 @pytest.mark.parametrize("label", LABELS)
 def test_both_methods_and_both_networks_point_at_the_spot(spot_run: Run, spot_file: Path, label: str) -> None:
     found = explain_pictures(
-        spot_run, [photo.path for photo in spot_run.splits["test"]], [spot_file], label=label, patches=Patches(4, 1)
+        spot_run,
+        [photo.path for photo in spot_run.splits["test"]],
+        [spot_file],
+        looking=LookingFor(label, patches=Patches(4, 1)),
     )
     for looked in found.looked:
         spot = where(looked.pixels, 0 if label == "red" else 2)
@@ -122,7 +126,7 @@ def test_what_speaks_against_a_label_is_negative(spot_run: Run) -> None:
 
 
 def test_controls_do_not_agree(spot_run: Run, spot_file: Path) -> None:
-    found = explain_held_out(spot_run, 6, [spot_file], patches=Patches(8, 2))
+    found = explain_held_out(spot_run, 6, [spot_file], looking=LookingFor(patches=Patches(8, 2)))
     last = "Occlusion, spots-int8.tflite"
     means = {one.first: one.mean for one in found.agreements() if one.second == last}
     own, other = means["Grad-CAM, full-size"], means[ANOTHER]
@@ -243,7 +247,7 @@ def test_the_command_prints_the_agreement_and_writes_a_picture(spot_run: Run, sp
 
 
 def test_heat_rows_show_some_of_many(spot_run: Run) -> None:
-    found = explain_held_out(spot_run, 6, patches=Patches(4, 1))
+    found = explain_held_out(spot_run, 6, looking=LookingFor(patches=Patches(4, 1)))
     few, many = (cv2.imdecode(np.frombuffer(heat_rows(found, most), np.uint8), 1) for most in (2, 5))
     assert few is not None
     assert many is not None

@@ -5,7 +5,15 @@ that failed), or hang. So it lives in `worker`, which may die; `AcceleratorProce
 """
 
 from edge_device.inference.accelerator.edgetpu import Coral, parse_device
-from edge_device.inference.accelerator.fallback import WithFallback, on_accelerator, open_classifier
+from edge_device.inference.accelerator.fallback import Supervision, WithFallback, on_accelerator, open_classifier
 from edge_device.inference.accelerator.process import AcceleratorProcess
 
-__all__ = ["AcceleratorProcess", "Coral", "WithFallback", "on_accelerator", "open_classifier", "parse_device"]
+__all__ = [
+    "AcceleratorProcess",
+    "Coral",
+    "Supervision",
+    "WithFallback",
+    "on_accelerator",
+    "open_classifier",
+    "parse_device",
+]

@@ -4,6 +4,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,29 @@ RETRY_MAX_S: Final = 300.0
 trusted as at first."""
 
 
+@dataclass(frozen=True)
+class Supervision:
+    """How an accelerator that may be lost is looked after.
+
+    Attributes:
+        notify: Gets that the accelerator is lost, and that it is back; called by who calls the classifier.
+        at_once: Whether to open the accelerator before returning; else the CPU begins, and it is opened `retry_s`
+            later: for a model that replaces one, which has the accelerator until it is closed.
+        stopped: Whether the run is to end: an accelerator that hangs is not waited for then.
+        retry_s: Seconds before the first attempt to get the accelerator back, see `RETRY_S`.
+        watchdog_s: Seconds after which an inference counts as hanging, see `AcceleratorProcess`.
+    """
+
+    notify: Notifier = ignore
+    at_once: bool = True
+    stopped: Callable[[], bool] = lambda: False
+    retry_s: float = RETRY_S
+    watchdog_s: float | None = None
+
+
+USUAL_SUPERVISION: Final = Supervision()
+
+
 def open_classifier(
     path: Path,
     coral: Coral | None,
@@ -38,9 +62,7 @@ def open_classifier(
     fallback: Path | None = None,
     runtime: RuntimeName = "auto",
     threads: int | None = None,
-    notify: Notifier = ignore,
-    at_once: bool = True,
-    stopped: Callable[[], bool] = lambda: False,
+    supervision: Supervision = USUAL_SUPERVISION,
     familiar: float = FAMILIAR,
     pool: RunnerPool | None = None,
 ) -> Classifier:
@@ -55,10 +77,7 @@ def open_classifier(
         fallback: The file that `path` was compiled from; not needed if it is inside.
         runtime: Which interpreter, see `Interpreter`.
         threads: Number of threads for one inference on the CPU; all cores unless told otherwise.
-        notify: Gets that the accelerator is lost, and that it is back; called by who calls the classifier.
-        at_once: Whether to open the accelerator before returning; else the CPU begins, and it is opened `RETRY_S`
-            later: for a model that replaces one, which has the accelerator until it is closed.
-        stopped: Whether the run is to end: an accelerator that hangs is not waited for then.
+        supervision: How an accelerator is looked after.
         familiar: Whether the detector in the file is asked, too; see `Classifier`.
         pool: What other cameras of this process have open, to be shared; None: nothing is shared.
 
@@ -77,21 +96,17 @@ def open_classifier(
         if coral is None:
             return Interpreter(fallback or file, runtime=runtime, threads=threads)
         if not fallback and not has_entry(file, CPU_MODEL_FILE):
-            return on_accelerator(file, coral, runtime=runtime, stopped=stopped)
+            return on_accelerator(file, coral, runtime=runtime, stopped=supervision.stopped)
         cpu = Interpreter(fallback or file, runtime=runtime, threads=threads)
-        return WithFallback(
-            *(file, coral, cpu, golden_pixels(fallback or file)),
-            runtime=runtime,
-            notify=tell,
-            at_once=at_once,
-            stopped=stopped,
-        )
+        frames = golden_pixels(fallback or file)
+        told = replace(supervision, notify=tell)
+        return WithFallback(file, coral, cpu, frames, runtime=runtime, supervision=told)
 
     def share(file: Path) -> Runner:
         if pool is None:
-            return run(file, notify)
+            return run(file, supervision.notify)
         key = (_identity(file), coral, _identity(fallback) if fallback else None, runtime, threads)
-        return pool.turn(key, partial(run, file), notify)
+        return pool.turn(key, partial(run, file), supervision.notify)
 
     runner = None if coral is None and fallback is None and pool is None else share
     classifier = Classifier(path, runtime=runtime, threads=threads, runner=runner, familiar=familiar)
@@ -163,11 +178,7 @@ class WithFallback:
         frames: Sequence[Frame] = (),
         *,
         runtime: RuntimeName = "auto",
-        notify: Notifier = ignore,
-        at_once: bool = True,
-        stopped: Callable[[], bool] = lambda: False,
-        retry_s: float = RETRY_S,
-        watchdog_s: float | None = None,
+        supervision: Supervision = USUAL_SUPERVISION,
     ) -> None:
         """Opens the accelerator, or begins on the CPU where that fails.
 
@@ -176,12 +187,10 @@ class WithFallback:
             coral: Edge TPU to run the model on.
             cpu: The same model on the CPU. Ready all the time, about 10 MB, so that no frame waits for it.
             frames: Pixels, uint8 of the input's shape, on which both have to agree before the accelerator is used.
-            runtime, watchdog_s: Arguments of `AcceleratorProcess`, passed on.
-            notify, at_once, stopped: Arguments of `open_classifier`, passed on.
-            retry_s: Seconds before the first attempt to get the accelerator back, see `RETRY_S`.
+            runtime: Which interpreter the accelerator's process opens, see `AcceleratorProcess`.
+            supervision: How the accelerator is looked after.
         """
-        self._coral, self._runtime, self._notify, self._watchdog_s = coral, runtime, notify, watchdog_s
-        self._stopped = stopped
+        self._coral, self._runtime, self._supervision = coral, runtime, supervision
         self._file = path.open("rb")
         self._cpu = cpu
         self._expected = [(pixels, cpu.scores(pixels)) for pixels in frames]
@@ -189,11 +198,11 @@ class WithFallback:
         self._back: AcceleratorProcess | None = None  # set by the thread, taken between two frames
         self._closed = threading.Event()
         self._handing = threading.Lock()
-        self._retry_s = self._wait_s = retry_s
+        self._wait_s = supervision.retry_s
         self._since_s = time.monotonic()
         self.fallback_reason = f"{coral} is opened soon"
         self.input_shape, self.outputs, self.quantized = cpu.input_shape, cpu.outputs, cpu.quantized
-        if not at_once:
+        if not supervision.at_once:
             self._seek()
             return
         try:
@@ -267,7 +276,7 @@ class WithFallback:
     def _stand_in(self, error: AcceleratorError) -> None:
         self.fallback_reason = str(error)
         if time.monotonic() - self._since_s > RETRY_MAX_S:
-            self._wait_s = self._retry_s
+            self._wait_s = self._supervision.retry_s
         self._seek()
         self._notify_of("warning", f"{error}; the CPU stands in")
 
@@ -280,7 +289,7 @@ class WithFallback:
         self._notify_of("info", f"{self._coral} is in use")
 
     def _notify_of(self, level: Level, text: str) -> None:
-        self._notify(notice(level, "accelerator", text))
+        self._supervision.notify(notice(level, "accelerator", text))
 
     def _seek(self) -> None:
         threading.Thread(target=self._sought, name="accelerator", daemon=True).start()
@@ -305,8 +314,9 @@ class WithFallback:
         Raises:
             AcceleratorError: It cannot be opened, or does not agree.
         """
+        how = self._supervision
         process = AcceleratorProcess(
-            *(self._file, self._coral), runtime=self._runtime, watchdog_s=self._watchdog_s, stopped=self._stopped
+            self._file, self._coral, runtime=self._runtime, watchdog_s=how.watchdog_s, stopped=how.stopped
         )
         try:
             if (process.input_shape, process.outputs) != (self.input_shape, self.outputs):

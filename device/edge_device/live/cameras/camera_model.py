@@ -6,7 +6,7 @@ from pathlib import Path
 from edge_core.errors import CheckFailedError, ModelFormatError
 from edge_core.preprocess import InputSpec
 from edge_device.command_line.console import extra_needed
-from edge_device.inference.accelerator import open_classifier, parse_device
+from edge_device.inference.accelerator import Supervision, open_classifier, parse_device
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.threads import choose_threads, parse_threads
 from edge_device.inference.verify import verify
@@ -56,9 +56,7 @@ class Models:
             fallback=self._options.fallback,
             runtime=self._options.runtime,
             threads=self._threads,
-            notify=self._notify,
-            at_once=at_once,
-            stopped=self._host.asked,
+            supervision=Supervision(self._notify, at_once, self._host.asked),
             familiar=self._familiar,
             pool=self._host.pool,
         )

@@ -107,7 +107,7 @@ def adversarial(
         require_free(out)
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_train.explain.adversarial.adversarial_page import outcome_lines, write_outcome
-            from edge_train.explain.adversarial.find import make_adversarial
+            from edge_train.explain.adversarial.find import Wanted, make_adversarial
             from edge_train.training.attacks import STEPS, fgsm, pgd
         levels = epsilon or (8 if norm is NormName.linf else 512)
         chosen = (
@@ -121,11 +121,7 @@ def adversarial(
                 opened,
                 chosen,
                 folder,
-                pictures=pictures or (),
-                label=label,
-                target=target,
-                data=data,
-                most=photos,
+                Wanted(pictures or (), label, target, data, photos),
                 files=with_ or (),
                 seed=seed,
                 track=track,

@@ -79,19 +79,15 @@ def heatmap(
     with one_line_errors(debug):
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_train.explain.explain_plots import heat_rows
-            from edge_train.explain.heatmap.grad_cam import explain_held_out, explain_pictures
+            from edge_train.explain.heatmap.grad_cam import LookingFor, explain_held_out, explain_pictures
             from edge_train.explain.heatmap.occlusion import Patches
         out = out or Path(f"{images[0].stem if images else run.resolve().name}-heatmap.png")
         require_free(out, folder=False)
-        opened, patches = read_run(run), Patches(cells, patch)
+        opened, looking = read_run(run), LookingFor(label, layer, Patches(cells, patch))
         if images:
-            found = explain_pictures(
-                opened, images, with_ or (), label=label, layer=layer, patches=patches, track=track
-            )
+            found = explain_pictures(opened, images, with_ or (), looking=looking, track=track)
         else:
-            found = explain_held_out(
-                opened, photos or 0, with_ or (), data=data, label=label, layer=layer, patches=patches, track=track
-            )
+            found = explain_held_out(opened, photos or 0, with_ or (), data=data, looking=looking, track=track)
         say_unusable(found.unusable)
         with written_whole(out) as beside:
             beside.write_bytes(heat_rows(found))

@@ -13,7 +13,7 @@ from edge_core.data.photo_folder import Reading, Unusable, Walk, read_photos, wa
 from edge_core.errors import CheckFailedError, DatasetError, ModelFormatError, SettingsError
 from edge_core.files import names_of
 from edge_core.images import read_picture
-from edge_core.preprocess import Frame, preprocess
+from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, evenly_spaced, read_held_out
 from edge_core.statistics import Estimate, accuracy
@@ -166,16 +166,47 @@ class Outcome:
         }
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which pictures are attacked, and what for.
+
+    Attributes:
+        pictures: Files and folders. They show what `label` or else the model says. Without any, the photos that the run
+            has never seen.
+        label: Only pictures of this class.
+        target: What they shall be taken for; anything else than what they show if it is None.
+        data: Photo folder as `read_held_out` takes it.
+        most: Pictures at most, at even distances.
+    """
+
+    pictures: Sequence[Path] = ()
+    label: str | None = None
+    target: str | None = None
+    data: Path | None = None
+    most: int | None = None
+
+    def check(self, run: Run) -> None:
+        """Whether the run knows the labels.
+
+        Raises:
+            SettingsError: No such label, or the target is the label.
+        """
+        for name in (self.label, self.target):
+            if name is not None:
+                run.label_number(name)
+        if self.target is not None and self.target == self.label:
+            raise SettingsError(f"photos of {self.label} are taken for {self.target} as they are; name another target")
+
+
+ANY_PHOTO: Final = Wanted()
+
+
 def make_adversarial(
     run: Run,
     attack: Attack,
     folder: Path,
+    wanted: Wanted = ANY_PHOTO,
     *,
-    pictures: Sequence[Path] = (),
-    label: str | None = None,
-    target: str | None = None,
-    data: Path | None = None,
-    most: int | None = None,
     files: Sequence[Path] = (),
     seed: int = 0,
     track: Track = silently,
@@ -186,12 +217,7 @@ def make_adversarial(
         run: Run whose full-size model is attacked.
         attack: What may be changed, and how it is searched.
         folder: Exists; the pictures go into its subfolder `PICTURES`.
-        pictures: Files and folders. They show what `label` or else the model says. Without any, the photos that the run
-            has never seen.
-        label: Only pictures of this class.
-        target: What they shall be taken for; anything else than what they show if it is None.
-        data: Photo folder as `read_held_out` takes it.
-        most: Pictures at most, at even distances.
+        wanted: Which pictures, and what they shall be taken for.
         files: .tflite that are shown the same pictures.
         seed: Random seed for the starts.
         track: Receives the progress of each step.
@@ -203,22 +229,18 @@ def make_adversarial(
         CheckFailedError: The model has none of the pictures right.
         OutputError: A picture cannot be written.
     """
-    for name in (label, target):
-        if name is not None:
-            run.label_number(name)
-    if target is not None and target == label:
-        raise SettingsError(f"photos of {label} are taken for {target} as they are; name another target")
+    wanted.check(run)
     classifiers = [_open(file, run) for file in files]
     model = open_model(run)
-    subjects, passed_over, unusable = _subjects(run, model, pictures, label, target, data, most, track)
+    subjects, passed_over, unusable = _subjects(run, model, wanted, track)
     pixels = np.stack([subject.pixels for subject in subjects])
-    shown = [target or subject.label for subject in subjects]
+    shown = [wanted.target or subject.label for subject in subjects]
     changed = attack_pictures(
         logits_of(model),
         pixels,
         np.array([run.card.labels.index(one) for one in shown]),
         attack,
-        targeted=target is not None,
+        targeted=wanted.target is not None,
         seed=seed,
         track=track,
     )
@@ -227,16 +249,13 @@ def make_adversarial(
     (folder / PICTURES).mkdir()
     for name, picture in zip(names, changed, strict=True):
         save_pixels(folder / PICTURES / name, picture, run.card.input)
+    # What is judged is the file, read again as a device reads it, not the array that the attack has made.
     frames = [read_picture(folder / PICTURES / name) for name in names]
     reread = np.stack([preprocess(frame, run.card.input) for frame in frames])
     said = [_paired(run.folder.resolve().name, run, scores_of(model, pixels), scores_of(model, reread))]
     for name, classifier in zip(names_of(files), classifiers, strict=True):
-        before, after = [], []
-        for subject, frame in track(list(zip(subjects, frames, strict=True)), f"Asking {name}"):
-            before.append(classifier.scores(read_picture(subject.source, levels=run.card.input.levels))[0])
-            after.append(classifier.scores(frame)[0])
-        said.append(_paired(name, run, np.stack(before), np.stack(after)))
-    outcome = Outcome(attack, target, (), passed_over, unusable)
+        said.append(_asked(name, classifier, run, subjects, frames, track))
+    outcome = Outcome(attack, wanted.target, (), passed_over, unusable)
     examples = tuple(
         Example(
             subject.source,
@@ -254,6 +273,22 @@ def make_adversarial(
     return replace(outcome, examples=examples)
 
 
+def _asked(
+    name: str,
+    classifier: Classifier,
+    run: Run,
+    subjects: Sequence[AttackedPicture],
+    frames: Sequence[Frame],
+    track: Track,
+) -> list[Said]:
+    """What a .tflite says of each picture before and after."""
+    before, after = [], []
+    for subject, frame in track(list(zip(subjects, frames, strict=True)), f"Asking {name}"):
+        before.append(classifier.scores(read_picture(subject.source, levels=run.card.input.levels))[0])
+        after.append(classifier.scores(frame)[0])
+    return _paired(name, run, np.stack(before), np.stack(after))
+
+
 def _open(file: Path, run: Run) -> Classifier:
     classifier = Classifier(file)
     if classifier.card.labels != run.card.labels:
@@ -261,26 +296,20 @@ def _open(file: Path, run: Run) -> Classifier:
     return classifier
 
 
-def _read_named(
-    pictures: Sequence[Path],
-    label: str | None,
-    most: int | None,
-    see: Callable[[int, Frame], Frame],
-    levels: tuple[float, float] | None,
-    track: Track,
-) -> Reading[Frame]:
+def _read_named(wanted: Wanted, spec: InputSpec, see: Callable[[int, Frame], Frame], track: Track) -> Reading[Frame]:
     """Reads named files, and pictures below named folders.
 
     Raises:
         DatasetError: There is none, or a file that was named by itself cannot be decoded.
     """
-    below = [walk(path) if path.is_dir() else Walk((path,), ()) for path in pictures]
+    below = [walk(path) if path.is_dir() else Walk((path,), ()) for path in wanted.pictures]
     found = [file for one in below for file in one.pictures]
     if not found:
-        raise DatasetError(f"{pictures[0]} holds no pictures")
-    chosen = evenly_spaced(found, most or len(found))
-    reading = read_photos([(file, label or "") for file in chosen], see, levels=levels, track=track)
-    named = [file for file in reading.unusable if file.path in pictures]
+        raise DatasetError(f"{wanted.pictures[0]} holds no pictures")
+    label = wanted.label or ""
+    chosen = [(file, label) for file in evenly_spaced(found, wanted.most or len(found))]
+    reading = read_photos(chosen, see, levels=spec.levels, track=track)
+    named = [file for file in reading.unusable if file.path in wanted.pictures]
     if named or not reading.photos:
         first = (named or reading.unusable)[0]
         raise DatasetError(f"{first.path}: {first.reason}")
@@ -291,11 +320,7 @@ def _read_named(
 def _subjects(
     run: Run,
     model: "keras.Model",
-    pictures: Sequence[Path],
-    label: str | None,
-    target: str | None,
-    data: Path | None,
-    most: int | None,
+    wanted: Wanted,
     track: Track,
 ) -> tuple[list[AttackedPicture], int, tuple[Unusable, ...]]:
     """The pictures that can be attacked, how many cannot, and files that cannot be decoded."""
@@ -303,22 +328,30 @@ def _subjects(
     def see(index: int, frame: Frame) -> Frame:
         return preprocess(frame, run.card.input)
 
-    if pictures:
-        reading = _read_named(pictures, label, most, see, run.card.input.levels, track)
+    if wanted.pictures:
+        reading = _read_named(wanted, run.card.input, see, track)
     else:
-        reading = read_held_out(run, see, data, track=track)
+        reading = read_held_out(run, see, wanted.data, track=track)
     said = [run.card.labels[index] for index in scores_of(model, np.stack(reading.values)).argmax(1)]
-    shown = [photo.label or says for photo, says in zip(reading.photos, said, strict=True)]
-    candidates = sum(label in (None, truth) for truth in shown)
-    subjects = [
-        AttackedPicture(photo.path, says, pixels)
-        for photo, pixels, says, truth in zip(reading.photos, reading.values, said, shown, strict=True)
-        if says == truth and label in (None, truth) and says != target
-    ]
+    candidates = 0
+    subjects: list[AttackedPicture] = []
+    for photo, pixels, says in zip(reading.photos, reading.values, said, strict=True):
+        shows = photo.label or says
+        if wanted.label in (None, shows):
+            candidates += 1
+            if says == shows and says != wanted.target:
+                subjects.append(AttackedPicture(photo.path, says, pixels))
     if not subjects:
-        wanted = f"as {label}" if label else "as what they show" + (f" and not as {target}" if target else "")
-        raise CheckFailedError(f"none of {candidates} pictures is classified {wanted}: there is nothing to attack")
-    return evenly_spaced(subjects, most or len(subjects)), candidates - len(subjects), reading.unusable
+        raise CheckFailedError(
+            f"none of {candidates} pictures is classified {_as_wanted(wanted)}: there is nothing to attack"
+        )
+    return evenly_spaced(subjects, wanted.most or len(subjects)), candidates - len(subjects), reading.unusable
+
+
+def _as_wanted(wanted: Wanted) -> str:
+    if wanted.label:
+        return f"as {wanted.label}"
+    return "as what they show" + (f" and not as {wanted.target}" if wanted.target else "")
 
 
 def file_names(sources: Sequence[Path]) -> list[str]:

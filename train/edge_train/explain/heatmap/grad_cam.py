@@ -5,7 +5,7 @@ a tf_keras model and stops; and a .tflite it cannot ask at all.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -179,14 +179,30 @@ class Heatmaps:
         }
 
 
+@dataclass(frozen=True)
+class LookingFor:
+    """What heatmaps are computed for.
+
+    Attributes:
+        label: Label to look for; by default the full-size model's top-1 label of each picture.
+        layer: Layer to compute Grad-CAM at; `last_maps` finds the default.
+        patches: Patches that occlusion hides.
+    """
+
+    label: str | None = None
+    layer: str | None = None
+    patches: Patches = field(default_factory=Patches)
+
+
+ANYTHING: Final = LookingFor()
+
+
 def explain_pictures(
     run: Run,
     pictures: Sequence[Path],
     files: Sequence[Path] = (),
     *,
-    label: str | None = None,
-    layer: str | None = None,
-    patches: Patches = Patches(),  # noqa: B008
+    looking: LookingFor = ANYTHING,
     track: Track = silently,
 ) -> Heatmaps:
     """Where the full-size model of a run, and .tflite of it, look in pictures.
@@ -195,9 +211,7 @@ def explain_pictures(
         run: Run whose full-size model is explained.
         pictures: Paths of picture files.
         files: .tflite of the run.
-        label: Label to look for; by default the full-size model's top-1 label of each picture.
-        layer: Layer to compute Grad-CAM at; `last_maps` finds the default.
-        patches: Patches that occlusion hides.
+        looking: What is looked for, and how finely.
         track: Receives the progress of each step.
 
     Raises:
@@ -206,7 +220,7 @@ def explain_pictures(
         ModelFormatError: A .tflite that cannot be run, or is of another run.
     """
     pixels = [preprocess(read_picture(path, levels=run.card.input.levels), run.card.input) for path in pictures]
-    return _explain(run, list(pictures), pixels, files, label, layer, patches, False, track)
+    return _explain(run, list(pictures), pixels, files, looking, False, track)
 
 
 def explain_held_out(
@@ -215,9 +229,7 @@ def explain_held_out(
     files: Sequence[Path] = (),
     *,
     data: Path | None = None,
-    label: str | None = None,
-    layer: str | None = None,
-    patches: Patches = Patches(),  # noqa: B008
+    looking: LookingFor = ANYTHING,
     track: Track = silently,
 ) -> Heatmaps:
     """The same for `count` of the photos that the run has never seen, at even distances, with controls.
@@ -233,7 +245,7 @@ def explain_held_out(
     read = read_held_out(run, lambda _, frame: preprocess(frame, run.card.input), data, track=track)
     chosen = evenly_spaced(list(zip([photo.path for photo in read.photos], read.values, strict=True)), count)
     paths, pixels = [path for path, _ in chosen], [values for _, values in chosen]
-    found = _explain(run, paths, pixels, files, label, layer, patches, True, track)
+    found = _explain(run, paths, pixels, files, looking, True, track)
     return Heatmaps(found.looked, found.layer, found.patches, read.unusable)
 
 
@@ -242,18 +254,16 @@ def _explain(
     paths: Sequence[Path],
     pixels: Sequence[Frame],
     files: Sequence[Path],
-    label: str | None,
-    layer: str | None,
-    patches: Patches,
+    looking: LookingFor,
     controls: bool,
     track: Track,
 ) -> Heatmaps:
     labels = run.card.labels
-    wanted = None if label is None else run.label_number(label)
+    wanted = None if looking.label is None else run.label_number(looking.label)
     others = [from_file(file, run, name) for file, name in zip(files, names_of(files), strict=True)]
     model = open_model(run)
     networks = [full_size(model, FULL_SIZE), *others]
-    (at,) = named(model, [layer]) if layer else [last_maps(layers_of(model))]
+    (at,) = named(model, [looking.layer]) if looking.layer else [last_maps(layers_of(model))]
     stacked = np.stack(pixels)
     said = [network.logits(stacked) for network in networks]
     targets = said[0].argmax(axis=1) if wanted is None else np.full(len(stacked), wanted)
@@ -268,11 +278,11 @@ def _explain(
         best = [top(softmax(logits[number]), labels, 1)[0] for logits in said]
         heats = [Heat(GRAD_CAM, FULL_SIZE, best[0], cams[number])]
         for network, one in zip(networks, best, strict=True):
-            found = occlusion_map(network, stacked[number], int(targets[number]), patches)
+            found = occlusion_map(network, stacked[number], int(targets[number]), looking.patches)
             heats.append(Heat(OCCLUSION, network.name, one, found))
         rgb = stacked[number] if run.card.input.color_order == "RGB" else stacked[number][..., ::-1]
         looked.append(Looked(paths[number], rgb, labels[targets[number]], tuple(heats), other_maps[number]))
-    return Heatmaps(tuple(looked), at, patches)
+    return Heatmaps(tuple(looked), at, looking.patches)
 
 
 def grad_cam(model: "keras.Model", pixels: Frame, labels: npt.NDArray[np.int64], layer: str) -> Map:
