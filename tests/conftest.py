@@ -91,7 +91,14 @@ def command() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
         each.close()
 
 
-DEVICE = ("edge_device.cli", "typer.rich_utils", "pydantic", "ai_edge_litert.interpreter")
+DEVICE = (
+    "edge_device.cli.live_command",
+    "edge_device.cli.teach_command",
+    "edge_device.cli.images_command",
+    "typer.rich_utils",
+    "pydantic",
+    "ai_edge_litert.interpreter",
+)
 """Also what the command line and the runtime import late."""
 
 WORKSTATION = (*DEVICE, "edge_train.cli", "edge_convert.cli", "edge_bench.cli", "edge_keras.tf")

@@ -135,3 +135,12 @@ def test_tensorflow_is_loaded_by_work_and_by_no_help_text(module: str, tmp_path:
         process.communicate(timeout=30)
     assert process.returncode == 0
     assert not (tmp_path / "loaded").exists()
+
+
+def test_a_command_imports_nothing_that_only_others_need() -> None:
+    program = "import sys; from edge_device.cli import app; app(['images', '--help'], standalone_mode=False); "
+    told = "print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program + told], check=True, capture_output=True, text=True)
+    modules = set(done.stderr.split())
+    assert "edge_device.cli.images_command" in modules and "Usage: " in done.stdout
+    assert not modules & {"edge_device.cli.live_command", "edge_device.teaching", "edge_device.live", "tomllib", "ssl"}

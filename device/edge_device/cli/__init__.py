@@ -1,35 +1,42 @@
-"""The `edge-run` command, a file for each of its commands."""
+"""The `edge-run` command, a file for each of its commands, imported when it is the one that is asked for."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
-from edge_device.cli import collect_command as collect
-from edge_device.cli import doctor_command as doctor
-from edge_device.cli import images_command as images
-from edge_device.cli import live_command as live
-from edge_device.cli import registered_commands as registered
-from edge_device.cli import service_command as service
-from edge_device.cli import show_command as show
-from edge_device.cli import snapshots_command as snapshots
-from edge_device.cli import teach_command as teach
-from edge_device.cli import update_command as update
-from edge_device.cli import verify_command as verify
+from edge_device.command_line.arguments import LazyCommands
 from edge_device.command_line.console import command_line
 
 _OWN_HELP: Final = {"ignore_unknown_options": True, "help_option_names": list[str]()}
 """For commands that are only listed here and parse their words themselves."""
 
+
+class _RunCommands(LazyCommands):
+    places: ClassVar[Mapping[str, str]] = {
+        "images": "edge_device.cli.images_command:images",
+        "live": "edge_device.cli.live_command:live",
+        "collect": "edge_device.cli.collect_command:collect",
+        "show": "edge_device.cli.show_command:show",
+        "teach": "edge_device.cli.teach_command:teach",
+        "verify": "edge_device.cli.verify_command:verify",
+        "doctor": "edge_device.cli.doctor_command:doctor",
+        "web": "edge_device.cli.registered_commands:web",
+        "install-check": "edge_device.cli.registered_commands:install_check",
+        "service": "edge_device.cli.service_command:app",
+        "update": "edge_device.cli.update_command:app",
+        "snapshots": "edge_device.cli.snapshots_command:app",
+    }
+    settings: ClassVar[Mapping[str, dict[str, Any]]] = {
+        "doctor": _OWN_HELP,
+        "web": _OWN_HELP,
+        "install-check": _OWN_HELP,
+    }
+
+
 app = command_line(
-    "Run a model on pictures, videos and cameras.\n\nExample: edge-run live flowers-int8.tflite --source 0"
+    "Run a model on pictures, videos and cameras.\n\nExample: edge-run live flowers-int8.tflite --source 0",
+    _RunCommands,
 )
-app.command()(images.images)
-app.command("live")(live.live)
-app.command()(collect.collect)
-app.command()(show.show)
-app.command()(teach.teach)
-app.command()(verify.verify)
-app.add_typer(service.app, name="service")
-app.add_typer(update.app, name="update")
-app.add_typer(snapshots.app, name="snapshots")
-app.command(context_settings=_OWN_HELP)(doctor.doctor)
-app.command(context_settings=_OWN_HELP)(registered.web)
-app.command("install-check", context_settings=_OWN_HELP)(registered.install_check)
+
+
+@app.callback()
+def _begin() -> None: ...

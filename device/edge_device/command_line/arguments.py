@@ -3,9 +3,10 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import typer
 from typer.core import TyperGroup
@@ -35,6 +36,47 @@ class Commands(TyperGroup):
         if command is not None:
             refuse_repeated(command, name or "", rest)
         return name, command, rest
+
+
+class LazyCommands(Commands):
+    """A group each of whose commands is imported when it is asked for: one needs little of what the others do.
+
+    Attributes:
+        places: Where each command is, `MODULE:NAME`: a function, or a Typer application with commands of its own.
+        settings: Settings of a command's context, by the command's name.
+    """
+
+    places: ClassVar[Mapping[str, str]]
+    settings: ClassVar[Mapping[str, dict[str, Any]]] = {}
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        # Click asks for nothing but the names of those that are not chosen: to guess what a misspelled one means.
+        names: dict[str, Any] = dict.fromkeys(self.places)
+        self.commands = names
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.places)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in self.places and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = self._imported(cmd_name)
+        return self.commands.get(cmd_name)
+
+    def _imported(self, name: str) -> Any:
+        module, _, attribute = self.places[name].partition(":")
+        found = getattr(import_module(module), attribute)
+        shelf = typer.Typer(cls=Commands, rich_markup_mode="rich", pretty_exceptions_enable=False)
+        shelf.callback()(_nothing)  # with a callback Typer makes a group even of one command
+        if isinstance(found, typer.Typer):
+            shelf.add_typer(found, name=name)
+        else:
+            shelf.command(name, context_settings=self.settings.get(name))(found)
+        group: Any = typer.main.get_command(shelf)
+        return group.commands[name]
+
+
+def _nothing() -> None: ...
 
 
 def unwrapped(text: str) -> str:

@@ -35,10 +35,10 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-def command_line(help: str) -> typer.Typer:
+def command_line(help: str, commands: type[Commands] = Commands) -> typer.Typer:
     """A Typer application as all four commands have it."""
     return typer.Typer(
-        cls=Commands, help=help, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
+        cls=commands, help=help, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
     )
 
 

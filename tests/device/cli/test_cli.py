@@ -321,7 +321,13 @@ def test_every_help_has_an_example(command: Command, name: tuple[str, ...]) -> N
 
 
 def test_the_command_starts_without_what_only_a_workstation_has() -> None:
-    program = f"import sys, {CLI}; print(*sys.modules)"
+    program = f"""
+import sys, typer
+from {CLI} import app
+group = typer.main.get_command(app)
+assert all(group.get_command(None, name) for name in group.list_commands(None))
+print(*sys.modules)
+"""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     loaded = set(done.stdout.split())

@@ -22,7 +22,7 @@ from edge_device.notices import Notice, Notifier, notice
 from edge_device.results import Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.sink_queue import SinkQueues
-from edge_device.sources import Source, open_source
+from edge_device.sources import Decoding, Source, open_source
 from edge_device.sources.network.addresses import with_password
 from edge_device.system.lasting import why_not_lasting
 
