@@ -137,8 +137,7 @@ def color_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def color_run(color_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of `edge-train fit` on `color_photos`: MobileNetV1 0.25 at 48, from random weights, one epoch."""
-    from edge_keras.models.architectures import ARCHITECTURES
+    """A run of `edge-train fit` on `color_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
     from edge_keras.models.pretrained import Weights
     from edge_train.data.dataset import open_photos
     from edge_train.settings import Settings
@@ -146,14 +145,7 @@ def color_run(color_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> R
 
     folder = tmp_path_factory.mktemp("runs") / "colors"
     photos = open_photos(str(color_photos), seed=1, cache=folder.parent)
-    fit(
-        photos,
-        folder,
-        spec=InputSpec(48, 48),
-        weights=Weights("none (random)"),
-        cache=folder.parent,
-        alpha=0.25,
-        architecture=ARCHITECTURES["mobilenet_v1"],
-        settings=Settings(epochs=1, views=2, batch=8),
-    )
+    settings = Settings(epochs=1, views=2, batch=8)
+    weights = Weights("none (random)")
+    fit(photos, folder, spec=InputSpec(48, 48), weights=weights, cache=folder.parent, alpha=0.35, settings=settings)
     return read_run(folder)

@@ -22,13 +22,6 @@ from edge_train.explain.explain_plots import feature_grid
 from edge_train.explain.map_layers import last_maps, layers_of, named, stages
 
 STAGES = {
-    "mobilenet_v1": [
-        ("conv_pw_1_relu", 32),
-        ("conv_pw_3_relu", 16),
-        ("conv_pw_5_relu", 8),
-        ("conv_pw_11_relu", 4),
-        ("conv_pw_13_relu", 2),
-    ],
     "mobilenet_v2": [
         ("block_1_expand_relu", 32),
         ("block_3_expand_relu", 16),
@@ -101,9 +94,9 @@ def test_a_layer_without_maps_is_refused(color_run: Run) -> None:
 def test_the_grid_shows_one_layer_or_many_of_a_photo_with_any_name(color_run: Run, tmp_path: Path) -> None:
     photo = tmp_path / "a $very$ long name, far longer than there is room for on the sheet.png"
     cv2.imwrite(str(photo), np.full((60, 90, 3), (10, 20, 200), np.uint8))
-    for names in ([], ["conv_pw_11_relu"]):
+    for names in ([], ["out_relu"]):
         found = explain_features(color_run, photo, names, 3)
-        assert [layer.layer.name for layer in found.layers] == (names or [name for name, _ in STAGES["mobilenet_v1"]])
+        assert [layer.layer.name for layer in found.layers] == (names or [name for name, _ in STAGES["mobilenet_v2"]])
         np.testing.assert_array_equal(found.pixels, np.full((48, 48, 3), (200, 20, 10), np.uint8))
         drawn = cv2.imdecode(np.frombuffer(feature_grid(found), np.uint8), cv2.IMREAD_COLOR)
         assert drawn is not None
@@ -128,4 +121,4 @@ def test_the_command_writes_a_picture_and_overwrites_none(color_run: Run, tmp_pa
     assert not (tmp_path / "other.png").exists()
     done = CliRunner().invoke(app, [*arguments, "--list"])
     starred = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("*")]
-    assert starred == [name for name, _ in STAGES["mobilenet_v1"]]
+    assert starred == [name for name, _ in STAGES["mobilenet_v2"]]
