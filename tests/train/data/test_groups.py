@@ -303,7 +303,7 @@ def test_clips_are_tested_on_clips_that_were_not_trained_on(clips: Path, tmp_pat
             spec=InputSpec(48, 48),
             weights=Weights("none (random)"),
             cache=tmp_path / "cache",
-            architecture=SMALL_NETWORK,
+            alpha=0.35,
             settings=Settings(epochs=0, views=1),
         )
         reported = run.card.metrics["test_accuracy"]
