@@ -36,6 +36,11 @@ const operations = {
     return engine.sha256(engine.rgbOfYuv({ bytes: await read(path), ...picture }).data);
   },
 
+  /** The R, G, B, A of a picture with planes. */
+  async yuvLevels({ path, picture }, { engine, read }) {
+    return Array.from(engine.rgbOfYuv({ bytes: await read(path), ...picture }).data);
+  },
+
   /** The pixels of a picture that is turned. */
   turned({ frame, quarters, flip }, { engine }) {
     const { width, height, data } = engine.turned({ ...frame, data: Uint8ClampedArray.from(frame.data) }, quarters, flip);

@@ -147,15 +147,17 @@ export function rgbOfYuv({ bytes, planes, width, height, full }) {
   let to = 0;
   for (let row = 0; row < height; row++) {
     const line = y.offset + row * y.stride;
-    const lineU = u.offset + (row >> 1) * u.stride, lineV = v.offset + (row >> 1) * v.stride;
-    for (let column = 0; column < width; column++, to += 4) {
-      const chroma = (column >> 1) * step;
-      const blue = bytes[lineU + chroma] - 128, red = bytes[lineV + chroma] - 128;
-      const level = Math.max(0, bytes[line + column] - black) * luma + HALF;
-      data[to] = (level + redV * red) >> 20;
-      data[to + 1] = (level + greenV * red + greenU * blue) >> 20;
-      data[to + 2] = (level + blueU * blue) >> 20;
-      data[to + 3] = 255;
+    let atU = u.offset + (row >> 1) * u.stride, atV = v.offset + (row >> 1) * v.stride;
+    for (let column = 0; column < width; column += 2, atU += step, atV += step) {
+      const blue = bytes[atU] - 128, red = bytes[atV] - 128;
+      const forRed = redV * red + HALF, forGreen = greenV * red + greenU * blue + HALF, forBlue = blueU * blue + HALF;
+      for (let at = line + column, end = line + Math.min(column + 2, width); at < end; at++, to += 4) {
+        const level = Math.max(0, bytes[at] - black) * luma;
+        data[to] = (level + forRed) >> 20;
+        data[to + 1] = (level + forGreen) >> 20;
+        data[to + 2] = (level + forBlue) >> 20;
+        data[to + 3] = 255;
+      }
     }
   }
   return { width, height, data };

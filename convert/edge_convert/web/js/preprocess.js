@@ -153,20 +153,35 @@ function halvings(length, goal) {
  * @returns {Window}
  */
 function halved({ data, start, stride, step, width, height }, across, down) {
-  const result = packed(across ? width >> 1 : width, down ? height >> 1 : height);
+  const result = packed(across ? width >> 1 : width, down ? height >> 1 : height), { data: out } = result;
   const pace = across ? 2 * step : step, next = across ? step : stride;
   let to = 0;
   for (let row = 0; row < result.height; row++) {
     let from = start + row * (down ? 2 * stride : stride);
-    for (let column = 0; column < result.width; column++, from += pace) {
-      for (let channel = from; channel < from + 3; channel++) {
-        const pair = data[channel] + data[channel + next];
-        result.data[to++] =
-          across && down ? (pair + data[channel + stride] + data[channel + stride + step] + 2) >> 2 : halfToEven(pair);
+    for (let column = 0; column < result.width; column++, from += pace, to += 3) {
+      if (across && down) {
+        out[to] = quarter(data, from, step, stride);
+        out[to + 1] = quarter(data, from + 1, step, stride);
+        out[to + 2] = quarter(data, from + 2, step, stride);
+      } else {
+        out[to] = halfToEven(data[from] + data[from + next]);
+        out[to + 1] = halfToEven(data[from + 1] + data[from + 1 + next]);
+        out[to + 2] = halfToEven(data[from + 2] + data[from + 2 + next]);
       }
     }
   }
   return result;
+}
+
+/**
+ * R4: the mean of a level and of those beside and below it.
+ * @param {Uint8Array | Uint8ClampedArray} data
+ * @param {number} at
+ * @param {number} step
+ * @param {number} stride
+ */
+function quarter(data, at, step, stride) {
+  return (data[at] + data[at + step] + data[at + stride] + data[at + stride + step] + 2) >> 2;
 }
 
 /**
