@@ -29,6 +29,7 @@ from edge_core.artifact.container import read_card
 from edge_core.codec import JsonObject
 from edge_core.errors import CheckFailedError
 from edge_core.files import folder_written_whole, require_free, written_whole
+from edge_device.command_line.console import extra_needed
 from edge_device.inference.card_rows import card_rows
 from edge_device.inference.verify import verify
 
@@ -162,10 +163,9 @@ def site_files(file: Path, runtime: LiteRtJs, options: SiteOptions = SiteOptions
         "page/litertjs_core.js": runtime.module,
         "app.css": (_HERE / "page" / "app.css").read_bytes(),
         **{name: code.encode() for name, code in _modules().items()},
+        **_qr(options.address),
         **{name: app_icon(side, maskable=maskable) for name, (side, maskable) in _ICONS.items()},
     }
-    if options.address:
-        built["qr.svg"] = _qr(options.address)
     digests = {name: _sha256(content) for name, content in sorted(built.items())}
     told = _told(model, options) | {"files": digests, "loader": "litert_loader.js"}
     build = _sha256(json.dumps(told).encode() + (_HERE / "page" / "index.html").read_bytes())[:12]
@@ -195,7 +195,7 @@ def site_files(file: Path, runtime: LiteRtJs, options: SiteOptions = SiteOptions
 def export_single(file: Path, out: Path, runtime: LiteRtJs, options: SiteOptions = SiteOptions()) -> SiteExport:
     """Writes one HTML file that holds everything; raises what `export_site` does."""
     model = _checked(file, options)
-    data = {"model.bin": gzip.compress(model.data, 6, mtime=0), "runtime.bin": runtime.wasm}
+    data = {"model.bin": gzip.compress(model.data, 6, mtime=0), "runtime.bin": runtime.wasm, **_qr(options.address)}
     told = _told(model, options) | {"files": {name: _sha256(content) for name, content in data.items()}}
     build = _sha256(json.dumps(told).encode())[:12]
     style = (_HERE / "page" / "app.css").read_text("utf-8")
@@ -314,10 +314,13 @@ def licenses_text() -> str:
     )
 
 
-def _qr(address: str) -> bytes:
-    from edge_convert.web.qr_code import qr_svg
-
-    return qr_svg(address)
+def _qr(address: str) -> dict[str, bytes]:
+    """The QR code of an address as a file, or none without an address; only then the extra `phone` is needed."""
+    if not address:
+        return {}
+    with extra_needed("phone", "segno"):
+        from edge_convert.web.qr_code import qr_svg
+    return {"qr.svg": qr_svg(address)}
 
 
 def _in_script(code: str) -> str:

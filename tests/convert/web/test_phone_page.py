@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
+import cv2
 import numpy as np
 import pytest
 
@@ -192,9 +193,14 @@ def test_an_update_is_taken_whole_or_not_at_all_wherever_it_is_cut(
                 phone.ask("caches.keys().then((names) => names.filter((name) => name.includes(location.port)).length)")
                 == 1
             )
+        host.left = None
+        for half_copied in ("index.html", f"b-{new.build}/model.bin", f"b-{new.build}/js/preprocess.js"):
+            stale = old.content.get(half_copied, b"")
+            host.files = {**new.content, half_copied: stale}
+            assert phone.ask(UPDATE) is False, f"taken while the host had another {half_copied}"
         opened(phone, host.url)
         assert phone.ask(BUILD) == old.build
-        host.left = None
+        host.files = new.content
         assert phone.ask(UPDATE) is True
         opened(phone, host.url)
         assert phone.ask(BUILD) == old.build, "it changed under somebody's hands"
@@ -394,12 +400,16 @@ def test_corrected_pictures_stay_here_and_leave_as_class_folders(
 def test_it_is_accessible_at_every_width_light_and_dark(
     phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, width: int
 ) -> None:
+    pytest.importorskip("segno", reason="the extra [phone] is not installed")
     phone.resize(width, 800)
     with serving(site_files(sealed_model(), litert_js, SiteOptions(address="https://example.org/")).content) as site:
         opened(phone, site)
         phone.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         phone.ask("document.getElementById('camera').click()")
         phone.wait("!document.getElementById('wrong').disabled")
+        phone.ask("document.querySelector('#qr img').scrollIntoView()")
+        screenshot = cv2.imdecode(np.frombuffer(phone.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+        assert cv2.QRCodeDetector().detectAndDecode(screenshot)[0] == "https://example.org/"  # type: ignore[arg-type]
         for scheme in ("light", "dark"):
             phone.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
             assert faults(phone) == []

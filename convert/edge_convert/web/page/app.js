@@ -30,6 +30,7 @@ async function start() {
   proof.selfTest = "running";
   $("not-started").hidden = true;
   showRows($("card"), site.card);
+  if (site.qr) showQr();
   showPill("Loading…", "warn");
   try {
     await checkCode();
@@ -48,6 +49,14 @@ async function start() {
   } finally {
     followUpdates();
   }
+}
+
+/** The QR code of the address at which the site is, for others to open. */
+async function showQr() {
+  const drawing = await asset("qr.svg").catch(() => null);
+  if (!drawing) return; // it decides nothing, so the page goes on without it
+  $("qr").querySelector("img").src = URL.createObjectURL(new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (drawing)], { type: "image/svg+xml" }));
+  $("qr").hidden = false;
 }
 
 /**
