@@ -3,8 +3,9 @@
     git worktree add /tmp/before COMMIT
     python benchmarks/experiments/live_cost.py flowers-int8.tflite /tmp/before
 
-Both run the same frames in turn, in pairs, so that a busy machine counts against both; what is printed is the median of
-the pairs' ratios, and the middle half of them. Start-up is left out: each run is held against one of a few frames.
+Both run the same frames in turn, in pairs, so that a busy machine counts against both; what is printed is the ratio of
+the smallest figures of each, which others on the machine have raised least, the median of the pairs' ratios, and the
+middle half of them. Start-up is left out: each run is held against one of a few frames.
 """
 
 import os
@@ -73,20 +74,20 @@ def write_film(path: Path, frames: int) -> None:
 
 def compare(model: Path, before: Path, film: Path, frames: int, pairs: int) -> None:
     """Prints each pair, and the ratios."""
-    time_ratios, memory_ratios = [], []
+    times: dict[Path, list[float]] = {HERE: [], before: []}
+    peaks: dict[Path, list[float]] = {HERE: [], before: []}
     for pair in range(pairs):
-        found: dict[Path, float] = {}
-        peak: dict[Path, float] = {}
         for checkout in (HERE, before)[:: 1 if pair % 2 else -1]:
             few, all_ = (cost(checkout, model, film, count) for count in (FEW, frames))
-            found[checkout], peak[checkout] = 1e3 * (all_.seconds - few.seconds) / (frames - FEW), all_.memory_mb
-        time_ratios.append(found[HERE] / found[before])
-        memory_ratios.append(peak[HERE] / peak[before])
-        both = f"{found[before]:.3f} and {found[HERE]:.3f} ms a frame, {peak[before]:.1f} and {peak[HERE]:.1f} MB"
-        print(f"{before.name} and here: {both}")
-    for what, ratios in (("processor time a frame", time_ratios), ("peak memory", memory_ratios)):
+            times[checkout].append(1e3 * (all_.seconds - few.seconds) / (frames - FEW))
+            peaks[checkout].append(all_.memory_mb)
+        figures = [f"{times[one][-1]:.3f} ms a frame, {peaks[one][-1]:.1f} MB" for one in (before, HERE)]
+        print(f"{before.name}: {figures[0]}; here: {figures[1]}", flush=True)
+    for what, found in (("processor time a frame", times), ("peak memory", peaks)):
+        ratios = [ours / theirs for ours, theirs in zip(found[HERE], found[before], strict=True)]
         low, _, high = quantiles(ratios, n=4)
-        print(f"{what}: {median(ratios):.3f} of {before.name} (middle half {low:.3f} to {high:.3f}, {pairs} pairs)")
+        smallest = min(found[HERE]) / min(found[before])
+        print(f"{what}: {smallest:.3f} of {before.name}; of pairs {median(ratios):.3f} ({low:.3f} to {high:.3f})")
 
 
 if __name__ == "__main__":
