@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_core.errors import EdgeError
+from edge_device.command_line.console import say
 from edge_device.sinks.web.address import Address, is_loopback, listen, new_token, reachable_host
 from edge_device.sinks.web.guard import HEAD_BYTES, Guard, GuardRules
 from edge_studio.api.device_routes import device_part
@@ -101,6 +102,8 @@ def refusal(studio: Studio, request: Request, error: Exception) -> Response:
     """What a person, or a page's script, is told of an error; never what only the terminal should know."""
     status = error.status_code if isinstance(error, HTTPException) else 400 if isinstance(error, EdgeError) else 500
     text = {404: "there is nothing here", 500: "something went wrong here; the terminal of edge-train says what"}
+    if status == 500:
+        say(f"error: {request.method} {request.url.path}: unexpected {type(error).__name__}: {error}")
     told = error if isinstance(error, EdgeError) else EdgeError(text.get(status, str(error)))
     return error_page(studio, told, status) if wants_page(request) else error_response(told, status)
 
