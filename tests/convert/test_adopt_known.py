@@ -22,6 +22,7 @@ from edge_device.teaching.lesson import Lesson, TeachSettings
 from edge_device.teaching.teach import teach
 
 TINY = Path(__file__).parents[1] / "models" / "tiny-uint8.tflite"
+SHARED = Path(__file__).parents[3] / "shared" / "models"
 LABELS = ("red", "green", "blue", "dark")
 COLORS = {
     "red": (40, 40, 200),
@@ -124,3 +125,24 @@ def test_photos_that_do_not_fit_are_refused(
     with pytest.raises(DatasetError, match=re.escape(str(tmp_path / "absent"))):
         adopt(TINY, tmp_path / "a.tflite", taking, known=tmp_path / "absent")
     assert not (tmp_path / "a.tflite").exists()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="Google's models are not beside the checkout")
+def test_googles_model_whose_last_layer_is_a_convolution_tells_a_bird_from_cats(tmp_path: Path) -> None:
+    cat, rng = read_picture(SHARED / "cat.png"), np.random.default_rng(1)
+    (tmp_path / "cats").mkdir()
+    side = min(cat.shape[:2]) * 4 // 5
+    for number in range(61):
+        top, left = (int(rng.integers(0, size - side)) for size in cat.shape[:2])
+        shade = np.clip(cat[top : top + side, left : left + side] * rng.uniform(0.7, 1.2), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "cats" / f"{number:02}.png"), shade)
+    held_out = tmp_path / "cats" / "60.png"
+    left_out = read_picture(held_out)
+    held_out.unlink()
+    taking = Taking(SHARED / "imagenet_labels.txt")
+    adopted = adopt(
+        SHARED / "mobilenet_v1_0.25_128_quant.tflite", tmp_path / "a.tflite", taking, known=tmp_path / "cats"
+    )
+    assert any("cannot be taught" in note for note in adopted.notes)
+    classifier = Classifier(adopted.file)
+    assert [classifier.look(frame).known for frame in (left_out, read_picture(SHARED / "bird.png"))] == [True, False]

@@ -183,7 +183,7 @@ def fit_on_pictures(
     """
     layers = feature_layers(read_graph(model))
     if not layers:
-        say("the model has no fully connected layer to take features from: it cannot tell what is foreign to it")
+        say("the model has no last layer on pooled features: it cannot tell what is foreign to it")
         return FittedDetector()
     file = scratch / "features.tflite"
     file.write_bytes(model)
@@ -193,7 +193,11 @@ def fit_on_pictures(
         strangers = None
         if pictures.negatives.pixels:
             strangers = _features(interpreter, pictures.negatives, track, "Features of negatives")
-    exemplars = _exemplars(model, train, validation, pictures.labels)
+    try:
+        exemplars = _exemplars(model, train, validation, pictures.labels)
+    except ModelFormatError as error:
+        say(f"the file cannot be taught another label: {error}")
+        exemplars = None
     if exemplars and (without := exemplars.header.counts.count(0)):
         say(
             f"there is no photo, or no room, for exemplars of {without} of {pictures.labels} labels: the file cannot "
@@ -214,11 +218,11 @@ def _exemplars(model: bytes, train: FeatureSet, validation: FeatureSet, labels: 
 
     A tulip taught with 20 photos to a model of four flowers, mean of 4 draws, accuracy on old and on new test
     photos: validation photos alone 94.4 and 69.2 %, training photos alone 93.8 and 75.7, in turn 94.6 and 74.5.
+
+    Raises:
+        ModelFormatError: The model has no last layer that can be taught.
     """
-    try:
-        scale = read_last_layer(model).scale
-    except ModelFormatError:
-        return None  # it cannot be taught, so it needs none
+    scale = read_last_layer(model).scale
     sets = [one for one in (validation, train) if len(one)]
     if not sets:
         return None

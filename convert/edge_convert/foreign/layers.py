@@ -1,31 +1,41 @@
 """Which layers of a .tflite the detector looks at."""
 
 from itertools import pairwise
+from typing import Final
 
 from edge_convert.tflite.graph import Graph, Operator, Tensor
 from edge_core.artifact.familiarity import Layer
+
+_LAST: Final = ("FULLY_CONNECTED", "CONV_2D")
 
 Maps = list[tuple[Operator, Tensor]]
 """Operators with what they give, in order of execution."""
 
 
 def feature_layers(graph: Graph) -> tuple[Layer, ...]:
-    """The features that the last fully connected layer sees, and the ends of the last two resolutions before them.
+    """The features that the last layer sees, and the ends of the last two resolutions before them.
+
+    The last layer is fully connected, or a convolution of a map of one place, as Google's own models have it.
 
     The earlier of these is as training found it, where fine-tuning begins behind it: what the network knew of the whole
     world and has not given up for a few classes. How much of that the later layers keep differs from one set of classes
     to another: of a flowers model the features alone let in 11 % of foreign pictures, of a cats and dogs model 38 %.
 
     Returns:
-        Nothing of a network without a fully connected layer.
+        Nothing of a network without such a layer.
     """
-    last = [operator for operator in graph.operators if operator.name == "FULLY_CONNECTED"]
-    features = graph.input_of(last[-1], 0) if last else None
-    if features is None or len(features.shape) != 2 or features.shape[0] != 1 or not _is_number(features):
+    given = [graph.input_of(operator, 0) for operator in graph.operators if operator.name in _LAST]
+    features = next((tensor for tensor in reversed(given) if tensor and _is_vector(tensor)), None)
+    if features is None or not _is_number(features):
         return ()
-    found = {features.index: features.shape[1]}
+    found = {features.index: features.shape[-1]}
     found |= {tensor.index: tensor.shape[3] for tensor in (*_end_of_stage(graph, 1), *_end_of_stage(graph, 2))}
     return tuple(Layer(index, width) for index, width in found.items())
+
+
+def _is_vector(tensor: Tensor) -> bool:
+    """Whether it has one value a channel: shape (1, width) or (1, 1, 1, width)."""
+    return len(tensor.shape) in (2, 4) and all(side == 1 for side in tensor.shape[:-1])
 
 
 def _end_of_stage(graph: Graph, place: int) -> list[Tensor]:
