@@ -23,13 +23,6 @@ def parse_share(text: str, option: str) -> float:
     return float(match[1]) / (100 if match[2] else 1)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text, re.ASCII)
-    if not match:
-        raise typer.BadParameter(f"{text!r} is no size such as 1280x720", param_hint="--frame-size")
-    return int(match[1]), int(match[2])
-
-
 def ask_password_of(host: str) -> str:
     if not sys.stdin.isatty():
         raise typer.BadParameter("there is no terminal to ask on", param_hint="--ask-password")

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from edge_bench.cli.bench_parameters import parse_share, parse_size
+from edge_bench.cli.bench_parameters import parse_share
 from edge_core.errors import CheckFailedError, ReportError
 from edge_core.files import require_writable, written_whole
+from edge_device.command_line.arguments import parse_size
 from edge_device.command_line.console import (
     Debug,
     Json,
@@ -72,7 +73,7 @@ def instructions(
         )
         from edge_bench.render.instructions_table import instruction_lines
 
-        size, limit = parse_size(frame_size), parse_share(max_increase, "--max-increase")
+        size, limit = parse_size(frame_size, "--frame-size"), parse_share(max_increase, "--max-increase")
         if out is not None:
             require_writable(out)
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from edge_bench.backends.contenders import DELEGATES, INTERPRETERS, PEERS, Variants
-from edge_bench.cli.bench_parameters import ask_password_of, parse_share, parse_size
+from edge_bench.cli.bench_parameters import ask_password_of, parse_share
 from edge_bench.measure.benchmark import Benchmark, run_benchmark
 from edge_bench.measure.foreign_test import files_that_tell, with_foreign
 from edge_bench.render.output import check_out, write_report
@@ -19,6 +19,7 @@ from edge_bench.results.report import BenchReport, BenchSettings
 from edge_bench.scenes.scene_test import SceneSettings, check_scenes, with_scenes
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import HostError
+from edge_device.command_line.arguments import parse_size
 from edge_device.command_line.console import (
     Debug,
     Json,
@@ -171,7 +172,7 @@ def run(
     with one_line_errors(debug):
         variants = parse_variants(runtime, threads, delegate)
         settings = BenchSettings(
-            frame_size=parse_size(frame_size),
+            frame_size=parse_size(frame_size, "--frame-size"),
             seconds=seconds,
             precision=parse_share(precision, "--precision"),
             cold_starts=cold_starts,

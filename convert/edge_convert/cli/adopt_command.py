@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edge_convert.cli.convert_parameters import Sign, read_signer
+from edge_convert.cli.convert_parameters import Sign
 from edge_core.preprocess import ColorOrder, Crop, parse_levels
 from edge_device.command_line.console import (
     Debug,
@@ -17,6 +17,7 @@ from edge_device.command_line.console import (
     track,
 )
 from edge_device.command_line.next_step import say_next_live
+from edge_device.inference.signing_key import read_signer
 
 
 def adopt(

@@ -5,11 +5,6 @@ from typing import Annotated, Final
 
 import typer
 
-from edge_core.artifact.seal import Signer
-from edge_device.command_line.console import (
-    extra_needed,
-)
-
 NEEDS: Final = ("tensorflow", "tf_keras", "matplotlib")
 
 
@@ -27,14 +22,6 @@ Calibration = Annotated[
 
 
 TfliteFile = Annotated[Path, typer.Argument(metavar="FILE", help="Any .tflite file.", show_default=False)]
-
-
-def read_signer(key: Path | None) -> Signer | None:
-    if key is None:
-        return None
-    with extra_needed("sign", "cryptography"):
-        from edge_convert.keys import read_private_key
-    return read_private_key(key)
 
 
 def known_names(names: list[str] | None, more: tuple[str, ...]) -> list[str] | None:

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from edge_convert.cli.convert_parameters import NEEDS, Sign, read_signer
+from edge_convert.cli.convert_parameters import NEEDS, Sign
 from edge_core.errors import SettingsError
 from edge_core.files import require_tflite
 from edge_core.preprocess import InputSpec
 from edge_device.command_line.console import Debug, extra_needed, one_line_errors, say, track, working
 from edge_device.command_line.next_step import say_next
+from edge_device.inference.signing_key import read_signer
 from edge_device.system.user_folders import cache_folder
 
 

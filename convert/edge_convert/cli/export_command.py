@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_convert.cli.convert_parameters import NEEDS, Calibration, Sign, known_names, read_signer
+from edge_convert.cli.convert_parameters import NEEDS, Calibration, Sign, known_names
 from edge_core.codec import JsonObject
 from edge_core.errors import CheckFailedError
 from edge_core.files import require_writable
@@ -24,6 +24,7 @@ from edge_device.command_line.console import (
     working,
 )
 from edge_device.command_line.next_step import say_next_live
+from edge_device.inference.signing_key import read_signer
 
 if TYPE_CHECKING:
     from edge_convert.export.search import Searched

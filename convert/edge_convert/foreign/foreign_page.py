@@ -1,7 +1,8 @@
 """What a file makes of foreign pictures, as a section of a page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from edge_convert.foreign.measure import ForeignTest, LetIn
@@ -13,6 +14,9 @@ from edge_core.preprocess import InputSpec, preprocess
 
 SHOWN: Final = 24
 """Foreign pictures on the page; the JSON of an export names all that count as known."""
+
+Shown = tuple[Path, tuple[str, ...], str]
+"""A picture's file, the lines below it, and what is said of it to who cannot see it."""
 
 
 def foreign_summary(test: ForeignTest) -> list[tuple[str, page.Text]]:
@@ -31,21 +35,26 @@ def worst_pictures(test: ForeignTest, spec: InputSpec) -> Html:
     """Foreign pictures that count as known, the most familiar first, with what they are taken for."""
     if not test.worst:
         return page.paragraph("None of the foreign pictures counts as known.")
-    gallery = page.gallery(_pictures(test.worst[:SHOWN], spec))
+    gallery = page.gallery(as_seen((_shown(one) for one in test.worst[:SHOWN]), spec))
     more = len(test.worst) - SHOWN
     return page.stack(gallery, page.paragraph(f"And {more} more.")) if more > 0 else gallery
 
 
-def _pictures(worst: Sequence[LetIn], spec: InputSpec) -> Iterator[page.GalleryPicture]:
-    for one in worst:
+def _shown(one: LetIn) -> Shown:
+    lines = (
+        f"taken for {one.label}",
+        f"score {one.score:.2f}",
+        f"familiarity {one.familiarity:.2f}",
+        one.path.name,
+    )
+    return one.path, lines, f"A foreign picture that is taken for {one.label}"
+
+
+def as_seen(shown: Iterable[Shown], spec: InputSpec) -> Iterator[page.GalleryPicture]:
+    """Pictures as the model sees them; one that is gone since it was judged is left out."""
+    for path, lines, alternative in shown:
         try:
-            pixels = preprocess(read_picture(one.path, levels=spec.levels), replace(spec, color_order="BGR"))
-        except PictureError:  # gone since it was judged
+            pixels = preprocess(read_picture(path, levels=spec.levels), replace(spec, color_order="BGR"))
+        except PictureError:
             continue
-        yield page.GalleryPicture(
-            encode_jpeg(pixels, 85),
-            page.lines(
-                f"taken for {one.label}", f"score {one.score:.2f}", f"familiarity {one.familiarity:.2f}", one.path.name
-            ),
-            f"A foreign picture that is taken for {one.label}",
-        )
+        yield page.GalleryPicture(encode_jpeg(pixels, 88), page.lines(*lines), alternative)

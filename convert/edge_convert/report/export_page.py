@@ -1,11 +1,10 @@
 """What was written and what proves it, as one page to look at."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from edge_convert.foreign.foreign_page import foreign_summary, worst_pictures
+from edge_convert.foreign.foreign_page import Shown, as_seen, foreign_summary, worst_pictures
 from edge_convert.gate.candidate import Candidate, pi_verdict
 from edge_convert.gate.gate_comparison import Changed, Comparison
 from edge_convert.gate.limits import Limits, doubt_of
@@ -15,10 +14,8 @@ from edge_convert.targets import Verdict
 from edge_convert.targets.verdict import count_names
 from edge_convert.tflite.graph import read_graph
 from edge_core import html as page
-from edge_core.errors import PictureError
 from edge_core.html import Html
-from edge_core.images import encode_jpeg, read_picture
-from edge_core.preprocess import InputSpec, preprocess
+from edge_core.preprocess import InputSpec
 
 CHANGED: Final = 24
 """Photos on the page; the JSON names all."""
@@ -95,7 +92,7 @@ def _judgement(candidate: Candidate, limits: Limits) -> Html:
 def _changed(comparison: Comparison, spec: InputSpec) -> Html:
     if not comparison.changed:
         return page.paragraph("None.")
-    gallery = page.gallery(_pictures(comparison.changed[:CHANGED], spec))
+    gallery = page.gallery(as_seen((_shown(item) for item in comparison.changed[:CHANGED]), spec))
     if len(comparison.changed) <= CHANGED:
         return gallery
     return page.stack(
@@ -103,22 +100,14 @@ def _changed(comparison: Comparison, spec: InputSpec) -> Html:
     )
 
 
-def _pictures(changed: Sequence[Changed], spec: InputSpec) -> Iterator[page.GalleryPicture]:
-    for item in changed:
-        try:
-            pixels = preprocess(read_picture(item.path, levels=spec.levels), replace(spec, color_order="BGR"))
-        except PictureError:  # gone since it was scored
-            continue
-        yield page.GalleryPicture(
-            encode_jpeg(pixels, 88),
-            page.lines(
-                f"labeled {item.label}",
-                f"before: {item.full_size}, {100 * item.full_size_score:.0f} %",
-                f"now: {item.converted}, {100 * item.converted_score:.0f} %",
-                item.path.name,
-            ),
-            f"A photo labeled {item.label}: {item.full_size} before, {item.converted} now",
-        )
+def _shown(item: Changed) -> Shown:
+    lines = (
+        f"labeled {item.label}",
+        f"before: {item.full_size}, {100 * item.full_size_score:.0f} %",
+        f"now: {item.converted}, {100 * item.converted_score:.0f} %",
+        item.path.name,
+    )
+    return item.path, lines, f"A photo labeled {item.label}: {item.full_size} before, {item.converted} now"
 
 
 def _tried(tried: Sequence[Candidate]) -> Html:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from edge_core.errors import SettingsError
 from edge_device.cli.parameters import Device, Runtime
+from edge_device.command_line.arguments import parse_size
 from edge_device.command_line.console import Debug, Json, one_line_errors, say, track
 from edge_device.command_line.entry import INTERRUPTED
 from edge_device.frames.regions import WHOLE, Orientation, parse_region
@@ -16,6 +16,7 @@ from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import RuntimeName
 from edge_device.sinks.terminal import notice_line
 from edge_device.sources import CameraMode
+from edge_device.sources.source import ANY_MODE
 
 
 def collect(
@@ -58,7 +59,7 @@ def collect(
             label,
             every_s=every,
             count=count,
-            mode=CameraMode(*_size(size)),
+            mode=CameraMode(*parse_size(size, "--size")) if size else ANY_MODE,
             orientation=Orientation(rotate, mirror),  # type: ignore[arg-type]
             region=parse_region(roi) if roi else WHOLE,
         )
@@ -80,15 +81,6 @@ def collect(
             raise typer.Exit(1)
         if done.ended == "interrupted":
             raise typer.Exit(INTERRUPTED)
-
-
-def _size(text: str | None) -> tuple[int | None, int | None]:
-    if text is None:
-        return None, None
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise SettingsError(f"--size is WIDTHxHEIGHT in pixels, as in 1280x720, not {text!r}")
-    return int(width), int(height)
 
 
 def _opened(model: Path | None, device: str, runtime: RuntimeName) -> Classifier | None:

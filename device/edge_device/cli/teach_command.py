@@ -10,12 +10,12 @@ import typer
 
 from edge_core.artifact.card import UNTAUGHT
 from edge_core.artifact.container import read_card
-from edge_core.artifact.seal import Signer
 from edge_core.errors import SettingsError
 from edge_core.files import require_writable
 from edge_device.cli.parameters import Model
-from edge_device.command_line.console import Debug, Json, extra_needed, one_line_errors, say, track
+from edge_device.command_line.console import Debug, Json, one_line_errors, say, track
 from edge_device.command_line.next_step import say_next, say_next_live
+from edge_device.inference.signing_key import read_signer
 from edge_device.live.collecting import CollectSettings
 from edge_device.sinks.terminal import notice_line
 from edge_device.teaching.examples import photo_examples, taken_examples
@@ -92,7 +92,7 @@ def teach(
         settings = TeachSettings(cuts, mirrored, min_right, max_loss, force)
         target = out or model
         require_writable(target)
-        signer = _signer(key)
+        signer = read_signer(key)
         examples = {}
         if source is not None:
             if label is None:
@@ -130,14 +130,6 @@ def _renamed(pairs: Sequence[str]) -> dict[str, str]:
             raise SettingsError(f"--rename is OLD=NEW, as in mug=cup, not {pair!r}")
         found[old] = new
     return found
-
-
-def _signer(key: Path | None) -> Signer | None:
-    if key is None:
-        return None
-    with extra_needed("sign", "cryptography"):
-        from edge_device.inference.signature import read_private_key
-    return read_private_key(key)
 
 
 def _to_json(taught: Taught, file: Path, kept: Path | None) -> dict[str, object]:

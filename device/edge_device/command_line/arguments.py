@@ -108,6 +108,18 @@ def expanded(words: Sequence[str]) -> list[str]:
     return found
 
 
+def parse_size(text: str, option: str) -> tuple[int, int]:
+    """Width and height in pixels from `1280x720`.
+
+    Raises:
+        typer.BadParameter: It is no such text.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text, re.ASCII)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is no size such as 1280x720", param_hint=option)
+    return int(match[1]), int(match[2])
+
+
 def refuse_repeated(command: Any, name: str, words: Sequence[str]) -> None:
     """Checks that no option that takes a single value has several.
 
