@@ -143,6 +143,10 @@ def check_settings(settings: Settings, architecture: "Architecture") -> None:
         raise SettingsError(
             f"{architecture.name} cannot be trained for 8 bits: {architecture.why_not_qat}; leave --qat out"
         )
+    layers = [name for name in ("prune", "cluster", "adversarial", "fine_tune_from") if getattr(settings, name)]
+    if architecture.frozen and layers:
+        option = layers[0].replace("_", "-")
+        raise SettingsError(f"{architecture.name} is frozen, so that --{option} has nothing to train; leave it out")
     if settings.qat and settings.cluster:
         raise SettingsError("--qat after --cluster would move the weights apart again: choose one of them")
     after = [name for name in ("prune", "cluster", "qat") if getattr(settings, name)]

@@ -77,6 +77,7 @@ class Architecture:
         qat: Whether tensorflow-model-optimization can make it quantization-aware, once the layer of normalization is
             cut off.
         why_not_qat: Why it cannot.
+        frozen: Whether nothing but the last layer can be trained.
         edge_tpu: Whether Google's compiler maps all of it; None if that is not known.
     """
 
@@ -95,6 +96,7 @@ class Architecture:
     int8: bool = True
     qat: bool = True
     why_not_qat: str = ""
+    frozen: bool = False
     edge_tpu: bool | None = None
 
 

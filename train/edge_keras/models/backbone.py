@@ -3,6 +3,7 @@
 Imported by the commands once the extra is known to be there.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -48,7 +49,8 @@ def build(
     load_weights(trunk, weights, architecture)
     features = keras.layers.Dropout(dropout, name=DROPOUT)(trunk.output)
     scores = keras.layers.Dense(labels, activation="softmax", name=SCORES)(features)
-    model = keras.Model(pixels, scores, name=f"{architecture.name}_{alpha:g}_{spec.width}x{spec.height}")
+    called = re.sub(r"[^A-Za-z0-9.-]", "_", architecture.name).lstrip("_.-") or "own"  # a user's file may have any name
+    model = keras.Model(pixels, scores, name=f"{called}_{alpha:g}_{spec.width}x{spec.height}")
     # Frozen statistics: with batches of one camera's photos, updating them made fine-tuning diverge.
     for layer in cast("Iterable[keras.layers.Layer]", model.layers):
         if isinstance(layer, keras.layers.BatchNormalization):

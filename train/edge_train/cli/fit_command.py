@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_core.data.photo_folder import Photo
+from edge_core.errors import WeightsError
 from edge_core.preprocess import InputSpec, parse_levels
 from edge_core.run_folder import read_run
 from edge_device.command_line.console import (
@@ -25,6 +26,7 @@ from edge_device.command_line.console import (
     working,
 )
 from edge_device.command_line.next_step import say_next
+from edge_device.system.nearest import nearest
 from edge_device.system.user_folders import cache_folder
 from edge_train.data.class_balance import headline
 from edge_train.training.workers import read_worker, restarted_when_lost
@@ -71,11 +73,28 @@ def fit(
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Run folder to write. Default: runs/NAME-OF-DATA.")] = None,
     data_dir: DataDir = None,
-    backbone: Annotated[BackboneName, typer.Option(help="Network architecture to train.")] = BackboneName.mobilenet_v2,
+    backbone: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH|hub:HANDLE",
+            help=f"Network to train: {', '.join(BackboneName)}. Or your own, frozen: a SavedModel, a Keras file, "
+            "or what TF-Hub or Kaggle has.",
+        ),
+    ] = "mobilenet_v2",
+    backbone_range: Annotated[
+        str,
+        typer.Option(
+            metavar="0..1|-1..1|0..255",
+            help="Pixels that your own network takes. Default: 0..1 as on TF-Hub; 0..255 of a Keras file that "
+            "begins with a layer that normalizes.",
+            show_default=False,
+        ),
+    ] = "",
     image_size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the model's input in pixels. Default: 160 for MobileNet V1 and V2, else 224.",
+            help="Side of the model's input in pixels. Default: 160 for MobileNet V1 and V2, 240 and 260 for "
+            "EfficientNet-Lite1 and Lite2, what your own network demands, else 224.",
             min=32,
             max=1024,
         ),
@@ -247,10 +266,15 @@ def fit(
             float32=float32,
         )
         check_numbers(settings)
-        if qat or adversarial:  # what cannot be is said before any work is done
+        own = backbone not in set(BackboneName)
+        if own and not backbone.startswith("hub:") and not Path(backbone).exists():
+            raise WeightsError(
+                f"--backbone {backbone}: neither a network's name nor a file or folder{nearest(backbone, BackboneName)}"
+            )
+        if (qat or adversarial) and not own:  # what cannot be is said before any work is done
             with extra_needed("train", *NEEDS):
                 from edge_keras.models.architectures import ARCHITECTURES
-            check_settings(settings, ARCHITECTURES[backbone.value])
+            check_settings(settings, ARCHITECTURES[backbone])
         taught_by = read_run(teacher) if teacher else None
         photos = open_photos(
             data,
@@ -278,13 +302,10 @@ def fit(
         check_out(out)
         # TensorFlow takes seconds: after all that can be wrong with the photos
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
-            from edge_keras.models.architectures import ARCHITECTURES
-            from edge_keras.models.pretrained import find_weights
+            from edge_train.training.backbones import find_backbone
             from edge_train.training.fit import fit as fit_photos
-        architecture = ARCHITECTURES[backbone.value]
-        side = image_size or architecture.size
+        architecture, found, side = find_backbone(backbone, backbone_range, weights, alpha, image_size, cache_folder())
         spec = InputSpec(side, side, crop, levels=_levels(levels, photos, say))  # type: ignore[arg-type]
-        found = find_weights(weights, alpha=alpha, size=side, cache=cache_folder(), architecture=architecture)
         say(f"weights: {found.source}")
         fitted = fit_photos(
             photos,

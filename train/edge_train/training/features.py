@@ -138,7 +138,9 @@ def extract_maps(
 
 def backbone_key(architecture: Architecture, alpha: float, weights_sha256: str, spec: InputSpec) -> JsonObject:
     """What the maps of a frozen part depend on, besides photo and view; JSON."""
+    own = {"scale": architecture.scale, "offset": architecture.offset} if architecture.frozen else {}  # the user's word
     return {
+        **own,
         "architecture": architecture.name,
         "seam": architecture.seam,
         "alpha": alpha,

@@ -173,6 +173,9 @@ def fit(
         settings = replace(settings, remember=0.0)  # random features are not worth it
     worker = read_worker()
     check_settings(settings, architecture)
+    if architecture.frozen and settings.epochs:
+        settings = replace(settings, epochs=0)
+        say(f"{architecture.name} is frozen: its last layer alone is trained")
     if settings.fine_tune_from:
         model = build(spec, len(photos.labels), alpha, Weights("none (random)"), architecture)
         seam = find_split_layer(model, settings.fine_tune_from)

@@ -49,6 +49,8 @@ def _measured(run: Run, cache: Path, track: Track) -> LearningCurve:
         raise RunFolderError(
             f"{run.folder} began with random weights, so there are no frozen features to solve heads on"
         )
+    if backbone.name not in ARCHITECTURES:
+        raise RunFolderError(f"{run.folder} began with a network of your own; train it again to have its curve")
     architecture = ARCHITECTURES[backbone.name]
     size = run.card.input.width
     weights = find_weights("imagenet", alpha=backbone.alpha, size=size, cache=cache, architecture=architecture)
