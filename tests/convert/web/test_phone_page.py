@@ -37,7 +37,7 @@ from ...studio.accessibility import faults
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
-from .phone import SELF_TEST, Clip, opened, serving, start_phone, watched, write_clip
+from .phone import FPS, SELF_TEST, Clip, opened, serving, start_phone, watched, write_clip
 
 SealedModel = Callable[..., Path]
 
@@ -480,3 +480,62 @@ def many_outputs(model: bytes, count: int) -> tuple[Weights, Weights, tuple[floa
     layer = read_last_layer(model)
     weights = np.resize(layer.weights, (count, layer.weights.shape[1]))
     return weights, np.resize(layer.bias, count), layer.logits or (-8.0, 8.0)
+
+
+DROP = """(async () => {
+  const bytes = Uint8Array.from(atob('%s'), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], '%s', { type: '%s' }));
+  document.dispatchEvent(new DragEvent('drop', { dataTransfer }));
+})()"""
+
+
+def test_pictures_and_videos_are_dropped_and_what_is_none_is_told(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs, color_frames: dict[str, Frame], tmp_path: Path
+) -> None:
+    file, video = sealed_model(), tmp_path / "green.webm"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"VP80"), FPS, (64, 48))
+    for _ in range(3 * FPS):
+        writer.write(color_frames["green"])
+    writer.release()
+    picture = cv2.imencode(".png", color_frames["dark"])[1].tobytes()
+    expected = Classifier(file).scores(color_frames["dark"])[0].tolist()
+    with serving(site_files(file, litert_js).content) as site:
+        opened(phone, site)
+        phone.ask("document.addEventListener('classified', ({ detail }) => { window.look = [...detail.scores]; })")
+        phone.ask(DROP % (base64.b64encode(picture).decode(), "dark.png", "image/png"))
+        phone.wait(f"{LABEL} === 'dark' || {LABEL} === 'unknown'")
+        assert phone.ask("look") == expected
+        phone.ask(DROP % (base64.b64encode(b"nothing").decode(), "<b>.jpg", "image/jpeg"))
+        phone.wait("document.getElementById('banners').textContent.includes('<b>.jpg cannot be opened')")
+        phone.ask(DROP % (base64.b64encode(video.read_bytes()).decode(), "green.webm", "video/webm"))
+        phone.wait(f"{LABEL} === 'green'")
+        assert phone.ask("document.getElementById('banners').textContent") == ""
+
+
+def test_light_zoom_and_freeze_are_there_where_the_camera_has_them(
+    phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs
+) -> None:
+    with serving(site_files(sealed_model(), litert_js).content) as site:
+        opened(phone, site)
+        phone.ask("document.getElementById('camera').click()")
+        phone.wait("!document.getElementById('freeze').disabled")
+        assert phone.ask("document.getElementById('torch').hidden && document.getElementById('zoom-line').hidden")
+        phone.ask("document.getElementById('camera').click()")
+        # No camera of a test machine has either; a phone's back camera says so.
+        phone.ask(
+            "MediaStreamTrack.prototype.getCapabilities = () => ({ torch: true, zoom: { min: 1, max: 4, step: 0.5 } });"
+            "window.asked = []; MediaStreamTrack.prototype.applyConstraints = async (wanted) => {"
+            " asked.push(wanted.advanced[0]); }; document.getElementById('camera').click()"
+        )
+        phone.wait("!document.getElementById('torch').hidden && !document.getElementById('zoom-line').hidden")
+        phone.ask("document.getElementById('torch').click()")
+        phone.wait("document.getElementById('torch').getAttribute('aria-pressed') === 'true'")
+        phone.ask("document.getElementById('zoom').value = 2.5")
+        phone.ask("document.getElementById('zoom').dispatchEvent(new Event('input'))")
+        assert phone.ask("asked") == [{"torch": True}, {"zoom": 2.5}]
+        phone.wait("!document.getElementById('freeze').disabled")
+        phone.ask("document.getElementById('freeze').click()")
+        phone.wait("document.getElementById('video').paused")
+        assert phone.ask("!document.getElementById('wrong').disabled")
+        phone.ask("document.getElementById('camera').click()")

@@ -165,13 +165,11 @@ async function openPicture(file) {
   still.hidden = false;
   video.hidden = true;
   show(look, still, [still.width, still.height]);
-  $("freeze").disabled = true;
 }
 
 /** Classifies the frames of the video element, the newest when the one before is done, until another source is opened. */
 async function follow() {
   const mine = ++turn;
-  $("freeze").disabled = false;
   while (mine === turn) {
     await nextFrame();
     if (mine !== turn || video.readyState < 2 || video.paused) continue;
@@ -202,6 +200,7 @@ function show(look, picture, size) {
   shown = look;
   $("view").classList.remove("empty");
   $("share").disabled = $("wrong").disabled = false;
+  $("freeze").disabled = picture === still; // not before the first result, or there would be none to keep
   showTop(look.top);
   showWindow(picture, size, engine.input);
   setText($("took"), told(look));
