@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_bench.choose.heads import judge_head, some_photos
-from edge_bench.choose.networks import Network
+from edge_bench.choose.networks import BackboneVariant
 from edge_bench.choose.twins import Target, clock_twins, write_twin
 from edge_core.errors import WeightsError
 from edge_core.progress import Track, silently
@@ -30,7 +30,7 @@ class Tried:
         on_front: Whether no other network is both faster and more accurate.
     """
 
-    network: Network
+    network: BackboneVariant
     weights: str
     accuracy: Estimate
     behind: Estimate
@@ -53,7 +53,7 @@ class Chosen:
 
     tried: tuple[Tried, ...]
     recommended: Tried | None
-    left_out: tuple[tuple[Network, str], ...]
+    left_out: tuple[tuple[BackboneVariant, str], ...]
     photos: int
     timing: str
     max_ms: float | None
@@ -75,7 +75,7 @@ class Chosen:
 
 def choose(
     photos: PhotoSet,
-    networks: Sequence[Network],
+    networks: Sequence[BackboneVariant],
     *,
     cache: Path,
     target: Target = "here",
@@ -102,8 +102,8 @@ def choose(
         HostError, RuntimeMissingError: The times cannot be had.
     """
     some = some_photos(photos, photos.split_seed)
-    judged: dict[Network, tuple[npt.NDArray[np.bool_], Estimate, str]] = {}
-    left_out: list[tuple[Network, str]] = []
+    judged: dict[BackboneVariant, tuple[npt.NDArray[np.bool_], Estimate, str]] = {}
+    left_out: list[tuple[BackboneVariant, str]] = []
     for network in networks:
         try:
             right, groups, source = judge_head(network, some, photos.labels, photos.split_seed, cache, track)
@@ -142,7 +142,7 @@ def with_front(tried: Sequence[Tried]) -> list[Tried]:
 
 
 def recommended(
-    tried: Sequence[Tried], right: dict[Network, npt.NDArray[np.bool_]], max_ms: float | None
+    tried: Sequence[Tried], right: dict[BackboneVariant, npt.NDArray[np.bool_]], max_ms: float | None
 ) -> Tried | None:
     """The fastest of those within the time that are at most one standard error less accurate than the best of them.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge_bench.choose.networks import Network
+from edge_bench.choose.networks import BackboneVariant
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import DatasetError
 from edge_core.progress import Track, silently
@@ -34,12 +34,17 @@ def some_photos(photos: PhotoSet, seed: int) -> list[Photo]:
 
 
 def judge_head(
-    network: Network, photos: list[Photo], labels: tuple[str, ...], seed: int, cache: Path, track: Track = silently
+    network: BackboneVariant,
+    photos: list[Photo],
+    labels: tuple[str, ...],
+    seed: int,
+    cache: Path,
+    track: Track = silently,
 ) -> tuple[npt.NDArray[np.bool_], tuple[str, ...], str]:
     """Whether a head on a network's features, solved on four fifths of the photos, is right about the rest.
 
     Args:
-        network: Network whose features are used.
+        network: BackboneVariant whose features are used.
         photos: Photos to solve and to judge on, each of them judged once.
         labels: All labels, in order.
         seed: Random seed of the folds, the same for all networks that are compared.

@@ -11,7 +11,7 @@ from edge_keras.models.architectures import ARCHITECTURES, Architecture
 
 
 @dataclass(frozen=True)
-class Network:
+class BackboneVariant:
     """A backbone at a width and an input size.
 
     Attributes:
@@ -58,7 +58,7 @@ PLAN: Final[tuple[tuple[str, tuple[float, ...], tuple[int, ...]], ...]] = (
 
 def planned(
     backbones: Sequence[str] = (), alphas: Sequence[float] = (), sizes: Sequence[int] = ()
-) -> tuple[Network, ...]:
+) -> tuple[BackboneVariant, ...]:
     """The networks to try.
 
     Args:
@@ -76,7 +76,7 @@ def planned(
     known = {backbone for backbone, _, _ in PLAN}
     rest = ((name, ARCHITECTURES[name].alphas, (ARCHITECTURES[name].size,)) for name in backbones if name not in known)
     found = [
-        Network(backbone, alpha, size)
+        BackboneVariant(backbone, alpha, size)
         for backbone, usual_alphas, usual_sizes in (*PLAN, *rest)
         if not backbones or backbone in backbones
         for alpha in (alphas or usual_alphas)

@@ -15,7 +15,7 @@ import numpy as np
 from edge_bench.arm.instructions import count_instructions
 from edge_bench.arm.machine import Cpu
 from edge_bench.backends.contenders import RowSpec, Variants, plan, read_source
-from edge_bench.choose.networks import Network
+from edge_bench.choose.networks import BackboneVariant
 from edge_bench.measure.benchmark import WARM_UP_SECONDS, open_contender
 from edge_bench.measure.held_out import save_frame
 from edge_bench.measure.timing import Clock, time_rounds
@@ -67,7 +67,7 @@ class Clocked:
     how: str
 
 
-def write_twin(network: Network, labels: int, folder: Path) -> Path:
+def write_twin(network: BackboneVariant, labels: int, folder: Path) -> Path:
     """Writes an untrained network as a complete .tflite of 8 bits, which has the network's name."""
     keras.utils.set_random_seed(0)
     model = build(network.spec, labels, network.alpha, Weights("none (random)"), network.architecture)

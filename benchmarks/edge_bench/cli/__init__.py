@@ -1,7 +1,7 @@
 """The `edge-bench` command, a file for each of its commands."""
 
 from edge_bench.cli.board_check_command import install_check
-from edge_bench.cli.choose_command import choose
+from edge_bench.cli.choose_network_command import choose
 from edge_bench.cli.compare_command import compare
 from edge_bench.cli.instructions_command import instructions
 from edge_bench.cli.profile_command import profile

@@ -13,7 +13,7 @@ from edge_bench.arm.instructions import InstructionCost
 from edge_bench.choose import twins
 from edge_bench.choose.choice_output import choice_json
 from edge_bench.choose.choosing import Chosen, Tried, recommended, with_front
-from edge_bench.choose.networks import Network, planned
+from edge_bench.choose.networks import BackboneVariant, planned
 from edge_bench.cli import app
 from edge_core.errors import SettingsError, WeightsError
 from edge_core.statistics import Estimate, accuracy, paired_difference
@@ -28,7 +28,7 @@ def tried(milliseconds: dict[int, float], right: dict[int, npt.NDArray[np.bool_]
     return with_front(
         [
             Tried(
-                Network("mobilenet_v2", 1.0, size),
+                BackboneVariant("mobilenet_v2", 1.0, size),
                 "",
                 accuracy(right[size]),
                 paired_difference(right[size], best),
@@ -67,7 +67,9 @@ def test_recommended_is_the_fastest_that_cannot_be_told_from_the_best_within_the
     max_ms: float | None, size: int | None
 ) -> None:
     rows = tried(TIMES, RIGHT)
-    best = recommended(rows, {Network("mobilenet_v2", 1.0, size): share for size, share in RIGHT.items()}, max_ms)
+    best = recommended(
+        rows, {BackboneVariant("mobilenet_v2", 1.0, size): share for size, share in RIGHT.items()}, max_ms
+    )
     assert (best and best.network.size) == size
     sentence = Chosen(tuple(rows), best, (), 1000, "measured", max_ms).sentence()
     assert (f"mobilenet_v2-1-{size}" if size else "none of the networks takes 1.9 ms or less") in sentence
@@ -75,9 +77,9 @@ def test_recommended_is_the_fastest_that_cannot_be_told_from_the_best_within_the
 
 def test_networks_are_planned_by_backbone_width_and_size() -> None:
     assert len(planned()) == len(set(planned())) > 10
-    assert planned(["resnet50"]) == (Network("resnet50", 1.0, 224),)
+    assert planned(["resnet50"]) == (BackboneVariant("resnet50", 1.0, 224),)
     assert planned(["mobilenet_v2"], [0.35], [96, 100]) == tuple(
-        Network("mobilenet_v2", 0.35, size) for size in (96, 100)
+        BackboneVariant("mobilenet_v2", 0.35, size) for size in (96, 100)
     )
     assert {network.alpha for network in planned(["efficientnet_lite0", "mobilenet_v2"], [0.5])} == {0.5}
     with pytest.raises(SettingsError, match="do you mean resnet50"):

@@ -16,12 +16,12 @@ from edge_core.errors import RuntimeMissingError, SettingsError, WeightsError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
 from edge_keras.models.backbone import build
+from edge_keras.models.backbone_source import find_backbone
 from edge_keras.models.frozen_backbone import open_backbone
 from edge_keras.tf import keras, tf
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model
 from edge_train.settings import Settings, check_settings
-from edge_train.training.backbones import find_backbone
 from edge_train.training.fit import fit
 
 

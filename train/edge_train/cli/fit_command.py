@@ -302,7 +302,7 @@ def fit(
         check_out(out)
         # TensorFlow takes seconds: after all that can be wrong with the photos
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
-            from edge_train.training.backbones import find_backbone
+            from edge_keras.models.backbone_source import find_backbone
             from edge_train.training.fit import fit as fit_photos
         architecture, found, side = find_backbone(backbone, backbone_range, weights, alpha, image_size, cache_folder())
         spec = InputSpec(side, side, crop, levels=_levels(levels, photos, say))  # type: ignore[arg-type]
