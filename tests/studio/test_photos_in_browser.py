@@ -1,4 +1,4 @@
-"""The studio's photos in a real browser: dropped, seen, moved by keys, taken back."""
+"""The studio in a real browser: photos dropped, moved by keys and taken back; mistakes of a run, decided by keys."""
 
 import os
 import subprocess
@@ -13,6 +13,7 @@ from edge_studio import Project
 
 from ..browser import Browser
 from .accessibility import faults
+from .finished_runs import Row, write_run
 from .served import served
 
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
@@ -81,6 +82,7 @@ def counts(browser: Browser) -> Any:
 
 
 TILES = "document.querySelectorAll('.tile').length"
+LOADED = "document.querySelectorAll('#confusion button').length > 0"
 SHOWN = "[...document.querySelectorAll('.tile img')].every((one) => one.complete && one.naturalWidth > 0)"
 
 
@@ -159,3 +161,36 @@ def test_what_another_page_changes_is_seen_without_loading_anew(
     )
     browser.wait("document.querySelectorAll('#classes li').length === 2")
     assert counts(browser) == ["All photos 0", "1 new 0"]
+
+
+def test_doubtful_labels_are_decided_by_keys_and_no_page_of_results_has_a_fault(
+    page: Browser, folder: Path, jpeg: Callable[..., bytes], request: pytest.FixtureRequest
+) -> None:
+    project = Project(folder, f"judged {request.node.callspec.id}")
+    for number in range(6):
+        file = project.photos / ("roses" if number < 4 else "tulips") / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(jpeg(number))
+    wrong: list[Row] = [(f"roses/{number}.jpg", "roses", 0.1, "tulips", 0.9) for number in range(4)]
+    write_run(project, "first", wrong)
+    write_run(project, "second", [(wrong[0][0], "roses", 0.8, "roses", 0.8), *wrong[1:]])
+    for path, there in (
+        ("runs", "document.querySelectorAll('#runs li').length === 2"),
+        ("runs/first", f"document.querySelectorAll('#gallery li').length === 4 && {LOADED}"),
+        ("compare", "document.getElementById('facts').textContent.startsWith('+25.0 points')"),
+        ("doubts", "document.getElementById('left').textContent === '3 to decide'"),
+    ):
+        go(page, f"/p/{project.name}/{path}")
+        page.wait(there)
+        assert not faults(page), path
+        assert page.ask("document.documentElement.scrollWidth <= innerWidth"), path
+    press(page, "2")
+    page.wait("document.getElementById('left').textContent === '2 to decide'")
+    assert len(list((project.photos / "tulips").iterdir())) == 3
+    press(page, "Enter")
+    page.wait("document.getElementById('left').textContent === '1 to decide'")
+    press(page, "Delete")
+    page.wait("document.getElementById('left').textContent === 'All decided.'")
+    press(page, "u")
+    page.wait("document.getElementById('left').textContent === '1 to decide'")
+    assert not page.complaints

@@ -1,7 +1,5 @@
 """What a finished run got wrong, over the API: its cells, its mistakes, two runs, labels in doubt."""
 
-import csv
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,38 +8,14 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from edge_core import InputSpec, ModelCard
 from edge_core.codec import JsonObject
-from edge_core.data.photo_folder import SPLITS, Photo, Split
 from edge_core.errors import RunFolderError
-from edge_core.run_folder import CARD_FILE, MODEL_FILE, write_photos
 from edge_studio import Project, Studio
 from edge_studio.photos.photo_flags import FlagSet, PhotoFlag
-from edge_studio.review.run_review import review_run, sha256_of
+from edge_studio.review.run_review import review_run
 from edge_train.evaluation.predictions import read_predictions
 
-LABELS = ("roses", "tulips")
-Row = tuple[str, str, float, str, float]
-
-
-def write_run(project: Project, name: str, rows: list[Row]) -> Path:
-    """A run folder as `edge-train fit` leaves it, but for its model; a row is what was said of a photo."""
-    folder = project.runs / name
-    folder.mkdir(parents=True)
-    (folder / MODEL_FILE).write_bytes(b"")
-    (folder / CARD_FILE).write_text(ModelCard(labels=LABELS, input=InputSpec(32, 32)).to_text())
-    splits: dict[Split, list[Photo]] = {split: [] for split in SPLITS}
-    splits["test"] = [Photo(project.photos / row[0], row[1], sha256_of(project.photos / row[0])) for row in rows]
-    write_photos(folder, splits)
-    with (folder / "predictions.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "label", "label_score", "predicted", "predicted_score"))
-        writer.writerows((project.photos / row[0], *row[1:]) for row in rows)
-    estimate = {"value": 0.5, "low": 0.2, "high": 0.8}
-    classes = [{"label": label, "recall": estimate} for label in LABELS]
-    evaluation = {"accuracy": estimate, "confusion": [[1, 2], [0, 1]], "labels": LABELS, "classes": classes}
-    (folder / "evaluation.json").write_text(json.dumps(evaluation))
-    return folder
+from .finished_runs import Row, write_run
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ document.addEventListener("keydown", (event) => {
   // A button in focus keeps its own Enter and Space.
   const onButton = event.target.closest("button") && ["Enter", " "].includes(event.key);
   const keys = { Enter: right, " ": later, Delete: bin, u: undo };
-  if (onButton || !doubts.length) return;
+  if (onButton || (!doubts.length && event.key !== "u")) return;
   if (/^[1-9]$/.test(event.key) && classes[event.key - 1]) relabel(classes[event.key - 1]);
   else if (keys[event.key]) keys[event.key]();
   else return;
