@@ -12,7 +12,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from edge_convert import export as export_module
-from edge_convert.export import ExportOptions, export, read_calibration
+from edge_convert.export import ConversionOptions, export, read_calibration
 from edge_convert.gate.candidate import Exported, pi_verdict
 from edge_convert.gate.gate_comparison import Scored
 from edge_convert.gate.limits import Limits
@@ -165,12 +165,12 @@ def test_other_calibration_photos_are_taken(small_run: Run, color_photos: Path, 
         "int8",
         tmp_path / "a.tflite",
         limits=Limits(max_drop=100),
-        options=ExportOptions(calibration=color_photos),
+        options=ConversionOptions(calibration=color_photos),
     )
     assert read_card(done.file).conversion["calibration"] == color_photos.name
     (tmp_path / "empty" / "class").mkdir(parents=True)
     with pytest.raises(DatasetError):
-        export(small_run, "int8", tmp_path / "b.tflite", options=ExportOptions(calibration=tmp_path / "empty"))
+        export(small_run, "int8", tmp_path / "b.tflite", options=ConversionOptions(calibration=tmp_path / "empty"))
     assert not (tmp_path / "b.tflite").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_convert.adopt import adopt
-from edge_convert.export import ExportOptions, export
+from edge_convert.export import ConversionOptions, export
 from edge_convert.foreign import extraction
 from edge_convert.foreign.fitting import FeatureSet, fit_detector
 from edge_convert.foreign.layers import feature_layers
@@ -147,7 +147,7 @@ def test_a_detector_of_another_model_is_refused(file: Path, tmp_path: Path) -> N
 def test_too_few_photos_are_said_and_give_a_file_without_a_detector(small_run: Run, tmp_path: Path) -> None:
     said: list[str] = []
     few = replace(small_run, splits={**small_run.splits, "val": small_run.splits["val"][:1]})
-    options = ExportOptions(say=said.append, foreign=ForeignFolders(teachable=False))
+    options = ConversionOptions(say=said.append, foreign=ForeignFolders(teachable=False))
     exported = export(few, "float32", tmp_path / "few.tflite", limits=Limits(max_drop=100), options=options)
     assert not feature_files(exported.file)
     assert any("too few to learn what is foreign" in line for line in said)
@@ -253,7 +253,7 @@ def test_an_export_learns_from_negatives_and_is_not_judged_by_them(run: Run, tmp
             "float32",
             tmp_path / "told.tflite",
             limits=Limits(max_drop=100),
-            options=ExportOptions(foreign=ForeignFolders(folders[1], folders[0])),
+            options=ConversionOptions(foreign=ForeignFolders(folders[1], folders[0])),
         )
     detector = read_detector(exported.file)
     assert detector is not None and exported.candidate.foreign is not None

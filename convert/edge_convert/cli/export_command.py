@@ -134,7 +134,7 @@ def export(
         file = out or Path(f"{run.resolve().name}-{recipe.value}.tflite")
         require_writable(file)  # before TensorFlow, which takes seconds to import
         with extra_needed("convert", *NEEDS), working("Loading TensorFlow"):
-            from edge_convert.export import ExportOptions
+            from edge_convert.export import ConversionOptions
             from edge_convert.export import export as export_run
             from edge_convert.export.search import search
             from edge_convert.foreign.measure import ForeignFolders
@@ -148,7 +148,7 @@ def export(
             strict,
             100.0 if max_unknown is None else max_unknown,
         )
-        options = ExportOptions(calibration, data, ForeignFolders(unknown, negatives, teach), signer, say, track)
+        options = ConversionOptions(calibration, data, ForeignFolders(unknown, negatives, teach), signer, say, track)
         tried: JsonObject = {}
         if recipe is Recipe.auto:
             searched = search(opened, file, limits, options)

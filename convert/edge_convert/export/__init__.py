@@ -95,7 +95,7 @@ def recipe_for(run: Run, recipe: str) -> str:
 
 
 @dataclass(frozen=True)
-class ExportOptions:
+class ConversionOptions:
     """What an export takes beside the run, whatever the recipe.
 
     Attributes:
@@ -115,13 +115,13 @@ class ExportOptions:
     track: Track = silently
 
 
-USUAL_OPTIONS: Final = ExportOptions()
+USUAL_OPTIONS: Final = ConversionOptions()
 
 
 class ExportSession:
     """A run with all that it takes to convert it and to prove the result, read once for any number of recipes."""
 
-    def __init__(self, run: Run, options: ExportOptions = USUAL_OPTIONS) -> None:
+    def __init__(self, run: Run, options: ConversionOptions = USUAL_OPTIONS) -> None:
         """Reads the model and the photos to prove it with.
 
         Raises:
@@ -292,7 +292,7 @@ def export(
     *,
     limits: Limits = USUAL_LIMITS,
     force: bool = False,
-    options: ExportOptions = USUAL_OPTIONS,
+    options: ConversionOptions = USUAL_OPTIONS,
 ) -> Exported:
     """Converts a run, proves the result on held-out photos, and writes it with reports beside it.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_convert.export import USUAL_OPTIONS, ExportOptions, ExportSession
+from edge_convert.export import USUAL_OPTIONS, ConversionOptions, ExportSession
 from edge_convert.gate.candidate import Candidate, Exported
 from edge_convert.gate.limits import Limits
 from edge_core.codec import JsonObject
@@ -41,7 +41,7 @@ def search(
     run: Run,
     out: Path,
     limits: Limits,
-    options: ExportOptions = USUAL_OPTIONS,
+    options: ConversionOptions = USUAL_OPTIONS,
 ) -> Searched:
     """Tries recipes from the cheapest to the dearest and writes the first that keeps to all limits, or nothing.
 
