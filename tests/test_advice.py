@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,9 +75,20 @@ def command_of(app: typer.Typer, name: str, words: list[str]) -> tuple[tuple[str
     path = [name]
     while words and getattr(command, "commands", None):
         word = words.pop(0)
-        command = command.commands.get(word)
+        command = command.get_command(None, word)
         path.append(word)
-    return tuple(path), command
+    return tuple(path), registered(tuple(path)) or command
+
+
+def registered(path: tuple[str, ...]) -> Any:
+    """The object of a command that another package has registered; None of any other."""
+    groups = {"edge-run": "edge_mobilenet.run_commands", "edge-train": "edge_mobilenet.train_commands"}
+    if len(path) != 2 or path[0] not in groups:
+        return None
+    for entry in entry_points(group=groups[path[0]], name=path[1]):
+        command: Any = typer.main.get_command(entry.load())
+        return command.get_command(None, path[1]) if hasattr(command, "commands") else command
+    return None
 
 
 def wrong_options(line: str) -> list[str]:
@@ -95,11 +107,8 @@ def wrong_options(line: str) -> list[str]:
         return [f"{' '.join(path)} is not a command"] if options else []
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     known |= {"--help", *OWN_PARSER.get(path[:2], ())}
-    if path == ("edge-run", "install-check"):
-        _, elsewhere = command_of(edge_bench, name, ["install-check"])
-        known |= {option for parameter in elsewhere.params for option in parameter.opts}
     if path in HANDED_ON:
-        live = typer.main.get_command(edge_run).commands["live"]  # type: ignore[attr-defined]
+        _, live = command_of(edge_run, "edge-run", ["live"])
         known |= {option for parameter in live.params for option in parameter.opts}
     return [f"{' '.join(path)} has no {option}" for option in options if option not in known]
 

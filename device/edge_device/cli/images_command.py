@@ -14,7 +14,6 @@ from edge_device.command_line.next_step import say_next_live
 from edge_device.inference.accelerator import open_classifier, parse_device
 from edge_device.inference.classifier import SOFTMAX_ONLY
 from edge_device.inference.streaming import classify_stream
-from edge_device.live.make_focus import classify_focused, picture_focus
 from edge_device.results import FrameResult
 from edge_device.sinks.terminal import said
 from edge_device.sources import Pictures
@@ -76,9 +75,14 @@ def images(
             unusable |= named
             say(f"{'error' if named else 'warning'}: {error}")
 
-        make = picture_focus(focus, detect, runtime)
         source = Pictures(pictures, skipped, classifier.card.input.levels)
-        results = classify_focused(classifier, source, make, top) if make else classify_stream(classifier, source, top)
+        if focus == "whole" and not detect:
+            results = classify_stream(classifier, source, top)
+        else:
+            # Late: what looks for things in a frame takes a while to import, and few ask for it.
+            from edge_device.live.make_focus import classify_focused, picture_focus
+
+            results = classify_focused(classifier, source, picture_focus(focus, detect, runtime), top)
         for result in results:
             shown = True
             print(_json(result) if as_json else f"{result.frame.source}  {said(result)}", flush=True)

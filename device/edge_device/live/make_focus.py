@@ -65,16 +65,13 @@ def make_focus(options: LiveOptions, regions: Sequence[Region]) -> Focus | None:
     return _detector_focus(asked.focus, asked.detect, options.model.runtime, asked.subjects, regions, ignored)()
 
 
-def picture_focus(focus: str, detect: str, runtime: RuntimeName) -> Callable[[], Focus] | None:
+def picture_focus(focus: str, detect: str, runtime: RuntimeName) -> Callable[[], Focus]:
     """What makes a focus for each of several pictures that have nothing to do with one another.
 
     Args:
-        focus: `whole`, `tiles` or an object detector's .tflite.
+        focus: `tiles` or an object detector's .tflite.
         detect: Classes of the detector to look for, with commas between them.
         runtime: Interpreter that runs the detector.
-
-    Returns:
-        None where pictures are looked at whole.
 
     Raises:
         SettingsError: There is no such focus for pictures.
@@ -82,8 +79,6 @@ def picture_focus(focus: str, detect: str, runtime: RuntimeName) -> Callable[[],
     """
     if detect and not focus.endswith(".tflite"):
         raise SettingsError(f"--detect is for --focus DETECTOR.tflite; {focus} knows no classes")
-    if focus == "whole":
-        return None
     if focus == "motion":
         raise SettingsError("nothing moves in pictures; give --focus tiles or an object detector's .tflite")
     if focus == "tiles":

@@ -211,4 +211,3 @@ def test_what_a_detector_finds_in_pictures_is_classified(tiny_model: Callable[..
 def test_a_focus_that_is_none_for_pictures_is_refused(focus: str, detect: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         picture_focus(focus, detect, "auto")
-    assert picture_focus("whole", "", "auto") is None
