@@ -142,7 +142,7 @@ def test_features_are_those_of_timms_network(kind: str, tmp_path: Path) -> None:
 
 
 def test_cost_is_what_was_published() -> None:
-    """Millions of parameters and multiply-adds at 224, with 1000 classes: table 1 of timm's own results."""
+    """Millions of parameters and multiply-adds at 224, with 1000 classes, as timm's model cards give them."""
     for kind, published in {"small": (3.77, 190), "medium": (9.72, 840)}.items():
         trunk = ARCHITECTURES[f"mobilenet_v4_conv_{kind}"].trunk(keras.Input((224, 224, 3)), 1.0)
         counted = cost(keras.Model(trunk.input, keras.layers.Dense(1000)(trunk.output)))
