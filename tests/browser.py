@@ -15,6 +15,10 @@ from .programs import program
 CHROMIUM = program("chromium", "chromium-browser", "google-chrome")
 
 
+class Navigated(AssertionError):
+    """The page went elsewhere before it had answered."""
+
+
 class Browser:
     """A tab of a headless Chromium; `complaints` is what its console, its network and its policies had to say."""
 
@@ -76,6 +80,8 @@ class Browser:
         with self._news:
             assert self._news.wait_for(lambda: number in self._answers, 60), f"no answer to {method}"
             answer = self._answers.pop(number)
+        if "navigated or closed" in answer.get("error", {}).get("message", ""):
+            raise Navigated(answer)
         assert "error" not in answer, answer
         result: dict[str, Any] = answer["result"]
         return result
@@ -101,10 +107,19 @@ class Browser:
     def wait(self, expression: str, seconds: float = 30) -> Any:
         """Its value once it is true; until the page is there, it may throw."""
         end = time.monotonic() + seconds
-        while not (value := self.ask(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()")):
+        while not (
+            value := self._asked_anew(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()")
+        ):
             assert time.monotonic() < end, f"never true: {expression}\n{self.ask('document.body.innerText')}"
             time.sleep(0.1)
         return value
+
+    def _asked_anew(self, expression: str) -> Any:
+        """The value of an expression; None where the page goes elsewhere meanwhile."""
+        try:
+            return self.ask(expression)
+        except Navigated:
+            return None
 
     def screenshot(self) -> bytes:
         """A PNG of what is in view."""

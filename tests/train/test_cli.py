@@ -32,7 +32,7 @@ def test_fit_prints_the_card_as_json(command: Command, color_photos: Path, tmp_p
         (["{empty}"], "holds no pictures"),
         (["{photos}", "--weights", "nowhere.h5"], "no such weights file"),
         (["{photos}", "--weights", "none", "--dropout", "1"], "--dropout 1 is not a share from 0 to below 1"),
-        (["{photos}", "--weights", "none", "--fine-tune-from", "20"], "mobilenet_v2 has 1 to 17 blocks"),
+        (["{photos}", "--weights", "none", "--fine-tune-from", "20"], "mobilenet_v2_1_160x160 has 1 to 17 blocks"),
         (["{photos}", "--weights", "none", "--crop", "sideways"], "input crop must be one of"),
         (["{photos}", "--weights", "none", "--out", "{photos}"], "is there already"),
     ],

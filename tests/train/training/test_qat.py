@@ -19,6 +19,7 @@ SIDE = 64
 def lively(name: str) -> keras.Model:
     """A network whose maps are neither all zero nor huge, as those of random weights are, and whose statistics
     differ."""
+    keras.utils.set_random_seed(0)
     return with_statistics(build(InputSpec(SIDE, SIDE), 3, 1.0, Weights("none (random)"), ARCHITECTURES[name]))
 
 
