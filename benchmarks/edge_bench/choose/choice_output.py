@@ -74,6 +74,8 @@ def write_plot(chosen: Chosen, path: Path) -> None:
     axes = figure.add_subplot(
         xscale="log", xlabel=f"ms a frame, log scale; {chosen.timing}", ylabel="accuracy of the last layer alone, %"
     )
+    times = [one.milliseconds.value for one in chosen.tried] + [chosen.max_ms or chosen.tried[0].milliseconds.value]
+    axes.set_xlim(min(times) / 1.3, max(times) * 2)  # not by what is drawn: one point has no extent, and names go right
     for one in chosen.tried:
         time, share = one.milliseconds.value, one.accuracy
         color = FRONT if one == chosen.recommended else TFLITE if one.on_front else QUIET
@@ -94,7 +96,7 @@ def write_plot(chosen: Chosen, path: Path) -> None:
         axes.axvline(chosen.max_ms, color=FULL_SIZE, linestyle=(0, (4, 4)), linewidth=1)
     axes.xaxis.label.set_fontsize(8)
     axes.set_title(chosen.sentence(), fontsize=9)
-    axes.margins(0.12)
+    axes.margins(y=0.12)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: "")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,7 @@
 """Which network is recommended, for what reason, and what is said of those that there are no weights of."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from edge_bench.arm.instructions import InstructionCost
 from edge_bench.choose import twins
-from edge_bench.choose.choice_output import choice_json
+from edge_bench.choose.choice_output import choice_json, write_plot
 from edge_bench.choose.choosing import Chosen, Tried, recommended, with_front
 from edge_bench.choose.networks import BackboneVariant, planned
 from edge_bench.cli import app
@@ -127,6 +128,15 @@ def test_the_command_chooses_among_networks_that_there_are_weights_of(
     assert "not reached" in found["left_out"]["mobilenet_v2-0.35-128"]
     assert 30 <= found["photos"] < 42, "the test photos stay out"
     assert cv2.imread(str(tmp_path / "choice.png")) is not None
+
+
+def test_one_network_alone_is_drawn_whatever_its_time(tmp_path: Path) -> None:
+    """Matplotlib's own limits of a single time on a log scale fail for one value in four, 2.2 and 6.0 among them."""
+    first = tried(TIMES, RIGHT)[0]
+    for milliseconds, limit in ((2.2, None), (6.0, None), (8.0, 8.0), (0.4, 50.0)):
+        one = replace(first, milliseconds=Estimate(milliseconds, milliseconds, milliseconds))
+        write_plot(Chosen((one,), one, (), 1000, "measured", limit), tmp_path / "choice.png")
+        assert cv2.imread(str(tmp_path / "choice.png")) is not None
 
 
 def test_json_has_the_options_of_the_command_that_trains_it() -> None:
