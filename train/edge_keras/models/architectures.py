@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
 from edge_keras.models.efficientnet_lite import LITE0, LITE1, LITE2, LiteScale, efficientnet_lite, from_torch
 from edge_keras.models.mobilenet_v4 import MEDIUM, SMALL, Stages, from_timm, mobilenet_v4
+from edge_keras.models.torch_weights import Arrays
 from edge_keras.tf import keras, tf
 
 KERAS_SERVER: Final = "https://storage.googleapis.com/tensorflow/keras-applications/"
-
-Arrays = dict[str, npt.NDArray[np.generic]]
 
 Offset = float | tuple[float, float, float]
 """One number, or one each for R, G and B."""

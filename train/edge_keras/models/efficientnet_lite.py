@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
+from edge_keras.models.torch_weights import Arrays, in_keras_order
 from edge_keras.tf import keras, tf
 
 _STEM_FILTERS: Final = 32
@@ -107,7 +105,7 @@ def efficientnet_lite(pixels: tf.Tensor, scale: LiteScale = LITE0) -> "keras.Mod
     return keras.Model(keras.utils.get_source_inputs(pixels), features, name="efficientnet_lite")
 
 
-def from_torch(state: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
+def from_torch(state: Arrays) -> Arrays:
     """The weights of the trunk by layer and variable, `block_3_expand/kernel`, say, in Keras' order of axes.
 
     Args:
@@ -121,23 +119,4 @@ def from_torch(state: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArr
         for part, norm in (("expand", 0), ("depthwise", 1), ("project", 2)):
             if (number, part) != (0, "expand"):
                 names[f"block_{number}_{part}"] = (f"_blocks.{number}._{part}_conv", f"_blocks.{number}._bn{norm}")
-    weights = {}
-    for layer, (convolution, norm_name) in names.items():
-        kernel = state[
-            f"{convolution}.weight"
-        ]  # (out, in, height, width); of a depthwise one (channels, 1, height, width)
-        if layer.endswith("_depthwise"):
-            weights[f"{layer}/depthwise_kernel"] = kernel.transpose(2, 3, 0, 1)
-        else:
-            weights[f"{layer}/kernel"] = kernel.transpose(2, 3, 1, 0)
-        for variable, there in _NORM_VARIABLES.items():
-            weights[f"{layer}_bn/{variable}"] = state[f"{norm_name}.{there}"]
-    return weights
-
-
-_NORM_VARIABLES: Final = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
+    return in_keras_order(state, ((layer, *there) for layer, there in names.items()), ("_depthwise",))

@@ -8,17 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
+from edge_keras.models.torch_weights import Arrays, in_keras_order
 from edge_keras.tf import keras, tf
 
 _STEM_FILTERS: Final = 32
 _LAST_FILTERS: Final = 960
 _HEAD_FILTERS: Final = 1280
 _EPSILON: Final = 1e-5
-
-Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -170,24 +166,7 @@ def from_timm(state: Arrays, stages: Stages) -> Arrays:
     Raises:
         KeyError: A tensor is not there.
     """
-    weights: Arrays = {}
-    for layer, convolution, norm in _names(stages):
-        kernel = state[f"{convolution}.weight"]  # (out, in, height, width); of a depthwise one (channels, 1, ...)
-        if layer.endswith(("_start", "_middle")):
-            weights[f"{layer}/depthwise_kernel"] = kernel.transpose(2, 3, 0, 1)
-        else:
-            weights[f"{layer}/kernel"] = kernel.transpose(2, 3, 1, 0)
-        for variable, there in _NORM_VARIABLES.items():
-            weights[f"{layer}_bn/{variable}"] = state[f"{norm}.{there}"]
-    return weights
-
-
-_NORM_VARIABLES: Final = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
+    return in_keras_order(state, _names(stages), ("_start", "_middle"))
 
 
 def _names(stages: Stages) -> Iterator[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ import io
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.errors import WeightsError
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+_NORM_VARIABLES: Final = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _PROTOCOL: Final = 1001
@@ -127,3 +137,27 @@ def _numbers(archive: zipfile.ZipFile, folder: str, storage: _Storage) -> npt.ND
     if len(numbers) != storage.count:
         raise WeightsError("a storage has another length than it should have")
     return numbers
+
+
+def in_keras_order(state: Arrays, names: Iterable[tuple[str, str, str]], depthwise: tuple[str, ...]) -> Arrays:
+    """Convolutions and their batch normalizations by layer and variable, in Keras' order of axes.
+
+    Args:
+        state: PyTorch's state dict.
+        names: Keras' name of each convolution, and PyTorch's names of it and of its batch normalization, which Keras
+            calls `LAYER_bn`.
+        depthwise: How the names of the layers end whose kernels have one input channel each.
+
+    Raises:
+        KeyError: A tensor is not there.
+    """
+    weights: Arrays = {}
+    for layer, convolution, norm in names:
+        kernel = state[f"{convolution}.weight"]  # (out, in, height, width); of a depthwise one (channels, 1, ...)
+        if layer.endswith(depthwise):
+            weights[f"{layer}/depthwise_kernel"] = kernel.transpose(2, 3, 0, 1)
+        else:
+            weights[f"{layer}/kernel"] = kernel.transpose(2, 3, 1, 0)
+        for variable, there in _NORM_VARIABLES.items():
+            weights[f"{layer}_bn/{variable}"] = state[f"{norm}.{there}"]
+    return weights
