@@ -26,6 +26,9 @@ from edge_core.artifact.golden import read_golden
 from edge_core.artifact.seal import seal
 from edge_core.preprocess import Frame
 from edge_device.inference.verify import sealed
+from edge_device.notices import Notice
+from edge_device.results import Event, FrameResult, Status
+from edge_device.sinks.sink import Sink
 
 from .programs import program
 
@@ -93,6 +96,34 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+class Recorder(Sink):
+    """Writes down what it is told."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.frames_seen: list[FrameResult] = []
+        self.events: list[Event] = []
+        self.notices: list[Notice] = []
+        self.statuses: list[Status] = []
+        self.closed = False
+
+    def frame(self, result: FrameResult) -> None:
+        self.frames_seen.append(result)
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def notice(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def status(self, status: Status) -> None:
+        self.statuses.append(status)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Broker:

@@ -1,7 +1,7 @@
 """What `edge-run live` takes for a frame in this checkout, held against another one: processor time and memory.
 
-    git worktree add /tmp/before COMMIT
-    python benchmarks/experiments/live_cost.py flowers-int8.tflite /tmp/before
+    git worktree add ../before COMMIT
+    python benchmarks/experiments/live_cost.py flowers-int8.tflite ../before
 
 Both run the same frames in turn, in pairs, so that a busy machine counts against both; what is printed is the ratio of
 the smallest figures of each, which others on the machine have raised least, the median of the pairs' ratios, and the

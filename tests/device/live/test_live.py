@@ -18,36 +18,14 @@ from edge_device.inference.threads import best_choice, choose_threads
 from edge_device.live.capture import AHEAD, Capture, Preparer
 from edge_device.live.decisions import Rule
 from edge_device.live.loop import Live, LiveSettings, _Meter
-from edge_device.notices import Notice
-from edge_device.results import Decision, Event, FrameResult, Latency, Status
-from edge_device.sinks.sink import Sink
+from edge_device.results import Decision, Latency, Status
 from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import FakeCamera, Reconnecting, Source, SourceFrame
 from edge_device.sources.fake import Show, Stall, Step, Unplugged
 
+from ...doubles import Recorder
+
 TinyModel = Callable[..., Path]
-
-
-class Recorder(Sink):
-    name = "recorder"
-
-    def __init__(self) -> None:
-        self.frames_seen: list[FrameResult] = []
-        self.events: list[Event] = []
-        self.notices: list[Notice] = []
-        self.statuses: list[Status] = []
-
-    def frame(self, result: FrameResult) -> None:
-        self.frames_seen.append(result)
-
-    def event(self, event: Event) -> None:
-        self.events.append(event)
-
-    def notice(self, notice: Notice) -> None:
-        self.notices.append(notice)
-
-    def status(self, status: Status) -> None:
-        self.statuses.append(status)
 
 
 class Film(Source):

@@ -34,45 +34,16 @@ from edge_device.live.options import (
 )
 from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult, Status
-from edge_device.sinks.sink import Sink
 from edge_device.sources import CameraMode, FakeCamera
 from edge_device.sources.fake import Garbage, Raises, Show, Slow, Stall, Step, Unplugged, fake_camera
 from edge_device.system.systemd import ServiceManager
 
-from ...doubles import free_port
+from ...doubles import Recorder, free_port
 
 pytestmark = pytest.mark.timeout(90)
 
 TinyModel = Callable[..., Path]
 Cameras = Mapping[str, LiveOptions]
-
-
-class Recorder(Sink):
-    """Writes down what it is told."""
-
-    name = "recorder"
-
-    def __init__(self) -> None:
-        self.frames_seen: list[FrameResult] = []
-        self.events: list[Event] = []
-        self.notices: list[Notice] = []
-        self.statuses: list[Status] = []
-        self.closed = False
-
-    def frame(self, result: FrameResult) -> None:
-        self.frames_seen.append(result)
-
-    def event(self, event: Event) -> None:
-        self.events.append(event)
-
-    def notice(self, notice: Notice) -> None:
-        self.notices.append(notice)
-
-    def status(self, status: Status) -> None:
-        self.statuses.append(status)
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class Running:
