@@ -11,7 +11,7 @@
 # make verify-pi-32  what there is for 32-bit Raspberry Pi OS
 # make verify-instructions  whether a frame has become dearer on Arm, in instructions
 # make verify-home-assistant  a real Home Assistant with the MQTT sink; needs mosquitto and Python 3.13, HA_PYTHON=... names one
-# make verify-web  the JavaScript engine against Python, in node and Chromium; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours,
+# make verify-web  the JavaScript engine against Python, in node, Chromium and Firefox; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours,
 #                 OPTIONS=--help tells more
 # make verify-phone  the page for phones: every cut of an update, and MODELS on a camera that plays PHOTOS against the device
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
@@ -103,6 +103,7 @@ DEPS := mosquitto openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu
 deps:
 	$(APT) update -q
 	$(APT) install -y -q --no-install-recommends $(DEPS)
+	-$(APT) install -y -q --no-install-recommends firefox-esr  # not every distribution has it
 	@command -v npm >/dev/null || { echo "npm is not installed: pages are tested without axe-core, their code not for types"; exit 0; }; \
 	npm install --prefix .venv/node --no-save --no-package-lock --no-audit --no-fund axe-core@$(AXE) typescript@$(TYPESCRIPT) @litertjs/core@$(LITERT)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,36 @@ class Navigated(AssertionError):
     """The page went elsewhere before it had answered."""
 
 
-class Browser:
+class Page(ABC):
+    """A tab of a browser."""
+
+    @abstractmethod
+    def open(self, url: str) -> None:
+        """Goes to an address."""
+
+    @abstractmethod
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression."""
+
+    def wait(self, expression: str, seconds: float = 30) -> Any:
+        """Its value once it is true; until the page is there, it may throw."""
+        end = time.monotonic() + seconds
+        while not (
+            value := self._asked_anew(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()")
+        ):
+            assert time.monotonic() < end, f"never true: {expression}\n{self.ask('document.body.innerText')}"
+            time.sleep(0.1)
+        return value
+
+    def _asked_anew(self, expression: str) -> Any:
+        """The value of an expression; None where the page goes elsewhere meanwhile."""
+        try:
+            return self.ask(expression)
+        except Navigated:
+            return None
+
+
+class Browser(Page):
     """A tab of a headless Chromium; `complaints` is what its console, its network and its policies had to say."""
 
     def __init__(self, profile: Path, *more: str) -> None:
@@ -99,27 +129,9 @@ class Browser:
         self.send("Page.navigate", url=url)
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
         answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
-
-    def wait(self, expression: str, seconds: float = 30) -> Any:
-        """Its value once it is true; until the page is there, it may throw."""
-        end = time.monotonic() + seconds
-        while not (
-            value := self._asked_anew(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()")
-        ):
-            assert time.monotonic() < end, f"never true: {expression}\n{self.ask('document.body.innerText')}"
-            time.sleep(0.1)
-        return value
-
-    def _asked_anew(self, expression: str) -> Any:
-        """The value of an expression; None where the page goes elsewhere meanwhile."""
-        try:
-            return self.ask(expression)
-        except Navigated:
-            return None
 
     def screenshot(self) -> bytes:
         """A PNG of what is in view."""

@@ -16,6 +16,7 @@ from edge_core import Frame, InputSpec, ModelCard, complete
 from edge_core.run_folder import Run, read_run
 
 from .browser import CHROMIUM, Browser
+from .firefox import FIREFOX, Firefox
 from .forked import Forks
 from .programs import BY_DEPS, Started, missing
 
@@ -115,6 +116,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     browser = Browser(tmp_path_factory.mktemp("chromium"))
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    if FIREFOX is None:
+        pytest.skip(missing("firefox-esr"))
+    firefox = Firefox(tmp_path_factory.mktemp("firefox"))
+    yield firefox
+    firefox.close()
 
 
 COLORS = {"blue": (200, 40, 30), "green": (40, 190, 50), "red": (40, 30, 210)}

@@ -27,7 +27,7 @@ from edge_convert.web.litert_js import PACKAGE, VERSION, LiteRtJs
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import read_card
 from edge_core.codec import JsonObject
-from edge_core.errors import CheckFailedError
+from edge_core.errors import CheckFailedError, ModelFormatError
 from edge_core.files import folder_written_whole, require_free, written_whole
 from edge_device.command_line.console import extra_needed
 from edge_device.inference.card_rows import card_rows
@@ -114,7 +114,7 @@ def export_site(file: Path, out: Path, runtime: LiteRtJs, options: SiteOptions =
 
     Raises:
         CheckFailedError: The model does not do here what it did where it was made, or is not signed as asked.
-        ModelFormatError: The file is not sealed, or has no model for a CPU.
+        ModelFormatError: The file is not sealed, has no model for a CPU, or takes pictures of more than 8 bits.
         OutputError: The folder cannot be written.
     """
     is_site = (out / "sw.js").is_file()
@@ -229,9 +229,15 @@ def _checked(file: Path, options: SiteOptions) -> _Model:
     found = verify(file, key=options.key)
     if found.divergence:
         raise CheckFailedError(f"{file} diverges at {found.divergence.stage}: {found.divergence.reason}")
-    data = file.read_bytes()
+    card = read_card(file)
+    if card.input.levels is not None:
+        low, high = card.input.levels
+        raise ModelFormatError(
+            f"{file} was trained on pictures of more than 8 bits (levels {low:g}..{high:g}), which browsers decode to "
+            "8 bits; run it with edge-run"
+        )
     assert found.seal  # without one, verify raises
-    return _Model(data, found.seal.digest, read_card(file), file.stem)
+    return _Model(file.read_bytes(), found.seal.digest, card, file.stem)
 
 
 def _modules() -> dict[str, str]:

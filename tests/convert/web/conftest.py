@@ -17,12 +17,18 @@ SealedModel = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def sealed_model(color_frames: dict[str, Frame], tmp_path_factory: pytest.TempPathFactory) -> SealedModel:
-    """Writes a sealed file that names the color of a picture: `sealed_model("colors")`, with other labels or signed."""
+    """Writes a sealed file that names the color of a picture: `sealed_model("colors")`, with other labels or signed, or
+    one that takes levels of deep pictures."""
 
-    def write(name: str = "colors", labels: tuple[str, ...] = LABELS, signer: object = None) -> Path:
+    def write(
+        name: str = "colors",
+        labels: tuple[str, ...] = LABELS,
+        signer: object = None,
+        levels: tuple[float, float] | None = None,
+    ) -> Path:
         path = tmp_path_factory.mktemp("sealed") / f"{name}.tflite"
         model = (MODELS / "tiny-uint8.tflite").read_bytes()
-        card = ModelCard(labels=labels, input=InputSpec(width=32, height=32))
+        card = ModelCard(labels=labels, input=InputSpec(width=32, height=32, levels=levels))
         path.write_bytes(sealed(complete(model, card, name), color_frames.values(), signer))  # type: ignore[arg-type]
         return path
 

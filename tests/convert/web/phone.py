@@ -24,7 +24,7 @@ from edge_device.inference.classifier import Classifier
 from edge_device.sinks.web.address import Address, listen
 from edge_device.sources.video import Video
 
-from ...browser import Browser
+from ...browser import Browser, Page
 
 SELF_TEST = "document.documentElement.dataset.selfTest"
 FPS = 10
@@ -88,13 +88,13 @@ def start_phone(profile: Path, clip: Clip) -> Browser:
     return browser
 
 
-def opened(phone: Browser, url: str) -> None:
+def opened(phone: Page, url: str) -> None:
     """Opens a page, and waits until the model there has proven itself."""
     phone.open(url)
     phone.wait(f"{SELF_TEST} === 'passed' && !document.getElementById('camera').disabled")
 
 
-def watched(phone: Browser, count: int, seconds: float = 60) -> list[dict[str, Any]]:
+def watched(phone: Page, count: int, seconds: float = 60) -> list[dict[str, Any]]:
     """What the page says of the camera's frames, once for each different row of scores, until there are `count`."""
     phone.ask("window.seen = new Map()")
     phone.ask(

@@ -182,6 +182,16 @@ def test_what_diverges_is_not_exported(sealed_model: SealedModel, no_runtime: Li
     assert not (tmp_path / "site").exists()
 
 
+def test_a_model_of_deep_pictures_is_not_exported(
+    sealed_model: SealedModel, no_runtime: LiteRtJs, tmp_path: Path
+) -> None:
+    thermal = sealed_model(levels=(7300.0, 8300.0))
+    for export in (export_site, export_single):
+        with pytest.raises(ModelFormatError, match=r"levels 7300\.\.8300\), which browsers decode to 8 bits"):
+            export(thermal, tmp_path / "out", no_runtime)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_pinned_key_must_have_signed_the_file(
     sealed_model: SealedModel, no_runtime: LiteRtJs, tmp_path: Path
 ) -> None:

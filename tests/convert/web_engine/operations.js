@@ -48,8 +48,8 @@ const operations = {
   },
 
   /** What is known of a file once it is open. */
-  async open({ path, key }, { engine, read, runtime }) {
-    const classifier = await engine.Classifier.open(await read(path), { runtime, key });
+  async open({ path, key, deep }, { engine, read, runtime }) {
+    const classifier = await engine.Classifier.open(await read(path), { runtime, key, deep });
     const { labels, input, seal, detector, quantized } = classifier;
     classifier.close();
     return { labels, input, seal, quantized, tensors: detector && detector.tensors };

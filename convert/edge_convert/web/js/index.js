@@ -6,6 +6,7 @@
 //   const liteRt = await loadLiteRt("/wasm/litert_wasm_compat_internal.js");
 //   const classifier = await Classifier.open(bytes, { runtime: liteRtRuntime(liteRt), key: "" });
 //       // EngineError: one line to show; .stage is "digest", "signature" or null
+//       // deep: true opens a model of pictures with more than 8 bits, for frames that in8Bits(picture, levels) makes
 //   classifier.labels, .input, .card.fields, .runtime, .seal  // {digest, checked, signedBy, signatureChecked} or null
 //   const test = await selfTest(classifier);
 //       // {passed, stage: null | "decode" | "preprocess" | "invoke", reason, frames, largestDifference, tolerance}

@@ -1,4 +1,4 @@
-"""The JavaScript engine in Chromium, asked from Python as `NodeEngine` is."""
+"""The JavaScript engine in a browser, asked from Python as `NodeEngine` is."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 from edge_convert.web.litert_js import LiteRtJs
 
-from ...browser import Browser
+from ...browser import Page
 from .node_engine import ENGINE, HERE, Refused
 
 
@@ -37,14 +37,14 @@ def serving_folder(folder: Path) -> Iterator[str]:
     server.server_close()
 
 
-class ChromiumEngine:
+class BrowserEngine:
     """A page with the engine and LiteRT.js in it.
 
     Attributes:
         folder: Folder that is served on loopback: files that the engine is asked to read lie in it.
     """
 
-    def __init__(self, browser: Browser, runtime: LiteRtJs, folder: Path) -> None:
+    def __init__(self, browser: Page, runtime: LiteRtJs, folder: Path) -> None:
         """Opens the page; `folder` is filled with what it needs."""
         self.folder = folder
         shutil.copytree(ENGINE, folder / "js")

@@ -1,4 +1,4 @@
-"""In a real browser, too: the pixels of Python, pictures as OpenCV decodes them, the scores of the device."""
+"""In real browsers, too: the pixels of Python, pictures as OpenCV decodes them, the scores of the device."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -14,21 +14,22 @@ from edge_core.errors import WeightsError
 from edge_core.images import decode_picture
 from edge_device.inference.classifier import Classifier
 
-from ...browser import Browser
+from ...browser import Browser, Page
 from ...programs import BY_DEPS
-from .chromium_engine import ChromiumEngine, serving_folder
+from .browser_engine import BrowserEngine, serving_folder
 from .known_models import known_model
 from .node_engine import ENGINE
 from .pixel_cases import edge_cases, random_cases, write_frames
 
 
-@pytest.fixture(scope="module")
-def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromiumEngine]:
+@pytest.fixture(scope="module", params=["browser", "firefox"])
+def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserEngine]:
+    browser: Page = request.getfixturevalue(request.param)
     try:
         runtime = find_litert_js()
     except WeightsError as error:
         pytest.skip(f"LiteRT.js cannot be had ({str(error).partition(';')[0]}); `edge-convert web` fetches it once")
-    page = ChromiumEngine(browser, runtime, tmp_path_factory.mktemp("page"))
+    page = BrowserEngine(browser, runtime, tmp_path_factory.mktemp("page"))
     yield page
     page.close()
 
@@ -65,7 +66,7 @@ def test_the_example_page_classifies_with_the_packages_of_npm(
     assert answer == "Nothing that the model knows"  # its detector knows red
 
 
-def test_a_browser_gives_the_pixels_of_python(page: ChromiumEngine) -> None:
+def test_a_browser_gives_the_pixels_of_python(page: BrowserEngine) -> None:
     cases = [*edge_cases(), *random_cases(60, seed=2, longest=160)]
     path = page.folder / "frames"
     assert page.ask("pixels", path=path, cases=write_frames(cases, path)) == [case.digest for case in cases]
@@ -94,7 +95,7 @@ def pictures() -> Mapping[str, bytes]:
 
 
 def test_a_browser_decodes_and_scores_pictures_as_the_device(
-    page: ChromiumEngine, color_frames: dict[str, Frame]
+    page: BrowserEngine, color_frames: dict[str, Frame]
 ) -> None:
     model = known_model(page.folder / "known.tflite", color_frames)
     classifier = Classifier(model)
@@ -111,7 +112,7 @@ def test_a_browser_decodes_and_scores_pictures_as_the_device(
 
 
 def test_a_browser_passes_the_self_test_with_its_own_decoder(
-    page: ChromiumEngine, color_frames: dict[str, Frame], tmp_path: Path
+    page: BrowserEngine, color_frames: dict[str, Frame], tmp_path: Path
 ) -> None:
     for kind in ("uint8", "float32"):
         path = known_model(page.folder / f"{kind}.tflite", color_frames, kind)
