@@ -1,6 +1,6 @@
 """What a file makes of foreign pictures, as a section of a page."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ from edge_core.images import encode_jpeg, read_picture
 from edge_core.preprocess import InputSpec, preprocess
 
 SHOWN: Final = 24
-"""Foreign pictures on the page; the JSON of an export names all that count as known."""
+"""Pictures of a kind on the page; the JSON of an export names all."""
 
 Shown = tuple[Path, tuple[str, ...], str]
 """A picture's file, the lines below it, and what is said of it to who cannot see it."""
@@ -35,9 +35,7 @@ def worst_pictures(test: ForeignTest, spec: InputSpec) -> Html:
     """Foreign pictures that count as known, the most familiar first, with what they are taken for."""
     if not test.worst:
         return page.paragraph("None of the foreign pictures counts as known.")
-    gallery = page.gallery(as_seen((_shown(one) for one in test.worst[:SHOWN]), spec))
-    more = len(test.worst) - SHOWN
-    return page.stack(gallery, page.paragraph(f"And {more} more.")) if more > 0 else gallery
+    return first_as_seen([_shown(one) for one in test.worst], spec)
 
 
 def _shown(one: LetIn) -> Shown:
@@ -50,7 +48,20 @@ def _shown(one: LetIn) -> Shown:
     return one.path, lines, f"A foreign picture that is taken for {one.label}"
 
 
-def as_seen(shown: Iterable[Shown], spec: InputSpec) -> Iterator[page.GalleryPicture]:
+def first_as_seen(shown: Sequence[Shown], spec: InputSpec, elsewhere: str = "") -> Html:
+    """The first pictures as the model sees them, and how many more there are.
+
+    Args:
+        shown: Pictures, those first that matter most.
+        spec: Input of the model.
+        elsewhere: Where the others are named, in words after "And 7 more".
+    """
+    gallery = page.gallery(_as_seen(shown[:SHOWN], spec))
+    more = len(shown) - SHOWN
+    return page.stack(gallery, page.paragraph(f"And {more} more{elsewhere}.")) if more > 0 else gallery
+
+
+def _as_seen(shown: Iterable[Shown], spec: InputSpec) -> Iterator[page.GalleryPicture]:
     """Pictures as the model sees them; one that is gone since it was judged is left out."""
     for path, lines, alternative in shown:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from edge_convert.foreign.foreign_page import Shown, as_seen, foreign_summary, worst_pictures
+from edge_convert.foreign.foreign_page import Shown, first_as_seen, foreign_summary, worst_pictures
 from edge_convert.gate.candidate import Candidate, pi_verdict
 from edge_convert.gate.gate_comparison import Changed, Comparison
 from edge_convert.gate.limits import Limits, doubt_of
@@ -17,8 +17,6 @@ from edge_core import html as page
 from edge_core.html import Html
 from edge_core.preprocess import InputSpec
 
-CHANGED: Final = 24
-"""Photos on the page; the JSON names all."""
 LAYERS: Final = 20
 
 
@@ -92,12 +90,7 @@ def _judgement(candidate: Candidate, limits: Limits) -> Html:
 def _changed(comparison: Comparison, spec: InputSpec) -> Html:
     if not comparison.changed:
         return page.paragraph("None.")
-    gallery = page.gallery(as_seen((_shown(item) for item in comparison.changed[:CHANGED]), spec))
-    if len(comparison.changed) <= CHANGED:
-        return gallery
-    return page.stack(
-        gallery, page.paragraph(f"And {len(comparison.changed) - CHANGED} more, in the JSON beside this.")
-    )
+    return first_as_seen([_shown(item) for item in comparison.changed], spec, ", in the JSON beside this")
 
 
 def _shown(item: Changed) -> Shown:

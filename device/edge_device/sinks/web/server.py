@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -70,6 +70,40 @@ class CertificateFiles:
     key: Path
 
 
+def quiet_config(
+    app: ASGIApp,
+    connections: int,
+    http: type[asyncio.Protocol] | Literal["h11"] = "h11",
+    lifespan: Literal["on", "off"] = "off",
+    certificate: CertificateFiles | None = None,
+) -> uvicorn.Config:
+    """uvicorn's settings for a page of ours: small heads, no WebSockets, no word of its own.
+
+    Args:
+        app: What is served.
+        connections: Connections at once; more are told to come later.
+        http: What speaks HTTP.
+        lifespan: Whether the application is told of its beginning and its end.
+        certificate: Certificate to serve HTTPS with; None serves HTTP.
+    """
+    return uvicorn.Config(
+        app,
+        http=http,
+        ws="none",
+        lifespan=lifespan,
+        log_config=None,
+        # Its messages are about what clients do wrong: one could fill a disk.
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        limit_concurrency=connections,
+        ssl_certfile=certificate.certificate if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
+    )
+
+
 class Server:
     """Serves an ASGI application from a thread until it is stopped."""
 
@@ -90,22 +124,7 @@ class Server:
             work: Goes on beside it, in the same thread.
             certificate: Certificate to serve HTTPS with; None serves HTTP.
         """
-        config = uvicorn.Config(
-            app,
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            # Its messages are about what clients do wrong: one could fill a disk.
-            log_level="critical",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            h11_max_incomplete_event_size=HEAD_BYTES,
-            limit_concurrency=streams + _SPARE,
-            ssl_certfile=certificate.certificate if certificate else None,
-            ssl_keyfile=certificate.key if certificate else None,
-        )
+        config = quiet_config(app, streams + _SPARE, Connection, certificate=certificate)
         self._uvicorn = uvicorn.Server(config)
         self._listener = listener
         self._work = work
