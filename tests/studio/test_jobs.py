@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+import edge_convert.cli
+import edge_train.cli
 from edge_core.errors import OutputError, SettingsError
-from edge_studio.jobs.commands import (
-    ExportOptions,
-    JobCommand,
-    PublishOptions,
-    TrainOptions,
-    options_from,
-)
+from edge_studio.jobs.commands import EXPORT, TRAIN, JobCommand, export_command, publish_command, train_command
 from edge_studio.jobs.job import Job
 from edge_studio.jobs.job_queue import JobQueue
 from edge_studio.jobs.supervised import PROCESS_FILE, start_time
@@ -31,7 +28,7 @@ PATIENCE_S = 60.0
 
 def script(folder: Path, name: str, code: str) -> JobCommand:
     """A job that runs a few lines of Python."""
-    return JobCommand("evaluate", name, (sys.executable, "-c", textwrap.dedent(code)), folder / name)
+    return JobCommand("curve", name, (sys.executable, "-c", textwrap.dedent(code)), folder / name)
 
 
 def until(true: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
@@ -176,17 +173,41 @@ def test_another_process_that_got_the_number_of_a_lost_job_is_left_alone(tmp_pat
 
 def test_the_commands_are_those_that_a_person_would_type(tmp_path: Path) -> None:
     photos, run, file = tmp_path / "my photos", tmp_path / "run-1", tmp_path / "a.tflite"
-    assert TrainOptions().command(photos, run).shell() == f"edge-train fit '{photos}' --out {run}"
-    chosen = options_from(TrainOptions, {"qat": True, "mirror": False, "epochs": 2, "alpha": 0.35, "image_size": 96})
-    assert chosen.command(photos, run).words[5:] == (
+    assert train_command({}, photos, run).shell() == f"edge-train fit '{photos}' --out {run}"
+    chosen = {"qat": True, "mirror": False, "epochs": 2, "alpha": 0.35, "image_size": 96}
+    assert train_command(chosen, photos, run).words[5:] == (
         *("--image-size", "96", "--alpha", "0.35", "--epochs", "2"),
         *("--no-mirror", "--qat"),
     )
-    export = options_from(ExportOptions, {"max_drop": 0.5, "targets": ["pi", "coral"], "sign": "key"})
-    assert export.command(run, file, None).words[5:] == (
-        *("--out", str(file), "--max-drop", "0.5", "--target", "pi", "--target", "coral", "--sign", "key"),
+    exported = export_command({"max_drop": 0.5, "target": ["pi", "coral"], "sign": "key"}, run, tmp_path, None)
+    assert exported.words[3:] == (
+        *("--out", str(tmp_path / "run-1-int8.tflite")),
+        *("--max-drop", "0.5", "--target", "pi", "--target", "coral", "--sign", "key"),
     )
-    assert PublishOptions(10).command(file, tmp_path, tmp_path / "key").words[-2:] == ("--rollout", "10%")
+    limited = export_command({"recipe": "auto", "max_unknown": 5}, run, tmp_path, photos)
+    assert limited.words[4:] == (
+        *(str(tmp_path / "run-1-auto.tflite"), "--recipe", "auto", "--max-unknown", "5", "--unknown", str(photos)),
+    )
+    with pytest.raises(SettingsError, match="put some into _nothing"):
+        export_command({"max_unknown": 5}, run, tmp_path, None)
+    assert publish_command(file, tmp_path, tmp_path / "key").words[:3] == ("edge-convert", "publish", str(file))
+
+
+def test_the_pages_offer_what_the_commands_have(tmp_path: Path) -> None:
+    # One source: a network, a recipe or a range that a command gets is on its page by the same line.
+    assert {"mobilenet_v2", "mobilenet_v4_conv_small"} <= set(TRAIN.fields["backbone"].choices)
+    size, epochs = TRAIN.fields["image_size"], TRAIN.fields["epochs"]
+    assert (size.default, size.least, size.most, epochs.default, epochs.least, epochs.most) == (0, 32, 1024, 8, 0, None)
+    assert "int8-qat" in EXPORT.fields["recipe"].choices and EXPORT.fields["max_drop"].default == 1.0
+    parsed = {"edge-train": edge_train.cli.app, "edge-convert": edge_convert.cli.app}
+    everything = {"alpha": 0.5, "image_size": 64, "weights": "none", "epochs": 1, "augment": "randaugment"}
+    for command in (
+        train_command({**everything, "class_weights": True, "backbone": "resnet50"}, tmp_path / "none", tmp_path / "r"),
+        export_command({"target": ["android"], "max_drop": 2}, tmp_path / "none", tmp_path, None),
+    ):
+        # Read to its end by the command itself, which then finds neither photos nor a run.
+        found = CliRunner().invoke(parsed[command.words[0]], command.words[1:])
+        assert found.exit_code == 2 and "none" in found.stderr and "Usage" not in found.stderr, found.stderr
 
 
 @pytest.mark.parametrize(
@@ -199,12 +220,14 @@ def test_the_commands_are_those_that_a_person_would_type(tmp_path: Path) -> None
         {"epochs": True},
         {"alpha": float("nan")},
         {"qat": 1},
+        {"image_size": 31},
         {"teacher": "/etc"},
+        {"backbone": "/etc"},
     ],
 )
 def test_a_form_that_no_page_sends_is_refused_in_one_line(form: dict[str, object]) -> None:
     with pytest.raises(SettingsError) as refused:
-        options_from(TrainOptions, form)
+        TRAIN.read(form)
     assert "\n" not in str(refused.value)
 
 
@@ -214,8 +237,8 @@ def test_a_real_training_tells_its_progress_its_curve_and_goes_on_after_it_was_c
 ) -> None:
     from edge_train.training.checkpoints import epochs_so_far
 
-    options = TrainOptions(alpha=0.35, weights="none", image_size=48, epochs=40)
-    command = options.command(color_photos, tmp_path / "run-1")
+    options = {"alpha": 0.35, "weights": "none", "image_size": 48, "epochs": 40}
+    command = train_command(options, color_photos, tmp_path / "run-1")
     job = queue.submit("colors", command)
     with pytest.raises(SettingsError, match="already"):
         queue.submit("colors", command)

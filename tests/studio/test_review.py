@@ -95,6 +95,23 @@ def test_two_runs_are_compared_on_the_photos_that_both_have(client: TestClient, 
     assert client.get("/api/p/flowers/compare?before=first&after=second&outcome=x").status_code == 400
 
 
+def test_a_run_says_whether_more_photos_would_help_and_of_which_class(
+    client: TestClient, run: Path, project: Project
+) -> None:
+    (listed,) = get(client, "runs")["runs"]
+    assert listed["gain"] == "" and listed["pictures"] == []
+    assert listed["weakest"].startswith("Least often recognized is roses, 50.0 % (20.0 to 80.0)")
+    asked = client.post("/api/p/flowers/curve", json={"run": "first"})
+    told = asked.json()["job"]
+    assert told["shell"] == f"edge-train curve {run} --out {run / 'learning_curve.png'}"
+    assert client.post(f"/api/p/flowers/jobs/{told['id']}/cancel", json={}).status_code == 200
+    assert client.post("/api/p/flowers/curve", json={"run": "../first"}).status_code == 400
+    (run / "learning_curve.png").write_bytes(b"")
+    (run / "learning_curve.json").write_text('{"sentence": "Twice as many photos: about +1.0 points."}')
+    (listed,) = get(client, "runs")["runs"]
+    assert listed["gain"].startswith("Twice as many") and listed["pictures"] == ["learning_curve.png"]
+
+
 def test_a_damaged_run_is_told_of_by_name_and_hides_no_other(client: TestClient, run: Path, project: Project) -> None:
     broken = project.runs / "broken"
     shutil.copytree(run, broken)

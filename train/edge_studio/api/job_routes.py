@@ -12,7 +12,7 @@ from starlette.routing import Route
 from edge_core.codec import JsonObject
 from edge_core.errors import EdgeError, SettingsError
 from edge_studio.api.json_routes import Fields, error_response, reading, writing
-from edge_studio.jobs.commands import ExportOptions, PublishOptions, TrainOptions, options_from
+from edge_studio.jobs.commands import curve_command, export_command, publish_command, train_command
 from edge_studio.jobs.export_list import exported_file, exported_files, finished_run, next_run, unknown_pictures
 from edge_studio.jobs.job import Job
 from edge_studio.jobs.job_curve import epochs_of
@@ -39,7 +39,7 @@ def job_part(studio: Studio) -> StudioPart:
 
     def train(request: Request, fields: Fields) -> JsonObject:
         project = _project(studio, request)
-        command = options_from(TrainOptions, fields.values).command(project.photos, _next_run(studio, project))
+        command = train_command(fields.values, project.photos, _next_run(studio, project))
         project.runs.mkdir(exist_ok=True)
         return {"job": studio.jobs.submit(project.name, command).to_json()}
 
@@ -51,17 +51,19 @@ def job_part(studio: Studio) -> StudioPart:
             values["sign"] = str(signing_key(studio.state))
         elif values.get("sign") is False:
             values["sign"] = ""
-        options = options_from(ExportOptions, values)
+        command = export_command(values, run, project.exports, unknown_pictures(project, run))
         project.exports.mkdir(exist_ok=True)
-        out = project.exports / f"{run.name}-{options.recipe}.tflite"
-        command = options.command(run, out, unknown_pictures(project, run))
         return {"job": studio.jobs.submit(project.name, command).to_json()}
 
     def publish(request: Request, fields: Fields) -> JsonObject:
         project = _project(studio, request)
-        values = dict(fields.values)
-        file = exported_file(project, str(values.pop("file", "")))
-        command = options_from(PublishOptions, values).command(file, project.updates, signing_key(studio.state))
+        file = exported_file(project, fields.text("file"))
+        command = publish_command(file, project.updates, signing_key(studio.state))
+        return {"job": studio.jobs.submit(project.name, command).to_json()}
+
+    def curve(request: Request, fields: Fields) -> JsonObject:
+        project = _project(studio, request)
+        command = curve_command(finished_run(project, fields.text("run")))
         return {"job": studio.jobs.submit(project.name, command).to_json()}
 
     def listed(request: Request) -> JsonObject:
@@ -105,6 +107,7 @@ def job_part(studio: Studio) -> StudioPart:
             writing(f"{base}/train", train),
             writing(f"{base}/export", export),
             writing(f"{base}/publish", publish),
+            writing(f"{base}/curve", curve),
             reading(f"{base}/jobs", listed),
             reading(f"{base}/jobs/{{job}}/log", log),
             writing(f"{base}/jobs/{{job}}/cancel", cancel),

@@ -12,14 +12,17 @@ from edge_core.errors import EdgeError, SettingsError
 from edge_studio.api.job_routes import REPORT_POLICY
 from edge_studio.api.json_routes import Fields, error_response, reading, writing
 from edge_studio.api.photo_routes import WINDOW, number_of
+from edge_studio.jobs.commands import LEARNING_CURVE
 from edge_studio.jobs.export_list import finished_run, finished_runs
+from edge_studio.jobs.supervised import read_json
 from edge_studio.project import Project
 from edge_studio.review.label_doubts import CheckedLabels, find_doubts
 from edge_studio.review.run_comparison import OUTCOMES, RunComparison, compare_runs
 from edge_studio.review.run_review import ReviewedPhoto, RunReview, review_run, sha256_of
 from edge_studio.studio import Studio, StudioPart
+from edge_train.evaluation.learning_curve import CURVE_FILE
 
-PICTURES: Final = ("curves.png", "learning_curve.png", "reliability.png")
+PICTURES: Final = ("curves.png", LEARNING_CURVE, "reliability.png")
 """Plots of a run that its page shows."""
 
 DOUBTS: Final = 500
@@ -28,22 +31,35 @@ DOUBTS: Final = 500
 
 def review_part(studio: Studio) -> StudioPart:
     """Reviews of runs, heatmaps, and the queue of labels in doubt."""
+    routes = ReviewRoutes(studio)
+    base = "/api/p/{project}"
+    return StudioPart(
+        [
+            reading(f"{base}/runs", routes.listed),
+            reading(f"{base}/runs/{{run}}/review", routes.one_run),
+            Route(f"{base}/runs/{{run}}/heatmap", routes.heatmap, methods=["GET"]),
+            Route(f"{base}/runs/{{run}}/files/{{name}}", routes.file, methods=["GET"]),
+            reading(f"{base}/compare", routes.compare),
+            reading(f"{base}/doubts", routes.doubts),
+            writing(f"{base}/doubts/right", routes.found_right),
+        ]
+    )
 
-    def project_of(request: Request) -> Project:
-        return studio.project(request.path_params["project"])
 
-    def review(project: Project, name: str) -> RunReview:
-        return review_run(project, finished_run(project, name), studio.photo_store(project).index().photos)
+class ReviewRoutes:
+    """What the routes answer."""
 
-    def checked(project: Project) -> CheckedLabels:
-        return CheckedLabels(studio.state / "checked" / f"{project.name}.jsonl")
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
 
-    def listed(request: Request) -> JsonObject:
-        project = project_of(request)
+    def listed(self, request: Request) -> JsonObject:
+        """The finished runs."""
+        project = self._project(request)
         return {"runs": [run_summary(project, name) for name in finished_runs(project)]}
 
-    def one_run(request: Request) -> JsonObject:
-        found = review(project_of(request), request.path_params["run"])
+    def one_run(self, request: Request) -> JsonObject:
+        """What a run made of its test photos: the mistakes, or a cell of the confusion matrix."""
+        found = self._review(self._project(request), request.path_params["run"])
         query = request.query_params
         if query.get("only") == "mistakes":
             photos = found.mistakes()
@@ -51,16 +67,18 @@ def review_part(studio: Studio) -> StudioPart:
             photos = found.cell(query.get("label", ""), query.get("predicted", ""))
         return review_json(found, photos, request)
 
-    def compare(request: Request) -> JsonObject:
-        project, query = project_of(request), request.query_params
-        found = compare_runs(review(project, query.get("before", "")), review(project, query.get("after", "")))
-        return comparison_json(found, request)
+    def compare(self, request: Request) -> JsonObject:
+        """Two runs on the test photos that both have."""
+        project, query = self._project(request), request.query_params
+        before, after = (self._review(project, query.get(name, "")) for name in ("before", "after"))
+        return comparison_json(compare_runs(before, after), request)
 
-    def doubts(request: Request) -> JsonObject:
-        project = project_of(request)
-        store, runs = studio.photo_store(project), finished_runs(project)
-        newest = review(project, runs[0]) if runs else None
-        photos, already = store.index().photos, checked(project).all()
+    def doubts(self, request: Request) -> JsonObject:
+        """Photos whose label may be wrong."""
+        project = self._project(request)
+        store, runs = self._studio.photo_store(project), finished_runs(project)
+        newest = self._review(project, runs[0]) if runs else None
+        photos, already = store.index().photos, self._checked(project).all()
         found = find_doubts(photos, newest, store.flags(), already, project.photos)
         return {
             "run": runs[0] if runs else "",
@@ -69,24 +87,28 @@ def review_part(studio: Studio) -> StudioPart:
             "photos": [one.to_json() for one in found[:DOUBTS]],
         }
 
-    def found_right(request: Request, fields: Fields) -> JsonObject:
-        project = project_of(request)
-        checked(project).add(studio.photo_store(project).find(fields.text("path")), project.photos)
+    def found_right(self, request: Request, fields: Fields) -> JsonObject:
+        """Remembers that a person has found a label right."""
+        project = self._project(request)
+        photo = self._studio.photo_store(project).find(fields.text("path"))
+        self._checked(project).add(photo, project.photos)
         return {}
 
-    def heatmap(request: Request) -> Response:
+    def heatmap(self, request: Request) -> Response:
+        """A PNG of where a run looks in a photo."""
         try:
-            project = project_of(request)
+            project = self._project(request)
             run = finished_run(project, request.path_params["run"])
-            photo = studio.photo_store(project).find(request.query_params.get("path", ""))
-            return FileResponse(drawn_heatmap(studio, run, project.photos / photo.path), media_type="image/png")
+            photo = self._studio.photo_store(project).find(request.query_params.get("path", ""))
+            return FileResponse(drawn_heatmap(self._studio, run, project.photos / photo.path), media_type="image/png")
         except (EdgeError, OSError) as error:
             return error_response(error, 404)
 
-    def file(request: Request) -> Response:
+    def file(self, request: Request) -> Response:
+        """A plot of a run, or its report."""
         name = request.path_params["name"]
         try:
-            path = finished_run(project_of(request), request.path_params["run"]) / name
+            path = finished_run(self._project(request), request.path_params["run"]) / name
         except EdgeError as error:
             return error_response(error, 404)
         if name not in (*PICTURES, "report.html") or not path.is_file():
@@ -95,18 +117,15 @@ def review_part(studio: Studio) -> StudioPart:
         headers = {"content-security-policy": REPORT_POLICY} if page else {}
         return FileResponse(path, media_type="text/html" if page else "image/png", headers=headers)
 
-    base = "/api/p/{project}"
-    return StudioPart(
-        [
-            reading(f"{base}/runs", listed),
-            reading(f"{base}/runs/{{run}}/review", one_run),
-            Route(f"{base}/runs/{{run}}/heatmap", heatmap, methods=["GET"]),
-            Route(f"{base}/runs/{{run}}/files/{{name}}", file, methods=["GET"]),
-            reading(f"{base}/compare", compare),
-            reading(f"{base}/doubts", doubts),
-            writing(f"{base}/doubts/right", found_right),
-        ]
-    )
+    def _project(self, request: Request) -> Project:
+        return self._studio.project(request.path_params["project"])
+
+    def _review(self, project: Project, name: str) -> RunReview:
+        photos = self._studio.photo_store(project).index().photos
+        return review_run(project, finished_run(project, name), photos)
+
+    def _checked(self, project: Project) -> CheckedLabels:
+        return CheckedLabels(self._studio.state / "checked" / f"{project.name}.jsonl")
 
 
 def run_summary(project: Project, name: str) -> JsonObject:
@@ -121,6 +140,8 @@ def run_summary(project: Project, name: str) -> JsonObject:
         "accuracy": found.evaluation.get("accuracy"),
         "photos": len(found.photos),
         "labels": list(found.labels),
+        "gain": str(read_json(folder / CURVE_FILE).get("sentence", "")),
+        "weakest": found.weakest(),
         "pictures": [picture for picture in PICTURES if (folder / picture).is_file()],
     }
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -132,27 +133,32 @@ def read_job(folder: Path, process: SupervisedProcess) -> Job | None:
 
 def read_progress(folder: Path) -> JobProgress | None:
     """How far a running job is; None if it has not said yet."""
-    found: list[JsonObject] = []
-    try:
-        with (folder / PROGRESS_FILE).open("rb") as file:
-            lines = tail(file, _STEPS).splitlines()
-    except OSError:
+    steps = _read_steps(folder / PROGRESS_FILE)
+    if not steps:
         return None
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:  # half a line, of a machine that lost its power
-            continue
-    if not found:
-        return None
-    now = found[-1]
+    now = steps[-1]
+    return JobProgress(now["step"], now["done"], now["total"], _left_in_all(steps))
+
+
+def _read_steps(file: Path) -> list[JsonObject]:
+    """The latest steps that a job has told of, the one that runs last; none if there is no such file yet."""
+    found = []
+    with suppress(OSError), file.open("rb") as opened:
+        for line in tail(opened, _STEPS).splitlines():
+            with suppress(ValueError):  # half a line, of a machine that lost its power
+                found.append(json.loads(line))
+    return found
+
+
+def _left_in_all(steps: Sequence[JsonObject]) -> float | None:
+    """Seconds until the running step ends, or if it is an epoch, until the last one does."""
+    now = steps[-1]
     left_s = 0.0 if now["ended"] else _left(now)
     epoch = _EPOCH.search(now["step"])
-    if epoch and left_s is not None:
-        seconds = _epoch_seconds(found)
-        left_s += (int(epoch[2]) - int(epoch[1])) * seconds if seconds is not None else 0
-        left_s = left_s if seconds is not None or epoch[1] == epoch[2] else None
-    return JobProgress(now["step"], now["done"], now["total"], left_s)
+    if not epoch or left_s is None or epoch[1] == epoch[2]:
+        return left_s
+    seconds = _epoch_seconds(steps)
+    return None if seconds is None else left_s + (int(epoch[2]) - int(epoch[1])) * seconds
 
 
 def _left(step: JsonObject) -> float | None:

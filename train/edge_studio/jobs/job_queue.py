@@ -38,7 +38,7 @@ class JobQueue:
     """Jobs as folders of JSON files, and a thread that begins the next one when none runs.
 
         with JobQueue(Path("studio/.studio/jobs"), Path("studio")) as queue:
-            job = queue.submit("flowers", TrainOptions().command(photos, run))
+            job = queue.submit("flowers", train_command({}, photos, run))
 
     What runs is a process of its own, which does not end with this one; another queue on the same folder finds it
     again. A job whose process is lost without a result (kill -9, a power cut) is begun again: a training goes on after

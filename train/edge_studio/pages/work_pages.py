@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edge_core.data.photo_folder import NEGATIVES_FOLDER, is_litter
-from edge_studio.jobs.commands import BACKBONES, RECIPES, TARGETS, ExportOptions, TrainOptions, hardware
+from edge_studio.jobs.commands import EXPORT, TRAIN, hardware
 from edge_studio.jobs.export_list import finished_runs
 from edge_studio.pages.page_templates import page
 from edge_studio.project import Project
@@ -24,8 +24,7 @@ def work_part(studio: Studio) -> StudioPart:
             project,
             classes=class_names(project),
             hardware=hardware(),
-            backbones=BACKBONES,
-            default=TrainOptions(),
+            form=TRAIN.fields,
         )
 
     def export(request: Request) -> Response:
@@ -36,9 +35,7 @@ def work_part(studio: Studio) -> StudioPart:
             "Export",
             project,
             runs=finished_runs(project),
-            recipes=RECIPES,
-            targets=TARGETS,
-            default=ExportOptions(),
+            form=EXPORT.fields,
         )
 
     return StudioPart(

@@ -13,6 +13,7 @@ from pathlib import Path
 from edge_core.codec import JsonObject
 from edge_core.errors import RunFolderError
 from edge_core.run_folder import Run, read_run
+from edge_core.statistics import Estimate
 from edge_studio.photos.photo_index import IndexedPhoto
 from edge_studio.project import Project
 from edge_train.evaluation.metrics import Judged
@@ -71,6 +72,15 @@ class RunReview:
     def mistakes(self) -> list[ReviewedPhoto]:
         """The photos that were judged wrong, the most confident first."""
         return sorted((one for one in self.photos if not one.is_right), key=lambda one: -one.predicted_score)
+
+    def weakest(self) -> str:
+        """Which class is recognized least often, for who takes more photos; empty if none is mistaken."""
+        found = [(one["recall"]["value"], one) for one in self.evaluation.get("classes", ()) if one.get("recall")]
+        if not found or min(value for value, _ in found) == 1:
+            return ""
+        _, worst = min(found, key=lambda one: one[0])
+        recall = Estimate(**worst["recall"]).percent()
+        return f"Least often recognized is {worst['label']}, {recall} of its test photos: take photos of it first."
 
     def cell(self, label: str, predicted: str) -> list[ReviewedPhoto]:
         """The photos of a cell of the confusion matrix; an empty text stands for every label."""

@@ -3,14 +3,17 @@ import { api, attempt, confirm, element, get, listen, send } from "./studio.js";
 
 const WORDS = { queued: "waits", running: "runs", done: "done", failed: "failed", cancelled: "cancelled" };
 
-/** Shows the jobs of these kinds in #jobs, the newest first; `changed(job)` is called whenever one changes. */
-export async function showJobs(kinds, changed = () => {}) {
+/**
+ * Shows the jobs of these kinds in #jobs, the newest first; `changed(job)` is called whenever one changes.
+ * `remedy` is a button { title, shown(job), run(job) } for jobs that have failed.
+ */
+export async function showJobs(kinds, changed = () => {}, remedy = null) {
   const place = document.getElementById("jobs");
   const cards = new Map();
 
   const show = (job, known = true) => {
     if (!kinds.includes(job.kind)) return;
-    const card = cards.get(job.id) ?? makeCard(job);
+    const card = cards.get(job.id) ?? makeCard(job, remedy);
     if (!cards.has(job.id)) {
       if (!cards.size) place.replaceChildren();
       known ? place.append(card.root) : place.prepend(card.root);
@@ -34,20 +37,21 @@ export async function showJobs(kinds, changed = () => {}) {
   return { show: (job) => show(job, false), load };
 }
 
-function makeCard(first) {
+function makeCard(first, remedy) {
   const state = element("span", { className: "state" });
   const step = element("p", { className: "quiet" });
   const bar = element("progress", { max: 1, hidden: true, aria: { label: `How far ${first.title} is` } });
   const message = element("p", {});
   const curve = element("div", {});
   const cancel = element("button", { type: "button" }, "Cancel");
-  const again = element("button", { type: "button" }, "Go on");
+  const again = element("button", { type: "button" }, first.kind === "train" ? "Go on" : "Try again");
+  const mend = element("button", { type: "button", className: "primary", hidden: true }, remedy?.title ?? "");
   const log = element("pre", { tabIndex: 0, aria: { label: `Log of ${first.title}` } });
   const logFold = element("details", {}, element("summary", {}, "Log"), log);
   const command = element("details", {}, element("summary", {}, "The command to repeat it"), element("pre", { tabIndex: 0 }, first.shell));
   const root = element("article", { className: "job", data: { job: first.id } },
     element("h3", {}, element("span", {}, first.title), state), bar, step, message, curve,
-    element("p", { className: "row" }, cancel, again), logFold, command);
+    element("p", { className: "row" }, cancel, mend, again), logFold, command);
 
   cancel.addEventListener("click", () => attempt(async () => {
     if (first.kind === "train" && !(await confirm("Cancel this training? It can go on later after its last epoch.", "Cancel it"))) return;
@@ -57,6 +61,7 @@ function makeCard(first) {
     await send(api(`jobs/${first.id}/again`));
     root.remove();
   }));
+  mend.addEventListener("click", () => attempt(() => remedy.run(first)));
   const readLog = () => attempt(async () => { log.textContent = (await get(api(`jobs/${first.id}/log`))).log || "Nothing was printed yet."; });
   logFold.addEventListener("toggle", () => { if (logFold.open) readLog(); });
 
@@ -71,6 +76,7 @@ function makeCard(first) {
     message.textContent = job.message;
     cancel.hidden = !["queued", "running"].includes(job.state);
     again.hidden = !["failed", "cancelled"].includes(job.state);
+    mend.hidden = job.state !== "failed" || !remedy?.shown(job);
     if (job.epochs?.length > 1) curve.replaceChildren(drawCurve(job.epochs));
     if (logFold.open) readLog();
   }

@@ -1,5 +1,5 @@
 // One finished run: what it takes for what, its mistakes, where it looks.
-import { api, attempt, element, get, segment, send, tell } from "./studio.js";
+import { api, attempt, element, get, listen, segment, send, tell } from "./studio.js";
 import { card, estimate, percent } from "./gallery.js";
 
 const $ = (id) => document.getElementById(id);
@@ -91,8 +91,37 @@ attempt(async () => {
   drawConfusion(found);
   const { classes } = await get(api("photos?count=0"));
   $("look-label").replaceChildren(...classes.map((one) => element("option", { value: one.label }, one.label)));
+  await loadPictures();
+});
+
+const CURVE = "learning_curve.png";
+const WORDS = { "curves.png": "Loss and accuracy, epoch by epoch", [CURVE]: "Accuracy of the last layer by photos a class", "reliability.png": "Can its scores be believed?" };
+
+async function loadPictures() {
   const mine = (await get(api("runs"))).runs.find((one) => one.name === run);
-  const words = { "curves.png": "Loss and accuracy, epoch by epoch", "learning_curve.png": "Would more photos help?", "reliability.png": "Can its scores be believed?" };
-  $("pictures").replaceChildren(...(mine?.pictures ?? []).map((name) => element("figure", {},
-    element("img", { src: of(`files/${name}`), alt: words[name], loading: "lazy" }), element("figcaption", {}, words[name]))));
+  const figure = (name) => element("figure", {},
+    element("img", { src: of(`files/${name}`), alt: WORDS[name], loading: "lazy" }), element("figcaption", {}, WORDS[name]));
+  const pictures = mine?.pictures ?? [];
+  $("pictures").replaceChildren(...pictures.filter((name) => name !== CURVE).map(figure));
+  $("curve").replaceChildren(...pictures.filter((name) => name === CURVE).map(figure));
+  $("gain").textContent = mine?.gain ?? "";
+  $("weakest").textContent = mine?.weakest ?? "";
+  $("measure").hidden = pictures.includes(CURVE);
+}
+
+$("measure").addEventListener("click", () => attempt(async () => {
+  $("measure").disabled = true;
+  try {
+    await send(api("curve"), { run });
+    $("gain").textContent = "Being measured; the Train page shows how far it is.";
+  } finally {
+    $("measure").disabled = false;
+  }
+}));
+listen({
+  job: (job) => {
+    if (job.kind !== "curve" || !job.title.endsWith(` ${run}`) || !["done", "failed"].includes(job.state)) return;
+    attempt(loadPictures);
+    if (job.state === "failed") tell(job.message, { bad: true });
+  },
 });

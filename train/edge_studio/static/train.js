@@ -3,8 +3,8 @@ import { api, attempt, project, segment, send, tell } from "./studio.js";
 import { fillForm, formValues } from "./forms.js";
 import { showJobs } from "./jobs.js";
 
-const jobs = showJobs(["train", "evaluate"], (job) => {
-  if (job.state === "done") tell(`${job.title}: done.`, { action: { title: "Export it", run: () => location.assign(`/p/${segment(project)}/export`) } });
+const jobs = showJobs(["train", "curve"], (job) => {
+  if (job.state === "done" && job.kind === "train") tell(`${job.title}: done.`, { action: { title: "Export it", run: () => location.assign(`/p/${segment(project)}/export`) } });
   if (job.state === "failed") tell(`${job.title}: ${job.message}`, { bad: true });
 });
 
