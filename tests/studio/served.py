@@ -10,7 +10,9 @@ from pathlib import Path
 @contextmanager
 def served(start: Callable[..., subprocess.Popen[str]], folder: Path) -> Iterator[str]:
     """Runs `edge-train studio` on a folder; gives the address to open, with its token."""
-    with start("edge_studio.cli", folder, "--port", 0, "--token-file", folder.parent / "token") as process:
+    with start(
+        "edge_studio.cli", folder, "--port", 0, "--no-browser", "--token-file", folder.parent / "token"
+    ) as process:
         assert process.stderr
         line = process.stderr.readline()
         found = re.search(r"http://\S+", line)

@@ -21,7 +21,6 @@ from edge_core.artifact.seal import check_seal
 from edge_core.errors import EdgeError, SettingsError
 from edge_device.sinks.web.address import Address, listen
 from edge_studio import Project, Studio
-from edge_studio.api.inbox_routes import adding
 from edge_studio.devices import local_device
 from edge_studio.devices.board_list import BoardList, StudioBoard, check_board
 from edge_studio.devices.board_state import BoardState, live_page
@@ -48,7 +47,7 @@ def served(studio: Studio) -> Iterator[Studio]:
     """A studio that listens on loopback."""
     listener = listen(Address(port=0))
     port = listener.getsockname()[1]
-    app = guarded(build_app(studio), TOKEN, frozenset({"localhost"}), port, studio.fleet.site)
+    app = guarded(build_app(studio), TOKEN, frozenset({"localhost"}), port, site=studio.fleet.site)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
@@ -96,7 +95,7 @@ def test_a_device_here_fills_the_inbox_tries_a_new_model_and_goes_back(
     here = {one.key.partition("/")[2] for one in inbox.frames()}
     assert len(here) == fetched.pictures and not here & there
     first, second, *rest = inbox.frames()
-    done = inbox.label([first.key, second.key, "x/../../y"], "waves", adding(served, project), {board.id: "desk"})
+    done = inbox.label([first.key, second.key, "x/../../y"], "waves")
     assert len(done.added) == 2 and [key for key, _ in done.refused] == ["x/../../y"]
     assert {one.key for one in inbox.frames()} == {one.key for one in rest}
     lines = [json.loads(line) for line in (project.photos / "manifest.jsonl").read_text().splitlines()]

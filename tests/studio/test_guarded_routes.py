@@ -9,9 +9,10 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from edge_studio import Project, Studio, StudioSettings
-from edge_studio.studio_server import build_app
+from edge_studio.cli.serve_command import has_screen
+from edge_studio.studio_server import FirstVisit, build_app, guarded
 
-from .conftest import OWN, TOKEN
+from .conftest import ADDRESS, OWN, TOKEN
 
 
 def all_routes() -> Iterator[tuple[str, str]]:
@@ -83,6 +84,54 @@ def test_the_address_with_the_token_gives_a_cookie_that_lets_in_and_is_not_the_t
     assert "HttpOnly" in answer.headers["set-cookie"] and "SameSite=strict" in answer.headers["set-cookie"]
     assert TOKEN not in answer.headers["set-cookie"]
     assert stranger.get("/").status_code == 200
+
+
+def test_the_address_for_a_browser_here_logs_in_once_and_does_not_show_the_token(studio: Studio) -> None:
+    visit = FirstVisit(TOKEN)
+    app = guarded(build_app(studio), TOKEN, frozenset({"localhost"}), 8090, visit=visit)
+    other = TestClient(app, base_url=ADDRESS)
+    with TestClient(app, base_url=ADDRESS) as browser:
+        assert TOKEN not in visit.path
+        assert other.get(f"{visit.path}x").status_code == 401
+        assert browser.get(visit.path).url.path == "/" and browser.get("/").status_code == 200
+        # Who lists the processes of this machine reads the address too late.
+        assert other.get(visit.path).status_code == 401 and other.get("/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({}, 200),
+        ({"host": "evil.example"}, 421),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"content-length": "1"}, 413),
+    ],
+)
+def test_what_boards_fetch_needs_no_token_but_all_else_that_the_guard_asks(
+    studio: Studio, project: Project, told: dict[str, str], status: int
+) -> None:
+    (project.updates / "metadata").mkdir(parents=True)
+    (project.updates / "metadata" / "timestamp.json").write_text("{}")
+    app = guarded(build_app(studio), TOKEN, frozenset({"localhost"}), 8090, site=studio.fleet.site)
+    path = f"{studio.fleet.site.path_of(project)}/metadata/timestamp.json"
+    with TestClient(app, base_url=ADDRESS) as board:
+        answer = board.get(path, headers=told)
+        assert answer.status_code == status and answer.headers["x-content-type-options"] == "nosniff"
+        assert board.post(path, headers={"x-requested-by": "studio"}).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("environment", "opened"),
+    [({"DISPLAY": ":0"}, True), ({}, False), ({"DISPLAY": ":10", "SSH_CONNECTION": "1"}, False)],
+)
+def test_a_browser_is_opened_where_it_would_be_seen(
+    environment: dict[str, str], opened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert has_screen() is opened
 
 
 def test_every_page_forbids_scripts_of_its_own_text(client: TestClient) -> None:

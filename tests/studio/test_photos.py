@@ -202,6 +202,17 @@ def test_an_archive_brings_its_classes_and_is_taken_back_as_one(
     assert paths(client) == []
 
 
+def test_pictures_of_an_archive_that_was_taken_back_are_in_the_bin_after_the_next_start(
+    client: TestClient, studio: Studio, project: Project, jpeg: Jpeg
+) -> None:
+    data = zipped({f"{label}/{number}.jpg": jpeg(number) for number, label in enumerate(("roses", "tulips"))})
+    put(client, data, "flowers.zip", "", "archive")
+    client.post("/api/p/flowers/undo", json={})
+    assert Studio(studio.settings).photo_store(project).index().photos == ()
+    kept = {(path.parent.name, path.read_bytes()) for path in project.bin.rglob("*.jpg")}
+    assert kept == {("roses", jpeg(0)), ("tulips", jpeg(1))}
+
+
 def test_dropped_folders_have_the_labels_that_an_archive_of_them_would_have(
     client: TestClient, project: Project
 ) -> None:

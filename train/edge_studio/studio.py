@@ -125,8 +125,11 @@ class Studio:
 
     def inbox(self, project: Project) -> Inbox:
         """The frames of a project's boards that are not labeled, opened once."""
+        photos = self.photo_store(project)
         with self._lock:
-            return self._inboxes.setdefault(project.name, Inbox(project))
+            if project.name not in self._inboxes:
+                self._inboxes[project.name] = Inbox(project, photos, lambda: self.fleet.board_names(project))
+            return self._inboxes[project.name]
 
     def create(self, name: str) -> Project:
         """Makes an empty project.

@@ -1,5 +1,6 @@
 """The studio's application, its guard, and uvicorn around them."""
 
+import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge_core.errors import EdgeError
 from edge_device.command_line.console import say
 from edge_device.sinks.web.address import Address, is_loopback, listen, new_token, reachable_host
-from edge_device.sinks.web.guard import HEAD_BYTES, Guard, GuardRules
+from edge_device.sinks.web.guard import LOGIN, Guard, GuardRules
+from edge_device.sinks.web.server import quiet_config
 from edge_studio.api.device_routes import device_part
 from edge_studio.api.inbox_routes import inbox_part
 from edge_studio.api.inspection_routes import inspection_part
@@ -108,7 +110,38 @@ def refusal(studio: Studio, request: Request, error: Exception) -> Response:
     return error_page(studio, told, status) if wants_page(request) else error_response(told, status)
 
 
-def guarded(app: ASGIApp, token: str, hosts: frozenset[str] | None, port: int, site: ASGIApp | None = None) -> ASGIApp:
+class FirstVisit:
+    """An address that logs in once.
+
+    A browser is started with its address as an argument, which every account of this machine can list: the token has no
+    place there, and this is spent when it is read.
+
+    Attributes:
+        path: Path of the address.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.path = f"/first/{new_token()}"
+        self._token = token
+        self._spent = False
+
+    def log_in(self, scope: Scope) -> Scope:
+        """The request as the login page gets it, where it is the first for this address; else the request as it is."""
+        if self._spent or not hmac.compare_digest(scope["path"].encode(), self.path.encode()):
+            return scope
+        self._spent = True
+        return {**scope, "path": LOGIN, "raw_path": LOGIN.encode(), "query_string": f"token={self._token}".encode()}
+
+
+def guarded(
+    app: ASGIApp,
+    token: str,
+    hosts: frozenset[str] | None,
+    port: int,
+    *,
+    site: ASGIApp | None = None,
+    visit: FirstVisit | None = None,
+) -> ASGIApp:
     """The application behind its guard.
 
     Args:
@@ -117,24 +150,30 @@ def guarded(app: ASGIApp, token: str, hosts: frozenset[str] | None, port: int, s
         hosts: Names that this machine may be called by; None: all.
         port: Port of the server.
         site: What boards fetch, who know its secret and no token; None: nothing.
+        visit: Address that logs in without the token, once; None: there is none.
     """
     guard = Guard(app, token=token, hosts=hosts, port=port, rules=RULES)
+    # Boards have no token; all else that the guard asks, they are asked, too.
+    for_boards = Guard(site, token=None, hosts=hosts, port=port, rules=RULES) if site else guard
 
     async def entry(scope: Scope, receive: Receive, send: Send) -> None:
-        if site is not None and scope["type"] == "http" and scope["path"].startswith(UPDATES):
-            await site(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+        elif scope["path"].startswith(UPDATES):
+            await for_boards(scope, receive, send)
         else:
-            await (app if scope["type"] == "lifespan" else guard)(scope, receive, send)
+            await guard(visit.log_in(scope) if visit else scope, receive, send)
 
     return entry
 
 
-def serve(studio: Studio, ready: Callable[[str], None]) -> None:
+def serve(studio: Studio, ready: Callable[[str, str], None]) -> None:
     """Serves until the process is told to end.
 
     Args:
         studio: What is served.
-        ready: Called with the address to open, once it can be opened.
+        ready: Called once it can be opened, with the address that logs in, and with one that does so a single time, for
+            a browser on this machine.
 
     Raises:
         OutputError: Nothing can listen there.
@@ -145,23 +184,12 @@ def serve(studio: Studio, ready: Callable[[str], None]) -> None:
     port = listener.getsockname()[1]
     # Beyond loopback the token keeps other sites out, and nobody knows all names of this machine.
     hosts = frozenset({"localhost", settings.host.lower()}) if is_loopback(listener) else None
-    config = uvicorn.Config(
-        guarded(build_app(studio), token, hosts, port, studio.fleet.site),
-        http="h11",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        h11_max_incomplete_event_size=HEAD_BYTES,
-        limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_STOP_S,
-    )
+    visit = FirstVisit(token)
+    app = guarded(build_app(studio), token, hosts, port, site=studio.fleet.site, visit=visit)
+    config = quiet_config(app, CONNECTIONS, lifespan="on")
+    config.timeout_keep_alive, config.timeout_graceful_shutdown = _KEEP_ALIVE_S, _STOP_S
     address = f"http://{replace(Address(settings.host), port=port)}"
     studio.address = f"http://127.0.0.1:{port}" if settings.host in ("0.0.0.0", "::") else address
     studio.reachable = f"http://{reachable_host(listener)}:{port}"
-    ready(f"{address}/login?token={token}")
+    ready(f"{address}/login?token={token}", f"{studio.address}{visit.path}")
     uvicorn.Server(config).run(sockets=[listener])

@@ -14,7 +14,6 @@ from edge_core.images import encode_jpeg, read_picture
 from edge_core.preprocess import Frame
 from edge_studio.api.json_routes import Fields, error_response, reading, writing
 from edge_studio.devices.board_list import StudioBoard
-from edge_studio.devices.inbox import AddPhoto
 from edge_studio.devices.likeness_groups import FrameEmbedder, group_frames
 from edge_studio.jobs.export_list import exported_files
 from edge_studio.photos.thumbnails import shrunk
@@ -29,44 +28,46 @@ _QUALITY: Final = 85
 
 def inbox_part(studio: Studio) -> StudioPart:
     """Everything below /api/p/PROJECT/inbox."""
-    embedders: dict[str, tuple[str, FrameEmbedder]] = {}
+    routes = InboxRoutes(studio)
+    base = "/api/p/{project}/inbox"
+    return StudioPart(
+        [
+            reading(base, routes.listed),
+            writing(f"{base}/fetch", routes.fetch),
+            writing(f"{base}/label", routes.label),
+            writing(f"{base}/drop", routes.drop),
+            Route(f"{base}/picture", routes.picture),
+        ]
+    )
 
-    def project_of(request: Request) -> Project:
-        return studio.project(request.path_params["project"])
 
-    def embedder_of(project: Project) -> FrameEmbedder:
-        """Of the newest file that was exported; its features are kept as long as it is the newest."""
-        files = exported_files(project)
-        digest = files[0].digest if files else ""
-        if project.name not in embedders or embedders[project.name][0] != digest:
-            photos = [project.photos / one.path for one in studio.photo_store(project).index().photos]
-            embedders[project.name] = digest, FrameEmbedder(project.exports / files[0].name if files else None, photos)
-        return embedders[project.name][1]
+class InboxRoutes:
+    """What the routes answer; features of the frames are kept from one answer to the next."""
 
-    def listed(request: Request) -> JsonObject:
-        project = project_of(request)
-        inbox = studio.inbox(project)
-        frames = {one.key: one for one in inbox.frames()}
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._embedders: dict[str, tuple[str, FrameEmbedder]] = {}
+
+    def listed(self, request: Request) -> JsonObject:
+        """The frames in groups that look alike."""
+        project = self._project(request)
+        frames = {one.key: one for one in self._studio.inbox(project).frames()}
         paths = {key: project.inbox / f"{key}.jpg" for key in frames}
-        names = {board.id: board.name for board in studio.fleet.boards.of(project.name)}
+        names = self._studio.fleet.board_names(project)
+
+        def told(key: str) -> JsonObject:
+            return asdict(frames[key]) | {"board_name": names.get(frames[key].board, "a board that is gone")}
+
+        groups = group_frames(paths, self._embedder(project))
         return {
             "count": len(frames),
-            "groups": [
-                {
-                    "label": group.label,
-                    "frames": [
-                        asdict(frames[key]) | {"board_name": names.get(frames[key].board, "a board that is gone")}
-                        for key in group.keys
-                    ],
-                }
-                for group in group_frames(paths, embedder_of(project))
-            ],
+            "groups": [{"label": group.label, "frames": [told(key) for key in group.keys]} for group in groups],
         }
 
-    def fetch(request: Request, fields: Fields) -> JsonObject:
+    def fetch(self, request: Request, fields: Fields) -> JsonObject:
         """Fetches from all boards at once; one that cannot be reached does not hold up the others."""
-        project = project_of(request)
-        inbox = studio.inbox(project)
+        project = self._project(request)
+        inbox = self._studio.inbox(project)
 
         def one(board: StudioBoard) -> tuple[int, str]:
             try:
@@ -75,53 +76,47 @@ def inbox_part(studio: Studio) -> StudioPart:
                 return 0, f"{board.name}: {error}"
 
         with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(one, studio.fleet.boards.of(project.name)))
+            found = list(pool.map(one, self._studio.fleet.boards.of(project.name)))
         if fetched := sum(count for count, _ in found):
-            studio.hub.publish(project.name, "inbox", {"fetched": fetched})
+            self._studio.hub.publish(project.name, "inbox", {"fetched": fetched})
         return {"fetched": fetched, "errors": [reason for _, reason in found if reason]}
 
-    def label(request: Request, fields: Fields) -> JsonObject:
-        project = project_of(request)
-        names = {board.id: board.name for board in studio.fleet.boards.of(project.name)}
-        done = studio.inbox(project).label(fields.texts("keys"), fields.text("label"), adding(studio, project), names)
-        studio.hub.publish(project.name, "photos", {})
+    def label(self, request: Request, fields: Fields) -> JsonObject:
+        """Puts frames among the photos of a class."""
+        project = self._project(request)
+        done = self._studio.inbox(project).label(fields.texts("keys"), fields.text("label"))
+        self._studio.hub.publish(project.name, "photos", {})
         return {
             "added": list(done.added),
             "known": done.known,
             "refused": [{"key": key, "reason": reason} for key, reason in done.refused],
         }
 
-    def drop(request: Request, fields: Fields) -> JsonObject:
-        return {"dropped": studio.inbox(project_of(request)).drop(fields.texts("keys"))}
+    def drop(self, request: Request, fields: Fields) -> JsonObject:
+        """Throws frames away."""
+        return {"dropped": self._studio.inbox(self._project(request)).drop(fields.texts("keys"))}
 
-    def picture(request: Request) -> Response:
+    def picture(self, request: Request) -> Response:
+        """A frame, small or whole."""
         try:
-            path = studio.inbox(project_of(request)).picture(request.query_params.get("key", ""))
+            path = self._studio.inbox(self._project(request)).picture(request.query_params.get("key", ""))
             data = path.read_bytes() if "whole" in request.query_params else _small(read_picture(path))
         except (EdgeError, OSError) as error:
             return error_response(error, 404)
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
-    base = "/api/p/{project}/inbox"
-    return StudioPart(
-        [
-            reading(base, listed),
-            writing(f"{base}/fetch", fetch),
-            writing(f"{base}/label", label),
-            writing(f"{base}/drop", drop),
-            Route(f"{base}/picture", picture),
-        ]
-    )
+    def _project(self, request: Request) -> Project:
+        return self._studio.project(request.path_params["project"])
 
-
-def adding(studio: Studio, project: Project) -> AddPhoto:
-    """What adds a picture to a project's photos."""
-
-    def add(data: bytes, name: str, label: str) -> str | None:
-        added = studio.photo_store(project).add(data, name, label)
-        return added.path if added.is_new else None
-
-    return add
+    def _embedder(self, project: Project) -> FrameEmbedder:
+        """That of the newest file that was exported; its features are kept as long as it is the newest."""
+        files = exported_files(project)
+        digest = files[0].digest if files else ""
+        if project.name not in self._embedders or self._embedders[project.name][0] != digest:
+            photos = [project.photos / one.path for one in self._studio.photo_store(project).index().photos]
+            model = project.exports / files[0].name if files else None
+            self._embedders[project.name] = digest, FrameEmbedder(model, photos)
+        return self._embedders[project.name][1]
 
 
 def _small(frame: Frame) -> bytes:

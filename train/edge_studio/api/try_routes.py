@@ -6,7 +6,6 @@ from typing import Final
 from starlette.requests import Request
 
 from edge_core.codec import JsonObject
-from edge_studio.api.inbox_routes import adding
 from edge_studio.api.json_routes import reading, taking
 from edge_studio.devices.inbox import note_origin
 from edge_studio.devices.tried_frame import FileTrials
@@ -34,12 +33,12 @@ def try_part(studio: Studio) -> StudioPart:
         project = studio.project(request.path_params["project"])
         query = request.query_params
         now, label = datetime.now(UTC), query.get("label", "")
-        path = adding(studio, project)(picture, f"{now:%Y%m%dT%H%M%S.%f}Z.jpg", label)
-        if path is not None:
-            told = {"file": path, "label": label, "time": now.isoformat(), "camera": query.get("camera", "")}
+        added = studio.photo_store(project).add(picture, f"{now:%Y%m%dT%H%M%S.%f}Z.jpg", label)
+        if added.is_new:
+            told = {"file": added.path, "label": label, "time": now.isoformat(), "camera": query.get("camera", "")}
             note_origin(project, told | {"why": "wrong", "model": query.get("file", "")})
             studio.hub.publish(project.name, "photos", {})
-        return {"path": path}
+        return {"path": added.path if added.is_new else None}
 
     base = "/api/p/{project}/try"
     return StudioPart(

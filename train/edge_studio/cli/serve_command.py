@@ -1,5 +1,8 @@
 """`edge-train studio`."""
 
+import os
+import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +25,9 @@ def studio(
         Path | None,
         typer.Option(help="File with the token that the page asks for. Default: one of this account, made once."),
     ] = None,
+    browser: Annotated[
+        bool, typer.Option(help="Open the page in this machine's browser, where there is a screen.")
+    ] = True,
     debug: Debug = False,
 ) -> None:
     """Open the page on which photos become a running camera without a command.
@@ -37,4 +43,17 @@ def studio(
             token_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(parents=True, exist_ok=True)
         token = read_token(token_file)
-        serve(Studio(StudioSettings(folder.resolve(), host, port, token)), lambda url: say(f"studio: {url}"))
+
+        def ready(address: str, first: str) -> None:
+            say(f"studio: {address}")
+            if browser and has_screen():
+                webbrowser.open(first)
+
+        serve(Studio(StudioSettings(folder.resolve(), host, port, token)), ready)
+
+
+def has_screen() -> bool:
+    """Whether a browser of this machine would be seen by who typed the command: not over ssh, nor without a desktop."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    return sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())

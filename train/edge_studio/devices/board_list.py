@@ -18,6 +18,7 @@ from edge_device.sinks.web.address import check_token
 from edge_studio.jobs.supervised import read_json
 from edge_studio.project import check_name
 
+_PATH: Final = re.compile(r"~?/[^\0\n]*")
 _SSH: Final = re.compile(r"([A-Za-z0-9_.][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?")
 
 
@@ -71,12 +72,7 @@ def check_board(board: StudioBoard) -> StudioBoard:
     Raises:
         SettingsError: Its name, address, token or host is none, or it has neither address nor host.
     """
-    name = check_name(board.name, "board")
-    address = board.address.strip()
-    address = (address if "//" in address or not address else f"http://{address}").rstrip("/")
-    parts = urlsplit(address)
-    if address and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        raise SettingsError(f"{board.address!r} is not the address of a live page, such as http://porch:8080")
+    name, address = check_name(board.name, "board"), check_address(board.address)
     if board.token:
         check_token(board.token, "the board")
     if board.ssh and not _SSH.fullmatch(board.ssh):
@@ -84,9 +80,25 @@ def check_board(board: StudioBoard) -> StudioBoard:
     if not address and not board.ssh:
         raise SettingsError("a board needs the address of its live page, or a host for ssh")
     for path in (board.model_file, board.snapshot_folder, board.update_folder):
-        if path and (not path.startswith(("/", "~/")) or "\0" in path or "\n" in path):
+        if path and not _PATH.fullmatch(path):
             raise SettingsError(f"{path!r} is not a path on the board: it begins with / or ~/")
     return replace(board, name=name, address=address)
+
+
+def check_address(text: str) -> str:
+    """Returns the address of a live page, `http://porch:8080`; empty if there is none.
+
+    Raises:
+        SettingsError: It is another address.
+    """
+    address = text.strip().rstrip("/")
+    if not address:
+        return ""
+    address = address if "//" in address else f"http://{address}"
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise SettingsError(f"{text!r} is not the address of a live page, such as http://porch:8080")
+    return address
 
 
 class BoardList:

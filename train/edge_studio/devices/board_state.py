@@ -102,20 +102,22 @@ def _verdict(board: StudioBoard, status: JsonObject, notices: list[Mapping[str, 
     if not board.deployed or not status:
         return "", ""
     update: JsonObject = status.get("update") or {}
-    told, short = str(update.get("told", "")), board.deployed[:12]
-    runs = status.get("model_sha256") == board.deployed
-    if update.get("phase") == "trial" and runs:
-        return "trial", f"{board.deployed_name} runs on trial: {told}"
-    if runs:
-        return "runs", f"{board.deployed_name} runs" + (f": {told}" if short in told else "")
-    if update.get("phase") == "shadow" and short in told:
+    told, phase = str(update.get("told", "")), update.get("phase")
+    of_this = board.deployed[:12] in told
+    if status.get("model_sha256") == board.deployed:
+        if phase == "trial":
+            return "trial", f"{board.deployed_name} runs on trial: {told}"
+        return "runs", f"{board.deployed_name} runs" + (f": {told}" if of_this else "")
+    if phase == "shadow" and of_this:
         return "shadow", f"{board.deployed_name} runs beside the model: {told}"
-    if short in told and ("refused" in told or "taken back" in told):
-        return "refused", told
-    if not update:
-        refused = [str(one["text"]) for one in notices if "the new model is not taken" in str(one.get("text", ""))]
-        if refused:
-            return "refused", refused[-1]
-    if "taken back" in told:
+    if not update and (notice := _not_taken(notices)):
+        return "refused", notice
+    if "taken back" in told or (of_this and "refused" in told):
         return "refused", told
     return "waiting", f"it has not taken {board.deployed_name} yet" + (f"; {told}" if told else "")
+
+
+def _not_taken(notices: list[Mapping[str, object]]) -> str:
+    """The last notice of a device that has refused the file put in its model's place; empty if there is none."""
+    texts = [str(one.get("text", "")) for one in notices]
+    return next((text for text in reversed(texts) if "the new model is not taken" in text), "")

@@ -13,7 +13,7 @@ from edge_studio.devices.board_state import BoardState, read_state
 from edge_studio.devices.deployment import copy_command, take_back_command, way_of
 from edge_studio.devices.local_device import LocalDevice
 from edge_studio.devices.update_site import UpdateSite
-from edge_studio.jobs.commands import PublishOptions
+from edge_studio.jobs.commands import publish_command
 from edge_studio.jobs.job import Job
 from edge_studio.jobs.job_queue import JobQueue
 from edge_studio.jobs.signing import public_key, signing_key
@@ -49,6 +49,10 @@ class Fleet:
             SettingsError: It cannot, or its name is taken.
         """
         return self.boards.add(check_board(board))
+
+    def board_names(self, project: Project) -> dict[str, str]:
+        """The name of each board of a project by its id."""
+        return {board.id: board.name for board in self.boards.of(project.name)}
 
     def states(self, project: Project) -> list[tuple[StudioBoard, BoardState]]:
         """What the boards of a project are doing, all asked at once."""
@@ -132,9 +136,7 @@ class Fleet:
         # First what is asked for, on the disk: after a crash the page still compares the board with it.
         self.boards.change(board.id, lambda one: replace(one, **_given(file)))
         if way == "publish":
-            return self._jobs.submit(
-                project.name, PublishOptions().command(file, project.updates, signing_key(self._state))
-            )
+            return self._jobs.submit(project.name, publish_command(file, project.updates, signing_key(self._state)))
         if way == "copy":
             return self._jobs.submit(project.name, copy_command(board, file))
         self.device(board).give(file)

@@ -3,7 +3,7 @@
 import json
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,10 @@ from edge_device.sinks.inbox.live_page import SNAPSHOT_KEY
 from edge_device.sinks.inbox.pull import Pulled, pull_snapshots
 from edge_studio.devices.board_list import StudioBoard
 from edge_studio.jobs.supervised import read_json
+from edge_studio.photos.photo_store import PhotoStore
 from edge_studio.project import Project, check_class
 
 _TOLD: Final = ("top", "familiarity", "known")
-
-AddPhoto = Callable[[bytes, str, str], str | None]
-"""Adds a picture under a name to a class, durably; returns its path, None if its content was there already."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,15 @@ def note_origin(project: Project, entry: JsonObject) -> None:
 class Inbox:
     """The inbox of a project. May be used from any thread."""
 
-    def __init__(self, project: Project) -> None:
-        """Names the folder; it is made with the first frame."""
-        self._project = project
+    def __init__(self, project: Project, photos: PhotoStore, names: Callable[[], Mapping[str, str]]) -> None:
+        """Names the folder; it is made with the first frame.
+
+        Args:
+            project: Project whose inbox it is.
+            photos: Photos of the project, which labeled frames become.
+            names: Tells the name of each board by its id.
+        """
+        self._project, self._photos, self._names = project, photos, names
         self._lock = threading.Lock()
         self._tidied = False
 
@@ -100,7 +104,10 @@ class Inbox:
             source = f"ssh://{board.ssh}{path if path.startswith('/') else f'/{path}'}"
         else:
             raise SettingsError(f"it is not known where {board.name} keeps its frames: tell its snapshot folder")
-        return pull_snapshots(source, self._project.inbox / board.id, token=board.token or None)
+        try:
+            return pull_snapshots(source, self._project.inbox / board.id, token=board.token or None)
+        finally:
+            self._tidied = False  # a board that was not told so gives a frame again that is a photo by now
 
     def frames(self) -> list[InboxFrame]:
         """All frames, the latest first."""
@@ -131,17 +138,15 @@ class Inbox:
             raise SettingsError(f"the frame {key!r} is no longer in the inbox")
         return path
 
-    def label(self, keys: Sequence[str], label: str, add: AddPhoto, names: dict[str, str]) -> Labeled:
+    def label(self, keys: Sequence[str], label: str) -> Labeled:
         """Puts frames among the photos of a class, with where they came from in `manifest.jsonl`.
 
         A frame leaves the inbox last, when the photo and its line are on the disk: whatever ends this process, no frame
-        is lost, and one that is labeled again is the same photo.
+        is lost. One that is a photo already gets its line at the next look into the inbox, and is not asked for again.
 
         Args:
             keys: Keys of the frames.
             label: Class that they show; `_nothing` for none.
-            add: Adds a photo to a class, durably.
-            names: Name of each board by its id.
 
         Raises:
             SettingsError: The label cannot be a class.
@@ -154,15 +159,15 @@ class Inbox:
             for key in keys:
                 try:
                     path = self.picture(key)
-                    photo = add(path.read_bytes(), f"{path.stem}.jpg", label)
+                    photo = self._photos.add(path.read_bytes(), f"{path.stem}.jpg", label)
                 except (EdgeError, OSError) as error:
                     refused.append((key, str(error)))
                     continue
-                if photo is None:
-                    known += 1
+                if photo.is_new:
+                    added.append(photo.path)
+                    self._note(photo.path, label, key)
                 else:
-                    added.append(photo)
-                    self._note(photo, label, key, names)
+                    known += 1
                 self._forget(path)
         return Labeled(tuple(added), known, tuple(refused))
 
@@ -182,7 +187,7 @@ class Inbox:
         with self._lock:
             shutil.rmtree(self._project.inbox / name, ignore_errors=True)
 
-    def _note(self, photo: str, label: str, key: str, names: dict[str, str]) -> None:
+    def _note(self, photo: str, label: str, key: str) -> None:
         """A line of the manifest as `edge-run collect` writes them, with the board and the frame's name there."""
         told = read_json(self._told(key))
         board = key.partition("/")[0]
@@ -191,7 +196,7 @@ class Inbox:
             "label": label,
             "time": told.get("taken", ""),
             "camera": told.get("source", ""),
-            "board": names.get(board, board),
+            "board": self._names().get(board, board),
             "inbox": key,
             "why": told.get("kind", ""),
         }
@@ -199,16 +204,32 @@ class Inbox:
         note_origin(self._project, entry)
 
     def _tidy(self) -> None:
-        """Lets go of frames that are among the photos already: the process was ended before it could."""
-        try:
-            lines = (self._project.photos / MANIFEST).read_bytes().splitlines()
-        except OSError:
-            return
-        for line in lines:
-            with suppress(ValueError, AttributeError, SettingsError):
-                told = json.loads(line)
-                if told.get("inbox"):
-                    self._forget(self.picture(str(told["inbox"])))
+        """Lets go of frames that are among the photos already: the process was ended before it could.
+
+        One that was ended between a photo and its line in the manifest is known by the photo's content.
+        """
+        noted = self._noted()
+        for path in list(self._project.inbox.glob("*/*/*.jpg")):
+            key = self._key(path)
+            with suppress(OSError):  # labeled meanwhile
+                same = [] if key in noted else self._photos.same_content(path.read_bytes())
+                if same and not noted & set(same):
+                    self._note(same[0], same[0].partition("/")[0], key)
+                if same or key in noted:
+                    self._forget(path)
+
+    def _noted(self) -> set[str]:
+        """Keys of frames and paths of photos that the manifest has a line for."""
+        found: set[str] = set()
+        with suppress(OSError):
+            for line in (self._project.photos / MANIFEST).read_bytes().splitlines():
+                with suppress(ValueError, AttributeError):
+                    told = json.loads(line)
+                    found |= {str(told.get("inbox")), str(told.get("file"))}
+        return found
+
+    def _key(self, path: Path) -> str:
+        return str(path.relative_to(self._project.inbox).with_suffix(""))
 
     def _told(self, key: str) -> Path:
         return self._project.inbox / f"{key}.json"
@@ -218,7 +239,7 @@ class Inbox:
         path.with_suffix(".json").unlink(missing_ok=True)
 
     def _read(self, path: Path) -> InboxFrame | None:
-        key = str(path.relative_to(self._project.inbox).with_suffix(""))
+        key = self._key(path)
         board, _, rest = key.partition("/")
         if not SNAPSHOT_KEY.fullmatch(rest):
             return None

@@ -20,8 +20,9 @@ UPDATES: Final = "updates"
 UP_S: Final = 20.0
 """Seconds within which a device's page must answer; a slow machine takes ten to import and open a model."""
 
-SNAPSHOTS_S: Final = 2.0
-"""Seconds between two frames that a device keeps: who tries it out does not want to wait for ten."""
+SNAPSHOTS_S: Final = 3.0
+"""Seconds between two frames that a device keeps: who tries it out does not want to wait for ten. With 2, the frames of
+a minute are one burst to `edge-train fit`, and all of them to train on or none."""
 
 TRIAL: Final = ("--update-every", "2", "--update-frames", "20", "--update-trial", "15", "--update-labels")
 """A board polls once an hour and tries for ten minutes; here a person looks on."""

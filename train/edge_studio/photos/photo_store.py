@@ -1,6 +1,7 @@
 """The photos of a project, and everything that changes them. May be called from any thread."""
 
 import hashlib
+import os
 import secrets
 import shutil
 import threading
@@ -171,7 +172,7 @@ class PhotoStore:
             raise PictureError(f"{len(data) >> 20} MB are more than the {PICTURE_BYTES >> 20} that a picture may have")
         kind, _ = check_picture(data)
         with self._lock:
-            same = self._same_content(data)
+            same = self.same_content(data)
             for path in same:
                 if path.split("/")[0] == label:
                     return Added(path, is_new=False)
@@ -307,8 +308,8 @@ class PhotoStore:
             try:
                 picture = _arrived(path, check_class(raw_label))
                 if arrived.setdefault((picture.label, picture.sha256), picture) is picture:
-                    staged.mkdir(parents=True, exist_ok=True)
-                    picture.place = staged / str(number)
+                    picture.place = staged / picture.label / f"{number}-{picture.name}"
+                    picture.place.parent.mkdir(parents=True, exist_ok=True)
                     shutil.move(path, picture.place)
             except (EdgeError, OSError) as error:
                 refused.append(Unusable(path.relative_to(folder), str(error)))
@@ -317,32 +318,42 @@ class PhotoStore:
             raise PictureError(f"{name} holds no picture that can be used{first}")
         with self._lock:
             new = [one for one in arrived.values() if not self._has(one)]
-            taken: set[str] = set()
-            moves = [
-                Move(
-                    one.place.relative_to(self.project.root).as_posix(),
-                    self._below_root(self._free(one.label, one.name, taken)),
-                )
-                for one in new
-            ]
-            self._journal.move(f"{_photos(len(moves))} of {name} added", moves)
-        shutil.rmtree(staged, ignore_errors=True)  # what its class has already
+            self._move_in(new, staged, f"{_photos(len(new))} of {name} added")
+        shutil.rmtree(staged, ignore_errors=True)
         already = len(found) + len(dropped) - len(refused) - len(new)
         return ArchiveImport(dict(Counter(one.label for one in new)), already, tuple(refused))
+
+    def same_content(self, data: bytes) -> list[str]:
+        """Paths of photos with that content; only those of its size are read."""
+        with self._lock:
+            return [
+                path
+                for path in self._paths_by_size().get(len(data), ())
+                if (self.project.photos / path).is_file() and (self.project.photos / path).read_bytes() == data
+            ]
+
+    def _move_in(self, pictures: Sequence["ArrivedPicture"], staged: Path, title: str) -> None:
+        """Moves pictures from where they wait to their classes, as one operation.
+
+        They wait below the operation's number in the bin, where taking it back puts them: nothing empties that but a
+        person.
+        """
+        kept = self.project.bin / str(self._journal.next_number) / staged.name
+        taken: set[str] = set()
+        moves = []
+        for one in pictures:
+            place = kept / one.place.relative_to(staged)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(one.place, place)
+            target = self._below_root(self._free(one.label, one.name, taken))
+            moves.append(Move(place.relative_to(self.project.root).as_posix(), target))
+        self._journal.move(title, moves)
 
     def _has(self, picture: "ArrivedPicture") -> bool:
         """Whether a photo of the picture's class has its content."""
         paths = self._paths_by_size().get(picture.size, ())
         same_class = [path for path in paths if path.split("/")[0] == picture.label]
-        return bool(same_class) and any(path in same_class for path in self._same_content(picture.place.read_bytes()))
-
-    def _same_content(self, data: bytes) -> list[str]:
-        """Paths of photos with that content; only those of its size are read."""
-        return [
-            path
-            for path in self._paths_by_size().get(len(data), ())
-            if (self.project.photos / path).is_file() and (self.project.photos / path).read_bytes() == data
-        ]
+        return bool(same_class) and any(path in same_class for path in self.same_content(picture.place.read_bytes()))
 
     def _paths_by_size(self) -> dict[int, list[str]]:
         """Paths of photos by the size of their files, as they were when the index was last asked for, and since."""
