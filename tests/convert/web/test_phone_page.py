@@ -96,6 +96,39 @@ def test_frames_have_the_scores_of_a_camera_on_the_device_and_the_labels_of_edge
     assert len(as_camera) == len(set(as_file)) == 4
 
 
+def test_a_camera_that_sends_jpeg_has_the_levels_of_the_device(
+    sealed_model: SealedModel,
+    litert_js: LiteRtJs,
+    color_frames: dict[str, Frame],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    if CHROMIUM is None:
+        pytest.skip(missing("chromium"))
+    frame = np.repeat(np.repeat(color_frames["green"], 2, 0), 2, 1)
+    frame[: len(frame) // 4], frame[-len(frame) // 4 :] = 0, 255  # nothing of video range is so dark or so bright
+    clip, site = (
+        write_clip(tmp_path_factory.mktemp("clip") / "clip.mjpeg", [frame]),
+        site_files(sealed_model(), litert_js),
+    )
+    phone = start_phone(tmp_path_factory.mktemp("jpeg"), clip)
+    try:
+        with serving(site.content) as address:
+            opened(phone, address)
+            phone.ask("document.getElementById('camera').click()")
+            phone.wait("document.getElementById('video').videoWidth > 0")
+            seen = phone.ask(
+                f"import('./b-{site.build}/js/frames.js')"
+                ".then(({ frameOf }) => frameOf(document.getElementById('video'))).then(({ data }) => [...data])"
+            )
+    finally:
+        phone.close()
+    levels = np.array(seen).reshape(*frame.shape[:2], 4)[:, :, 2::-1]
+    apart = np.abs(levels - clip.frames[0].astype(int))
+    assert np.median(apart) <= 1
+    assert apart[2:10].max() <= 3
+    assert apart[-10:-2].max() <= 3
+
+
 def test_it_works_offline_once_it_was_opened(phone: Browser, sealed_model: SealedModel, litert_js: LiteRtJs) -> None:
     with serving(site_files(sealed_model(), litert_js).content) as site:
         opened(phone, site)

@@ -41,6 +41,14 @@ const operations = {
     return Array.from(engine.rgbOfYuv({ bytes: await read(path), ...picture }).data);
   },
 
+  /** Whether a camera is believed to be of full range after each frame, given its luma alone. */
+  range({ frames }, { engine }) {
+    const range = new engine.RangeGuess();
+    return frames.map((/** @type {number[][]} */ rows) => range.see({
+      bytes: Uint8Array.from(rows.flat()), planes: [{ offset: 0, stride: rows[0].length }], width: rows[0].length, height: rows.length,
+    }));
+  },
+
   /** The pixels of a picture that is turned. */
   turned({ frame, quarters, flip }, { engine }) {
     const { width, height, data } = engine.turned({ ...frame, data: Uint8ClampedArray.from(frame.data) }, quarters, flip);

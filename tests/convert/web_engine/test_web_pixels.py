@@ -193,6 +193,14 @@ def every_color(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, obj
     return {"path": path, "picture": picture}, hashlib.sha256(wanted.tobytes()).hexdigest()
 
 
+def test_a_camera_is_of_full_range_once_its_luma_has_shown_it(engine: NodeEngine) -> None:
+    rng = np.random.default_rng(2)
+    gray, video, full = (rng.integers(low, high, (70, 140)) for low, high in ((90, 120), (16, 236), (0, 256)))
+    overshooting = np.where(rng.random(video.shape) < 0.004, 250, video)
+    frames = [gray, video, overshooting, full, gray]
+    assert engine.ask("range", frames=[one.tolist() for one in frames]) == [False, False, False, True, True]
+
+
 @pytest.mark.parametrize("broken", YUV_BROKEN, ids=lambda broken: broken.rule)
 def test_a_broken_color_is_noticed(
     engine: NodeEngine, every_color: tuple[dict[str, object], str], broken: Broken, tmp_path: Path

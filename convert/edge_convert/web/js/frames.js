@@ -47,7 +47,7 @@ export async function decodePicture(file) {
 async function frameOfElement(video) {
   const { videoWidth: width, videoHeight: height } = video;
   if (!width) throw new EngineError("the video has no frame yet");
-  const frame = typeof VideoFrame !== "undefined" && await levelsOf(new VideoFrame(video));
+  const stream = video.srcObject, frame = typeof VideoFrame !== "undefined" && await levelsOf(new VideoFrame(video), stream && rangeOf(stream));
   // A browser that does not tell how a frame is turned gives one of another shape.
   return frame && frame.width === width && frame.height === height ? frame : drawn(video, width, height);
 }
@@ -63,9 +63,10 @@ export async function frameOfVideo(frame) {
 
 /**
  * @param {VideoFrame} frame Closed here.
+ * @param {RangeGuess | null} [range] Of the camera that it is from, where it is from one.
  * @returns {Promise<Levels | null>} Null of a format whose levels would have to be guessed.
  */
-async function levelsOf(frame) {
+async function levelsOf(frame, range) {
   try {
     const { format, visibleRect } = frame;
     if (!visibleRect || !format || !["I420", "NV12", "RGBA", "RGBX", "BGRA", "BGRX"].includes(format)) return null;
@@ -73,18 +74,71 @@ async function levelsOf(frame) {
     const planes = await frame.copyTo(bytes);
     // `rotation` and `flip` are younger than the rest of VideoFrame.
     const { rotation = 0, flip = false } = /** @type {{rotation?: number, flip?: boolean}} */ (/** @type {unknown} */ (frame));
-    const full = frame.colorSpace.fullRange === true;
-    const levels = planes.length > 1 ? rgbOfYuv({ bytes, planes, width, height, full }) : opaque({ bytes, planes, width, height }, format);
+    const yuv = { bytes, planes, width, height };
+    const full = () => frame.colorSpace.fullRange ?? range?.see(yuv) ?? false;
+    const levels = planes.length > 1 ? rgbOfYuv({ ...yuv, full: full() }) : opaque(yuv, format);
     return turned(levels, rotation / 90, flip);
   } finally {
     frame.close();
   }
 }
 
+/**
+ * Whether a camera's black is 0, where its browser does not tell: Chromium hands over the planes of a camera that sends
+ * JPEG as they are, and says nothing of them.
+ */
+export class RangeGuess {
+  #outside = 0;
+  #seen = 0;
+
+  /**
+   * Takes a frame into account.
+   * @param {Planes} frame
+   * @returns {boolean} What is to be believed from this frame on.
+   */
+  see({ bytes, planes: [{ offset, stride }], width, height }) {
+    for (let row = 0; row < height; row += SAMPLED) {
+      for (let at = offset + row * stride, end = at + width; at < end; at += SAMPLED) {
+        this.#outside += Number(bytes[at] < 16 || bytes[at] > 235);
+        this.#seen += 1;
+      }
+    }
+    return this.#outside >= OUTSIDE * this.#seen;
+  }
+}
+
+/** Every so many columns and rows: 17,000 levels of a 720p frame, a tenth of a millisecond. */
+const SAMPLED = 7;
+
+/**
+ * Share of the luma, in all that a camera has sent, below 16 and above 235 from which on it is of full range. A camera of
+ * video range overshoots where it sharpens. Of 300 photos 73 % reach 1 % in full range; none does in video range, 0.7 %
+ * sharpened by half and 5 % sharpened by as much again (benchmarks/experiments/luma_range.py).
+ */
+const OUTSIDE = 0.01;
+
+/** @type {WeakMap<MediaProvider, RangeGuess>} */
+const RANGES = new WeakMap();
+
+/** @param {MediaProvider} stream */
+function rangeOf(stream) {
+  const range = RANGES.get(stream) ?? new RangeGuess();
+  RANGES.set(stream, range);
+  return range;
+}
+
 /** @typedef {{width: number, height: number, data: Uint8ClampedArray<ArrayBuffer>}} Levels R, G, B and 255. */
 
 /**
- * @param {{bytes: Uint8Array, planes: {offset: number, stride: number}[], width: number, height: number}} picture
+ * @typedef {object} Planes The bytes of a frame.
+ * @property {Uint8Array} bytes
+ * @property {{offset: number, stride: number}[]} planes
+ * @property {number} width
+ * @property {number} height
+ */
+
+/**
+ * @param {Planes} picture
  * @param {string} format
  * @returns {Levels}
  */

@@ -24,10 +24,10 @@ import { Container } from "./container.js";
 import { Decider, checkThresholds } from "./decisions.js";
 import { EngineError } from "./errors.js";
 import { FAMILIAR } from "./familiarity.js";
-import { decodePicture, frameOf, frameOfVideo, rgbOfYuv } from "./frames.js";
+import { RangeGuess, decodePicture, frameOf, frameOfVideo, rgbOfYuv } from "./frames.js";
 import { liteRtRuntime } from "./litert.js";
 import { in8Bits, preprocess } from "./preprocess.js";
 import { canHash, checkSeal, sha256 } from "./seal.js";
 import { selfTest } from "./selftest.js";
 
-export { Classifier, Container, Decider, EngineError, FAMILIAR, canHash, checkSeal, checkThresholds, decodePicture, frameOf, frameOfVideo, in8Bits, liteRtRuntime, preprocess, rgbOfYuv, selfTest, sha256, top };
+export { Classifier, Container, Decider, EngineError, FAMILIAR, RangeGuess, canHash, checkSeal, checkThresholds, decodePicture, frameOf, frameOfVideo, in8Bits, liteRtRuntime, preprocess, rgbOfYuv, selfTest, sha256, top };
