@@ -20,6 +20,7 @@ from edge_convert.publish.publication import publish
 from edge_core.artifact.seal import check_seal
 from edge_device.inference.classifier import Classifier, top
 from edge_device.live.update.model_updater import ModelUpdater, UpdateSettings
+from edge_device.live.update.seats import AWAY_S
 from edge_device.live.update.shadow import ShadowFrame, ShadowLimits, ShadowProcess, verdict
 from edge_device.live.update.tuf_client import UpdateClient
 from edge_device.live.update.update_state import UpdateFolder, begin, pin, roll_back
@@ -79,15 +80,15 @@ class Board:
     def _follow(self, path: Path, key: bytes) -> None:
         self.runs = path
 
-    def frames(self, count: int = FRAMES, known: bool | None = None) -> None:
+    def frames(self, count: int = FRAMES, known: bool | None = None, camera: str = "") -> None:
         classifier = Classifier(self.runs)
         for index in range(count):
             image = np.full((48, 64, 3), (10, 20, 250), np.uint8)
             best = tuple(top(classifier.scores(image)[0], classifier.card.labels, 3))
             frame = SourceFrame(image, "camera", index, index / 10, 1.0)
-            self.updater.frame(FrameResult(frame, best, Latency(1, 1, 1000, 1002), known=known))
+            self.updater.frame(FrameResult(frame, best, Latency(1, 1, 1000, 1002), known=known, camera=camera))
 
-    def status(self, seconds: float = 0.0, **fields: float) -> None:
+    def status(self, seconds: float = 0.0, **fields: float | str) -> None:
         self.now_s += seconds
         self.updater.status(replace(STATUS, model_sha256=digest(self.runs), **fields))  # type: ignore[arg-type]
 
@@ -116,6 +117,30 @@ def board(tmp_path: Path, key: PrivateKey, model: Callable[..., Path], site: Ser
 def offer(board: Board, site: Served, key: PrivateKey, file: Path) -> None:
     publish(file, site.folder, key)
     board.updater.poll()
+
+
+def test_another_camera_tries_a_model_out_while_the_first_is_away(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path]
+) -> None:
+    for camera, fps in (("porch", 30.0), ("gate", 5.0)):
+        board.frames(1, camera=camera)
+        board.status(camera=camera, fps=fps)
+    offer(board, site, key, model("new"))
+    board.frames(FRAMES - 1, camera="porch")
+    board.now_s += AWAY_S - 1
+    board.frames(9, camera="gate")
+    assert board.updater.told().phase == "shadow", "the porch leads still"
+    board.now_s += 2
+    board.frames(1, camera="gate")
+    assert board.updater.told().phase == "trial"
+    board.frames(60, camera="gate")
+    board.status(30, camera="gate", fps=5.0)
+    board.status(9, camera="porch", source_state="lost", fps=0.0)
+    assert board.updater.told().phase == "trial", "each camera is held against itself, and one that is away is not"
+    board.frames(60, camera="gate")
+    board.status(9, camera="gate", fps=2.0)
+    assert "2.0 frames are classified in a second, 5.0 were before" in board.told()[-1]
+    assert board.runs.name == "old.tflite"
 
 
 def test_a_good_model_runs_beside_the_old_one_takes_over_and_stays(

@@ -63,8 +63,8 @@ class CameraRun:
         options: What is run on what, and where results go.
         notify: Passes a notice on to the sinks of this camera, once there are any.
         queues: The sinks, once they are open.
-        updates: Updates of the model that this camera tries out; None where there are none, or another camera does.
-        followers: Cameras with the same model, which follow the updates of this one.
+        updates: Updates of the model; None where there are none, or another camera with the same model has them.
+        followers: Cameras with the same model, which share the updates of this one.
     """
 
     def __init__(self, options: LiveOptions, host: RunHost, *, name: str = "", sinks: Sequence[Sink] = ()) -> None:
@@ -93,7 +93,8 @@ class CameraRun:
             self.notify(one)
 
     def follow_updates_of(self, leader: "CameraRun") -> None:
-        """Runs the model that another camera runs, as it is updated; to be called before `open_model` of both."""
+        """Runs the model that another camera runs, and tries its updates out, too; to be called before `open_model` of
+        both."""
         self._leader = leader
         leader.followers.append(self)
 
@@ -108,12 +109,12 @@ class CameraRun:
         options = self.options
         self._key = signing_key(options.file, options.model)
         if options.updates.update_from and self._leader is None:
-            self.updates = UpdateSession(options, self._plan.regions, self.notify)
+            self.updates = UpdateSession(options, self._notify_of_updates)
         self._models = Models(options, self.notify, self._host)
         if self.updates:
-            self._outputs += [self.updates.sink] if self.updates.sink else []
             self.updates.follow = self._followed
         if session := self._session:
+            self._outputs += session.sinks(self.name, self._plan.regions)
             self._models.file, self._key = session.file, session.key
         self._classifier: Classifier | None = self._opened_model()
         if self._classifier.softmax_only:
@@ -205,6 +206,10 @@ class CameraRun:
     def _session(self) -> UpdateSession | None:
         return self._leader.updates if self._leader else self.updates
 
+    def _notify_of_updates(self, one: Notice, /) -> None:
+        """Passes a notice on to this camera, or to one that follows it while this one has not begun."""
+        next((run for run in (self, *self.followers) if run.queues), self).notify(one)
+
     def _opened_model(self) -> Classifier:
         """The model to begin with; one that came as an update and opens no more gives way to the one before."""
         while True:
@@ -244,14 +249,16 @@ class CameraRun:
 
 def watched(loop: Live, ended: Callable[[], bool], updates: UpdateSession | None) -> Status:
     """Runs a loop; an end that is no fault of the model is noted, or a trial would count it as a crash."""
+    if updates is None:
+        return loop.run(ended)
     try:
         status = loop.run(ended)
     except SourceError:
-        if updates:
-            updates.end_in_order()
-        raise
-    if updates:
         updates.end_in_order()
+        raise
+    finally:
+        updates.close()
+    updates.end_in_order()
     return status
 
 

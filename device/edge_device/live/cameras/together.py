@@ -170,6 +170,9 @@ def run_cameras(
 
 def _end(threads: Sequence[CameraThread]) -> None:
     """Notes that the run ends for another reason than a model, and raises what has ended a camera, the fatal first."""
+    for one in threads:
+        if one.run.updates:
+            one.run.updates.close()
     failures = sorted((one for one in threads if one.error), key=lambda one: not one.fatal)
     if not any(one.fatal for one in failures):
         for one in threads:
@@ -195,7 +198,7 @@ def _wait(threads: Sequence[CameraThread], pulse: ProcessPulse, host: RunHost, f
 
 
 def _share_updates(runs: Sequence[CameraRun]) -> None:
-    """Has the first camera that keeps updates in a folder try them out for all that run the same model from there."""
+    """Has the cameras that keep updates of the same model in a folder try them out together."""
     leaders: dict[Path, CameraRun] = {}
     for run in runs:
         if not run.options.updates.update_from:

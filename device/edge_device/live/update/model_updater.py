@@ -1,10 +1,9 @@
-"""Model updates as a sink: it polls, lets a candidate run beside the model on the frames that come, and watches its
-trial."""
+"""Model updates: what is published is polled, a candidate runs beside the model on the frames that come, its trial is
+watched."""
 
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,11 +14,12 @@ from edge_core.artifact.card import ModelCard
 from edge_core.artifact.familiarity import FAMILIAR
 from edge_core.artifact.rollout import Offer, newest_for
 from edge_core.errors import EdgeError, HostError, UpdateError
-from edge_device.frames.regions import WHOLE, Region
+from edge_device.frames.regions import Region
 from edge_device.inference.interpreter import RuntimeName
 from edge_device.inference.signature import is_by
 from edge_device.inference.verify import verify
 from edge_device.live.update.schedule import PollSchedule
+from edge_device.live.update.seats import Seats
 from edge_device.live.update.shadow import Shadow, ShadowLimits, ShadowProcess, worker_command
 from edge_device.live.update.trial_health import HealthLimits, TrialReading
 from edge_device.live.update.tuf_client import UpdateClient
@@ -30,9 +30,6 @@ from edge_device.sinks.sink import Sink
 
 LOAD_S: Final = 60.0
 """Seconds within which a model that took over must serve."""
-
-REMEMBERED: Final = 500
-"""Frames over which the share of unknown ones is taken."""
 
 WRITE_S: Final = 60.0
 """Seconds between two notes of how long a trial went well."""
@@ -53,7 +50,6 @@ class UpdateSettings:
         trial_s: Seconds for which a model that took over can be taken back.
         limits: How a candidate may differ from the model that runs.
         health: How a model on trial may differ from the one before.
-        regions: Zones by name.
         runtime: Interpreter that candidates are proven on.
         threads: Number of threads for one inference of a candidate.
         familiar: Familiarity from which on a frame is known.
@@ -69,7 +65,6 @@ class UpdateSettings:
     trial_s: float = 600.0
     limits: ShadowLimits = field(default_factory=ShadowLimits)
     health: HealthLimits = field(default_factory=HealthLimits)
-    regions: Mapping[str, Region] = field(default_factory=lambda: {"": WHOLE})
     runtime: RuntimeName = "auto"
     threads: int = 1
     familiar: float = FAMILIAR
@@ -77,17 +72,14 @@ class UpdateSettings:
     boot: str = field(default_factory=boot_id)
 
 
-class ModelUpdater(Sink):
+class ModelUpdater:
     """Brings in what is published for this board, unless it is worse than what runs.
 
-    The state in `folder` changes before the model does: whatever ends the process, and whenever, `begin` finds out at
-        the
-    next start what to run.
-    """
+    Cameras hand over what they see by a `sink` each, from threads of their own.
 
-    name = "update"
-    frames: ClassVar[Literal["all", "newest", "none"]] = "newest"
-    wants_image = True
+    The state in `folder` changes before the model does: whatever ends the process, and whenever, `begin` finds out at
+    the next start what to run.
+    """
 
     def __init__(
         self,
@@ -119,30 +111,38 @@ class ModelUpdater(Sink):
         self._ended = threading.Event()
         self._labels: Sequence[str] = ()
         self._shadow: tuple[Shadow, InstalledModel] | None = None
-        self._unknown: deque[bool] = deque(maxlen=REMEMBERED)
-        self._baseline: TrialReading | None = None
+        self._seats = Seats(clock)
         self._trial_began_s = self._noted_s = clock()
         self._trial_base_s = self._state.trial.seconds if self._state.trial else 0.0
         self._thread = threading.Thread(target=self._poll_for_ever, name="update", daemon=True)
         self._opened = False
 
-    # --- What the loop hands over
+    # --- What the loops hand over
 
-    def open(self, card: ModelCard) -> None:
-        self._labels = card.labels
-        self._unknown.clear()
-        if not self._opened and math.isfinite(self._settings.every_s):
-            self._thread.start()
-        self._opened = True
+    def sink(self, camera: str, regions: Mapping[str, Region]) -> "UpdateSink":
+        """A sink for what a camera sees; its zones are given by name."""
+        self._seats[camera].regions = regions
+        return UpdateSink(self, camera)
+
+    def open(self, card: ModelCard, camera: str = "") -> None:
+        """The loop of a camera begins, or goes on with another model."""
+        with self._lock:
+            self._labels = card.labels
+            self._seats[camera].unknown.clear()
+            if not self._opened and math.isfinite(self._settings.every_s):
+                self._thread.start()
+            self._opened = True
 
     def frame(self, result: FrameResult) -> None:
+        """A zone of a camera's frame was classified."""
         with self._lock:
-            self._unknown.append(result.known is False)
-            if self._shadow is None:
+            seat = self._seats[result.camera]
+            seat.unknown.append(result.known is False)
+            if not self._seats.leads(result.camera) or self._shadow is None:
                 return
             shadow, candidate = self._shadow
             try:
-                if not shadow.add(result):
+                if not shadow.add(result, seat.regions):
                     return
                 if reason := shadow.verdict():
                     raise UpdateError(reason)
@@ -154,16 +154,19 @@ class ModelUpdater(Sink):
                 self._take_over(candidate)
 
     def status(self, status: Status) -> None:
+        """Statistics of a camera."""
         with self._lock:
             self._take_up_what_a_person_did()
-            reading = TrialReading.of(status, self._unknown)
+            seat = self._seats[status.camera]
+            reading = TrialReading.of(status, seat.unknown)
             if self._state.trial is None:
                 if status.model_sha256 == self._state.running:
-                    self._baseline = reading
-                return
-            self._judge(status, reading)
+                    seat.baseline = reading
+            elif self._seats.leader in (None, status.camera):
+                self._judge(status, reading.worse_than(seat.baseline, self._settings.health))
 
     def close(self) -> None:
+        """Ends polls, and a candidate that runs beside the model."""
         self._ended.set()
         with self._lock:
             self._end_shadow()
@@ -272,7 +275,7 @@ class ModelUpdater(Sink):
         path = self._folder.model(candidate.digest)
         process = self._start(path)
         try:
-            return Shadow(path, process, self._labels, self._settings.limits, self._settings.regions)
+            return Shadow(path, process, self._labels, self._settings.limits)
         except BaseException:
             process.close()
             raise
@@ -291,15 +294,15 @@ class ModelUpdater(Sink):
         self._follow_state()
         self._say("info", self._state.told)
 
-    def _judge(self, status: Status, reading: TrialReading) -> None:
-        """Whether a model on trial stays, goes, or goes on."""
+    def _judge(self, status: Status, worse: str) -> None:
+        """Whether a model on trial stays, goes, or goes on, given why it is worse than the one before."""
         now_s = self._clock()
         if status.model_sha256 != self._state.running:
             if now_s - self._trial_began_s > LOAD_S:
                 self._take_back(f"it did not begin to run within {LOAD_S:.0f} s")
             return
-        if reason := reading.worse_than(self._baseline, self._settings.health):
-            self._take_back(reason)
+        if worse:
+            self._take_back(worse)
         elif self._trial_base_s + now_s - self._trial_began_s >= self._settings.trial_s:
             self._state = self._folder.write(self._state.settled())
             self._say("info", self._state.told)
@@ -348,3 +351,19 @@ class ModelUpdater(Sink):
 
     def _say(self, level: Level, text: str) -> None:
         self._notify(notice(level, UPDATE, text))
+
+
+class UpdateSink(Sink):
+    """What one camera hands over to a `ModelUpdater`."""
+
+    name = "update"
+    frames: ClassVar[Literal["all", "newest", "none"]] = "newest"
+    wants_image = True
+
+    def __init__(self, updater: ModelUpdater, camera: str) -> None:
+        """See `ModelUpdater.sink`."""
+        self._updater, self._camera = updater, camera
+        self.frame, self.status = updater.frame, updater.status  # type: ignore[method-assign]
+
+    def open(self, card: ModelCard) -> None:
+        self._updater.open(card, self._camera)

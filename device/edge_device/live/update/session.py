@@ -1,4 +1,4 @@
-"""Updates of one live run, from its options: the model that it starts with, and the sink that brings in others."""
+"""Updates of one live run, from its options: the model that it starts with, and the sinks that bring in others."""
 
 import hashlib
 import platform
@@ -24,18 +24,16 @@ class UpdateSession:
     Attributes:
         file: Model that the run starts with.
         key: Public key that has signed it, 32 bytes.
-        sink: Brings in others, to be given to the queues; None where nothing can be written.
         told: Tells how updates stand.
         end_in_order: To be called where a run ends for another reason than its model.
         follow: Swaps the model for the one in a file; to be set before frames come.
     """
 
-    def __init__(self, options: LiveOptions, regions: Mapping[str, Region], notify: Notifier) -> None:
+    def __init__(self, options: LiveOptions, notify: Notifier) -> None:
         """Finds out what to run, with an open trial counted.
 
         Args:
             options: Options of the run; `options.updates.update_from` is given.
-            regions: Zones by name.
             notify: Gets what became of an update.
 
         Raises:
@@ -74,16 +72,29 @@ class UpdateSession:
             every_s=asked.update_every,
             trial_s=asked.update_trial,
             limits=ShadowLimits(frames=asked.update_frames, other_labels=asked.update_labels),
-            regions=regions,
             runtime=options.model.runtime,
             familiar=options.decisions.familiar,
             in_shadow=options.model.device == "cpu",
         )
         updater = ModelUpdater(settings, folder, client, follow=lambda *new: self.follow(*new), notify=notify)
-        self.sink: Sink | None = updater if writable else None
+        self._updater = updater if writable else None
         self._restart = updater.restart
         self.told: Callable[[], UpdateStatus] = updater.told
         self.end_in_order: Callable[[], None] = updater.end_in_order if writable else lambda: None
+
+    def sinks(self, camera: str, regions: Mapping[str, Region]) -> list[Sink]:
+        """What brings in others on the frames of a camera, for its queues; none where nothing can be written.
+
+        Args:
+            camera: Name of the camera; empty where a process reads but one that has no name.
+            regions: Zones of the camera by name.
+        """
+        return [self._updater.sink(camera, regions)] if self._updater else []
+
+    def close(self) -> None:
+        """Ends what runs beside the model, and polls; to be called once the cameras have ended."""
+        if self._updater:
+            self._updater.close()
 
     def go_back(self, reason: str) -> bool:
         """Takes back a model that cannot be opened; returns whether there is another one, which `file` is then."""

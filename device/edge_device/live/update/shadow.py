@@ -178,7 +178,6 @@ class Shadow:
         process: ShadowProcess,
         labels: Sequence[str],
         limits: ShadowLimits,
-        regions: Mapping[str, Region],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Waits for the candidate to be open.
@@ -188,14 +187,13 @@ class Shadow:
             process: The worker that has opened it.
             labels: Labels of the model that runs.
             limits: How the candidate may differ.
-            regions: Zones by name.
             clock: Function that gives seconds and does not jump.
 
         Raises:
             UpdateError: It cannot be opened, or has other labels.
         """
         self.frames: list[ShadowFrame] = []
-        self._process, self._limits, self._regions, self._clock = process, limits, regions, clock
+        self._process, self._limits, self._clock = process, limits, clock
         self._spec = read_card(model).input
         self._due_s = 0.0
         found = process.opened()
@@ -203,8 +201,12 @@ class Shadow:
             other = sorted(set(found) ^ set(labels))
             raise UpdateError(f"it has other labels ({', '.join(other)[:80]}); --update-labels permits that")
 
-    def add(self, result: FrameResult) -> bool:
+    def add(self, result: FrameResult, regions: Mapping[str, Region]) -> bool:
         """Gives the candidate a frame, if it is time for one; returns whether there are enough.
+
+        Args:
+            result: What the model that runs makes of the frame.
+            regions: Zones of its camera by name.
 
         Raises:
             UpdateError: The candidate has ended, or does not answer.
@@ -212,12 +214,12 @@ class Shadow:
         if self._clock() < self._due_s or not result.top:  # a focus has found nothing to classify
             return False
         self._due_s = self._clock() + 1 / self._limits.per_s
-        pixels = preprocess(cut(result.frame.image, classified_part(result, self._regions)), self._spec)
+        pixels = preprocess(cut(result.frame.image, classified_part(result, regions)), self._spec)
         try:
             answer = self._process.look(pixels)
         except UpdateError as error:
             raise UpdateError(f"after {len(self.frames)} frames beside the model that runs: {error}") from error
-        parts = result.subject.of if result.subject else len(self._regions)
+        parts = result.subject.of if result.subject else len(regions)
         self.frames.append(
             ShadowFrame(
                 same=answer["label"] == result.top[0].label if result.known is not False else None,
