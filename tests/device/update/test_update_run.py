@@ -144,7 +144,7 @@ def test_cameras_are_updated_although_the_first_of_them_is_away(tmp_path: Path, 
         run.join(30)
     assert not run.is_alive()
     assert witnesses["there"].models[-1] == digest(new)
-    assert any("runs beside the model" in one for one in witnesses["there"].notices)
+    assert any("runs beside the model" in one for one in witnesses["away"].notices)
     assert witnesses["away"].frames_seen == []
 
 

@@ -109,7 +109,7 @@ class CameraRun:
         options = self.options
         self._key = signing_key(options.file, options.model)
         if options.updates.update_from and self._leader is None:
-            self.updates = UpdateSession(options, self._notify_of_updates)
+            self.updates = UpdateSession(options, self.notify)
         self._models = Models(options, self.notify, self._host)
         if self.updates:
             self.updates.follow = self._followed
@@ -205,10 +205,6 @@ class CameraRun:
     @property
     def _session(self) -> UpdateSession | None:
         return self._leader.updates if self._leader else self.updates
-
-    def _notify_of_updates(self, one: Notice, /) -> None:
-        """Passes a notice on to this camera, or to one that follows it while this one has not begun."""
-        next((run for run in (self, *self.followers) if run.queues), self).notify(one)
 
     def _opened_model(self) -> Classifier:
         """The model to begin with; one that came as an update and opens no more gives way to the one before."""
