@@ -1,7 +1,8 @@
 """Accuracy, latency and size compared with the full-size model; the `edge-bench` command."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from edge_device.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from edge_bench.measure.benchmark import run_benchmark
@@ -9,12 +10,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchReport", "run_benchmark"]
 
-_MODULES = {"BenchReport": "results.report", "run_benchmark": "measure.benchmark"}
+_PLACES = {
+    "BenchReport": "edge_bench.results.report",
+    "run_benchmark": "edge_bench.measure.benchmark",
+}
 
-
-def __getattr__(name: str) -> object:
-    """Imports what is asked for, and not before: worker processes, whose memory is measured, import this package,
-    too."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"edge_bench.{_MODULES[name]}"), name)
+# Worker processes, whose memory is measured, import this package, too.
+__getattr__ = lazy_exports(__name__, _PLACES)

@@ -40,6 +40,9 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         )  # type: ignore[operator]
     if origin is tuple:
         items = _typed(list, value, where)
+        if arguments == (float, ...) and all(type(item) is float and math.isfinite(item) for item in items):
+            # At once: a detector has a thousand numbers, and a Raspberry Pi would take 10 ms to name the place of each.
+            return tuple(items)
         kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else arguments
         if len(kinds) != len(items):
             raise ValueError(f"{where} should have {len(kinds)} items, not {len(items)}")

@@ -1,8 +1,8 @@
 """What runs on the Pi: interpreters, the classifier, cameras and files, the `edge-run` command."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from edge_device.system.lazy_exports import lazy_exports
 from edge_device.system.moved import keep_old_paths
 
 if TYPE_CHECKING:
@@ -34,25 +34,20 @@ __all__ = [
     "run_live",
 ]
 
-_MODULES = {
-    "Classifier": "inference.classifier",
-    "DecisionOptions": "live.options",
-    "FocusOptions": "live.options",
-    "LiveOptions": "live.options",
-    "ModelOptions": "live.options",
-    "Prediction": "results",
-    "SinkOptions": "live.options",
-    "SourceOptions": "live.options",
-    "classify_stream": "inference.streaming",
-    "open_source": "sources",
-    "run_live": "live.run",
+_PLACES = {
+    "Classifier": "edge_device.inference.classifier",
+    "DecisionOptions": "edge_device.live.options",
+    "FocusOptions": "edge_device.live.options",
+    "LiveOptions": "edge_device.live.options",
+    "ModelOptions": "edge_device.live.options",
+    "Prediction": "edge_device.results",
+    "SinkOptions": "edge_device.live.options",
+    "SourceOptions": "edge_device.live.options",
+    "classify_stream": "edge_device.inference.streaming",
+    "open_source": "edge_device.sources",
+    "run_live": "edge_device.live.run",
 }
 
 keep_old_paths()
-
-
-def __getattr__(name: str) -> object:
-    """Imports what is asked for, and not before: `edge_device.doctor` runs where NumPy and OpenCV do not."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"edge_device.{_MODULES[name]}"), name)
+# `edge_device.doctor` runs where NumPy and OpenCV do not.
+__getattr__ = lazy_exports(__name__, _PLACES)

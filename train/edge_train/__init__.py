@@ -1,7 +1,8 @@
 """From photos to a trained run; the `edge-train` command."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from edge_device.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from edge_keras.models.pretrained import find_weights
@@ -11,16 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "find_weights", "fit", "open_photos"]
 
-_MODULES = {
+_PLACES = {
     "Settings": "edge_train.settings",
     "find_weights": "edge_keras.models.pretrained",
     "fit": "edge_train.training.fit",
     "open_photos": "edge_train.data.dataset",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Imports what is asked for, and not before: `edge_train.doctor` runs where TensorFlow does not."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+# `edge_train.doctor` runs where TensorFlow does not.
+__getattr__ = lazy_exports(__name__, _PLACES)

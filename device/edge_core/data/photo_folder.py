@@ -11,7 +11,6 @@ import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -596,6 +595,9 @@ def _draw(photo: Photo, seed: int) -> float:
 
 def _on_all_cores(work: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
     """`map` over a thread pool, in order, with a bounded number of items under way. OpenCV and hashlib free the GIL."""
+    # Late: logging and queue come with it, and every command imports this module.
+    from concurrent.futures import ThreadPoolExecutor
+
     waiting = iter(items)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while batch := list(islice(waiting, 256)):

@@ -101,14 +101,15 @@ class Classifier:
         self.digest = seal.digest if seal else None
         self.card = read_card(path)
         self.threads = threads or os.cpu_count() or 1
+        self.detector: Detector | None = read_detector(path)
         self._interpreter: Runner
         if runner:
             self._interpreter = runner(path)
         else:
-            self._interpreter = Interpreter(path, runtime=runtime, threads=self.threads)
+            tensors = self.detector.tensors if self.detector else ()
+            self._interpreter = Interpreter(path, runtime=runtime, threads=self.threads, tensors=tensors)
         self.quantized = self._interpreter.quantized
         self.familiar = familiar
-        self.detector: Detector | None = read_detector(path)
         if wrong := self._contradiction():
             self.close()
             raise ModelFormatError(f"{path} contradicts itself: {wrong}")

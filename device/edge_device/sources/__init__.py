@@ -10,16 +10,14 @@ A source is opened, gives its frames once, in order, and is closed:
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_core.data.photo_folder import HEAD_BYTES
 from edge_core.errors import SettingsError, SourceError
 from edge_core.images.image_header import format_of
 from edge_device.notices import Notifier, ignore
-from edge_device.sources.fake import FakeCamera, fake_camera
 from edge_device.sources.network.addresses import is_address, redact, split_address
 from edge_device.sources.pictures import Pictures, Skipped, matching
-from edge_device.sources.plug import Plug
-from edge_device.sources.reconnecting import Reconnecting
 from edge_device.sources.source import (
     ANY_MODE,
     WHOLE,
@@ -30,10 +28,15 @@ from edge_device.sources.source import (
     SourceFrame,
     parse_controls,
 )
-from edge_device.sources.stdin import StandardInput
-from edge_device.sources.v4l2 import Camera
-from edge_device.sources.video import Video
 from edge_device.system.interrupts import interruptible
+from edge_device.system.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from edge_device.sources.fake import FakeCamera
+    from edge_device.sources.reconnecting import Reconnecting
+    from edge_device.sources.stdin import StandardInput
+    from edge_device.sources.v4l2 import Camera
+    from edge_device.sources.video import Video
 
 __all__ = [
     "Camera",
@@ -54,6 +57,18 @@ __all__ = [
     "parse_controls",
     "redact",
 ]
+
+# Each kind of source is imported when it is opened: who classifies pictures needs none of the cameras.
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Camera": "edge_device.sources.v4l2",
+        "FakeCamera": "edge_device.sources.fake",
+        "Reconnecting": "edge_device.sources.reconnecting",
+        "StandardInput": "edge_device.sources.stdin",
+        "Video": "edge_device.sources.video",
+    },
+)
 
 
 def names_file(text: str) -> bool:
@@ -96,8 +111,13 @@ def open_source(
     """
     camera = _camera(text, mode, decoding, notify)
     _check_settings(text, mode)
-    if camera:
-        source = interruptible(lambda: Reconnecting(camera, notify, wait=wait) if reconnect else camera())
+    source: Source
+    if camera and reconnect:
+        from edge_device.sources.reconnecting import Reconnecting
+
+        source = interruptible(lambda: Reconnecting(camera, notify, wait=wait))
+    elif camera:
+        source = interruptible(camera)
     else:
         source = interruptible(lambda: _file(text, skipped, decoding, realtime))
     try:
@@ -133,6 +153,9 @@ def _check_settings(text: str, mode: CameraMode) -> None:
 def _camera(text: str, mode: CameraMode, decoding: Decoding, notify: Notifier) -> Callable[[], Source] | None:
     """What opens a camera, as often as needed; None if `text` names no camera."""
     if _is_own(text):
+        from edge_device.sources.plug import Plug
+        from edge_device.sources.v4l2 import Camera
+
         plug = Plug(f"/dev/video{text}" if text.isdecimal() else text)
         return lambda: Camera(plug.device(), mode, decoding.covering, notify, decoding.levels)
     if is_address(text):
@@ -150,6 +173,8 @@ def _camera(text: str, mode: CameraMode, decoding: Decoding, notify: Notifier) -
 
         return lambda: PiCamera(int(rest or 0), mode, notify)
     if kind == "fake" and text != kind:
+        from edge_device.sources.fake import fake_camera
+
         return fake_camera(text, mode).open
     return None
 
@@ -157,6 +182,8 @@ def _camera(text: str, mode: CameraMode, decoding: Decoding, notify: Notifier) -
 def _file(text: str, skipped: Skipped | None, decoding: Decoding, realtime: bool) -> Source:
     path = Path(text)
     if text == "-":
+        from edge_device.sources.stdin import StandardInput
+
         return StandardInput(decoding.covering)
     if text and not path.exists() and any(mark in text for mark in "*?["):
         return Pictures(matching(text), skipped, decoding.levels)
@@ -167,6 +194,8 @@ def _file(text: str, skipped: Skipped | None, decoding: Decoding, realtime: bool
         )
     if path.is_dir() or _is_picture(path):
         return Pictures([path], skipped, decoding.levels)
+    from edge_device.sources.video import Video
+
     return Video(path, realtime)
 
 

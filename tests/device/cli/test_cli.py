@@ -333,3 +333,13 @@ print(*sys.modules)
     loaded = set(done.stdout.split())
     assert "edge_device.inference.streaming" in loaded
     assert not loaded & {"tensorflow", "tf_keras", "matplotlib", "rich.progress", "asyncio"}
+
+
+def test_classifying_pictures_imports_nothing_that_only_cameras_and_accelerators_need() -> None:
+    program = "import sys; import edge_device.cli.images_command; print(*sys.modules)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    loaded = set(done.stdout.split())
+    assert "edge_device.sources.pictures" in loaded
+    cameras = {f"edge_device.sources.{name}" for name in ("v4l2", "picamera", "fake", "reconnecting", "video", "stdin")}
+    assert not loaded & {*cameras, "edge_device.inference.accelerator.process", "edge_device.live.loop", "logging"}

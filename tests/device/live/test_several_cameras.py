@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from edge_core import Frame, InputSpec
 from edge_core.errors import ModelFormatError, SettingsError, SourceError
-from edge_device import sources
 from edge_device.cli import app
 from edge_device.frames import frozen
 from edge_device.live.cameras import pulse, together
@@ -34,7 +33,7 @@ from edge_device.live.options import (
 )
 from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult, Status
-from edge_device.sources import CameraMode, FakeCamera
+from edge_device.sources import CameraMode, FakeCamera, fake
 from edge_device.sources.fake import Garbage, Raises, Show, Slow, Stall, Step, Unplugged, fake_camera
 from edge_device.system.systemd import ServiceManager
 
@@ -110,7 +109,7 @@ def script(monkeypatch: pytest.MonkeyPatch, **cameras: FakeCamera) -> None:
     def chosen(text: str, mode: CameraMode) -> FakeCamera:
         return cameras.get(text.removeprefix("fake:")) or fake_camera(text, mode)
 
-    monkeypatch.setattr(sources, "fake_camera", chosen)
+    monkeypatch.setattr(fake, "fake_camera", chosen)
 
 
 FAILURES: Mapping[str, tuple[list[Step], str]] = {

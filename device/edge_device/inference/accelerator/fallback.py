@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -20,11 +20,13 @@ from edge_core.errors import AcceleratorError, ModelFormatError
 from edge_core.images import decode_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_device.inference.accelerator.edgetpu import Coral
-from edge_device.inference.accelerator.process import AcceleratorProcess
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Interpreter, Runner, RuntimeName, Scores
-from edge_device.inference.turns import RunnerPool
 from edge_device.notices import Level, Notifier, ignore, notice
+
+if TYPE_CHECKING:
+    from edge_device.inference.accelerator.process import AcceleratorProcess
+    from edge_device.inference.turns import RunnerPool
 
 RETRY_S: Final = 5.0
 RETRY_MAX_S: Final = 300.0
@@ -64,7 +66,7 @@ def open_classifier(
     threads: int | None = None,
     supervision: Supervision = USUAL_SUPERVISION,
     familiar: float = FAMILIAR,
-    pool: RunnerPool | None = None,
+    pool: "RunnerPool | None" = None,
 ) -> Classifier:
     """Opens a model on the device that was asked for.
 
@@ -120,13 +122,15 @@ def open_classifier(
 
 def on_accelerator(
     path: Path, coral: Coral, *, runtime: RuntimeName = "auto", stopped: Callable[[], bool] = lambda: False
-) -> AcceleratorProcess:
+) -> "AcceleratorProcess":
     """Opens a compiled file on an Edge TPU, with nothing to stand in.
 
     Raises:
         AcceleratorError: See `AcceleratorProcess`.
         ModelFormatError: It is not compiled.
     """
+    from edge_device.inference.accelerator.process import AcceleratorProcess
+
     _require_compiled(path)
     with path.open("rb") as file:
         return AcceleratorProcess(file, coral, runtime=runtime, stopped=stopped)
@@ -308,12 +312,14 @@ class WithFallback:
                     return
             process.close()
 
-    def _connected(self) -> AcceleratorProcess:
+    def _connected(self) -> "AcceleratorProcess":
         """The accelerator, once it agrees with the CPU.
 
         Raises:
             AcceleratorError: It cannot be opened, or does not agree.
         """
+        from edge_device.inference.accelerator.process import AcceleratorProcess
+
         how = self._supervision
         process = AcceleratorProcess(
             self._file, self._coral, runtime=self._runtime, watchdog_s=how.watchdog_s, stopped=how.stopped

@@ -5,6 +5,7 @@ A classifier trained on the rendered photos is meant to recognize the printed sh
 
 from typing import TYPE_CHECKING
 
+from edge_device.system.lazy_exports import lazy_exports
 from edge_train.data.signs.artwork import LABELS, NOTHING, SIGNS, draw_sign
 from edge_train.data.signs.drive import Appearance, write_video
 from edge_train.data.signs.photo_set import write_photos
@@ -26,11 +27,5 @@ __all__ = [
     "write_video",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Imports what writes the sheet once it is asked for: Matplotlib takes a second, and `fit` does without."""
-    if name != "write_sheet":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from edge_train.data.signs.sheet import write_sheet
-
-    return write_sheet
+# Matplotlib, which draws the sheet, takes a second to import, and `fit` does without.
+__getattr__ = lazy_exports(__name__, {"write_sheet": "edge_train.data.signs.sheet"})
