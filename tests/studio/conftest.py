@@ -1,5 +1,6 @@
 """A studio in this process, behind its guard, and clients that are let in or not."""
 
+import faulthandler
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def client(stranger: TestClient) -> TestClient:
 @pytest.fixture
 def project(studio: Studio) -> Project:
     return studio.create("flowers")
+
+
+@pytest.fixture
+def patient() -> None:
+    """For a test of many minutes: its own mark limits it, not the limit that all tests have together."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Boards: a real device on this machine, its inbox and its next model; others over ssh."""
 
 import json
+import os
+import pwd
 import subprocess
 import threading
 import time
@@ -18,7 +20,8 @@ pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
 
 from edge_convert.keys import read_private_key
 from edge_core.artifact.seal import check_seal
-from edge_core.errors import EdgeError, SettingsError
+from edge_core.errors import EdgeError, HostError, SettingsError
+from edge_device.sinks.inbox.snapshot_store import SnapshotStore
 from edge_device.sinks.web.address import Address, listen
 from edge_studio import Project, Studio
 from edge_studio.devices import local_device
@@ -26,10 +29,12 @@ from edge_studio.devices.board_list import BoardList, StudioBoard, check_board
 from edge_studio.devices.board_state import BoardState, live_page
 from edge_studio.devices.deployment import copy_command, take_back_command, way_of
 from edge_studio.devices.fleet import Fleet
+from edge_studio.jobs.job import Job
 from edge_studio.jobs.signing import signing_key
 from edge_studio.studio_server import build_app, guarded
 
 from ..device.update.vendor import signed_model
+from ..programs import Started, needs, program
 from .conftest import TOKEN
 
 TRIAL = ("--update-every", "1", "--update-frames", "4", "--update-trial", "1")
@@ -217,6 +222,71 @@ def test_a_board_over_ssh_gets_the_whole_file_and_its_old_one_back(
     assert served.fleet.boards.get(project.name, board.id).deployed == digest(file)
     finished(lambda: served.fleet.take_back(board, project))
     assert (ssh / "a model.tflite").read_bytes() == b"old"
+
+
+@pytest.fixture
+def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A real sshd on loopback that lets this account in by a key; gives the host as a person would type it."""
+    for name in ("host", "mine"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    port = local_device.free_port()
+    settings = {"Port": port, "ListenAddress": "127.0.0.1", "HostKey": tmp_path / "host", "PidFile": "none"}
+    settings |= {"AuthorizedKeysFile": tmp_path / "mine.pub", "UsePAM": "no", "StrictModes": "no"}
+    (tmp_path / "sshd").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    key = (tmp_path / "host.pub").read_text()
+    (tmp_path / "known").write_text(f"[127.0.0.1]:{port} {key}")
+    (tmp_path / "config").write_text(
+        f"IdentityFile {tmp_path / 'mine'}\nIdentitiesOnly yes\nUserKnownHostsFile {tmp_path / 'known'}\n"
+    )
+    wrapper = tmp_path / "bin" / "ssh"  # the user's own configuration, as ~/.ssh/config is
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec {program("ssh")} -F {tmp_path / "config"} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with Started([str(program("sshd")), "-D", "-f", str(tmp_path / "sshd")], stderr=subprocess.DEVNULL) as process:
+        until(lambda: local_device.answers(port), "sshd listens")
+        yield f"{pwd.getpwuid(os.geteuid()).pw_name}@127.0.0.1:{port}"
+        process.terminate()
+
+
+@needs("sshd")
+def test_a_board_behind_a_real_sshd_is_given_a_model_goes_back_and_its_frames_come(
+    served: Studio, project: Project, sshd: str, tmp_path: Path, jpeg: Callable[..., bytes]
+) -> None:
+    there = tmp_path / "on the board"
+    store = SnapshotStore(there / "it's unsure")
+    store.open()
+    store.add(jpeg(1), "roses", {"source": "0"}, ("uncertain", "unsure"))
+    (there / "a model.tflite").write_bytes(b"old")
+    project.exports.mkdir()
+    file = signed_model(project.exports / "new.tflite", None)
+    known = StudioBoard("", "porch", project.name, ssh=sshd, model_file=str(there / "a model.tflite"))
+    board = served.fleet.add(replace(known, snapshot_folder=str(there / "it's unsure")))
+
+    def run(job: Job | None) -> Job:
+        assert job
+        until(lambda: served.jobs.job(job.id).state in ("done", "failed"), "the job ends")
+        return served.jobs.job(job.id)
+
+    job = run(served.fleet.deploy(board, project, file))
+    assert job.state == "done", served.jobs.log(job.id)
+    assert (there / "a model.tflite").read_bytes() == file.read_bytes()
+    assert run(served.fleet.take_back(board, project)).state == "done"
+    assert (there / "a model.tflite").read_bytes() == b"old"
+    inbox = served.inbox(project)
+    assert inbox.fetch(board).pictures == 1 and len(inbox.frames()) == 1
+    assert not list(there.rglob("*.jpg")) and inbox.fetch(board).pictures == 0
+
+    # Nobody could answer: a key that ssh does not know is an error, not a question.
+    (tmp_path / "known").write_text("")
+    failed = run(served.fleet.deploy(board, project, file))
+    assert failed.state == "failed" and "Host key verification failed" in served.jobs.log(failed.id)
+    with pytest.raises(HostError, match="Host key verification failed"):
+        inbox.fetch(board)
+    assert (there / "a model.tflite").read_bytes() == b"old"
 
 
 def test_half_a_file_over_ssh_replaces_nothing(ssh: Path, tmp_path: Path) -> None:

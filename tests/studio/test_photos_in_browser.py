@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(start: Callable[..., subprocess.Popen[str]], folder: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))
-        with served(start, folder) as url:
+        with served(start, folder) as (url, _):
             yield url
 
 

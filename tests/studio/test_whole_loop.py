@@ -119,6 +119,7 @@ def film(path: Path, shape: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
+@pytest.mark.usefixtures("patient")
 def test_from_an_empty_folder_to_a_camera_that_runs_a_better_model(
     browser: Browser, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +138,7 @@ def test_from_an_empty_folder_to_a_camera_that_runs_a_better_model(
     cv2.imwrite(str(tmp_path / "try.jpg"), drawn("circle", 9999))
     folder = tmp_path / "projects"
     project, began = Project(folder, "shapes"), time.monotonic()
-    with served(start, folder) as address:
+    with served(start, folder) as (address, _):
         person = Person(browser)
         browser.resize(1280, 900)
         browser.open(address)

@@ -53,7 +53,10 @@ PARTS: Final[tuple[Callable[[Studio], StudioPart], ...]] = (
     inbox_part,
     device_page_part,
 )
-"""What the studio is made of, in the order of its tabs; each is called once with the studio."""
+"""What the studio is made of; each is called once with the studio."""
+
+TABS: Final = ("photos", "train", "runs", "export", "try", "devices", "inbox")
+"""Paths of a project's tabs, in the order in which a project goes through them."""
 
 RULES: Final = GuardRules(
     product="edge-train studio",
@@ -79,7 +82,7 @@ _STOP_S: Final = 2
 def build_app(studio: Studio) -> Starlette:
     """The routes of all parts, without a guard."""
     parts = [part(studio) for part in PARTS]
-    studio.tabs[:] = [tab for part in parts for tab in part.tabs]
+    studio.tabs[:] = sorted((tab for part in parts for tab in part.tabs), key=lambda tab: TABS.index(tab.path))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

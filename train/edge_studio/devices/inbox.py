@@ -105,7 +105,7 @@ class Inbox:
         else:
             raise SettingsError(f"it is not known where {board.name} keeps its frames: tell its snapshot folder")
         try:
-            return pull_snapshots(source, self._project.inbox / board.id, token=board.token or None)
+            return pull_snapshots(source, self._project.inbox / board.id, token=board.token or None, ask=False)
         finally:
             self._tidied = False  # a board that was not told so gives a frame again that is a photo by now
 

@@ -26,7 +26,7 @@ async function load(more = false) {
     button.ariaPressed = String(button.dataset.outcome === outcome);
     button.textContent = `${button.textContent.replace(/: \d+$/, "")}: ${found.counts[button.dataset.outcome]}`;
   }
-  $("h-photos").textContent = `${found.total} photos`;
+  $("h-photos").textContent = `${found.total} photo${found.total === 1 ? "" : "s"}`;
 }
 
 if ($("choose")) {

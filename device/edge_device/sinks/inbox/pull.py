@@ -30,7 +30,13 @@ class Pulled:
 
 
 def pull_snapshots(
-    host: str, folder: Path, *, token: str | None = None, keep: bool = False, track: Track = silently
+    host: str,
+    folder: Path,
+    *,
+    token: str | None = None,
+    keep: bool = False,
+    ask: bool = True,
+    track: Track = silently,
 ) -> Pulled:
     """Fetches the snapshots of a board as FOLDER/LABEL/TIME.jpg and .json; what has arrived is removed there.
 
@@ -43,6 +49,7 @@ def pull_snapshots(
         folder: Made if it is not there.
         token: Token of the live page.
         keep: Whether the board keeps its snapshots.
+        ask: Whether ssh may ask for a password, or whether a host's key is right; a server has nobody to answer.
         track: Shows the progress.
 
     Raises:
@@ -55,7 +62,7 @@ def pull_snapshots(
         root = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         return _over_http(LivePage(root, token), folder, keep, track)
     if parts.scheme == "ssh" and parts.hostname and parts.path.strip("/"):
-        return _over_ssh(parts.netloc, parts.path, folder, keep)
+        return _over_ssh(_Shell(parts.netloc, ask), parts.path, folder, keep)
     raise SettingsError(f"{host!r} is neither http://HOST:PORT of a live page nor ssh://USER@HOST/FOLDER of snapshots")
 
 
@@ -82,7 +89,7 @@ def _write(folder: Path, key: str, picture: bytes, told: bytes) -> None:
             beside.write_bytes(data)
 
 
-def _over_ssh(host: str, path: str, folder: Path, keep: bool) -> Pulled:
+def _over_ssh(shell: "_Shell", path: str, folder: Path, keep: bool) -> Pulled:
     """With the user's own ssh, keys and configuration; the board needs nothing but a shell and tar."""
     there = "~/" + shlex.quote(path[3:]) if path.startswith("/~/") else shlex.quote(path)
     found: dict[str, dict[str, bytes]] = {}
@@ -97,11 +104,11 @@ def _over_ssh(host: str, path: str, folder: Path, keep: bool) -> Pulled:
 
     # Sorted, so that a picture and its .json come one after the other and no others wait in memory.
     files = "find . -path './*/*.j*' ! -name '.*' -type f -print0 | LC_ALL=C sort -z"
-    _ssh(host, f"cd {there} && {files} | tar --null -T - -cf -", unpack)
+    shell.run(f"cd {there} && {files} | tar --null -T - -cf -", unpack)
     arrived = [key for key, one in found.items() if len(one) == 2]
     if not keep and arrived:
         names = "".join(f"{key}{suffix}\0" for key in arrived for suffix in (".jpg", ".json"))
-        _ssh(host, f"cd {there} && xargs -0 rm -f --", lambda stream: None, names.encode())
+        shell.run(f"cd {there} && xargs -0 rm -f --", lambda stream: None, names.encode())
     return Pulled(len(arrived), len(found) - len(arrived))
 
 
@@ -119,33 +126,50 @@ def _snapshots_in(stream: IO[bytes]) -> Iterator[tuple[str, str, bytes]]:
             raise HostError(f"what tar sends from the board is damaged: {error}") from error
 
 
-def _ssh(host: str, command: str, take: Callable[[IO[bytes]], None], given: bytes = b"") -> None:
-    """Runs a shell command on a host and hands its output over.
+@dataclass(frozen=True)
+class _Shell:
+    """A shell on a host, by the user's own ssh.
 
-    Raises:
-        HostError: Ssh is not installed, or the command fails.
+    Attributes:
+        host: Name of the host, with a user before it and a port behind it if need be.
+        ask: Whether ssh may ask something.
     """
-    user, _, address = host.rpartition("@")
-    name, _, port = address.partition(":")
-    words = ["ssh", *(["-p", port] if port else []), "--", f"{user}@{name}" if user else name, command]
-    if name.startswith("-") or user.startswith("-"):
-        raise SettingsError(f"{host!r} is not a host")
-    try:
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    except OSError as error:
-        raise HostError(f"ssh cannot be started: {error.strerror or error}; install openssh-client") from error
-    with process:
-        assert process.stdin and process.stdout and process.stderr
+
+    host: str
+    ask: bool
+
+    def run(self, command: str, take: Callable[[IO[bytes]], None], given: bytes = b"") -> None:
+        """Runs a command and hands its output over.
+
+        Raises:
+            SettingsError: That is not the name of a host.
+            HostError: Ssh is not installed, or the command fails.
+        """
+        user, _, address = self.host.rpartition("@")
+        name, _, port = address.partition(":")
+        if name.startswith("-") or user.startswith("-"):
+            raise SettingsError(f"{self.host!r} is not a host")
+        options = [
+            *([] if self.ask else ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]),
+            *(["-p", port] if port else []),
+        ]
+        words = ["ssh", *options, "--", f"{user}@{name}" if user else name, command]
         try:
-            process.stdin.write(given)
-            process.stdin.close()
-            take(process.stdout)
-            process.stdout.read()
-        except BrokenPipeError:
-            pass
-        except BaseException:
-            process.kill()
-            raise
-        said = process.stderr.read(4096).decode(errors="replace").strip().splitlines()
-    if process.returncode:
-        raise HostError(f"{host}: {said[-1] if said else f'ssh ended with status {process.returncode}'}")
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        except OSError as error:
+            raise HostError(f"ssh cannot be started: {error.strerror or error}; install openssh-client") from error
+        with process:
+            assert process.stdin and process.stdout and process.stderr
+            try:
+                process.stdin.write(given)
+                process.stdin.close()
+                take(process.stdout)
+                process.stdout.read()
+            except BrokenPipeError:
+                pass
+            except BaseException:
+                process.kill()
+                raise
+            said = process.stderr.read(4096).decode(errors="replace").strip().splitlines()
+        if process.returncode:
+            raise HostError(f"{self.host}: {said[-1] if said else f'ssh ended with status {process.returncode}'}")
