@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from edge_convert.cli.export_command import export
 from edge_convert.targets import target_names
+from edge_convert.targets.runtimes import releases
 from edge_core.errors import SettingsError
 from edge_studio.jobs.command_form import offer
 from edge_train.cli.fit_command import BackboneName, fit
@@ -40,7 +41,8 @@ EXPORT: Final = offer(
     export,
     ("recipe", "max_drop", "max_unknown", "target", "sign"),
     unset={"max_unknown": 100.0, "target": (), "sign": ""},
-    choices={"target": ("pi", *target_names(), "any")},
+    # Single releases of an interpreter are for who types commands; the page has their families.
+    choices={"target": ("pi", *(name for name in target_names() if name not in releases()), "any")},
 )
 """What the export page offers of `edge-convert export`."""
 

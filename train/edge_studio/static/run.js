@@ -104,6 +104,7 @@ async function loadPictures() {
   const pictures = mine?.pictures ?? [];
   $("pictures").replaceChildren(...pictures.filter((name) => name !== CURVE).map(figure));
   $("curve").replaceChildren(...pictures.filter((name) => name === CURVE).map(figure));
+  $("h-training").hidden = !$("pictures").children.length;
   $("gain").textContent = mine?.gain ?? "";
   $("weakest").textContent = mine?.weakest ?? "";
   $("measure").hidden = pictures.includes(CURVE);
