@@ -30,25 +30,9 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return None if value is None else _read(arguments[0], value, where)
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        given = _typed(dict, value, where)
-        for field in fields(kind):
-            if field.name not in given:
-                raise ValueError(f"{where} lacks the field {field.name}")
-        return kind(
-            **{one.name: _read(hints[one.name], given[one.name], _below(where, one.name)) for one in fields(kind)}
-        )  # type: ignore[operator]
+        return _read_dataclass(kind, value, where)
     if origin is tuple:
-        items = _typed(list, value, where)
-        if arguments == (float, ...) and all(type(item) is float and math.isfinite(item) for item in items):
-            # At once: a detector has a thousand numbers, and a Raspberry Pi would take 10 ms to name the place of each.
-            return tuple(items)
-        kinds = [arguments[0]] * len(items) if arguments[-1] is Ellipsis else arguments
-        if len(kinds) != len(items):
-            raise ValueError(f"{where} should have {len(kinds)} items, not {len(items)}")
-        return tuple(
-            _read(one, item, f"{where}[{place}]") for place, (one, item) in enumerate(zip(kinds, items, strict=True))
-        )
+        return _read_tuple(arguments, value, where)
     if origin is Mapping:
         return {
             name: _read(arguments[1], item, _below(where, name)) for name, item in _typed(dict, value, where).items()
@@ -56,6 +40,28 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     if kind is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
     return _typed(kind, value, where)
+
+
+def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
+    hints = get_type_hints(kind)
+    given = _typed(dict, value, where)
+    for field in fields(kind):
+        if field.name not in given:
+            raise ValueError(f"{where} lacks the field {field.name}")
+    return kind(**{one.name: _read(hints[one.name], given[one.name], _below(where, one.name)) for one in fields(kind)})
+
+
+def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    items = _typed(list, value, where)
+    if kinds == (float, ...) and all(type(item) is float and math.isfinite(item) for item in items):
+        # At once: a detector has a thousand numbers, and a Raspberry Pi would take 10 ms to name the place of each.
+        return tuple(items)
+    each = [kinds[0]] * len(items) if kinds[-1] is Ellipsis else kinds
+    if len(each) != len(items):
+        raise ValueError(f"{where} should have {len(each)} items, not {len(items)}")
+    return tuple(
+        _read(kind, item, f"{where}[{place}]") for place, (kind, item) in enumerate(zip(each, items, strict=True))
+    )
 
 
 def _below(where: str, name: str) -> str:

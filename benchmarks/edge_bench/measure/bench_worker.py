@@ -44,50 +44,80 @@ SETTLE_SECONDS: Final = 0.02
 
 def serve(requests: Iterable[str], replies: TextIO) -> None:
     """Answers requests until there are no more."""
-    ready_ms = age_ms()
-    model: Model | None = None
-    file = ""
-    sensors, meter = Sensors(), find_meter()
+    worker = _Worker(age_ms())
     for line in requests:
-        request = json.loads(line)
         try:
-            match request:
-                case {"do": "open"}:
-                    file = request["file"]
-                    start = time.perf_counter()
-                    model = open_model(RowSpec.from_json(request))
-                    timing = model.scores(np.load(request["frame"], allow_pickle=False))[1]
-                    reply: JsonObject = {
-                        "runtime": model.runtime,
-                        "cold_start_ms": ready_ms + 1e3 * (time.perf_counter() - start),
-                        "first_ms": timing.preprocess_ms + timing.invoke_ms,
-                    }
-                case {"do": "burst"} if model:
-                    begin = meter.sample() if meter else None
-                    reply = burst(model, request["frames"], request["seconds"])
-                    reply["watts"] = meter.mean_watts(begin, meter.sample()) if meter and begin else None
-                    reply["readings"] = asdict(sensors.read())
-                case {"do": "classify"} if model:
-                    pixels = (np.load(name, allow_pickle=False) for name in request["pixels"])
-                    scores = np.array([model.pixel_scores(photo) for photo in pixels], "<f4")
-                    reply = {"scores": base64.b64encode(scores.tobytes()).decode()}
-                case {"do": "square"} if model:
-                    pixels = np.load(request["pixels"], allow_pickle=False)
-                    asked = in_steps(model.pixel_scores, request["steps"]) if request["steps"] else model.pixel_scores
-                    budget = request["epsilons"], request["queries"], request["seed"]
-                    reply = {"queries": queries_to_fool(asked, pixels, request["label"], *budget)}
-                case {"do": "memory"}:
-                    reply = {"peak_mb": peak_mb()}
-                case {"do": "environment"}:
-                    reply = {"environment": asdict(read_environment(meter.source if meter else None))}
-                case _:
-                    raise ValueError(f"no such request, or no model open: {line.strip()}")
+            reply = worker.answer(json.loads(line))
         except EdgeError as error:
             reply = {"error": str(error), "missing": isinstance(error, RuntimeMissingError)}
         except Exception as error:  # noqa: BLE001 - whatever a runtime may raise, the other side has to hear of it
             first_line = (str(error).strip() or "no message").splitlines()[0]
-            reply = {"error": f"{file}: {type(error).__name__}: {first_line}", "missing": False}
+            reply = {"error": f"{worker.file}: {type(error).__name__}: {first_line}", "missing": False}
         print(json.dumps(reply), file=replies, flush=True)
+
+
+class _Worker:
+    """What a worker keeps from one request to the next.
+
+    Attributes:
+        file: Name of the model's file, empty before one is opened.
+    """
+
+    def __init__(self, ready_ms: float) -> None:
+        """`ready_ms`: age of the process when it could take its first request, part of a cold start."""
+        self.file = ""
+        self._ready_ms = ready_ms
+        self._model: Model | None = None
+        self._sensors, self._meter = Sensors(), find_meter()
+
+    def answer(self, request: JsonObject) -> JsonObject:
+        """The reply to a request, as the module's text describes them."""
+        match request:
+            case {"do": "open"}:
+                return self._open(request)
+            case {"do": "burst"} if self._model:
+                return self._burst(self._model, request)
+            case {"do": "classify"} if self._model:
+                return _classify(self._model, request)
+            case {"do": "square"} if self._model:
+                return _attack(self._model, request)
+            case {"do": "memory"}:
+                return {"peak_mb": peak_mb()}
+            case {"do": "environment"}:
+                return {"environment": asdict(read_environment(self._meter.source if self._meter else None))}
+        raise ValueError(f"no such request, or no model open: {json.dumps(request)}")
+
+    def _open(self, request: JsonObject) -> JsonObject:
+        self.file = request["file"]
+        start = time.perf_counter()
+        self._model = model = open_model(RowSpec.from_json(request))
+        timing = model.scores(np.load(request["frame"], allow_pickle=False))[1]
+        return {
+            "runtime": model.runtime,
+            "cold_start_ms": self._ready_ms + 1e3 * (time.perf_counter() - start),
+            "first_ms": timing.preprocess_ms + timing.invoke_ms,
+        }
+
+    def _burst(self, model: Model, request: JsonObject) -> JsonObject:
+        meter = self._meter
+        begin = meter.sample() if meter else None
+        reply = burst(model, request["frames"], request["seconds"])
+        reply["watts"] = meter.mean_watts(begin, meter.sample()) if meter and begin else None
+        reply["readings"] = asdict(self._sensors.read())
+        return reply
+
+
+def _classify(model: Model, request: JsonObject) -> JsonObject:
+    pixels = (np.load(name, allow_pickle=False) for name in request["pixels"])
+    scores = np.array([model.pixel_scores(photo) for photo in pixels], "<f4")
+    return {"scores": base64.b64encode(scores.tobytes()).decode()}
+
+
+def _attack(model: Model, request: JsonObject) -> JsonObject:
+    pixels = np.load(request["pixels"], allow_pickle=False)
+    asked = in_steps(model.pixel_scores, request["steps"]) if request["steps"] else model.pixel_scores
+    budget = request["epsilons"], request["queries"], request["seed"]
+    return {"queries": queries_to_fool(asked, pixels, request["label"], *budget)}
 
 
 def burst(model: Model, frames: Sequence[str], seconds: float) -> JsonObject:

@@ -235,18 +235,30 @@ async def connect(address: SshAddress, password: str | None) -> "asyncssh.SSHCli
         how = "neither your keys nor the password" if password is not None else "none of your keys"
         more = "" if password is not None else "; ssh-copy-id installs one, ssh-add unlocks one, --ask-password asks"
         raise HostError(f"{address} takes {how} ({error.reason}){more}") from None
-    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        raise HostError(
-            f"{address}: {error}; an encrypted key is used once `ssh-add` has given it to the agent"
-        ) from None
-    except asyncssh.ConfigParseError as error:
-        raise HostError(f"{address}: your SSH configuration cannot be read: {error}") from None
-    except asyncssh.KeyExchangeFailed as error:
-        raise HostError(f"{address} has no key of the kind that your known_hosts has for it: {error.reason}") from None
-    except TimeoutError:
-        raise HostError(f"{address} does not answer within {CONNECT_S} s; is it on, and in this network?") from None
-    except (OSError, asyncssh.Error) as error:
-        raise HostError(f"{address} cannot be reached: {getattr(error, 'strerror', None) or error}") from None
+    # Of a key or a configuration that it cannot read, asyncssh raises what is no `asyncssh.Error`.
+    except (
+        OSError,
+        asyncssh.Error,
+        asyncssh.KeyImportError,
+        asyncssh.KeyEncryptionError,
+        asyncssh.ConfigParseError,
+    ) as error:
+        raise HostError(_why_not_connected(address, error)) from None
+
+
+def _why_not_connected(address: SshAddress, error: Exception) -> str:
+    """What it means that no connection came about, and what to do, as one line."""
+    import asyncssh
+
+    if isinstance(error, asyncssh.KeyImportError | asyncssh.KeyEncryptionError):
+        return f"{address}: {error}; an encrypted key is used once `ssh-add` has given it to the agent"
+    if isinstance(error, asyncssh.ConfigParseError):
+        return f"{address}: your SSH configuration cannot be read: {error}"
+    if isinstance(error, asyncssh.KeyExchangeFailed):
+        return f"{address} has no key of the kind that your known_hosts has for it: {error.reason}"
+    if isinstance(error, TimeoutError):
+        return f"{address} does not answer within {CONNECT_S} s; is it on, and in this network?"
+    return f"{address} cannot be reached: {getattr(error, 'strerror', None) or error}"
 
 
 def known_hosts(address: SshAddress) -> list[str]:

@@ -236,43 +236,77 @@ def groups(model: "keras.Model", layers: Sequence[Affine]) -> list[ChannelGroup]
     Args:
         model, layers: Model and layers as `folded` returns them.
     """
-    parent: dict[Any, Any] = {}
-
-    def root(tensor: tf.Tensor) -> tf.Tensor:
-        key = tensor.ref()
-        while parent.setdefault(key, key) != key:
-            key = parent[key]
-        return key
-
     by_layer = {id(one.layer): one for one in layers}
     norms = {id(one.norm): one for one in layers if one.norm is not None}
-    found: dict[Any, ChannelGroup] = {}
-    touched: list[tuple[Any, str, Any]] = [(model.input, "fixed", None), (model.output, "fixed", None)]
+    tied = _TiedTensors()
+    touched: list[_Role] = [(model.input, "fixed", None), (model.output, "fixed", None)]
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        bound = _bound(layer)
-        if one := by_layer.get(id(layer)):
-            touched.append((layer.input, "read", one))
-            # Before a batch norm nothing may be scaled, nor where the activation lets no scale pass.
-            scales = one.norm is None and bound is not None
-            touched.append((layer.output, "made" if scales else "fixed", one))
-        elif id(layer) in norms:
-            touched.append((layer.output, "made", norms[id(layer)]))
-        elif type(layer).__name__ in _PASSING or bound is not None:
-            for tensor in inputs:
-                parent[root(tensor)] = root(layer.output)
-        else:
-            touched += [(tensor, "fixed", None) for tensor in (*inputs, layer.output)]
-        if bound:
-            touched.append((layer.output, "bound", bound))
-    fixed = set()
+        affine, normed = by_layer.get(id(layer)), norms.get(id(layer))
+        touched += _roles(layer, affine, normed)
+        if affine is None and normed is None and _lets_scales_pass(layer):
+            for tensor in _inputs(layer):
+                tied.tie(tensor, layer.output)
+    # Only now is it known which tensors are of one group: a skip connection ties what was apart until then.
+    found: dict[Any, ChannelGroup] = {}
+    fixed = {tied.root(tensor) for tensor, role, _ in touched if role == "fixed"}
     for tensor, role, value in touched:
-        if role == "fixed":
-            fixed.add(root(tensor))
-        found.setdefault(root(tensor), ChannelGroup()).take_part(tensor, role, value)
+        found.setdefault(tied.root(tensor), ChannelGroup()).take_part(tensor, role, value)
     return [group for key, group in found.items() if key not in fixed and group.makers and group.readers]
+
+
+_Role = tuple[Any, str, Any]
+"""A tensor, what it is to the group of its channels ("fixed", "read", "made" or "bound"), and what goes with that."""
+
+
+class _TiedTensors:
+    """Tensors that have their channels in common, a forest as for union-find: a group has one root."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Any, Any] = {}
+
+    def root(self, tensor: tf.Tensor) -> Any:
+        """What stands for the group of a tensor."""
+        key = tensor.ref()
+        while self._parent.setdefault(key, key) != key:
+            key = self._parent[key]
+        return key
+
+    def tie(self, tensor: tf.Tensor, other: tf.Tensor) -> None:
+        """Makes one group of the groups of two tensors."""
+        self._parent[self.root(tensor)] = self.root(other)
+
+
+def _roles(layer: keras.layers.Layer, affine: Affine | None, normed: Affine | None) -> list[_Role]:
+    """What a layer makes of its tensors.
+
+    Args:
+        layer: Layer of the network.
+        affine: The same layer, if its weights can be scaled.
+        normed: Layer whose batch norm it is, if it is one.
+    """
+    bound = _bound(layer)
+    roles: list[_Role] = []
+    if affine is not None:
+        # Before a batch norm nothing may be scaled, nor where the activation lets no scale pass.
+        scales = affine.norm is None and bound is not None
+        roles = [(layer.input, "read", affine), (layer.output, "made" if scales else "fixed", affine)]
+    elif normed is not None:
+        roles = [(layer.output, "made", normed)]
+    elif not _lets_scales_pass(layer):
+        roles = [(tensor, "fixed", None) for tensor in (*_inputs(layer), layer.output)]
+    if bound:
+        roles.append((layer.output, "bound", bound))
+    return roles
+
+
+def _lets_scales_pass(layer: keras.layers.Layer) -> bool:
+    return type(layer).__name__ in _PASSING or _bound(layer) is not None
+
+
+def _inputs(layer: keras.layers.Layer) -> list[tf.Tensor]:
+    return layer.input if isinstance(layer.input, list) else [layer.input]
 
 
 def _bound(layer: keras.layers.Layer) -> float | None:

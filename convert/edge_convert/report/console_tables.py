@@ -110,31 +110,46 @@ def print_compiled(compiled: Compiled) -> None:
 def print_inspection(found: FileInspection) -> None:
     """Prints it to standard output, for a person."""
     console = terminal()
-    graph, said = found.graph, found.description
     console.print(f"[bold]{escape(str(found.file))}[/bold]  {found.size_bytes / 1e3:.0f} kB", soft_wrap=True)
-    version = said and said.version and f"version {said.version}"
-    constants = (
-        f"{count} {dtype}" + (f" {granularity}" if granularity != "none" else "")
-        for (dtype, granularity), count in found.constants().items()
-    )
-    rows = {
-        "SHA-256": found.sha256,
-        "seal": found.sealed and f"SHA-256 {found.sealed}",
-        "made by": graph.description,
-        "constants": ", ".join(constants),
-        "metadata": said and ", ".join(part for part in (said.name, version, said.author, said.license) if part),
-        "files": ", ".join(f"{name} ({size} bytes)" for name, size in found.files.items()),
-        "card": found.card and _card_line(found.card),
-    }
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in rows.items():
+    for name, value in _facts(found).items():
         if value:
             facts.add_row(name, _shown(value))
     console.print(facts)
 
-    ports: list[tuple[str, ...]] = []
+    console.print()
+    print_table(console, _PORTS, _ports(found), "--json has all")
+
+    operators = [(_shown(name), str(number), str(count)) for (name, number), count in found.operators().items()]
+    console.print()
+    print_table(console, (Column("operator", number=False), Column("version"), Column("count")), operators)
+
+
+def _facts(found: FileInspection) -> dict[str, str]:
+    """What is known of a whole file, by name; empty where nothing is."""
+    said = found.description
+    version = f"version {said.version}" if said and said.version else ""
+    constants = (
+        f"{count} {dtype}" + (f" {granularity}" if granularity != "none" else "")
+        for (dtype, granularity), count in found.constants().items()
+    )
+    return {
+        "SHA-256": found.sha256,
+        "seal": f"SHA-256 {found.sealed}" if found.sealed else "",
+        "made by": found.graph.description,
+        "constants": ", ".join(constants),
+        "metadata": ", ".join(filter(None, (said.name, version, said.author, said.license))) if said else "",
+        "files": ", ".join(f"{name} ({size} bytes)" for name, size in found.files.items()),
+        "card": _card_line(found.card) if found.card else "",
+    }
+
+
+def _ports(found: FileInspection) -> list[tuple[str, ...]]:
+    """A row for each input and output."""
+    graph, said = found.graph, found.description
+    rows: list[tuple[str, ...]] = []
     for label, tensors, descriptions in (
         ("input", graph.inputs, said.inputs if said else ()),
         ("output", graph.outputs, said.outputs if said else ()),
@@ -142,13 +157,8 @@ def print_inspection(found: FileInspection) -> None:
         for place, tensor in enumerate(tensors):
             words = _words(descriptions[place]) if place < len(descriptions) else ""
             cells = (label, tensor.name, tensor.dtype, _shape(tensor), _quantization(tensor), words)
-            ports.append(tuple(_shown(cell) for cell in cells))
-    console.print()
-    print_table(console, _PORTS, ports, "--json has all")
-
-    operators = [(_shown(name), str(number), str(count)) for (name, number), count in found.operators().items()]
-    console.print()
-    print_table(console, (Column("operator", number=False), Column("version"), Column("count")), operators)
+            rows.append(tuple(_shown(cell) for cell in cells))
+    return rows
 
 
 _PORTS: Final = (

@@ -11,7 +11,7 @@ from typing import Final
 from edge_convert.targets.runtimes import check_runtime
 from edge_convert.targets.verdict import Verdict
 from edge_convert.tflite.graph import Graph, Tensor
-from edge_convert.tflite.metadata_reader import LABELS, Description, read_description, read_text
+from edge_convert.tflite.metadata_reader import LABELS, Description, TensorDescription, read_description, read_text
 from edge_core.errors import ModelFormatError
 
 RUNTIMES: Final = {"mediapipe": "litert-2.3", "android": "tflite-runtime-2.14"}
@@ -46,29 +46,42 @@ def _tensors(graph: Graph, target: str) -> Iterator[str]:
     if len(graph.outputs) != 1:
         yield f"the file has {len(graph.outputs)} outputs, a classifier has one"
     for image in graph.inputs[:1]:
-        if len(image.shape) != 4 or image.shape[0] != 1 or image.shape[3] != 3:
-            yield f"the input has shape {list(image.shape)}; an image is [1, height, width, 3]"
-        if image.dtype not in ("uint8", "float32"):
-            yield f"the input is {image.dtype}; pixels are uint8 or float32"
+        yield from _image(image)
     for scores in graph.outputs[:1]:
-        if scores.dtype not in ("uint8", "float32"):
-            yield f"the output is {scores.dtype}; scores are uint8 or float32"
-        # MediaPipe flattens whatever it gets.
-        if target == "android" and (len(scores.shape) not in (2, 4) or any(side != 1 for side in scores.shape[:-1])):
-            yield f"the output has shape {list(scores.shape)}; scores are [1, labels]"
+        yield from _scores(scores, target)
+
+
+def _image(image: Tensor) -> Iterator[str]:
+    if len(image.shape) != 4 or image.shape[0] != 1 or image.shape[3] != 3:
+        yield f"the input has shape {list(image.shape)}; an image is [1, height, width, 3]"
+    if image.dtype not in ("uint8", "float32"):
+        yield f"the input is {image.dtype}; pixels are uint8 or float32"
+
+
+def _scores(scores: Tensor, target: str) -> Iterator[str]:
+    if scores.dtype not in ("uint8", "float32"):
+        yield f"the output is {scores.dtype}; scores are uint8 or float32"
+    # MediaPipe flattens whatever it gets; Android's task library takes two shapes.
+    if target == "android" and (len(scores.shape) not in (2, 4) or any(side != 1 for side in scores.shape[:-1])):
+        yield f"the output has shape {list(scores.shape)}; scores are [1, labels]"
 
 
 def _input(image: Tensor, description: Description | None) -> Iterator[str]:
     said = next(iter(description.inputs), None) if description else None
-    if said is not None and said.content not in ("", "image"):
-        yield f"the metadata calls the input {said.content}, not an image"
-    elif said is not None and said.color_space not in ("", "RGB"):
-        yield f"the metadata says that the input's colors are {said.color_space}, not RGB"
+    if said is not None:
+        yield from _content(said)
     normalization = said.normalization if said else None
     if image.dtype == "float32" and normalization is None:
         yield f"the input is float32 and the metadata has no normalization for its pixels; {_EXPORT}"
     elif normalization is not None and (len(normalization[0]) not in (1, 3) or len({*map(len, normalization)}) != 1):
         yield "the metadata's normalization needs one mean and one standard deviation, or three of each"
+
+
+def _content(said: TensorDescription) -> Iterator[str]:
+    if said.content not in ("", "image"):
+        yield f"the metadata calls the input {said.content}, not an image"
+    elif said.color_space not in ("", "RGB"):
+        yield f"the metadata says that the input's colors are {said.color_space}, not RGB"
 
 
 def _names_labels(description: Description | None) -> bool:

@@ -4,7 +4,7 @@ import csv
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_core.data.photo_folder import (
     Listing,
@@ -17,6 +17,9 @@ from edge_core.data.photo_folder import (
     why_no_picture,
 )
 from edge_core.errors import DatasetError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 _PATH_COLUMNS: Final = ("path", "file", "filename", "file_name", "image", "photo", "picture")
 _LABEL_COLUMNS: Final = ("label", "class", "category")
@@ -77,20 +80,7 @@ def _rows(path: Path, notes: list[str]) -> Iterator[tuple[int, list[str]]]:
             file.seek(0)
             delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            columns: list[int] | None = None
-            end = 0
-            for row in reader:
-                line, end = end + 1, reader.line_num
-                fields = [field.strip() for field in row]
-                if not any(fields):
-                    continue
-                if columns is None:
-                    columns = _header(fields, path.parent)
-                    if columns:
-                        unused = [name for place, name in enumerate(fields) if place not in columns]
-                        notes += [f"the columns {', '.join(unused)} of {path} are not used."] if unused else []
-                        continue
-                yield line, [fields[place] for place in columns if place < len(fields)] if columns else fields
+            yield from _chosen_columns(_numbered(reader), path, notes)
     except UnicodeDecodeError:
         raise DatasetError(
             f"{path} is neither a folder nor a CSV file in UTF-8; a table is saved as one with 'CSV UTF-8'"
@@ -99,6 +89,31 @@ def _rows(path: Path, notes: list[str]) -> Iterator[tuple[int, list[str]]]:
         raise DatasetError(f"{path}:{reader.line_num} is not valid CSV: {error}") from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
+
+
+def _numbered(reader: "Reader") -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not empty with the line that each begins on: a field in quotes may go over several."""
+    end = 0
+    for row in reader:
+        line, end = end + 1, reader.line_num
+        fields = [field.strip() for field in row]
+        if any(fields):
+            yield line, fields
+
+
+def _chosen_columns(
+    rows: Iterator[tuple[int, list[str]]], path: Path, notes: list[str]
+) -> Iterator[tuple[int, list[str]]]:
+    """Path and label of each row, where the first row says which columns these are; all fields where it does not."""
+    columns: list[int] | None = None
+    for line, fields in rows:
+        if columns is None:
+            columns = _header(fields, path.parent)
+            if columns:
+                unused = [name for place, name in enumerate(fields) if place not in columns]
+                notes += [f"the columns {', '.join(unused)} of {path} are not used."] if unused else []
+                continue
+        yield line, [fields[place] for place in columns if place < len(fields)] if columns else fields
 
 
 def _header(fields: list[str], folder: Path) -> list[int]:

@@ -156,20 +156,48 @@ def _pnm(data: bytes) -> ImageHeader:
 
 
 def _tiff(data: bytes) -> ImageHeader:
+    layout = _BIG_TIFF if data[2:4] in (b"+\0", b"\0+") else _CLASSIC_TIFF
     order = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
-    first, size = (at + 8, 20) if big else (at + 2, 12)
-    sides = {}
-    for entry in range(first, first + min(count, 4096) * size, size):
-        tag, kind, number = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, entry)
-        where = entry + (12 if big else 8)
-        if tag in (256, 257, 258) and kind in (3, 4):
-            if tag == 258 and number * 2 > (8 if big else 4):
-                (where,) = struct.unpack_from(order + ("Q" if big else "I"), data, where)
-            (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, where)
-    return ImageHeader("TIFF", sides.get(256, 0), sides.get(257, 0), sides.get(258, 8) > 8)
+    (at,) = struct.unpack_from(order + layout.offset, data, layout.first_directory)
+    (count,) = struct.unpack_from(order + layout.count, data, at)
+    first = at + struct.calcsize("=" + layout.count)
+    found = {}
+    for entry in range(first, first + min(count, 4096) * layout.entry_size, layout.entry_size):
+        tag, kind, number = struct.unpack_from(order + layout.entry, data, entry)
+        if tag not in (_WIDTH, _HEIGHT, _BITS) or kind not in (_SHORT, _LONG):
+            continue
+        where = entry + struct.calcsize("=" + layout.entry)
+        # The value stands in the entry itself if it fits, and else the entry has the offset of it: one number of bits
+        # per channel, 2 bytes each, does not fit into a classic entry from three channels on.
+        if tag == _BITS and 2 * number > struct.calcsize("=" + layout.offset):
+            (where,) = struct.unpack_from(order + layout.offset, data, where)
+        (found[tag],) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, where)
+    return ImageHeader("TIFF", found.get(_WIDTH, 0), found.get(_HEIGHT, 0), found.get(_BITS, 8) > 8)
+
+
+@dataclass(frozen=True)
+class _TiffLayout:
+    """Widths of a TIFF's numbers, in the letters of `struct`.
+
+    Attributes:
+        offset: Letter of a position in the file.
+        count: Letter of the number of entries in a directory.
+        entry: Letters of an entry's tag, type and number of values; the value or its offset follows.
+        entry_size: Bytes of an entry.
+        first_directory: Position of the offset of the first directory.
+    """
+
+    offset: str
+    count: str
+    entry: str
+    entry_size: int
+    first_directory: int
+
+
+_CLASSIC_TIFF: Final = _TiffLayout("I", "H", "HHI", 12, 4)
+_BIG_TIFF: Final = _TiffLayout("Q", "Q", "HHQ", 20, 8)
+_WIDTH, _HEIGHT, _BITS = 256, 257, 258  # tags ImageWidth, ImageLength, BitsPerSample of TIFF 6.0, section 8
+_SHORT, _LONG = 3, 4  # its types of 16 and 32 bits
 
 
 def _jpeg_2000(data: bytes) -> ImageHeader:

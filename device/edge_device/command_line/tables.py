@@ -77,19 +77,24 @@ def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
         wide if column.number else min(wide, max(NAME_COLUMNS, _longest_figure(lines)))
         for column, wide, lines in zip(columns, natural, texts, strict=True)
     ]
+    widths = {index: natural[index] for index in _kept(columns, least, width, gap)}
+    while sum(wide + gap for wide in widths.values()) - gap > width:
+        foldable = [index for index in widths if widths[index] > least[index]]
+        if not foldable:
+            break
+        widths[max(foldable, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _kept(columns: Sequence[Column], least: Sequence[int], width: int, gap: int) -> list[int]:
+    """Which columns are shown at their least width: of those that may go, the least important ones go first."""
     shown = list(range(len(columns)))
     while sum(least[index] + gap for index in shown) - gap > width:
         droppable = [(keep, -index) for index in shown if (keep := columns[index].keep) is not None]
         if not droppable:
             break
         shown.remove(-min(droppable)[1])
-    widths = {index: natural[index] for index in shown}
-    while sum(wide + gap for wide in widths.values()) - gap > width:
-        foldable = [index for index in shown if widths[index] > least[index]]
-        if not foldable:
-            break
-        widths[max(foldable, key=widths.__getitem__)] -= 1
-    return widths
+    return shown
 
 
 def _lines(cells: Sequence[str]) -> list[str]:

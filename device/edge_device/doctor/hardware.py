@@ -10,6 +10,7 @@ from typing import Final
 
 from edge_device.doctor.findings import Finding, JsonObject, Level
 from edge_device.doctor.machine_facts import Host
+from edge_device.doctor.probe import Probed
 from edge_device.doctor.software import RUNTIMES
 from edge_device.system.board import read_board
 from edge_device.system.packages import LIBEDGETPU, installed, older_numpy
@@ -45,27 +46,28 @@ def cameras(host: Host) -> Iterator[Finding]:
         text = f"this user may not use {', '.join(map(str, closed))}"
         fix = "sudo usermod -aG video $USER, then log in again"
         yield Finding("video-group", "problem", text, fix, {"devices": [str(node) for node in closed]})
-    raw, count = False, 0
-    for node in nodes:
-        if node in closed:
-            continue
-        outcome = host.probe("camera", str(node))
-        if outcome.error:
-            text = f"{node} does not answer: {outcome.error}"
-            yield Finding("camera", "problem", text, "plug it in again; see: sudo dmesg | tail", {"device": str(node)})
-            count += 1
-        elif outcome["driver"] in RAW:
-            raw = True
-        elif outcome["capture"] and outcome["formats"] and outcome["driver"] not in CODECS:
-            count += 1
-            details = {"device": str(node), **(outcome.value or {})}
-            what = f"{node}: {outcome['card']} ({outcome['driver']}), {formats_in_words(outcome['formats'])}"
-            if outcome["controls"]:
-                what += f"; for --control: {', '.join(one['name'] for one in outcome['controls'])}"
-            yield Finding("camera", "ok", what, details=details)
+    outcomes = {node: host.probe("camera", str(node)) for node in nodes if node not in closed}
+    found = [finding for node, outcome in outcomes.items() if (finding := _camera(node, outcome))]
+    yield from found
+    # The node of a sensor on the ribbon connector: it gives no pictures by itself, but tells that a camera is there.
+    raw = any(not outcome.error and outcome["driver"] in RAW for outcome in outcomes.values())
     yield from _picamera2(host, raw)
-    if not (count or raw or closed):
+    if not (found or raw or closed):
         yield Finding("camera", "warning", "no camera is attached", "plug one in; see: lsusb; sudo dmesg | tail")
+
+
+def _camera(node: Path, outcome: Probed) -> Finding | None:
+    """What a video node is by the answer of its driver; None if it is no camera that gives pictures."""
+    if outcome.error:
+        text = f"{node} does not answer: {outcome.error}"
+        return Finding("camera", "problem", text, "plug it in again; see: sudo dmesg | tail", {"device": str(node)})
+    if not (outcome["capture"] and outcome["formats"]) or outcome["driver"] in (*RAW, *CODECS):
+        return None
+    details = {"device": str(node), **(outcome.value or {})}
+    what = f"{node}: {outcome['card']} ({outcome['driver']}), {formats_in_words(outcome['formats'])}"
+    if outcome["controls"]:
+        what += f"; for --control: {', '.join(one['name'] for one in outcome['controls'])}"
+    return Finding("camera", "ok", what, details=details)
 
 
 def formats_in_words(formats: list[JsonObject]) -> str:
@@ -87,7 +89,9 @@ def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:
     if not (attached or read_board(host.root).is_raspberry_pi):
         return
     outcome = host.probe("picamera2")
-    if not outcome.error:
+    if outcome.error:
+        yield _no_picamera2(host, attached, outcome)
+    else:
         seen = [one["model"] for one in outcome["cameras"]]
         text = f"picamera2 sees {', '.join(seen) or 'no camera'}"
         for one in outcome["cameras"]:
@@ -98,9 +102,13 @@ def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:
             text,
             details={"cameras": seen, "controls": {one["model"]: one["controls"] for one in outcome["cameras"]}},
         )
-        return
+
+
+def _no_picamera2(host: Host, attached: bool, outcome: Probed) -> Finding:
+    """Why picamera2 cannot be imported; no problem where no camera waits for it."""
+    error = outcome.error
     packaged = host.path("/usr/lib/python3/dist-packages/picamera2").is_dir()
-    details: JsonObject = {"error": outcome.error, "kind": outcome.kind, "packaged": packaged}
+    details: JsonObject = {"error": error, "kind": outcome.kind, "packaged": packaged}
     configuration = Path(sys.prefix) / "pyvenv.cfg"
     alone = sys.prefix != sys.base_prefix and "include-system-site-packages = true" not in host.text(configuration)
     level: Level = "problem" if attached else "ok"
@@ -114,11 +122,11 @@ def _picamera2(host: Host, attached: bool) -> Iterator[Finding]:
         change = "s/^include-system-site-packages.*/include-system-site-packages = true/"
         fix = f"sed -i '{change}' {shlex.quote(str(configuration))}"
         fix = fix if attached else ""
-    elif "numpy" in outcome.error.lower():
-        text, fix = f"picamera2 was built for another NumPy: {outcome.error}", older_numpy()
+    elif "numpy" in error.lower():
+        text, fix = f"picamera2 was built for another NumPy: {error}", older_numpy()
     else:
-        text, fix = f"picamera2 does not load: {outcome.error}", "sudo apt install --reinstall python3-picamera2"
-    yield Finding("picamera2", level, text, fix, details)
+        text, fix = f"picamera2 does not load: {error}", "sudo apt install --reinstall python3-picamera2"
+    return Finding("picamera2", level, text, fix, details)
 
 
 def in_use(host: Host) -> Iterator[Finding]:
@@ -221,8 +229,14 @@ def _libedgetpu(host: Host, attached: bool) -> Iterator[Finding]:
         yield Finding("libedgetpu", "problem" if attached else "warning", text, LIBEDGETPU, details)
         return
     yield Finding("libedgetpu", "ok", f"{library}: {outcome['version']}", details=details)
+    if attached:
+        yield from _delegates(host, library)
+
+
+def _delegates(host: Host, library: str) -> Iterator[Finding]:
+    """Whether each runtime opens the Coral: libedgetpu fits only the TFLite that it was built for."""
     for name, module in RUNTIMES.items():
-        if attached and installed(name):
+        if installed(name):
             opened = host.probe("delegate", module, library)
             if opened.error:
                 text = f"{name} {installed(name)} does not open the Coral through {library}: {opened.error}"

@@ -102,11 +102,7 @@ class Interpreter:
             detector = read_detector(path)
             tensors = detector.tensors if detector else ()
         if delegate is None:
-            data = _for_cpu(path) if is_compiled(data) else data
-            try:
-                data = with_outputs(data, tensors)
-            except ModelFormatError as error:
-                raise ModelFormatError(f"{path} is {error}") from error
+            data = _with_features(path, _for_cpu(path) if is_compiled(data) else data, tensors)
         self.runtime, module = load_runtime(runtime)
         delegates = [delegate(module)] if delegate else None
         try:
@@ -180,6 +176,14 @@ def _read_model(path: Path) -> bytes:
     return data
 
 
+def _with_features(path: Path, data: bytes, tensors: Sequence[int]) -> bytes:
+    """The model with tensors among its outputs: an interpreter keeps the values of no others after a run."""
+    try:
+        return with_outputs(data, tensors)
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{path} is {error}") from error
+
+
 def _classifier_shapes(
     path: Path, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]
 ) -> tuple[tuple[int, ...], int]:
@@ -240,11 +244,15 @@ def load_runtime(runtime: RuntimeName) -> tuple[str, Any]:
             if (error.name or "").split(".")[0] != RUNTIMES[name]:
                 raise
         except (ImportError, SystemError, AttributeError) as error:
-            # tflite-runtime 2.14 was built for NumPy 1 and raises a bare SystemError under NumPy 2.
-            mismatched = name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2
-            hint = f"; it needs NumPy 1: {older_numpy()}" if mismatched else ""
-            raise RuntimeMissingError(f"{name} is installed but does not load: {error}{hint}") from error
+            raise RuntimeMissingError(f"{name} is installed but does not load: {error}{_hint(name)}") from error
         else:
             return f"{name} {metadata.version(name)}", module
     wanted = " or ".join(RUNTIMES) if runtime == "auto" else runtime
     raise RuntimeMissingError(f"{wanted} is not installed; pip install {wanted.split()[0]}")
+
+
+def _hint(name: str) -> str:
+    """What may be wrong with an interpreter that does not load."""
+    # tflite-runtime 2.14 was built for NumPy 1 and raises a bare SystemError under NumPy 2.
+    mismatched = name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2
+    return f"; it needs NumPy 1: {older_numpy()}" if mismatched else ""

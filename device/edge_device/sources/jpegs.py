@@ -80,10 +80,8 @@ class JpegSplitter:
             if len(held) < after + 7:  # length, precision, height, width; an end-of-image is shorter, and was handled
                 self._next = found.start()
                 break
-            if marker in _SIZES:
-                height, width = (int.from_bytes(held[at : at + 2]) for at in (after + 3, after + 5))
-                if height * width > MAX_PIXELS:
-                    return -after
+            if marker in _SIZES and _pixels(held, after) > MAX_PIXELS:
+                return -after
             self._next = after + max(2, int.from_bytes(held[after : after + 2]))
             if marker == SCAN:
                 self._scanning = True
@@ -93,6 +91,12 @@ class JpegSplitter:
         if part_end >= 0:
             return part_end - held.endswith(b"\r\n", 0, part_end) * 2
         return -len(held) if len(held) > MAX_BYTES else 0
+
+
+def _pixels(data: bytearray, frame: int) -> int:
+    """Height times width of a frame header (T.81, B.2.2), which has a length and the precision in front of them."""
+    height, width = (int.from_bytes(data[at : at + 2]) for at in (frame + 3, frame + 5))
+    return height * width
 
 
 class JpegDecoder:

@@ -55,32 +55,18 @@ class PiCamera(Source):
         self._name = f"picamera:{number}"
         camera_class = _picamera2()
         self._opened = time.monotonic()
-        width, height = mode.width, mode.height
-        if width and not height:
-            height = round(width * DEFAULT_SIZE[1] / DEFAULT_SIZE[0])
-        if height and not width:
-            width = round(height * DEFAULT_SIZE[0] / DEFAULT_SIZE[1])
-        size = (width, height) if width and height else DEFAULT_SIZE
+        size = _size(mode)
         camera = None
         try:
             camera = camera_class(number, **({"tuning": str(mode.tuning_file.absolute())} if mode.tuning_file else {}))
-            offered = camera.camera_controls
-            controls: dict[str, Any] = {"FrameDurationLimits": (round(1e6 / mode.fps),) * 2} if mode.fps else {}
-            controls |= _focus(offered, mode.controls)
-            self._asked = {name: typed(name, text, offered) for name, text in mode.controls.items()}
-            controls |= self._asked
-            buffers = {"buffer_count": mode.buffers} if mode.buffers else {}
-            main = {"size": size, "format": _FORMAT}
-            camera.configure(camera.create_video_configuration(main, controls=controls, **buffers))
+            self._asked = _configure(camera, mode, size)
             granted = camera.camera_configuration()["main"]
             camera.start()
-        except SettingsError:
-            if camera is not None:
-                camera.close()
-            raise
         except Exception as error:  # RuntimeError, IndexError, and what libcamera raises
             if camera is not None:
                 camera.close()
+            if isinstance(error, SettingsError):
+                raise
             reason = f"{error} ({error.__cause__})" if error.__cause__ else str(error)
             raise SourceError(
                 f"{self._name} does not start: {reason}; see rpicam-hello --list-cameras, and that no other program "
@@ -177,6 +163,29 @@ def read_back(asked: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, 
             f"{name} is {_text(found[name])}" + (f", not the {_text(value)} that was asked for" if differs else "")
         )
     return "; ".join(told), wrong
+
+
+def _size(mode: CameraMode) -> tuple[int, int]:
+    """Width and height to ask for; where one is given alone, the other follows from the usual size's shape."""
+    width, height = mode.width, mode.height
+    if width and not height:
+        height = round(width * DEFAULT_SIZE[1] / DEFAULT_SIZE[0])
+    if height and not width:
+        width = round(height * DEFAULT_SIZE[0] / DEFAULT_SIZE[1])
+    return (width, height) if width and height else DEFAULT_SIZE
+
+
+def _configure(camera: Any, mode: CameraMode, size: tuple[int, int]) -> dict[str, Any]:
+    """Sets a camera up, not yet started; what its controls were asked to be, by name."""
+    offered = camera.camera_controls
+    # libcamera has no frame rate: a frame's duration in microseconds, and the same as lowest and highest, fixes it.
+    controls: dict[str, Any] = {"FrameDurationLimits": (round(1e6 / mode.fps),) * 2} if mode.fps else {}
+    asked = {name: typed(name, text, offered) for name, text in mode.controls.items()}
+    controls |= _focus(offered, mode.controls) | asked
+    buffers = {"buffer_count": mode.buffers} if mode.buffers else {}
+    main = {"size": size, "format": _FORMAT}
+    camera.configure(camera.create_video_configuration(main, controls=controls, **buffers))
+    return asked
 
 
 def _text(value: Any) -> str:

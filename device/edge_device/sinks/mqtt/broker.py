@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from edge_core.errors import SettingsError
 
@@ -100,6 +100,26 @@ def parse_broker(text: str, password: str | None = None, *, about: str = "", cam
     Raises:
         SettingsError: It is no such address; the message does not repeat it, for there may be a password in it.
     """
+    parts, host, port = _endpoint(text)
+    prefix = unquote(parts.path).strip("/")
+    path = re.fullmatch(r"path=(/[^?&#]*)", parts.query) if parts.scheme in ("ws", "wss") else None
+    # A mark that is left over most likely belongs to a password, which then would have ended too early.
+    stray = "@" in prefix or "#" in text or (not path and "?" in text)
+    if stray:
+        raise SettingsError(f"{_FORM}; in a password / @ ? and # are written %2F %40 %3F and %23")
+    return Broker(
+        host=host,
+        port=port,
+        prefix=_topic_prefix(prefix, about, camera),
+        scheme=parts.scheme,
+        path=unquote(path[1]) if path else Broker.path,
+        user=_unquoted(parts.username),
+        password=_unquoted(parts.password) if password is None else password,
+    )
+
+
+def _endpoint(text: str) -> tuple[SplitResult, str, int]:
+    """The parts of a broker's address, its host, and its port: the usual one of the scheme where none is given."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -107,26 +127,21 @@ def parse_broker(text: str, password: str | None = None, *, about: str = "", cam
         raise SettingsError(f"{_FORM}; this has no such port or host") from None
     if parts.scheme not in _PORTS or not parts.hostname or port == 0:
         raise SettingsError(_FORM)
-    prefix = unquote(parts.path).strip("/")
-    path = re.fullmatch(r"path=(/[^?&#]*)", parts.query) if parts.scheme in ("ws", "wss") else None
-    if "@" in prefix or (parts.query and not path) or parts.fragment or "#" in text or ("?" in text and not path):
-        raise SettingsError(f"{_FORM}; in a password / @ ? and # are written %2F %40 %3F and %23")
-    if re.search(r"[+\0]|//", prefix):
-        raise SettingsError(f"the topic prefix {prefix!r} has a +, or two / in a row")
+    return parts, parts.hostname, port or _PORTS[parts.scheme]
+
+
+def _topic_prefix(given: str, about: str, camera: str) -> str:
+    """The prefix that an address gives, or one that no other machine and no other source has."""
+    if re.search(r"[+\0]|//", given):
+        raise SettingsError(f"the topic prefix {given!r} has a +, or two / in a row")
+    source = "" if camera else about  # cameras of one process share what stands in front of their names
     host = segment(socket.gethostname())
-    about = "" if camera else about
-    prefix = prefix or f"edge-mobilenet/{host}-{digest(f'{machine()} {about}', 6)}"
-    if camera and prefix.rpartition("/")[2] != camera:
-        prefix = f"{prefix}/{camera}"
-    return Broker(
-        host=parts.hostname,
-        port=port or _PORTS[parts.scheme],
-        prefix=prefix,
-        scheme=parts.scheme,
-        path=unquote(path[1]) if path else Broker.path,
-        user=unquote(parts.username) if parts.username else None,
-        password=password if password is not None else unquote(parts.password) if parts.password else None,
-    )
+    prefix = given or f"edge-mobilenet/{host}-{digest(f'{machine()} {source}', 6)}"
+    return f"{prefix}/{camera}" if camera and prefix.rpartition("/")[2] != camera else prefix
+
+
+def _unquoted(text: str | None) -> str | None:
+    return unquote(text) if text else None
 
 
 def segment(name: str) -> str:
@@ -154,16 +169,8 @@ def why_no_connection(broker: Broker, error: BaseException | None) -> str:
         broker: That was tried.
         error: What was raised; None where nothing is known.
     """
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _distrusted(broker, error)
     if isinstance(error, ssl.SSLError):
-        if error.reason in ("WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
-            return (
-                f"port {broker.port} does not speak TLS: the TLS port is usually 8883, and mqtt:// or ws:// is without"
-            )
-        if "CERTIFICATE_REQUIRED" in (error.reason or "") or "HANDSHAKE_FAILURE" in (error.reason or ""):
-            return "the broker ended the TLS handshake; it may want a client certificate: --mqtt-cert and --mqtt-key"
-        return f"TLS failed: {_reason(error)}"
+        return _why_no_tls(broker, error)
     if isinstance(error, socket.gaierror):
         return f"the name {broker.host} is not known: {_reason(error)}"
     if isinstance(error, ConnectionRefusedError):
@@ -175,6 +182,18 @@ def why_no_connection(broker: Broker, error: BaseException | None) -> str:
     if broker.websockets and error is not None and "ebsocket" in type(error).__name__:
         return f"no WebSocket at {broker.path}: name the broker's path with ?path=/…, or its port for WebSockets"
     return f"no connection: {_reason(error)}" if error else "no connection"
+
+
+def _why_no_tls(broker: Broker, error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _distrusted(broker, error)
+    # Names of OpenSSL's errors. These four are what the first bytes of a server without TLS look like to it.
+    reason = error.reason or ""
+    if reason in ("WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
+        return f"port {broker.port} does not speak TLS: the TLS port is usually 8883, and mqtt:// or ws:// is without"
+    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
+        return "the broker ended the TLS handshake; it may want a client certificate: --mqtt-cert and --mqtt-key"
+    return f"TLS failed: {_reason(error)}"
 
 
 def hung_up(broker: Broker) -> str:

@@ -81,6 +81,15 @@ class MqttSettings:
     page: Callable[[], str] = lambda: ""
 
 
+def _believed(result: FrameResult) -> tuple[str | None, float]:
+    """Label and score of a state: what was decided, else the best label; none where the frame is foreign."""
+    if result.decision:
+        return result.decision.label, result.decision.score
+    if result.top and result.known is not False:
+        return result.top[0].label, result.top[0].score
+    return None, 0.0
+
+
 def _more(result: FrameResult) -> JsonObject:
     """What a state has beside label and score."""
     fields: JsonObject = {} if result.known is None else {"known": result.known}
@@ -200,12 +209,7 @@ class Mqtt(Sink):
     def frame(self, result: FrameResult) -> None:
         if result.subject and result.subject.rank:
             return  # a zone's state is that of the subject it has followed for longest; events tell of the others
-        if result.decision:
-            label, score = result.decision.label, result.decision.score
-        elif result.top and result.known is not False:
-            label, score = result.top[0].label, result.top[0].score
-        else:
-            label, score = None, 0.0
+        label, score = _believed(result)
         sent, now_s = self._sent.get(result.zone), time.monotonic()
         changed = sent is None or label != sent.label or abs(score - sent.score) >= SCORE_STEP
         if sent is None or now_s - sent.at_s >= (CHANGED_S if changed else REFRESHED_S):
@@ -425,15 +429,19 @@ class Mqtt(Sink):
                 for retained in self._retained.all():
                     self._publish(*retained)
         elif topic == self._discovery_topic:
-            if wanted is None:
-                self._older_bundle = payload
-            elif message.retain and payload != wanted:
-                self._remove(payload, json.loads(wanted))
+            self._take_bundle(payload, wanted, retained=message.retain)
         elif wanted is None:
             if message.retain and payload:  # of an earlier run, with other zones, say
                 self._publish(topic, b"")
         elif topic == self._topics.of("availability") and payload != wanted and not self._closing:
             self._publish(topic, wanted)  # the last will of a connection before, or another process with this prefix
+
+    def _take_bundle(self, payload: bytes, wanted: bytes | None, *, retained: bool) -> None:
+        """What Home Assistant was told of this device before; entities that are no more are taken back."""
+        if wanted is None:
+            self._older_bundle = payload
+        elif retained and payload != wanted:
+            self._remove(payload, json.loads(wanted))
 
     def _on_disconnect(self, client: object, userdata: object, flags: object, reason: Any, properties: object) -> None:
         del client, userdata, properties

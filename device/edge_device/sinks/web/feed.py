@@ -142,12 +142,8 @@ class Feed:
     def _health(self, now_s: float) -> Health:
         age_s = None if self._frame_s is None else now_s - self._frame_s
         status = self._status[1] if self._status else None
-        if status and status.source_state == "ended":
-            return Health(False, "ended", f"{status.source} has ended")
-        if status and status.source_state == "frozen":
-            return Health(False, "frozen", f"{status.source} sends one and the same picture: it is frozen")
-        if status and status.view != "clear" and status.source_state == "open":
-            return Health(False, status.view, f"{status.source}: {TOLD[status.view]}")
+        if status and (trouble := _trouble(status)):
+            return trouble
         least_s, most_s = _PATIENCE_S
         if age_s is not None and age_s <= min(max(least_s, 3 * max(self._waits, default=0)), most_s):
             return Health(True, "live")
@@ -211,3 +207,14 @@ def _finite(value: Any) -> Any:
 
 def _ago(now_s: float, then_s: float) -> float:
     return round(now_s - then_s, 3)
+
+
+def _trouble(status: Status) -> Health | None:
+    """What is wrong with a source that may well give frames; None if nothing is."""
+    if status.source_state == "ended":
+        return Health(False, "ended", f"{status.source} has ended")
+    if status.source_state == "frozen":
+        return Health(False, "frozen", f"{status.source} sends one and the same picture: it is frozen")
+    if status.view != "clear" and status.source_state == "open":
+        return Health(False, status.view, f"{status.source}: {TOLD[status.view]}")
+    return None
