@@ -14,6 +14,8 @@ from starlette.testclient import TestClient
 from edge_core.codec import JsonObject
 from edge_studio import Project, Studio
 
+from .finished_runs import write_run
+
 
 def finished(client: TestClient, project: Project) -> JsonObject:
     """The newest job, once it has ended."""
@@ -74,6 +76,18 @@ def test_forms_that_no_page_sends_are_refused_and_begin_nothing(
     answer = client.post(f"/api/p/{project.name}/{path}", json=form)
     assert answer.status_code == 400 and why in answer.json()["error"]
     assert client.get(f"/api/p/{project.name}/jobs").json()["jobs"] == []
+
+
+def test_a_page_says_whether_a_file_is_signed_and_never_with_which_key(
+    client: TestClient, project: Project, jpeg: Callable[..., bytes]
+) -> None:
+    client.put(f"/api/p/{project.name}/upload?name=0.jpg&label=roses", content=jpeg())
+    write_run(project, "first", [("roses/0.jpg", "roses", 0.9, "roses", 0.9)])
+    answer = client.post(f"/api/p/{project.name}/export", json={"run": "first", "sign": "/etc/passwd"})
+    assert answer.status_code == 400 and "true or false" in answer.json()["error"]
+    job = client.post(f"/api/p/{project.name}/export", json={"run": "first", "sign": True}).json()["job"]
+    assert job["words"][-1] == str(project.root / ".studio" / "signing.key")
+    client.post(f"/api/p/{project.name}/jobs/{job['id']}/cancel", json={})
 
 
 REPORT = {

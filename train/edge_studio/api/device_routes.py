@@ -23,73 +23,101 @@ _TEXTS: Final = ("name", "address", "token", "ssh", "model_file", "snapshot_fold
 
 def device_part(studio: Studio) -> StudioPart:
     """Everything below /api/p/PROJECT/boards."""
-    fleet = studio.fleet
+    routes = DeviceRoutes(studio)
+    base = "/api/p/{project}/boards"
+    return StudioPart(
+        [
+            reading(base, routes.listed),
+            writing(base, routes.add),
+            writing(f"{base}/here", routes.start_here),
+            reading(f"{base}/updates", routes.updates),
+            Route(f"{base}/studio.key.pub", routes.key),
+            Route(f"{base}/{{board}}/frame.jpg", routes.picture),
+            writing(f"{base}/{{board}}/start", routes.start),
+            writing(f"{base}/{{board}}/stop", routes.stop),
+            writing(f"{base}/{{board}}/remove", routes.remove),
+            writing(f"{base}/{{board}}/deploy", routes.deploy),
+            writing(f"{base}/{{board}}/take-back", routes.take_back),
+            writing(f"{base}/{{board}}/keep", routes.keep),
+        ]
+    )
 
-    def project_of(request: Request) -> Project:
-        return studio.project(request.path_params["project"])
 
-    def board_of(request: Request) -> StudioBoard:
-        return fleet.boards.get(project_of(request).name, request.path_params["board"])
+class DeviceRoutes:
+    """What the routes answer."""
 
-    def listed(request: Request) -> JsonObject:
-        states = fleet.states(project_of(request))
+    def __init__(self, studio: Studio) -> None:
+        self._studio, self._fleet = studio, studio.fleet
+
+    def listed(self, request: Request) -> JsonObject:
+        """The boards of a project, and what each is doing."""
+        states = self._fleet.states(self._project(request))
         return {"boards": [board.to_json() | {"state": state.to_json()} for board, state in states]}
 
-    def add(request: Request, fields: Fields) -> JsonObject:
-        project = project_of(request)
+    def add(self, request: Request, fields: Fields) -> JsonObject:
+        """Adds a board."""
+        project = self._project(request)
         known = {name: fields.text(name, "") for name in _TEXTS}
-        return {"board": fleet.add(StudioBoard("", project=project.name, **known)).to_json()}
+        return {"board": self._fleet.add(StudioBoard("", project=project.name, **known)).to_json()}
 
-    def start_here(request: Request, fields: Fields) -> JsonObject:
-        project = project_of(request)
-        file = exported_file(project, fields.text("file"))
+    def start_here(self, request: Request, fields: Fields) -> JsonObject:
+        """Starts a device on this machine."""
+        project = self._project(request)
+        file, source = exported_file(project, fields.text("file")), fields.text("source")
         name = fields.text("name", "this machine")
-        return {"board": fleet.start_here(project, file, fields.text("source"), studio.address, name).to_json()}
+        return {"board": self._fleet.start_here(project, file, source, self._studio.address, name).to_json()}
 
-    def start(request: Request, fields: Fields) -> JsonObject:
-        board = _local(board_of(request))
-        return {"board": fleet.start_again(board, studio.address).to_json()}
+    def start(self, request: Request, fields: Fields) -> JsonObject:
+        """Starts a device on this machine again."""
+        return {"board": self._fleet.start_again(_local(self._board(request)), self._studio.address).to_json()}
 
-    def stop(request: Request, fields: Fields) -> JsonObject:
-        fleet.stop(_local(board_of(request)))
+    def stop(self, request: Request, fields: Fields) -> JsonObject:
+        """Ends a device on this machine."""
+        self._fleet.stop(_local(self._board(request)))
         return {}
 
-    def remove(request: Request, fields: Fields) -> JsonObject:
-        fleet.remove(board_of(request))
+    def remove(self, request: Request, fields: Fields) -> JsonObject:
+        """Forgets a board."""
+        self._fleet.remove(self._board(request))
         return {}
 
-    def deploy(request: Request, fields: Fields) -> JsonObject:
-        project = project_of(request)
-        return _job(fleet.deploy(board_of(request), project, exported_file(project, fields.text("file"))))
+    def deploy(self, request: Request, fields: Fields) -> JsonObject:
+        """Gives a board a file."""
+        project = self._project(request)
+        return _job(self._fleet.deploy(self._board(request), project, exported_file(project, fields.text("file"))))
 
-    def take_back(request: Request, fields: Fields) -> JsonObject:
-        return _job(fleet.take_back(board_of(request), project_of(request)))
+    def take_back(self, request: Request, fields: Fields) -> JsonObject:
+        """Has a board go back to the model before."""
+        return _job(self._fleet.take_back(self._board(request), self._project(request)))
 
-    def updates(request: Request) -> JsonObject:
+    def updates(self, request: Request) -> JsonObject:
         """Where boards look for what is published, and the options by which one does."""
-        project = project_of(request)
-        address = f"{studio.reachable}{fleet.site.path_of(project)}"
+        reachable = self._studio.reachable
+        address = f"{reachable}{self._fleet.site.path_of(self._project(request))}"
         return {
             "address": address,
             "words": shlex.join(["--key", "studio.key.pub", "--update-from", address]),
-            "beyond": not studio.reachable.startswith(("http://127.", "http://localhost", "http://[::1]")),
+            "beyond": not reachable.startswith(("http://127.", "http://localhost", "http://[::1]")),
         }
 
-    def key(request: Request) -> Response:
+    def key(self, request: Request) -> Response:
+        """The public key of the studio."""
         try:
-            project_of(request)
-            path = public_key(studio.state)
+            self._project(request)
+            path = public_key(self._studio.state)
         except EdgeError as error:
             return error_response(error, 404)
         return FileResponse(path, filename="studio.key.pub", media_type="application/x-pem-file")
 
-    def keep(request: Request, fields: Fields) -> JsonObject:
-        live_page(board_of(request)).ask("/api/snapshots", "POST")
+    def keep(self, request: Request, fields: Fields) -> JsonObject:
+        """Has a board keep its next frame for the inbox."""
+        live_page(self._board(request)).ask("/api/snapshots", "POST")
         return {}
 
-    def picture(request: Request) -> Response:
+    def picture(self, request: Request) -> Response:
+        """What a board sees."""
         try:
-            board = board_of(request)
+            board = self._board(request)
             if not board.address:
                 raise SettingsError(f"{board.name} has no live page")
             data = live_page(board).ask("/frame.jpg")
@@ -97,23 +125,11 @@ def device_part(studio: Studio) -> StudioPart:
             return error_response(error, 404)
         return Response(data or b"", media_type="image/jpeg", headers={"cache-control": "no-store"})
 
-    base = "/api/p/{project}/boards"
-    return StudioPart(
-        [
-            reading(base, listed),
-            writing(base, add),
-            writing(f"{base}/here", start_here),
-            reading(f"{base}/updates", updates),
-            Route(f"{base}/studio.key.pub", key),
-            Route(f"{base}/{{board}}/frame.jpg", picture),
-            writing(f"{base}/{{board}}/start", start),
-            writing(f"{base}/{{board}}/stop", stop),
-            writing(f"{base}/{{board}}/remove", remove),
-            writing(f"{base}/{{board}}/deploy", deploy),
-            writing(f"{base}/{{board}}/take-back", take_back),
-            writing(f"{base}/{{board}}/keep", keep),
-        ]
-    )
+    def _project(self, request: Request) -> Project:
+        return self._studio.project(request.path_params["project"])
+
+    def _board(self, request: Request) -> StudioBoard:
+        return self._fleet.boards.get(self._project(request).name, request.path_params["board"])
 
 
 def _local(board: StudioBoard) -> StudioBoard:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from edge_core.codec import JsonObject
 from edge_core.errors import EdgeError, SettingsError
 from edge_studio.api.json_routes import Fields, error_response, reading, writing
-from edge_studio.jobs.commands import curve_command, export_command, publish_command, train_command
+from edge_studio.jobs.commands import JobCommand, curve_command, export_command, publish_command, train_command
 from edge_studio.jobs.export_list import exported_file, exported_files, finished_run, next_run, unknown_pictures
 from edge_studio.jobs.job import Job
 from edge_studio.jobs.job_curve import epochs_of
@@ -29,96 +29,143 @@ REPORT_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inl
 
 def job_part(studio: Studio) -> StudioPart:
     """Jobs of a project: begins them, tells of them, ends them; and the files that they have exported."""
-    news = JobNews(studio)
-    opened = ExitStack()
+    routes, news, opened = JobRoutes(studio), JobNews(studio), ExitStack()
 
     def start() -> None:
         opened.enter_context(studio.jobs)
         news.start()
         opened.callback(news.stop)
 
-    def train(request: Request, fields: Fields) -> JsonObject:
-        project = _project(studio, request)
-        command = train_command(fields.values, project.photos, _next_run(studio, project))
-        project.runs.mkdir(exist_ok=True)
-        return {"job": studio.jobs.submit(project.name, command).to_json()}
+    base = "/api/p/{project}"
+    return StudioPart(
+        [
+            writing(f"{base}/train", routes.train),
+            writing(f"{base}/curve", routes.curve),
+            writing(f"{base}/export", routes.export),
+            writing(f"{base}/publish", routes.publish),
+            reading(f"{base}/jobs", routes.listed),
+            reading(f"{base}/jobs/{{job}}/log", routes.log),
+            writing(f"{base}/jobs/{{job}}/cancel", routes.cancel),
+            writing(f"{base}/jobs/{{job}}/again", routes.again),
+            reading(f"{base}/exports", routes.exports),
+            Route(f"{base}/exports/{{name}}", routes.download),
+            Route(f"{base}/exports/{{name}}/report", routes.report),
+        ],
+        start=start,
+        stop=opened.close,
+    )
 
-    def export(request: Request, fields: Fields) -> JsonObject:
-        project = _project(studio, request)
+
+class JobRoutes:
+    """What the routes answer."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def train(self, request: Request, fields: Fields) -> JsonObject:
+        """Begins a training with the choices of the page's form."""
+        project = self._project(request)
+        command = train_command(fields.values, project.photos, self._next_run(project))
+        project.runs.mkdir(exist_ok=True)
+        return self._submitted(project, command)
+
+    def curve(self, request: Request, fields: Fields) -> JsonObject:
+        """Measures whether more photos would help a run."""
+        project = self._project(request)
+        return self._submitted(project, curve_command(finished_run(project, fields.text("run"))))
+
+    def export(self, request: Request, fields: Fields) -> JsonObject:
+        """Begins an export with the choices of the page's form."""
+        project = self._project(request)
         values = dict(fields.values)
         run = finished_run(project, str(values.pop("run", "")))
-        if values.get("sign") is True:
-            values["sign"] = str(signing_key(studio.state))
-        elif values.get("sign") is False:
-            values["sign"] = ""
+        # The page says whether, never with which key: that is the studio's own.
+        values["sign"] = str(signing_key(self._studio.state)) if fields.flag("sign") else ""
         command = export_command(values, run, project.exports, unknown_pictures(project, run))
         project.exports.mkdir(exist_ok=True)
-        return {"job": studio.jobs.submit(project.name, command).to_json()}
+        return self._submitted(project, command)
 
-    def publish(request: Request, fields: Fields) -> JsonObject:
-        project = _project(studio, request)
+    def publish(self, request: Request, fields: Fields) -> JsonObject:
+        """Publishes an exported file for boards."""
+        project = self._project(request)
         file = exported_file(project, fields.text("file"))
-        command = publish_command(file, project.updates, signing_key(studio.state))
-        return {"job": studio.jobs.submit(project.name, command).to_json()}
+        return self._submitted(project, publish_command(file, project.updates, signing_key(self._studio.state)))
 
-    def curve(request: Request, fields: Fields) -> JsonObject:
-        project = _project(studio, request)
-        command = curve_command(finished_run(project, fields.text("run")))
-        return {"job": studio.jobs.submit(project.name, command).to_json()}
-
-    def listed(request: Request) -> JsonObject:
-        project = _project(studio, request)
+    def listed(self, request: Request) -> JsonObject:
+        """The jobs of a project, the newest first, and how many of other projects share the machine."""
+        project = self._project(request)
         return {
-            "jobs": [told(studio, job) for job in reversed(_jobs(studio, project))],
-            "others": _others(studio, project),
+            "jobs": [told(self._studio, job) for job in reversed(self._jobs(project))],
+            "others": self._others(project),
         }
 
-    def log(request: Request) -> JsonObject:
-        return {"log": studio.jobs.log(_job(studio, request).id)}
+    def log(self, request: Request) -> JsonObject:
+        """The end of what a job has printed."""
+        return {"log": self._studio.jobs.log(self._job(request).id)}
 
-    def cancel(request: Request, fields: Fields) -> JsonObject:
-        return {"job": studio.jobs.cancel(_job(studio, request).id).to_json()}
+    def cancel(self, request: Request, fields: Fields) -> JsonObject:
+        """Ends a job."""
+        return {"job": self._studio.jobs.cancel(self._job(request).id).to_json()}
 
-    def again(request: Request, fields: Fields) -> JsonObject:
-        return {"job": studio.jobs.again(_job(studio, request).id).to_json()}
+    def again(self, request: Request, fields: Fields) -> JsonObject:
+        """Takes a job up again that was cancelled or failed."""
+        return {"job": self._studio.jobs.again(self._job(request).id).to_json()}
 
-    def exports(request: Request) -> JsonObject:
-        return {"exports": [one.to_json() for one in exported_files(_project(studio, request))]}
+    def exports(self, request: Request) -> JsonObject:
+        """The exported files."""
+        return {"exports": [one.to_json() for one in exported_files(self._project(request))]}
 
-    def download(request: Request) -> Response:
+    def download(self, request: Request) -> Response:
+        """An exported file."""
         try:
-            path = exported_file(_project(studio, request), request.path_params["name"])
+            path = exported_file(self._project(request), request.path_params["name"])
         except EdgeError as error:
             return error_response(error, 404)
         return FileResponse(path, filename=path.name, media_type="application/octet-stream")
 
-    def report(request: Request) -> Response:
+    def report(self, request: Request) -> Response:
+        """The report of an exported file."""
         try:
-            path = exported_file(_project(studio, request), request.path_params["name"]).with_suffix(".report.html")
+            path = exported_file(self._project(request), request.path_params["name"]).with_suffix(".report.html")
         except EdgeError as error:
             return error_response(error, 404)
         if not path.is_file():
             return error_response(SettingsError(f"{path.name} is not there"), 404)
         return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
 
-    base = "/api/p/{project}"
-    return StudioPart(
-        [
-            writing(f"{base}/train", train),
-            writing(f"{base}/export", export),
-            writing(f"{base}/publish", publish),
-            writing(f"{base}/curve", curve),
-            reading(f"{base}/jobs", listed),
-            reading(f"{base}/jobs/{{job}}/log", log),
-            writing(f"{base}/jobs/{{job}}/cancel", cancel),
-            writing(f"{base}/jobs/{{job}}/again", again),
-            reading(f"{base}/exports", exports),
-            Route(f"{base}/exports/{{name}}", download),
-            Route(f"{base}/exports/{{name}}/report", report),
-        ],
-        start=start,
-        stop=opened.close,
-    )
+    def _submitted(self, project: Project, command: JobCommand) -> JsonObject:
+        return {"job": self._studio.jobs.submit(project.name, command).to_json()}
+
+    def _project(self, request: Request) -> Project:
+        return self._studio.project(request.path_params["project"])
+
+    def _jobs(self, project: Project) -> list[Job]:
+        return [job for job in self._studio.jobs.jobs() if job.record.project == project.name]
+
+    def _others(self, project: Project) -> int:
+        """Number of jobs of other projects that wait or run: they share the machine."""
+        unfinished = [job for job in self._studio.jobs.jobs() if job.state in ("queued", "running")]
+        return sum(job.record.project != project.name for job in unfinished)
+
+    def _job(self, request: Request) -> Job:
+        """A job of the project that the address names.
+
+        Raises:
+            SettingsError: There is none.
+        """
+        project = self._project(request)
+        job = self._studio.jobs.job(request.path_params["job"])
+        if job.record.project != project.name:
+            raise SettingsError(f"there is no job {job.id!r} in {project.name}")
+        return job
+
+    def _next_run(self, project: Project) -> Path:
+        """A folder for the next run that no run has and no job that waits will have."""
+        taken = {job.record.output for job in self._jobs(project) if job.state != "done"}
+        run = next_run(project)
+        while str(run) in taken:
+            run = run.with_name(f"run-{int(run.name.removeprefix('run-')) + 1}")
+        return run
 
 
 def told(studio: Studio, job: Job) -> JsonObject:
@@ -153,39 +200,3 @@ class JobNews:
                 if now[job.id] != last.get(job.id):
                     self._studio.hub.publish(job.record.project, "job", told(self._studio, job))
             last = now
-
-
-def _project(studio: Studio, request: Request) -> Project:
-    return studio.project(request.path_params["project"])
-
-
-def _jobs(studio: Studio, project: Project) -> list[Job]:
-    return [job for job in studio.jobs.jobs() if job.record.project == project.name]
-
-
-def _others(studio: Studio, project: Project) -> int:
-    """Number of jobs of other projects that wait or run: they share the machine."""
-    unfinished = [job for job in studio.jobs.jobs() if job.state in ("queued", "running")]
-    return sum(job.record.project != project.name for job in unfinished)
-
-
-def _job(studio: Studio, request: Request) -> Job:
-    """A job of the project that the address names.
-
-    Raises:
-        SettingsError: There is none.
-    """
-    project = _project(studio, request)
-    job = studio.jobs.job(request.path_params["job"])
-    if job.record.project != project.name:
-        raise SettingsError(f"there is no job {job.id!r} in {project.name}")
-    return job
-
-
-def _next_run(studio: Studio, project: Project) -> Path:
-    """A folder for the next run that no run has and no job that waits will have."""
-    taken = {job.record.output for job in _jobs(studio, project) if job.state != "done"}
-    run = next_run(project)
-    while str(run) in taken:
-        run = run.with_name(f"run-{int(run.name.removeprefix('run-')) + 1}")
-    return run

@@ -33,77 +33,93 @@ _FOREVER: Final = "private, max-age=31536000, immutable"
 
 def photo_part(studio: Studio) -> StudioPart:
     """Everything below /api/p/PROJECT/ that has to do with photos."""
-
-    def store(request: Request) -> PhotoStore:
-        return studio.photo_store(studio.project(request.path_params["project"]))
-
-    def changed(request: Request, operation: Operation | None) -> JsonObject:
-        """Tells all pages of the project, and the one that asked what can be undone."""
-        name = request.path_params["project"]
-        studio.hub.publish(name, "photos", {})
-        return {"title": operation.title if operation else "", "undo": _undo_title(store(request))}
-
-    def listed(request: Request) -> JsonObject:
-        photos = store(request)
-        return listing(photos, photos.flags(), request)
-
-    def move(request: Request, fields: Fields) -> JsonObject:
-        return changed(request, store(request).move(fields.texts("paths"), fields.text("label")))
-
-    def delete(request: Request, fields: Fields) -> JsonObject:
-        return changed(request, store(request).delete(fields.texts("paths")))
-
-    def make_class(request: Request, fields: Fields) -> JsonObject:
-        label = store(request).make_class(fields.text("label"))
-        return changed(request, None) | {"label": label}
-
-    def rename_class(request: Request, fields: Fields) -> JsonObject:
-        return changed(request, store(request).rename_class(fields.text("label"), fields.text("name")))
-
-    def delete_class(request: Request, fields: Fields) -> JsonObject:
-        return changed(request, store(request).delete_class(fields.text("label")))
-
-    def undo(request: Request, fields: Fields) -> JsonObject:
-        return changed(request, store(request).undo())
-
-    def empty_bin(request: Request, fields: Fields) -> JsonObject:
-        store(request).empty_bin()
-        return changed(request, None)
-
-    def upload(request: Request, file: Path, name: str, label: str) -> JsonObject:
-        added = store(request).add(file.read_bytes(), name, label)
-        studio.hub.publish(request.path_params["project"], "photos", {})
-        return {"path": added.path, "new": added.is_new, "also_in": added.also_in}
-
-    def upload_archive(request: Request, file: Path, name: str, label: str) -> JsonObject:
-        project = request.path_params["project"]
-        track = _told_track(lambda done, total: studio.hub.publish(project, "import", {"done": done, "total": total}))
-        found = store(request).add_archive(file, name, label, track)
-        studio.hub.publish(project, "photos", {})
-        return archive_json(found) | {"undo": _undo_title(store(request))}
-
-    def layout(request: Request, fields: Fields) -> JsonObject:
-        return {"labels": labels_by_path(fields.texts("paths"))}
-
+    routes = PhotoRoutes(studio)
     base = "/api/p/{project}"
     return StudioPart(
         [
-            reading(f"{base}/photos", listed),
-            _picture(f"{base}/thumbnail", store, lambda photos, photo: photos.thumbnails.get(photo)),
-            _picture(f"{base}/preview", store, lambda photos, photo: photos.thumbnails.preview(photo)),
-            _receiving(f"{base}/upload", store, PICTURE_BYTES, upload),
-            _receiving(f"{base}/archive", store, ARCHIVE_BYTES, upload_archive),
-            writing(f"{base}/layout", layout),
-            writing(f"{base}/photos/move", move),
-            writing(f"{base}/photos/delete", delete),
-            writing(f"{base}/classes", make_class),
-            writing(f"{base}/classes/rename", rename_class),
-            writing(f"{base}/classes/delete", delete_class),
-            writing(f"{base}/undo", undo),
-            writing(f"{base}/bin/empty", empty_bin),
+            reading(f"{base}/photos", routes.listed),
+            _picture(f"{base}/thumbnail", routes.store, lambda photos, photo: photos.thumbnails.get(photo)),
+            _picture(f"{base}/preview", routes.store, lambda photos, photo: photos.thumbnails.preview(photo)),
+            _receiving(f"{base}/upload", routes.store, PICTURE_BYTES, routes.upload),
+            _receiving(f"{base}/archive", routes.store, ARCHIVE_BYTES, routes.upload_archive),
+            writing(f"{base}/layout", lambda _, fields: {"labels": labels_by_path(fields.texts("paths"))}),
+            writing(f"{base}/photos/move", routes.move),
+            writing(f"{base}/photos/delete", routes.delete),
+            writing(f"{base}/classes", routes.make_class),
+            writing(f"{base}/classes/rename", routes.rename_class),
+            writing(f"{base}/classes/delete", routes.delete_class),
+            writing(f"{base}/undo", routes.undo),
+            writing(f"{base}/bin/empty", routes.empty_bin),
         ],
         [Tab("Photos", "photos")],
     )
+
+
+class PhotoRoutes:
+    """What the routes answer; each change is told to all pages of its project."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def store(self, request: Request) -> PhotoStore:
+        """The photos of the project that the address names."""
+        return self._studio.photo_store(self._studio.project(request.path_params["project"]))
+
+    def listed(self, request: Request) -> JsonObject:
+        """A window of the photos."""
+        photos = self.store(request)
+        return listing(photos, photos.flags(), request)
+
+    def move(self, request: Request, fields: Fields) -> JsonObject:
+        """Gives photos another class."""
+        return self._changed(request, self.store(request).move(fields.texts("paths"), fields.text("label")))
+
+    def delete(self, request: Request, fields: Fields) -> JsonObject:
+        """Moves photos to the bin."""
+        return self._changed(request, self.store(request).delete(fields.texts("paths")))
+
+    def make_class(self, request: Request, fields: Fields) -> JsonObject:
+        """Makes an empty class."""
+        label = self.store(request).make_class(fields.text("label"))
+        return self._changed(request, None) | {"label": label}
+
+    def rename_class(self, request: Request, fields: Fields) -> JsonObject:
+        """Gives a class another name."""
+        return self._changed(request, self.store(request).rename_class(fields.text("label"), fields.text("name")))
+
+    def delete_class(self, request: Request, fields: Fields) -> JsonObject:
+        """Moves a class to the bin."""
+        return self._changed(request, self.store(request).delete_class(fields.text("label")))
+
+    def undo(self, request: Request, fields: Fields) -> JsonObject:
+        """Takes the last operation back."""
+        return self._changed(request, self.store(request).undo())
+
+    def empty_bin(self, request: Request, fields: Fields) -> JsonObject:
+        """Removes for good what was deleted."""
+        self.store(request).empty_bin()
+        return self._changed(request, None)
+
+    def upload(self, request: Request, file: Path, name: str, label: str) -> JsonObject:
+        """Takes a picture in."""
+        added = self.store(request).add(file.read_bytes(), name, label)
+        self._tell(request, "photos", {})
+        return {"path": added.path, "new": added.is_new, "also_in": added.also_in}
+
+    def upload_archive(self, request: Request, file: Path, name: str, label: str) -> JsonObject:
+        """Takes the pictures of an archive in."""
+        track = _told_track(lambda done, total: self._tell(request, "import", {"done": done, "total": total}))
+        found = self.store(request).add_archive(file, name, label, track)
+        self._tell(request, "photos", {})
+        return archive_json(found) | {"undo": _undo_title(self.store(request))}
+
+    def _changed(self, request: Request, operation: Operation | None) -> JsonObject:
+        """Tells all pages of the project, and the one that asked what can be undone."""
+        self._tell(request, "photos", {})
+        return {"title": operation.title if operation else "", "undo": _undo_title(self.store(request))}
+
+    def _tell(self, request: Request, kind: str, value: JsonObject) -> None:
+        self._studio.hub.publish(request.path_params["project"], kind, value)
 
 
 def listing(store: PhotoStore, flags: FlagSet, request: Request) -> JsonObject:
