@@ -28,6 +28,7 @@ from edge_core.images import read_picture
 from edge_core.preprocess import Frame
 from edge_device import Classifier
 from edge_device.frames.focus import Focus, MotionFocus, MotionFocusRule
+from edge_device.live.decisions import Rule
 from experiments.focus_weather import WEATHERS
 
 SIZES: Final = (1.0, 0.6, 0.4, 0.3, 0.2)
@@ -134,16 +135,18 @@ def followed(one: Sprite, watched: Watched) -> list[int]:
 
 
 def subjects(asked: argparse.Namespace) -> None:
-    """Identities kept, and events for each subject, with two and three at a time."""
+    """Identities kept, and events for each subject, with two and three at a time; the last column is of those subjects
+    whose picture the model knows and names when it is given nothing else."""
     classifier = Classifier(asked.model, threads=1)
     photos = read_photos(asked.photos_csv, 10_000)
     print(
-        "| subjects | clips | identity kept | one entered, one left | more than one | none |\n|--:|--:|--:|--:|--:|--:|"
+        "| subjects | clips | identity kept | one entered, one left | more than one | none | one, of the named |\n"
+        "|--:|--:|--:|--:|--:|--:|--:|"
     )
     for count in (2, 3):
-        kept = total = 0
+        kept = total = named = named_once = 0
         events: Counter[str] = Counter()
-        for clip in range(asked.clips):
+        for clip in range(asked.first, asked.first + asked.clips):
             made = crossing(photos, count, clip)
             watched = watch(
                 frames(still_ground(asked.grounds, clip), made, 7.0, clip, fps=15.0), classifier, MotionFocus()
@@ -155,20 +158,27 @@ def subjects(asked: argparse.Namespace) -> None:
                 main, most = seen.most_common(1)[0] if seen else (0, 0)
                 mains.append(main if most >= 0.9 * sum(seen.values()) and most >= len(tracks) / 2 else 0)
             entered = Counter(event.track for event in watched.events if event.kind == "entered")
-            for main in mains:
+            for one, main in zip(made, mains, strict=True):
                 total += 1
                 kept += main != 0 and mains.count(main) == 1
                 times = entered[main] if main else 0
                 events["once" if times == 1 else "more" if times else "none"] += 1
+                alone = classifier.look(one.image, 1)
+                if alone.known is not False and alone.predictions[0].score >= Rule.threshold:
+                    named, named_once = named + 1, named_once + (times == 1)
         shares = [f"{100 * part / total:.1f} %" for part in (kept, events["once"], events["more"], events["none"])]
-        print(f"| {count} | {asked.clips} | {' | '.join(shares)} |", flush=True)
+        print(
+            f"| {count} | {asked.clips} | {' | '.join(shares)} | {100 * named_once / max(named, 1):.1f} % of {named} |",
+            flush=True,
+        )
 
 
 def alarms(asked: argparse.Namespace) -> None:
     """Tracks and events of still scenes, an hour."""
     classifier = Classifier(asked.model, threads=1)
     print("| weather | scenes | minutes | subjects an hour | events an hour |\n|---|--:|--:|--:|--:|")
-    for name, weather in WEATHERS.items():
+    for name in asked.weathers:
+        weather = WEATHERS[name]
         tracks = entered = 0
         for number in range(asked.scenes):
             scene = frames(
@@ -194,23 +204,28 @@ def cost(asked: argparse.Namespace) -> None:
     subtractors = {"MOG2": cv2.createBackgroundSubtractorMOG2(), "KNN": cv2.createBackgroundSubtractorKNN()}
     pixels = np.zeros(classifier.card.input.shape, np.uint8)
     times: dict[str, list[float]] = {}
+    subtractors = subtractors if asked.subtractors else {}
     for _ in range(asked.rounds):
         focus: Focus = MotionFocus(MotionFocusRule(subjects=1))
         for number, frame in enumerate(scene):
             _timed(times, "motion", lambda: focus.subjects(frame, number / FPS))  # noqa: B023 - called at once
             _timed(times, "invoke", lambda: classifier.pixel_scores(pixels))
-            small = cv2.resize(frame[::4], (160, 90), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(frame[::4], (160, 90), interpolation=cv2.INTER_AREA) if subtractors else frame
             for name, subtractor in subtractors.items():
                 _timed(times, f"{name} alone, 160x90", lambda: subtractor.apply(small))  # noqa: B023
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
-    for name, median in medians.items():
-        print(f"| {name} | {1e3 * median:.2f} ms | {median / medians['invoke']:.3f} of an inference |")
+    for name, taken in times.items():
+        ratios = [one / invoke for one, invoke in zip(taken, times["invoke"], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(
+            f"| {name} | {1e3 * statistics.median(taken):.2f} ms | {middle:.3f} of the inference beside it "
+            f"(quartiles {low:.3f}, {high:.3f}) |"
+        )
 
 
 def _timed(times: dict[str, list[float]], name: str, call: Callable[[], object]) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     call()
-    times.setdefault(name, []).append(time.perf_counter() - start)
+    times.setdefault(name, []).append(time.thread_time() - start)
 
 
 def main() -> None:
@@ -223,9 +238,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=float, nargs="*", default=SIZES)
     parser.add_argument("--only-motion", action="store_true")
     parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="Seed of the first clip.")
+    parser.add_argument("--weathers", nargs="*", default=list(WEATHERS), help="Weathers of the alarms.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--scenes", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--subtractors", action="store_true", help="Times those of OpenCV, too.")
     asked = parser.parse_args()
     {"sizes": sizes, "subjects": subjects, "alarms": alarms, "cost": cost}[asked.what](asked)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import cv2
@@ -15,6 +16,9 @@ HEIGHT: Final = 720
 FPS: Final = 15.0
 NOISE: Final = 4.0
 """Standard deviation of the noise of one pixel, in levels: a small sensor indoors."""
+
+ROAM: Final = 256
+"""Pixels by which the field of noise is larger than a frame, each way: 65,536 parts of it are different noise."""
 
 Path2d = Callable[[float], tuple[float, float] | None]
 """Middle of a subject in pixels by time in seconds; None: it isn't there."""
@@ -63,12 +67,12 @@ def frames(
         ground: Still background, uint8, shape (height, width, 3), B, G, R.
         sprites: What moves; later ones are in front.
         seconds: Length of the scene.
-        seed: Of the noise.
+        seed: Chooses the part of the noise that each frame gets.
         weather: What happens to each frame before the noise.
         fps: Frames a second.
     """
     rng = np.random.default_rng(seed)
-    noise = [rng.normal(0, NOISE, ground.shape).astype(np.int8) for _ in range(3)]
+    more, less = _noise(ground.shape)
     for number in range(round(seconds * fps)):
         now_s = number / fps
         frame = ground.copy()
@@ -77,8 +81,21 @@ def frames(
                 _paste(frame, one, place)
         if weather:
             frame = weather(frame, now_s, rng)
-        field = np.roll(noise[int(rng.integers(3))], tuple(rng.integers(0, 700, 2)), (0, 1))
-        yield now_s, np.asarray(cv2.add(frame, field, dtype=cv2.CV_8U), np.uint8)
+        down, right = (int(one) for one in rng.integers(0, ROAM, 2))
+        part = (slice(down, down + frame.shape[0]), slice(right, right + frame.shape[1]))
+        yield now_s, np.asarray(cv2.subtract(cv2.add(frame, more[part]), less[part]), np.uint8)
+
+
+@cache
+def _noise(shape: tuple[int, ...]) -> tuple[Frame, Frame]:
+    """What noise adds to a frame of a shape and what it takes away, `ROAM` pixels larger: each frame gets another part.
+
+    One field for all scenes, in two halves without a sign: OpenCV adds those ten times faster, and drawing the noise
+    anew took longer than all else in a scene.
+    """
+    drawn = np.random.default_rng(0).normal(0, NOISE, (shape[0] + ROAM, shape[1] + ROAM, shape[2]))
+    noise = np.rint(drawn).astype(np.int16)
+    return np.maximum(noise, 0).astype(np.uint8), np.maximum(-noise, 0).astype(np.uint8)
 
 
 def _paste(frame: Frame, one: Sprite, place: tuple[float, float]) -> None:

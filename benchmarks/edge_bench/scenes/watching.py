@@ -44,7 +44,7 @@ def watch(scene: Iterable[tuple[float, Frame]], classifier: Classifier, focus: F
     for now_s, frame in scene:
         parts = parts_of(focus.subjects(frame, now_s), {"": WHOLE}) if focus else [Part("", WHOLE)]
         watched.events.extend(deciders.gone(parts, now_s, now_s))
-        for part in parts:
+        for part in (one for one in parts if one.seen):
             scores, _ = classifier.scores(cut(frame, part.region))
             known = classifier.knows(classifier.familiarity()) is not False
             watched.events.extend(deciders.update(part, scores, now_s, now_s, known=known)[1])

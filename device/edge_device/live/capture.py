@@ -35,7 +35,7 @@ class Prepared:
 
     Attributes:
         frame: The frame that the source gave, turned upright.
-        pixels: What `preprocess` made of each zone, or of each subject where there is a focus.
+        pixels: What `preprocess` made of each zone, or of each subject that was seen where there is a focus.
         spec: Input of the model that the pixels are for.
         preprocess_ms: What that took, orientation and focus included.
         subjects: What the focus found in the frame; None without a focus.
@@ -101,7 +101,7 @@ class Preparer:
             upright = self._orientation.apply(upright, self._upright.take(shape))
             frame = SourceFrame(upright, frame.source, frame.index, frame.time_s, frame.capture_ms, frame.taken_s)
         subjects = tuple(self._focus(frame)) if self._focus else None
-        regions = self._regions if subjects is None else [subject.view for subject in subjects]
+        regions = self._regions if subjects is None else [subject.view for subject in subjects if subject.seen]
         pixels = tuple(preprocess(cut(upright, region), spec, out=self._pool.take(spec.shape)) for region in regions)
         return Prepared(frame, pixels, spec, 1e3 * (time.perf_counter() - start), subjects)
 

@@ -59,6 +59,8 @@ class Rule:
         lost_s: Seconds without a source after which the label leaves; most cameras are back sooner.
         known_share: Share of the frames, smoothed as scores are, that must be known to the model for a label to be
             there. None counts a frame that is not known as one without any label.
+        lasting_s: Seconds over which an exponential average may grow with the time since its first frame: what is
+            followed stays what it is, so that all its frames speak for it. 0 for what may be replaced at any time.
     """
 
     smoothing: Smoothing = Exponential(0.5)
@@ -68,6 +70,7 @@ class Rule:
     hold_s: float = 1.0
     lost_s: float = 5.0
     known_share: float | None = None
+    lasting_s: float = 0.0
 
     def check(self, labels: Sequence[str]) -> None:
         """Checks that every threshold is of a label of the model.
@@ -259,7 +262,7 @@ class Decider:
             smoothed[:] = scores
         else:
             passed_s = min(max(0.0, now_s - self._updated_s), math.log(2) * smoothing.seconds)
-            weight = -math.expm1(-passed_s / smoothing.seconds)
+            weight = -math.expm1(-passed_s / max(smoothing.seconds, min(self._seen_s(), self._rule.lasting_s)))
             np.subtract(scores, smoothed, out=change)
             np.multiply(change, weight, out=change)
             smoothed += change

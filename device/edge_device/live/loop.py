@@ -245,9 +245,8 @@ class Live:
         if self._source.live:
             self._watch(frame.image)
         parts = self._parts(prepared)
-        spec, pixels = self._classifier.card.input, prepared.pixels
-        if prepared.spec != spec:  # it was prepared for the model before
-            pixels = tuple(preprocess(cut(frame.image, part.region), spec) for part in parts)
+        seen = [part for part in parts if part.seen]
+        pixels = self._pixels(prepared, seen)
         if self._motion and not self._motion.moves(pixels, self._seen_s):
             self._meter.still += 1
             return
@@ -259,8 +258,11 @@ class Live:
             latency = Latency(frame.capture_ms, prepared.preprocess_ms, 0.0, took_ms)
             self._tell_nothing(frame, latency, 1e3 * (time.monotonic() - frame.taken_s))
             return
+        if not seen:  # what is followed was lost a moment ago
+            self._meter.still += 1
+            return
         start = time.perf_counter()
-        looks = [self._look(part, one) for part, one in zip(parts, pixels, strict=True)]
+        looks = [self._look(part, one) for part, one in zip(seen, pixels, strict=True)]
         invoke_ms = 1e3 * (time.perf_counter() - start)
         now_s = time.monotonic()
         age_ms = 1e3 * (now_s - frame.taken_s)
@@ -275,7 +277,7 @@ class Live:
             if not look.part.tried:
                 self._tell(look, frame, took, age_ms)
         self._try(looks)
-        if all(part.tried for part in parts):
+        if all(part.tried for part in seen):
             self._tell_nothing(frame, took, age_ms)
         if settings.max_fps:
             self._due_s = self._frame_s + 1 / settings.max_fps
@@ -285,6 +287,18 @@ class Live:
         if prepared.subjects is None:
             return [Part(zone, region) for zone, region in self._settings.regions.items()]
         return parts_of(prepared.subjects, self._settings.regions)
+
+    def _pixels(self, prepared: Prepared, parts: Sequence[Part]) -> Sequence[Frame]:
+        """What the model is given of each part of a frame."""
+        spec = self._classifier.card.input
+        if prepared.spec != spec:  # it was prepared for the model before
+            return [preprocess(cut(prepared.frame.image, part.region), spec) for part in parts]
+        if prepared.subjects is None:
+            return prepared.pixels
+        # A subject whose middle is in no zone is no part, and those that are only tried come last among the parts.
+        views = [one.view for one in prepared.subjects if one.seen]
+        made = dict(zip(views, prepared.pixels, strict=True))
+        return [made[part.region] for part in parts]
 
     def _look(self, part: Part, pixels: Frame) -> _Look:
         start = time.perf_counter()

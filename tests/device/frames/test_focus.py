@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -75,6 +76,33 @@ def test_nothing_is_followed_in_a_still_frame_whose_light_changes() -> None:
         return (1 + 0.2 * math.sin(now_s)) * (0.8 if now_s > 5 else 1.0)
 
     assert numbers(seen(MotionFocus(), scene([], 8, light))) == set()
+
+
+def rainy(frames: Iterator[tuple[float, Frame]], streaks: int) -> Iterator[tuple[float, Frame]]:
+    """The frames behind streaks, others in each."""
+    rng = np.random.default_rng(0)
+    for now_s, frame in frames:
+        for x, y in rng.integers(0, (frame.shape[1], frame.shape[0]), (streaks, 2)):
+            cv2.line(frame, (int(x), int(y)), (int(x), int(y) + 6), (200, 200, 200), 1)
+        yield now_s, frame
+
+
+def test_rain_is_no_subject() -> None:
+    assert numbers(seen(MotionFocus(), rainy(scene([], 20), 200))) == set()
+
+
+def test_a_subject_is_followed_in_the_rain() -> None:
+    found = seen(MotionFocus(), rainy(scene([path := across(0.5)], 6), 60))
+    there = [now_s for now_s, _ in found if (place := path(now_s)) and 0.2 < place[0] < 0.9]
+    followed = [now_s for now_s, subjects in found if subjects and now_s in there]
+    assert len(followed) > 0.8 * len(there)
+
+
+def test_a_subject_that_is_only_expected_was_not_seen() -> None:
+    found = seen(MotionFocus(), scene([across(0.5)], 7))
+    last_s = max(now_s for now_s, subjects in found for one in subjects if one.seen)
+    assert any(not one.seen for now_s, subjects in found for one in subjects if now_s > last_s)
+    assert last_s < 5.2  # it has left after five seconds
 
 
 def test_two_that_cross_keep_their_numbers() -> None:

@@ -15,10 +15,11 @@ from edge_device.frames.focus import FocusSubject, MotionFocus, TileFocus, TileF
 from edge_device.frames.overlay import annotated
 from edge_device.frames.regions import Region
 from edge_device.inference.classifier import Classifier
+from edge_device.live.deciders import Deciders, Part
 from edge_device.live.decisions import Exponential, Rule
 from edge_device.live.loop import Live, LiveSettings
 from edge_device.live.make_focus import make_focus
-from edge_device.results import Event, FrameResult, Status
+from edge_device.results import Event, Followed, FrameResult, Status
 from edge_device.sinks.inbox.snapshots import Snapshots
 from edge_device.sinks.mqtt.broker import parse_broker
 from edge_device.sinks.mqtt.publisher import Mqtt
@@ -107,6 +108,9 @@ def test_a_subject_belongs_to_the_zone_it_is_in(tiny_model: TinyModel) -> None:
     assert {result.subject.rank for result in sink.results if result.subject} == {0}
 
 
+LEFT, RIGHT = Region(0, 0, 0.5, 1), Region(0.5, 0, 0.5, 1)
+
+
 class Fixed:
     """A focus that always finds the same."""
 
@@ -117,7 +121,36 @@ class Fixed:
         return self.found
 
 
-LEFT, RIGHT = Region(0, 0, 0.5, 1), Region(0.5, 0, 0.5, 1)
+class Blinking:
+    """A focus that sees its subject in every other frame, and expects it where no zone is now and then."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def subjects(self, frame: Frame, taken_s: float) -> Sequence[FocusSubject]:
+        self._count += 1
+        part = RIGHT if self._count % 5 == 0 else LEFT
+        return [FocusSubject(1, part, part, seen=self._count % 2 == 1)]
+
+
+def test_a_subject_that_is_only_expected_keeps_its_label_and_is_not_classified(tiny_model: TinyModel) -> None:
+    settings = LiveSettings(regions={"left": LEFT}, focus=Blinking(), rule=Rule(Exponential(0.05), threshold=0.1))
+    sink, status = run(tiny_model(), Scene([], 2), settings)
+    frames = round(2 * FPS)
+    assert status.frames == sum(number % 2 == 1 and number % 5 != 0 for number in range(1, frames + 1))
+    lasted = [event.duration_s for event in sink.events if event.kind == "left"]
+    assert lasted and max(lasted) > 2 / FPS
+
+
+def test_one_thing_enters_once_though_the_model_wavers() -> None:
+    deciders, events = Deciders(("red", "blue"), Rule()), []
+    part = Part("", LEFT, Followed(1, (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 1.0), 0, 1))
+    for number in range(60):  # a second in two it looks like another thing, or foreign
+        turned = 20 <= number < 32
+        scores = np.array([0.2, 0.8] if turned else [0.9, 0.1], np.float32)
+        events += deciders.update(part, scores, number / 15, number / 15, known=number % 4 == 0 and not turned)[1]
+    events += deciders.leave(4.0, 4.0)
+    assert [(event.kind, event.label) for event in events] == [("entered", "red"), ("left", "red")]
 
 
 class Still(Source):

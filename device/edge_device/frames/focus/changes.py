@@ -146,12 +146,16 @@ def boxes(mask: Mask) -> list[Box]:
     """
     if not cv2.countNonZero(mask):
         return []
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(mask, _JOIN), connectivity=8)
-    points = np.bincount(labels[mask > 0], minlength=count)
     reach = _JOIN.shape[0] // 2
+    x, y, wide, high = cv2.boundingRect(mask)  # most of a picture is still
+    x0, y0 = max(0, x - reach), max(0, y - reach)
+    part = mask[y0 : y + high + reach, x0 : x + wide + reach]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(part, _JOIN), connectivity=8)
+    points = np.bincount(labels[part > 0], minlength=count)
     found: list[Box] = []
     for number in range(1, count):
         left, top, wide, high = (int(one) for one in stats[number, :4])
+        left, top = left + x0, top + y0
         right, bottom = left + wide, top + high
         if points[number] >= DENSE * (max(wide, high) - 2 * reach):
             # Undone: at the edge of the picture nothing was joined.

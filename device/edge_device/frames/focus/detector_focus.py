@@ -64,5 +64,5 @@ class DetectorFocus:
                 self._tracker.confirm(track)
             if box := region_of(track.box, picture.shape):
                 view = square_around(box, frame.shape[1], frame.shape[0])
-                found.append(FocusSubject(track.number, box, view, taken_s - track.born_s))
+                found.append(FocusSubject(track.number, box, view, taken_s - track.born_s, not track.missed))
         return found[: rule.subjects]

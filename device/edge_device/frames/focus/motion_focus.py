@@ -74,7 +74,7 @@ class MotionFocus:
         parts = boxes(mask) if taken_s >= self._settled_s else []
         smallest = self._rule.change.smallest * picture.shape[0]
         self._tracker.update(parts, picture, smallest, taken_s)
-        self._judge(picture, taken_s)
+        self._judge(picture, mask, taken_s)
         self._background.learn(picture, passed_s, self._spared(mask, taken_s >= self._settled_s))
         self._before = picture
         return self._found(frame, picture, taken_s)
@@ -86,7 +86,7 @@ class MotionFocus:
         self._before, self._settled_s = picture, now_s + SETTLE_S
         self._looked_at = _looked_at(picture.shape, self._rule)
 
-    def _judge(self, picture: Gray, now_s: float) -> None:
+    def _judge(self, picture: Gray, mask: Mask, now_s: float) -> None:
         """Confirms what moves, and lets become background what has not moved for long."""
         assert self._before is not None
         step = np.asarray(cv2.absdiff(picture, self._before), np.float32)
@@ -98,8 +98,10 @@ class MotionFocus:
             if part.size and np.count_nonzero(part) >= ACTIVE * part.size:
                 track.moved_s = now_s
                 track.moves += 1
-            if not track.number and track.moves >= CONFIRMED and track.is_steady(now_s):
-                self._tracker.confirm(track)
+            if not track.number:
+                track.compare(mask)
+                if track.moves >= CONFIRMED and track.is_steady(now_s) and track.is_solid:
+                    self._tracker.confirm(track)
             patience_s = self._rule.linger_s if track.number else SETTLE_S
             if now_s - track.moved_s > patience_s:
                 self._background.take(picture, track.box)
@@ -120,7 +122,8 @@ class MotionFocus:
         for track in self._tracker.tracks:
             box = region_of(track.box, picture.shape) if track.number else None
             if box:
-                found.append(FocusSubject(track.number, box, square_around(box, width, height), now_s - track.born_s))
+                view = square_around(box, width, height)
+                found.append(FocusSubject(track.number, box, view, now_s - track.born_s, not track.missed))
         return found[: self._rule.subjects]
 
 

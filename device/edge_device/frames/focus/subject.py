@@ -29,12 +29,15 @@ class FocusSubject:
         box: Part of the frame that the subject fills.
         view: Part of the frame that is classified: `regions.cut(frame, subject.view)` gives it to `preprocess`.
         age_s: Seconds since the subject was found.
+        seen: Whether it was found in this very frame. Otherwise it is expected there, and followed for a moment longer;
+            nothing is classified then.
     """
 
     track: int
     box: Region
     view: Region
     age_s: float = 0.0
+    seen: bool = True
 
 
 class Focus(Protocol):
