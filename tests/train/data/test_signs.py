@@ -114,6 +114,16 @@ def test_a_dataset_holds_the_photos_of_every_label(tmp_path: Path) -> None:
     assert (tmp_path / "photos" / "stop" / "stop-0002.jpg").exists()
 
 
+def test_there_may_be_more_photos_of_nothing(tmp_path: Path) -> None:
+    signs.write_photos(tmp_path / "photos", 1, seed=1, more_nothing=2)
+    counts = Counter(path.parent.name for path in (tmp_path / "photos").glob("*/*.jpg"))
+    assert counts == {**dict.fromkeys(signs.LABELS, 1), "nothing": 3}
+    signs.write_photos(tmp_path / "photos", 1, seed=1, more_nothing=2, track=stop_at(0))  # reused
+    for other in (0, 1):
+        with pytest.raises(DatasetError, match="another"):
+            signs.write_photos(tmp_path / "photos", 1, seed=1, more_nothing=other)
+
+
 def test_a_dataset_is_the_same_again_and_another_with_another_seed(tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("again", 1), ("other", 2)):
         signs.write_photos(tmp_path / name, 1, seed=seed)

@@ -74,6 +74,8 @@ class Architecture:
             cut off.
         why_not_qat: Why it cannot.
         frozen: Whether nothing but the last layer can be trained.
+        deep_seam: Layer to begin at instead where the frozen features hardly tell the classes apart, see
+            `edge_train.training.depth`; empty where that has not been measured.
         edge_tpu: Whether Google's compiler maps all of it; None if that is not known.
     """
 
@@ -93,6 +95,7 @@ class Architecture:
     qat: bool = True
     why_not_qat: str = ""
     frozen: bool = False
+    deep_seam: str = ""
     edge_tpu: bool | None = None
 
 
@@ -240,6 +243,7 @@ _ALL: Final = (
         name="mobilenet_v2",
         trunk=_mobilenet_v2,
         seam="block_12_add",
+        deep_seam="block_5_add",
         size=160,
         alphas=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
         any_alpha=True,

@@ -38,6 +38,7 @@ from edge_train.evaluation.run_verdict import verdict
 from edge_train.evaluation.tensorboard import write_scalars
 from edge_train.settings import Phase, Settings, check_settings, phases
 from edge_train.training.checkpoints import CheckpointStore
+from edge_train.training.depth import deep_settings, goes_deeper
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
 from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores, predict_photos
@@ -212,8 +213,14 @@ def fit(
         context = replace(context, curve=_kept_curve(store, context.curve))
         if context.curve is not None:
             say(context.curve.sentence())
+        if context.architecture.seam != architecture.seam:
+            say(
+                "the network as it was trained before hardly tells these classes apart: "
+                f"fine-tuning begins earlier, behind {context.architecture.seam}"
+            )
         if teacher is not None:
             context = _with_teacher(context, request, teacher, cache / "features", opened, track)
+        todo = _phases_left(context.settings, state)
         context, quantized = _train(todo, context, history, store, state, track)
         if not devices.chief:
             return _written_elsewhere(out, devices, history.epochs, context.unusable)
@@ -251,7 +258,8 @@ def _prepare(
             settings.dropout,
         ),
     )
-    parts = cut(model, request.architecture)
+    architecture = request.architecture
+    parts = cut(model, architecture)
     maps = extractor.through(parts.lower)
     val = maps("the validation photos", photos.splits["val"], views[:1])
     train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
@@ -269,10 +277,27 @@ def _prepare(
         curve = None
         with np.load(state / BASE_FILE, allow_pickle=False) as base:
             model.set_weights([base[name] for name in base.files])
+    per_class = len(train.photos) / len(photos.labels)
+    if all_views and goes_deeper(architecture, settings, per_class, _head_accuracy(parts, val, state, devices)):
+        architecture, settings = replace(architecture, seam=architecture.deep_seam), deep_settings(settings)
+        parts = cut(model, architecture)
+        maps = extractor.through(parts.lower, seam=architecture.seam)
+        lower_val = maps("the validation photos up to an earlier layer", val.photos, views[:1])
+        lower_train = maps("the training photos up to an earlier layer", train.photos, views[:HEAD_VIEWS])
+        val = replace(lower_val, unusable=val.unusable)
+        train = replace(lower_train, unusable=train.unusable)
     if all_views and views[HEAD_VIEWS:]:
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
     targets = TrainingTargets(train, importance)
-    return TrainingContext(model, parts, request.architecture, settings, devices, extractor, targets, val, curve)
+    return TrainingContext(model, parts, architecture, settings, devices, extractor, targets, val, curve)
+
+
+def _head_accuracy(parts: Parts, val: Maps, state: Path | None, devices: Devices) -> float:
+    """Of the solved head on the validation photos; of a training that goes on, what it was when that began."""
+    if state is not None:
+        return read_history(state)[0].val_accuracy
+    right = map_scores(compiled(parts.upper, tf.float16), val).argmax(axis=1) == val.targets
+    return float(devices.agreed(np.array([right.mean()]))[0])
 
 
 def _with_teacher(
@@ -384,9 +409,10 @@ def _test_and_write(
             "val_accuracy": val_accuracy,
         },
         training={
-            **asdict(request.settings),
+            **asdict(context.settings),
             "mirror": photos.mirror,
             "teacher": request.teacher.folder.name if request.teacher else "",
+            "split_layer": context.architecture.seam,
             "zero_weights": round(zero_share(model), 4),
             "seconds": round(history.seconds, 1),
         },

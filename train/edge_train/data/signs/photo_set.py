@@ -8,7 +8,7 @@ from typing import Final
 from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole
 from edge_core.progress import Track, silently
-from edge_train.data.signs.artwork import LABELS
+from edge_train.data.signs.artwork import LABELS, NOTHING
 from edge_train.data.signs.render import RENDERER_VERSION, render_jpeg, stable_key
 
 MANIFEST: Final = "signs.json"
@@ -16,10 +16,17 @@ WIDTH: Final = 320
 HEIGHT: Final = 240
 
 
-def write_photos(folder: Path, per_label: int, seed: int, *, track: Track = silently) -> None:
+def write_photos(folder: Path, per_label: int, seed: int, *, more_nothing: int = 0, track: Track = silently) -> None:
     """Writes `folder/LABEL/LABEL-0001.jpg` and so on, `per_label` photos of each label, 320 x 240 pixels.
 
     The folder appears whole or not at all. One that was written with the same settings is left as it is.
+
+    Args:
+        folder: Folder to write.
+        per_label: Photos of each label.
+        seed: Random seed of the photos.
+        more_nothing: Photos of "nothing" beyond those: it has no one look that a few photos would show.
+        track: Receives the progress of rendering.
 
     Raises:
         DatasetError: `per_label` is below 1, or the folder holds photos written with other settings.
@@ -34,11 +41,13 @@ def write_photos(folder: Path, per_label: int, seed: int, *, track: Track = sile
         "width": WIDTH,
         "height": HEIGHT,
         "labels": list(LABELS),
+        **({"more_nothing": more_nothing} if more_nothing else {}),
     }
     if (folder / MANIFEST).exists():
         _check_same(folder, settings)
         return
-    tasks = [(label, number) for label in LABELS for number in range(1, per_label + 1)]
+    counts = {label: per_label + (more_nothing if label == NOTHING else 0) for label in LABELS}
+    tasks = [(label, number) for label in LABELS for number in range(1, counts[label] + 1)]
     with folder_written_whole(folder) as beside:
         for label in LABELS:
             (beside / label).mkdir()

@@ -1,0 +1,285 @@
+"""Does another recipe of fine-tuning pay? Each is trained on the same splits as the default, and compared pair by pair.
+
+    python benchmarks/experiments/training_recipes.py DATA [RECIPE...] [--seeds 1,2,3] [--size 160] [--backbone NAME]
+
+A recipe is a list of changes to the default, `fine_tune_from=block_9_add,learning_rate=2e-4`: any setting of
+`edge_train.settings.Settings`, and those of `Trial`. `default` is the recipe without a change and comes first.
+All train for their full number of epochs, without a look at the validation photos, so that validation and test photos
+together are judged. Prints a line per split and recipe, then means, and means and
+standard errors of the paired differences to the first recipe.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_core.preprocess import InputSpec
+from edge_device.system.user_folders import cache_folder
+from edge_keras.models.architectures import ARCHITECTURES, Architecture
+from edge_keras.models.backbone import build, cut, set_head
+from edge_keras.models.pretrained import find_weights
+from edge_keras.models.split_layer import find_split_layer
+from edge_keras.tf import keras, tf
+from edge_train.data.augment import ViewMaker
+from edge_train.data.dataset import open_photos
+from edge_train.settings import Settings, phases
+from edge_train.training.feature_cache import FeatureCache
+from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores
+from edge_train.training.fine_tune import FineTuner, History, TrainingTargets, remembering, with_dropout
+from edge_train.training.solved_head.head import solve_head
+
+LOWEST = {"mobilenet_v2": "block_5_add", "efficientnet_lite0": "block_4_add"}
+"""Where maps are kept on disk; recipes are cut there or further up."""
+
+
+class Held(FeatureCache):
+    """Maps in memory."""
+
+    def __init__(self, held: npt.NDArray[np.float16]) -> None:
+        self.held = held
+        self.shape = held.shape[1:]
+
+    def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
+        return self.held[rows]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe.
+
+    Attributes:
+        settings: Settings of the product.
+        average: Decay per step of an average of the weights, which is judged as well; 0 for none.
+        held: Whether the validation photos are trained on, too; then the test photos alone are judged.
+    """
+
+    settings: Settings
+    average: float = 0.0
+    held: bool = False
+
+
+def parsed(text: str) -> Trial:
+    kinds = {field.name: type(getattr(Settings(), field.name)) for field in fields(Settings)}
+    changes = dict(change.split("=") for change in text.removeprefix("default").split(",") if change)
+    average, held = float(changes.pop("average", "0")), changes.pop("held", "") == "1"
+    return Trial(replace(Settings(), **{name: kinds[name](value) for name, value in changes.items()}), average, held)
+
+
+def together(one: Maps, other: Maps) -> Maps:
+    """Photos of both; of the second those views that there are."""
+    views = min(one.rows.shape[1], other.rows.shape[1])
+    return replace(
+        one,
+        rows=np.vstack([one.rows[:, :views], other.rows[:, :views]]),
+        targets=np.concatenate([one.targets, other.targets]),
+        photos=[*one.photos, *other.photos],
+    )
+
+
+def first_view(maps: Maps) -> Maps:
+    return replace(maps, rows=maps.rows[:, :1])
+
+
+class Split:
+    """One dataset, split with one seed, its maps at the lowest seam in memory."""
+
+    def __init__(self, data: str, seed: int, size: int, architecture: Architecture, views: int, held: bool) -> None:
+        self.architecture = architecture
+        self.photos = open_photos(data, seed=seed, cache=cache_folder())
+        self.spec = InputSpec(size, size)
+        self.weights = find_weights("imagenet", alpha=1.0, size=size, cache=cache_folder(), architecture=architecture)
+        self.lowest = replace(architecture, seam=LOWEST[architecture.name])
+        model = self.built(0.2)
+        maker = ViewMaker(self.spec, (0,), self.photos.mirror, 1)
+        key = backbone_key(self.lowest, 1.0, self.weights.sha256, self.spec)
+        with ExitStack() as opened:
+            maps = opened.enter_context(Extractor(cache_folder() / "features", key, self.photos.labels, maker)).through(
+                cut(model, self.lowest).lower
+            )
+            numbers = range(views)
+            parts = [maps("training", self.photos.splits["train"], (0, 1))]
+            parts += [maps("validation", self.photos.splits["val"], (0, 1) if held else (0,))]
+            parts += [maps("test", self.photos.splits["test"], (0,))]
+            for place in (0, 1) if held else (0,):
+                if views > 2:
+                    parts[place] = parts[place].with_views(maps("views", parts[place].photos, numbers[2:]))
+            self.maps = {self.lowest.seam: loaded(parts)}
+
+    def built(self, dropout: float) -> "keras.Model":
+        labels = len(self.photos.labels)
+        return build(self.spec, labels, 1.0, self.weights, self.architecture, dropout)
+
+    def judged(self, trial: Trial, few: tuple[int, int] = (0, 0)) -> "list[Judged]":
+        """What a recipe gives, and with averaged weights once more; `few` photos of a class, and the draw of them."""
+        settings = trial.settings
+        keras.utils.set_random_seed(settings.seed)
+        model = self.built(settings.dropout)
+        seam = self.architecture.seam
+        if settings.fine_tune_from:
+            seam = find_split_layer(model, settings.fine_tune_from)
+        parts = cut(model, replace(self.architecture, seam=seam))
+        if seam not in self.maps:
+            lift = keras.Model(model.get_layer(self.lowest.seam).output, model.get_layer(seam).output)
+            self.maps[seam] = lifted(lift, self.maps[self.lowest.seam])
+        train, val, test = self.maps[seam]
+        train = replace(train, rows=train.rows[:, : settings.views])
+        judged = [test] if trial.held else [test, val]
+        train = together(train, val) if trial.held else train
+        if few[0]:
+            train = drawn(train, *few)
+            judged = [every_other(maps) for maps in judged]
+        pooled = compiled(parts.pooled, tf.float16)
+        known = np.concatenate([map_scores(pooled, replace(train, rows=train.rows[:, view:])) for view in (0, 1)])
+        set_head(model, *solve_head(known, np.tile(train.targets, 2), len(self.photos.labels)))
+        began = time.perf_counter()
+        averaged = parts.upper.trainable_weights
+        mean = [weight.numpy().astype(np.float64) for weight in averaged]
+        if settings.epochs:
+            targets = TrainingTargets(train, np.ones(len(train.photos), np.float32))
+            targets = remembering(targets, parts.pooled, settings.remember)
+            phase = replace(phases(settings)[0], patience=None)
+            student = with_dropout(parts)
+
+            def before(step: int) -> None:
+                decay = min(trial.average, (1 + step) / (10 + step))
+                for number, weight in enumerate(averaged):
+                    mean[number] += (1 - decay) * (weight.numpy() - mean[number])
+
+            if trial.average:
+                student = replace(student, before_step=before)
+            tuner = FineTuner(student, phase, targets, taken(test, 32), settings, History(began))
+            tuner.start()
+            while not tuner.done:
+                tuner.train_epoch()
+        seconds = time.perf_counter() - began
+        run = compiled(parts.upper, tf.float16)
+        found = [Judged([right(run, maps) for maps in judged], worst(run, test, self.photos.labels), seconds)]
+        if trial.average:
+            for weight, value in zip(averaged, mean, strict=True):
+                weight.assign(value.astype(np.float32))
+            found.append(Judged([right(run, maps) for maps in judged], worst(run, test, self.photos.labels), seconds))
+        return found
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Whether each test photo, and each validation photo if they were not trained on, was named rightly."""
+
+    right: list[npt.NDArray[np.bool_]]
+    worst: str
+    seconds: float
+
+
+def right(run: object, maps: Maps) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = map_scores(run, maps).argmax(axis=1) == maps.targets
+    return found
+
+
+def worst(run: object, maps: Maps, labels: Sequence[str]) -> str:
+    """The lowest recall of a class."""
+    found = right(run, maps)
+    recall = {label: 100 * float(found[maps.targets == number].mean()) for number, label in enumerate(labels)}
+    label = min(labels, key=lambda name: recall[name])
+    return f"{label} {recall[label]:.1f} %"
+
+
+def drawn(maps: Maps, per_class: int, draw: int) -> Maps:
+    """So many photos of each class, drawn by lot."""
+    rng = np.random.default_rng([draw, per_class])
+    classes = range(int(maps.targets.max()) + 1)
+    chosen = np.concatenate([rng.permutation(np.flatnonzero(maps.targets == one))[:per_class] for one in classes])
+    photos = [maps.photos[photo] for photo in chosen]
+    return replace(maps, rows=maps.rows[chosen], targets=maps.targets[chosen], photos=photos)
+
+
+def every_other(maps: Maps) -> Maps:
+    return replace(maps, rows=maps.rows[::2], targets=maps.targets[::2], photos=maps.photos[::2])
+
+
+def taken(maps: Maps, count: int) -> Maps:
+    return replace(maps, rows=maps.rows[:count], targets=maps.targets[:count], photos=maps.photos[:count])
+
+
+def loaded(parts: list[Maps]) -> list[Maps]:
+    """The same maps in memory, all in one array."""
+    held = Held(np.concatenate([maps.cache.read(maps.rows.ravel()) for maps in parts]))
+    starts = np.cumsum([0] + [maps.rows.size for maps in parts[:-1]])
+    rows = [
+        start + np.arange(maps.rows.size).reshape(maps.rows.shape) for start, maps in zip(starts, parts, strict=True)
+    ]
+    return [replace(maps, cache=held, rows=numbers) for maps, numbers in zip(parts, rows, strict=True)]
+
+
+def lifted(lift: "keras.Model", parts: list[Maps]) -> list[Maps]:
+    """Maps at a seam further up."""
+    run, cache = compiled(lift, tf.float16), parts[0].cache
+    assert isinstance(cache, Held)
+    rows = cache.held
+    made = [run(rows[first : first + 64]).numpy().astype(np.float16) for first in range(0, len(rows), 64)]
+    held = Held(np.concatenate(made))
+    return [replace(maps, cache=held) for maps in parts]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("recipes", nargs="*", default=["default"])
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--backbone", default="mobilenet_v2")
+    parser.add_argument("--per-class", default="0", help="train on so many photos of each class: 5,10,20")
+    parser.add_argument("--draws", type=int, default=1, help="how often they are drawn from each split")
+    options = parser.parse_args()
+    trials = {text: parsed(text) for text in options.recipes}
+    found: dict[int, dict[str, list[Judged]]] = {}
+    for seed in map(int, options.seeds.split(",")):
+        views = max(trial.settings.views for trial in trials.values())
+        held = any(trial.held for trial in trials.values())
+        split = Split(options.data, seed, options.size, ARCHITECTURES[options.backbone], views, held)
+        for count, draw in product(map(int, options.per_class.split(",")), range(options.draws)):
+            for text, trial in trials.items():
+                seeded = replace(trial, settings=replace(trial.settings, seed=seed))
+                for name, one in zip((text, f"{text} averaged"), split.judged(seeded, (count, draw)), strict=False):
+                    found.setdefault(count, {}).setdefault(name, []).append(one)
+                    parts = " and ".join(f"{100 * part.mean():.2f} % of {len(part)}" for part in one.right)
+                    some = f"{count} a class, draw {draw}, " if count else ""
+                    print(
+                        f"seed {seed}, {some}{name}: {parts}, lowest recall {one.worst}, {one.seconds:.0f} s",
+                        flush=True,
+                    )
+    for count, trained in found.items():
+        if count:
+            print(f"{count} photos a class:")
+        report(trained)
+
+
+def report(found: dict[str, list[Judged]]) -> None:
+    """Prints means with standard errors over the splits, and of the paired differences to the first recipe."""
+    first = next(iter(found.values()))
+    for text, trials in found.items():
+        held = any(len(trial.right) < 2 for trial in trials)
+        pairs = [(shares(trial, held), shares(base, held)) for trial, base in zip(trials, first, strict=False)]
+        print(
+            f"{text}: {spread([own for own, _ in pairs])} %, {spread([own - base for own, base in pairs])} against "
+            f"the first{' on the test photos' if held else ''}; {np.mean([trial.seconds for trial in trials]):.0f} s"
+        )
+
+
+def shares(judged: Judged, test_alone: bool) -> float:
+    """Accuracy in percent."""
+    return 100 * float(np.concatenate(judged.right[:1] if test_alone else judged.right).mean())
+
+
+def spread(values: Sequence[float]) -> str:
+    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"{np.mean(values):.2f} ± {error:.2f}"
+
+
+if __name__ == "__main__":
+    main()

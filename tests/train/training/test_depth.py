@@ -1,0 +1,107 @@
+"""How much of the network is fine-tuned."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from edge_core.preprocess import InputSpec
+from edge_core.run_folder import read_run
+from edge_keras.models.backbone import build
+from edge_keras.models.pretrained import Weights
+from edge_keras.tf import keras
+from edge_train.data.dataset import open_photos
+from edge_train.evaluation.evaluate import open_model
+from edge_train.settings import Settings
+from edge_train.training.depth import DEEP_MIXUP, DEEP_RATE, deep_settings, goes_deeper
+from edge_train.training.fit import Fitted, fit
+
+from ..small_network import SMALL_NETWORK
+
+pytestmark = pytest.mark.usefixtures("charts_are_blank")
+
+T = TypeVar("T")
+WITH_TWO_SEAMS = replace(SMALL_NETWORK, deep_seam="normalise")
+SETTINGS = Settings(epochs=2, views=3, batch=8)
+
+
+def train(photos: Path, out: Path, settings: Settings = SETTINGS, **options: object) -> Fitted:
+    return fit(
+        open_photos(str(photos), seed=1, cache=out.parent),
+        out,
+        spec=InputSpec(32, 32),
+        weights=Weights("none (random)"),
+        cache=out.parent / "cache",
+        architecture=WITH_TWO_SEAMS,
+        settings=settings,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def first_kernel_has_changed(run: Path) -> bool:
+    keras.utils.set_random_seed(SETTINGS.seed)
+    untrained = build(InputSpec(32, 32), 3, 1.0, Weights("none (random)"), WITH_TWO_SEAMS)
+    first, drawn = (one.get_layer(index=2).get_weights()[0] for one in (open_model(read_run(run)), untrained))
+    return bool((first != drawn).any())
+
+
+@pytest.fixture
+def mixed_up(color_photos: Path, tmp_path: Path) -> Path:
+    """The photos, dealt out to the classes so that no color tells them apart: no head can be good."""
+    folder = tmp_path / "photos"
+    for number, photo in enumerate(sorted(color_photos.glob("*/*"))):
+        place = folder / "abc"[number % 3] / f"{number}{photo.suffix}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, place)
+    return folder
+
+
+def test_a_poor_head_has_more_of_the_network_trained(
+    mixed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_train.training.depth.PHOTOS", 1)
+    said: list[str] = []
+    straight = train(mixed_up, tmp_path / "a" / "run", say=said.append)
+    assert straight.card.training["split_layer"] == "normalise"
+    assert any("begins earlier, behind normalise" in line for line in said)
+    assert first_kernel_has_changed(straight.folder)
+    assert [straight.card.training[name] for name in ("learning_rate", "mixup")] == [DEEP_RATE, DEEP_MIXUP]
+    with pytest.raises(KeyboardInterrupt):
+        train(mixed_up, tmp_path / "b" / "run", track=stop_in_epoch_2)
+    again = train(mixed_up, tmp_path / "b" / "run")
+    assert again.card.training["split_layer"] == "normalise"
+    one, other = (open_model(read_run(done.folder)).get_weights() for done in (straight, again))
+    for kernel, same in zip(one, other, strict=True):
+        np.testing.assert_allclose(kernel, same, atol=1e-4)
+
+
+def test_what_was_asked_for_stays_as_it_is() -> None:
+    asked = Settings(learning_rate=1e-4, mixup=0.4)
+    assert deep_settings(asked) == asked
+
+
+def stop_in_epoch_2(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    if "epoch 2" in label:
+        raise KeyboardInterrupt
+    yield from items
+
+
+@pytest.mark.parametrize(
+    ("settings", "per_class", "head_accuracy", "seam", "deeper"),
+    [
+        (Settings(), 120, 0.77, "normalise", True),
+        (Settings(), 120, 0.9, "normalise", False),  # a good head
+        (Settings(), 20, 0.77, "normalise", False),  # few photos
+        (Settings(), 120, 0.77, "", False),  # a network that it was not measured with
+        (Settings(epochs=0), 120, 0.77, "normalise", False),
+        (Settings(fine_tune_from="seam"), 120, 0.77, "normalise", False),
+    ],
+)
+def test_a_good_head_few_photos_or_what_was_asked_for_leave_it_as_it_is(
+    settings: Settings, per_class: float, head_accuracy: float, seam: str, deeper: bool
+) -> None:
+    assert goes_deeper(replace(SMALL_NETWORK, deep_seam=seam), settings, per_class, head_accuracy) is deeper
