@@ -13,8 +13,8 @@ const [folder, litert] = process.argv.slice(2);
 
 /** What the library exports, and what only its own modules use. @param {string} directory */
 async function load(directory) {
-  const [index, frames] = ["index.js", "frames.js"].map((name) => import(pathToFileURL(path.join(directory, name)).href));
-  return { ...await frames, ...await index };
+  const modules = ["selftest.js", "frames.js", "index.js"].map((name) => import(pathToFileURL(path.join(directory, name)).href));
+  return Object.assign({}, ...await Promise.all(modules));
 }
 
 /** LiteRT.js as `loadLiteRt` gives it: that itself takes a page with scripts. */

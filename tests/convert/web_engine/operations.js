@@ -41,6 +41,9 @@ const operations = {
     return Array.from(engine.rgbOfYuv({ bytes: await read(path), ...picture }).data);
   },
 
+  /** Whether the self-test finds the colors of a camera's planes right. */
+  hasColorsOfVideo: (_, { engine }) => engine.hasColorsOfVideo(),
+
   /** Whether a camera is believed to be of full range after each frame, given its luma alone. */
   range({ frames }, { engine }) {
     const range = new engine.RangeGuess();

@@ -207,7 +207,10 @@ def test_a_broken_color_is_noticed(
 ) -> None:
     asked, wanted = every_color
     assert engine.ask("yuv", **asked) == wanted
-    assert engine.ask("yuv", **asked, engine=_with_broken("frames.js", broken, tmp_path)) != wanted
+    copy = _with_broken("frames.js", broken, tmp_path)
+    assert engine.ask("yuv", **asked, engine=copy) != wanted
+    assert engine.ask("hasColorsOfVideo") is True
+    assert engine.ask("hasColorsOfVideo", engine=copy) is False
 
 
 @pytest.mark.parametrize("flip", [False, True])

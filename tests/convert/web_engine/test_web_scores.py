@@ -126,3 +126,20 @@ def test_the_self_test_names_a_runtime_that_differs(
     found = running_engine.ask("selfTest", path=path, decoded=decoded(golden, tmp_path))
     assert (found["passed"], found["stage"]) == (False, "invoke")
     assert "golden/0.jpg" in found["reason"]
+
+
+def test_the_self_test_notices_a_runtime_that_loses_the_last_bits(
+    running_engine: NodeEngine, frames: list[Frame], tmp_path: Path
+) -> None:
+    path = known_model(tmp_path / "known.tflite", {str(index): frame for index, frame in enumerate(frames[:8])})
+    shutil.copytree(ENGINE, tmp_path / "engine")
+    module = tmp_path / "engine" / "classifier.js"  # where the runtime gets its pixels
+    code = "Float32Array.from(pixels) : pixels;"
+    assert code in module.read_text()
+    module.write_text(
+        module.read_text().replace(code, "Float32Array.from(pixels) : pixels.map((level) => level & 0xf8);")
+    )
+    told = decoded(read_golden(path), tmp_path)
+    found = running_engine.ask("selfTest", path=path, decoded=told, engine=tmp_path / "engine")
+    assert (found["passed"], found["stage"]) == (False, "invoke"), found
+    assert 2 / 255 < found["largestDifference"] < 40 / 255, "what any other runtime would be forgiven"
