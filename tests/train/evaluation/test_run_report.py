@@ -26,6 +26,8 @@ def test_a_run_has_its_report(color_run: Run) -> None:
     assert figures["photos"] == len(color_run.splits["test"])
     assert 0 <= figures["expected_calibration_error"] <= 1
     assert [one["label"] for one in figures["classes"]] == list(color_run.card.labels)
+    assert [one["height"] for one in figures["subject_sizes"]] == [0.6, 0.4, 0.3, 0.2]
+    assert "Small in the frame" in text
 
 
 @pytest.mark.parametrize("right", [True, False])

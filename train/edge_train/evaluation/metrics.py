@@ -13,6 +13,7 @@ from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.errors import RunFolderError
 from edge_core.statistics import Estimate, accuracy, effective_count, mean_share, proportion
+from edge_train.evaluation.subject_sizes import SubjectSize
 
 BINS: Final = 15
 """Of equal width, as in Guo et al., On Calibration of Modern Neural Networks, ICML 2017."""
@@ -79,6 +80,7 @@ class Evaluation:
         accuracy: top-1, 95 % interval.
         unusable: Photos that could not be decoded.
         left_out: Number of photos that are not counted because the run was trained or validated on any of them.
+        subject_sizes: Accuracy on frames in which the photos are small, by their size; empty where that was not tried.
     """
 
     labels: tuple[str, ...]
@@ -86,6 +88,7 @@ class Evaluation:
     accuracy: Estimate
     unusable: tuple[Unusable, ...] = ()
     left_out: int = 0
+    subject_sizes: tuple[SubjectSize, ...] = ()
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
@@ -148,6 +151,7 @@ class Evaluation:
             "reliability": [asdict(one) for one in bins],
             "labels": list(self.labels),
             "confusion": self.confusion.tolist(),
+            "subject_sizes": [asdict(one) for one in self.subject_sizes],
             "left_out_seen_in_training": self.left_out,
             "unusable": [{"path": str(item.path), "reason": item.reason} for item in self.unusable],
         }

@@ -130,6 +130,8 @@ def write_run_report(
             ),
         ),
     ]
+    if evaluation.subject_sizes:
+        sections.append(page.section("Small in the frame", *_small(evaluation)))
     if curve is not None:
         sections.append(page.section("Would more photos help?", *_would_more_help(curve, drawn["learning_curve"])))
     if card.dataset:
@@ -236,6 +238,20 @@ def _would_more_help(curve: LearningCurve, drawn: bytes) -> list[Html]:
         parts.append(page.paragraph(curve.validation_sentence()))
     figure = page.figure(drawn, "Accuracy of the solved head against photos a class")
     return [*parts, page.beside(figure, page.table(("photos a class", "draws", "right %"), rows))]
+
+
+def _small(evaluation: Evaluation) -> list[Html]:
+    """Accuracy by the size of the subject, and what to do where that falls."""
+    rows = [("the photo alone", _percent(evaluation.accuracy))]
+    rows += [(f"{one.height:.0%}", _percent(one.right)) for one in evaluation.subject_sizes]
+    return [
+        page.paragraph(
+            "Whole frames of 16:9 in which a test photo lies before one of another class, as a camera may see it. "
+            "Where that is much worse than the photo alone, let edge-run live look at the subject: --focus motion or "
+            "tiles."
+        ),
+        page.table(("subject's height, of the frame's", "right %"), rows),
+    ]
 
 
 def _class_table(evaluation: Evaluation) -> Html:

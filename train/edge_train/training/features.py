@@ -195,15 +195,18 @@ class Extractor:
 
 
 def predict_photos(
-    model: "keras.Model", photos: Sequence[Photo], maker: ViewMaker, name: str, track: Track = silently
+    run: "tf.types.experimental.GenericFunction",
+    photos: Sequence[Photo],
+    maker: ViewMaker,
+    name: str,
+    track: Track = silently,
 ) -> tuple[npt.NDArray[np.float32], list[Photo], list[Unusable]]:
-    """Scores of the whole model for photos as the device sees them.
+    """Scores of the whole model, `compiled` for uint8, for photos as the device sees them.
 
     Returns:
         Scores, float32, shape (photos, labels); the photos that could be decoded, in order; the others.
     """
     unusable: dict[int, Unusable] = {}
-    run = compiled(model, tf.uint8)
     scores: list[npt.NDArray[np.float32]] = []
     steps = -(-len(photos) // BATCH_PHOTOS)
     for _, pixels in track(
@@ -212,7 +215,7 @@ def predict_photos(
         scores.append(run(pixels[:, 0]).numpy())
     good = [position for position in range(len(photos)) if position not in unusable]
     return (
-        np.concatenate(scores)[good] if scores else np.empty((0, model.output_shape[-1]), np.float32),
+        np.concatenate(scores)[good],
         [photos[position] for position in good],
         [unusable[position] for position in sorted(unusable)],
     )

@@ -35,6 +35,7 @@ from edge_train.evaluation.learning_curve import CURVE_FILE, LearningCurve
 from edge_train.evaluation.metrics import Evaluation, evaluate_scores
 from edge_train.evaluation.run_report import write_run_report
 from edge_train.evaluation.run_verdict import verdict
+from edge_train.evaluation.subject_sizes import subject_sizes
 from edge_train.evaluation.tensorboard import write_scalars
 from edge_train.settings import Phase, Settings, check_settings, phases
 from edge_train.training.checkpoints import CheckpointStore
@@ -390,9 +391,11 @@ def _test_and_write(
     train, val, as_seen = context.targets.maps, context.val, request.as_seen
     scored = tracked(track, "Scoring the validation photos", lambda: map_scores(compiled(parts.upper, tf.float16), val))
     val_accuracy = accuracy(scored.argmax(axis=1) == val.targets)
-    scores, tested, unusable = predict_photos(model, photos.splits["test"], as_seen, "test", track)
+    run = compiled(model, tf.uint8)
+    scores, tested, unusable = predict_photos(run, photos.splits["test"], as_seen, "test", track)
     splits: dict[Split, list[Photo]] = {"train": train.photos, "val": val.photos, "test": tested}
-    evaluation = evaluate_scores(scores, tested, photos.labels)
+    sizes = subject_sizes(tested, photos.labels, request.spec, lambda pixels: run(pixels).numpy(), track)
+    evaluation = replace(evaluate_scores(scores, tested, photos.labels), subject_sizes=sizes)
     card = ModelCard(
         labels=photos.labels,
         input=request.spec,
