@@ -306,6 +306,18 @@ def test_what_an_earlier_run_left_behind_is_cleared_and_nothing_of_others(
 
 
 @needs_mosquitto
+def test_what_is_sent_at_the_very_end_arrives(broker: Mosquitto) -> None:
+    for number in range(8):
+        sink = Mqtt(parse_broker(f"mqtt://127.0.0.1:{broker.port}/edge/{number}"))
+        sink.open(CARD)
+        until(sink._client.is_connected)
+        sink.status(status())
+        sink.close()
+    held = retained(broker.port)
+    assert {f"edge/{number}/status" for number in range(8)} <= held.keys()
+
+
+@needs_mosquitto
 def test_a_camera_that_is_forgotten_leaves_nothing_with_the_broker(broker: Mosquitto, listener: Listener) -> None:
     listener.client.publish("edge/other/state", "x", retain=True)
     until(lambda: listener.of("edge/other/state"))

@@ -44,6 +44,9 @@ from edge_device.sinks.mqtt.home_assistant import NOTHING, CameraDevice, Topics,
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.picture import page_jpeg
 
+CLOSING_S: Final = 1.0
+"""So long the broker's answer is waited for at the end."""
+
 ACKNOWLEDGED_S: Final = 1.0
 """How long the broker's acknowledgement of an event is waited for before others have their turn."""
 
@@ -156,6 +159,7 @@ class Mqtt(Sink):
         self._acknowledged: deque[int] = deque(maxlen=4096)
         self._news = threading.Event()
         self._subscribed = threading.Event()
+        self._unsubscribed = threading.Event()
         self._in_flight: tuple[int, int] | None = None
         self._why = "no connection yet"
         self._refused = False
@@ -192,6 +196,7 @@ class Mqtt(Sink):
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_connect_fail, client.on_publish = self._on_connect_fail, self._on_publish
         client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         if broker.websockets:
             client.ws_set_options(path=broker.path)
         if broker.user is not None or broker.password is not None:
@@ -283,7 +288,7 @@ class Mqtt(Sink):
         for zone in self._zones:
             self._reset(zone)
         self._retain(self._topics.of("availability"), b"offline")
-        client.disconnect()
+        self._hang_up()
         # While it connects or waits to, its thread ends when it likes; it is a daemon.
         stopping = threading.Thread(target=client.loop_stop, daemon=True)
         stopping.start()
@@ -309,8 +314,29 @@ class Mqtt(Sink):
             message.wait_for_publish(PATIENCE_S)
         if not all(message.is_published() for message in sent):
             raise ConnectionError(f"{self._broker}: no answer")
-        self._client.disconnect()
+        self._hang_up()
         self._client.loop_stop()
+
+    def _hang_up(self) -> None:
+        """Ends the connection, once the broker has read all and we have read what it had sent.
+
+        To close a socket that still has messages for us in it resets the connection: the broker drops what it has not
+        read, and publishes the last will.
+        """
+        if self._client.is_connected():
+            self._client.unsubscribe(self._subscriptions())
+            self._unsubscribed.wait(CLOSING_S)
+        self._client.disconnect()
+
+    def _subscriptions(self) -> list[str]:
+        ours = [self._topics.of("availability"), self._topics.of("picture"), self._topics.of("zones/+/state")]
+        if self._discovery:
+            ours += [
+                f"{self._discovery}/status",
+                f"{self._discovery}/+/{self.identity}/+/config",
+                self._discovery_topic,
+            ]
+        return ours
 
     def _check_connected(self) -> None:
         if not self._client.is_connected():
@@ -405,20 +431,18 @@ class Mqtt(Sink):
             return
         self._why = "connection lost"
         # Before anything is sent: so the broker first gives what it holds of an earlier run.
-        ours = [self._topics.of("availability"), self._topics.of("picture"), self._topics.of("zones/+/state")]
-        if self._discovery:
-            ours += [
-                f"{self._discovery}/status",
-                f"{self._discovery}/+/{self.identity}/+/config",
-                self._discovery_topic,
-            ]
-        client.subscribe([(topic, 0) for topic in ours])
+        if not self._closing:
+            client.subscribe([(topic, 0) for topic in self._subscriptions()])
         for topic, payload in self._retained.all():
             self._publish(topic, payload)
 
     def _on_subscribe(self, client: object, userdata: object, number: int, reasons: Any, properties: object) -> None:
         del client, userdata, number, reasons, properties
         self._subscribed.set()
+
+    def _on_unsubscribe(self, *given: object) -> None:
+        del given
+        self._unsubscribed.set()
 
     def _on_message(self, client: object, userdata: object, message: Any) -> None:
         del client, userdata
