@@ -1,16 +1,20 @@
 """What the tests of every component share."""
 
+import fcntl
 import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
+from typer.testing import CliRunner
 
 from edge_core import Frame, InputSpec, ModelCard, complete
 from edge_core.run_folder import Run, read_run
@@ -24,7 +28,9 @@ MODELS = Path(__file__).parent / "models"
 LABELS = ("red", "green", "blue", "dark")
 INPUT = InputSpec(width=32, height=32)
 
-settings.register_profile("any machine", deadline=None)  # a Raspberry Pi and a busy CI runner are slow
+# No deadline: a Raspberry Pi and a busy CI runner are slow.
+settings.register_profile("any machine", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=500)  # pytest --hypothesis-profile=thorough
 settings.load_profile("any machine")
 
 
@@ -78,17 +84,25 @@ def start() -> Callable[..., subprocess.Popen[str]]:
 
 @pytest.fixture(scope="session")
 def command() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs to its end what `start` starts, forked from a process that has imported it."""
-    forks: dict[bool, Forks] = {}
+    """Runs to its end what `start` starts: forked from a process that has imported it, or in this one.
+
+    What trains and converts runs here: a process of its own would warm TensorFlow up anew, which takes longer than most
+    commands. What is seen in a fresh process alone is for `start`.
+    """
+    forks: list[Forks] = []
 
     def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-        of_device = module.startswith("edge_device.")
-        if of_device not in forks:
-            forks[of_device] = Forks(*(DEVICE if of_device else WORKSTATION))
-        return forks[of_device].run(module, [str(argument) for argument in arguments], _environment())
+        words = [str(argument) for argument in arguments]
+        if not module.startswith("edge_device."):
+            app = import_module(module).app
+            done = CliRunner().invoke(app, words, prog_name="edge", env={"COLUMNS": "80"}, catch_exceptions=False)
+            return subprocess.CompletedProcess(["edge", *words], done.exit_code, done.stdout, done.stderr)
+        if not forks:
+            forks.append(Forks(*DEVICE))
+        return forks[0].run(module, words, _environment())
 
     yield run
-    for each in forks.values():
+    for each in forks:
         each.close()
 
 
@@ -101,8 +115,6 @@ DEVICE = (
     "ai_edge_litert.interpreter",
 )
 """Also what the command line and the runtime import late."""
-
-WORKSTATION = (*DEVICE, "edge_train.cli", "edge_convert.cli", "edge_bench.cli", "edge_keras.tf")
 
 
 def _environment() -> dict[str, str]:
@@ -130,10 +142,27 @@ def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
 COLORS = {"blue": (200, 40, 30), "green": (40, 190, 50), "red": (40, 30, 210)}
 
 
+@contextmanager
+def made_once(factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """A folder that all workers of pytest-xdist share, and whether it is there already; who comes later waits."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared / name, (shared / name / "made").exists()
+        (shared / name / "made").touch()
+
+
 @pytest.fixture(scope="session")
 def color_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photo folder: 14 noisy photos each of three colors, of several sizes."""
-    folder = tmp_path_factory.mktemp("data") / "colors"
+    """A photo folder: 14 noisy photos each of three colors, of several sizes. No test changes it."""
+    with made_once(tmp_path_factory, "color-photos") as (folder, made):
+        if not made:
+            _draw_colors(folder / "colors")
+    return folder / "colors"
+
+
+def _draw_colors(folder: Path) -> None:
     rng = np.random.default_rng(0)
     sizes = [(48, 64), (97, 61), (120, 160), (40, 40)]
     for label, color in COLORS.items():
@@ -142,20 +171,28 @@ def color_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             noise = rng.integers(-30, 31, (*sizes[number % len(sizes)], 3))
             frame = np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
             cv2.imwrite(str(folder / label / f"{number}.png"), frame)
-    return folder
 
 
 @pytest.fixture(scope="session")
 def color_run(color_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of `edge-train fit` on `color_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch."""
+    """A run of `edge-train fit` on `color_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch.
+
+    No test changes it.
+    """
+    with made_once(tmp_path_factory, "color-run") as (folder, made):
+        if not made:
+            folder.mkdir(exist_ok=True)
+            _train_colors(color_photos, folder / "colors")
+    return read_run(folder / "colors")
+
+
+def _train_colors(color_photos: Path, folder: Path) -> None:
     from edge_keras.models.pretrained import Weights
     from edge_train.data.dataset import open_photos
     from edge_train.settings import Settings
     from edge_train.training.fit import fit
 
-    folder = tmp_path_factory.mktemp("runs") / "colors"
     photos = open_photos(str(color_photos), seed=1, cache=folder.parent)
     settings = Settings(epochs=1, views=2, batch=8)
     weights = Weights("none (random)")
     fit(photos, folder, spec=InputSpec(48, 48), weights=weights, cache=folder.parent, alpha=0.35, settings=settings)
-    return read_run(folder)

@@ -88,19 +88,19 @@ def test_a_file_without_a_seal_has_none(written: Callable[[bytes], Path]) -> Non
 
 
 @kinds
-def test_a_changed_bit_of_the_seal_or_of_the_directory_before_it_is_noticed(
+def test_a_changed_bit_in_any_byte_of_the_seal_or_of_the_directory_before_it_is_noticed(
     written: Callable[[bytes], Path], kind: str
 ) -> None:
     """Where a flip could hide the seal itself; `tests/device/inference/test_verify.py` flips bits anywhere."""
     data = bytearray(SEALED[kind])
     assert len(data) > 380
     for place in range(len(data) - 380, len(data)):
-        for bit in range(8):
-            data[place] ^= 1 << bit
-            with pytest.raises(ModelFormatError):
-                check_seal(written(bytes(data)))
-                read_card(written(bytes(data)))
-            data[place] ^= 1 << bit
+        bit = place % 8
+        data[place] ^= 1 << bit
+        with pytest.raises(ModelFormatError):
+            check_seal(written(bytes(data)))
+            read_card(written(bytes(data)))
+        data[place] ^= 1 << bit
 
 
 @kinds

@@ -12,14 +12,17 @@ from edge_core.run_folder import Run
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_fit_prints_the_card_as_json(command: Command, color_photos: Path, tmp_path: Path) -> None:
+def test_fit_prints_the_card_as_json(
+    start: Callable[..., subprocess.Popen[str]], color_photos: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    done = command(
+    with start(
         "edge_train.cli", "fit", color_photos, "--out", out, "--image-size", 32, "--alpha", 0.35, "--weights", "none",
         "--epochs", 0, "--json",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    ) as process:  # fmt: skip
+        output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    result = json.loads(output)
     assert result["run"] == str(out)
     assert result["labels"] == ["blue", "green", "red"]
     assert (out / "model.keras").is_file()

@@ -77,7 +77,7 @@ def words_of(one: Described, value: object) -> list[str]:
 ANY = {name: values(one) for name, one in options().items() if name != MODEL.name}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({}, optional=ANY), PATHS)
 def test_every_option_goes_from_a_command_line_through_a_file_to_the_same_settings(
     tmp_path: Path, asked: dict[str, object], model: Path

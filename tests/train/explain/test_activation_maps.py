@@ -54,7 +54,9 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "resnet50" else name for name in STAGES]
+)
 def test_shown_is_the_last_layer_of_each_resolution(name: str) -> None:
     keras.backend.clear_session()  # MobileNetV3's layers have the numbers that are free
     model = build(InputSpec(64, 64), 3, 1.0, Weights("none (random)"), ARCHITECTURES[name])

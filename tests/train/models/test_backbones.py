@@ -1,7 +1,10 @@
 """Every network: what it costs, where it is cut, and that it can be trained and converted."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +30,31 @@ from ..small_network import SMALL_NETWORK
 
 RANDOM = Weights("none (random)")
 
+FURTHER = ("mobilenet_v3_large", "efficientnet_lite1", "efficientnet_lite2", "vgg19", "mobilenet_v4_conv_medium")
+"""Built as a smaller one of their family is."""
+
+
+@cache
+def built(name: str, alpha: float = 1.0) -> Any:
+    """The network with random weights, of which no test here changes anything."""
+    return build(InputSpec(32, 32), 3, alpha, RANDOM, ARCHITECTURES[name])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Frees the networks' memory."""
+    yield
+    built.cache_clear()
+
+
+def _v3_like(pixels: Any, alpha: float) -> Any:
+    """`SMALL_NETWORK` between V3's hard-swish: operations without a layer of their own."""
+    trunk = SMALL_NETWORK.trunk(pixels, alpha)
+    wide = keras.layers.Reshape((1, 1, trunk.output_shape[-1]))(trunk.output)
+    swished = wide * (keras.layers.ReLU(6.0)(wide + 3.0) * (1.0 / 6.0))
+    return keras.Model(trunk.input, keras.layers.GlobalAveragePooling2D()(swished))
+
+
 # Millions of multiply-adds and of parameters at 224 with 1000 classes: MobileNet V1, table 8 (Howard et al., 2017);
 # V2, table 4 (Sandler et al., 2018); EfficientNet-B0, table 2, which Lite0's convolutions are those of, and 4.7 M in
 # Lite0's own table, whose 407 M count more than convolutions; ResNet50, table 1 (He et al., 2016) and Keras; VGG16,
@@ -44,7 +72,9 @@ def test_the_command_knows_every_network() -> None:
     assert [name.value for name in BackboneName] == list(ARCHITECTURES)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "resnet50" else name for name in PUBLISHED]
+)
 def test_cost_is_what_was_published(name: str) -> None:
     trunk = ARCHITECTURES[name].trunk(keras.Input((224, 224, 3)), 1.0)
     counted = cost(keras.Model(trunk.input, keras.layers.Dense(1000)(trunk.output)))
@@ -62,10 +92,11 @@ def test_larger_lites_are_scaled_as_published() -> None:
         assert (cost(trunk).parameters + 1281 * 1000) / 1e6 == pytest.approx(millions, rel=0.02)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in FURTHER else name for name in ARCHITECTURES]
+)
 def test_a_network_is_flat_frozen_and_whole_after_the_cut(name: str) -> None:
-    architecture = ARCHITECTURES[name]
-    model = build(InputSpec(32, 32), 3, 1.0, RANDOM, architecture)
+    architecture, model = ARCHITECTURES[name], built(name)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     first, *others = model.layers[1:]
     assert isinstance(first, keras.layers.Rescaling)
@@ -92,8 +123,7 @@ BLOCKS = {
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_fine_tuning_begins_in_front_of_a_number_of_blocks_or_behind_any_layer_that_all_goes_through(name: str) -> None:
-    architecture = ARCHITECTURES[name]
-    model = build(InputSpec(32, 32), 3, 1.0, RANDOM, architecture)
+    architecture, model = ARCHITECTURES[name], built(name)
     count, end = BLOCKS[name]
     assert find_split_layer(model, "2") == end
     first = find_split_layer(model, str(count))
@@ -116,12 +146,16 @@ def test_fine_tuning_begins_in_front_of_a_number_of_blocks_or_behind_any_layer_t
 )
 def test_a_layer_that_fine_tuning_cannot_begin_at_is_refused(wanted: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
-        find_split_layer(build(InputSpec(32, 32), 3, 0.35, RANDOM), wanted)
+        find_split_layer(built("mobilenet_v2"), wanted)
 
 
 @pytest.mark.parametrize(
     "architecture",
-    [ARCHITECTURES["mobilenet_v3_small"], replace(SMALL_NETWORK, scale=1.0, offset=ARCHITECTURES["vgg16"].offset)],
+    [
+        pytest.param(ARCHITECTURES["mobilenet_v3_small"], marks=pytest.mark.slow),
+        replace(SMALL_NETWORK, name="small_v3", trunk=_v3_like),
+        replace(SMALL_NETWORK, scale=1.0, offset=ARCHITECTURES["vgg16"].offset),
+    ],
     ids=lambda architecture: architecture.name,
 )
 def test_a_network_is_trained_and_saved(architecture: Architecture, color_photos: Path, tmp_path: Path) -> None:

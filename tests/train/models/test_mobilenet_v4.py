@@ -124,7 +124,7 @@ def _repeated(stage: list[str]) -> Iterator[tuple[str, dict[str, int]]]:
         yield from [(kind, numbers)] * numbers["r"]
 
 
-@pytest.mark.parametrize("kind", TIMM)
+@pytest.mark.parametrize("kind", ["small", pytest.param("medium", marks=pytest.mark.slow)])
 def test_features_are_those_of_timms_network(kind: str, tmp_path: Path) -> None:
     architecture = ARCHITECTURES[f"mobilenet_v4_conv_{kind}"]
     photos = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
@@ -149,6 +149,7 @@ def test_cost_is_what_was_published() -> None:
         assert (counted.parameters / 1e6, counted.multiply_adds / 1e6) == pytest.approx(published, rel=0.03)
 
 
+@pytest.mark.slow
 def test_8_bits_are_as_right_as_floats() -> None:
     """A head on the features of random weights tells noisy fields of four colors apart, before and after rounding."""
     keras.utils.set_random_seed(3)

@@ -121,7 +121,17 @@ def test_none_is_random() -> None:
     assert find_weights("none", alpha=1.0, size=160, cache=Path()) == Weights("none (random)")
 
 
-@pytest.mark.parametrize("name", [*KERAS_MODELS, "mobilenet_v3_small_minimalistic", "mobilenet_v3_large_minimalistic"])
+DEEP = ("resnet50", "mobilenet_v3_large", "mobilenet_v3_large_minimalistic")
+"""They are built for nothing but the address of a file, which takes seconds each."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in DEEP else name
+        for name in (*KERAS_MODELS, "mobilenet_v3_small_minimalistic", "mobilenet_v3_large_minimalistic")
+    ],
+)
 def test_the_file_is_the_one_that_keras_would_fetch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = ARCHITECTURES[name]
     alpha = architecture.alphas[0]
@@ -287,7 +297,7 @@ def test_a_damaged_state_dict_is_one_clear_error(torch_file: Callable[..., bytes
 
 
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", pytest.param("efficientnet_lite2", marks=pytest.mark.slow)])
 def test_pytorch_weights_of_a_wheel_are_kept_as_arrays(
     name: str, torch_file: Callable[..., bytes], tmp_path: Path
 ) -> None:

@@ -16,6 +16,21 @@ from edge_train.settings import Phase, Settings
 from edge_train.training.devices import Devices, find_devices
 from edge_train.training.fine_tune import FineTuner, History, TrainingTargets, remembering, with_dropout
 
+SMALL_PROGRAM = """
+import json
+from edge_keras.tf import tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+from edge_train.training.devices import Devices, find_devices
+from tests.train.training.test_devices import tuned
+
+given = {"one": Devices(), "four": find_devices()}
+found = {name: tuned(devices, batch=10)[0] for name, devices in given.items()}
+print(json.dumps({"replicas": given["four"].replicas, **found}))
+"""
+"""Fine-tunes on one logical processor and on four, in a process of its own: their number is set once in a life."""
+
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -45,14 +60,13 @@ for name, devices in given.items():
     found[name] = [[epoch.phase, epoch.train_loss, epoch.val_loss] for epoch in fitted.history[1:]]
 print(json.dumps(found))
 """
-"""Trains with pruning on one logical processor and on four, in a process of its own: their number is set once in a
-life."""
+"""Trains a whole run, with pruning, in the same way."""
 
 
-def losses(photos: Path, folder: Path, floatx: str) -> dict[str, Any]:
-    """Losses by epoch, of one processor and of four; batches of 10 do not divide by 4."""
+def losses(program: str, *arguments: object) -> dict[str, Any]:
+    """Losses of one processor and of four; batches of 10 do not divide by 4."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(photos), str(folder), floatx],
+        [sys.executable, "-c", program, *(str(argument) for argument in arguments)],
         check=False,
         capture_output=True,
         text=True,
@@ -68,11 +82,18 @@ def flat(epochs: list[list[Any]]) -> list[float]:
     return [value for _, *values in epochs for value in values]
 
 
-@pytest.mark.parametrize(
-    ("floatx", "tolerance"), [pytest.param("float32", 1e-4, marks=pytest.mark.slow), ("float64", 1e-6)]
-)
-def test_four_devices_have_the_losses_of_one(floatx: str, tolerance: float, color_photos: Path, tmp_path: Path) -> None:
-    found = losses(color_photos, tmp_path, floatx)
+def test_four_devices_have_the_losses_of_one() -> None:
+    found = losses(SMALL_PROGRAM)
+    assert found["replicas"] == 4
+    assert found["four"] == pytest.approx(found["one"], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("floatx", "tolerance"), [("float32", 1e-4), ("float64", 1e-6)])
+def test_a_whole_run_on_four_devices_has_the_losses_of_one(
+    floatx: str, tolerance: float, color_photos: Path, tmp_path: Path
+) -> None:
+    found = losses(PROGRAM, color_photos, tmp_path, floatx)
     assert found["replicas"] == 4
     assert [epoch[0] for epoch in found["four"]] == ["fine-tune", "fine-tune", "prune"]
     assert flat(found["four"]) == pytest.approx(flat(found["one"]), abs=tolerance)
@@ -91,7 +112,7 @@ class Maps:
 
 
 def tuned(
-    devices: Devices, remember: float = 0.0, epochs: int = 2, dropout: float = 0.2
+    devices: Devices, remember: float = 0.0, epochs: int = 2, dropout: float = 0.2, batch: int = 8
 ) -> tuple[list[float], FineTuner]:
     """Losses of two epochs of a small network on `Maps`."""
     keras.utils.set_random_seed(1)
@@ -106,7 +127,7 @@ def tuned(
     phase = Phase("fine-tune", "head", "Fine-tuning", epochs, 0.01, 8)
     targets = remembering(TrainingTargets(train, np.ones(60, np.float32)), parts.pooled, remember)
     history = History(0.0)
-    tuner = FineTuner(with_dropout(parts), phase, targets, train, Settings(batch=8), history, devices)
+    tuner = FineTuner(with_dropout(parts), phase, targets, train, Settings(batch=batch), history, devices)
     tuner.start()
     while not tuner.done:
         tuner.train_epoch()
@@ -139,9 +160,9 @@ def test_features_stay_nearer_to_what_they_were_if_they_are_to_be_remembered(dev
 
 
 def test_a_state_in_float16_is_restored(tmp_path: Path) -> None:
-    _, tuner = tuned(Devices(mixed=True))
+    _, tuner = tuned(Devices(mixed=True), epochs=1)
     tuner.save(tmp_path)
-    _, other = tuned(Devices(mixed=True))
+    _, other = tuned(Devices(mixed=True), epochs=1)
     other.restore(tmp_path)
 
 

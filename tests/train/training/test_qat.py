@@ -61,7 +61,15 @@ def pixels(count: int, seed: int = 0) -> np.ndarray:
     return colored
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "efficientnet_lite0", "resnet50", "vgg16"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "vgg16",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("efficientnet_lite0", "resnet50")),
+    ],
+)
 def test_a_folded_network_is_the_same_function_with_fewer_layers(name: str) -> None:
     model = lively(name)
     folded = fold(model)

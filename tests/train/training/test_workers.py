@@ -154,6 +154,7 @@ def test_a_worker_that_waits_for_another_ends_on_ctrl_c(workers: Workers) -> Non
     assert workers.log().splitlines()[-1] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_worker_that_tensorflow_lets_wait_ends_on_ctrl_c(workers: Workers) -> None:
     host, port = workers.addresses[0].split(":")
     with socket.create_server((host, int(port))) as chief:
@@ -179,6 +180,7 @@ def until_listening(workers: Workers, number: int) -> None:
             time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: Workers, color_photos: Path) -> None:
     from edge_core.preprocess import InputSpec
     from edge_keras.models.pretrained import Weights
