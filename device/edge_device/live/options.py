@@ -5,6 +5,7 @@ The annotation of each field carries its help text; a front end reads it with `g
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, cast, get_type_hints
 
@@ -80,12 +81,14 @@ def groups() -> Iterator[tuple[str, str, type]]:
                 yield name, one.title, hint.__origin__
 
 
-def described(group: type) -> Iterator[Described]:
+@cache  # resolving the hints of a group takes a hundred times as long as looking at them
+def described(group: type) -> tuple[Described, ...]:
     """The options of a group, `SourceOptions` for one, in the order in which help texts show them."""
     hints = get_type_hints(group, include_extras=True)
-    for one in fields(group):
-        (option,) = hints[one.name].__metadata__
-        yield Described(one.name, hints[one.name].__origin__, one.default, option)
+    return tuple(
+        Described(one.name, hints[one.name].__origin__, one.default, hints[one.name].__metadata__[0])
+        for one in fields(group)
+    )
 
 
 @dataclass(frozen=True)

@@ -258,6 +258,14 @@ def test_updates_of_different_models_have_a_folder_each(tmp_path: Path, tiny_mod
         run_cameras(cameras, notify=lambda one: None)
 
 
+def test_two_models_on_one_coral_are_refused_at_the_start(tiny_model: TinyModel) -> None:
+    cameras = {
+        kind: LiveOptions(tiny_model(kind), model=ModelOptions(device="coral:usb:0")) for kind in ("uint8", "float32")
+    }
+    with pytest.raises(SettingsError, match=r"^float32: coral usb:0 computes the model of uint8, .*runs one model"):
+        run_cameras(cameras, notify=lambda one: None)
+
+
 def test_each_camera_has_its_own_zones_focus_and_decisions(tiny_model: TinyModel) -> None:
     model = tiny_model()
     zones = LiveOptions(model, SourceOptions("fake:64x48@50", zones=("a=0,0,0.5,1", "b=0.5,0,0.5,1")))

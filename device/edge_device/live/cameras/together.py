@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_core.errors import EdgeError, SettingsError, SourceError
+from edge_device.inference.accelerator import Coral, parse_device
 from edge_device.inference.turns import RunnerPool
 from edge_device.live.cameras.camera_run import CameraRun
 from edge_device.live.cameras.pulse import LoopPulse, ProcessPulse
@@ -139,6 +140,7 @@ def run_cameras(
         EdgeError: What `run_live` raises, of the first camera for which something is wrong; its message begins with
             the camera's name.
     """
+    _require_a_coral_for_each_model(cameras)
     asked, closed, failed = StopRequest(), threading.Event(), threading.Event()
 
     def ended() -> bool:
@@ -195,6 +197,20 @@ def _wait(threads: Sequence[CameraThread], pulse: ProcessPulse, host: RunHost, f
     until_s = time.monotonic() + END_S + CLOSE_S
     for one in threads:
         one.join(max(0.0, until_s - time.monotonic()))
+
+
+def _require_a_coral_for_each_model(cameras: Mapping[str, LiveOptions]) -> None:
+    """Refuses two models on one Coral: it holds the weights of one, and another's would be loaded anew at each turn."""
+    first: dict[Coral, tuple[str, LiveOptions]] = {}
+    for name, options in cameras.items():
+        if (coral := parse_device(options.model.device)) is None:
+            continue
+        other, theirs = first.setdefault(coral, (name, options))
+        if options.file.resolve() != theirs.file.resolve():
+            raise SettingsError(
+                f"{name}: {coral} computes the model of {other}, {theirs.file}; a Coral runs one model: have both "
+                f"cameras name the same one, or give {name} a device of its own"
+            )
 
 
 def _share_updates(runs: Sequence[CameraRun]) -> None:

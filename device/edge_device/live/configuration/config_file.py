@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Final, cast
 
@@ -62,7 +63,8 @@ class ConfigFile:
         return place(self.path, self.text, key) if name in self.common else None
 
 
-def options() -> dict[str, Described]:
+@cache
+def options() -> Mapping[str, Described]:
     """Every option that a file may set, by the name of its field."""
     kinds = [kind for _, _, kind in groups()] + [ConsoleOptions]
     return {MODEL.name: MODEL} | {one.name: one for kind in kinds for one in described(kind)}
