@@ -210,13 +210,14 @@ def _holds_features(detail: dict[str, Any]) -> bool:
 
 def _pooled(values: npt.NDArray[np.generic], zero_point: int) -> Features:
     """Sums over height and width, of integers in integers: shape (width,)."""
-    if values.ndim == 1:
-        return values.astype(np.float64) - zero_point
-    places = values.reshape(-1, values.shape[-1])
-    # A product with ones takes a third of the time of `sum`; of 8-bit numbers it is exact up to 2^24 in float32, too.
-    kind = np.float32 if values.dtype.itemsize == 1 and len(places) < 2**16 else np.float64
-    features: Features = (np.ones(len(places), kind) @ places.astype(kind)).astype(np.float64)
-    return features - zero_point * len(places)
+    places = 1
+    if values.ndim > 1:
+        places = values.size // values.shape[-1]
+        # Of 8-bit numbers the sum of 2^24 places would fit into 32 bits.
+        kind = np.int32 if values.dtype.itemsize == 1 else np.float64
+        values = np.add.reduce(values.reshape(places, -1), axis=0, dtype=kind)
+    features: Features = np.subtract(values, zero_point * places, dtype=np.float64)
+    return features
 
 
 def _for_cpu(path: Path) -> bytes:
