@@ -25,6 +25,9 @@ DETAIL: Final = 11
 DENSE: Final = 1.5
 """Pixels that differ for each pixel of a box's longer side, at least: a streak of rain has one, half an outline two."""
 
+TOLERANCE_FRAMES: Final = 8
+"""Frames after which the range of the background's neighboring pixels is found anew: it changes as slowly as that."""
+
 Gray = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
 Box = Corners
@@ -99,8 +102,9 @@ class Background:
             self._count += 1
             weight = max(1 / self._count, 1 - np.exp(-passed_s / self.rule.memory_s))
             cv2.accumulateWeighted(picture, self.mean, float(weight), spared)
-        span = cv2.subtract(cv2.dilate(self.mean, _CROSS), cv2.erode(self.mean, _CROSS))
-        self._tolerance = np.asarray(span, np.float32) * np.float32(self.rule.slack / 2)
+        if self._count % TOLERANCE_FRAMES == 0 or self._count < TOLERANCE_FRAMES:
+            span = cv2.subtract(cv2.dilate(self.mean, _CROSS), cv2.erode(self.mean, _CROSS))
+            self._tolerance = np.asarray(span, np.float32) * np.float32(self.rule.slack / 2)
 
     def forget(self) -> None:
         """Begins anew with the next picture."""
@@ -115,18 +119,34 @@ class Background:
     def changes(self, picture: Gray) -> Mask:
         """What differs: 255, elsewhere 0."""
         assert self.mean is not None and self._tolerance is not None
-        light = cv2.divide(cv2.blur(picture, _BLUR), cv2.max(cv2.blur(self.mean, _BLUR), 1.0))  # type: ignore[call-overload]
-        detail = cv2.absdiff(picture, cv2.multiply(self.mean, light))
-        # A subject changes the light of the ground beside it, too, in this sense: without the second look its box was
-        # 1.2 times as large as it, at 30 % of the frame's height.
         exposure = _median(picture[::4, ::4] / np.maximum(self.mean[::4, ::4], 1.0))
         plain = cv2.absdiff(picture, cv2.multiply(self.mean, exposure))  # type: ignore[call-overload]
-        both = cv2.min(detail, plain)
-        cv2.subtract(both, self._tolerance, both)
+        cv2.subtract(plain, self._tolerance, plain)
         level = max(self.rule.level, self.rule.noise * self.noise)
-        mask = np.asarray(cv2.compare(both, level, cv2.CMP_GT), np.uint8)  # type: ignore[call-overload]
+        mask = np.asarray(cv2.compare(plain, level, cv2.CMP_GT), np.uint8)  # type: ignore[call-overload]
+        left, top, wide, high = cv2.boundingRect(mask)
+        if wide:
+            # What is left of it in detail. Of the outside of a subject's box nothing is, so that is not looked at.
+            reach = DETAIL // 2
+            rows = slice(max(0, top - reach), top + high + reach)
+            columns = slice(max(0, left - reach), left + wide + reach)
+            detail = self._detail(picture, rows, columns)
+            within = cv2.compare(detail, level, cv2.CMP_GT)  # type: ignore[call-overload]
+            cv2.bitwise_and(mask[rows, columns], within, mask[rows, columns])
         self.share = cv2.countNonZero(mask) / mask.size
         return mask
+
+    def _detail(self, picture: Gray, rows: slice, columns: slice) -> Gray:
+        """Difference in detail, less what is tolerated, within a part of the picture; at its edges it is not exact.
+
+        A subject changes the light of the ground beside it, too, in this sense: without the plain look its box was 1.2
+        times as large as it, at 30 % of the frame's height.
+        """
+        assert self.mean is not None and self._tolerance is not None
+        now, mean = picture[rows, columns], self.mean[rows, columns]
+        light = cv2.divide(cv2.blur(now, _BLUR), cv2.max(cv2.blur(mean, _BLUR), 1.0))  # type: ignore[call-overload]
+        detail = cv2.absdiff(now, cv2.multiply(mean, light))
+        return np.asarray(cv2.subtract(detail, self._tolerance[rows, columns]), np.float32)
 
     def hear(self, step: Gray) -> None:
         """Estimates the noise.

@@ -21,6 +21,10 @@ INSIDE: Final = 0.5
 GAP: Final = 0.3
 """Gap between the parts of one subject, in its lengths, at most."""
 
+STOUT: Final = 0.6
+"""Shorter side of a part as a share of its longer, and that as a share of the largest part's, from which on it is a
+thing of its own: two that come in side by side were one for good before."""
+
 REACH: Final = 5
 """Pixels around its expected place in which a track is looked for by its looks."""
 
@@ -43,7 +47,7 @@ SIZE_S: Final = 0.15
 STEADY: Final = 0.75
 """Share of its frames in which a track must have a box before it is a subject."""
 
-SAME: Final = 0.33
+SAME: Final = 0.38
 """Likeness of what has changed within a track's box in two frames in a row, on the average, from which on it is one
 thing. Boxes of rain that were taken for subjects had 0.02 to 0.21 (11 in 2 min), crossing photos 0.45 to 0.84 (25 at 5
 to 30 frames a second, half of them in that rain)."""
@@ -291,8 +295,15 @@ def _compact(track: SubjectTrack, boxes: list[Box]) -> tuple[list[Box], list[Box
     """The parts that make one subject, and those too far from the largest."""
     main = max(boxes, key=area)
     reach = GAP * max(_length(main), track.wide, track.high)
-    near = [box for box in boxes if overlap(_grown(main, reach), box) > 0]
+    near = [box for box in boxes if overlap(_grown(main, reach), box) > 0 and not _is_another(box, main)]
     return near, [box for box in boxes if box not in near]
+
+
+def _is_another(box: Box, main: Box) -> bool:
+    """Whether a part beside the largest is a thing of its own: an arc of an outline is thin, a speck is small."""
+    if box == main or _length(box) < STOUT * _length(main):
+        return False
+    return all(min(one[2] - one[0], one[3] - one[1]) >= STOUT * _length(one) for one in (box, main))
 
 
 def _united(found: Sequence[Box]) -> list[Box]:
