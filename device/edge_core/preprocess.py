@@ -124,11 +124,7 @@ def preprocess(frame: Frame, spec: InputSpec, out: Frame | None = None) -> Frame
     Raises:
         ValueError: `frame` or `out` is not of the dtype and shape above.
     """
-    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        kind = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise ValueError(f"a frame is a uint8 array of shape (height, width, 3), not {kind}")
-    if 0 in frame.shape:
-        raise ValueError(f"a frame has at least one pixel, not shape {frame.shape}")
+    _check_frame(frame)
     if out is None:
         out = np.empty(spec.shape, np.uint8)
     elif out.dtype != np.uint8 or out.shape != spec.shape or not out.flags.c_contiguous:
@@ -151,6 +147,14 @@ def preprocess(frame: Frame, spec: InputSpec, out: Frame | None = None) -> Frame
     else:
         cv2.cvtColor(frame, conversion, dst=window)
     return out
+
+
+def _check_frame(frame: Frame) -> None:
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        kind = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise ValueError(f"a frame is a uint8 array of shape (height, width, 3), not {kind}")
+    if 0 in frame.shape:
+        raise ValueError(f"a frame has at least one pixel, not shape {frame.shape}")
 
 
 _CONVERSIONS: Final = {

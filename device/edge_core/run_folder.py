@@ -174,22 +174,7 @@ def read_held_out(
         left_out = 0
         advice = "its test photos are no longer where they were; say where the photos are with --data PHOTOS"
     else:
-        listing = find_all_photos(data)
-        found = listing.files
-        unknown = sorted({label for _, label in found} - set(run.card.labels))
-        if unknown:
-            raise RunFolderError(f"{data} has the class {unknown[0]!r}, which {run.folder} was not trained on")
-        read, unusable = identify_photos(found, track=track)
-        unusable += listing.dropped
-        distinct = without_copies(read)
-        unusable += [
-            Unusable(photo.path, "the same photo is in another class")
-            for group in distinct.contradicted
-            for photo in group
-        ]
-        seen = {photo.sha256 for split in ("train", "val") for photo in run.splits[split]}
-        photos = [photo for photo in distinct.photos if photo.sha256 not in seen]
-        left_out = len(distinct.photos) - len(photos)
+        photos, unusable, left_out = _unseen_photos(run, data, track)
         advice = f"the run was trained or validated on every usable photo of {data}"
     files = [(photo.path, photo.label) for photo in photos]
     reading = read_photos(files, visit, track=track, levels=run.card.input.levels, label="Reading test photos")
@@ -198,6 +183,23 @@ def read_held_out(
     groups = {photo.sha256: photo.group for members in run.splits.values() for photo in members}
     read_ones = tuple(replace(photo, group=groups.get(photo.sha256, "")) for photo in reading.photos)
     return HeldOut(read_ones, reading.values, (*unusable, *reading.unusable), left_out)
+
+
+def _unseen_photos(run: Run, data: Path, track: Track) -> tuple[list[Photo], list[Unusable], int]:
+    """Photos of a folder that the run has not seen, files that cannot be used, and how many it has seen."""
+    listing = find_all_photos(data)
+    unknown = sorted({label for _, label in listing.files} - set(run.card.labels))
+    if unknown:
+        raise RunFolderError(f"{data} has the class {unknown[0]!r}, which {run.folder} was not trained on")
+    read, unusable = identify_photos(listing.files, track=track)
+    unusable += listing.dropped
+    distinct = without_copies(read)
+    unusable += [
+        Unusable(photo.path, "the same photo is in another class") for group in distinct.contradicted for photo in group
+    ]
+    seen = {photo.sha256 for split in ("train", "val") for photo in run.splits[split]}
+    photos = [photo for photo in distinct.photos if photo.sha256 not in seen]
+    return photos, unusable, len(distinct.photos) - len(photos)
 
 
 def read_training_photos(

@@ -146,15 +146,21 @@ def plan(sources: Sequence[ModelSource], variants: Variants) -> list[RowSpec]:
         if names.count(name) > 1:
             name = str(source.path)
         for runtime, python, threads, delegate in _ways(source, variants):
-            parts = [
-                f"{name} (Keras)" if runtime == KERAS else name,
-                runtime if len(variants.runtimes) > 1 and runtime != KERAS else "",
-                f"{threads} thread{'s' * (threads > 1)}" if threads and len(variants.threads) > 1 else "",
-                {"none": "no XNNPACK"}.get(delegate, delegate) if delegate and len(variants.delegates) > 1 else "",
-            ]
-            row = ", ".join(part for part in parts if part)
+            row = _row_name(name, variants, runtime, threads, delegate)
             planned.append(RowSpec(row, source.file, runtime, source.input, source.labels, threads, delegate, python))
     return planned
+
+
+def _row_name(name: str, variants: Variants, runtime: str, threads: int | None, delegate: str | None) -> str:
+    """The name of a row: the model's, and what of its variant not all rows have in common."""
+    parts = [f"{name} (Keras)" if runtime == KERAS else name]
+    if len(variants.runtimes) > 1 and runtime != KERAS:
+        parts.append(runtime)
+    if threads and len(variants.threads) > 1:
+        parts.append(f"{threads} thread{'s' * (threads > 1)}")
+    if delegate and len(variants.delegates) > 1:
+        parts.append("no XNNPACK" if delegate == "none" else delegate)
+    return ", ".join(parts)
 
 
 def _ways(source: ModelSource, variants: Variants) -> list[tuple[str, str, int | None, str | None]]:

@@ -1,6 +1,6 @@
 """The networks that are tried, and how far their names are told apart."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,15 +70,9 @@ def planned(
     Raises:
         SettingsError: There is no such backbone, or none of it has such a width.
     """
-    for backbone in backbones:
-        if backbone not in ARCHITECTURES:
-            raise SettingsError(f"--backbone {backbone}: no such network{nearest(backbone, ARCHITECTURES)}")
-    known = {backbone for backbone, _, _ in PLAN}
-    rest = ((name, ARCHITECTURES[name].alphas, (ARCHITECTURES[name].size,)) for name in backbones if name not in known)
     found = [
         BackboneVariant(backbone, alpha, size)
-        for backbone, usual_alphas, usual_sizes in (*PLAN, *rest)
-        if not backbones or backbone in backbones
+        for backbone, usual_alphas, usual_sizes in _usual(backbones)
         for alpha in (alphas or usual_alphas)
         if alpha in ARCHITECTURES[backbone].alphas
         for size in (sizes or usual_sizes)
@@ -86,3 +80,15 @@ def planned(
     if not found:
         raise SettingsError(f"--alpha {', '.join(map(str, alphas))}: none of the networks has ImageNet weights of that")
     return tuple(dict.fromkeys(found))
+
+
+def _usual(backbones: Sequence[str]) -> Iterator[tuple[str, Sequence[float], Sequence[int]]]:
+    """Backbones with the widths and sizes that are tried unless others are asked for; all of `PLAN` for none."""
+    for backbone in backbones:
+        if backbone not in ARCHITECTURES:
+            raise SettingsError(f"--backbone {backbone}: no such network{nearest(backbone, ARCHITECTURES)}")
+    known = {backbone for backbone, _, _ in PLAN}
+    yield from (plan for plan in PLAN if not backbones or plan[0] in backbones)
+    for name in backbones:
+        if name not in known:
+            yield name, ARCHITECTURES[name].alphas, (ARCHITECTURES[name].size,)

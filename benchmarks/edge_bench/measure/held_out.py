@@ -47,19 +47,29 @@ def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | Non
     runs = [*(source.run for source in sources if source.run), *others]
     datasets = [run.card.dataset for run in runs]
     unknown = tuple(source.path for source in sources if not source.run and source.dataset not in datasets)
-    if not data and (unknown or not runs):
+    splits = _common_splits(runs)
+    if not data:
+        _check_held_out(sources, runs, unknown, splits)
+    if runs:
+        return HeldOutPool(Run(runs[0].folder, runs[0].card, splits), unknown)
+    # All of `data` is tested on: the first file stands for a run that has seen none of it.
+    return HeldOutPool(Run(sources[0].path, ModelCard(sources[0].labels, sources[0].input), splits), unknown)
+
+
+def _check_held_out(
+    sources: Sequence[ModelSource], runs: Sequence[Run], unknown: Sequence[Path], splits: dict[Split, list[Photo]]
+) -> None:
+    """Refuses models that no photo is known to be new to all of."""
+    if unknown or not runs:
         file = (unknown or (sources[0].path,))[0]
         raise RunFolderError(
             f"{file} was trained on photos that no run tells of; name its run with --held-out-by RUN, or photos "
             "that it has never seen with --data PHOTOS"
         )
-    splits = _common_splits(runs)
-    if runs and not data and not splits["test"]:
+    if not splits["test"]:
         raise RunFolderError(
             "the runs hold out no photo together, they were split by different seeds; give photos with --data PHOTOS"
         )
-    card = runs[0].card if runs else ModelCard(sources[0].labels, sources[0].input)
-    return HeldOutPool(Run(runs[0].folder if runs else sources[0].path, card, splits), unknown)
 
 
 def _common_splits(runs: Sequence[Run]) -> dict[Split, list[Photo]]:

@@ -158,31 +158,24 @@ def assign(graph: Graph, events: Sequence[ProfilerEvent], ms: Sequence[float]) -
     steps: list[ProfiledStep] = []
     carried = 0.0
     for event, time in zip(events, ms, strict=True):
-        operator: Operator | None
-        if event.kind == OPERATOR:
-            operator = graph.operators[event.index]
-        elif matched:
-            operator = next(operators)
-            if operator is None:  # moves data only
-                carried += time
-                continue
-        else:
-            operator = None
-        output = graph.tensors[operator.outputs[0]] if operator and operator.outputs else None
-        steps.append(
-            ProfiledStep(
-                index=operator.index if operator else None,
-                operator=operator.name if operator else "",
-                layer=operator.layer if operator else "",
-                output=output.name if output else "",
-                shape=output.shape if output else (),
-                kernel="" if event.kind == OPERATOR else event.tag,
-                ms=time + carried,
-                share=(time + carried) / total,
-            )
-        )
+        interpreted = event.kind == OPERATOR
+        operator = graph.operators[event.index] if interpreted else next(operators, None)
+        if matched and operator is None:  # moves data only
+            carried += time
+            continue
+        steps.append(_step(graph, operator, "" if interpreted else event.tag, time + carried, total))
         carried = 0.0
     return steps
+
+
+def _step(graph: Graph, operator: Operator | None, kernel: str, ms: float, total_ms: float) -> ProfiledStep:
+    """What ran for `ms` of `total_ms`; of a kernel that matches no operator nothing but its name is known."""
+    share = ms / total_ms
+    if operator is None:
+        return ProfiledStep(None, "", "", "", (), kernel, ms, share)
+    output = graph.tensors[operator.outputs[0]] if operator.outputs else None
+    name, shape = (output.name, output.shape) if output else ("", ())
+    return ProfiledStep(operator.index, operator.name, operator.layer, name, shape, kernel, ms, share)
 
 
 def match(kernels: Sequence[str], operators: Sequence[Operator]) -> list[Operator | None] | None:

@@ -78,24 +78,28 @@ def compare_reports(
 def _changes(
     old: BenchReport, new: BenchReport, rows: dict[str, Row], max_slowdown: float, max_drop: float
 ) -> Iterator[FigureChange]:
-    same_machine = old.environment.fingerprint == new.environment.fingerprint
-    same_frames = old.settings.frame_size == new.settings.frame_size
     same_photos = old.photos_sha256 == new.photos_sha256
-    same_first = old.rows[0].name == new.rows[0].name
     reasons = {failed.name: failed.reason for failed in new.failed}
     for before in old.rows:
         after = rows.get(before.name)
         if after is None:
             yield FigureChange(before.name, "row", None, "broke", reasons.get(before.name, "it is not there any more"))
             continue
-        if same_machine and same_frames and not before.unstable and not after.unstable:
-            yield _slower(before, before.total_ms.median, after.total_ms.median, "latency", max_slowdown)
-        elif same_first and same_frames and before.name != old.rows[0].name:
-            yield _slower(before, before.ratio, after.ratio, "ratio", max_slowdown)
-        else:
-            why = "; ".join(after.unstable or before.unstable) or "another machine, other frames, or another first row"
-            yield FigureChange(before.name, "latency", None, "not sure", f"nothing to compare: {why}")
+        yield _latency_change(old, new, before, after, max_slowdown)
         yield _worse(before, after, new if same_photos else None, max_drop)
+
+
+def _latency_change(old: BenchReport, new: BenchReport, before: Row, after: Row, max_slowdown: float) -> FigureChange:
+    """Milliseconds compared where the machine is the same and was quiet, else times of the first row, if at all."""
+    same_machine = old.environment.fingerprint == new.environment.fingerprint
+    same_frames = old.settings.frame_size == new.settings.frame_size
+    same_first = old.rows[0].name == new.rows[0].name
+    if same_machine and same_frames and not before.unstable and not after.unstable:
+        return _slower(before, before.total_ms.median, after.total_ms.median, "latency", max_slowdown)
+    if same_first and same_frames and before.name != old.rows[0].name:
+        return _slower(before, before.ratio, after.ratio, "ratio", max_slowdown)
+    why = "; ".join(after.unstable or before.unstable) or "another machine, other frames, or another first row"
+    return FigureChange(before.name, "latency", None, "not sure", f"nothing to compare: {why}")
 
 
 def _slower(row: Row, before: Estimate, after: Estimate, figure: str, limit: float) -> FigureChange:

@@ -142,14 +142,7 @@ def choose_ranges(calibrated: bytes, inputs: Floats, choose: Callable[[npt.NDArr
     """
     changed = bytearray(calibrated)
     graph = schema.Model.GetRootAs(changed, 0).Subgraphs(0)
-    entries = {graph.Inputs(place) for place in range(graph.InputsLength())}
-    ranges = {}
-    for index in range(graph.TensorsLength()):
-        quantization = graph.Tensors(index).Quantization()
-        if index not in entries and quantization is not None and quantization.MinLength() == 1:
-            low, high = float(quantization.Min(0)), float(quantization.Max(0))
-            if high > low:
-                ranges[index] = low, high
+    ranges = _calibrated_ranges(graph)
     counts = {index: np.zeros(BINS, np.int64) for index in ranges}
     with all_tensors(calibrated) as interpreter:
         for photo in inputs[:: max(1, len(inputs) // HISTOGRAM_PHOTOS)][:HISTOGRAM_PHOTOS]:
@@ -164,6 +157,22 @@ def choose_ranges(calibrated: bytes, inputs: Floats, choose: Callable[[npt.NDArr
             place = quantization._tab.Vector(quantization._tab.Offset(slot))
             struct.pack_into("<f", changed, place, value)
     return bytes(changed)
+
+
+def _calibrated_ranges(graph: "schema.SubGraph") -> dict[int, Range]:
+    """Lowest and highest value of each tensor that was calibrated, by its index.
+
+    The pixels' range is given and stays; a tensor of one value, or one that was not seen, has none to narrow.
+    """
+    entries = {graph.Inputs(place) for place in range(graph.InputsLength())}
+    ranges = {}
+    for index in range(graph.TensorsLength()):
+        quantization = graph.Tensors(index).Quantization()
+        if index not in entries and quantization is not None and quantization.MinLength() == 1:
+            low, high = float(quantization.Min(0)), float(quantization.Max(0))
+            if high > low:
+                ranges[index] = low, high
+    return ranges
 
 
 def percentile(counts: npt.NDArray[np.int64], found: Range) -> Range:

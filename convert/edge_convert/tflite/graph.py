@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from edge_core.artifact.metadata import is_tflite
+from edge_core.artifact.flatbuffer import is_tflite
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
 MAX_VALUES: Final = 64

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from edge_convert.tflite.graph_edit import Constant, EditableGraph, NewOperator, tensor
-from edge_core.artifact.metadata import is_tflite
+from edge_core.artifact.flatbuffer import is_tflite
 from edge_core.errors import InputSpecError, ModelFormatError
 from edge_core.preprocess import ColorOrder, Frame
 

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Final
 
 from edge_core.artifact.card import ModelCard
-from edge_core.artifact.metadata import LABELS_FILE, attach, describe, is_tflite
+from edge_core.artifact.flatbuffer import is_tflite
+from edge_core.artifact.metadata import LABELS_FILE, attach, describe
 from edge_core.errors import CardError, ModelFormatError
 
 CARD_FILE: Final = "card.json"

@@ -1,15 +1,14 @@
 """As much of the flatbuffers format as it takes to change a .tflite in memory, on a board without the schema's classes.
 
 A table is found by its position, a field of it by its number in TensorFlow Lite's schema.fbs. A vector that grows is
-put
-at the end, and the one offset that pointed to the old one points there: offsets point forwards, so nothing else moves.
+put at the end, and the one offset that pointed to the old one points there: offsets point forwards, so nothing else
+moves.
 """
 
 import struct
 from collections.abc import Sequence
 from typing import Final
 
-from edge_core.artifact.metadata import is_tflite
 from edge_core.errors import ModelFormatError
 
 MODEL_CODES: Final = 1
@@ -23,6 +22,11 @@ _DATA_ALIGNMENT: Final = 16  # of a buffer's data, by the schema's force_align
 
 TAIL_MARK: Final = b"edge-mobilenet\0\x01"
 """Sixteen bytes in front of what `begin_tail` separates: no table, so nothing points to it."""
+
+
+def is_tflite(data: bytes) -> bool:
+    """Whether the bytes start like a TFLite flatbuffer."""
+    return data[4:8] == b"TFL3"
 
 
 class Flatbuffer:
@@ -84,8 +88,11 @@ class Flatbuffer:
         return 0 if position is None else int(struct.unpack_from("<b", self._bytes, position)[0])
 
     def target(self, position: int) -> int:
-        """Where the offset at a position points to."""
-        return position + self.uint(position)
+        """Where the offset at a position points to; `struct.error` if that is outside."""
+        goal = position + self.uint(position)
+        if goal >= len(self._bytes):
+            raise struct.error
+        return goal
 
     def length(self, field: int) -> int:
         """Number of elements of the vector that a field points to."""

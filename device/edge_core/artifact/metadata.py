@@ -7,11 +7,12 @@ as they are behind it, aligned as they were.
 """
 
 import struct
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import flatbuffers
 
+from edge_core.artifact.flatbuffer import Flatbuffer
 from edge_core.errors import ModelFormatError
 
 METADATA_NAME: Final = b"TFLITE_METADATA"
@@ -23,13 +24,8 @@ _NORMALIZATION_OPTIONS = 1  # ProcessUnitOptions
 _TENSOR_AXIS_LABELS = 2  # AssociatedFileType
 
 _MODEL_FIELDS = 8  # version, operator_codes, subgraphs, description, buffers, metadata_buffer, metadata, signature_defs
-_SUBGRAPHS, _BUFFERS, _METADATA = 2, 4, 6
+_VERSION, _SUBGRAPHS, _BUFFERS, _METADATA = 0, 2, 4, 6
 _ALIGNMENT = 16  # of buffer data, by the schema's force_align
-
-
-def is_tflite(data: bytes) -> bool:
-    """Whether the bytes start like a TFLite flatbuffer."""
-    return data[4:8] == b"TFL3"
 
 
 def describe(name: str, description: str, version: str) -> bytes:
@@ -92,28 +88,13 @@ def attach(model: bytes, metadata: bytes) -> bytes:
     Raises:
         ModelFormatError: `model` is no TFLite flatbuffer.
     """
-    if not is_tflite(model):
-        raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")
-    try:
-        root = _u32(model, 0)
-        fields = [_field(model, root, slot) for slot in range(_MODEL_FIELDS)]
-        old_buffers = _vector(model, fields[_BUFFERS])
-        old_entries = [
-            entry for entry in _vector(model, fields[_METADATA]) if _entry_name(model, entry) != METADATA_NAME
-        ]
-        version = _u32(model, fields[0]) if fields[0] else 0
-        targets = [_target(model, place) if place else 0 for place in fields]
-    except struct.error as error:
-        raise ModelFormatError("not a TFLite model: its flatbuffer is cut off or damaged") from error
-    if not targets[_SUBGRAPHS]:
-        raise ModelFormatError("not a TFLite model: it holds no graph")
-
+    old = _read_root(model)
     # The front: everything new, children behind their parents, the old model's bytes last.
     front = _Front()
     vtable = front.take(4 + 2 * _MODEL_FIELDS)
     table = front.take(4 + 4 * _MODEL_FIELDS)
-    buffers = front.take(4 + 4 * (len(old_buffers) + 1))
-    entries = front.take(4 + 4 * (len(old_entries) + 1))
+    buffers = front.take(4 + 4 * (len(old.buffers) + 1))
+    entries = front.take(4 + 4 * (len(old.entries) + 1))
     entry_vtable = front.take(4 + 2 * 2)  # of the new Metadata: name, buffer
     buffer_vtable = front.take(4 + 2 * 1)  # of the new Buffer: data; its next field would be a 64-bit offset
     entry = front.take(4 + 4 * 2)
@@ -123,29 +104,79 @@ def attach(model: bytes, metadata: bytes) -> bytes:
     start = front.end()
 
     front.put(0, "<I4s", table, b"TFL3")
-    present = [bool(place) for place in fields]
-    present[0] = present[_BUFFERS] = present[_METADATA] = True
-    slots = [4 + 4 * slot if there else 0 for slot, there in enumerate(present)]
+    # A vtable has its own size, the table's size, and where in the table each field lies: 0 for one that is not there.
+    goals = {slot: start + target for slot, target in old.targets.items()} | {_BUFFERS: buffers, _METADATA: entries}
+    slots = [4 + 4 * slot if slot == _VERSION or slot in goals else 0 for slot in range(_MODEL_FIELDS)]
     front.put(vtable, f"<HH{_MODEL_FIELDS}H", 4 + 2 * _MODEL_FIELDS, 4 + 4 * _MODEL_FIELDS, *slots)
-    front.put(table, "<iI", table - vtable, version)
-    for slot in range(1, _MODEL_FIELDS):
-        if present[slot]:
-            goal = {_BUFFERS: buffers, _METADATA: entries}.get(slot, start + targets[slot])
-            front.point(table + slots[slot], goal)
-    for vector, old, new in ((buffers, old_buffers, buffer), (entries, old_entries, entry)):
-        front.put(vector, "<I", len(old) + 1)
-        for index, goal in enumerate([*(start + place for place in old), new]):
+    front.put(table, "<iI", table - vtable, old.version)
+    for slot, goal in goals.items():
+        front.point(table + slots[slot], goal)
+    for vector, places, new in ((buffers, old.buffers, buffer), (entries, old.entries, entry)):
+        front.put(vector, "<I", len(places) + 1)
+        for index, goal in enumerate([*(start + place for place in places), new]):
             front.point(vector + 4 + 4 * index, goal)
     front.put(entry_vtable, "<4H", 8, 12, 4, 8)
     front.put(buffer_vtable, "<3H", 6, 8, 4)
     front.put(entry, "<i", entry - entry_vtable)
     front.point(entry + 4, name)
-    front.put(entry + 8, "<I", len(old_buffers))
+    front.put(entry + 8, "<I", len(old.buffers))  # the new buffer's number: it comes after the old ones
     front.put(buffer, "<i", buffer - buffer_vtable)
     front.point(buffer + 4, data)
     front.put(name, f"<I{len(METADATA_NAME)}s", len(METADATA_NAME), METADATA_NAME)
     front.put(data, f"<I{len(metadata)}s", len(metadata), metadata)
     return bytes(front.bytes) + model
+
+
+@dataclass(frozen=True)
+class _Root:
+    """The root table of a model, as it is read.
+
+    Attributes:
+        version: Version of the schema.
+        targets: Position that each other field points to, by the field's number.
+        buffers: Positions of the tables of its buffers.
+        entries: Positions of its metadata entries, without the one that is to be replaced.
+    """
+
+    version: int
+    targets: dict[int, int]
+    buffers: list[int]
+    entries: list[int]
+
+
+def _read_root(model: bytes) -> _Root:
+    """Reads what a new root takes over.
+
+    Raises:
+        ModelFormatError: It is no TFLite flatbuffer.
+    """
+    flatbuffer = Flatbuffer(model)
+    try:
+        root = flatbuffer.root
+        places = {slot: flatbuffer.optional_field(root, slot) for slot in range(_MODEL_FIELDS)}
+        version = places.pop(_VERSION)
+        entries = _tables(flatbuffer, places[_METADATA])
+        found = _Root(
+            flatbuffer.uint(version) if version is not None else 0,
+            {slot: flatbuffer.target(place) for slot, place in places.items() if place is not None},
+            _tables(flatbuffer, places[_BUFFERS]),
+            [entry for entry in entries if _entry_name(flatbuffer, entry) != METADATA_NAME],
+        )
+    except struct.error as error:
+        raise ModelFormatError("not a TFLite model: its flatbuffer is cut off or damaged") from error
+    if _SUBGRAPHS not in found.targets:
+        raise ModelFormatError("not a TFLite model: it holds no graph")
+    return found
+
+
+def _tables(flatbuffer: Flatbuffer, field: int | None) -> list[int]:
+    """Positions of the tables in a vector of tables that may be empty or not there."""
+    return flatbuffer.tables(field) if field is not None and flatbuffer.length(field) else []
+
+
+def _entry_name(flatbuffer: Flatbuffer, entry: int) -> bytes:
+    field = flatbuffer.optional_field(entry, 0)
+    return b"" if field is None else flatbuffer.data(field)
 
 
 class _Front:
@@ -174,44 +205,3 @@ class _Front:
 
     def _pad_to(self, alignment: int) -> None:
         self.bytes += bytes(-len(self.bytes) % alignment)
-
-
-def _u32(data: bytes, place: int) -> int:
-    return int(struct.unpack_from("<I", data, place)[0])
-
-
-def _field(data: bytes, table: int, slot: int) -> int:
-    """Where the field of a table lies, or 0 if it is not there."""
-    vtable = table - struct.unpack_from("<i", data, table)[0]
-    if vtable < 0:
-        raise struct.error
-    size = struct.unpack_from("<H", data, vtable)[0]
-    place = 4 + 2 * slot
-    offset = struct.unpack_from("<H", data, vtable + place)[0] if place < size else 0
-    return table + offset if offset else 0
-
-
-def _target(data: bytes, place: int) -> int:
-    goal = place + _u32(data, place)
-    if goal >= len(data):
-        raise struct.error
-    return goal
-
-
-def _vector(data: bytes, field: int) -> Sequence[int]:
-    """Where the tables of a vector of tables lie."""
-    if not field:
-        return []
-    vector = _target(data, field)
-    count = _u32(data, vector)
-    if 4 * count > len(data):
-        raise struct.error
-    return [_target(data, vector + 4 + 4 * index) for index in range(count)]
-
-
-def _entry_name(data: bytes, entry: int) -> bytes:
-    field = _field(data, entry, 0)
-    if not field:
-        return b""
-    place = _target(data, field)
-    return data[place + 4 : place + 4 + _u32(data, place)]

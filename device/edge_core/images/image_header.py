@@ -6,7 +6,7 @@ pixels are allowed to.
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -233,15 +233,19 @@ def _heif(data: bytes) -> ImageHeader:
     sizes = [struct.unpack_from(">II", data, start + 4) for name, start, _ in properties if name == b"ispe"]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     deep = any(max(data[start + 5 : end], default=8) > 8 for name, start, end in properties if name == b"pixi")
-    turns = []
     primary = _primary_item(data, children.get(b"pitm"))
-    for index in _associated(data, inside.get(b"ipma"), primary):
-        name, start, _ = properties[index - 1] if 0 < index <= len(properties) else (b"", 0, 0)
-        if name == b"irot" and data[start] & 3:
-            turns.append(data[start] & 3)
-        elif name == b"imir":
-            turns.append(-1 if data[start] & 1 else -2)
+    order = [index for index in _associated(data, inside.get(b"ipma"), primary) if 0 < index <= len(properties)]
+    turns = _heif_turns(data, [properties[index - 1] for index in order])
     return ImageHeader(kind, width, height, deep, tuple(turns))
+
+
+def _heif_turns(data: bytes, properties: Iterable[tuple[bytes, int, int]]) -> Iterator[int]:
+    """How an item is to be turned, in the order in which its properties apply (ISO/IEC 23008-12, 6.5.10 and 6.5.12)."""
+    for name, start, _ in properties:
+        if name == b"irot" and data[start] & 3:  # the low two bits: quarter turns, counterclockwise
+            yield data[start] & 3
+        elif name == b"imir":  # the low bit: the axis, 0 for the vertical one
+            yield -1 if data[start] & 1 else -2
 
 
 def _primary_item(data: bytes, place: tuple[int, int] | None) -> int:

@@ -55,9 +55,7 @@ def verify(
 def _verification_lines(found: Verification) -> str:
     rows = {"model": str(found.file), "digest": "sha256:" + found.seal.digest if found.seal else "does not fit"}
     if found.seal:
-        rows["signature"] = f"by ed25519:{found.signed_by}" if found.signed_by else "none"
-        if found.signed_by and found.replay and not found.signature_checked:
-            rows["signature"] += ", not checked: that takes pip install 'edge-mobilenet[sign]'"
+        rows["signature"] = _signature(found)
     if found.golden and found.replay:
         difference = found.replay.largest_difference
         rows["replayed"] = f"{found.replay.frames} frames on {found.runtime}"
@@ -66,3 +64,11 @@ def _verification_lines(found: Verification) -> str:
             rows["scores"] = f"differ by {difference:.2g} at most, {found.replay.tolerance:.2g} is allowed"
     rows["verdict"] = f"diverges at {found.divergence.stage}" if found.divergence else "passed"
     return "\n".join(f"{name:<10}  {value}" for name, value in rows.items())
+
+
+def _signature(found: Verification) -> str:
+    if not found.signed_by:
+        return "none"
+    unchecked = found.replay and not found.signature_checked
+    hint = ", not checked: that takes pip install 'edge-mobilenet[sign]'" if unchecked else ""
+    return f"by ed25519:{found.signed_by}{hint}"

@@ -73,10 +73,7 @@ def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
     """Which columns fit into `width` terminal cells, `gap` apart, and how wide each of them is."""
     texts = [_lines([column.title, *(row[index] for row in rows)]) for index, column in enumerate(columns)]
     natural = [max(map(cell_len, lines), default=0) for lines in texts]
-    least = [
-        wide if column.number else min(wide, max(NAME_COLUMNS, _longest_figure(lines)))
-        for column, wide, lines in zip(columns, natural, texts, strict=True)
-    ]
+    least = [_least_width(column, wide, lines) for column, wide, lines in zip(columns, natural, texts, strict=True)]
     widths = {index: natural[index] for index in _kept(columns, least, width, gap)}
     while sum(wide + gap for wide in widths.values()) - gap > width:
         foldable = [index for index in widths if widths[index] > least[index]]
@@ -84,6 +81,11 @@ def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
             break
         widths[max(foldable, key=widths.__getitem__)] -= 1
     return widths
+
+
+def _least_width(column: Column, natural: int, lines: Sequence[str]) -> int:
+    """How narrow a column may become: a number is never folded, and neither is a figure within a text."""
+    return natural if column.number else min(natural, max(NAME_COLUMNS, _longest_figure(lines)))
 
 
 def _kept(columns: Sequence[Column], least: Sequence[int], width: int, gap: int) -> list[int]:

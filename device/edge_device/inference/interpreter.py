@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from importlib import import_module, metadata
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edge_core.artifact.container import CPU_MODEL_FILE, is_compiled, read_cpu_model
 from edge_core.artifact.familiarity import Features, read_detector
-from edge_core.artifact.metadata import is_tflite
+from edge_core.artifact.flatbuffer import is_tflite
 from edge_core.artifact.model_outputs import with_outputs
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.native_stderr import silenced
@@ -98,9 +98,7 @@ class Interpreter:
             RuntimeMissingError: The interpreter is not installed, or does not work with this NumPy.
         """
         data = _read_model(path)
-        if tensors is None:
-            detector = read_detector(path)
-            tensors = detector.tensors if detector else ()
+        tensors = _tensors_of(path) if tensors is None else tensors
         if delegate is None:
             data = _with_features(path, _for_cpu(path) if is_compiled(data) else data, tensors)
         self.runtime, module = load_runtime(runtime)
@@ -118,9 +116,7 @@ class Interpreter:
         if len(outputs) == 1 + len(tensors) and all(_holds_features(detail) for detail in outputs[1:]):
             outputs = outputs[:1]
         self.input_shape, self.outputs = _classifier_shapes(path, inputs, outputs)
-        self.quantized = any(
-            tensor["dtype"] in (np.int8, np.uint8, np.int16) for tensor in self._interpreter.get_tensor_details()
-        )
+        self.quantized = _computes_in_integers(self._interpreter.get_tensor_details())
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._takes_uint8 = inputs[0]["dtype"] == np.uint8
         self._pixels = np.empty(self.input_shape, np.uint8)
@@ -202,6 +198,16 @@ def _classifier_shapes(
         f"{path} is not an image classifier that takes uint8 or float32 pixels: its inputs and outputs are "
         f"{', '.join(kinds)}"
     )
+
+
+def _computes_in_integers(tensors: Iterable[dict[str, Any]]) -> bool:
+    return any(tensor["dtype"] in (np.int8, np.uint8, np.int16) for tensor in tensors)
+
+
+def _tensors_of(path: Path) -> tuple[int, ...]:
+    """Tensors that the detector in a file looks at; none where there is no detector."""
+    detector = read_detector(path)
+    return tuple(detector.tensors) if detector else ()
 
 
 def _holds_features(detail: dict[str, Any]) -> bool:

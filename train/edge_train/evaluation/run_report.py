@@ -65,11 +65,7 @@ def write_run_report(
     Raises:
         OutputError: A file cannot be written.
     """
-    wrong = [
-        (item, pixels)
-        for item in evaluation.mistakes()[:MISTAKES]
-        if (pixels := _seen(item.path, card.input)) is not None
-    ]
+    wrong = _shown_mistakes(evaluation, card)
     figures = {
         "curves": plots.curves(history, float(card.training.get("label_smoothing") or 0)),
         "classes": plots.classes(evaluation),
@@ -78,10 +74,7 @@ def write_run_report(
         "samples": plots.pictures(samples, sample_labels),
     }
     if wrong:
-        captions = [
-            f"labeled {item.label}\ntaken for {item.predicted}, {100 * item.predicted_score:.0f} %" for item, _ in wrong
-        ]
-        figures["mistakes"] = plots.pictures([pixels for _, pixels in wrong], captions)
+        figures["mistakes"] = plots.pictures([pixels for _, pixels in wrong], [_caption(item) for item, _ in wrong])
     if curve is not None:
         figures["learning_curve"] = plots.learning_curve(curve)
         (folder / CURVE_FILE).write_text(json.dumps(curve.to_json(), indent=2) + "\n", "utf-8")
@@ -91,7 +84,6 @@ def write_run_report(
     text = json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n"
     (folder / EVALUATION_FILE).write_bytes(text.encode("utf-8", "backslashreplace"))
     name = card.dataset.name if card.dataset else folder.name
-    many = len(card.labels) > MANY_LABELS
     title = f"{name}: {100 * evaluation.accuracy.value:.1f} % right"
     sections = [
         page.section("Is it good to use?", page.paragraph(verdict(evaluation))),
@@ -102,17 +94,7 @@ def write_run_report(
                 _class_table(evaluation), page.figure(drawn["classes"], "Precision, recall and F1 of each class")
             ),
         ),
-        page.section(
-            "What is taken for what",
-            (page.stack if many else page.beside)(
-                page.figure(
-                    drawn["confusion"],
-                    "Confusion matrix: test photos by true and predicted label",
-                    min_width=28 * len(card.labels) if many else 0,
-                ),
-                _confusions(evaluation),
-            ),
-        ),
+        page.section("What is taken for what", _confusion(drawn["confusion"], card, evaluation)),
         page.section("The most confident mistakes", _mistakes(wrong, evaluation)),
         page.section(
             "Can the scores be believed?",
@@ -122,13 +104,7 @@ def write_run_report(
             "Training",
             page.beside(page.figure(drawn["curves"], "Loss and accuracy, epoch by epoch"), _settings(card)),
         ),
-        page.section(
-            "What training saw",
-            page.gallery(
-                page.GalleryPicture(_jpeg(pixels), label, f"A training photo of {label}, as augmented")
-                for pixels, label in zip(samples, sample_labels, strict=True)
-            ),
-        ),
+        page.section("What training saw", _gallery(samples, sample_labels, "A training photo of {}, as augmented")),
     ]
     if evaluation.subject_sizes:
         sections.append(page.section("Small in the frame", *_small(evaluation)))
@@ -139,6 +115,32 @@ def write_run_report(
     sections += _left_out(photos) if photos else []
     subtitle = f"{len(evaluation.judged)} test photos that training has never seen, {len(card.labels)} classes"
     page.write_page(folder / REPORT_FILE, page.page(title, subtitle, *sections))
+
+
+def _shown_mistakes(evaluation: Evaluation, card: ModelCard) -> list[tuple[Judged, Frame]]:
+    """The most confident mistakes whose photos can still be read, with what the model saw of them."""
+    seen = [(item, _seen(item.path, card.input)) for item in evaluation.mistakes()[:MISTAKES]]
+    return [(item, pixels) for item, pixels in seen if pixels is not None]
+
+
+def _caption(item: Judged) -> str:
+    return f"labeled {item.label}\ntaken for {item.predicted}, {100 * item.predicted_score:.0f} %"
+
+
+def _confusion(drawn: bytes, card: ModelCard, evaluation: Evaluation) -> Html:
+    """The matrix with the worst confusions: beside it, or beneath a matrix of many labels, which takes the width."""
+    many = len(card.labels) > MANY_LABELS
+    what = "Confusion matrix: test photos by true and predicted label"
+    figure = page.figure(drawn, what, min_width=28 * len(card.labels) if many else 0)
+    return (page.stack if many else page.beside)(figure, _confusions(evaluation))
+
+
+def _gallery(samples: Sequence[Frame], labels: Sequence[str], alternative: str) -> Html:
+    """Pictures with their labels; `alternative`, with the label in place of {}, is for who cannot see them."""
+    return page.gallery(
+        page.GalleryPicture(_jpeg(pixels), label, alternative.format(label))
+        for pixels, label in zip(samples, labels, strict=True)
+    )
 
 
 def write_inspection(inspection: Inspection, found: Found, out: Path) -> None:
@@ -181,13 +183,7 @@ def _write_inspection(inspection: Inspection, found: Found, folder: Path) -> Non
         page.section(
             "Classes", _counts(inspection.split_counts or {"photos": inspection.counts}, tuple(inspection.counts))
         ),
-        page.section(
-            "Samples",
-            page.gallery(
-                page.GalleryPicture(_jpeg(pixels), label, f"A photo of {label}")
-                for pixels, label in zip(samples, labels, strict=True)
-            ),
-        ),
+        page.section("Samples", _gallery(samples, labels, "A photo of {}")),
     ]
     if inspection.near:
         sections.append(page.section("Near-duplicates", *_near(inspection.near)))

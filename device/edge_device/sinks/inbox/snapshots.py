@@ -88,12 +88,7 @@ class Snapshots(Sink):
 
     def _why(self, result: FrameResult) -> tuple[Kind, str] | None:
         """Why a frame is worth a picture; None if it is not."""
-        changed = False
-        if result.decision:
-            label = result.decision.label
-            track = result.subject.track if result.subject else None
-            before, self._decided[result.zone] = self._decided.get(result.zone), (track, label)
-            changed = before is not None and before[0] == track and before[1] != label
+        changed = self._decided_otherwise(result)  # also of a frame that is kept for another reason
         best = [one.score for one in result.top[:2]]
         if result.known is False:
             return "unknown", "foreign to the model"
@@ -104,3 +99,12 @@ class Snapshots(Sink):
         if len(best) == 2 and best[0] - best[1] < self._margin:
             return "uncertain", f"lead below {self._margin:g}"
         return ("changed", "decision changed") if changed else None
+
+    def _decided_otherwise(self, result: FrameResult) -> bool:
+        """Whether something else is decided about the same subject than before; remembers what is."""
+        if not result.decision:
+            return False
+        label = result.decision.label
+        track = result.subject.track if result.subject else None
+        before, self._decided[result.zone] = self._decided.get(result.zone), (track, label)
+        return before is not None and before[0] == track and before[1] != label

@@ -433,6 +433,9 @@ class Mqtt(Sink):
         # Before anything is sent: so the broker first gives what it holds of an earlier run.
         if not self._closing:
             client.subscribe([(topic, 0) for topic in self._subscriptions()])
+        self._publish_retained()
+
+    def _publish_retained(self) -> None:
         for topic, payload in self._retained.all():
             self._publish(topic, payload)
 
@@ -449,9 +452,8 @@ class Mqtt(Sink):
         topic, payload = message.topic, bytes(message.payload)
         wanted = self._retained.get(topic)
         if self._discovery and topic == f"{self._discovery}/status":
-            if payload == b"online" and not message.retain:
-                for retained in self._retained.all():
-                    self._publish(*retained)
+            if payload == b"online" and not message.retain:  # Home Assistant was started again, and knows nothing yet
+                self._publish_retained()
         elif topic == self._discovery_topic:
             self._take_bundle(payload, wanted, retained=message.retain)
         elif wanted is None:

@@ -144,8 +144,7 @@ class Feed:
         status = self._status[1] if self._status else None
         if status and (trouble := _trouble(status)):
             return trouble
-        least_s, most_s = _PATIENCE_S
-        if age_s is not None and age_s <= min(max(least_s, 3 * max(self._waits, default=0)), most_s):
+        if age_s is not None and age_s <= self._patience_s():
             return Health(True, "live")
         if now_s - self._still_s <= _STILL_S:
             return Health(True, "still", "nothing moves")
@@ -154,6 +153,11 @@ class Feed:
         if status and status.source_state == "waiting":
             return Health(well, "lost", f"{status.source} is lost and being reopened; {since}")
         return Health(well, "starting" if age_s is None else "late", since)
+
+    def _patience_s(self) -> float:
+        """How long a frame may be waited for: thrice the longest wait of late, within bounds."""
+        least_s, most_s = _PATIENCE_S
+        return min(max(least_s, 3 * max(self._waits, default=0)), most_s)
 
     def results(self, now_s: float) -> JsonObject:
         """What changes with every frame: health, and the latest result of each zone with its age."""

@@ -296,24 +296,29 @@ def _open(file: Path, run: Run) -> Classifier:
     return classifier
 
 
-def _read_named(wanted: Wanted, spec: InputSpec, see: Callable[[int, Frame], Frame], track: Track) -> Reading[Frame]:
-    """Reads named files, and pictures below named folders.
-
-    Raises:
-        DatasetError: There is none, or a file that was named by itself cannot be decoded.
-    """
+def _named_files(wanted: Wanted) -> tuple[list[tuple[Path, str]], tuple[Unusable, ...]]:
+    """Files to read with their label, at most as many as wanted, and what below the folders is no picture."""
     below = [walk(path) if path.is_dir() else Walk((path,), ()) for path in wanted.pictures]
     found = [file for one in below for file in one.pictures]
     if not found:
         raise DatasetError(f"{wanted.pictures[0]} holds no pictures")
     label = wanted.label or ""
     chosen = [(file, label) for file in evenly_spaced(found, wanted.most or len(found))]
+    return chosen, tuple(item for one in below for item in one.dropped)
+
+
+def _read_named(wanted: Wanted, spec: InputSpec, see: Callable[[int, Frame], Frame], track: Track) -> Reading[Frame]:
+    """Reads named files, and pictures below named folders.
+
+    Raises:
+        DatasetError: There is none, or a file that was named by itself cannot be decoded.
+    """
+    chosen, dropped = _named_files(wanted)
     reading = read_photos(chosen, see, levels=spec.levels, track=track)
     named = [file for file in reading.unusable if file.path in wanted.pictures]
     if named or not reading.photos:
         first = (named or reading.unusable)[0]
         raise DatasetError(f"{first.path}: {first.reason}")
-    dropped = tuple(item for one in below for item in one.dropped)
     return replace(reading, unusable=(*dropped, *reading.unusable))
 
 

@@ -265,6 +265,18 @@ def cluster_count(photos: Sequence[Photo]) -> int:
     return PER_LABEL * min(labels, MANY_LABELS) or WITHOUT_LABELS
 
 
+def _listed(data: Path, labeled: bool) -> tuple[list[tuple[Path, str]], tuple[Unusable, ...]]:
+    """Files of a folder or a list with their labels, and those that are no pictures; a flat folder has no labels."""
+    if not data.exists():
+        raise DatasetError(f"{data}: no such folder")
+    if data.is_dir():
+        below = walk(data)
+        if not labeled or all(path.parent == data for path in below.pictures):
+            return [(path, "") for path in below.pictures], below.dropped
+    listing = find_all_photos(data)
+    return list(listing.files), listing.dropped
+
+
 def _find_photos(
     run: Run, data: Path | None, which: Which, labeled: bool, track: Track
 ) -> tuple[list[Photo], list[Unusable]]:
@@ -275,16 +287,7 @@ def _find_photos(
                 f"{run.folder}: its photos are no longer where they were; name a photo folder after the run"
             )
         return photos, unusable
-    if not data.exists():
-        raise DatasetError(f"{data}: no such folder")
-    files: list[tuple[Path, str]] = []
-    dropped: tuple[Unusable, ...] = ()
-    if data.is_dir():
-        below = walk(data)
-        files, dropped = [(path, "") for path in below.pictures], below.dropped
-    if not data.is_dir() or (labeled and any(path.parent != data for path, _ in files)):
-        listing = find_all_photos(data)
-        files, dropped = list(listing.files), listing.dropped
+    files, dropped = _listed(data, labeled)
     if not files:
         raise DatasetError(f"{data}: it holds no pictures")
     photos, unusable = identify_photos(files, track=track)

@@ -18,7 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 from scipy.special import logsumexp
 
 from edge_core.artifact.container import is_compiled
-from edge_core.artifact.metadata import is_tflite
+from edge_core.artifact.flatbuffer import is_tflite
 from edge_core.errors import ModelFormatError
 from edge_core.preprocess import Frame
 from edge_core.run_folder import Run
