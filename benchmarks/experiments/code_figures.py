@@ -7,6 +7,7 @@ under Args and Attributes that are no thought by themselves.
 import argparse
 import ast
 import io
+import itertools
 import json
 import re
 import tokenize
@@ -74,10 +75,25 @@ def is_fragment(text: str) -> bool:
     return len(text.split()) < 3 or bool(LEANING.search(text))
 
 
+def constant_text_lines(tree: ast.Module) -> int:
+    """Lines of the strings that stand beneath constants and say what they are, which `ast` takes for no docstring."""
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef)]
+    return sum(
+        text.end_lineno - text.lineno + 1
+        for body in bodies
+        for constant, text in itertools.pairwise(body)
+        if isinstance(constant, ast.Assign | ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+        and text.end_lineno is not None
+    )
+
+
 def figures() -> dict[str, float | int | list[str]]:
     names: Counter[str] = Counter()
     classes: Counter[str] = Counter()
-    lines = comments = anys = documented = documentable = 0
+    lines = comments = texts = anys = documented = documentable = 0
     all_functions: list[Function] = []
     all_entries: list[str] = []
     for path in modules():
@@ -89,6 +105,7 @@ def figures() -> dict[str, float | int | list[str]]:
         lines += len(
             {token.start[0] for token in tokens if token.type in (tokenize.NAME, tokenize.OP, tokenize.NUMBER)}
         )
+        texts += constant_text_lines(tree)
         comments += sum(token.type == tokenize.COMMENT for token in tokens)
         anys += sum(token.type == tokenize.NAME and token.string == "Any" for token in tokens)
         all_functions += functions(tree)
@@ -119,6 +136,7 @@ def figures() -> dict[str, float | int | list[str]]:
         ),
         "Any per 1,000 lines of code": round(1e3 * anys / lines, 1),
         "comments per 100 lines of code": round(1e2 * comments / lines, 2),
+        "the same with texts beneath constants": round(1e2 * (comments + texts) / lines, 2),
         "entries under Args and Attributes": len(all_entries),
         "fragments among them, percent": round(100 * len(fragments) / len(all_entries), 1),
         "docstring coverage, percent": round(100 * documented / documentable, 1),

@@ -263,6 +263,14 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         ) from error
 
 
+def _without_numbers(lines: list[str]) -> list[str]:
+    """Lines without the number before each; as they are unless every one has its own, from 0 on."""
+    numbered = [re.fullmatch(r"(\d+)[\s:,]+(.+)", line) for line in lines]
+    if all(match and match[1] == str(index) for index, match in enumerate(numbered)):
+        return [match[2] for match in numbered if match]
+    return lines
+
+
 def read_labels(path: Path) -> tuple[list[str], list[str]]:
     """Labels of a text file, one per line, and of which of them there were several; those are numbered.
 
@@ -279,12 +287,9 @@ def read_labels(path: Path) -> tuple[list[str], list[str]]:
         raise CardError(f"{path} is no text in UTF-8") from error
     if "" in lines:
         raise CardError(f"{path}: line {lines.index('') + 1} is empty; a label file has a label per line")
-    numbered = [re.fullmatch(r"(\d+)[\s:,]+(.+)", line) for line in lines]
-    if all(match and match[1] == str(index) for index, match in enumerate(numbered)):
-        lines = [match[2] for match in numbered if match]
     seen: Counter[str] = Counter()
     labels, repeated = [], []
-    for line in lines:
+    for line in _without_numbers(lines):
         seen[line] += 1
         labels.append(line if seen[line] == 1 else f"{line} ({seen[line]})")
         if seen[line] > 1:

@@ -27,7 +27,7 @@ def from_fields(cls: type[T], value: object) -> T:
 
 def _read(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
+    if origin in (Union, types.UnionType):  # `X | None` alone: no field of a file's is of two types
         return None if value is None else _read(arguments[0], value, where)
     if is_dataclass(kind):
         return _read_dataclass(kind, value, where)
@@ -37,6 +37,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return {
             name: _read(arguments[1], item, _below(where, name)) for name, item in _typed(dict, value, where).items()
         }
+    # JSON writes 1.0 as 1 where another program made it, and Python's reads Infinity and NaN, which are no JSON.
     if kind is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
     return _typed(kind, value, where)

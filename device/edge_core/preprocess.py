@@ -182,7 +182,10 @@ def _shrink(frame: Frame, target: tuple[int, int]) -> Frame:
 
     Channels B, G, R, and a fourth to be dropped where that was faster.
     """
+    # INTER_LINEAR_EXACT looks at two pixels a side: where it shrinks to under half it skips pixels, and patterns arise.
     halvings = [max(0, (length // goal).bit_length() - 1) for length, goal in zip(frame.shape[:2], target, strict=True)]
+    # Of a side that is no multiple of 2^n the rest at both ends goes first: then each mean is of whole pixels, which is
+    # integer arithmetic, the same on every processor.
     height, width = (length >> n << n for length, n in zip(frame.shape[:2], halvings, strict=True))
     frame = _centered(frame, height, width)
     for step in range(max(halvings)):

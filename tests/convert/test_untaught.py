@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_convert.export.untaught import PLACEHOLDERS, drawn_pictures, export_backbone
+from edge_convert.export.untaught import PLACEHOLDERS, PretrainedNetwork, drawn_pictures, export_backbone
 from edge_core.artifact.container import read_card
 from edge_core.errors import DatasetError, ModelFormatError
 from edge_core.preprocess import Frame, InputSpec
@@ -24,11 +24,12 @@ def test_it_is_taught_two_labels_from_nothing_and_names_none_before(tmp_path: Pa
     from edge_keras.models.architectures import DEFAULT
     from edge_keras.models.pretrained import Weights
 
+    network = PretrainedNetwork(DEFAULT, Weights("none (random)"), alpha=0.35)
     file = tmp_path / "backbone.tflite"
     with pytest.raises(DatasetError, match="none of its files is a picture"):
-        export_backbone(file, DEFAULT, Weights("none (random)"), InputSpec(48, 48), alpha=0.35, calibration=tmp_path)
+        export_backbone(file, network, InputSpec(48, 48), calibration=tmp_path)
     assert not file.exists()
-    export_backbone(file, DEFAULT, Weights("none (random)"), InputSpec(48, 48), alpha=0.35, recipe="float32")
+    export_backbone(file, network, InputSpec(48, 48), recipe="float32")
     assert verify(file).passed
     assert read_card(file).labels == PLACEHOLDERS
     with pytest.raises(ModelFormatError, match="knows no label yet; teach it"):

@@ -202,26 +202,11 @@ async def connect(address: SshAddress, password: str | None) -> "asyncssh.SSHCli
         raise RuntimeMissingError("SSH needs the ssh extra: pip install 'edge-mobilenet[ssh]'") from None
 
     refused: list[str] = []
-
-    class Client(asyncssh.SSHClient):
-        def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-            """Asked only about a key that known_hosts does not have."""
-            there = port if port != asyncssh.DEFAULT_PORT else None
-            others = known and asyncssh.match_known_hosts(known, host, addr, there)[0]
-            offers = f"offers the key {key.get_algorithm()} {key.get_fingerprint()}, and your known_hosts has"
-            port_option = f"-p {address.port} " if address.port else ""
-            refused.append(
-                f"{offers} another key for it: it was set up anew, or this is another machine"
-                if others
-                else f"{offers} none for it; compare it, and connect once with `ssh {port_option}{address.name}`"
-            )
-            return False
-
     try:
         known = known_hosts(address)
         return await asyncssh.connect(
             address.name,
-            client_factory=Client,
+            client_factory=_client_class(address, known, refused),
             known_hosts=known or NO_KEYS,
             password=password,
             connect_timeout=CONNECT_S,
@@ -244,6 +229,27 @@ async def connect(address: SshAddress, password: str | None) -> "asyncssh.SSHCli
         asyncssh.ConfigParseError,
     ) as error:
         raise HostError(_why_not_connected(address, error)) from None
+
+
+def _client_class(address: SshAddress, known: list[str], refused: list[str]) -> "type[asyncssh.SSHClient]":
+    """A client that refuses every key that known_hosts does not have, and says why in `refused`."""
+    import asyncssh
+
+    class Client(asyncssh.SSHClient):
+        def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+            """Asked only about a key that known_hosts does not have."""
+            there = port if port != asyncssh.DEFAULT_PORT else None
+            others = known and asyncssh.match_known_hosts(known, host, addr, there)[0]
+            offers = f"offers the key {key.get_algorithm()} {key.get_fingerprint()}, and your known_hosts has"
+            port_option = f"-p {address.port} " if address.port else ""
+            refused.append(
+                f"{offers} another key for it: it was set up anew, or this is another machine"
+                if others
+                else f"{offers} none for it; compare it, and connect once with `ssh {port_option}{address.name}`"
+            )
+            return False
+
+    return Client
 
 
 def _why_not_connected(address: SshAddress, error: Exception) -> str:

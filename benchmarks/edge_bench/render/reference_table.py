@@ -27,18 +27,7 @@ def print_reference(figures: Sequence[Published], rows: Sequence[Own]) -> None:
         threads = f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else ""
         own = (row.board, row.name, "", three_digits(row.ms), f"{row.top1:.1f}", row.runtime + threads, "yours")
         cells.append(tuple(cell and f"[bold]{escape(cell)}[/bold]" for cell in own))
-    for one in figures:
-        cells.append(
-            (
-                escape(one.board),
-                escape(one.model),
-                "" if one.input is None else str(one.input),
-                f"{one.ms:g}",
-                "" if one.top1 is None else f"{one.top1:.1f}",
-                escape(", ".join(part for part in (one.numbers, one.runtime, one.note) if part)),
-                str(sources.index(one.source) + 1),
-            )
-        )
+    cells += [_published_cells(one, sources.index(one.source) + 1) for one in figures]
     print_table(console, columns, cells, "--json has all")
     console.print(
         "\n[dim]ms: the model alone, without preprocessing. top-1: of published figures on ImageNet, of yours on your "
@@ -48,3 +37,16 @@ def print_reference(figures: Sequence[Published], rows: Sequence[Own]) -> None:
     for number, source in enumerate(sources, 1):
         retrieved = next(one.retrieved for one in figures if one.source == source)
         console.print(f"{number}  {source} ({retrieved})", markup=False, soft_wrap=True)
+
+
+def _published_cells(one: Published, number: int) -> tuple[str, ...]:
+    """A row of the table; `number` stands for its source."""
+    return (
+        escape(one.board),
+        escape(one.model),
+        "" if one.input is None else str(one.input),
+        f"{one.ms:g}",
+        "" if one.top1 is None else f"{one.top1:.1f}",
+        escape(", ".join(part for part in (one.numbers, one.runtime, one.note) if part)),
+        str(number),
+    )

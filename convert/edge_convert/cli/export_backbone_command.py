@@ -41,6 +41,7 @@ def export_backbone(
         require_tflite(out)
         signer = read_signer(sign)
         with extra_needed("convert", *NEEDS), working("Loading TensorFlow"):
+            from edge_convert.export.untaught import PretrainedNetwork
             from edge_convert.export.untaught import export_backbone as export
             from edge_convert.quantize.recipes import RECIPES
             from edge_keras.models.architectures import ARCHITECTURES
@@ -55,10 +56,8 @@ def export_backbone(
         say(f"weights: {found.source}")
         export(
             out,
-            architecture,
-            found,
+            PretrainedNetwork(architecture, found, alpha),
             InputSpec(side, side),
-            alpha=alpha,
             recipe=recipe,
             calibration=calibration,
             signer=signer,

@@ -1,6 +1,7 @@
 """A complete .tflite of a pretrained network that knows no label yet: `edge-run teach` gives it labels on the board."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,13 +30,26 @@ PLACEHOLDERS: Final = ("nothing taught", "nothing taught yet")
 CALIBRATION_PICTURES: Final = 100
 
 
+@dataclass(frozen=True)
+class PretrainedNetwork:
+    """A network with the weights that it brings along.
+
+    Attributes:
+        architecture: Which network.
+        weights: Pretrained weights.
+        alpha: Width multiplier, which the weights are for.
+    """
+
+    architecture: Architecture
+    weights: Weights
+    alpha: float = 1.0
+
+
 def export_backbone(
     out: Path,
-    architecture: Architecture,
-    weights: Weights,
+    network: PretrainedNetwork,
     spec: InputSpec,
     *,
-    alpha: float = 1.0,
     recipe: str = "int8",
     calibration: Path | None = None,
     signer: Signer | None = None,
@@ -45,10 +59,8 @@ def export_backbone(
 
     Args:
         out: The .tflite to write.
-        architecture: Which network.
-        weights: Pretrained weights.
+        network: Network to export.
         spec: The model's input.
-        alpha: Width multiplier of the network.
         recipe: One of `RECIPES`.
         calibration: Folder of any pictures to calibrate on; drawn ones by default, with which two classes of
             cats_dogs, taught with ten photos each, are told apart in 96.4 % of other photos (mean of ten draws).
@@ -60,6 +72,7 @@ def export_backbone(
         OutputError: `out` cannot be written.
     """
     frames = drawn_pictures(CALIBRATION_PICTURES) if calibration is None else _read(calibration, track)
+    architecture, weights, alpha = network.architecture, network.weights, network.alpha
     model = tracked(track, "Building the network", lambda: build(spec, len(PLACEHOLDERS), alpha, weights, architecture))
     # The layer that is solved on the board. A bias of zeros would be left out of the file, and could not be taught.
     kernel, bias = model.get_layer(SCORES).get_weights()

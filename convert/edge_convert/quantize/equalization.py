@@ -83,7 +83,7 @@ class Affine:
         outputs = 2 if self.depthwise else kernel.ndim - 1
         others = tuple(axis for axis in range(kernel.ndim) if axis != outputs or self._dense)
         scale = np.abs(kernel).max(axis=others, keepdims=True) / 127
-        scale[scale == 0] = 1
+        scale[scale == 0] = 1  # a channel of zeros stays one
         return np.asarray(np.round(kernel / scale) * scale)
 
     @property
@@ -102,6 +102,7 @@ def folded(model: "keras.Model") -> tuple["keras.Model", list[Affine]]:
     for layer in copy.layers:
         if type(layer) not in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense):
             continue
+        # Of these a channel's weights do not lie where `Affine` looks for them.
         if getattr(layer, "depth_multiplier", 1) != 1 or getattr(layer, "groups", 1) != 1:
             continue
         after = [node.outbound_layer for node in layer.outbound_nodes]

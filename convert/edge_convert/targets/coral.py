@@ -8,7 +8,7 @@ the file is cut in two where the first operator cannot be mapped. What the page 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Final
 
@@ -232,6 +232,11 @@ def _held_constant(tensor: Tensor) -> str:
     return "" if tensor.dtype in (*_EIGHT_BITS, "int32") else f"{tensor.dtype} weights; the Edge TPU wants 8 bits"
 
 
+def _unsuited(tensor: Tensor) -> str:
+    """Why the Edge TPU cannot have a tensor; empty if it can."""
+    return _held_constant(tensor) if tensor.constant else _computed(tensor)
+
+
 def obstacle(graph: Graph, operator: Operator) -> str:
     """What keeps an operator, taken alone, from being mapped; empty if nothing does."""
     if operator.custom:
@@ -240,9 +245,8 @@ def obstacle(graph: Graph, operator: Operator) -> str:
         return "no input or no output"
     if operator.name not in OPERATORS:
         return "not among the operators that the Edge TPU supports"
-    for tensor in graph.tensors_of(operator):
-        if why := _held_constant(tensor) if tensor.constant else _computed(tensor):
-            return why
+    if why := next(filter(None, map(_unsuited, graph.tensors_of(operator))), ""):
+        return why
     if operator.version not in releases()[_OLDEST][1].get(operator.name, ()):
         return f"version {operator.version}, which is newer than the compiler"
     return next((why for limit in OPERATORS[operator.name] if (why := limit(graph, operator))), "")
@@ -256,17 +260,29 @@ def forecast(graph: Graph) -> tuple[Placement, ...]:
     takes the first.
     """
     why = {operator.index: obstacle(graph, operator) for operator in graph.operators}
+    taken = _in_first_part(graph, why)
+    return tuple(
+        Placement(operator, why[operator.index] or ("" if operator.index in taken else _STRANDED))
+        for operator in graph.operators
+    )
+
+
+def _in_first_part(graph: Graph, why: Mapping[int, str]) -> set[int]:
+    """Indices of the operators in the first part that can be mapped, and of those before it.
+
+    Args:
+        graph: Graph of the model.
+        why: What keeps each operator from being mapped, by its index.
+    """
     pending = {tensor for operator in graph.operators for tensor in operator.outputs}
     taken: set[int] = set()
+    # A graph whose first operator cannot be mapped begins with a part for the CPU.
     for mapped in (True,) if not why.get(0) else (False, True):
         for operator in graph.operators:
             if (not why[operator.index]) == mapped and pending.isdisjoint(operator.inputs):
                 pending.difference_update(operator.outputs)
                 taken.add(operator.index)
-    return tuple(
-        Placement(operator, why[operator.index] or ("" if operator.index in taken else _STRANDED))
-        for operator in graph.operators
-    )
+    return taken
 
 
 def compiled_placements(graph: Graph, compiled: Graph) -> tuple[Placement, ...]:

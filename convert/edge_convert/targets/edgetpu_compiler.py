@@ -95,12 +95,7 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")
     require_writable(out)
-    command = shutil.which(COMMAND)
-    if command is None:
-        raise RuntimeMissingError(
-            f"{COMMAND} is not installed; it is made for Debian and Ubuntu on x86-64 only: add Coral's apt repository "
-            "as https://coral.ai/docs/edgetpu/compiler says, then: sudo apt install edgetpu-compiler"
-        )
+    command = _compiler()
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "model.tflite"  # its name goes into a command line
         source.write_bytes(with_outputs(model, detector.tensors) if detector else model)
@@ -118,6 +113,17 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
     with written_whole(out) as beside:
         beside.write_bytes(compiled)
     return Compiled(out, len(compiled), rows, forecast, differences(forecast.placements or (), rows))
+
+
+def _compiler() -> str:
+    """Path of the compiler."""
+    command = shutil.which(COMMAND)
+    if command is None:
+        raise RuntimeMissingError(
+            f"{COMMAND} is not installed; it is made for Debian and Ubuntu on x86-64 only: add Coral's apt repository "
+            "as https://coral.ai/docs/edgetpu/compiler says, then: sudo apt install edgetpu-compiler"
+        )
+    return command
 
 
 def read_log(log: str) -> tuple[LogRow, ...]:

@@ -70,8 +70,10 @@ class Flatbuffer:
 
     def optional_field(self, table: int, number: int) -> int | None:
         """Position of a field of a table; None if the field has its default value, which is not written."""
+        # A table begins with the signed distance back to its vtable, which has its own size, the table's size, and then
+        # two bytes a field: where the field lies in the table.
         vtable = table - self._int(table)
-        if vtable < 0:
+        if vtable < 0:  # Python would count it from the end
             raise struct.error
         if struct.unpack_from("<H", self._bytes, vtable)[0] <= 4 + 2 * number:
             return None
@@ -110,7 +112,7 @@ class Flatbuffer:
         """Elements of a vector of numbers, `kind` in the letters of `struct`."""
         start = self.target(field)
         count = self.uint(start)
-        if struct.calcsize(f"<{kind}") * count > len(self._bytes):
+        if struct.calcsize(f"<{kind}") * count > len(self._bytes):  # or a damaged count would ask for gigabytes
             raise struct.error
         return struct.unpack_from(f"<{count}{kind}", self._bytes, start + 4)
 

@@ -95,12 +95,14 @@ def attach(model: bytes, metadata: bytes) -> bytes:
     table = front.take(4 + 4 * _MODEL_FIELDS)
     buffers = front.take(4 + 4 * (len(old.buffers) + 1))
     entries = front.take(4 + 4 * (len(old.entries) + 1))
+    # A vtable stands in front of the tables that use it: a table has the signed distance back to its own.
     entry_vtable = front.take(4 + 2 * 2)  # of the new Metadata: name, buffer
     buffer_vtable = front.take(4 + 2 * 1)  # of the new Buffer: data; its next field would be a 64-bit offset
     entry = front.take(4 + 4 * 2)
     buffer = front.take(4 + 4 * 1)
     name = front.take(4 + len(METADATA_NAME) + 1)
     data = front.take(4 + len(metadata), align_content_at=4)
+    # The old bytes move by a multiple of the alignment, so that the weights in them stay aligned.
     start = front.end()
 
     front.put(0, "<I4s", table, b"TFL3")

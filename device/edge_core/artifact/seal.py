@@ -82,6 +82,7 @@ def seal(artifact: bytes, golden: GoldenVectors, signer: Signer | None = None) -
         # Its length stands before the comment, and so belongs to what is signed.
         archive.comment = _before_digest(bytes(32), bytes(64)) if signer else _before_digest()
         archive.comment += bytes(64)
+    # The comment was so long only so that its length is right; what it says is known now that all before it is fixed.
     content = file.getvalue()[: -len(archive.comment)]
     content += _before_digest(signer.public_key, signer.sign(_message(content))) if signer else _before_digest()
     return content + hashlib.sha256(content).hexdigest().encode()
@@ -93,6 +94,7 @@ def read_seal(data: bytes) -> Seal | None:
     Raises:
         SealError: The bytes are not those that were sealed, or the seal has a form that this version does not know.
     """
+    # The last one: what lies in the archive may hold the same words.
     start = data.rfind(_NAME, max(0, len(data) - _LONGEST))
     if start < 0:
         return None

@@ -168,6 +168,7 @@ def _whole_jpeg(data: bytes) -> bytes:
     Raises:
         PictureError: More is missing.
     """
+    # Half of an end-of-image marker; with a whole one behind it, it would read as a fill byte.
     data = data.removesuffix(b"\xff")
     whole = _last_scan(data)  # first, as the decoder prints what it thinks of a header without a scan
     ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GRAY_EIGHTH) if whole else None
@@ -197,6 +198,7 @@ def _last_scan(data: bytes) -> bool:
     for scan in re.finditer(rb"\xff\xda", data[start:]):
         at = start + scan.start()
         count = data[at + 4] if at + 5 < len(data) else 0
+        # Behind the components: first and last coefficient of the scan, and from which bit to which (T.81, B.2.3).
         tail = data[at + 5 + 2 * count : at + 8 + 2 * count]
         if len(tail) < 3:
             return False

@@ -118,6 +118,7 @@ def _jpeg(data: bytes) -> ImageHeader:
 
 
 def _png(data: bytes) -> ImageHeader:
+    # After the signature (8 bytes), length and type of IHDR, which has to be the first chunk.
     width, height, depth = struct.unpack_from(">IIB", data, 16)
     return ImageHeader("PNG", width, height, depth > 8)
 
@@ -127,6 +128,7 @@ def _gif(data: bytes) -> ImageHeader:
 
 
 def _bmp(data: bytes) -> ImageHeader:
+    # A header of 12 bytes, OS/2's, has sides of 16 bits; a negative height is of a picture with its top row first.
     (size,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
     return ImageHeader("BMP", abs(width), abs(height))
@@ -134,12 +136,13 @@ def _bmp(data: bytes) -> ImageHeader:
 
 def _webp(data: bytes) -> ImageHeader:
     kind = data[12:16]
-    if kind == b"VP8X":
+    if kind == b"VP8X":  # the canvas: 24 bits each, less one
         width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
         return ImageHeader("WebP", width, height)
-    if kind == b"VP8L":
+    if kind == b"VP8L":  # lossless: two sides of 14 bits, less one, behind a signature byte
         (bits,) = struct.unpack_from("<I", data, 21)
         return ImageHeader("WebP", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+    # Lossy: the frame header of VP8, RFC 6386, 9.1, whose two upper bits ask for scaling and count for nothing here.
     width, height = struct.unpack_from("<HH", data, 26)
     return ImageHeader("WebP", width & 0x3FFF, height & 0x3FFF)
 
@@ -204,6 +207,8 @@ def _jpeg_2000(data: bytes) -> ImageHeader:
     at = data.find(b"\xff\x4f\xff\x51")
     if at < 0:
         return ImageHeader("JPEG 2000")
+    # The SIZ marker segment (ITU-T T.800, A.5.1) gives the corners of the image on a reference grid, then the depth of
+    # the first component: its low seven bits, less one.
     right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
     return ImageHeader("JPEG 2000", right - left, bottom - top, data[at + 42] & 0x7F > 7)
 

@@ -44,16 +44,20 @@ def parse_command(text: str) -> tuple[str, ...]:
         raise SettingsError(f"--on-event {text!r}: {error}") from error
     if not words or not words[0] or "\0" in text:
         raise SettingsError("--on-event takes a command, 'notify-send {kind} {label}', say")
+    _check_placeholders(words)
+    return words
+
+
+def _check_placeholders(words: Sequence[str]) -> None:
+    """Refuses placeholders that are not known, and those that would let a label choose what is run."""
     known = "{label}, {zone}, {kind}, {score}, {duration} and {camera}"
-    for word in words:
-        for found in _LIKE_ONE.findall(word):
-            if not _PLACEHOLDER.fullmatch(found):
-                raise SettingsError(f"--on-event has no placeholder {found}; there are {known}")
+    for found in (found for word in words for found in _LIKE_ONE.findall(word)):
+        if not _PLACEHOLDER.fullmatch(found):
+            raise SettingsError(f"--on-event has no placeholder {found}; there are {known}")
     if _PLACEHOLDER.search(words[0]):
         raise SettingsError("--on-event cannot choose the program by a placeholder")
     if words[0].rpartition("/")[2] in _SHELLS and any(_PLACEHOLDER.search(word) for word in words):
         raise SettingsError('a shell would read a label as a command; use "$EDGE_LABEL" in place of {label}, and so on')
-    return words
 
 
 class Command(Sink):

@@ -214,14 +214,14 @@ def typed(name: str, text: str, offered: Mapping[str, tuple[Any, Any, Any]]) -> 
         values = tuple(_one(name, word, example) for word in words)
     except ValueError:
         values = ()
-    inside = (
-        values
-        and (low is None or min(values) >= min(_items(low)))
-        and (high is None or max(values) <= max(_items(high)))
-    )
-    if not inside:
+    if not values or not _within(values, low, high):
         raise SettingsError(f"the control {name} is from {low} to {high}, not {text!r}")
     return values if len(values) > 1 else values[0]
+
+
+def _within(values: tuple[Any, ...], low: Any, high: Any) -> bool:
+    """Whether all values are within a control's limits; None is no limit."""
+    return (low is None or min(values) >= min(_items(low))) and (high is None or max(values) <= max(_items(high)))
 
 
 def _items(limit: Any) -> tuple[Any, ...]:

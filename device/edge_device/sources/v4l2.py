@@ -211,19 +211,24 @@ def _ask(capture: cv2.VideoCapture, mode: CameraMode, levels: Levels) -> _Grante
     """Asks for a mode and tells what is granted."""
     pixel_format = mode.pixel_format or (_DEEP if levels else "MJPG")
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format.ljust(4)))
-    if mode.width or mode.height:  # OpenCV sets neither before it was told both
-        now = _now(capture)
-        width = mode.width or round(now.width * (mode.height or 0) / now.height)
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.height or round(now.height * width / now.width))
+    if mode.width or mode.height:
+        _ask_size(capture, mode)
     if mode.fps is not None:
         capture.set(cv2.CAP_PROP_FPS, mode.fps)
     granted = _now(capture)
-    if granted.pixel_format in _COMPRESSED or (
-        levels and granted.pixel_format == _DEEP
-    ):  # OpenCV keeps the upper 8 bits
+    # Its own conversion decodes a JPEG at full size, and keeps but the upper 8 bits of a deep gray.
+    if granted.pixel_format in _COMPRESSED or (levels and granted.pixel_format == _DEEP):
         capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
     return granted
+
+
+def _ask_size(capture: cv2.VideoCapture, mode: CameraMode) -> None:
+    """Asks for a width and a height; the one that is not given keeps the shape of what the camera gives now."""
+    now = _now(capture)
+    width = mode.width or round(now.width * (mode.height or 0) / now.height)
+    # OpenCV sets neither before it was told both.
+    capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+    capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.height or round(now.height * width / now.width))
 
 
 def _now(capture: cv2.VideoCapture) -> _Granted:

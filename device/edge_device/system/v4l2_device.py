@@ -34,15 +34,19 @@ def _request(direction: int, number: int, size: int) -> int:
     return direction << 30 | size << 16 | ord("V") << 8 | number
 
 
+# Number, size and fields of each ioctl, as videodev2.h lays its structs out; x are reserved bytes. The size is part of
+# the number, so a kernel refuses a struct that it does not know.
 _QUERYCAP: Final = (_request(2, 0, 104), "16s32s32s3I12x")
 _QUERYCTRL: Final = (_request(3, 36, 68), "2I32s4iI8x")
 _QUERYMENU: Final = (_request(3, 37, 44), "2I32s4x")
 _G_CTRL: Final = (_request(3, 27, 8), "Ii")
 _S_CTRL: Final = (_request(3, 28, 8), "Ii")
+# A flag beside a control's number: the next one that the driver has is meant, and no number has to be guessed.
 _NEXT_CONTROL: Final = 0x80000000
 _DISABLED: Final = 0x0001
 _READ_ONLY: Final = 0x0004
 _BOOLEAN, _MENU, _INTEGER_MENU = 2, 3, 9
+# The keys are v4l2_ctrl_type; 64-bit numbers, texts and compounds are not among them: they need another ioctl.
 _SETTABLE: Final = {1: "integer", _BOOLEAN: "boolean", _MENU: "menu", 8: "bitmask", _INTEGER_MENU: "menu"}
 _ENUM_FMT: Final = (_request(3, 2, 64), "3I32s2I12x")
 _ENUM_FRAMESIZES: Final = (_request(3, 74, 44), "3I6I8x")

@@ -145,17 +145,10 @@ class _Shell:
             SettingsError: That is not the name of a host.
             HostError: Ssh is not installed, or the command fails.
         """
-        user, _, address = self.host.rpartition("@")
-        name, _, port = address.partition(":")
-        if name.startswith("-") or user.startswith("-"):
-            raise SettingsError(f"{self.host!r} is not a host")
-        options = [
-            *([] if self.ask else ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]),
-            *(["-p", port] if port else []),
-        ]
-        words = ["ssh", *options, "--", f"{user}@{name}" if user else name, command]
         try:
-            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            process = subprocess.Popen(
+                self._words(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
         except OSError as error:
             raise HostError(f"ssh cannot be started: {error.strerror or error}; install openssh-client") from error
         with process:
@@ -173,3 +166,15 @@ class _Shell:
             said = process.stderr.read(4096).decode(errors="replace").strip().splitlines()
         if process.returncode:
             raise HostError(f"{self.host}: {said[-1] if said else f'ssh ended with status {process.returncode}'}")
+
+    def _words(self, command: str) -> list[str]:
+        """The command line of ssh; `command` is for the shell on the host."""
+        user, _, address = self.host.rpartition("@")
+        name, _, port = address.partition(":")
+        if name.startswith("-") or user.startswith("-"):  # ssh would take it for an option
+            raise SettingsError(f"{self.host!r} is not a host")
+        options = [
+            *([] if self.ask else ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]),
+            *(["-p", port] if port else []),
+        ]
+        return ["ssh", *options, "--", f"{user}@{name}" if user else name, command]

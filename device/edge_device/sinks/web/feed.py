@@ -148,6 +148,10 @@ class Feed:
             return Health(True, "live")
         if now_s - self._still_s <= _STILL_S:
             return Health(True, "still", "nothing moves")
+        return self._late(status, age_s)
+
+    def _late(self, status: Status | None, age_s: float | None) -> Health:
+        """What it means that no frame came for longer than usual; well for as long as a camera may be away."""
         since = "no frame was classified yet" if age_s is None else f"no frame was classified for {age_s:.0f} s"
         well = age_s is not None and age_s <= self.health_s
         if status and status.source_state == "waiting":
