@@ -10,6 +10,11 @@ FIRST_S: Final = 60.0
 LONGEST_S: Final = 86_400.0
 """Seconds between two attempts at most, however often they failed."""
 
+DOUBLINGS: Final = 5
+"""Failures in a row that each double the pause. A board that asks every two seconds, beside who trains its model, has
+asked for an hour by the time that the first one is published, and would wait for another: now a minute and a half at
+most. One that asks every hour waits for `LONGEST_S`, as before."""
+
 
 @dataclass
 class PollSchedule:
@@ -18,7 +23,7 @@ class PollSchedule:
     Attributes:
         every_s: Mean pause in seconds, of which each is 0.5 to 1.5 times.
         jitter: Source of random numbers.
-        failures: Number of polls in a row that failed; each doubles the pause.
+        failures: Number of polls in a row that failed.
     """
 
     every_s: float
@@ -36,5 +41,5 @@ class PollSchedule:
             succeeded: Whether the server gave a valid answer, new or not.
         """
         self.failures = 0 if succeeded else self.failures + 1
-        pause_s = min(LONGEST_S, self.every_s * 2 ** min(self.failures, 20))
+        pause_s = min(LONGEST_S, self.every_s * 2 ** min(self.failures, DOUBLINGS))
         return float(pause_s * self.jitter.uniform(0.5, 1.5))
