@@ -2,9 +2,12 @@
 somewhere."""
 
 import re
+import runpy
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
@@ -88,6 +91,17 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
             wrong.append(link)
     assert not wrong, wrong
+
+
+def test_generated_pages_have_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    written = SimpleNamespace(open=lambda name, mode: (tmp_path / name).open(mode, encoding="utf-8"))
+    monkeypatch.setitem(sys.modules, "mkdocs_gen_files", written)
+    runpy.run_path(str(ROOT / "docs" / "reference" / "generate.py"))
+    assert {page.name for page in (tmp_path / "reference").iterdir()} == GENERATED
+    keys = (tmp_path / "reference" / "configuration.md").read_text("utf-8")
+    assert re.search(r'^\| `update-folder` \|.*\| `"updates"` \|', keys, re.MULTILINE)
+    assert "--smoothing" in (tmp_path / "reference" / "commands.md").read_text("utf-8")
 
 
 def test_targets_of_make_exist() -> None:

@@ -6,6 +6,7 @@ MkDocs runs it (plugin gen-files); the pages exist only in the built site, so th
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import mkdocs_gen_files
@@ -60,7 +61,8 @@ def keys() -> Iterator[str]:
     yield "| key | type | default | meaning |\n|---|---|---|---|"
     for one in options().values():
         kind = type_name(one)
-        default = "" if one.default in (None, ()) else f"`{toml_value(one.default)}`"
+        value = str(one.default) if isinstance(one.default, Path) else one.default
+        default = "" if value in (None, ()) else f"`{toml_value(value)}`"
         once = " Before the first table only." if one.option.shared else ""
         yield f"| `{one.key}` | {kind} | {default} | {cell(one.option.help).replace('<', '&lt;')}{once} |"
 
