@@ -47,7 +47,8 @@ def annotated(
         wide, high = int(region.width * width), int(region.height * height)
         if result.zone or result.subject:
             cv2.rectangle(drawn, (left, top), (left + wide - 1, top + high - 1), WHITE, max(1, height // 400))
-        _write(drawn, _lines(result), left, top, max(wide, width // 4), height)
+        # Above a subject, where there is room: its box may be small, and its head is at the top.
+        _write(drawn, _lines(result), left, top, max(wide, width // 4), height, upwards=bool(result.subject))
     if events:
         lines = [(f"{event.label} {event.kind} {event.zone}".rstrip(), YELLOW) for event in events]
         _write(drawn, lines, 0, height, width, height, upwards=True)
@@ -79,7 +80,7 @@ def _write(
         return
     longest = max(_width(text, 1.0) for text, _ in lines)
     scale = min(max(height / 600, SMALLEST), 3.0)
-    scale = max(SMALLEST, min(scale, scale * 0.96 * wide / (scale * longest + 1)))
+    scale = max(SMALLEST, min(scale, scale * 0.9 * wide / (scale * longest + 1)))
     step = round(34 * scale)
     margin = max(2, step // 4)
     shown = lines[: max(1, image.shape[0] // step)]

@@ -184,6 +184,7 @@ def test_sinks_show_and_keep_each_subject(tiny_model: TinyModel, tmp_path: Path)
     first, second = sink.results
     drawn = annotated(first.frame.image, [first, second])
     assert tuple(drawn[170, 288]) == (255, 255, 255)  # the left side of the second box
+    assert (drawn[64:176, 292:404] == second.frame.image[64:176, 292:404]).all()  # its label is above it
     store = Snapshots(tmp_path, below=1.0)
     store.open(Classifier(tiny_model()).card)
     store.frame(second)
