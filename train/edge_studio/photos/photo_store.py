@@ -390,8 +390,11 @@ class PhotoStore:
         shutil.rmtree(self.project.bin / INCOMING, ignore_errors=True)
         if self.project.photos.is_dir():
             for folder in self.project.photos.iterdir():
-                if folder.is_dir():
+                if folder.is_dir() and (begun := list(folder.glob(".*"))):
                     remove_unfinished(folder)
+                    if not any(one.exists() for one in begun):
+                        with suppress(OSError):  # a class is kept that has a photo; the first one of this did not come
+                            folder.rmdir()
 
 
 def _arrived(path: Path, label: str) -> ArrivedPicture:
