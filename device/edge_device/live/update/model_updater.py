@@ -262,9 +262,9 @@ class ModelUpdater:
     # --- Beside the model that runs
 
     def _worker(self, model: Path) -> ShadowProcess:
-        return ShadowProcess(
-            worker_command(model, self._settings.runtime, self._settings.threads, self._settings.familiar)
-        )
+        current, settings = self._state.current, self._settings
+        running = self._folder.model(current.digest) if current else settings.factory
+        return ShadowProcess(worker_command(model, running, settings.runtime, settings.threads, settings.familiar))
 
     def _shadowed(self, candidate: InstalledModel) -> Shadow:
         """A candidate in a worker, open.
