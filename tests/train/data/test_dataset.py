@@ -9,6 +9,7 @@ import pytest
 
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import DatasetError
+from edge_train.data import dataset, signs
 from edge_train.data.dataset import PhotoSet, open_photos
 
 
@@ -111,6 +112,14 @@ def test_a_folder_that_cannot_be_trained_on_is_one_clear_error(tmp_path: Path, n
 def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such folder"):
         open_folder(tmp_path / "nowhere")
+
+
+def test_nothing_of_the_drawn_signs_is_told_as_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "_SIGNS_PER_LABEL", {"train": 1, "val": 1, "test": 1})
+    monkeypatch.chdir(tmp_path)
+    found = dataset.find_dataset("signs", cache=tmp_path)
+    assert found.passed_over == ()
+    assert len(found.files) == 3 * len(signs.LABELS) + 120  # as many more of nothing to train on
 
 
 def test_a_folder_wins_over_a_set_of_that_name(

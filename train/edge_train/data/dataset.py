@@ -206,7 +206,7 @@ def find_dataset(
         split_of,
         mirror=name != SIGNS,
         drawn=name == SIGNS,
-        passed_over=listing.dropped,
+        passed_over=() if name == SIGNS else listing.dropped,  # beside drawn photos lie only our own manifests
         notes=listing.notes,
         negatives=listing.negatives,
     )
