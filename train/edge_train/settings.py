@@ -1,7 +1,7 @@
 """What can be turned in the recipe, and the phases that it goes through."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
 
 from edge_core.errors import SettingsError
 
@@ -10,6 +10,18 @@ if TYPE_CHECKING:
 
 Augment = Literal["camera", "randaugment"]
 Adversarial = Literal["", "fgsm", "pgd"]
+
+POOR_HEAD: Final = 0.85
+"""Accuracy of the solved head on the validation photos, below which the frozen features hardly tell the classes apart;
+it is 77 % with `signs`, 90 with flowers, 98 with cats and dogs."""
+
+DEEP_PHOTOS: Final = 50
+"""Training photos of a class, in the mean. A head on fewer is poor for want of photos."""
+
+DEEP_RATE: Final = 6e-4
+DEEP_MIXUP: Final = 0.0
+"""Instead of the defaults: features that must be learned anew need larger steps, and signs that differ in one figure
+are blurred by mixing. docs/results/training.md has the figures."""
 
 
 @dataclass(frozen=True)
@@ -156,3 +168,24 @@ def check_settings(settings: Settings, architecture: "Architecture") -> None:
         )
     if settings.cluster == 1:
         raise SettingsError("--cluster 1 would leave a single weight; 16 or 32 are usual")
+
+
+def goes_deeper(architecture: "Architecture", settings: Settings, per_class: float, head_accuracy: float) -> bool:
+    """Whether fine-tuning begins at the architecture's `deep_seam`.
+
+    Args:
+        architecture: Architecture of the network.
+        settings: Settings of the recipe.
+        per_class: Number of training photos of a class, in the mean.
+        head_accuracy: Accuracy of the solved head on the validation photos, 0 to 1.
+    """
+    if not architecture.deep_seam or settings.fine_tune_from or not settings.epochs:
+        return False
+    return head_accuracy < POOR_HEAD and per_class >= DEEP_PHOTOS
+
+
+def deep_settings(settings: Settings) -> Settings:
+    """The recipe from the deep seam on; what differs from the default was asked for, and stays."""
+    usual = Settings()
+    rate = DEEP_RATE if settings.learning_rate == usual.learning_rate else settings.learning_rate
+    return replace(settings, learning_rate=rate, mixup=DEEP_MIXUP if settings.mixup == usual.mixup else settings.mixup)

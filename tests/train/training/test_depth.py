@@ -16,8 +16,7 @@ from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
-from edge_train.settings import Settings
-from edge_train.training.depth import DEEP_MIXUP, DEEP_RATE, deep_settings, goes_deeper
+from edge_train.settings import DEEP_MIXUP, DEEP_RATE, Settings, deep_settings, goes_deeper
 from edge_train.training.fit import Fitted, fit
 
 from ..small_network import SMALL_NETWORK
@@ -63,7 +62,7 @@ def mixed_up(color_photos: Path, tmp_path: Path) -> Path:
 def test_a_poor_head_has_more_of_the_network_trained(
     mixed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_train.training.depth.PHOTOS", 1)
+    monkeypatch.setattr("edge_train.settings.DEEP_PHOTOS", 1)
     said: list[str] = []
     straight = train(mixed_up, tmp_path / "a" / "run", say=said.append)
     assert straight.card.training["split_layer"] == "normalise"

@@ -37,9 +37,8 @@ from edge_train.evaluation.run_report import write_run_report
 from edge_train.evaluation.run_verdict import verdict
 from edge_train.evaluation.subject_sizes import subject_sizes
 from edge_train.evaluation.tensorboard import write_scalars
-from edge_train.settings import Phase, Settings, check_settings, phases
+from edge_train.settings import Phase, Settings, check_settings, deep_settings, goes_deeper, phases
 from edge_train.training.checkpoints import CheckpointStore
-from edge_train.training.depth import deep_settings, goes_deeper
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
 from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores, predict_photos
