@@ -201,6 +201,7 @@ def test_what_is_wrong_at_the_start_ends_the_run_and_names_the_camera(tiny_model
         (options(tmp_path / "notes.tflite"), ModelFormatError, "^gate: .*notes.tflite"),
         (options(model, "no-such-film.mp4"), SourceError, "^gate: .*no file"),
         (options(model, decisions=DecisionOptions(thresholds=("cat=0.5",))), SettingsError, "^gate: .*cat"),
+        (LiveOptions(model, model=ModelOptions(device="npu")), SettingsError, "^gate: no device is called 'npu'"),
     ]
     for one, kind, told in wrong:
         with pytest.raises(kind, match=told):

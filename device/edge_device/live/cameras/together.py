@@ -203,7 +203,9 @@ def _require_a_coral_for_each_model(cameras: Mapping[str, LiveOptions]) -> None:
     """Refuses two models on one Coral: it holds the weights of one, and another's would be loaded anew at each turn."""
     first: dict[Coral, tuple[str, LiveOptions]] = {}
     for name, options in cameras.items():
-        if (coral := parse_device(options.model.device)) is None:
+        with _naming(name):
+            coral = parse_device(options.model.device)
+        if coral is None:
             continue
         other, theirs = first.setdefault(coral, (name, options))
         if options.file.resolve() != theirs.file.resolve():
