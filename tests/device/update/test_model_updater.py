@@ -19,6 +19,7 @@ from edge_convert.keys import PrivateKey
 from edge_convert.publish.publication import publish
 from edge_core.artifact.seal import check_seal
 from edge_device.inference.classifier import Classifier, top
+from edge_device.live.update import model_updater
 from edge_device.live.update.model_updater import ModelUpdater, UpdateSettings
 from edge_device.live.update.seats import AWAY_S
 from edge_device.live.update.shadow import ShadowFrame, ShadowLimits, ShadowProcess, verdict
@@ -295,6 +296,24 @@ def test_an_end_in_order_is_no_crash_and_the_trial_goes_on(
     again.status(21)
     assert again.folder.read().trial is None
     again.updater.close()
+
+
+def test_statistics_that_arrive_after_the_end_do_not_make_it_a_crash(
+    board: Board,
+    site: Served,
+    key: PrivateKey,
+    model: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The queue of a sink hands the last statistics over in its own time, after the end of the run was noted."""
+    monkeypatch.setattr(model_updater, "WRITE_S", 30.0)
+    offer(board, site, key, model("new"))
+    board.frames()
+    board.updater.end_in_order()
+    board.status(40)
+    again = Board(tmp_path / "board", model("old"), key, site.url)
+    assert again.runs.name != "old.tflite"
 
 
 def test_a_run_that_ends_by_an_error_of_the_model_starts_with_the_old_one(

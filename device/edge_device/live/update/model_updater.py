@@ -156,6 +156,8 @@ class ModelUpdater:
     def status(self, status: Status) -> None:
         """Statistics of a camera."""
         with self._lock:
+            if self._ended.is_set():
+                return
             self._take_up_what_a_person_did()
             seat = self._seats[status.camera]
             reading = TrialReading.of(status, seat.unknown)
@@ -176,7 +178,11 @@ class ModelUpdater:
         self._state = self._folder.read()
 
     def end_in_order(self) -> None:
-        """Notes that the run ends for another reason than its model; without it the next start takes it for a crash."""
+        """Notes that the run ends for another reason than its model; without it the next start takes it for a crash.
+
+        Statistics that sinks still hand over count no more: a note that the trial goes on would undo this one.
+        """
+        self._ended.set()
         with self._lock, suppress(OSError):
             self._note_trial(ended_in_order=True)
 
