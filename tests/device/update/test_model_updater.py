@@ -22,7 +22,7 @@ from edge_device.inference.classifier import Classifier, top
 from edge_device.live.update import model_updater
 from edge_device.live.update.model_updater import ModelUpdater, UpdateSettings
 from edge_device.live.update.seats import AWAY_S
-from edge_device.live.update.shadow import ShadowFrame, ShadowLimits, ShadowProcess, verdict
+from edge_device.live.update.shadow import ShadowFrame, ShadowLimits, ShadowProcess, verdict, worker_command
 from edge_device.live.update.tuf_client import UpdateClient
 from edge_device.live.update.update_state import UpdateFolder, begin, pin, roll_back
 from edge_device.notices import Notice
@@ -372,6 +372,19 @@ def test_the_verdict_counts_only_frames_that_the_old_model_knows() -> None:
     unknown = [ShadowFrame(None, True, False, 1.0, 1.0, 10.0)] * 5
     assert verdict(unknown, ShadowLimits()) == ""
     assert "agrees" in verdict([*unknown, ShadowFrame(False, True, True, 1.0, 1.0, 10.0)], ShadowLimits())
+
+
+def test_a_candidate_is_not_refused_because_the_file_of_the_old_model_is_being_written(
+    model: Callable[..., Path], tmp_path: Path
+) -> None:
+    old = tmp_path / "copied.tflite"
+    old.write_bytes(model("old").read_bytes()[:5000])
+    process = ShadowProcess(worker_command(model("new"), old, "auto", 1, 0.05))
+    try:
+        assert process.opened() == LABELS
+        assert process.look(np.zeros((32, 32, 3), np.uint8))["label"] in LABELS
+    finally:
+        process.close()
 
 
 def test_a_real_worker_is_ended_with_its_board(

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,20 +29,23 @@ def main(words: list[str]) -> int:
     os.nice(NICENESS)
     try:
         classifier = Classifier(Path(model), runtime=runtime, threads=int(threads), familiar=float(familiar))  # type: ignore[arg-type]
-        before = Classifier(Path(running), runtime=runtime, threads=int(threads))  # type: ignore[arg-type]
     except EdgeError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 2
+    before: Classifier | None = None
+    with suppress(EdgeError):  # somebody may just be writing its file anew, which is no fault of the candidate
+        before = Classifier(Path(running), runtime=runtime, threads=int(threads))  # type: ignore[arg-type]
     print(json.dumps({"labels": classifier.card.labels}), flush=True)
     shape, sensors = classifier.card.input.shape, Sensors()
-    blank = np.zeros(before.card.input.shape, np.uint8)
+    blank = np.zeros(before.card.input.shape if before else shape, np.uint8)
     while len(data := sys.stdin.buffer.read(int(np.prod(shape)))) == np.prod(shape):
         start = time.perf_counter()
         scores = classifier.pixel_scores(np.frombuffer(data, np.uint8).reshape(shape))
         took_ms = 1e3 * (time.perf_counter() - start)
         # The model that runs, under the same conditions: as many threads, as nice, on as busy a machine.
         start = time.perf_counter()
-        before.pixel_scores(blank)
+        if before:
+            before.pixel_scores(blank)
         was_ms = 1e3 * (time.perf_counter() - start)
         reply = {
             "label": classifier.card.labels[int(scores.argmax())],
