@@ -374,6 +374,19 @@ def test_the_verdict_counts_only_frames_that_the_old_model_knows() -> None:
     assert "agrees" in verdict([*unknown, ShadowFrame(False, True, True, 1.0, 1.0, 10.0)], ShadowLimits())
 
 
+def test_no_trial_begins_once_the_run_has_ended(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path
+) -> None:
+    """As where a candidate is being fetched meanwhile, and would take over at once: none runs beside an accelerator."""
+    board.updater._settings = replace(board.updater._settings, in_shadow=False)
+    board.updater.close()
+    board.updater.end_in_order()
+    offer(board, site, key, model("new"))
+    assert board.folder.read().trial is None
+    Board(tmp_path / "board", model("old"), key, site.url)
+    assert not board.folder.read().refused
+
+
 def test_a_candidate_is_not_refused_because_the_file_of_the_old_model_is_being_written(
     model: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -237,10 +237,11 @@ class ModelUpdater:
                 self._refuse(offer.digest, str(error))
             return
         with self._lock:
-            if shadow is None:
+            if self._ended.is_set():  # a trial that began now would look to the next start as if it had crashed
+                if shadow:
+                    shadow.close()
+            elif shadow is None:
                 self._take_over(candidate)
-            elif self._ended.is_set():
-                shadow.close()
             else:
                 self._shadow = (shadow, candidate)
                 self._tell(f"{candidate.digest[:12]} runs beside the model for {self._settings.limits.frames} frames")
