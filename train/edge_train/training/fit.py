@@ -63,7 +63,8 @@ machine: the layers of tensorflow-model-optimization keep masks and centroids th
 
 PHASE_FILE: Final = "phase"
 BASE_FILE: Final = "base.npz"
-"""In a saved state: the phase's name, and the weights that it started with."""
+SEAM_FILE: Final = "seam"
+"""In a saved state: the phase's name, its first weights, and the layer that fine-tuning begins behind."""
 
 
 @dataclass(frozen=True)
@@ -277,8 +278,12 @@ def _prepare(
         curve = None
         with np.load(state / BASE_FILE, allow_pickle=False) as base:
             model.set_weights([base[name] for name in base.files])
-    per_class = len(train.photos) / len(photos.labels)
-    if all_views and goes_deeper(architecture, settings, per_class, _head_accuracy(parts, val, state, devices)):
+    if state is None:
+        per_class = len(train.photos) / len(photos.labels)
+        deeper = goes_deeper(architecture, settings, per_class, _head_accuracy(parts, val, devices))
+    else:  # not decided anew: behind the earlier layer the same head may have one photo more right
+        deeper = (state / SEAM_FILE).read_text() != architecture.seam
+    if deeper:
         architecture, settings = replace(architecture, seam=architecture.deep_seam), deep_settings(settings)
         parts = cut(model, architecture)
         maps = extractor.through(parts.lower, seam=architecture.seam)
@@ -292,10 +297,8 @@ def _prepare(
     return TrainingContext(model, parts, architecture, settings, devices, extractor, targets, val, curve)
 
 
-def _head_accuracy(parts: Parts, val: Maps, state: Path | None, devices: Devices) -> float:
-    """Of the solved head on the validation photos; of a training that goes on, what it was when that began."""
-    if state is not None:
-        return read_history(state)[0].val_accuracy
+def _head_accuracy(parts: Parts, val: Maps, devices: Devices) -> float:
+    """Of the solved head on the validation photos, as the first machine has it."""
     right = map_scores(compiled(parts.upper, tf.float16), val).argmax(axis=1) == val.targets
     return float(devices.agreed(np.array([right.mean()]))[0])
 
@@ -340,10 +343,10 @@ def _train(
             state = None
         elif phase.start:
             tracked(track, "Scoring the validation photos", tuner.start)
-            _save(store, tuner, history, base)
+            _save(store, tuner, history, base, context.architecture.seam)
         while not tuner.done:
             tuner.train_epoch(track)
-            _save(store, tuner, history, base)
+            _save(store, tuner, history, base, context.architecture.seam)
         tuner.keep_best()
         planned.finish()
         quantized = quantized or planned.quantized
@@ -352,13 +355,14 @@ def _train(
     return context, quantized
 
 
-def _save(store: CheckpointStore, tuner: FineTuner, history: History, base: list[Array]) -> None:
+def _save(store: CheckpointStore, tuner: FineTuner, history: History, base: list[Array], seam: str) -> None:
     """Saves the state after the last epoch of the history, of a phase that began with the weights `base`."""
 
     def write(folder: Path) -> None:
         tuner.save(folder)
         np.savez(folder / BASE_FILE, *base)
         (folder / PHASE_FILE).write_text(tuner.phase.name)
+        (folder / SEAM_FILE).write_text(seam)
 
     store.save(len(history.epochs) - 1, write)
 
