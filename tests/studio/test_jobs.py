@@ -219,6 +219,8 @@ def test_the_pages_offer_what_the_commands_have(tmp_path: Path) -> None:
         {"epochs": "8"},
         {"epochs": True},
         {"alpha": float("nan")},
+        {"alpha": 10**400},
+        {"epochs": 10**400},
         {"qat": 1},
         {"image_size": 31},
         {"teacher": "/etc"},

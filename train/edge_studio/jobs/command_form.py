@@ -2,7 +2,7 @@
 written there alone."""
 
 import inspect
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -137,13 +137,19 @@ def _field(name: str, hint: object, default: object, choices: Iterable[str] | No
 
 
 def _typed(name: str, kind: type[FormValue], value: object) -> FormValue:
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    if kind is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return tuple(value)
-    if type(value) is kind and isinstance(value, str | int | bool):
-        return value
+    if not isinstance(value, int | float) or _is_finite(value):
+        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if kind is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        if type(value) is kind and isinstance(value, str | int | bool):
+            return value
     raise SettingsError(f"the {_spoken(name)} is {value!r:.40}; it should be of the type {kind.__name__}")
+
+
+def _is_finite(value: float) -> bool:
+    """Whether a float can hold it: Python reads NaN from JSON, and integers of any length."""
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _spoken(name: str) -> str:
