@@ -91,14 +91,14 @@ def check_address(text: str) -> str:
     Raises:
         SettingsError: It is another address.
     """
-    address = text.strip().rstrip("/")
+    address = text.strip()
     if not address:
         return ""
     address = address if "//" in address else f"http://{address}"
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise SettingsError(f"{text!r} is not the address of a live page, such as http://porch:8080")
-    return address
+    return address.rstrip("/")
 
 
 class BoardList:

@@ -20,6 +20,7 @@ export class Grid {
     this.anchor = 0;
     this.selected = new Map();
     this.pages = new Map();
+    this.before = new Map();
     this.tiles = new Map();
     box.addEventListener("keydown", (event) => this.key(event));
     box.addEventListener("click", (event) => this.click(event));
@@ -34,13 +35,17 @@ export class Grid {
     this.query = { ...this.query, ...query };
     this.focus = this.anchor = 0;
     this.selected.clear();
+    this.pages.clear();
     await this.reload();
   }
 
   /** Fetches anew what is in view, after something has changed. */
   async reload() {
+    // Keys go on meaning the photos in view until the new ones have come.
+    for (const [page, photos] of this.pages) if (Array.isArray(photos)) this.before.set(page, photos);
     this.pages.clear();
     const first = await this.fetch(Math.floor(this.focus / PAGE));
+    this.before.clear();
     this.focus = Math.max(0, Math.min(this.focus, this.total - 1));
     for (const tile of this.tiles.values()) tile.remove();
     this.tiles.clear();
@@ -67,8 +72,9 @@ export class Grid {
 
   /** The photo at a place; undefined while it has not been fetched. */
   at(place) {
-    const page = this.pages.get(Math.floor(place / PAGE));
-    return Array.isArray(page) ? page[place % PAGE] : undefined;
+    const number = Math.floor(place / PAGE);
+    const page = this.pages.get(number);
+    return (Array.isArray(page) ? page : this.before.get(number))?.[place % PAGE];
   }
 
   get columns() {
