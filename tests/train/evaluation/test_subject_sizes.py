@@ -58,5 +58,6 @@ def test_a_subject_has_its_share_of_the_frame(photos: list[Photo]) -> None:
     assert shares == pytest.approx(expected, rel=0.1)
 
 
-def test_of_one_class_nothing_is_told(photos: list[Photo]) -> None:
+def test_of_one_class_or_of_no_photo_nothing_is_told(photos: list[Photo]) -> None:
     assert subject_sizes(photos[:3], LABELS, InputSpec(64, 64), by_most) == ()
+    assert subject_sizes([], LABELS, InputSpec(64, 64), by_most) == ()  # none of them could be decoded

@@ -53,13 +53,13 @@ def subject_sizes(
         track: Receives the progress, a step for each photo.
 
     Returns:
-        One entry for each of `HEIGHTS`; none where all photos are of one class.
+        One entry for each of `HEIGHTS`; none where all photos are of one class, or there are none.
 
     Raises:
         PictureError: A photo has gone since it was tested.
     """
     others = {label: [photo for photo in photos if photo.label != label] for label in {one.label for one in photos}}
-    chosen = [photo for photo in photos[:: -(-len(photos) // MOST)] if others[photo.label]]
+    chosen = [photo for photo in photos[:: max(1, -(-len(photos) // MOST))] if others[photo.label]]
     if not chosen:
         return ()
     right = []
