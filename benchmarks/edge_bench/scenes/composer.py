@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -86,7 +86,7 @@ def frames(
         yield now_s, np.asarray(cv2.subtract(cv2.add(frame, more[part]), less[part]), np.uint8)
 
 
-@cache
+@lru_cache(maxsize=4)
 def _noise(shape: tuple[int, ...]) -> tuple[Frame, Frame]:
     """What noise adds to a frame of a shape and what it takes away, `ROAM` pixels larger: each frame gets another part.
 
