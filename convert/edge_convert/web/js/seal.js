@@ -20,7 +20,7 @@ export function canHash() {
 }
 
 /**
- * @param {Uint8Array} bytes
+ * @param {Uint8Array | Uint8ClampedArray} bytes
  * @returns {Promise<string>} SHA-256, hexadecimal.
  */
 export async function sha256(bytes) {
@@ -86,9 +86,9 @@ async function isSignedBy(key, signature, content) {
   return crypto.subtle.verify({ name: "Ed25519" }, imported, unhex(signature), message);
 }
 
-/** @param {Uint8Array} bytes */
+/** @param {Uint8Array | Uint8ClampedArray} bytes */
 async function hashed(bytes) {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", /** @type {Uint8Array<ArrayBuffer>} */ (bytes)));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", /** @type {BufferSource} */ (bytes)));
 }
 
 /** @param {Uint8Array} bytes */
