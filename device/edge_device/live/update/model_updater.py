@@ -370,7 +370,12 @@ class UpdateSink(Sink):
     def __init__(self, updater: ModelUpdater, camera: str) -> None:
         """See `ModelUpdater.sink`."""
         self._updater, self._camera = updater, camera
-        self.frame, self.status = updater.frame, updater.status  # type: ignore[method-assign]
 
     def open(self, card: ModelCard) -> None:
         self._updater.open(card, self._camera)
+
+    def frame(self, result: FrameResult) -> None:
+        self._updater.frame(result)
+
+    def status(self, status: Status) -> None:
+        self._updater.status(status)

@@ -11,13 +11,15 @@ import os
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
 from edge_core.errors import EdgeError
 from edge_device.inference.classifier import Classifier
+from edge_device.inference.interpreter import RuntimeName
 from edge_device.system.board import Sensors
 
 NICENESS: Final = 10
@@ -27,14 +29,15 @@ NICENESS: Final = 10
 def main(words: list[str]) -> int:
     model, running, runtime, threads, familiar = words
     os.nice(NICENESS)
+    opened = partial(Classifier, runtime=cast(RuntimeName, runtime), threads=int(threads))
     try:
-        classifier = Classifier(Path(model), runtime=runtime, threads=int(threads), familiar=float(familiar))  # type: ignore[arg-type]
+        classifier = opened(Path(model), familiar=float(familiar))
     except EdgeError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 2
     before: Classifier | None = None
     with suppress(EdgeError):  # somebody may just be writing its file anew, which is no fault of the candidate
-        before = Classifier(Path(running), runtime=runtime, threads=int(threads))  # type: ignore[arg-type]
+        before = opened(Path(running))
     print(json.dumps({"labels": classifier.card.labels}), flush=True)
     shape, sensors = classifier.card.input.shape, Sensors()
     blank = np.zeros(before.card.input.shape if before else shape, np.uint8)
