@@ -20,9 +20,10 @@ from edge_core.progress import Track, silently
 from edge_core.statistics import accuracy
 from edge_device.frames.focus import MotionFocus
 from edge_device.inference.classifier import Classifier
+from edge_train.evaluation import subject_sizes
 
-HEIGHTS: Final = (1.0, 0.6, 0.4, 0.3, 0.2)
-"""Heights of the subject as shares of the frame's, 0..1."""
+HEIGHTS: Final = (1.0, *subject_sizes.HEIGHTS)
+"""Heights of the subject as shares of the frame's, 0..1: the whole frame, and those that a training reports."""
 
 FOCUSES: Final = ("whole", "motion")
 
