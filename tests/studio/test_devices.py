@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from starlette.testclient import TestClient
 
 pytest.importorskip("tuf", reason="the extra [update] is not installed")
 pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
@@ -333,6 +334,19 @@ def test_the_way_to_a_board_is_the_one_that_it_has() -> None:
         take_back_command(board)
     folder = replace(over_ssh, update_folder="/var/up dates")
     assert take_back_command(folder).words[-1] == "edge-run update rollback --folder '/var/up dates'"
+
+
+def test_a_board_that_is_away_has_no_picture_and_one_that_is_not_there_is_an_error(
+    studio: Studio, client: TestClient, project: Project
+) -> None:
+    # A browser logs each picture that is refused: a board that starts anew filled its console.
+    with closing(listen(Address(port=0))) as nobody:
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    board = studio.fleet.boards.add(StudioBoard("", "porch", project.name, address))
+    pictures = f"/api/p/{project.name}/boards/{{}}/frame.jpg"
+    away = client.get(pictures.format(board.id))
+    assert (away.status_code, away.content) == (204, b"")
+    assert client.get(pictures.format("nobody")).status_code == 404
 
 
 def test_boards_and_their_tokens_are_for_the_owner_s_eyes(tmp_path: Path) -> None:

@@ -115,14 +115,17 @@ class DeviceRoutes:
         return {}
 
     def picture(self, request: Request) -> Response:
-        """What a board sees."""
+        """What a board sees: nothing, status 204, while it starts anew or is away, which is no error of the page."""
         try:
             board = self._board(request)
             if not board.address:
                 raise SettingsError(f"{board.name} has no live page")
-            data = live_page(board).ask("/frame.jpg")
         except EdgeError as error:
             return error_response(error, 404)
+        try:
+            data = live_page(board).ask("/frame.jpg")
+        except EdgeError:
+            return Response(status_code=204, headers={"cache-control": "no-store"})
         return Response(data or b"", media_type="image/jpeg", headers={"cache-control": "no-store"})
 
     def _project(self, request: Request) -> Project:

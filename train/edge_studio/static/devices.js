@@ -24,6 +24,9 @@ async function load() {
 function makeCard(board) {
   const here = `boards/${segment(board.id)}`;
   const picture = element("img", { alt: `What ${board.name} sees`, hidden: true });
+  // A board that starts anew has no picture for a moment.
+  picture.addEventListener("load", () => { picture.hidden = false; });
+  picture.addEventListener("error", () => { picture.hidden = true; });
   const state = element("span", { className: "state" });
   const sees = element("p", { className: "verdict" });
   const reason = element("p", {});
@@ -65,7 +68,7 @@ function makeCard(board) {
     facts.textContent = !told.reached ? (now.source || now.address || now.ssh)
       : [`${told.model}, ${told.digest.slice(0, 12)}`, `${told.fps.toFixed(1)} frames a second`, told.temperature_c && `${told.temperature_c.toFixed(0)} °C`].filter(Boolean).join(" · ");
     if (told.reached) picture.src = `${api(`${here}/frame.jpg`)}?${Date.now()}`;
-    picture.hidden = !told.reached;
+    else picture.hidden = true;
     deploy.disabled = !files.length;
     start.hidden = !now.local || told.reached;
     stop.hidden = !now.local || !told.reached;
