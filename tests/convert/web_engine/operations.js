@@ -44,6 +44,15 @@ const operations = {
   /** Whether the self-test finds the colors of a camera's planes right. */
   hasColorsOfVideo: (_, { engine }) => engine.hasColorsOfVideo(),
 
+  /** Whether the self-test finds that no rule of preprocessing is broken. */
+  hasPixelsOfPython: (_, { engine }) => engine.hasPixelsOfPython(),
+
+  /** The frames that it makes up for it, and what it takes for their pixels. */
+  madeUpFrames(_, { engine }) {
+    const frames = engine.MADE_UP_FRAMES.map((/** @type {any} */ [{ data, ...size }, spec]) => ({ ...size, spec, data: Array.from(data) }));
+    return { frames, pixels: engine.PIXELS_OF_PYTHON };
+  },
+
   /** Whether a camera is believed to be of full range after each frame, given its luma alone. */
   range({ frames }, { engine }) {
     const range = new engine.RangeGuess();

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge_core.images import in_8_bits
+from edge_core.preprocess import InputSpec, preprocess
 
 from .node_engine import ENGINE, NodeEngine, Refused
 from .pixel_cases import PixelCase, edge_cases, random_cases, write_frames
@@ -95,7 +96,19 @@ def test_javascript_gives_the_pixels_of_python(
 def test_a_broken_rule_is_noticed(
     engine: NodeEngine, told: dict[str, object], digests: Sequence[str], broken: Broken, tmp_path: Path
 ) -> None:
-    assert engine.ask("pixels", **told, engine=_with_broken("preprocess.js", broken, tmp_path)) != digests
+    copy = _with_broken("preprocess.js", broken, tmp_path)
+    assert engine.ask("pixels", **told, engine=copy) != digests
+    assert engine.ask("hasPixelsOfPython", engine=copy) is False, "the self-test of a page"
+
+
+def test_the_self_test_knows_the_pixels_that_python_makes_of_what_it_makes_up(engine: NodeEngine) -> None:
+    told = engine.ask("madeUpFrames")
+    pixels = b""
+    for one in told["frames"]:
+        rgba = np.array(one["data"], np.uint8).reshape(one["height"], one["width"], 4)
+        pixels += preprocess(np.ascontiguousarray(rgba[:, :, 2::-1]), InputSpec.from_json(one["spec"])).tobytes()
+    assert told["pixels"] == hashlib.sha256(pixels).hexdigest()
+    assert engine.ask("hasPixelsOfPython") is True
 
 
 def _with_broken(module: str, broken: Broken, folder: Path) -> Path:

