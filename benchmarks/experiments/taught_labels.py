@@ -2,6 +2,7 @@
 
     python benchmarks/experiments/taught_labels.py FILE.tflite RUN CLASS_FOLDER [DRAWS [COUNT...]]
     python benchmarks/experiments/taught_labels.py nothing BACKBONE.tflite PHOTOS [DRAWS [COUNT]]
+    python benchmarks/experiments/taught_labels.py beside RUN CLASS_FOLDER OUT [DRAW [COUNT]]
 
 FILE was exported from RUN, whose training left out the class in CLASS_FOLDER. A hundred of the class's photos are for
 judging; the label is taught with 5, 10, 20 and 50 of the others, drawn anew each time. Prints of each draw how many of
@@ -11,6 +12,10 @@ what the gate finds on left-out frames, and whether it lets the file pass. The w
 
 The second teaches all classes of PHOTOS to what `edge-convert export-backbone` wrote, ten photos of each, and tells how
 many of a hundred others of each class are told right.
+
+The third writes the folder of a full training beside it, for `edge-train fit OUT`: RUN's own training, validation and
+test photos, and of the class the photos of one draw (a fifth of them to validate) and the hundred that are for judging.
+The recall of each class in that run's report is then of the same photos.
 """
 
 import sys
@@ -25,7 +30,7 @@ import numpy.typing as npt
 
 from edge_core.artifact.container import read_card, without_archive
 from edge_core.artifact.last_layer import LastLayer, read_last_layer
-from edge_core.data.photo_folder import pictures_below
+from edge_core.data.photo_folder import Split, pictures_below
 from edge_core.images import decode_picture
 from edge_core.preprocess import preprocess
 from edge_core.run_folder import read_run
@@ -37,6 +42,7 @@ COUNTS: Final = (5, 10, 20, 50)
 JUDGED: Final = 100
 
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
 
 
 class Features:
@@ -56,17 +62,27 @@ class Features:
         return np.array(rows, np.float32)
 
 
-def told(layer: LastLayer, features: Floats) -> npt.NDArray[np.int64]:
+def told(layer: LastLayer, features: Floats) -> Numbers:
     """Number of the label that a last layer gives each photo."""
-    numbers: npt.NDArray[np.int64] = (features @ layer.weights.T + layer.bias).argmax(axis=1)
+    numbers: Numbers = (features @ layer.weights.T + layer.bias).argmax(axis=1)
     return numbers
+
+
+def parted(folder: Path) -> tuple[list[Path], Numbers, Numbers]:
+    """Photos of a class, and the numbers of those for judging and of the others."""
+    photos = sorted(pictures_below(folder))
+    order = np.random.default_rng(1).permutation(len(photos))
+    return photos, order[:JUDGED], order[JUDGED:]
+
+
+def drawn(others: Numbers, draw: int, count: int) -> Numbers:
+    """Numbers of the photos that a label is taught with."""
+    return np.random.default_rng([draw, count]).choice(others, count, replace=False)
 
 
 def left_out(file: Path, run_folder: Path, folder: Path, draws: int = 3, *counts: int) -> None:
     run, features = read_run(run_folder), Features(file)
-    photos = sorted(pictures_below(folder))
-    order = np.random.default_rng(1).permutation(len(photos))
-    judged, others = order[:JUDGED], order[JUDGED:]
+    photos, judged, others = parted(folder)
     tested = run.splits["test"]
     targets = np.array([run.label_number(photo.label) for photo in tested])
     old, new = features.of([photo.path for photo in tested]), features.of([photos[number] for number in judged])
@@ -75,8 +91,7 @@ def left_out(file: Path, run_folder: Path, folder: Path, draws: int = 3, *counts
     for count in counts or COUNTS:
         rows = []
         for draw in range(draws):
-            taken = np.random.default_rng([draw, count]).choice(others, count, replace=False)
-            frames = [decode_picture(photos[number].read_bytes()) for number in taken]
+            frames = [decode_picture(photos[number].read_bytes()) for number in drawn(others, draw, count)]
             settings = TeachSettings(force=True)
             taught = teach(file, Lesson({folder.name: frames}), settings)
             layer = read_last_layer(without_archive(taught.artifact))
@@ -130,8 +145,29 @@ def from_nothing(backbone: Path, folder: Path, draws: int = 10, count: int = 10)
     print(f"mean of {draws} draws of {count} photos a class: {np.mean(shares):.1f} % ({span})")
 
 
+def beside(run_folder: Path, folder: Path, out: Path, draw: int = 0, count: int = 20) -> None:
+    """The photos of a full training with what one draw teaches."""
+    photos, judged, others = parted(folder)
+    taken = drawn(others, draw, count)
+    learned = count - count // 5
+    chosen: dict[Split, list[tuple[str, Path]]] = {
+        "train": [(folder.name, photos[number]) for number in taken[:learned]],
+        "val": [(folder.name, photos[number]) for number in taken[learned:]],
+        "test": [(folder.name, photos[number]) for number in judged],
+    }
+    for split, old in read_run(run_folder).splits.items():
+        chosen[split] += [(photo.label, photo.path) for photo in old]
+    for split, links in chosen.items():
+        for number, (label, photo) in enumerate(links):
+            link = out / split / label / f"{number}{photo.suffix}"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(photo.resolve())
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "nothing":
+    if sys.argv[1] == "beside":
+        beside(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), *map(int, sys.argv[5:]))
+    elif sys.argv[1] == "nothing":
         from_nothing(Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:]))
     else:
         left_out(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:]))

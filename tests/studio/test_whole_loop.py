@@ -1,7 +1,11 @@
-"""From an empty folder to a camera that runs a better model, in a real browser and without a command: minutes."""
+"""From an empty folder to a camera that runs a better model, in a real browser and without a command: minutes.
+
+Once with the mouse on a desktop, once with keys alone in the width of a phone.
+"""
 
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +21,14 @@ from edge_studio import Project, Studio, StudioSettings
 from ..browser import Browser
 from .accessibility import AXE, faults
 from .served import served
-from .test_photos_in_browser import drop, press
+from .test_photos_in_browser import SIZES, drop, press
 
 PHOTOS = 100
 """Of each of the two classes."""
 
 MISLABELED = 12
 CLICKS = 40
+MOST_TABS = 150
 FRAMES = 10
 MINUTES_OF_VIDEO = 40
 SMALL = {"image_size": "96", "epochs": "1"}
@@ -60,6 +65,11 @@ class Person:
         found = f"[...document.querySelectorAll({selector!r})].find((one) => one.innerText.includes({words!r}))"
         ready = f"document.readyState === 'complete' && {found} && !{found}.disabled"
         self.browser.wait(f"{ready} && {found}.getClientRects().length > 0")
+        self.act(found)
+        self.clicks += 1
+
+    def act(self, found: str) -> None:
+        """Does to an element, the value of a JavaScript expression, what a click does."""
         place = self.browser.ask(
             f"(() => {{ const one = {found}; one.scrollIntoView({{ block: 'center', behavior: 'instant' }}); "
             "const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
@@ -68,7 +78,24 @@ class Person:
             self.browser.send(
                 "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1
             )
+
+    def bring(self, folder: Path) -> None:
+        """Puts class folders into the project."""
+        drop(self.browser, *sorted(folder.iterdir()))
+        self.browser.wait(
+            f"document.getElementById('upload-said').textContent.startsWith('{2 * PHOTOS} of {2 * PHOTOS}')", 300
+        )
+
+    def choose(self, selector: str, file: Path) -> None:
+        """Gives a field a file. The dialog of files, which no page can open, is counted as the click that opens it."""
+        root = self.browser.send("DOM.getDocument")["root"]["nodeId"]
+        field = self.browser.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.browser.send("DOM.setFileInputFiles", nodeId=field, files=[str(file)])
         self.clicks += 1
+
+    def focus(self, selector: str) -> None:
+        """Has a choice take the next key."""
+        self.browser.ask(f"document.querySelector({selector!r}).focus()")
 
     def open(self, tab: str) -> None:
         """Follows a tab; the page is there, and its scripts have run, when this returns."""
@@ -107,6 +134,40 @@ class Person:
         assert self.ended(title) == "done", self.browser.ask("document.getElementById('jobs').innerText")
 
 
+class Typist(Person):
+    """Has no mouse: Tab leads to each element, Enter presses it."""
+
+    def act(self, found: str) -> None:
+        self.reach(found)
+        if not self.browser.ask(f"{found}.matches('input')"):
+            press(self.browser, "Enter")
+
+    def reach(self, found: str) -> None:
+        """Presses Tab until an element has the focus."""
+        for _ in range(MOST_TABS):
+            if self.browser.ask(f"document.activeElement === {found}"):
+                return
+            press(self.browser, "Tab")
+        raise AssertionError(f"Tab does not lead to {found}")
+
+    def focus(self, selector: str) -> None:
+        self.reach(f"document.querySelector({selector!r})")
+
+    def bring(self, folder: Path) -> None:
+        packed = folder.with_suffix(".zip")
+        with zipfile.ZipFile(packed, "w") as file:
+            for path in sorted(folder.rglob("*.jpg")):
+                file.write(path, path.relative_to(folder))
+        self.reach("document.getElementById('add-files')")
+        self.choose("#files", packed)
+        self.browser.wait("document.getElementById('upload-said').textContent.startsWith('1 of 1')", 300)
+
+    def choose(self, selector: str, file: Path) -> None:
+        if selector == "#media":
+            self.reach("document.querySelector('#media')")
+        super().choose(selector, file)
+
+
 def film(path: Path, shape: str) -> None:
     """A video of pictures that change each second."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 4, (128, 128))
@@ -120,8 +181,14 @@ def film(path: Path, shape: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize(("person_of", "screen"), [(Person, "desktop"), (Typist, "phone")])
 def test_from_an_empty_folder_to_a_camera_that_runs_a_better_model(
-    browser: Browser, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    person_of: type[Person],
+    screen: str,
+    browser: Browser,
+    start: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weights = cache_folder() / "weights"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -139,8 +206,8 @@ def test_from_an_empty_folder_to_a_camera_that_runs_a_better_model(
     folder = tmp_path / "projects"
     project, began = Project(folder, "shapes"), time.monotonic()
     with served(start, folder) as (address, _):
-        person = Person(browser)
-        browser.resize(1280, 900)
+        person = person_of(browser)
+        browser.resize(*SIZES[screen])
         browser.open(address)
         browser.wait("location.protocol === 'http:' && document.readyState === 'complete'")
         browser.complaints.clear()
@@ -158,12 +225,10 @@ def test_from_an_empty_folder_to_a_camera_that_runs_a_better_model(
 def whole_loop(person: Person, project: Project, given: Path) -> None:
     """All that a person does, from the page without projects on."""
     browser = person.browser
-    browser.ask("document.querySelector('#create input').focus()")
-    browser.send("Input.insertText", text=project.name)
+    person.type("#create input", project.name)
     person.click("#create button")
     browser.wait("document.getElementById('empty') && !document.getElementById('empty').hidden")
-    drop(browser, given / "drop" / "circle", given / "drop" / "square")
-    browser.wait(f"document.getElementById('upload-said').textContent.startsWith('{2 * PHOTOS} of {2 * PHOTOS}')", 300)
+    person.bring(given / "drop")
 
     person.open("Train")
     person.click("#train summary")
@@ -179,7 +244,7 @@ def whole_loop(person: Person, project: Project, given: Path) -> None:
     person.click("#gallery button", "labeled square")
     browser.wait("document.getElementById('look').open && document.getElementById('look-photo').naturalWidth > 0")
     circles = len(list((project.photos / "circle").iterdir()))
-    browser.ask("document.getElementById('look-label').focus()")
+    person.focus("#look-label")
     press(browser, "c")
     browser.wait("!document.getElementById('look').open")
     assert len(list((project.photos / "circle").iterdir())) == circles + 1
@@ -190,10 +255,7 @@ def whole_loop(person: Person, project: Project, given: Path) -> None:
     person.export("run-2")
 
     person.open("Try")
-    root = browser.send("DOM.getDocument")["root"]["nodeId"]
-    media = browser.send("DOM.querySelector", nodeId=root, selector="#media")["nodeId"]
-    browser.send("DOM.setFileInputFiles", nodeId=media, files=[str(given / "try.jpg")])
-    person.clicks += 1  # the button that opens the dialog of files, which no page can
+    person.choose("#media", given / "try.jpg")
     browser.wait("document.querySelector('#verdict').textContent.startsWith('circle')")
 
     person.open("Devices")
