@@ -151,6 +151,7 @@ def adopt(
         # Other operators in front give tensors other numbers.
         files = learned.files if known or taking else feature_files(file)
         artifact = complete(model, card, file.stem, on_cpu, files=files)
+        # Neither input nor scores have changed, so the frames that were sealed still say what the model must give.
         if was_sealed and taking is None and golden is None:
             artifact = seal(artifact, read_golden(file), signer)
         else:
@@ -244,6 +245,7 @@ def parse_range(text: str) -> InputRange:
         low, high = (float(part) for part in parts)
     except ValueError:
         low = high = 0.0
+    # Infinities and NaN fail the comparison, too.
     if not -1e6 <= low < high <= 1e6:
         raise InputSpecError(f"an input range is two numbers, as in 0..255, 0..1 or -1..1, not {text!r}")
     return low, high
@@ -318,6 +320,7 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
         entry = taking.entry
         spec = InputSpec(entry.width, entry.height, given.crop, color_order, levels=given.picture_levels)
         pictures = [*noise(entry), preprocess(_drawn_picture(), spec)]
+        # A softmax may be made of other operators, which only the scores themselves tell.
         softmax = not (taking.gives_probabilities or gives_probabilities(taking, pictures))
         if softmax:
             taking = take_raw_pixels(model, levels, color_order, softmax=True, compiled=compiled)

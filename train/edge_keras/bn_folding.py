@@ -29,6 +29,7 @@ def fold(model: "keras.Model", without: str = "") -> "keras.Model":
     activations = _activations(model)
     for layer in model.layers:
         node = _node(layer, tensors)
+        # Keras' tensors cannot be hashed; what ref() returns can, and serves as a key.
         result = node.outputs.ref()
         if isinstance(layer, keras.layers.InputLayer):
             tensors[result] = keras.Input(node.outputs.shape[1:], name=layer.name)
@@ -43,6 +44,7 @@ def fold(model: "keras.Model", without: str = "") -> "keras.Model":
             weights[maker] = _scaled(weights[maker], layer)
             tensors[result], makers[result] = tensors[first], maker
             continue
+        # The rebuilt convolution does this ReLU itself: it got it as its `activation`.
         if maker and activations.get(maker) and _relu(layer):
             tensors[result] = tensors[first]
             continue
@@ -56,6 +58,7 @@ def fold(model: "keras.Model", without: str = "") -> "keras.Model":
         inputs = [tensors[source.ref()] for source in sources]
         tensors[result] = type(layer).from_config(config)(inputs if len(inputs) > 1 else inputs[0])
     folded = keras.Model(tensors[model.input.ref()], tensors[model.output.ref()], name=model.name)
+    # Only now are the kernels final: a batch normalization behind a convolution has scaled them since.
     for layer in folded.layers:
         if layer.weights:
             layer.set_weights(weights[layer.name])
@@ -108,6 +111,8 @@ def _scaled(weights: list[npt.NDArray[np.float32]], norm: keras.layers.Layer) ->
     mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
     gamma = norm.gamma.numpy() if norm.scale else np.ones_like(mean)
     beta = norm.beta.numpy() if norm.center else np.zeros_like(mean)
+    # Jacob et al., section 3.2: w' = w * gamma / sqrt(variance + epsilon), and the bias likewise.
     scale = gamma / np.sqrt(variance + norm.epsilon)
+    # A depthwise kernel is (height, width, channels, 1), a common one (height, width, inputs, outputs).
     depthwise = kernel.shape[2:] == (len(scale), 1) and len(scale) > 1
     return [kernel * (scale[:, None] if depthwise else scale), (bias - mean) * scale + beta]

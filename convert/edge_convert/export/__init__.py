@@ -190,6 +190,7 @@ class ExportSession:
             foreign = judge_foreign(Classifier(file), self.held_out.values, self._foreign, self._track)
         comparison = compare(self._full_size, scored.scores, self.held_out.photos, self.run.card.labels)
         card = self._card(recipe, comparison, limits)
+        # The card says how the comparison went, so the file is put together a second time, with the final card.
         artifact = tracked(
             self._track,
             "Sealing the file",
@@ -263,6 +264,7 @@ class ExportSession:
             "unusable": [{"path": str(item.path), "reason": item.reason} for item in unusable],
             "card": json.loads(candidate.card.to_text()),
         }
+        # Left in reverse order: the .tflite is in place before the reports that speak of it.
         with (
             written_whole(report_file) as report_beside,
             written_whole(page_file) as page_beside,

@@ -198,6 +198,7 @@ def fit_on_pictures(
     except ModelFormatError as error:
         say(f"the file cannot be taught another label: {error}")
         exemplars = None
+    # Exemplars must hold every label, as teaching solves the last layer anew on them and would forget the rest.
     if exemplars and (without := exemplars.header.counts.count(0)):
         say(
             f"there is no photo, or no room, for exemplars of {without} of {pictures.labels} labels: the file cannot "
@@ -229,6 +230,7 @@ def _exemplars(model: bytes, train: FeatureSet, validation: FeatureSet, labels: 
     features = np.concatenate([one.layers[0] for one in sets]) * scale
     targets = np.concatenate([one.labels for one in sets])
     places = np.concatenate([_place_in_label(one.labels) for one in sets])
+    # The first of each label in each set, then the second: where there is no room for all, both sets have their share.
     order = np.argsort(places, kind="stable")
     return keep_exemplars(features[order].astype(np.float32), targets[order], labels)
 
@@ -238,6 +240,7 @@ def _features(interpreter: Interpreter, pictures: LabeledPixels, track: Track, t
     for picture in track(pictures.pixels, title, len(pictures.pixels)):
         interpreter.scores(picture)
         rows.append(interpreter.read_features())
+    # From rows of layers to layers of rows; without a picture there is one layer without features.
     layers = tuple(np.stack(layer) for layer in zip(*rows, strict=True)) or (np.empty((0, 0)),)
     return FeatureSet(layers, pictures.labels)
 

@@ -108,6 +108,7 @@ def _residual(layer: int, rows: Rows, *, root: bool) -> Term:
     unit = unit_rows(np.sign(rows) * np.sqrt(np.abs(rows)) if root else rows)
     count = min(ROOT_COMPONENTS if root else COMPONENTS, _BYTES["root" if root else "residual"] // rows.shape[1])
     mean = unit.mean(axis=0)
+    # n rows about their mean span n - 1 directions at most; the rows of svd's third result are sorted by variance.
     components = np.linalg.svd(unit - mean, full_matrices=False)[2][: min(count, len(rows) - 1)]
     return _term("residual", layer, root, components, mean[None])
 
@@ -123,9 +124,12 @@ def _mahalanobis(layer: int, train: FeatureSet) -> Term:
     within = np.concatenate([unit[group] - mean for group, mean in zip(groups, means, strict=True)])
     values, vectors = np.linalg.eigh(within.T @ within / len(within))
     count = min(DIRECTIONS, len(values), _BYTES["mahalanobis"] // unit.shape[1])
+    # Covariance plus its mean eigenvalue on the diagonal: shrunk by half, but for a factor that calibration takes out.
     scaled = (vectors / np.sqrt(np.maximum(values, 0) + values.mean() + 1e-12)).T[::-1][:count]
+    # eigh sorts from the smallest; kept are the directions of the largest variance.
     term = _term("mahalanobis", layer, False, scaled, np.zeros((1, count)))
     centers = means @ (term.matrix.astype(np.float64) * term.shape.scale).T
+    # With the matrix as it was rounded to 8 bits, so that centers and projections lie in the same space.
     return replace(term, shape=replace(term.shape, centers=len(means)), centers=centers.astype(np.float32))
 
 
@@ -141,12 +145,15 @@ def _linear(known: Rows, foreign: Rows) -> Term:
         np.repeat([0.0, 1.0], [len(known), len(foreign)]),
     )
     weight = np.sqrt(np.where(side, 0.5 / len(foreign), 0.5 / len(known)))[:, None]
+    # The weights of a side add to 1/2, however many pictures it has.
     mean = (weight**2 * rows).sum(axis=0)
     inner = weight * (rows - mean)
     gram = inner @ inner.T
+    # Ridge regression in its dual form: a system of as many equations as pictures.
     ridge = np.trace(gram) / len(gram) * np.eye(len(gram))
     direction = inner.T @ np.linalg.solve(gram + ridge, weight[:, 0] * (side - 0.5))
     length = np.linalg.norm(direction) or 1.0
+    # Rows of length 1 project to -1..1 and so does their mean: 2 below it lies short of all of them.
     return _term("mahalanobis", 0, False, (direction / length)[None], np.array([[mean @ direction / length - 2.0]]))
 
 

@@ -120,6 +120,7 @@ def _last_of_each(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     last = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
+        # Not own[-count:], which for a count of 0 would be all of them.
         last[own[len(own) - round(VALIDATION_SHARE * len(own)) :]] = True
     return last
 

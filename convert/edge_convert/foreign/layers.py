@@ -42,6 +42,7 @@ def _end_of_stage(graph: Graph, place: int) -> list[Tensor]:
     """The last sum of the last resolution, or of the one before; without residual connections its last map."""
     maps = _maps(graph)
     heights = [tensor.shape[1] for _, tensor in maps if tensor.shape[1] > 1]
+    # A stage ends where the next map is smaller; the 1 stands for the pooling behind the last.
     ends = [before for before, after in pairwise([*heights, 1]) if before > after]
     if len(ends) < place:
         return []

@@ -135,6 +135,7 @@ def judge_foreign(
         kept,
         len(foreign),
         accuracy(shares >= classifier.familiar),
+        # At this index of the sorted values 5 % of the known lie below.
         accuracy(shares >= np.sort(familiar)[len(familiar) * (100 - KEPT) // 100]),
         auroc(familiar, shares),
         tuple(admitted),
@@ -150,6 +151,7 @@ def auroc(known: npt.NDArray[np.float64], foreign: npt.NDArray[np.float64]) -> E
     order = np.sort(foreign)
     below, upto = np.searchsorted(order, known, "left"), np.searchsorted(order, known, "right")
     area = float((below + upto).mean() / 2 / len(foreign))
+    # Q1 and Q2 of Hanley and McNeil, for an exponential distribution of the scores.
     both_known, both_foreign = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (
         area * (1 - area) + (len(known) - 1) * (both_known - area**2) + (len(foreign) - 1) * (both_foreign - area**2)

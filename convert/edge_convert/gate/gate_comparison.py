@@ -85,6 +85,7 @@ class Comparison:
     @property
     def drop_points(self) -> float:
         """Accuracy lost, in percentage points; negative if some was won."""
+        # Not a bare minus, which makes -0.0 of 0.0.
         return 0.0 - 100 * self.difference.value
 
     @cached_property

@@ -81,6 +81,7 @@ class Limits:
             found["max_latency_ms"] = (
                 f"takes {latency_ms:.1f} ms on this machine, where --max-latency-ms is {self.max_latency_ms:g}"
             )
+        # A file that has no detector takes everything for something it knows.
         let_in = 100 * foreign.let_in.value if foreign and foreign.let_in else 100.0
         if let_in > self.max_unknown:
             found["max_unknown"] = (

@@ -140,12 +140,14 @@ class Repository:
             if keys != [self._signers[0].public_key.keyid]:
                 raise CheckFailedError(f"{site} was published with another key; give that one, or hand the folder over")
         else:
+            # `_rotated` makes `write` write a root, the first one, too.
             self._root, self._rotated = Metadata(Root(consistent_snapshot=True)), True
             self._timestamp, self._snapshot, self._targets = (
                 Metadata(Timestamp()),
                 Metadata(Snapshot()),
                 Metadata(Targets()),
             )
+            # `write` counts up before it signs, and versions begin with 1.
             self._timestamp.signed.version = self._snapshot.signed.version = self._targets.signed.version = 0
             for role in ROLES:
                 self._root.signed.add_key(self._signers[0].public_key, role)
@@ -166,6 +168,7 @@ class Repository:
         target.unrecognized_fields["custom"] = offer.to_custom()
         folder, _, name = offer.target.rpartition("/")
         place = self._site / "targets" / folder / f"{target.hashes['sha256']}.{name}"
+        # The name holds the digest, so a file that is there has this content already.
         if not place.exists():
             with written_whole(place, durable=True) as beside:
                 shutil.copyfile(file, beside)
@@ -201,6 +204,7 @@ class Repository:
         timestamp.snapshot_meta = MetaFile(snapshot.version)
         if self._rotated:
             self._root.signed.expires = now + timedelta(days=ROOT_DAYS)
+            # The root comes first: a board has to know the new key before it meets what that key signed.
             self._sign(self._root, f"{self._root.signed.version}.root.json", self._signers)
         for metadata, name in (
             (self._targets, f"{targets.version}.targets.json"),
@@ -221,6 +225,7 @@ class Repository:
         """The newest metadata of a role."""
         name = role.type
         folder = self._site / "metadata"
+        # The highest on the disk, not what timestamp.json leads to: after a write that broke off none is given twice.
         versions = [path for path in folder.glob(f"*.{name}.json") if path.name.partition(".")[0].isdecimal()]
         path = max(versions, key=lambda one: int(one.name.partition(".")[0]), default=folder / f"{name}.json")
         try:

@@ -73,6 +73,7 @@ def representative(photos: Frame, scale: float, offset: float) -> Callable[[], I
     One black and one white pixel give the input tensor the whole range of a camera: scale 2/255, zero point 127.
     """
     photos = photos.copy()
+    # The first two pixels of the first photo.
     photos[0, 0, 0], photos[0, 0, 1] = 0, 255
 
     def each() -> Iterator[list[tf.Tensor]]:
@@ -149,6 +150,7 @@ def choose_ranges(calibrated: bytes, inputs: Floats, choose: Callable[[npt.NDArr
             interpreter.set_tensor(interpreter.get_input_details()[0]["index"], photo[None])
             interpreter.invoke()
             for index, (low, high) in ranges.items():
+                # Which of the `BINS` bins of the tensor's range each value falls into.
                 places = (interpreter.get_tensor(index).ravel() - low) * (BINS / (high - low))
                 counts[index] += np.bincount(places.astype(np.int32).clip(0, BINS - 1), minlength=BINS)
     for index, found in ranges.items():
@@ -183,6 +185,7 @@ def percentile(counts: npt.NDArray[np.int64], found: Range) -> Range:
     outside = 1 - PERCENTILE / 100
     top = edges[1 + int(np.searchsorted(share, 1 - outside))]
     bottom = edges[int(np.searchsorted(share, outside, side="right"))] if low < 0 else low
+    # Zero stays within the range: padding and ReLU need it exactly.
     return min(float(bottom), 0.0), max(float(top), 0.0)
 
 
@@ -190,9 +193,11 @@ def least_error(counts: npt.NDArray[np.int64], found: Range) -> Range:
     """The part of the range at which 255 steps have the least mean squared error, clipped values among them."""
     low, high = found
     values = (np.linspace(low, high, BINS, endpoint=False) + (high - low) / (2 * BINS))[:, None]
+    # From a fifth of the range to all of it, in steps of 1 %.
     shares = np.linspace(0.2, 1, 81)
     step = (high - low) * shares / 255
     clipped = values - values.clip(low * shares, high * shares)
+    # Rounding to steps has a mean squared error of step**2 / 12; a clipped value errs by as far as it lies outside.
     error = (counts[:, None] * (clipped**2 + (clipped == 0) * step**2 / 12)).sum(axis=0)
     best = float(shares[int(error.argmin())])
     return low * best, high * best

@@ -59,12 +59,14 @@ class Affine:
     def add_bias(self, values: Floats) -> None:
         """Adds to the bias, shape (outputs,); does nothing where there is none."""
         if self.norm is not None:
+            # Batch normalization subtracts its mean: less of it is more of a bias, and no bias need be there.
             self.norm.moving_mean.assign_sub(values)
         elif self.layer.use_bias:
             self.layer.bias.assign_add(values)
 
     def scale_outputs(self, factors: Floats) -> None:
         """Multiplies what it computes, channel by channel."""
+        # The channels of a depthwise kernel, (height, width, channels, 1), are its last axis but one.
         self.kernel = self.kernel * (factors[:, None] if self.depthwise else factors)
         biases = [self.layer.bias] if self.layer.use_bias else []
         if self.norm is not None:
@@ -74,12 +76,14 @@ class Affine:
 
     def scale_inputs(self, factors: Floats) -> None:
         """Makes up for inputs that were divided by `factors`, channel by channel."""
+        # Inputs are the last axis but one of every kernel; of a depthwise one they are its channels.
         self.kernel = self.kernel * factors[:, None]
 
     def rounded(self) -> Floats:
         """Its kernel as the converter rounds it: to 8 bits, symmetric, a scale per output channel or per dense
         layer."""
         kernel = self.kernel
+        # The axis of the output channels, each of which has a scale of its own; a dense layer has one for all.
         outputs = 2 if self.depthwise else kernel.ndim - 1
         others = tuple(axis for axis in range(kernel.ndim) if axis != outputs or self._dense)
         scale = np.abs(kernel).max(axis=others, keepdims=True) / 127
@@ -120,8 +124,10 @@ def _fold(affine: Affine) -> None:
     if norm.scale:
         factors *= norm.gamma.numpy()
         norm.gamma.assign(np.ones_like(factors))
+    # So that the square root of variance plus epsilon is 1, and what is left of the layer only adds.
     norm.moving_variance.assign(np.full_like(factors, 1 - norm.epsilon))
     beta = norm.beta.numpy() if norm.center else None
+    # This scales beta, too, which stands behind the division and is put back.
     affine.scale_outputs(factors.astype(np.float32))
     if beta is not None:
         norm.beta.assign(beta)
@@ -145,6 +151,7 @@ def correct_biases(model: "keras.Model", photos: Frame, spared: Collection[str] 
     for one, values in zip(layers, maps, strict=True):
         config = one.layer.get_config() | {"use_bias": False, "activation": "linear"}
         linear = type(one.layer).from_config(config)
+        # The layer is linear, so the mean of what rounding changes is what it changes of the mean input.
         mean = values.mean(axis=0, keepdims=True)
         linear.build(mean.shape)
         linear.set_weights([one.kernel - one.rounded()])
@@ -177,7 +184,9 @@ def equalize(model: "keras.Model", photos: Frame) -> "keras.Model":
             factors = reach.max() / reach
         else:
             weight = np.max([_reach_of_inputs(reader) for reader in group.readers], axis=0)
+            # SmoothQuant's equation 4, turned round: it divides activations by sqrt(activations / weights).
             factors = np.sqrt(np.maximum(weight, weight.max() / MAX_FACTOR) / reach)
+            # A factor common to all channels changes nothing, so half of them grow and half shrink.
             factors /= np.median(factors)
         if group.bound is not None:
             factors = np.clip(factors, 1, np.maximum(MARGIN * group.bound / reach, 1))

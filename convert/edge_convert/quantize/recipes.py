@@ -66,6 +66,7 @@ def int16x8(model: "keras.Model", calibration: Pixels | None = None) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative(photos, 1.0, 0.0)
     converter.target_spec.supported_ops = [
+        # Operators without such a kernel stay in floats instead of failing the conversion.
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
         tf.lite.OpsSet.TFLITE_BUILTINS,
     ]
@@ -128,6 +129,7 @@ def int8_selective(model: "keras.Model", calibration: Pixels | None = None, spar
     """
     photos = _given(calibration)
     level = equalize(model, photos)
+    # Noise is measured on the equalized network, which is the one that will be quantized.
     noise = noise_of(ranges_of_extremes(level, photos), model, photos)[:spared]
     kept = correct_biases(
         level, photos, spared=layers_of(noise)

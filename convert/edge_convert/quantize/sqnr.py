@@ -55,7 +55,10 @@ def layer_noise(calibrated: bytes, inputs: Floats) -> tuple[LayerNoise, ...]:
     model = quantize(calibrated, verify=True)
     graph, source = read_graph(model), read_graph(calibrated)
     pairs = [
-        (graph.tensors[one.inputs[0]], graph.tensors[one.inputs[1]]) for one in graph.operators if one.name == _VERIFY
+        # NumericVerify takes the 8-bit result and that of its twin in floats, in this order.
+        (graph.tensors[one.inputs[0]], graph.tensors[one.inputs[1]])
+        for one in graph.operators
+        if one.name == _VERIFY
     ]
     signal: list[Any] = [0.0] * len(pairs)
     noise: list[Any] = [0.0] * len(pairs)
@@ -68,9 +71,11 @@ def layer_noise(calibrated: bytes, inputs: Floats) -> tuple[LayerNoise, ...]:
                 (scale,), (zero,) = rounded.quantization.scales, rounded.quantization.zero_points
                 wanted = interpreter.get_tensor(exact.index).astype(np.float64)
                 given = (interpreter.get_tensor(rounded.index).astype(np.float64) - zero) * scale
+                # Over everything but the channels, which come last.
                 others = tuple(range(wanted.ndim - 1))
                 signal[place] += np.square(wanted).sum(axis=others)
                 noise[place] += np.square(wanted - given).sum(axis=others)
+    # The twin's result bears the name that the tensor has in the calibrated graph.
     makers = {source.tensors[one.outputs[0]].name: one for one in source.operators}
     found = []
     for (_, exact), power, error in zip(pairs, signal, noise, strict=True):
@@ -82,6 +87,7 @@ def layer_noise(calibrated: bytes, inputs: Floats) -> tuple[LayerNoise, ...]:
                     maker.layer or maker.name,
                     maker.name,
                     _decibels(error.sum() / power.sum()),
+                    # A channel that is lost altogether counts as 0 dB: unbounded, a single one would decide the mean.
                     _decibels(np.minimum(error[alive] / power[alive], 1).mean()),
                     _with_readers(source, maker),
                 )
@@ -106,4 +112,4 @@ def _with_readers(graph: Graph, maker: Operator) -> tuple[tuple[str, str], ...]:
 
 
 def _decibels(noise_to_signal: float) -> float:
-    return float(-10 * np.log10(max(noise_to_signal, 1e-12)))
+    return float(-10 * np.log10(max(noise_to_signal, 1e-12)))  # no more than 120 dB

@@ -95,6 +95,7 @@ def _axes(operator: Operator, graph: Graph, place: int) -> tuple[int, ...] | Non
     axes, data = graph.input_of(operator, place), graph.input_of(operator, 0)
     if axes is None or axes.values is None or data is None:
         return None
+    # Negative axes count from the last one.
     return tuple(axis % max(1, len(data.shape)) for axis in axes.values)
 
 
@@ -115,6 +116,7 @@ def _not_tiled_in_batch(graph: Graph, operator: Operator) -> str:
     times = graph.input_of(operator, 1)
     if times is None or times.values is None:
         return "repetitions that are computed, not constant"
+    # Of fewer than four sides none is the batch.
     return "repeats the batch dimension" if len(times.values) > 3 and times.values[0] != 1 else ""
 
 
@@ -122,10 +124,12 @@ def _batch_kept(graph: Graph, operator: Operator) -> str:
     padding = graph.input_of(operator, 1)
     if padding is None or padding.values is None:
         return "a padding that is computed, not constant"
+    # A pair of numbers per side, before and behind; the first pair is the batch's.
     return "pads the batch dimension" if any(padding.values[:2]) else ""
 
 
 def _not_packed_in_batch(graph: Graph, operator: Operator) -> str:
+    # Axis 0, or none given, is the batch.
     return "" if operator.options.get("axis") else "packs along the batch dimension"
 
 

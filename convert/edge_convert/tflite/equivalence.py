@@ -84,6 +84,7 @@ class _Original:
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._output["index"]).reshape(-1).astype(np.float32)
         scale, zero_point = self._output["quantization"]
+        # LiteRT tells a scale of 0 of a tensor that is not quantized.
         return (raw - np.float32(zero_point)) * np.float32(scale or 1)  # type: ignore[no-any-return]
 
 

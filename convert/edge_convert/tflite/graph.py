@@ -187,6 +187,7 @@ def _scalars(options: str) -> Mapping[str, str]:
     """Getters of an options table by field name: what has a default is a scalar, what has none a vector."""
     fields = vars(getattr(_schema(), f"{options}T")())
     return {
+        # camelCase of the generated objects to the schema's snake_case; the getter is the former with a capital.
         re.sub("(?<!^)([A-Z])", r"_\1", name).lower(): name[0].upper() + name[1:]
         for name, default in fields.items()
         if default is not None
@@ -232,6 +233,7 @@ class _Reader:
             raise ModelFormatError(f"not a TFLite model: {_DAMAGED}")
 
     def _each(self, count: int) -> range:
+        # Four bytes are the least that an entry of these vectors takes in a file.
         self._spend(4 * count)
         return range(count)
 
@@ -256,9 +258,11 @@ class _Reader:
         if buffer >= self._model.BuffersLength():
             raise IndexError
         entry = self._model.Buffers(buffer)
+        # By the schema an offset counts only above 1.
         if entry.Offset() > 1:  # behind the flatbuffer, in files above 2 GB
             start, size = entry.Offset(), entry.Size()
         elif (size := entry.DataLength()) > 0:
+            # 4 is the place of a table's first field in its vtable: `data`.
             start = entry._tab.Vector(entry._tab.Offset(4))
         else:
             return 0, 0
@@ -313,7 +317,9 @@ class _Reader:
         name, custom, version = codes[operator.OpcodeIndex()]
         inputs = self._indices(operator.InputsLength(), operator.Inputs, len(tensors))
         outputs = self._indices(operator.OutputsLength(), operator.Outputs, len(tensors))
+        # Weights are an operator's second input; the layer is best told by their name, then by the result's.
         layer = _layer([tensors[place].name for place in (*inputs[1:2], *outputs[:1]) if place >= 0])
+        # An operator without such names, a reshape or a softmax, say, belongs to the layer that feeds it.
         layer = layer or next((layers[place] for place in inputs if place in layers), "")
         layers.update(dict.fromkeys(outputs, layer))
         return Operator(index, name, custom, version, inputs, outputs, self._options(operator), layer)

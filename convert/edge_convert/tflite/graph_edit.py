@@ -92,6 +92,7 @@ class EditableGraph:
                 name = self._name(operator)
                 if name not in passed_over:
                     return name
+                # Values pass through the operators in `passed_over` by their first input.
                 wanted = int(operator.inputs[0])
         return ""
 
@@ -117,6 +118,7 @@ class EditableGraph:
             last = goal
         self._graph.operators[:0] = operators
         self._graph.inputs = np.array([new], np.int32)
+        # A signature names the ends by their tensors, too; who calls the model by its signature looks there.
         self._rename(old, new, "inputs")
 
     def put_behind(self, steps: Sequence[NewOperator]) -> None:
@@ -143,6 +145,7 @@ class EditableGraph:
 
     def _tensor(self, tensor: "schema.TensorT", data: bytes | None = None) -> int:
         tensor = copy(tensor)  # the same step may go into two graphs
+        # Without hasRank the schema takes an empty shape for an unknown one.
         tensor.buffer, tensor.hasRank = len(self._model.buffers), True
         tensor.name = tensor.name or f"edge_mobilenet_{len(self._graph.tensors)}".encode()
         self._model.buffers.append(schema.BufferT(data=None if data is None else np.frombuffer(data, np.uint8)))
@@ -158,12 +161,14 @@ class EditableGraph:
 
     def _operator(self, step: NewOperator, source: int, goal: int) -> "schema.OperatorT":
         code = getattr(schema.BuiltinOperator, step.name)
+        # The old field is a byte: by the schema 127 in it refers a reader to the new one.
         self._model.operatorCodes.append(schema.OperatorCodeT(min(code, 127), builtinCode=code, version=step.version))
         options = step.options
         return schema.OperatorT(
             len(self._model.operatorCodes) - 1,
             np.array([source, *map(self._constant, step.constants)], np.int32),
             np.array([goal], np.int32),
+            # The objects of the generated code are called after their tables, with a T behind: MulOptionsT.
             builtinOptionsType=getattr(schema.BuiltinOptions, type(options).__name__[:-1]) if options else 0,
             builtinOptions=options,
         )

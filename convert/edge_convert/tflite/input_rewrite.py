@@ -299,6 +299,7 @@ def _integers_in_front(given: "schema.TensorT", entry: Entry) -> _Additions:
     """For an 8-bit model that takes raw pixels but for their layout, their sign, or their colors."""
     scale, zero_point = _quantization(given)
     signed = given.type == schema.TensorType.INT8
+    # The same levels in the other sign: int8 is uint8 less 128, and so is its zero point.
     zeros = {
         schema.TensorType.INT8: zero_point - 128 * (not signed),
         schema.TensorType.UINT8: zero_point + 128 * signed,
@@ -316,6 +317,7 @@ def _integers_in_front(given: "schema.TensorT", entry: Entry) -> _Additions:
         shares = np.array([[[[round(share * sum(GRAY_EIGHT_BIT)) for share in entry.gray]]]], np.int8)
         weight = 1 / sum(GRAY_EIGHT_BIT)
         kind, shape = schema.TensorType.INT8, (*size, 1)
+        # By TensorFlow Lite's specification of quantization a bias has the scale of input times weights.
         constants = (Constant(shares, weight), Constant(np.zeros(1, np.int32), scale * weight))
         steps.append(NewOperator("CONV_2D", eight_bit(kind, *shape), constants, _one_by_one(), version=3))
         notes.append("a CONV_2D put in front makes gray of colors: the model takes one channel")
@@ -381,6 +383,7 @@ def _behind(given: "schema.TensorT", outputs: int, softmax: bool) -> _Additions:
         steps.append(NewOperator("RESHAPE", result, (Constant(shape),), schema.ReshapeOptionsT(newShape=shape)))
         notes.append(f"RESHAPE put behind: the model gives scores of shape {tuple(int(side) for side in given.shape)}")
     if quantized and (softmax or kind == schema.TensorType.INT16):
+        # The lowest version of the operator that takes the type.
         version = {schema.TensorType.UINT8: 1, schema.TensorType.INT8: 2}.get(kind, 3)
         steps.append(
             NewOperator("DEQUANTIZE", tensor((1, outputs), schema.TensorType.FLOAT32, "scores"), version=version)
@@ -405,6 +408,7 @@ def _spans(entry: Entry) -> str:
 
 
 def _to_planes(result: "schema.TensorT", version: int) -> NewOperator:
+    # From (batch, height, width, channels) to (batch, channels, height, width).
     order = np.array([0, 3, 1, 2], np.int32)
     return NewOperator("TRANSPOSE", result, (Constant(order),), schema.TransposeOptionsT(), version)
 

@@ -171,6 +171,7 @@ class _Table:
         return cls(data, struct.unpack_from("<I", data)[0])
 
     def _place(self, slot: int) -> int:
+        # A vtable begins with two uint16, its own length and the table's; then comes one for each slot.
         offset: int = self._table.Offset(4 + 2 * slot)
         return self._table.Pos + offset if offset else 0
 

@@ -55,6 +55,7 @@ def _wrapped(name: str, code: str) -> str:
     if left := _LEFT.search(_without_comments(code)):
         raise SettingsError(f"the page's module {name} has {left[0]!r}, which a single file cannot have")
     returned = ", ".join(f"{outer}: {inner}" for inner, outer in exports)
+    # Asynchronous, since a module may await at its top level; each ends before those that import it begin.
     return f"const {_variable(name)} = await (async () => {{\n{code}\nreturn {{ {returned} }};\n}})();\n"
 
 

@@ -152,6 +152,7 @@ def _unpack(data: bytes) -> LiteRtJs:
     if module.count(_LOADER) != 1:
         raise WeightsError(f"{PACKAGE} {VERSION} does not import what is expected of it")
     module = module.replace(_LOADER, b'import { createWasmLib } from "./wasm_loader.js";')
+    # Without a time, so that every export gives the same bytes.
     return LiteRtJs(_without_map(module), _without_map(loader), gzip.compress(wasm, 6, mtime=0))
 
 

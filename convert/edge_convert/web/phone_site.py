@@ -168,9 +168,11 @@ def site_files(file: Path, runtime: LiteRtJs, options: SiteOptions = SiteOptions
     }
     digests = {name: _sha256(content) for name, content in sorted(built.items())}
     told = _told(model, options) | {"files": digests, "loader": "litert_loader.js"}
+    # Over all that the page is made of: with any change the folder has another name, and no cache mixes two builds.
     build = _sha256(json.dumps(told).encode() + (_HERE / "page" / "index.html").read_bytes())[:12]
     base = f"b-{build}/"
     head = (
+        # Without this browsers fetch a manifest without cookies, which a server that asks for a token refuses.
         '<link rel="manifest" href="manifest.webmanifest" crossorigin="use-credentials">\n'
         f'<link rel="icon" href="{base}icon-192.png">\n<link rel="apple-touch-icon" href="{base}icon-192.png">\n'
         f'<link rel="stylesheet" href="{base}app.css">'
@@ -212,6 +214,7 @@ def export_single(file: Path, out: Path, runtime: LiteRtJs, options: SiteOptions
         ),
         f"<script>{loader}</script>",
         f'<script type="module">{code}</script>',
+        # Two hyphens in a row may not stand within a comment of HTML.
         f"<!--\n{licenses_text().replace('--', '- -')}-->",
     ]
     policy = (

@@ -106,6 +106,7 @@ def _mobilenet_v1(pixels: tf.Tensor, alpha: float) -> "keras.Model":
 
 
 def _mobilenet_v1_file(alpha: float, size: int) -> KerasFile:
+    # Keras publishes weights of V1 for these sides; any other size starts from those for 224, as in Keras itself.
     rows = size if size in (128, 160, 192, 224) else 224
     width = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}[alpha]
     return KerasFile("mobilenet", f"mobilenet_{width}_{rows}_tf_no_top.h5")
@@ -118,6 +119,7 @@ def _mobilenet_v2(pixels: tf.Tensor, alpha: float) -> "keras.Model":
 
 
 def _mobilenet_v2_file(alpha: float, size: int) -> KerasFile:
+    # The sides of V2's published weights; see `_mobilenet_v1_file`.
     rows = size if size in (96, 128, 160, 192, 224) else 224
     return KerasFile("mobilenet_v2", f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{rows}_no_top.h5")
 
@@ -135,6 +137,7 @@ def _mobilenet_v3(kind: str, minimalistic: bool, pixels: tf.Tensor, alpha: float
     )
 
 
+# The second hash of each pair in WEIGHTS_HASHES of keras.applications.mobilenet_v3: the file without the top.
 _MOBILENET_V3_MD5: Final = {
     "small_224_0.75": "ebdb5cc8e0b497cd13a7c275d475c819",
     "small_224_1.0": "d3e8ec802a04aa4fc771ee12a9a9b836",

@@ -77,6 +77,7 @@ def cut(model: "keras.Model", architecture: Architecture = DEFAULT) -> Parts:
     """Cuts a model that `build` made."""
     seam = model.get_layer(architecture.seam).output
     features = model.get_layer(DROPOUT).input
+    # tf_keras takes a tensor within a graph for an input: it clones the nodes; layers and weights stay shared.
     return Parts(keras.Model(model.input, seam), keras.Model(seam, model.output), keras.Model(seam, features))
 
 
@@ -84,6 +85,7 @@ def uncut(model: "keras.Model") -> Parts:
     """The parts of a model that `build` made if all of it is to be trained: nothing is frozen, and the maps are
     pixels."""
     features = model.get_layer(DROPOUT).input
+    # A model from the input to itself: no layer, so that pixels come out as they are.
     return Parts(keras.Model(model.input, model.input), model, keras.Model(model.input, features))
 
 

@@ -32,5 +32,6 @@ def cost(model: "keras.Model") -> Cost:
     for layer in model.layers:
         kernel = getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
         if kernel is not None:
+            # The sides of the output without batch and channels: how often the kernel is applied.
             multiply_adds += prod(layer.output_shape[1:-1]) * prod(kernel.shape)
     return Cost(int(model.count_params()), multiply_adds)

@@ -45,16 +45,19 @@ class FrozenGraph(keras.layers.Layer):  # type: ignore[misc]
             features: Length of the output.
             **options: Options of every Keras layer.
         """
+        # `from_config` hands back the `trainable` that `get_config` saved, which would then be given twice.
         super().__init__(trainable=False, **{key: value for key, value in options.items() if key != "trainable"})
         self._given = {"graph": graph, "source": source, "result": result, "features": features}
         self._features = features
         definition = tf.compat.v1.GraphDef.FromString(base64.b64decode(graph))
+        # wrap_function is what TensorFlow 2 has for calling a GraphDef; prune keeps what lies between two tensors.
         imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
         element = imported.graph.as_graph_element
         self._run = imported.prune(element(source), element(result))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Features of normalized pixels."""
+        # The dense layer behind needs a length that is known when the network is built.
         return tf.ensure_shape(self._run(inputs), (None, self._features))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, int]:
@@ -157,6 +160,7 @@ def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
         if path.is_dir():
+            # Name and size are part of the digest, so that no byte can move from one file to the next unnoticed.
             digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -189,6 +193,7 @@ def _from_keras(path: Path) -> tuple[Run, int | None, str]:
     height, width = model.input_shape[1:3]
     if height != width:
         raise WeightsError(f"{path} takes pictures of {width}x{height} pixels, not squares")
+    # Within the first four, since an input layer, resizing or augmentation may stand in front of it.
     normalizes = any(isinstance(one, (keras.layers.Rescaling, keras.layers.Normalization)) for one in layers[:4])
     return lambda pixels: features(pixels, training=False), height, "0..255" if normalizes else ""
 

@@ -135,6 +135,7 @@ def load_weights(trunk: "keras.Model", weights: Weights, architecture: Architect
         reason = str(error).strip().split("\n")[0]
         raise WeightsError(f"{weights.path} does not hold weights for {architecture.name}: {reason}") from error
     if architecture.bgr:
+        # Keras publishes no sums of some files; those are taken as they lie.
         first = next(layer for layer in trunk.layers if layer.weights)
         kernel, *others = first.get_weights()
         first.set_weights([kernel[:, :, ::-1], *others])

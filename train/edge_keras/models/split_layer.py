@@ -22,7 +22,9 @@ def split_layers(model: "keras.Model") -> list[str]:
     behind it, and it has a name of its own: Keras numbers the others anew with every network that it builds.
     """
     found: list[str] = []
+    # Without a convolution behind it there would be nothing but the last layer to fine-tune.
     last = 0  # number of those that are followed by a convolution
+    # How often what layers have given is still to be read; empty where one layer alone holds all that goes on.
     waiting: Counter[int] = Counter()
     uses = Counter(id(parent.layer) for layer in model.layers for parent in layer.inbound_nodes[0].parent_nodes)
     for layer in model.layers:  # in the order of their depth, so that what is used is there before its users
@@ -53,6 +55,7 @@ def blocks(model: "keras.Model") -> list[str]:
     for layer in model.layers:
         match = _BLOCK.match(layer.name)
         if match:
+            # V1's block begins with a padding where its stride is 2, else with a depthwise convolution: one key.
             found.setdefault(re.sub("_(pad|dw)_", "_pw_", match[0]), before)
         if layer.name in split:
             before = layer.name

@@ -28,6 +28,7 @@ _NORM_VARIABLES: Final = {
     "moving_variance": "running_var",
 }
 
+# MAGIC_NUMBER and PROTOCOL_VERSION of torch/serialization.py.
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _PROTOCOL: Final = 1001
 
@@ -51,6 +52,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def read(self, numbers: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        # Index of the last element; as_strided checks nothing, and beyond the storage lies foreign memory.
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         if min(self.offset, *self.shape, *self.strides, 0) < 0 or (0 not in self.shape and last >= len(numbers)):
             raise WeightsError("a tensor reaches beyond its numbers")
@@ -79,6 +81,7 @@ class _Unpickler(pickle.Unpickler):
             raise WeightsError(f"it asks for {module}.{name}, which no file of weights needs") from None
 
     def persistent_load(self, reference: Any) -> _Storage:
+        # What torch.save writes: ("storage", type, key, device, count), in the old format a view's window behind it.
         kind, dtype, key, _, count, *window = reference
         if kind != "storage" or not isinstance(dtype, np.dtype) or window not in ([], [None]):
             raise WeightsError("it holds something else than storages")
