@@ -70,6 +70,7 @@ def _below(where: str, name: str) -> str:
 
 
 def _typed(kind: type[T], value: object, where: str) -> T:
+    # Not isinstance: True is an int in Python.
     if type(value) is not kind:
         names = {
             dict: "an object",

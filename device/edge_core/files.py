@@ -35,12 +35,14 @@ def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
             sync(beside)  # first: a file system may bring the name to the disk before the content
         os.replace(beside, path)
         if durable:
+            # A name lasts once the folder that has it is on the disk: the file's, and those of folders made for it.
             for folder in (path.parent, *made):
                 sync(folder)
     except OSError as error:
         raise _as_output_error(path, error) from error
     finally:
         with suppress(OSError):
+            # After the rename nothing is there any more; after an error it is what was half-written.
             beside.unlink()
 
 
@@ -73,6 +75,7 @@ def append_line(path: Path, line: str) -> None:
                 write_all(file, line.encode(errors="backslashreplace") + b"\n")
                 os.fsync(file)
             except OSError:
+                # A disk that is full may have taken a part of the line.
                 os.ftruncate(file, size)
                 raise
         finally:
@@ -95,6 +98,7 @@ def cut_half_line(file: int) -> None:
     start = max(0, size - _TAIL)
     tail = os.pread(file, _TAIL, start)
     if tail and not tail.endswith(b"\n"):
+        # Without a line break `rfind` is -1, and all that was looked at goes.
         os.ftruncate(file, start + tail.rfind(b"\n") + 1)
 
 
@@ -116,6 +120,7 @@ def folder_written_whole(path: Path, replace: bool = False) -> Iterator[Path]:
     try:
         beside.mkdir(parents=True)
         yield beside
+        # rename(2) replaces an empty folder alone, so one with content is moved aside first.
         if path.exists():
             _exchange(beside, path)
         else:
@@ -129,6 +134,7 @@ def folder_written_whole(path: Path, replace: bool = False) -> Iterator[Path]:
 def _exchange(new: Path, path: Path) -> None:
     """Puts `new` in the place of `path`, which is removed; if that fails, `path` is as it was."""
     old = _beside(path)
+    # Two renames: in between, nothing is at `path`.
     os.replace(path, old)
     try:
         os.replace(new, path)
@@ -187,6 +193,7 @@ def make_folders(folder: Path) -> list[Path]:
 
 def remove_unfinished(folder: Path) -> None:
     """Removes what `written_whole` was writing in a folder when the power failed; nobody may be writing there now."""
+    # The names that `_beside` makes, whichever process made them.
     for path in folder.glob(".*-????????.tmp*"):
         with suppress(OSError):
             path.unlink()

@@ -171,6 +171,7 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+# 'unsafe-inline' is for the page's own style element and the width of its figures, which load and run nothing.
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 # Figures are drawn on white and keep it as a card in the dark, where inverting them would change the photos' colors.

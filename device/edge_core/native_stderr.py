@@ -45,6 +45,7 @@ def without_lines(noise: re.Pattern[bytes]) -> Iterator[None]:
 def _redirected(place: IO[bytes]) -> Iterator[None]:
     with _ONE_AT_A_TIME:
         if sys.stderr is not None:
+            # What Python still holds was written before, and belongs to where standard error leads now.
             sys.stderr.flush()
         try:
             kept = os.dup(2)

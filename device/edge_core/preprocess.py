@@ -83,6 +83,7 @@ class InputSpec:
         Raises:
             InputSpecError: A field is missing, unknown or out of range.
         """
+        # Cards that are older than `levels` lack it.
         if not isinstance(fields, dict) or {"levels": None, **fields}.keys() != cls.__dataclass_fields__.keys():
             raise InputSpecError(f"an input specification has the fields {', '.join(cls.__dataclass_fields__)}")
         return cls(**fields)
@@ -183,12 +184,14 @@ def _shrink(frame: Frame, target: tuple[int, int]) -> Frame:
     Channels B, G, R, and a fourth to be dropped where that was faster.
     """
     # INTER_LINEAR_EXACT looks at two pixels a side: where it shrinks to under half it skips pixels, and patterns arise.
+    # The bit length less one is the logarithm to base 2, rounded down.
     halvings = [max(0, (length // goal).bit_length() - 1) for length, goal in zip(frame.shape[:2], target, strict=True)]
     # Of a side that is no multiple of 2^n the rest at both ends goes first: then each mean is of whole pixels, which is
     # integer arithmetic, the same on every processor.
     height, width = (length >> n << n for length, n in zip(frame.shape[:2], halvings, strict=True))
     frame = _centered(frame, height, width)
     for step in range(max(halvings)):
+        # A side that has had all its halvings keeps its length: the comparison is 0 then.
         height, width = height >> (step < halvings[0]), width >> (step < halvings[1])
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if (height, width) == target:

@@ -87,6 +87,7 @@ def read_run(folder: Path) -> Run:
         card = ModelCard.from_text((folder / CARD_FILE).read_text("utf-8"))
         splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
         negatives: list[Photo] = []
+        # The bytes of a path that is not UTF-8 come back as `write_photos` found them.
         with (folder / PHOTOS_FILE).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             for row in csv.DictReader(file):
                 group = row.get("group") or ""  # runs of older versions have none

@@ -95,6 +95,7 @@ def paired_difference(correct: npt.NDArray[np.bool_], reference: npt.NDArray[np.
 
 
 def _paired(won: float, lost: float, photos: int) -> Estimate:
+    # Half a photo in each of four cells.
     total = photos + 2
     won_share, lost_share = (won + 0.5) / total, (lost + 0.5) / total
     middle = won_share - lost_share
@@ -109,7 +110,9 @@ def mcnemar(won: int, lost: int) -> float:
     is not, each is won or lost by a fair coin. Two-sided.
     """
     unequal = won + lost
+    # Both tails. With as many won as lost the middle term counts twice, hence the limit of 1 below.
     as_unequal = 2 * sum(comb(unequal, count) for count in range(min(won, lost) + 1))
+    # A fraction, as 2 to the power of 1,024 is beyond a float.
     return min(1.0, float(Fraction(as_unequal, 2**unequal)))
 
 
@@ -126,6 +129,7 @@ def photos_to_tell(won: int, lost: int, photos: int, limit: float) -> int:
         found = _paired(count * won / photos, count * lost / photos, count)
         return found.high - found.low > 2 * limit
 
+    # `few` is always too few: doubled until `enough` suffices, then the interval between them is halved.
     few, enough = 0, 1
     while too_few(enough):
         few, enough = enough, 2 * enough

@@ -30,6 +30,7 @@ def check_labels(labels: Sequence[object]) -> tuple[str, ...]:
     for label in labels:
         if not isinstance(label, str) or not label.strip() or label.splitlines() != [label] or not _is_utf8(label):
             raise CardError(f"a label is one line of text, not {label!r}")
+    # NFC, so that a label that was typed equals the name of a folder that macOS wrote with decomposed accents.
     composed = [unicodedata.normalize("NFC", str(label)) for label in labels]
     if len(set(composed)) != len(composed):
         twice = next(label for label in composed if composed.count(label) > 1)
@@ -39,6 +40,7 @@ def check_labels(labels: Sequence[object]) -> tuple[str, ...]:
 
 def _is_utf8(text: str) -> bool:
     """Whether a text can be written down; a folder's name need not be one."""
+    # Lone surrogates are how Python holds bytes of a file name that are not UTF-8 (PEP 383).
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -118,6 +120,7 @@ class ModelCard:
         """
         try:
             fields = json.loads(text)
+        # RecursionError: brackets nested deeper than Python's stack.
         except (ValueError, RecursionError) as error:
             raise CardError(f"the model card is no JSON: {error}") from error
         if not isinstance(fields, dict):
@@ -144,6 +147,7 @@ class ModelCard:
         except KeyError as error:
             raise CardError(f"the model card lacks the field {error}") from error
         except (TypeError, ValueError, OverflowError) as error:
+            # `check_labels` raises it, with a whole message; it is a ValueError, too.
             if isinstance(error, CardError):
                 raise
             raise CardError(f"the model card has a field of the wrong type: {error}") from error

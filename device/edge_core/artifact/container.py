@@ -74,6 +74,7 @@ def complete(
     name = name.encode("utf-8", "replace").decode()  # a folder's name need not be text
     description = f"Image classifier: {', '.join(card.labels)}"[:1000]
     whole = io.BytesIO(attach(model, describe(name, description, "1")))
+    # Mode "a" appends the archive: the flatbuffer stays the beginning of the file, where interpreters read it.
     with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
         for file, text in ((LABELS_FILE, "".join(f"{label}\n" for label in card.labels)), (CARD_FILE, card.to_text())):
             archive.writestr(zipfile.ZipInfo(file, _EPOCH), text)
@@ -95,6 +96,7 @@ def read_card(path: Path) -> ModelCard:
     with opened_archive(path, "no model card, so its labels and its input are unknown") as archive:
         card = ModelCard.from_text(read_entry(archive, CARD_FILE).decode("utf-8"))
         labels = unicodedata.normalize("NFC", read_entry(archive, LABELS_FILE).decode("utf-8")).splitlines()
+    # Other tools read labels.txt, this product card.json: a file that was edited in one place alone is refused.
     if tuple(labels) != card.labels:
         raise ModelFormatError(f"{path} contradicts itself: its labels.txt and its card.json name different labels")
     return card
@@ -102,6 +104,7 @@ def read_card(path: Path) -> ModelCard:
 
 def is_compiled(model: bytes) -> bool:
     """Whether a .tflite needs an Edge TPU."""
+    # Not in the archive, where a label may hold the same words.
     return EDGETPU_OPERATOR in without_archive(model)
 
 
@@ -147,6 +150,7 @@ def without_archive(artifact: bytes) -> bytes:
     """The flatbuffer alone."""
     try:
         with zipfile.ZipFile(io.BytesIO(artifact)) as archive:
+            # Offsets of entries count from the beginning of the file, so the least one is the length of the flatbuffer.
             return artifact[: min((entry.header_offset for entry in archive.infolist()), default=len(artifact))]
     except DAMAGED_ARCHIVE:
         return artifact  # no archive behind it
@@ -164,6 +168,7 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
         ModelFormatError: No such file, not a .tflite, without an archive, or with a damaged one.
     """
     try:
+        # The caller's block runs at the `yield`, so what it raises is translated here, too.
         with path.open("rb") as file:
             if not is_tflite(file.read(8)):
                 raise ModelFormatError(f"{path} is not a .tflite model")
@@ -173,12 +178,14 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
         raise ModelFormatError(f"{path}: {error.strerror or error}") from error
     except CardError as error:
         raise ModelFormatError(f"{path}: {error}") from error
+    # KeyError: the entry that the caller reads is not there.
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelFormatError(
             f"{path} has {missing}; export it with edge-convert, or make another's model complete with edge-convert "
             f"adopt"
         ) from error
     except (ValueError, NotImplementedError, EOFError, RuntimeError) as error:
+        # It names the file already.
         if isinstance(error, ModelFormatError):
             raise
         raise ModelFormatError(f"{path} has damaged contents: {error}") from error
@@ -192,6 +199,7 @@ def read_entry(archive: zipfile.ZipFile, name: str, limit: int = MAX_TEXT_BYTES)
         ValueError: It is compressed, or larger than anything that belongs there.
     """
     entry = archive.getinfo(name)
+    # Stored entries alone: a compressed one of some kilobytes may unpack to gigabytes.
     if entry.file_size > limit or entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} is compressed, or larger than {limit} bytes")
     return archive.read(name)

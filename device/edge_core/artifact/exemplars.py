@@ -71,15 +71,17 @@ class Exemplars:
     def to_bytes(self) -> bytes:
         """What goes into the .tflite."""
         header = self.header
+        # The square root makes the steps between codes finest around zero, where most features are.
         codes = np.rint(np.sign(self.features) * np.sqrt(np.abs(self.features) / header.scale) + header.zero_point)
         flat = codes.clip(0, _STEPS).astype(np.uint8).ravel()
+        # Two codes a byte, the first one in the low nibble; an odd number of codes is padded.
         pairs = np.append(flat, np.zeros(len(flat) % 2, np.uint8)).reshape(-1, 2)
         packed: npt.NDArray[np.uint8] = pairs[:, 0] | pairs[:, 1] << 4
         return _FORMAT + json.dumps(asdict(header)).encode() + b"\n" + packed.tobytes()
 
 
 def keep_exemplars(features: Features, targets: npt.NDArray[np.int64], labels: int) -> Exemplars:
-    """Keeps as many of each label as there is room for, evenly spread over those that are given.
+    """Keeps as many of each label as there is room for, the first of those that are given.
 
     Args:
         features: What the last layer takes in, shape (photos, width); those that are to be kept first come first.
@@ -87,10 +89,13 @@ def keep_exemplars(features: Features, targets: npt.NDArray[np.int64], labels: i
         labels: How many labels there are.
     """
     width = features.shape[1]
+    # Twice: two features take one byte.
     room = min(MOST_PER_LABEL, 2 * MAX_BYTES // (width * labels))
     rows = [features[targets == label][:room] for label in range(labels)]
     kept = np.concatenate(rows)
+    # Lowest and highest feature on the scale of the square root, on which the codes are equally spaced.
     below, above = (max(0.0, float((sign * kept).max(initial=0))) ** 0.5 for sign in (-1, 1))
+    # Features that are all zero must not lead to a scale of zero, by which `to_bytes` divides.
     step = max(below + above, 1e-3) / _STEPS
     header = ExemplarHeader(width, step**2, round(below / step), tuple(len(one) for one in rows))
     return Exemplars(header, kept.astype(np.float32))
@@ -121,6 +126,7 @@ def _features_of_4_bits(header: ExemplarHeader, values: bytes) -> Features:
     pairs = np.frombuffer(values, np.uint8)
     codes = np.stack([pairs & _STEPS, pairs >> 4], axis=1).ravel()[:count].reshape(-1, header.width)
     steps = codes.astype(np.float32) - header.zero_point
+    # The inverse of the square root in `to_bytes`: a square that keeps the sign.
     features: Features = steps * np.abs(steps) * np.float32(header.scale)
     return features
 

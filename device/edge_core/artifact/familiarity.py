@@ -46,7 +46,7 @@ CALIBRATION_POINTS: Final = 256
 
 _TAUGHT: Final = re.compile(r"familiarity/(\d{1,6})\.bin")
 _FORMAT: Final = b"edge-mobilenet familiarity 1\n"
-_NORM: Final = 1e-12
+_NORM: Final = 1e-12  # a shorter vector has no direction
 _LONGEST: Final = 1e100  # its square, and that of a sum over the channels, are finite
 
 Features = npt.NDArray[np.float64]
@@ -140,8 +140,10 @@ class Term:
         """
         values = np.copysign(np.sqrt(np.abs(features)), features) if self.shape.root else features
         length = math.sqrt(float(values @ values))
+        # A NaN fails both comparisons, so it ends here, too.
         if not _NORM < length < _LONGEST:
             return math.inf
+        # The length is divided out of the product, not of the features: sums of whole numbers are exact in any order.
         projected, scale = self._directions @ values, self.shape.scale / length
         if self.shape.kind == "nearest":
             return max(0.0, 1.0 - float(projected.max()) * scale)
@@ -152,6 +154,7 @@ class Term:
             apart = min([square + scale * product for square, product in zip(squares, products, strict=True)])
             return math.sqrt(max(0.0, inside + apart))
         number, weights = self._beside_residual
+        # Rounding may leave a square a little below zero.
         return math.sqrt(max(0.0, number + float(weights @ values) / length - inside))
 
     def anomaly(self, features: Features) -> float:
@@ -320,7 +323,9 @@ def calibrate(anomalies: Doubles) -> tuple[tuple[float, ...], tuple[float, ...],
     # the share of the photos, the new one among them, that are at least as unusual
     familiarities = (count - places + 1) / (count + 1)
     rarest = anomalies[-max(5, count // 10) :]
+    # The mean excess over a threshold is the maximum-likelihood estimate of an exponential tail's scale.
     tail = float(rarest.mean() - rarest[0])
+    # Equal anomalies must not give a tail of 0, by which the familiarity beyond them is divided.
     return tuple(anomalies[places].tolist()), tuple(familiarities.tolist()), max(tail, 1e-3)
 
 
@@ -370,6 +375,7 @@ def _terms(header: DetectorHeader, arrays: bytes) -> "list[Term]":
                 raise ValueError("it is cut off")
             found.append(np.frombuffer(arrays, dtype, count, start).reshape(rows, columns))
             start += found[-1].nbytes
+        # The centers alone: every byte is a valid int8.
         if not np.isfinite(found[1]).all():
             raise ValueError("a center that is not finite")
         terms.append(Term(shape, found[0].astype(np.int8), found[1].astype(np.float32)))

@@ -44,7 +44,9 @@ class Flatbuffer:
         """
         if not is_tflite(model):
             raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")
+        # Padded, so that what is appended is aligned as offsets have to be.
         self._bytes = bytearray(model) + bytes(-len(model) % 4)
+        # Fields that lead into the tail, the only offsets that change when an earlier tail is cut out.
         self._pointed: set[int] = set()
         self._tail = len(self._bytes)
 
@@ -75,6 +77,7 @@ class Flatbuffer:
         vtable = table - self._int(table)
         if vtable < 0:  # Python would count it from the end
             raise struct.error
+        # A vtable ends with the last field that was written: every later one has its default.
         if struct.unpack_from("<H", self._bytes, vtable)[0] <= 4 + 2 * number:
             return None
         offset: int = struct.unpack_from("<H", self._bytes, vtable + 4 + 2 * number)[0]
@@ -104,6 +107,7 @@ class Flatbuffer:
         """Positions of the tables in a vector of tables; `struct.error` if it is empty."""
         start = self.target(field)
         count = self.uint(start)
+        # A damaged count must not ask for a list of billions.
         if not count or 4 * count > len(self._bytes):
             raise struct.error
         return [self.target(start + 4 + 4 * number) for number in range(count)]
@@ -158,10 +162,12 @@ class Flatbuffer:
     def drop_earlier_tail(self) -> None:
         """Removes what an earlier edit has put behind its mark, all of which was put anew behind this one's."""
         earlier = self._bytes.find(TAIL_MARK)
+        # The same bytes at another alignment are weights by chance: a mark is always put at a multiple of it.
         if not 0 <= earlier < self._tail or earlier % _DATA_ALIGNMENT:
             return
         for field in self._pointed:
             struct.pack_into("<I", self._bytes, field, self.uint(field) - (self._tail - earlier))
+        # Only this edit's tail moves by it, and nothing but the fields above leads there.
         del self._bytes[earlier : self._tail]
 
     def _point(self, field: int) -> None:

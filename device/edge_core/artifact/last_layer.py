@@ -119,6 +119,7 @@ class _Editor:
     def _operators(self, graph: int) -> Iterator[_Operator]:
         model = self._model
         codes = [
+            # By schema.fbs the code is the greater of the two fields: files of older converters have but the old one.
             max(
                 model.byte(model.optional_field(code, _OLD_CODE)),
                 model.uint(new) if (new := model.optional_field(code, _NEW_CODE)) else 0,
@@ -128,6 +129,7 @@ class _Editor:
         for table in model.tables(model.field(graph, GRAPH_OPERATORS)):
             place = model.optional_field(table, _CODE)
             yield _Operator(
+                # Index 0 is the default, which a flatbuffer does not write.
                 codes[model.uint(place) if place else 0],
                 model.ints(model.field(table, _INPUTS)),
                 model.ints(model.field(table, _OUTPUTS)),
@@ -140,11 +142,14 @@ class _Editor:
         Raises:
             ModelFormatError: With the reason.
         """
+        # -1 stands for an optional input that is left out.
         if len(layer.inputs) < 3 or layer.inputs[2] < 0:
             raise ModelFormatError("its last layer has no bias, so it cannot be taught")
+        # Field 0 of FullyConnectedOptions is the fused activation, of which 0 is none.
         options = self._model.optional_field(layer.table, _OPTIONS)
         if options and self._model.byte(self._model.optional_field(self._model.target(options), 0)):
             raise ModelFormatError("an activation is fused into its last layer, so it cannot be taught")
+        # Each operator behind the layer must take in what the one before it gives, up to the graph's output.
         passed = layer.outputs[0]
         for one in self._after:
             if one.code not in (_SOFTMAX, _QUANTIZE, _DEQUANTIZE) or one.inputs[0] != passed:
@@ -222,6 +227,7 @@ class _Editor:
         if steps is None:
             raise ModelFormatError("its last layer has an integer bias and float weights, so it cannot be taught")
         scales, _ = self._quantization(self._input)
+        # TensorFlow Lite's quantization specification: a bias has the scale of the input times that of the weights.
         units = float(scales[0]) * steps.astype(np.float64)
         self._put_constant(tensor, np.rint(bias / units).clip(-(2**31), 2**31 - 1).astype(_TYPES[self._type(tensor)]))
         field = self._model.field(self._model.target(self._model.field(self._tensors[tensor], _QUANTIZATION)), _SCALE)
@@ -235,12 +241,14 @@ class _Editor:
     def _put_range(self, low: float, high: float) -> None:
         """Lets the integers of the output span a range of logits, zero among them."""
         least, most = _LEVELS[self._type(self._output)]
+        # The range must not be empty, or the step would be 0.
         low, high = min(low, 0.0), max(high, 0.0, low + 1e-3)
         if least == -most:  # 16 bits are symmetric, by TensorFlow Lite's quantization specification
             low, high = min(low, -high), max(high, -low)
         step = (high - low) / (most - least)
         table = self._model.target(self._model.field(self._tensors[self._output], _QUANTIZATION))
         self._model.put_in_place(self._model.field(table, _SCALE), "f", step)
+        # real = step * (integer - zero point), so that `low` falls on the least integer.
         self._model.put_in_place(self._model.field(table, _ZERO_POINT), "q", round(least - low / step))
 
     def _range(self) -> tuple[float, float] | None:
@@ -272,6 +280,7 @@ class _Editor:
 
     def _buffer(self, tensor: int) -> int:
         field = self._model.optional_field(self._tensors[tensor], _BUFFER)
+        # By the schema's convention buffer 0, the default, is empty.
         return self._model.uint(field) if field else 0
 
     def _shape(self, tensor: int) -> tuple[int, ...]:

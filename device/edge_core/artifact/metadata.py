@@ -50,6 +50,7 @@ def describe(name: str, description: str, version: str) -> bytes:
 
     def tables(*offsets: int) -> tuple[str, Any]:
         builder.StartVector(4, len(offsets), 4)
+        # A flatbuffer is built from its end, so the last element goes in first.
         for offset in reversed(offsets):
             builder.PrependUOffsetTRelative(offset)
         return "offset", builder.EndVector()
@@ -62,6 +63,7 @@ def describe(name: str, description: str, version: str) -> bytes:
     def content(kind: int, properties: int) -> tuple[str, Any]:
         return "offset", table(("byte", kind), ("offset", properties))
 
+    # Children before their parents: a table cannot be begun within another.
     image = content(_IMAGE_PROPERTIES, table(("byte", _RGB)))
     raw_pixels = table(("byte", _NORMALIZATION_OPTIONS), ("offset", table(floats(0.0), floats(1.0))))
     levels = table(floats(255.0), floats(0.0))  # Stats: max, min
@@ -100,6 +102,7 @@ def attach(model: bytes, metadata: bytes) -> bytes:
     buffer_vtable = front.take(4 + 2 * 1)  # of the new Buffer: data; its next field would be a 64-bit offset
     entry = front.take(4 + 4 * 2)
     buffer = front.take(4 + 4 * 1)
+    # A string has its length in front of it and a zero byte behind it.
     name = front.take(4 + len(METADATA_NAME) + 1)
     data = front.take(4 + len(metadata), align_content_at=4)
     # The old bytes move by a multiple of the alignment, so that the weights in them stay aligned.
@@ -117,6 +120,7 @@ def attach(model: bytes, metadata: bytes) -> bytes:
         front.put(vector, "<I", len(places) + 1)
         for index, goal in enumerate([*(start + place for place in places), new]):
             front.point(vector + 4 + 4 * index, goal)
+    # Both vtables: their own size, the size of the table, then the place of each field in it.
     front.put(entry_vtable, "<4H", 8, 12, 4, 8)
     front.put(buffer_vtable, "<3H", 6, 8, 4)
     front.put(entry, "<i", entry - entry_vtable)
@@ -185,7 +189,7 @@ class _Front:
     """A growing block of zeroed bytes with places handed out in order."""
 
     def __init__(self) -> None:
-        self.bytes = bytearray(8)
+        self.bytes = bytearray(8)  # offset of the root table, file identifier
 
     def take(self, size: int, align_content_at: int | None = None) -> int:
         self._pad_to(4)

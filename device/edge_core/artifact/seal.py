@@ -130,6 +130,7 @@ def check_seal(path: Path) -> Seal | None:
         raise ModelFormatError(f"{path}: {error.strerror or error}") from error
     except SealError as error:
         raise SealError(f"{path}: {error}") from None
+    # Golden vectors are written together with the seal, never without one.
     if found is None and _holds_golden_vectors(data):
         raise SealError(f"{path}: its seal is missing, so its end is damaged; copy the file again")
     return found

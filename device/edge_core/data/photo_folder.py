@@ -67,7 +67,10 @@ class Reading(Generic[T]):
 def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
     """Sort key that puts `class 2` before `class 10`; text without digits sorts as usual, case folded."""
     return tuple(
-        (0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in re.split(r"(\d+)", text) if part
+        # The tags put numbers before text, and keep Python from comparing one with the other, which is a TypeError.
+        (0, int(part)) if part.isdecimal() else (1, part.casefold())
+        for part in re.split(r"(\d+)", text)
+        if part
     )
 
 
@@ -152,6 +155,7 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...], pictures: list[Path]
     except OSError as error:
         dropped.append(Unusable(folder, error.strerror or str(error)))
         return
+    # The same for every path that leads to a folder: a link to one above would be followed for ever.
     here = (status.st_dev, status.st_ino)
     if here in above:
         dropped.append(Unusable(folder, "a link to a folder that it lies in"))
@@ -399,6 +403,7 @@ def read_photos(
 
     def read(position: int, path: Path, label: str) -> tuple[Photo, T] | Unusable | None:
         try:
+            # Read once: what is hashed is what is decoded, even if the file is replaced meanwhile.
             data = path.read_bytes()
             sha256 = hashlib.sha256(data).hexdigest()
             return (
@@ -459,6 +464,7 @@ def split_photos(
                 "one each to train, to validate and to test on, and better a hundred"
             )
     units = _units(photos, seed)
+    # Ends: each round takes a unit apart, and three units of one photo each can fill the three splits.
     while lacking := _place(units, counts, test_share, val_share):
         units = _cut(units, lacking, seed)
     splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
@@ -482,7 +488,7 @@ def _unit(members: list[Photo], seed: int) -> _Unit:
 def _place(units: Sequence[_Unit], counts: Mapping[str, int], test_share: float, val_share: float) -> str:
     """Gives each unit its split; returns a label that cannot be in all three, or empty."""
     by_label: defaultdict[str, list[_Unit]] = defaultdict(list)
-    large = set()
+    large = set()  # ids, since a unit is mutable and so not hashable
     for unit in units:
         for label, count in Counter(photo.label for photo in unit.photos).items():
             by_label[label].append(unit)
@@ -590,6 +596,7 @@ def fingerprint(photos: Sequence[Photo]) -> str:
 def _draw(photo: Photo, seed: int) -> float:
     """A number from 0 to 1 that depends on the photo's content and the seed alone."""
     digest = hashlib.sha256(f"{seed}:{photo.sha256}".encode()).digest()
+    # The first 64 bits of the digest, uniform in 0..1.
     return int.from_bytes(digest[:8]) / 2**64
 
 
@@ -600,6 +607,7 @@ def _on_all_cores(work: Callable[[Item], T], items: Iterable[Item]) -> Iterator[
 
     waiting = iter(items)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # `map` would submit all items at once, and keep every result until it is taken: all photos, decoded, in memory.
         while batch := list(islice(waiting, 256)):
             yield from pool.map(work, batch)
 

@@ -75,7 +75,9 @@ def read_list(path: Path) -> Listing:
 def _rows(path: Path, notes: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Line number, path and label of each row that is not empty, and what else it holds if there is no header."""
     try:
+        # -sig: Excel's "CSV UTF-8" begins with a byte order mark.
         with path.open(encoding="utf-8-sig", newline="") as file:
+            # Limited, as a file that is no table may have no line break at all.
             first = file.readline(1 << 16)
             file.seek(0)
             delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")

@@ -37,6 +37,7 @@ _REDUCED: Final = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 
+# An eighth takes but the mean of each block, which is all that it takes to see whether rows are there.
 _GRAY_EIGHTH: Final = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 _END: Final = b"\xff\xd9"
 _COMPLAINTS: Final = re.compile(rb"Corrupt JPEG data|Premature end of JPEG file")
@@ -102,6 +103,7 @@ def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, le
     if header.kind == "AVIF":
         mode |= cv2.IMREAD_IGNORE_ORIENTATION  # the format's own turns count, not those in its EXIF
     if header.deep and levels is not None:
+        # Without it OpenCV gives the upper 8 bits alone, whatever range the levels fill.
         mode |= cv2.IMREAD_ANYDEPTH
     try:
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
@@ -132,6 +134,7 @@ def deep_levels(data: bytes) -> tuple[float, float] | None:
     if levels is None or levels.dtype == np.uint8 or not np.isfinite(levels).any():
         return None
     known = levels[np.isfinite(levels)]
+    # Of a picture so small that the share is less than a pixel nothing is left out.
     share = OUTLIERS if known.size * OUTLIERS >= 1 else 0
     return tuple(float(one) for one in np.quantile(known, (share, 1 - share), method="nearest"))  # type: ignore[return-value]
 
@@ -174,11 +177,13 @@ def _whole_jpeg(data: bytes) -> bytes:
     ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GRAY_EIGHTH) if whole else None
     if ended is None:
         raise PictureError("the file is truncated")
+    # Rows at the end that are all of the last pixel's level, counted from below to the first that is not.
     flat = (
         len(ended) - int((ended != ended[-1, -1]).any(axis=1)[::-1].argmax()) if (ended != ended[-1, -1]).any() else 0
     )
     most = max(1, MISSING_SHARE * len(ended))
     if len(ended) - flat > most:
+        # Any bytes without FF do, which would begin a marker: they are read as the code of the missing blocks.
         other = cv2.imdecode(np.frombuffer(data + b"\x5a\xc3" * 64 + _END, np.uint8), _GRAY_EIGHTH)
         missing = other is None or (ended != other).any(axis=1)
         if np.any(missing) and len(ended) - int(np.argmax(missing)) > most:
@@ -195,6 +200,7 @@ def _last_scan(data: bytes) -> bool:
         return start >= 0
     refined: dict[int, set[int]] = {}
     components: set[int] = set()
+    # Within a scan's data FF is followed by 00 (T.81, B.1.1.5), so these two bytes are always a marker.
     for scan in re.finditer(rb"\xff\xda", data[start:]):
         at = start + scan.start()
         count = data[at + 4] if at + 5 < len(data) else 0
@@ -227,6 +233,7 @@ def _shrink(header: ImageHeader, covering: int | None) -> int:
             f"{header.width}x{header.height} pixels are more than the {MAX_PIXELS / 1e6:.0f} million that are decoded; "
             "make it smaller"
         )
+    # Rounded up, as libjpeg does when it scales.
     wanted = [factor for factor in fitting if covering and -(-shorter // factor) >= covering]
     return max(wanted, default=fitting[0])
 
@@ -246,6 +253,7 @@ def _decode_by_pillow(data: bytes, header: ImageHeader) -> Frame:
         module = import_module(plugin)
     except ImportError:
         raise PictureError(f"{header.kind} takes another package: pip install {package}; or save it as JPEG") from None
+    # The other plug-in registers itself when it is imported.
     if header.kind == "HEIC":
         module.register_heif_opener()
     try:

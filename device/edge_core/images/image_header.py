@@ -49,6 +49,7 @@ def format_of(head: bytes) -> str:
     "video" is what a camera films; every other name is a picture's format, whether it can be decoded or not.
     """
     if head[4:8] == b"ftyp":
+        # Bytes 12 to 15 are the minor version, not a brand.
         brands = {head[at : at + 4] for at in range(8, min(len(head), int.from_bytes(head[:4])), 4)} - {head[12:16]}
         if brands & _AVIF_BRANDS:
             return "AVIF"
@@ -151,9 +152,11 @@ def _pnm(data: bytes) -> ImageHeader:
     found = _PNM.match(data[:4096])
     if not found:
         return ImageHeader("PNM")
+    # The bitmaps P1 and P4 give no highest level.
     rest = (
         re.match(rb"(?:\s|#[^\n]*\n)*(\d+)", data[found.end() : found.end() + 4096]) if data[1:2] in b"2356" else None
     )
+    # Cut off: `int` refuses more than 4,300 digits with a ValueError.
     width, height = (int(number[:12]) for number in found.groups())
     return ImageHeader("PNM", width, height, bool(rest) and int(rest[1][:9]) > 255)  # type: ignore[index]
 
@@ -165,6 +168,7 @@ def _tiff(data: bytes) -> ImageHeader:
     (count,) = struct.unpack_from(order + layout.count, data, at)
     first = at + struct.calcsize("=" + layout.count)
     found = {}
+    # A BigTIFF may claim 2^64 entries.
     for entry in range(first, first + min(count, 4096) * layout.entry_size, layout.entry_size):
         tag, kind, number = struct.unpack_from(order + layout.entry, data, entry)
         if tag not in (_WIDTH, _HEIGHT, _BITS) or kind not in (_SHORT, _LONG):
@@ -217,9 +221,11 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
     """Type, start and end of the content of each box (ISO/IEC 14496-12, 4.2) between two positions."""
     while start + 8 <= end:
         size, head = int.from_bytes(data[start : start + 4]), 8
+        # 1: the size has 64 bits and follows the type; 0: the box goes to the end of the file.
         if size == 1:
             size, head = int.from_bytes(data[start + 8 : start + 16]), 16
         size = min(size, end - start) if size else end - start
+        # Damaged, and it would be read for ever: no box is smaller than its head.
         if size < head:
             return
         yield data[start + 4 : start + 8], start + head, start + size
@@ -232,11 +238,13 @@ def _heif(data: bytes) -> ImageHeader:
     meta = next((box for box in _boxes(data, 0, len(data)) if box[0] == b"meta"), None)
     if meta is None:
         return ImageHeader(kind)
+    # Like `ispe` and `pixi` it is a "full" box: a version and flags, four bytes, come before the content.
     children = {name: (start, end) for name, start, end in _boxes(data, meta[1] + 4, meta[2])}
     inside = {name: (start, end) for name, start, end in _boxes(data, *children.get(b"iprp", (0, 0)))}
     properties = list(_boxes(data, *inside.get(b"ipco", (0, 0))))
     sizes = [struct.unpack_from(">II", data, start + 4) for name, start, _ in properties if name == b"ispe"]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    # Behind the number of channels stand the bits of each.
     deep = any(max(data[start + 5 : end], default=8) > 8 for name, start, end in properties if name == b"pixi")
     primary = _primary_item(data, children.get(b"pitm"))
     order = [index for index in _associated(data, inside.get(b"ipma"), primary) if 0 < index <= len(properties)]
@@ -257,6 +265,7 @@ def _primary_item(data: bytes, place: tuple[int, int] | None) -> int:
     if place is None:
         return 0
     start = place[0]
+    # Version 0 numbers items in 16 bits, later ones in 32.
     return int.from_bytes(data[start + 4 : start + (8 if data[start] else 6)])
 
 
@@ -265,6 +274,7 @@ def _associated(data: bytes, place: tuple[int, int] | None, item: int) -> list[i
     if place is None:
         return []
     start = place[0]
+    # The lowest flag: indices have 15 bits in place of 7. The highest bit of each says that the property is essential.
     version, wide = data[start], data[start + 3] & 1
     (entries,) = struct.unpack_from(">I", data, start + 4)
     at = start + 8

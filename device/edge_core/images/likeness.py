@@ -43,7 +43,9 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SATURATED: Final = 245.0  # levels from which on a brighter picture shows no difference
 _GRAY_LEVELS: Final = 6.0
 _STEPS: Final = 2
+# Pixels of SIDE along x and y, and shares of the size along x and y.
 _FARTHEST: Final = np.array([3, 3, 0.15, 0.15], np.float32)
+# A ridge for the least squares. The columns of the scale are gradients times offsets, whose mean square is 108.
 _DAMPING: Final = np.diag(np.array([1, 1, 100, 100, 1e-3, 1e-3], np.float32))
 
 Floats = npt.NDArray[np.float32]
@@ -91,6 +93,7 @@ def hash_signs(sketches: Sketch) -> Floats:
         for a picture without shapes.
     """
     means = gray_means(sketches, 9)
+    # 64 comparisons in each direction: HASH_BITS in all.
     across = means[:, :8, 1:] > means[:, :8, :8]
     down = means[:, 1:, :8] > means[:, :8, :8]
     signs = np.stack([across, down], axis=1).reshape(len(sketches), HASH_BITS) * np.float32(2) - 1
@@ -119,17 +122,21 @@ def worst_part(target: Floats, moving: Floats, steps: int) -> Floats:
     warped = moving
     for _ in range(steps):
         gain = _fit(target, warped, offsets)
+        # What is solved for is the motion times the gain; the least gain keeps a poor fit from leaping.
         warp = np.clip(warp + gain[:, :4] / np.maximum(gain[:, 4:5], 0.3), -farthest, farthest)
         warped = _warped(moving, warp, offsets)
+    # In the end gain and offset alone, with nothing left to move.
     gain = _fit(target, warped, None)
     fitted = gain[:, 0, None, None, None] * warped + gain[:, 1, None, None, None]
     excess = target - fitted
     excess[(warped >= _SATURATED) & (excess > 0)] = 0  # it may have been brighter
     excess[(target >= _SATURATED) & (excess < 0)] = 0
+    # The lesser one: an edge that only one of the pictures has is a difference.
     slope = np.minimum(_slope(target), _slope(fitted))
     parts = np.abs(excess).max(axis=3) / (TOLERANCE + SLOPE_TOLERANCE * slope)
     edge = _edge(side)
     worst = parts[:, edge, edge].max(axis=(1, 2), initial=0)
+    # 1.3 stops of exposure either way; a fit that takes more is one of different pictures.
     return np.where((gain[:, 0] > 0.4) & (gain[:, 0] < 2.5), worst, np.inf).astype(np.float32)
 
 
