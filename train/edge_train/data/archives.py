@@ -96,6 +96,8 @@ def _members(path: Path, opened: ExitStack) -> Iterator[tuple[str, IO[bytes]]]:
     if zipfile.is_zipfile(path):
         archive = opened.enter_context(zipfile.ZipFile(path))
         for entry in archive.infolist():
+            # The upper half is the Unix mode: the type of a regular file, or none where another system wrote the
+            # archive.
             if not entry.is_dir() and entry.external_attr >> 16 & 0o170000 in (0, 0o100000):
                 yield entry.filename, archive.open(entry)
         return

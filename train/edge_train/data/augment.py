@@ -117,4 +117,5 @@ def _relight(pixels: Frame, rng: np.random.Generator) -> None:
     """Changes exposure and color temperature in place."""
     gains = rng.uniform(1 - GAIN_RANGE, 1 + GAIN_RANGE) * rng.uniform(1 - GAIN_RANGE / 2, 1 + GAIN_RANGE / 2, 3)
     table = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)
+    # (1, 256, 3): a table for each channel.
     cv2.LUT(pixels, table[None], dst=pixels)

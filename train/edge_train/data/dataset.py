@@ -334,6 +334,7 @@ def _complete_splits(photos: list[Photo], split_of: dict[Path, Split], seed: int
     missing = [split for split in SPLITS if split not in splits]
     if missing:
         drawn = split_photos(splits["train"], seed)
+        # Drawn as if no split had a folder; what was meant for one that has is trained on.
         for split in SPLITS:
             if split not in missing and split != "train":
                 drawn["train"] += drawn.pop(split)

@@ -60,6 +60,7 @@ def fetch(url: str, path: Path, sha256: str, *, track: Track = silently) -> None
                     raise DatasetError(f"the server answered {error.code} {error.reason}") from error
                 except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
                     reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+                # Attempts in a row: one that brings bytes starts the count anew.
                 failures = 0 if file.tell() > had else failures + 1
             else:
                 raise DatasetError(reason)
@@ -134,6 +135,7 @@ def unpack(archive: Path, folder: Path, place: Place, *, label: str, track: Trac
             target = folder / wanted
             target.parent.mkdir(parents=True, exist_ok=True)
             with content() as source, target.open("xb") as file:
+                # One byte more than there is room for, to notice that there are more.
                 while chunk := source.read(min(MIB, left + 1)):
                     left -= file.write(chunk)
                     if left < 0:
@@ -158,6 +160,7 @@ def _members(archive: Path) -> Iterator[tuple[str, bool, Callable[[], IO[bytes]]
                 if not entry.is_dir():
                     yield entry.filename, kind in (0, stat.S_IFREG), lambda entry=entry: packed.open(entry)  # type: ignore[misc]
         return
+    # As a stream, from front to back once: the content of a member is read before the next one is asked for.
     with tarfile.open(archive, "r|*") as stream:
         for member in stream:
             if not member.isdir():

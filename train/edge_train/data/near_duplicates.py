@@ -68,6 +68,7 @@ def look_alike_groups(sketches: Mapping[str, Sketch], track: Track = silently) -
 def _candidates(sketches: Sketch) -> Indices:
     """Pairs whose hashes are close, those first that differ alike from what many have in common; shape (2, pairs)."""
     signs = hash_signs(sketches)
+    # Signs are +1 and -1, so the product of two hashes is their bits less twice those that differ.
     least = HASH_BITS - 2 * MAX_DISTANCE
     first = _coarse(signs, least)
     several = np.flatnonzero(np.bincount(first, minlength=len(first))[first] > 1)
@@ -76,9 +77,11 @@ def _candidates(sketches: Sketch) -> Indices:
     most = min(CANDIDATES + 1, len(several))  # itself among them
     for start in range(0, len(several), _CHUNK):
         rows = slice(start, start + _CHUNK)
+        # -2 is less than any cosine.
         likeness = np.where(signs[rows] @ signs.T >= least, rest[rows] @ rest.T, np.float32(-2))
         best = np.argpartition(-likeness, most - 1, axis=1)[:, :most]
         row, column = (np.take_along_axis(likeness, best, axis=1) > -2).nonzero()
+        # The smaller number first, so that a pair that was found from both sides is there once.
         pairs.append(np.sort([several[start + row], several[best[row, column]]], axis=0))
     found = np.unique(np.concatenate(pairs, axis=1), axis=1)
     return found[:, found[0] != found[1]]
@@ -88,6 +91,7 @@ def _coarse(signs: Floats, least: int) -> Indices:
     """For each photo the first one that chains of close hashes lead to."""
     links = np.empty((2, 0), np.intp)
     for start in range(0, len(signs), _CHUNK):
+        # Against those from `start` on alone: the pairs with earlier ones were compared from the other side.
         alike = signs[start : start + _CHUNK] @ signs[start:].T >= least
         links = np.concatenate([links, np.array(alike.nonzero()) + start], axis=1)
         if links.shape[1] > _MANY_LINKS:  # one a photo will do

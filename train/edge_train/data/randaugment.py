@@ -27,6 +27,7 @@ def randaugment(pixels: Frame, rng: np.random.Generator) -> None:
 
 def _warped(pixels: Frame, matrix: list[list[float]]) -> Frame:
     height, width = pixels.shape[:2]
+    # Moves the origin into the middle of the picture.
     center = np.array([[1, 0, width / 2], [0, 1, height / 2], [0, 0, 1]])
     around_center = center @ np.array([*matrix, [0, 0, 1]]) @ np.linalg.inv(center)
     return cv2.warpAffine(pixels, around_center[:2], (width, height), borderMode=cv2.BORDER_REFLECT_101)  # type: ignore[return-value]
@@ -80,6 +81,7 @@ def _noise(pixels: Frame, strength: float, rng: np.random.Generator) -> Frame:
 
 
 def _posterise(pixels: Frame, strength: float, rng: np.random.Generator) -> Frame:
+    # 256 less a power of two has all bits set but the lowest ones.
     return pixels & np.uint8(256 - (1 << round(5 * abs(strength))))
 
 

@@ -117,6 +117,7 @@ def _inference(model: "keras.Model") -> Logits:
 
 def margin(logits: "tf.Tensor", labels: "tf.Tensor") -> "tf.Tensor":
     """By how much the logit of each label exceeds the best other one; shape (batch,)."""
+    # The label's own logit is put to minus infinity, so that the largest one is another's.
     own = tf.one_hot(labels, tf.shape(logits)[1], on_value=True, off_value=False)
     return tf.gather(logits, labels, batch_dims=1) - tf.reduce_max(tf.where(own, -np.inf, logits), axis=1)
 
@@ -153,6 +154,7 @@ def perturb(
         if attack.norm == "linf":
             moved = change + attack.step_size * tf.sign(gradient)
         else:
+            # The bound keeps a gradient of zeros, which has no direction, from becoming NaN.
             moved = change + attack.step_size * gradient / tf.maximum(_length(gradient), 1e-30)
         return number + 1, _inside(moved, pixels, attack)
 
@@ -202,8 +204,10 @@ def attack_pictures(
     work = [(restart, first) for restart in range(attack.restarts) for first in range(0, len(pixels), BATCH)]
     for restart, first in track(work, "Attacking", len(work)):
         members = np.arange(first, min(first + BATCH, len(pixels)))
+        # Above 0 the picture is fooled already.
         members = members[gained[members] <= 0]
         if members.size:
+            # Another seed for each batch of each restart.
             start = tf.constant([seed, restart * len(pixels) + first], tf.int32)
             found, gain = (
                 part.numpy() for part in compiled(pixels[members].astype(np.float32), labels[members], start)

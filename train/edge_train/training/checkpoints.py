@@ -72,6 +72,7 @@ class CheckpointStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
+            # Held as long as the store is open; the system lets go of it however the process ends.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._lock)
@@ -82,7 +83,7 @@ class CheckpointStore:
         self.same_request = found.is_file() and found.read_text("utf-8") == text
         if not self.same_request:
             for child in self.folder.iterdir():
-                if child.is_dir():
+                if child.is_dir():  # the lock is a file, and is held
                     shutil.rmtree(child)
             with written_whole(found) as beside:
                 beside.write_text(text, "utf-8")
@@ -94,6 +95,7 @@ class CheckpointStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Removes it unless the work was interrupted or failed after an epoch."""
+        # Before the lock goes: another process could have begun in the folder by then.
         if kind is None or self.newest() is None:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)

@@ -31,6 +31,7 @@ def pruned(upper: "keras.Model", sparsity: float, steps: int) -> tuple[Student, 
     layers = [layer for layer in model.layers if hasattr(layer, "pruning_step")]
 
     def before_step(step: int) -> None:
+        # Under `fit` a callback of tfmot counts the steps; this loop is our own.
         for layer in layers:
             layer.pruning_step.assign(step)
 
@@ -69,6 +70,7 @@ def _wrapped(upper: "keras.Model", wrap: Callable[[keras.layers.Layer], keras.la
             return keras.layers.Dropout(0.0, name=layer.name)
         return wrap(layer) if type(layer) is keras.layers.Conv2D else layer
 
+    # `clone_function` takes over the layers it does not wrap: without this copy their variables would be `upper`'s.
     copy = keras.models.clone_model(upper)
     copy.set_weights(upper.get_weights())
     return keras.models.clone_model(copy, clone_function=clone)

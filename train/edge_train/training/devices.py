@@ -88,6 +88,7 @@ class Devices:
             copy = keras.models.clone_model(model, clone_function=clone)
         weights = model.get_weights()
         sizes = np.cumsum([weight.size for weight in weights])[:-1]
+        # As one array, since each call waits for all workers.
         flat = self.agreed(np.concatenate([weight.ravel() for weight in weights]))
         model.set_weights([part.reshape(old.shape) for part, old in zip(np.split(flat, sizes), weights, strict=True)])
         copy.set_weights(model.get_weights())
@@ -119,10 +120,12 @@ class Devices:
             return tf.function(  # type: ignore[no-any-return]
                 lambda *parts: step(*parts, rows=None), reduce_retracing=True, jit_compile=True if self.jit else None
             )
+        # Rounded up: the last replica may have less to do.
         count = -(-batch // self.replicas)
 
         def replica(*given: tf.Tensor) -> tf.Tensor:
             *parts, seeds = given
+            # Replica r takes the rows from r * count on; beyond the end the last row stands in, with a weight of zero.
             rows = tf.distribute.get_replica_context().replica_id_in_sync_group * count + tf.range(count)
             taken = tf.minimum(rows, batch - 1)
             *parts, weights = (tf.gather(part, taken) for part in parts)
@@ -140,6 +143,7 @@ class Devices:
 
         def replica(values: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
+            # All replicas but the first add zeros, so that the sum is the first one's value.
             first = tf.equal(context.replica_id_in_sync_group, 0)
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, values, tf.zeros_like(values)))
 

@@ -56,6 +56,7 @@ class FeatureCache:
             OutputError: It cannot be written.
         """
         self.shape = shape
+        # Two bytes for each float16.
         self._row_bytes = 2 * int(np.prod(shape))
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
         self._own: Path | None = None
@@ -87,6 +88,7 @@ class FeatureCache:
         try:
             start = self._count * self._row_bytes
             data = memoryview(np.ascontiguousarray(maps, np.float16).tobytes())
+            # pwrite may take less than it is given.
             while data:
                 written = os.pwrite(self._maps, data, start)
                 start, data = start + written, data[written:]
@@ -100,6 +102,7 @@ class FeatureCache:
 
     def sync(self) -> None:
         """Makes what was added outlast this process."""
+        # Rows before names: a name without its row would stand for bytes that were never written.
         os.fsync(self._maps)
         os.write(self._index, b"".join(self._unsynced))
         self._unsynced.clear()
@@ -124,8 +127,10 @@ class FeatureCache:
             self._maps = os.open(folder / "maps.f16", os.O_RDWR | os.O_CREAT)
             self._index = os.open(folder / "index", os.O_RDWR | os.O_CREAT | os.O_APPEND)
             names = (folder / "index").read_bytes()
+            # What has both a whole name and a whole row; a process that was killed may have left more of either.
             whole = min(len(names) // NAME_BYTES, os.fstat(self._maps).st_size // self._row_bytes)
             os.ftruncate(self._index, whole * NAME_BYTES)
+            # The time by which `_make_room` tells which cache was unused for longest.
             os.utime(folder / "index")
         except BlockingIOError:
             raise

@@ -107,6 +107,7 @@ def extract_maps(
     def names(photo: Photo) -> list[bytes]:
         return [row_name(photo.sha256, maker.name(number)) for number in maker.numbers]
 
+    # All views of a photo come out of one decoding, so one that is missing is enough.
     missing = [photo for photo in photos if (cache.find(names(photo)) < 0).any()]
     run = compiled(lower, tf.uint8)
     unusable: dict[int, Unusable] = {}

@@ -171,6 +171,8 @@ class FineTuner:
         self._batch = min(settings.batch, photos)
         self._steps = photos // self._batch
         total = max(1, phase.epochs * self._steps)
+        # With a warm-up Keras starts at the first argument and decays from `warmup_target`, over the steps behind the
+        # warm-up.
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, max(1, total * 9 // 10), warmup_target=phase.learning_rate, warmup_steps=max(1, total // 10)
         )
@@ -188,6 +190,7 @@ class FineTuner:
         done = sum(epoch.phase == self.phase.name for epoch in self._history.epochs)
         if self.phase.patience is None:
             return done >= self.phase.epochs
+        # Epochs since the last one that was kept.
         unkept = next(number for number, epoch in enumerate(reversed(self._history.epochs)) if epoch.kept)
         return done >= self.phase.epochs or unkept >= self.phase.patience
 
@@ -202,6 +205,7 @@ class FineTuner:
         done = sum(entry.phase == self.phase.name for entry in self._history.epochs)
         rng = np.random.default_rng([settings.seed, epoch])
         photos, views = targets.maps.rows.shape
+        # What fills no batch is left out of this epoch; the next one's order leaves out others.
         order = rng.permutation(photos)[: self._steps * self._batch].reshape(self._steps, self._batch)
         chosen = rng.integers(0, views, order.shape)
         mixup = settings.mixup if self.phase.name == "fine-tune" else 0.0
@@ -218,6 +222,8 @@ class FineTuner:
             soft = targets.teach(positions, chosen[number]) if targets.teach else hard
             weights = targets.weights[positions]
             if mixup:
+                # One share for the whole batch (Zhang and others, "mixup: Beyond Empirical Risk Minimization", ICLR
+                # 2018).
                 share, other = np.float32(rng.beta(mixup, mixup)), rng.permutation(self._batch)
                 maps, hard, soft, weights = (_mixed(part, other, share) for part in (maps, hard, soft, weights))
             step = done * self._steps + number
@@ -273,6 +279,8 @@ class FineTuner:
                 if share:
                     losses += (
                         share
+                        # Hinton, Vinyals and Dean (2015), section 2: the gradients of softened scores are smaller by
+                        # the square.
                         * temperature**2
                         * keras.losses.categorical_crossentropy(
                             _tempered(soft, temperature), _tempered(scores, temperature)
@@ -280,6 +288,7 @@ class FineTuner:
                     )
                 if remember:
                     losses += remember * _apart(features, anchors)
+                # By the rows of the whole batch, not by this replica's, so that the sum over replicas is the mean.
                 loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype)) / self._batch
                 scaled = optimizer.get_scaled_loss(loss) if self._devices.mixed else loss
             gradients = tape.gradient(scaled, self._variables)
@@ -339,4 +348,5 @@ def _tempered(scores: tf.Tensor, temperature: float) -> tf.Tensor:
 
 def _apart(features: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """One less the cosine between the features of each row: float32, shape (batch,)."""
+    # Keras' similarity is a loss: -1 where both point the same way.
     return 1.0 + keras.losses.cosine_similarity(tf.cast(features, tf.float32), anchors)

@@ -272,6 +272,7 @@ def _prepare(
         features, rows = _head_features(parts, train, settings.seed, track)
         shown = rows // train.rows.shape[1]
         set_head(model, *solve_head(features, train.targets[shown], len(photos.labels), importance[shown]))
+        # Row numbers are photo * views + view: those of view 0, the photo as seen.
         known = _features(train, shown, features).take(np.flatnonzero(rows % train.rows.shape[1] == 0))
         curve = _learning_curve(parts, known, val, request, track)
     else:
@@ -289,6 +290,7 @@ def _prepare(
         maps = extractor.through(parts.lower, seam=architecture.seam)
         lower_val = maps("the validation photos up to an earlier layer", val.photos, views[:1])
         lower_train = maps("the training photos up to an earlier layer", train.photos, views[:HEAD_VIEWS])
+        # These photos are the ones that could be decoded; which could not, the first maps know.
         val = replace(lower_val, unusable=val.unusable)
         train = replace(lower_train, unusable=train.unusable)
     if all_views and views[HEAD_VIEWS:]:
@@ -333,6 +335,7 @@ def _train(
     for phase in todo:
         if phase.name != TOGETHER and not context.devices.chief:
             break
+        # Saved with every state: a phase that goes on is planned anew, from the weights that it began with.
         base = context.model.get_weights()
         planned = plan(phase, context)
         tuner = FineTuner(
@@ -488,6 +491,7 @@ def _head_features(parts: Parts, train: Maps, seed: int, track: Track) -> tuple[
     photos, views = train.rows.shape
     chosen = np.arange(photos * views)
     if len(chosen) > HEAD_ROWS:
+        # Sorted, since rows of the cache lie on the disk in this order.
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, HEAD_ROWS, replace=False))
     run = compiled(parts.pooled, tf.float16)
     rows = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
@@ -520,6 +524,7 @@ def _kept_curve(store: CheckpointStore, curve: LearningCurve | None) -> Learning
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:
+    # Paths need not be UTF-8: with surrogateescape their bytes are written as they are.
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "label_score", "predicted", "predicted_score"])

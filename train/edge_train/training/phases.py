@@ -117,6 +117,7 @@ def _adversarial(phase: Phase, context: TrainingContext) -> PhasePlan:
         return replace(maker, numbers=(number,))(train.photos[position])[0]
 
     def look(positions: Positions, views: Positions, seeds: tuple[int, int]) -> Array:
+        # OpenCV does most of the work, and lets go of Python's lock meanwhile.
         with ThreadPoolExecutor() as pool:
             pixels = np.stack(list(pool.map(view, positions.tolist(), views.tolist())))
         found: Array = attacked(pixels, train.targets[positions], tf.constant(seeds)).numpy()

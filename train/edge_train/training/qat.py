@@ -38,6 +38,7 @@ class Kernel(Quantizer):  # type: ignore[misc]
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: tf.Tensor, **kwargs: object) -> tf.Tensor:
         others = [axis for axis in range(len(inputs.shape)) if axis != self.axis]
+        # The small number keeps a channel of zeros from dividing by zero.
         scale = tf.reduce_max(tf.abs(inputs), others, keepdims=True) / 127 + 1e-12
         # The gradient passes as if nothing had been rounded (Bengio et al., 2013).
         return inputs + tf.stop_gradient(tf.round(inputs / scale) * scale - inputs)
@@ -50,6 +51,7 @@ class Weighted(QuantizeConfig):  # type: ignore[misc]
     """A convolution with its ReLU, or the last layer, which is rounded before its softmax."""
 
     def get_weights_and_quantizers(self, layer: keras.layers.Layer) -> list[tuple[tf.Variable, Kernel]]:
+        # The axis of the output channels; a dense layer has one scale for all, as the converter makes it.
         axis = {keras.layers.DepthwiseConv2D: 2, keras.layers.Conv2D: 3}.get(type(layer))
         return [(getattr(layer, _kernel(layer)), Kernel(axis))]
 
@@ -107,6 +109,7 @@ class Rounding:
 
     def digest(self) -> str:
         """Of all that the maps depend on besides the backbone's weights: the ranges. SHA-256, hexadecimal."""
+        # Ranges are the only scalars; what changes them changes the maps.
         numbers = [variable.numpy() for variable in self.lower.non_trainable_variables if variable.shape.rank == 0]
         return hashlib.sha256(np.array(numbers, np.float32).tobytes()).hexdigest()
 
@@ -160,6 +163,7 @@ def calibrate(model: "keras.Model", folded: "keras.Model", batches: Iterable[tf.
     for (low, high), least, most in zip(
         ranges.values(), found[..., 0].min(axis=0), found[..., 1].max(axis=0), strict=True
     ):
+        # As the converter does it, zero is within every range.
         low.assign(min(least, 0.0))
         high.assign(max(most, 0.0))
 

@@ -170,6 +170,7 @@ def _gather(worker: Worker, hello: JsonObject, alone: int | None, until: float) 
     except OSError as error:
         raise WorkerLostError(f"{worker.addresses[0]} cannot be listened at: {error.strerror}") from error
     with listening, contextlib.ExitStack() as opened:
+        # Short, so that the time is looked at in between.
         listening.settimeout(_TRY_S)
         while missing:
             if time.monotonic() > until:
@@ -189,6 +190,7 @@ def _gather(worker: Worker, hello: JsonObject, alone: int | None, until: float) 
         except SettingsError as error:
             answer = {"error": str(error)}
         for _, connection in there.values():
+            # Who is gone by now is missed again when TensorFlow joins the workers.
             with contextlib.suppress(OSError):
                 connection.sendall(json.dumps(answer).encode() + b"\n")
     return answer
@@ -206,6 +208,7 @@ def _report(worker: Worker, hello: JsonObject, until: float) -> JsonObject:
                 answer = _heard(connection, left)
             if "state" in answer or "error" in answer:
                 return answer
+        # The chief is not there yet, or was lost: tried again until the time is over.
         except OSError:
             pass
         time.sleep(_TRY_S)
@@ -252,7 +255,7 @@ def ended_at_once() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+            signal.signal(number, handler or signal.SIG_DFL)  # None: it was not set from Python
 
 
 @contextlib.contextmanager
@@ -264,6 +267,7 @@ def restarted_when_lost(say: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except WorkerLostError as error:
+        # The environment outlives execv, so this counts over all restarts.
         count = int(os.environ.get(_COUNTER, "0")) + 1
         if not error.comes_back or count > RESTARTS:
             raise
@@ -276,4 +280,5 @@ def restart() -> NoReturn:
     """Replaces this program by itself, with the same arguments; open files are closed."""
     sys.stdout.flush()
     sys.stderr.flush()
+    # orig_argv has the interpreter's own options, too, `-m` among them.
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

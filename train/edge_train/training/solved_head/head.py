@@ -40,6 +40,7 @@ def solve_head(
     share = (np.ones(count, np.float32) if weights is None else weights)[:, None] / count
 
     def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        # L-BFGS-B computes in float64, features are float32.
         kernel, bias = flat[:-labels].reshape(width, labels).astype(np.float32), flat[-labels:].astype(np.float32)
         log_scores = log_softmax(features @ kernel + bias, axis=1)
         error = (np.exp(log_scores) - one_hot) * share
@@ -49,6 +50,7 @@ def solve_head(
 
     start = np.zeros(width * labels + labels)
     solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x.astype(np.float32)
+    # On features as they come: the division by `spread` moves into the kernel.
     return solution[:-labels].reshape(width, labels) / spread, solution[-labels:]
 
 

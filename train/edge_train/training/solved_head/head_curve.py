@@ -111,6 +111,7 @@ def error_at(photos: Sequence[float], errors: Sequence[float], wanted: float) ->
 
     def with_an_end(power: float) -> float:
         slope, end = np.polyfit(at**-power, errors, 1)
+        # Errors that do not fall promise nothing: then their mean stands for every number.
         return float(end + slope * wanted**-power) if slope > 0 else float(np.mean(errors))
 
     slope, offset = np.polyfit(np.log(at), np.log(np.maximum(errors, 1e-4)), 1)
@@ -143,6 +144,7 @@ def _drawn(known: Features, size: int, rng: np.random.Generator) -> Numbers:
     """Positions of `size` photos of each class, or all of it; whole groups one after the other, as one would get
     more."""
     order: dict[str, float] = {}
+    # One random number for a whole group keeps its photos together in the order.
     keys = [order.setdefault(group, rng.random()) if group else rng.random() for group in known.groups]
     ranked = np.argsort(keys, kind="stable")
     chosen = [ranked[known.targets[ranked] == label][:size] for label in np.unique(known.targets)]
@@ -157,8 +159,10 @@ def _right(known: Features, judged: Features, labels: int) -> npt.NDArray[np.boo
 
 def _over_draws(shares: Sequence[float], judged: Features) -> Estimate:
     if len(shares) == 1:
+        # The interval depends on how many are right, not on which.
         return accuracy(np.arange(len(judged.targets)) < round(shares[0] * len(judged.targets)), judged.groups)
     mean, spread = float(np.mean(shares)), float(np.std(shares, ddof=1))
+    # Student's t, as the deviation is estimated from so few draws.
     half = float(student.ppf(0.975, len(shares) - 1)) * spread / len(shares) ** 0.5
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
 
@@ -178,6 +182,7 @@ def cross_validated(
         Shape (photos,); None if a class is in a single fold.
     """
     names = [group or f"alone {row}" for row, group in enumerate(both.groups)]
+    # From the end, so that of all rows with a name the first one stays.
     first = {name: row for row, name in reversed(list(enumerate(names)))}
     fold_of: dict[str, int] = {}
     for label in range(labels):  # class by class, so that each is in every fold, if it has as many groups
