@@ -23,6 +23,7 @@ from edge_core import Frame, InputSpec, ModelCard
 from edge_core.errors import HostError, SettingsError
 from edge_device.results import FrameResult, Latency, Prediction
 from edge_device.sinks.inbox.collection import Collection
+from edge_device.sinks.inbox.live_page import SNAPSHOT_KEY
 from edge_device.sinks.inbox.pull import Pulled, _snapshots_in, pull_snapshots
 from edge_device.sinks.inbox.snapshot_store import SnapshotStore
 from edge_device.sinks.inbox.snapshots import Snapshots
@@ -279,5 +280,12 @@ def test_an_archive_with_paths_that_lead_elsewhere_writes_nothing_there() -> Non
     with tarfile.open(fileobj=data, mode="w") as archive:
         for name in ("../up/20260301T100000.000000Z.jpg", "/etc/20260301T100000.000000Z.jpg", "a/b.jpg", "a/../c.json"):
             archive.addfile(tarfile.TarInfo(name))
+        for folder in ("..", ".ssh", "./.."):
+            archive.addfile(tarfile.TarInfo(f"{folder}/20260301T100000.000000Z.jpg"))
     data.seek(0)
     assert list(_snapshots_in(data)) == []
+
+
+def test_a_snapshot_of_a_camera_and_a_zone_with_long_names_comes_home_too() -> None:
+    shows = f"{'c' * 32}-{'z' * 32}"
+    assert SNAPSHOT_KEY.fullmatch(f"Katze <b>/20260301T100000.000000Z-{shows}")
