@@ -74,6 +74,8 @@ def test_photos_are_found_class_by_class_in_natural_order_by_their_content(tmp_p
     (tmp_path / "class 2" / "film.jpg").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(99))
     (tmp_path / "class 2" / "gone.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "class 2" / "round").symlink_to(tmp_path / "class 2")
+    (tmp_path / "class 2" / "long").symlink_to("x" * 300)
+    (tmp_path / "long").symlink_to("x" * 300)
     os.mkfifo(tmp_path / "class 2" / "pipe.jpg")
     found = find_photos(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path, _ in found.files] == [
@@ -94,6 +96,8 @@ def test_photos_are_found_class_by_class_in_natural_order_by_their_content(tmp_p
         "class 2/gone.jpg": "a link that leads nowhere",
         "class 2/round": "a link to a folder that it lies in",
         "class 2/pipe.jpg": "neither a file nor a folder",
+        "class 2/long": "File name too long",
+        "long": "File name too long",
         "loose.png": "a picture beside the class folders, not in one",
         "nothing here": "no picture in this class folder",
     }

@@ -130,6 +130,11 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name.casefold() in LITTER
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether a folder is there; False where nobody may look, or a link is too long, which `Path.is_dir` raises of."""
+    return os.path.isdir(path)
+
+
 def why_no_picture(path: Path) -> str:
     """Why a file is no picture, by its content; empty if it is one."""
     try:
@@ -163,7 +168,7 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...], pictures: list[Path]
     for child in children:
         if is_litter(child.name):
             dropped.append(Unusable(child, LITTER_REASON))
-        elif child.is_dir():
+        elif _is_folder(child):
             _walk(child, (*above, here), pictures, dropped)
         elif reason := why_no_picture(child):
             dropped.append(Unusable(child, reason))
@@ -244,7 +249,7 @@ class _ClassFolders:
     def add(self, child: Path) -> None:
         if is_litter(child.name):
             self.dropped.append(Unusable(child, LITTER_REASON))
-        elif child.is_dir():
+        elif _is_folder(child):
             found = walk(child)
             self.dropped += found.dropped
             if child.name == NEGATIVES_FOLDER:
@@ -304,9 +309,9 @@ def _children(folder: Path) -> list[Path]:
 def _only_folder(folder: Path) -> Path | None:
     """The one folder in `folder`, if nothing else is there and it holds several folders with pictures."""
     children = [child for child in _children(folder) if not is_litter(child.name)]
-    if len(children) != 1 or not children[0].is_dir():
+    if len(children) != 1 or not _is_folder(children[0]):
         return None
-    below = [child for child in _children(children[0]) if child.is_dir() and not is_litter(child.name)]
+    below = [child for child in _children(children[0]) if _is_folder(child) and not is_litter(child.name)]
     return children[0] if sum(bool(walk(child).pictures) for child in below) > 1 else None
 
 
@@ -327,7 +332,7 @@ def split_folders(folder: Path) -> dict[Split, Path]:
     """
     if not folder.is_dir():
         return {}
-    names = [child.name for child in _children(folder) if child.is_dir() and not is_litter(child.name)]
+    names = [child.name for child in _children(folder) if _is_folder(child) and not is_litter(child.name)]
     if "train" not in names or not set(names) <= set(_SPLIT_FOLDERS):
         return {}
     found: dict[Split, Path] = {}
@@ -340,7 +345,7 @@ def split_folders(folder: Path) -> dict[Split, Path]:
 
 def beside_splits(folder: Path) -> tuple[Unusable, ...]:
     """What lies beside split folders, and is passed over."""
-    others = [child for child in sorted(_children(folder)) if is_litter(child.name) or not child.is_dir()]
+    others = [child for child in sorted(_children(folder)) if is_litter(child.name) or not _is_folder(child)]
     return tuple(
         Unusable(child, LITTER_REASON if is_litter(child.name) else why_no_picture(child) or "beside the split folders")
         for child in others
