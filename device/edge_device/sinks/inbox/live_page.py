@@ -17,8 +17,8 @@ LARGEST: Final = 64 << 20
 """Bytes of a picture or a list that are taken from a board, at most."""
 
 SNAPSHOT_KEY: Final = re.compile(r"(?!\.)[^/\0]{1,255}/\d{8}T\d{6}\.\d{6}Z(-[A-Za-z0-9_-]{1,65})?")
-"""What names a snapshot: its label's folder, which never begins with a dot, so that no path leads elsewhere; and when it
-was taken, with the names of its camera and its zone, of 32 characters each, where it has them."""
+"""What names a snapshot: its label's folder, which never begins with a dot, so that no path leads elsewhere; and when
+it was taken, with the names of its camera and its zone, of 32 characters each, where it has them."""
 
 
 class _NoRedirect(HTTPRedirectHandler):
