@@ -76,7 +76,7 @@ class Prometheus(Sink):
             SettingsError: Beyond loopback without a token.
         """
         if not token and not is_loopback(host):
-            raise SettingsError(f"metrics on {host} can be read by others; that takes a token, --token TEXT")
+            raise SettingsError(f"metrics on {host} can be read by others; give --token-file FILE, or EDGE_RUN_TOKEN")
         self._port = _Port(host, port, token)
         self._lock = threading.Lock()
         self._frames: Counter[str] = Counter()

@@ -479,7 +479,7 @@ def test_slow_and_broken_clients_hold_nobody_up(metrics: Prometheus, monkeypatch
 
 def test_beyond_loopback_a_token_is_needed_and_a_port_in_use_is_told(metrics: Prometheus) -> None:
     for host in ("0.0.0.0", "192.168.1.5", "::", "pi.local", ""):
-        with pytest.raises(SettingsError, match="token"):
+        with pytest.raises(SettingsError, match="give --token-file FILE, or EDGE_RUN_TOKEN"):
             Prometheus(host)
     Prometheus("0.0.0.0", token="x")
     Prometheus("::1")
