@@ -137,7 +137,8 @@ def _show_traceback(debug: bool) -> None:
 
 def _drop_output() -> None:
     """Sends what standard output still holds nowhere, or Python complains once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

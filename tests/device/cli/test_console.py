@@ -31,6 +31,16 @@ def test_an_error_becomes_one_line_and_a_status(
     assert capfd.readouterr() == ("", line)
 
 
+def test_an_error_where_the_shell_has_closed_standard_output_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as caught, one_line_errors():
+        raise OSError("disk")
+    assert caught.value.code == 2
+    assert capfd.readouterr().err == "error: disk\n"
+
+
 @pytest.mark.parametrize("error", [SourceError("no camera"), OSError("disk"), KeyError("x")])
 def test_debug_shows_the_traceback_too(error: Exception, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), one_line_errors(debug=True):
