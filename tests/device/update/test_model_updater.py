@@ -1,6 +1,7 @@
 """Updates on a board: which candidates take over, which are refused beside the old model, and which are taken back."""
 
 import math
+import os
 import queue
 import re
 import sys
@@ -396,6 +397,16 @@ def test_a_candidate_is_not_refused_because_the_file_of_the_old_model_is_being_w
     try:
         assert process.opened() == LABELS
         assert process.look(np.zeros((32, 32, 3), np.uint8))["label"] in LABELS
+    finally:
+        process.close()
+
+
+def test_ctrl_c_at_the_terminal_does_not_reach_a_worker() -> None:
+    """It would end the worker, and the candidate would be refused for ever as one whose process ended."""
+    process = scripted(GOOD)(Path())
+    try:
+        assert process.opened() == LABELS
+        assert os.getpgid(process._process.pid) != os.getpgrp()
     finally:
         process.close()
 

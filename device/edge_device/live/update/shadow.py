@@ -110,7 +110,10 @@ class ShadowProcess:
 
     def __post_init__(self) -> None:
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        # In a group of its own: the terminal's Ctrl-C would end it, and the candidate would be refused for ever.
+        self._process = subprocess.Popen(
+            self.command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, process_group=0
+        )
 
     def opened(self) -> tuple[str, ...]:
         """The candidate's labels, once it is open.

@@ -1,9 +1,10 @@
 """A candidate in a process of its own: what it does to its process, a crash or a leak, the board's model does not feel.
 
-    python -m edge_device.live.update.shadow_worker MODEL RUNTIME THREADS FAMILIAR
+    python -m edge_device.live.update.shadow_worker MODEL RUNNING RUNTIME THREADS FAMILIAR
 
-Frames come on standard input, uint8 as `preprocess` makes them for MODEL, one behind the other; for each a line of JSON
-goes to standard output. The first line says that the model is open, or why it cannot be opened.
+RUNNING is the file of the model that runs, whose inference is timed beside each of the candidate's. Frames come on
+standard input, uint8 as `preprocess` makes them for MODEL, one behind the other; for each a line of JSON goes to
+standard output. The first line says that the model is open, or why it cannot be opened.
 """
 
 import json
