@@ -6,6 +6,7 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,7 @@ class ModelWatcher(Generic[T]):
         key: bytes | None = None,
         runtime: RuntimeName = "auto",
         every_s: float = EVERY_S,
+        discard: Callable[[T], None] = lambda model: None,
     ) -> None:
         """Prepares to watch; entering the context starts it.
 
@@ -81,9 +83,12 @@ class ModelWatcher(Generic[T]):
             key: The public key, 32 bytes, that must have signed it; any or none by default.
             runtime: That it is verified on.
             every_s: How often the file is looked at, in seconds.
+            discard: Closes what `load` opened where it is not taken: the file had changed meanwhile, or a newer one
+                came before anybody took it.
         """
         self._path, self._load, self._notify = path, load, notify
         self._digest, self._key, self._runtime, self._every_s = digest, key, runtime, every_s
+        self._discard = discard
         self._seen = _state(path)
         self._done = _NEVER if digest else self._seen  # it may have been replaced since it was loaded
         self._answer_due = False
@@ -119,7 +124,9 @@ class ModelWatcher(Generic[T]):
 
     def take(self) -> Replacement[T] | None:
         """The model to go on with, once; None if there is nothing new. Costs next to nothing."""
-        return self._taken.popleft() if self._taken else None
+        with suppress(IndexError):  # the watching thread may discard it in between
+            return self._taken.popleft() if self._taken else None
+        return None
 
     def _watch(self) -> None:
         while True:
@@ -153,12 +160,16 @@ class ModelWatcher(Generic[T]):
         except Exception as error:  # noqa: BLE001 - whatever a file brings about, the loop goes on
             refused = f"{self._path}: {type(error).__name__}: {error}"
         if _state(self._path) != state:
+            if new is not None:
+                self._discard(new.model)
             return
         self._seen = self._done = state
         if refused:
             self._notify_of("warning", f"the new model is not taken, the old one goes on: {refused}")
         elif new is not None:
             self._digest = new.digest
+            if superseded := self.take():
+                self._discard(superseded.model)
             self._taken.append(new)
             self._notify_of("info", f"{self._path.name} was replaced; the new one, sha256:{new.digest[:16]}..., passed")
         elif self._answer_due:

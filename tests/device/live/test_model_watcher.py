@@ -224,6 +224,32 @@ def test_an_error_that_nobody_foresaw_leaves_the_watch_alive(tmp_path: Path, ver
         assert swap.take() is not None
 
 
+def test_a_model_that_nobody_takes_is_closed(tmp_path: Path, versions: dict[str, Path]) -> None:
+    """By a newer one, or because the file changed while it was opened: its turn at a shared model is given up."""
+    path = tmp_path / "model.tflite"
+    shutil.copy(versions["english"], path)
+    closed: list[int] = []
+    opened: list[int] = []
+
+    def load() -> int:
+        opened.append(len(opened))
+        if opened[-1] == 1:
+            put(versions["english"], path)
+        return opened[-1]
+
+    swap = ModelWatcher(path, load, lambda notice: None, digest="0" * 64, discard=closed.append)
+    for version in ("english", "german"):
+        put(versions[version], path)
+        swap.look()
+        swap.look()
+    assert (opened, closed) == ([0, 1], [1])  # the second gave way to what had taken its place
+    put(versions["german"], path)
+    swap.look()
+    swap.look()
+    assert (opened, closed) == ([0, 1, 2], [1, 0])
+    assert (last := swap.take()) and last.model == 2
+
+
 def test_it_ends_and_leaves_no_thread(running: Running) -> None:
     running.swap.__exit__(None, None, None)
     assert "model swap" not in [thread.name for thread in threading.enumerate()]

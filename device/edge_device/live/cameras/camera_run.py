@@ -183,10 +183,13 @@ class CameraRun:
         )
         if session := self._session:
             loop.update_status = session.told
-        with closing(loop), watcher:
-            yield loop
-        if late := watcher.take():
-            late.model.close()
+        try:
+            with closing(loop), watcher:
+                yield loop
+        finally:
+            # A turn at a model that cameras share must be given up, or what computes is never closed.
+            if late := watcher.take():
+                late.model.close()
 
     def ask_for_model(self) -> None:
         """Has the model file looked at, now; may be called by a signal handler."""
@@ -225,6 +228,7 @@ class CameraRun:
             digest=classifier.digest,
             key=self._key,
             runtime=self.options.model.runtime,
+            discard=Classifier.close,
         )
         return self._watcher
 
