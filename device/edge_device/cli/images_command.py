@@ -71,6 +71,7 @@ def images(
 
         def skipped(path: Path, error: PictureError) -> None:
             nonlocal unusable
+            # What a folder holds besides is nobody's fault; a file that was named is.
             named = path in pictures
             unusable |= named
             say(f"{'error' if named else 'warning'}: {error}")

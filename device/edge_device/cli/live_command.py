@@ -35,6 +35,7 @@ def _live(asked: LiveRun) -> None:
 
         consoles: list[Sink] = []
 
+        # Dashboards share one screen, that of the first camera.
         def sinks(name: str) -> list[Sink]:
             consoles.append(console(asked.console.as_json, unread.set, consoles[0] if consoles else None))
             return consoles[-1:]
@@ -43,6 +44,7 @@ def _live(asked: LiveRun) -> None:
             statuses = {"": run_live(asked.cameras[""], sinks=sinks(""), stopped=unread.is_set, notify=notify)}
         else:
             statuses = run_cameras(asked.cameras, sinks=sinks, stopped=unread.is_set, notify=notify)
+        # Nobody reads standard output any more, and `| head` expects no word after that.
         if unread.is_set():
             return
         for name, status in statuses.items():

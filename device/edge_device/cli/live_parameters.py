@@ -42,6 +42,7 @@ def command_of(run: Callable[[LiveRun], None]) -> Callable[..., None]:
 
     parameters = list(_parameters())
     command.__doc__ = run.__doc__
+    # Typer reads a command's parameters from its signature and their types from its annotations.
     command.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     return command
@@ -82,6 +83,7 @@ def _fields(values: Mapping[str, object]) -> dict[str, object]:
 
 def given_fields(context: typer.Context) -> set[str]:
     """Names of the fields that the command line sets."""
+    # A value that equals the default was given all the same, and goes before that of the file.
     sources = {name: context.get_parameter_source(name) for name in context.params}
     names = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     return {MODEL.name if name == "model" else name for name in names}

@@ -132,6 +132,7 @@ def _forget_device(name: str) -> None:
     Raises:
         CheckFailedError: The broker does not answer, or the unit names what there is no more.
     """
+    # As systemd does for the service: the broker's password is in its EnvironmentFile.
     os.environ |= secrets_of(name)
     try:
         context = _live_command().make_context("edge-run live", command_of(name))
@@ -173,6 +174,7 @@ def _parsed(words: Sequence[str]) -> tuple[Path | None, list[str]]:
         run_of(context.params, given_fields(context))
     if context.params["model"] is None:
         return None, list(words)
+    # MODEL is the word that may be moved to the front without a change of what is parsed.
     for place, word in enumerate(words):
         rest = [*words[:place], *words[place + 1 :]]
         if Path(word) == context.params["model"] and parse([word, *rest]).params == context.params:

@@ -43,6 +43,7 @@ def pull(
     Example: edge-run snapshots pull ssh://pi@porch/var/lib/edge-run/unsure --to unsure/
     """
     with one_line_errors(debug):
+        # Late: tarfile and urllib.request, which listing the commands does without.
         from edge_device.sinks.inbox.pull import pull_snapshots
         from edge_device.sinks.web.address import read_token
 

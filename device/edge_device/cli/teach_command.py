@@ -91,6 +91,7 @@ def teach(
             return
         settings = TeachSettings(cuts, mirrored, min_right, max_loss, force)
         target = out or model
+        # Before a minute of showing things to a camera, not after it.
         require_writable(target)
         signer = read_signer(key)
         examples = {}
@@ -101,6 +102,7 @@ def teach(
             say(f"show {label} to the camera and turn it a little; the pictures are kept in {folder}")
             wanted = CollectSettings(source, label, every_s=every, count=count)
             examples = taken_examples(model, wanted, folder, track, lambda notice: say(notice_line(notice)))
+            # A classifier has two labels at least, so the first one waits as pictures.
             if len(examples) < 2 and read_card(model).conversion.get(UNTAUGHT):
                 say(f"{model} takes its first two labels together; now show it the second with another --label")
                 return

@@ -29,6 +29,7 @@ class Commands(TyperGroup):
                 command.help = unwrapped(command.help)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # Once, by the outermost command: a file may hold an @ of its own, which the commands below must not expand.
         return super().parse_args(ctx, expanded(args) if ctx.parent is None else args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -72,6 +73,7 @@ class LazyCommands(Commands):
             shelf.add_typer(found, name=name)
         else:
             shelf.command(name, context_settings=self.settings.get(name))(found)
+        # Typer makes the Click command, which the outer group then hands out as its own.
         group: Any = typer.main.get_command(shelf)
         return group.commands[name]
 
@@ -131,10 +133,12 @@ def refuse_repeated(command: Any, name: str, words: Sequence[str]) -> None:
     Raises:
         typer.BadParameter: An option is given more than once.
     """
+    # resilient_parsing: no callback runs and nothing is required, for this only looks.
     context = command.context_class(command, info_name=name, resilient_parsing=True)
     context.allow_interspersed_args = command.allow_interspersed_args
     context.ignore_unknown_options = command.ignore_unknown_options
     try:
+        # The third of the parser's results is the order in which parameters came, repetitions included.
         given = command.make_parser(context).parse_args(list(words))[2]
     except Exception:  # noqa: BLE001 - whatever is wrong with the words, the command itself says it better
         return

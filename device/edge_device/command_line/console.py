@@ -44,6 +44,7 @@ def command_line(help: str, commands: type[Commands] = Commands) -> typer.Typer:
 
 def say(message: str) -> None:
     """One line to a person, on standard error."""
+    # One line: messages of libraries go over several, and a journal would take each for one of its own.
     print(" ".join(line.strip() for line in message.splitlines()), file=sys.stderr, flush=True)
 
 
@@ -98,6 +99,7 @@ def _in_one_line(debug: bool) -> Iterator[None]:
         try:
             yield
         finally:
+            # Within the inner block, so that an error of the flush, a broken pipe or a full disk, is told as any other.
             if sys.stdout is not None:  # closed by the shell: `>&-`
                 sys.stdout.flush()
     except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -110,6 +112,7 @@ def _in_one_line(debug: bool) -> Iterator[None]:
         say("interrupted")
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
+        # At its end Python would flush what the failed write has left, and print a second error.
         _drop_output()
         raise SystemExit(0) from None
     except OSError as error:
@@ -194,6 +197,7 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Generator
 def working(label: str) -> Iterator[None]:
     """Shows that work without steps goes on: a line with the time that has passed, as `track` draws it."""
     with ExitStack() as shown:
+        # A generator of one step: `next` draws the line and comes back, and the second `next` runs it to its end.
         step = track([None], label, 1)
         shown.callback(step.close)
         next(step)

@@ -41,6 +41,7 @@ def _start(label: str) -> subprocess.Popen[bytes] | None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
+            # Without site packages and environment it starts at once, and nothing of the user's gets in its way.
             [sys.executable, "-I", "-S", __file__, str(os.getpid()), label],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -65,6 +66,7 @@ def line(label: str, elapsed_s: float, turn: int, width: int) -> str:
 def _draw(parent: int, label: str) -> None:
     """Draws until this process is killed, or `parent` is no longer there."""
     began, turn = time.monotonic(), 0
+    # A process whose parent has gone is given another one.
     while os.getppid() == parent:
         try:
             width = os.get_terminal_size(sys.stderr.fileno()).columns or 80

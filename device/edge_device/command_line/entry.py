@@ -36,9 +36,11 @@ def run_command(
     Raises:
         SystemExit: Always, with the exit status.
     """
+    # At once: Python's own handler raises within the import of a module, which prints a traceback.
     signal.signal(signal.SIGINT, _interrupted)
     if doctor is not None and sys.argv[1:2] == ["doctor"]:
         raise SystemExit(doctor(sys.argv[2:]))
+    # Before anything large is imported: the child is forked while the process is small and has no threads.
     if in_child:
         from edge_device.system.supervisor import go_on_in_child
 

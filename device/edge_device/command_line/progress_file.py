@@ -23,6 +23,7 @@ def recorded(items: Iterable[T], label: str, total: int | None, file: Path) -> G
     A line is `{"step": label, "done": 3, "total": 8, "elapsed_s": 1.5, "ended": false}`. Work does not fail because its
     progress cannot be written.
     """
+    # The first line is due at once, whatever the monotonic clock begins with.
     began, written, done = time.monotonic(), -EVERY_S, 0
 
     def note(now: float, ended: bool) -> None:

@@ -27,4 +27,5 @@ def run_registered(group: str, name: str, arguments: Sequence[str], prog_name: s
                 "with pip install --force-reinstall --no-deps edge-mobilenet"
             )
         command = next(iter(found)).load()
+    # Outside of the block: the application has its own, and a second one would tell an error twice.
     command(list(arguments), prog_name=prog_name)

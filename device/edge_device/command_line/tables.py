@@ -79,6 +79,7 @@ def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
         foldable = [index for index in widths if widths[index] > least[index]]
         if not foldable:
             break
+        # A cell at a time from the widest, so that columns of names end up equally wide.
         widths[max(foldable, key=widths.__getitem__)] -= 1
     return widths
 
@@ -92,6 +93,7 @@ def _kept(columns: Sequence[Column], least: Sequence[int], width: int, gap: int)
     """Which columns are shown at their least width: of those that may go, the least important ones go first."""
     shown = list(range(len(columns)))
     while sum(least[index] + gap for index in shown) - gap > width:
+        # Of the same importance the one furthest right goes first.
         droppable = [(keep, -index) for index in shown if (keep := columns[index].keep) is not None]
         if not droppable:
             break

@@ -48,6 +48,7 @@ def present(
         as_json: Whether JSON is printed.
         next_command: What to do next if there is no problem.
     """
+    # A signal has to end the wait for a process, too.
     end_on_signals()
     began, width = time.monotonic(), shutil.get_terminal_size().columns
 
@@ -77,6 +78,7 @@ def rendered(report: Report, width: int = 100) -> str:
     lines = []
     for finding in report.findings:
         first = f"{finding.level:<9}{finding.id:<{name_width}}  "
+        # At least 60: on a narrower terminal the indentation alone would leave no room for words.
         lines += textwrap.wrap(_printable(finding.text), max(width, 60), initial_indent=first, subsequent_indent=indent)
         if finding.fix:
             lines.append(f"{indent}{_printable(finding.fix)}")  # not wrapped: it will be copied

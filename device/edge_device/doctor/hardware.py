@@ -52,6 +52,7 @@ def cameras(host: Host) -> Iterator[Finding]:
     # The node of a sensor on the ribbon connector: it gives no pictures by itself, but tells that a camera is there.
     raw = any(not outcome.error and outcome["driver"] in RAW for outcome in outcomes.values())
     yield from _picamera2(host, raw)
+    # A node that may not be used is a finding of its own, and may well be the camera.
     if not (found or raw or closed):
         yield Finding("camera", "warning", "no camera is attached", "plug one in; see: lsusb; sudo dmesg | tail")
 
@@ -110,6 +111,7 @@ def _no_picamera2(host: Host, attached: bool, outcome: Probed) -> Finding:
     packaged = host.path("/usr/lib/python3/dist-packages/picamera2").is_dir()
     details: JsonObject = {"error": error, "kind": outcome.kind, "packaged": packaged}
     configuration = Path(sys.prefix) / "pyvenv.cfg"
+    # In a venv the two prefixes differ (PEP 405); whether it sees the system's packages is a line of its pyvenv.cfg.
     alone = sys.prefix != sys.base_prefix and "include-system-site-packages = true" not in host.text(configuration)
     level: Level = "problem" if attached else "ok"
     if not packaged:
@@ -166,6 +168,7 @@ def coral(host: Host) -> Iterator[Finding]:
 
 
 def _usb(host: Host, device: Path) -> Iterator[Finding]:
+    # Bus and device number name the node, each in three digits. "0" stands for a file that cannot be read.
     numbers = [int("0" + host.text(device / name)) for name in ("busnum", "devnum")]
     node = host.path(f"/dev/bus/usb/{numbers[0]:03}/{numbers[1]:03}")
     megabits = host.text(device / "speed")
@@ -190,6 +193,7 @@ def _pci(host: Host, count: int) -> Iterator[Finding]:
     nodes = sorted(host.path("/dev").glob("apex_*"))
     closed = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
     details = {"devices": [str(node) for node in nodes], "page_size": os.sysconf("SC_PAGE_SIZE")}
+    # A Raspberry Pi 5 boots a kernel with pages of 16 KiB, for which the gasket driver was not written.
     if not nodes and os.sysconf("SC_PAGE_SIZE") > 4096:
         text = f"{count} Coral on PCIe, whose driver needs a kernel with pages of 4 KiB"
         fix = "echo kernel=kernel8.img | sudo tee -a /boot/firmware/config.txt && sudo reboot"

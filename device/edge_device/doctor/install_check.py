@@ -136,6 +136,7 @@ def frames_to_compare() -> Iterator[Frame]:
     """Frames of `SIZES`, of whole-number arithmetic alone, so that they are the same everywhere."""
     for width, height in SIZES:
         y, x, channel = np.ogrid[:height, :width, :3]
+        # A hash of the position, cut to 32 bits after each step: noise that is the same on every machine.
         mixed = (x * 374761393 + y * 668265263 + channel * 144269504) & 0xFFFFFFFF
         mixed = ((mixed ^ (mixed >> 13)) * 1274126177) & 0xFFFFFFFF
         smooth = x * 255 // width if width > height else y * 255 // height
@@ -166,7 +167,7 @@ def _verify(model: Path) -> tuple[bool, str]:
     found = verify(model)
     if found.divergence:
         return False, f"diverges at {found.divergence.stage}: {found.divergence.reason}"
-    assert found.replay
+    assert found.replay  # no divergence, so it came to the replay
     return (
         True,
         f"{found.replay.frames} frames on {found.runtime}, largest difference {found.replay.largest_difference:.2g}",

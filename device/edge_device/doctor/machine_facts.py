@@ -33,6 +33,7 @@ class Host:
         path = self.path(path) if isinstance(path, str) else path
         try:
             with path.open("rb") as file:
+                # Limited, since some files of /proc have no end; the device tree ends its texts with a zero byte.
                 return file.read(1 << 16).rstrip(b"\0\n ").decode(errors="replace")
         except (OSError, ValueError):
             return ""
@@ -48,6 +49,7 @@ class Host:
 
     def output(self, *command: str, timeout_s: float = 10) -> str | None:
         """What a command prints; None if there is no such command, it fails, or it hangs."""
+        # LC_ALL=C: what commands print is read by its English words.
         environment = os.environ | ({"PATH": self.commands} if self.commands else {}) | {"LC_ALL": "C"}
         try:
             done = _run(command, environment, timeout_s)

@@ -83,6 +83,7 @@ class Prober:
             return 127, b"", str(error).encode()
         try:
             output, errors = process.communicate(timeout=self.timeout_s)
+        # Ctrl-C, too: a probe that hangs in a driver must not outlive the doctor.
         except BaseException as error:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

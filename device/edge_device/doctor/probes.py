@@ -59,6 +59,7 @@ def model(path: str, runtime: str) -> JsonObject:
 def edgetpu(library: str) -> JsonObject:
     """Loads libedgetpu, and asks for its version and, by that, whether it is one."""
     loaded = ctypes.CDLL(library)
+    # Any other library raises an AttributeError here, which says what it lacks.
     loaded.edgetpu_version.restype = ctypes.c_char_p
     version = loaded.edgetpu_version() or b""
     return {"version": version.decode(errors="replace"), "delegate": hasattr(loaded, "tflite_plugin_create_delegate")}
@@ -95,6 +96,7 @@ PROBES = {probe.__name__: probe for probe in (imports, runtime, model, edgetpu, 
 
 def main(probes: Mapping[str, Callable[..., JsonObject]] = PROBES) -> None:
     """Runs the probe that the command line names: {"value": ..., "error": ..., "kind": ...} on standard output."""
+    # The answer keeps the pipe to itself; from here on standard output leads to standard error.
     answer_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries print what they like
     result: JsonObject = {"value": None, "error": "", "kind": ""}

@@ -50,6 +50,7 @@ def _runtime(host: Host, name: str, version: str) -> Finding:
     if not outcome.error:
         return Finding(name, "ok", f"{what} runs a model and gets it right", details=details)
     numpy_version = installed("numpy") or "0"
+    # It was built for NumPy 1 and fails under NumPy 2 with a bare SystemError, which tells nobody what to do.
     if name == "tflite-runtime" and int(numpy_version.split(".")[0]) >= 2 and outcome.kind != "ModuleNotFoundError":
         text = f"{what} was built for NumPy 1 and does not work with {numpy_version}: {outcome.error}"
         return Finding(name, "problem", text, older_numpy(), details)

@@ -45,6 +45,7 @@ def board(host: Host) -> Iterator[Finding]:
     if found.machine.startswith("armv6"):
         fix = "take a Raspberry Pi 3 or newer, or a Zero 2 W"
         yield Finding("board", "problem", f"{what}: nobody makes wheels for ARMv6", fix, details)
+    # Of this Python, not of the kernel: Raspberry Pi OS (32-bit) runs a 64-bit kernel on newer boards.
     elif found.bits == 32:
         text = f"{what}, with a 32-bit system: OpenCV and ai-edge-litert have no wheels for it"
         yield Finding("board", "problem", text, RASPBERRY_PI_OS_64, details)
@@ -55,6 +56,7 @@ def board(host: Host) -> Iterator[Finding]:
 def system(host: Host) -> Iterator[Finding]:
     fields = host.fields("/etc/os-release", "=")
     name, release = fields.get("PRETTY_NAME", "unknown system"), fields.get("VERSION_ID", "")
+    # Raspberry Pi OS says it is Debian in os-release; its own date is in rpi-issue.
     image = re.search(r"\d{4}-\d{2}-\d{2}", host.text("/etc/rpi-issue"))
     what = f"Raspberry Pi OS of {image[0]}, on {name}" if image else name
     ends = SUPPORT_ENDS.get(release) if fields.get("ID") in ("debian", "raspbian") else None
@@ -133,6 +135,7 @@ def disk(host: Host) -> Iterator[Finding]:
 
 
 def memory(host: Host) -> Iterator[Finding]:
+    # The kernel counts in kibibytes, which it calls kB; a figure for people may be that far off.
     sizes = {name: int(value.split()[0]) / 1000 for name, value in host.fields("/proc/meminfo", ":").items() if value}
     if "MemAvailable" not in sizes:
         return

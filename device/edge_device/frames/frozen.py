@@ -40,6 +40,7 @@ class FrozenPicture:
         if now_s - self._looked_s < LOOKED_AT_S:
             return False
         self._looked_s = now_s
+        # A checksum, so that the frame's memory can be used again.
         seen = (frame.shape, zlib.crc32(frame.data if frame.flags.c_contiguous else frame.tobytes()))
         if seen != self._seen:
             self._seen, self.since_s = seen, now_s

@@ -53,6 +53,7 @@ class Motion:
         rule = self._rule
         cells = [_cells(pixels) for pixels in zones]
         if len(cells) != len(self._means):
+            # The first frame, or another number of zones: there is nothing to compare with, and it may be a change.
             self._means, self._now_s = cells, now_s
             self._until_s, self._due_s = now_s + rule.hold_s, now_s + rule.refresh_s
             return True
@@ -61,6 +62,7 @@ class Motion:
         )
         if share >= rule.share:
             self._until_s = now_s + rule.hold_s
+        # An exponential average by time, not by frames: the same whatever the frame rate is.
         weight = 1 - np.exp((self._now_s - now_s) / rule.memory_s)
         for new, mean in zip(cells, self._means, strict=True):
             cv2.accumulateWeighted(new, mean, float(weight))

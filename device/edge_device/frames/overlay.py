@@ -80,6 +80,7 @@ def _write(
         return
     longest = max(_width(text, 1.0) for text, _ in lines)
     scale = min(max(height / 600, SMALLEST), 3.0)
+    # Text shrinks until the longest line fills nine tenths of the width; what is too long even then is cut.
     scale = max(SMALLEST, min(scale, scale * 0.9 * wide / (scale * longest + 1)))
     step = round(34 * scale)
     margin = max(2, step // 4)
@@ -90,6 +91,7 @@ def _write(
     texts = [(_cut(text, scale, wide - 2 * margin), color) for text, color in shown]
     ground_width = min(wide, max(_width(text, scale) for text, _ in texts) + 2 * margin)
     ground = image[top : top + high, left : left + ground_width]
+    # A quarter of the light, in place: labels can be read on any picture, and what is behind them is still seen.
     np.right_shift(ground, 2, out=ground)
     for number, (text, color) in enumerate(texts):
         base = top + step * (number + 1) - step // 5

@@ -170,6 +170,7 @@ def covering(spec: InputSpec, regions: Sequence[Region] = (WHOLE,)) -> int:
 
 
 def _pixels(start: float, length: float, pixels: int) -> tuple[int, int]:
+    # Rounded at the border itself, so that two regions that touch round it to the same pixel.
     first = min(int(start * pixels + 0.5), pixels - 1)
     return first, min(max(int((start + length) * pixels + 0.5), first + 1), pixels)
 

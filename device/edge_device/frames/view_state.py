@@ -160,6 +160,7 @@ class ViewWatch:
     @property
     def doubtful(self) -> bool:
         """Whether no label may enter or leave: the view is not clear, the camera has begun, or its exposure jumped."""
+        # "moved" counts once it is told: until then it may be a large subject, whose label is wanted.
         faulty = self._found not in ("clear", "moved", None)
         return self.state != "clear" or faulty or self._looked_s < self._settled_s
 
@@ -188,6 +189,7 @@ class ViewWatch:
         elif _stepped(self._latest, grey):
             self.settle(now_s)
             self._mean = None
+        # After a pause of the camera one picture must not replace the average as a whole.
         passed_s = min(passed_s, PICTURE_S)
         self._average(grey, passed_s)
         found = self._judge(grey, passed_s, now_s)
@@ -236,6 +238,7 @@ class ViewWatch:
         else:
             weight = 1 - math.exp(-passed_s / PICTURE_S)
             cv2.accumulateWeighted(grey, self._mean, weight)
+            # Variance of a weighted sum of independent noise, relative to that of one picture.
             self._rest = (1 - weight) ** 2 * self._rest + weight**2
             found = float(np.median(np.abs(grey - self._latest)[::2, ::2])) / 0.954  # of two normal errors' difference
             self._noise += 0.2 * (min(found, LOUDEST) ** 2 - self._noise)
@@ -251,6 +254,7 @@ class ViewWatch:
             return "overexposed"
         seen = _structure(self._mean, self._noise * self._rest)
         brightest = float(np.quantile(self._mean[::2, ::2], 0.99))
+        # Share of blocks whose details stand out of the noise, at twice the energy that noise gives.
         shows = float(np.mean(seen.energy > np.maximum(2 * DETAIL_NOISE * seen.noise, rule.contrast**2)))
         if brightest < rule.black or (brightest < rule.dark and shows < 0.1):
             return "dark"
@@ -317,6 +321,7 @@ class _Background:
 
     def kept(self, seen: _Structure, where: npt.NDArray[np.bool_], rule: ViewRule) -> float:
         """Share of the blocks that show the same."""
+        # The least energy keeps a block without details from being told alike by a quotient of two small numbers.
         scale = np.sqrt(np.maximum(seen.energy, 0.01 * self._energy) * self._energy) + 1e-12
         alike = _blocks(seen.details * self._details) / scale
         return float(np.mean(alike[where] >= rule.alike)) if where.any() else 0.0
@@ -325,6 +330,7 @@ class _Background:
         """Share of the blocks that have lost their details."""
         left = np.abs(_blocks(seen.details * self._details)) < rule.faint * self._energy
         little = seen.energy < rule.faint * self._energy + DETAIL_NOISE * seen.noise
+        # Both: noise adds energy without details, and other details than before are no lack of them.
         return float(np.mean((left & little)[where]))
 
     def same_shape(self, seen: _Structure) -> float:
@@ -349,6 +355,7 @@ def _small(frame: Frame) -> Grey:
 
 
 def _structure(mean: Grey, noise: float) -> _Structure:
+    # A few levels more than the light itself, or the noise of a dark picture would be divided by next to nothing.
     light = _blurred(mean, 31) + 4.0
     finest, middle = _blurred(mean, 3), _blurred(mean, 15)
     details = (finest - middle) / light
