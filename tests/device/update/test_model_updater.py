@@ -4,7 +4,9 @@ import math
 import os
 import queue
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,7 +22,7 @@ from edge_convert.keys import PrivateKey
 from edge_convert.publish.publication import publish
 from edge_core.artifact.seal import check_seal
 from edge_device.inference.classifier import Classifier, top
-from edge_device.live.update import model_updater
+from edge_device.live.update import model_updater, shadow
 from edge_device.live.update.model_updater import ModelUpdater, UpdateSettings
 from edge_device.live.update.seats import AWAY_S
 from edge_device.live.update.shadow import ShadowFrame, ShadowLimits, ShadowProcess, verdict, worker_command
@@ -42,6 +44,9 @@ WORKER = f"import sys, json, time\nprint(json.dumps({{'labels': {LABELS!r}}}), f
 FRAME = "while sys.stdin.buffer.read(32 * 32 * 3):\n    n += 1\n    %s\n    print(json.dumps(%s), flush=True)\n"
 REPLY = "{'label': 'red', 'known': True, 'ms': 2.0, 'memory_mb': 50.0}"
 GOOD = WORKER + FRAME % ("pass", REPLY)
+
+
+HANGS_OVER_A_FRAME = WORKER + "sys.stdin.buffer.read(1)\nwhile True: pass"
 
 
 def scripted(code: str) -> Callable[[Path], ShadowProcess]:
@@ -409,6 +414,38 @@ def test_ctrl_c_at_the_terminal_does_not_reach_a_worker() -> None:
         assert os.getpgid(process._process.pid) != os.getpgrp()
     finally:
         process.close()
+
+
+@pytest.mark.parametrize("code", ["while True: pass", HANGS_OVER_A_FRAME], ids=["opens never", "answers never"])
+def test_a_candidate_that_hangs_is_killed_at_the_end_and_not_refused(
+    board: Board,
+    site: Served,
+    key: PrivateKey,
+    model: Callable[..., Path],
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the kill the close would wait for an answer: ten minutes here, so the test would not end."""
+    monkeypatch.setattr(shadow, "OPEN_S", 600)
+    monkeypatch.setattr(shadow, "ANSWER_S", 600)
+    board.worker = scripted(code)
+
+    def tries_it() -> None:
+        offer(board, site, key, model("new"))
+        board.frames(1)
+
+    waiting = threading.Thread(target=tries_it)
+    waiting.start()
+    while not (candidate := board.updater._candidate):
+        assert waiting.is_alive()
+        time.sleep(0.01)
+    while code == HANGS_OVER_A_FRAME and board.updater._lock.acquire(blocking=False):
+        board.updater._lock.release()  # until `frame` holds it, for good
+        time.sleep(0.01)
+    board.updater.close()
+    waiting.join()
+    assert candidate._process.returncode == -signal.SIGKILL
+    assert not board.folder.read().refused
 
 
 def test_a_real_worker_is_ended_with_its_board(

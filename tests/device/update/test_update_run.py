@@ -24,13 +24,15 @@ from edge_device.live.cameras.together import run_cameras
 from edge_device.live.loop import Live
 from edge_device.live.options import LiveOptions, ModelOptions, SourceOptions, UpdateOptions
 from edge_device.live.run import run_live
-from edge_device.live.update import update_state
+from edge_device.live.update import shadow, update_state
+from edge_device.live.update.model_updater import ModelUpdater
+from edge_device.live.update.shadow import ShadowProcess
 from edge_device.live.update.update_state import InstalledModel, UpdateFolder, begin, boot_id, roll_back
 from edge_device.notices import Notice
 from edge_device.results import FrameResult, Status
 from edge_device.sinks.sink import Sink
 
-from .vendor import MODELS, Served, new_key, signed_model
+from .vendor import LABELS, MODELS, Served, new_key, signed_model
 
 
 class Witness(Sink):
@@ -111,6 +113,36 @@ def test_a_run_is_updated_without_losing_a_frame_and_goes_back_when_told(tmp_pat
     assert missing <= status.frames_dropped, "what is missing was dropped and counted"
     print(f"{status.frames} frames, {status.frames_dropped} dropped")
     assert [one for one in witness.notices if one.startswith("update:")]
+
+
+@pytest.mark.parametrize("cameras", [1, 2])
+def test_a_run_ends_although_a_candidate_hangs(
+    tmp_path: Path, site: Served, cameras: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: a sink that is still with it would be abandoned after half a second, and the notice tells so."""
+    key = new_key(tmp_path / "vendor")
+    old, new = (signed_model(tmp_path / f"{name}.tflite", key, name) for name in ("old", "new"))
+    publish(new, site.folder, key)
+    monkeypatch.setattr(shadow, "ANSWER_S", 600)
+    hangs = f"import sys\nprint('{json.dumps({'labels': LABELS})}', flush=True)\n"
+    hangs += f"sys.stdin.buffer.read(1)\nopen({str(tmp_path / 'hangs')!r}, 'w')\nwhile True: pass"
+    command = [sys.executable, "-S", "-c", hangs]
+    monkeypatch.setattr(ModelUpdater, "_worker", lambda self, model: ShadowProcess(command))
+    options = LiveOptions(
+        old,
+        SourceOptions("fake:64x48@20"),
+        model=ModelOptions(threads="1", key=tmp_path / "vendor.pub"),
+        updates=UpdateOptions(site.url, tmp_path / "updates", update_every=1),
+    )
+    notices: list[str] = []
+    how: dict[str, Any] = {"stopped": (tmp_path / "hangs").exists, "notify": lambda one: notices.append(one.text)}
+    if cameras == 1:
+        run_live(options, **how)
+    else:
+        run_cameras({"porch": options, "gate": options}, **how)
+    assert (tmp_path / "hangs").exists()
+    assert [one for one in notices if "abandoned" in one] == []
+    assert not UpdateFolder(tmp_path / "updates").read().refused
 
 
 def test_cameras_are_updated_although_the_first_of_them_is_away(tmp_path: Path, site: Served) -> None:

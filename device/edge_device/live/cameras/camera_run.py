@@ -251,8 +251,16 @@ def watched(loop: Live, ended: Callable[[], bool], updates: UpdateSession | None
     """Runs a loop; an end that is no fault of the model is noted, or a trial would count it as a crash."""
     if updates is None:
         return loop.run(ended)
+
+    def ended_for_updates() -> bool:
+        """A candidate that hangs must not hold up the sinks, which are closed next."""
+        if not ended():
+            return False
+        updates.stop()
+        return True
+
     try:
-        status = loop.run(ended)
+        status = loop.run(ended_for_updates)
     except SourceError:
         updates.end_in_order()
         raise

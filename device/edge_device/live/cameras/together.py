@@ -194,6 +194,9 @@ def _wait(threads: Sequence[CameraThread], pulse: ProcessPulse, host: RunHost, f
         if any(one.fatal for one in threads):
             failed.set()
     pulse.stopping()
+    for one in threads:
+        if one.run.updates:
+            one.run.updates.stop()  # a candidate that hangs would hold up the sinks
     until_s = time.monotonic() + END_S + CLOSE_S
     for one in threads:
         one.join(max(0.0, until_s - time.monotonic()))

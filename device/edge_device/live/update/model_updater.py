@@ -111,6 +111,7 @@ class ModelUpdater:
         self._ended = threading.Event()
         self._labels: Sequence[str] = ()
         self._shadow: tuple[Shadow, InstalledModel] | None = None
+        self._candidate: ShadowProcess | None = None
         self._seats = Seats(clock)
         self._trial_began_s = self._noted_s = clock()
         self._trial_base_s = self._state.trial.seconds if self._state.trial else 0.0
@@ -136,6 +137,8 @@ class ModelUpdater:
     def frame(self, result: FrameResult) -> None:
         """A zone of a camera's frame was classified."""
         with self._lock:
+            if self._ended.is_set():
+                return
             seat = self._seats[result.camera]
             seat.unknown.append(result.known is False)
             if not self._seats.leads(result.camera) or self._shadow is None:
@@ -167,9 +170,15 @@ class ModelUpdater:
             elif self._seats.leader in (None, status.camera):
                 self._judge(status, reading.worse_than(seat.baseline, self._settings.health))
 
+    def stop(self) -> None:
+        """Has polls end, and kills a candidate, also one that whoever holds the lock waits for; waits for nothing."""
+        self._ended.set()
+        if candidate := self._candidate:
+            candidate.kill()
+
     def close(self) -> None:
         """Ends polls, and a candidate that runs beside the model."""
-        self._ended.set()
+        self.stop()
         with self._lock:
             self._end_shadow()
 
@@ -280,7 +289,9 @@ class ModelUpdater:
             UpdateError: It cannot be opened, or has other labels.
         """
         path = self._folder.model(candidate.digest)
-        process = self._start(path)
+        process = self._candidate = self._start(path)
+        if self._ended.is_set():  # `stop` has come too early to see it
+            process.kill()
         try:
             return Shadow(path, process, self._labels, self._settings.limits)
         except BaseException:
@@ -330,6 +341,8 @@ class ModelUpdater:
         self._say("warning", self._state.told)
 
     def _refuse(self, digest: str, reason: str) -> None:
+        if self._ended.is_set():  # it was killed, and is not to blame
+            return
         self._state = self._folder.write(self._state.refuse(digest, reason))
         self._folder.tidy(self._state)
         self._say("warning", self._state.told)

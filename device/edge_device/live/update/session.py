@@ -91,6 +91,11 @@ class UpdateSession:
         """
         return [self._updater.sink(camera, regions)] if self._updater else []
 
+    def stop(self) -> None:
+        """Has what runs beside the model end, and polls; to be called once the end of the run is asked for."""
+        if self._updater:
+            self._updater.stop()
+
     def close(self) -> None:
         """Ends what runs beside the model, and polls; to be called once the cameras have ended."""
         if self._updater:

@@ -140,9 +140,13 @@ class ShadowProcess:
             pass  # its end is told of below
         return self._answer(ANSWER_S)
 
+    def kill(self) -> None:
+        """Has the process end, at once; whoever waits for an answer is told so. For any thread."""
+        self._process.kill()
+
     def close(self) -> None:
         """Ends the process."""
-        self._process.kill()
+        self.kill()
         with self._process, suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
 
