@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from edge_core.artifact.golden import (
     read_golden,
     sha256_of,
     to_jpeg,
+    tolerance_of,
 )
 from edge_core.artifact.seal import Seal, Signer, check_seal, seal
 from edge_core.codec import JsonObject
@@ -28,23 +29,28 @@ from edge_core.images import decode_picture
 from edge_core.preprocess import Frame, preprocess
 from edge_device.inference.accelerator import Coral, on_accelerator
 from edge_device.inference.classifier import Classifier
-from edge_device.inference.interpreter import RuntimeName
+from edge_device.inference.interpreter import Interpreter, Kernels, RuntimeName
 
 Stage = Literal["digest", "signature", "decode", "preprocess", "invoke"]
 """In the order in which they are checked."""
 
 
-def record(classifier: Classifier, frames: Iterable[Frame]) -> GoldenVectors:
+OTHER_KERNELS: Final[tuple[Kernels, ...]] = ("built-in", "reference")
+
+
+def record(classifier: Classifier, frames: Iterable[Frame], others: Sequence[Interpreter] = ()) -> GoldenVectors:
     """Golden vectors of a model, made by the code that the device runs.
 
     Args:
         classifier: The model, opened from a complete file.
         frames: uint8, shape (height, width, 3), B, G, R, of any size.
+        others: The same model on other kernels: how far they are apart is what another runtime may differ by.
 
     Raises:
         CheckFailedError: The model gives something else than finite scores.
     """
     golden = []
+    apart = 0.0
     for frame in frames:
         jpeg = to_jpeg(frame, classifier.card.input)
         decoded = decode_picture(jpeg)
@@ -52,9 +58,13 @@ def record(classifier: Classifier, frames: Iterable[Frame]) -> GoldenVectors:
         scores = classifier.pixel_scores(pixels)
         if not np.isfinite(scores).all():
             raise CheckFailedError("the model gives scores that are no numbers (NaN or infinity); it is of no use")
+        apart = max([apart, *(float(np.abs(other.scores(pixels) - scores).max()) for other in others)])
         golden.append(GoldenFrame(jpeg, sha256_of(decoded[..., ::-1]), sha256_of(pixels), tuple(scores.tolist())))
     made_with = {"runtime": classifier.runtime, "opencv": cv2.__version__, "machine": platform.machine()}
-    return GoldenVectors(tuple(golden), QUANTIZED if classifier.quantized else FLOAT, made_with)
+    tolerance = QUANTIZED if classifier.quantized else FLOAT
+    if classifier.quantized and others:
+        tolerance = tolerance_of(apart, others[0].signed)
+    return GoldenVectors(tuple(golden), tolerance, made_with)
 
 
 def sealed(artifact: bytes, frames: Iterable[Frame], signer: Signer | None = None) -> bytes:
@@ -72,10 +82,18 @@ def sealed(artifact: bytes, frames: Iterable[Frame], signer: Signer | None = Non
         path = Path(scratch) / "unsealed.tflite"
         path.write_bytes(artifact)
         try:
-            golden = record(Classifier(path), frames)
+            classifier = Classifier(path)
+            golden = record(classifier, frames, _on_other_kernels(classifier, path))
         except ModelFormatError as error:
             raise ModelFormatError(str(error).replace(str(path), "the model")) from error
     return seal(artifact, golden, signer)
+
+
+def _on_other_kernels(classifier: Classifier, path: Path) -> list[Interpreter]:
+    """What a model in integers is run with besides: tflite-runtime has no XNNPACK for it to differ from."""
+    if not classifier.quantized or not classifier.runtime.startswith("ai-edge-litert "):
+        return []
+    return [Interpreter(path, kernels=kernels) for kernels in OTHER_KERNELS]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import BinaryIO, Final
 
 from edge_core.artifact.familiarity import Features
+from edge_core.artifact.golden import ACCELERATED
 from edge_core.codec import JsonObject
 from edge_core.errors import AcceleratorError
 from edge_core.preprocess import Frame, InputSpec, preprocess
@@ -112,7 +113,7 @@ class AcceleratorProcess:
         except BaseException:  # Ctrl-C, too
             self.close()
             raise
-        self.runtime = f"{opened['runtime']} with libedgetpu"
+        self.runtime = f"{opened['runtime']} {ACCELERATED}"
         self.input_shape: tuple[int, ...] = tuple(opened["input_shape"])
         self.outputs: int = opened["outputs"]
         self.quantized: bool = opened["quantized"]
