@@ -89,13 +89,13 @@ class MotionFocus:
     def _judge(self, picture: Gray, mask: Mask, now_s: float) -> None:
         """Confirms what moves, and lets become background what has not moved for long."""
         assert self._before is not None
-        step = np.asarray(cv2.absdiff(picture, self._before), np.float32)
+        step = np.asarray(cv2.absdiff(picture, self._before), np.uint8)
         self._background.hear(step)
-        moving = step > max(self._rule.change.level, 4 * self._background.noise)
+        level = max(self._rule.change.level, 4 * self._background.noise)
         for track in list(self._tracker.tracks):
             left, top, right, bottom = whole(track.box, picture.shape)
-            part = moving[top:bottom, left:right]
-            if part.size and np.count_nonzero(part) >= ACTIVE * part.size:
+            moving = step[top:bottom, left:right] > level
+            if moving.size and np.count_nonzero(moving) >= ACTIVE * moving.size:
                 track.moved_s = now_s
                 track.moves += 1
             if not track.number:

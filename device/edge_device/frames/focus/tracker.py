@@ -10,7 +10,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge_device.frames.focus.changes import DENSE, Box, Gray, Mask, area, overlap, union, whole
+from edge_device.frames.focus.changes import DENSE, Box, Gray, Mask, Mean, area, overlap, union, whole
 
 FARTHEST: Final = 1.5
 """Distance from where a track is expected, in lengths of its box, beyond which a box is another subject."""
@@ -99,7 +99,7 @@ class SubjectTrack:
     born_x: float = 0.0
     born_y: float = 0.0
     patch: Gray | None = None
-    form: Gray | None = None
+    form: Mean | None = None
     likeness: float = 0.0
     dense: bool = False
 
