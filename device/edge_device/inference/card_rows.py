@@ -44,6 +44,7 @@ def _settings(fields: Mapping[str, Any]) -> str:
     return _few(
         f"{name} {in_words(value)}"
         for name, value in fields.items()
+        # Tables and lists, such as the lessons of a model that was taught, have rows of their own or none.
         if not isinstance(value, dict | list) and value not in (None, "")
     )
 

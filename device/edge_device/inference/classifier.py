@@ -97,6 +97,7 @@ class Classifier:
             RuntimeMissingError: No interpreter is installed.
         """
         path = Path(path)
+        # First of all: nothing is parsed, and no interpreter opened, before every byte was held against the seal.
         seal = check_seal(path)
         self.digest = seal.digest if seal else None
         self.card = read_card(path)
@@ -198,6 +199,7 @@ class Classifier:
             return self._interpreter.read_features()
 
     def _contradiction(self) -> str:
+        # The interpreter would run it all the same, and labels would be wrong without an error.
         if self._interpreter.outputs != len(self.card.labels):
             return f"{len(self.card.labels)} labels, {self._interpreter.outputs} outputs"
         if self._interpreter.input_shape != self.card.input.shape:

@@ -125,6 +125,7 @@ class Interpreter:
         except (ValueError, RuntimeError) as error:  # an operator version that it does not know, or a damaged file
             raise ModelFormatError(f"{path} cannot be loaded by {self.runtime}: {error}") from error
         self._features = [(detail["index"], int(detail["quantization"][1])) for detail in outputs[1:]]
+        # Further outputs are features if there are as many as were asked for; else the check below refuses the file.
         if len(outputs) == 1 + len(tensors) and all(_holds_features(detail) for detail in outputs[1:]):
             outputs = outputs[:1]
         self.input_shape, self.outputs = _classifier_shapes(path, inputs, outputs)
@@ -148,6 +149,7 @@ class Interpreter:
 
     def write_pixels(self, pixels: Frame) -> None:
         """Writes preprocessed pixels, uint8 of shape `input_shape`, into the input tensor."""
+        # A float input takes the bytes as whole numbers 0..255: scaling is inside the model.
         self._interpreter.tensor(self._input)()[0] = pixels
 
     def invoke(self) -> None:
@@ -240,6 +242,7 @@ def _holds_features(detail: dict[str, Any]) -> bool:
 
 def _pooled(values: npt.NDArray[np.generic], zero_point: int) -> Features:
     """Sums over height and width, of integers in integers: shape (width,)."""
+    # The mean would do as well: the detector looks at directions, and a sum of integers stays exact.
     places = 1
     if values.ndim > 1:
         places = values.size // values.shape[-1]
@@ -272,6 +275,7 @@ def load_runtime(runtime: RuntimeName) -> tuple[str, Any]:
         try:
             module = import_module(f"{RUNTIMES[name]}.interpreter")
         except ModuleNotFoundError as error:
+            # The package is there and lacks a dependency, which another interpreter would not mend.
             if (error.name or "").split(".")[0] != RUNTIMES[name]:
                 raise
         except (ImportError, SystemError, AttributeError) as error:

@@ -27,6 +27,7 @@ def read_public_key(path: Path) -> bytes:
     """
     try:
         data = path.read_bytes()
+        # The words of the PEM label: a private key must not be copied to boards by mistake.
         if b"PRIVATE KEY" in data:
             raise KeyFileError(f"{path} is the private key, which should not leave its machine; give {path.name}.pub")
         key = load_pem_public_key(data)

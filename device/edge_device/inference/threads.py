@@ -39,6 +39,7 @@ def choose_threads(open_with: Callable[[int], Classifier], cores: int | None = N
         open_with: Opens the model with a number of threads.
         cores: Number of cores that may be used; None: those that this process is allowed on.
     """
+    # The affinity, not the number of cores: in a container or under taskset there may be fewer.
     choices = _choices(cores or len(os.sched_getaffinity(0)))
     with ExitStack() as opened:
         classifiers = [opened.enter_context(closing(open_with(threads))) for threads in choices]
@@ -53,6 +54,7 @@ def inference_times(classifiers: Sequence[Classifier]) -> list[float]:
     for _ in range(ROUNDS):
         for classifier, taken in zip(classifiers, times, strict=True):
             until = time.perf_counter() + PER_CHOICE_S / ROUNDS
+            # Once at least: an inference may take longer than the time that there is for a choice.
             while not taken or time.perf_counter() < until:
                 start = time.perf_counter()
                 classifier.pixel_scores(pixels)

@@ -36,6 +36,7 @@ class Turnstile(AbstractContextManager[None]):
             if not self._taken:
                 self._taken = True
                 return
+            # Each waiting thread has a lock that it acquires twice: the second time it waits for `__exit__`.
             mine = threading.Lock()
             mine.acquire()
             self._waiting.append(mine)
@@ -46,6 +47,7 @@ class Turnstile(AbstractContextManager[None]):
     ) -> None:
         with self._lock:
             if self._waiting:
+                # The turn passes on as it is, still taken, so that nobody can get in before the one that waits.
                 self._waiting.popleft().release()
             else:
                 self._taken = False
@@ -95,6 +97,7 @@ class RunnerPool:
 
     def _leave(self, key: Hashable, shared: _SharedRunner, notify: Notifier) -> None:
         with self._lock:
+            # Also the count of those who share it.
             shared.notifiers.remove(notify)
             if not shared.notifiers and not shared.failure:
                 self._close(key, shared)
@@ -164,6 +167,7 @@ class RunnerTurn:
 
     def read_scores(self) -> Scores:
         """The scores of the last run of this turn."""
+        # Of this turn alone: the runner's own are those of whoever ran last.
         return self._scores
 
     def read_features(self) -> tuple[Features, ...]:

@@ -53,6 +53,7 @@ def record(classifier: Classifier, frames: Iterable[Frame], others: Sequence[Int
     apart = 0.0
     for frame in frames:
         jpeg = to_jpeg(frame, classifier.card.input)
+        # From the JPEG, not from the frame: what is recorded is what a board decodes.
         decoded = decode_picture(jpeg)
         pixels = preprocess(decoded, classifier.card.input)
         scores = classifier.pixel_scores(pixels)
@@ -85,6 +86,7 @@ def sealed(artifact: bytes, frames: Iterable[Frame], signer: Signer | None = Non
             classifier = Classifier(path)
             golden = record(classifier, frames, _on_other_kernels(classifier, path))
         except ModelFormatError as error:
+            # The scratch file is gone by the time anybody reads this.
             raise ModelFormatError(str(error).replace(str(path), "the model")) from error
     return seal(artifact, golden, signer)
 
@@ -221,6 +223,7 @@ def replay(classifier: Classifier, golden: GoldenVectors) -> Replay:
         try:
             decoded = decode_picture(frame.jpeg)
         except PictureError as error:
+            # The first frame that diverges is told of, for each stage.
             found.setdefault("decode", f"{name}: {error}")
             continue
         sha256 = sha256_of(decoded[..., ::-1])

@@ -37,6 +37,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
     asked = json.loads(sys.argv[1])
+    # A descriptor that the parent has passed on: standard output stays free for what libraries print.
     channel = socket.socket(fileno=asked["channel"])
     try:
         interpreter = _open(asked)
@@ -45,6 +46,7 @@ def main() -> None:
         memory = shared.create(*sizes)
         pixels, scores, features = shared.arrays(memory, *sizes)
         try:
+            # A test as well: the first inference sends the weights, and a transfer that fails raises a RuntimeError.
             usual_s = _usual_s(interpreter)
         except RuntimeError as error:
             raise AcceleratorError(f"{Coral(asked['port'])} gave no scores: {error}") from error
@@ -59,7 +61,9 @@ def main() -> None:
         "quantized": interpreter.quantized,
         "usual_s": usual_s,
     }
+    # The memory goes along as a descriptor, since it has no name by which the parent could open it.
     socket.send_fds(channel, [json.dumps(opened).encode()], [memory])
+    # Empty once the parent has closed its end.
     while message := channel.recv(8):
         reason = ""
         try:
@@ -74,6 +78,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
+    # The kernel sends SIGIO to this process when its standard input changes; its default action is to end it.
     fcntl.fcntl(LIFELINE, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(LIFELINE, fcntl.F_SETFL, fcntl.fcntl(LIFELINE, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([LIFELINE], [], [], 0)[0]:  # it ended before
@@ -86,6 +91,7 @@ def _open(asked: JsonObject) -> Interpreter:
         # What the Edge TPU leaves to the CPU is little.
         return Interpreter(file, runtime=asked["runtime"], threads=1, delegate=lambda tflite: load(tflite, coral))
     except EdgeError as error:
+        # The path is one of this process's descriptors, which means nothing to a person.
         raise type(error)(str(error).replace(str(file), asked["name"])) from error
 
 

@@ -99,6 +99,7 @@ def open_classifier(
             return Interpreter(fallback or file, runtime=runtime, threads=threads)
         if not fallback and not has_entry(file, CPU_MODEL_FILE):
             return on_accelerator(file, coral, runtime=runtime, stopped=supervision.stopped)
+        # Opened before the accelerator, so that it can stand in from the first frame on.
         cpu = Interpreter(fallback or file, runtime=runtime, threads=threads)
         frames = golden_pixels(fallback or file)
         told = replace(supervision, notify=tell)
@@ -107,6 +108,7 @@ def open_classifier(
     def share(file: Path) -> Runner:
         if pool is None:
             return run(file, supervision.notify)
+        # By the file, not by its path: after a replacement the old and the new model run beside each other.
         key = (_identity(file), coral, _identity(fallback) if fallback else None, runtime, threads)
         return pool.turn(key, partial(run, file), supervision.notify)
 
@@ -197,10 +199,12 @@ class WithFallback:
         self._coral, self._runtime, self._supervision = coral, runtime, supervision
         self._file = path.open("rb")
         self._cpu = cpu
+        # Once, since they are the same at every attempt to get the accelerator back.
         self._expected = [(pixels, cpu.scores(pixels)) for pixels in frames]
         self._accelerator: AcceleratorProcess | None = None
         self._back: AcceleratorProcess | None = None  # set by the thread, taken between two frames
         self._closed = threading.Event()
+        # Guards the moment in which a process is handed over: closed before it, the search itself closes the process.
         self._handing = threading.Lock()
         self._wait_s = supervision.retry_s
         self._since_s = time.monotonic()
@@ -243,6 +247,7 @@ class WithFallback:
         try:
             self._accelerator.invoke()
         except AcceleratorError as error:
+            # The shared memory outlives the process, so the very frame over which it failed is run again.
             self._cpu.write_pixels(self._accelerator.pixels)
             self._accelerator = None
             self._cpu.invoke()
@@ -279,6 +284,7 @@ class WithFallback:
 
     def _stand_in(self, error: AcceleratorError) -> None:
         self.fallback_reason = str(error)
+        # It has worked for long, so that this loss is taken for a new one.
         if time.monotonic() - self._since_s > RETRY_MAX_S:
             self._wait_s = self._supervision.retry_s
         self._seek()
@@ -300,6 +306,7 @@ class WithFallback:
 
     def _sought(self) -> None:
         while not self._closed.wait(self._wait_s):
+            # Doubled before the attempt, so that an accelerator which fails at once is sought ever more rarely.
             self._wait_s = min(2 * self._wait_s, RETRY_MAX_S)
             try:
                 process = self._connected()
@@ -325,6 +332,7 @@ class WithFallback:
             self._file, self._coral, runtime=self._runtime, watchdog_s=how.watchdog_s, stopped=how.stopped
         )
         try:
+            # A fallback that was given may be of another training: the cards have been compared, the graphs only here.
             if (process.input_shape, process.outputs) != (self.input_shape, self.outputs):
                 raise AcceleratorError(f"{self._coral} cannot be used: its model has another input or other outputs")
             for pixels, expected in self._expected:

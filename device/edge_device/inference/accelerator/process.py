@@ -79,6 +79,7 @@ class AcceleratorProcess:
         self._number = 0
         self._stopped = stopped
         model = file.fileno()
+        # SEQPACKET keeps messages apart, and gives an empty one when the other end is closed.
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Neither side waits for the other over a message that nobody reads.
         self._log, log = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -92,10 +93,12 @@ class AcceleratorProcess:
                     "edge_device.inference.accelerator.edgetpu_worker",
                     json.dumps(asked | {"port": coral.port}),
                 ],
+                # The lifeline: this end closes with this process, however that ends.
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 pass_fds=(theirs.fileno(), model),
+                # The same packages as here, wherever they were found; -P keeps the working folder out.
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 process_group=0,  # the terminal's Ctrl-C is for the parent
             )
@@ -134,6 +137,7 @@ class AcceleratorProcess:
             AcceleratorError: It died, hung, or says that the accelerator is gone. The process is gone then, too.
         """
         self._number += 1
+        # A number for each inference, by which a late answer to an earlier one is told from this one's.
         message = struct.pack("Q", self._number)
         try:
             self._channel.send(message)
@@ -209,6 +213,7 @@ class AcceleratorProcess:
         except TimeoutError:
             raise self._failed(f"was not ready within {start_s:.0f} s") from None
         finally:
+            # The mapping stays when its descriptor is closed.
             for descriptor in descriptors:
                 os.close(descriptor)
         return opened
@@ -231,6 +236,7 @@ class AcceleratorProcess:
     def _kill(self) -> None:
         if not self._open:
             return
+        # First, so that a second failure on the way does not begin it anew.
         self._open = False
         self._process.kill()
         try:

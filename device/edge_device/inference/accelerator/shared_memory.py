@@ -36,6 +36,7 @@ def arrays(
     memory = mmap.mmap(descriptor, start + 8 * sum(widths))
     pixels = np.frombuffer(memory, np.uint8, math.prod(input_shape)).reshape(input_shape)
     scores = np.frombuffer(memory, np.float32, outputs, _aligned(math.prod(input_shape)))
+    # Features lie one after the other behind the scores, 8 bytes each.
     ends = [start + 8 * sum(widths[: number + 1]) for number in range(len(widths))]
     features = tuple(
         np.frombuffer(memory, np.float64, width, end - 8 * width) for width, end in zip(widths, ends, strict=True)
@@ -48,4 +49,5 @@ def _features_at(input_shape: tuple[int, ...], outputs: int) -> int:
 
 
 def _aligned(size: int) -> int:
+    # Rounded up: the quotient of the negative number is rounded down.
     return -(-size // _ALIGNMENT) * _ALIGNMENT
