@@ -131,8 +131,10 @@ class Capture:
         self._source = source
         timed = TimedFocus(focus, live=source.live) if focus else None
         self._focused = focus is not None
+        # One for each of the two threads, as each uses its memory again.
         self._ahead, self._at_once = (Preparer(spec, regions, orientation, timed) for _ in range(2))
         self._ready: deque[Prepared | SourceFrame] = deque()
+        # Guards `_ready`, `_closed` and `_ended`: a frame is handed over, and the end is told, under it.
         self._changed = threading.Condition()
         self._closed = self._ended = self._waited_for = False
         self._thread = threading.Thread(target=self._read, name="capture", daemon=True)
@@ -158,6 +160,7 @@ class Capture:
                 return None
             frame = self._ready.popleft()
             self._changed.notify()
+        # Outside of the lock: the source's thread reads the next frame meanwhile.
         return frame if isinstance(frame, Prepared) else self._at_once(frame)
 
     def close(self) -> None:
@@ -165,12 +168,14 @@ class Capture:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        # After `_closed` is set: what this makes the source's thread do is no end of the source by itself.
         self._source.close()
         self._thread.join(_END_S)
 
     def _read(self) -> None:
         try:
             for frame in self._source:
+                # A focus follows what moves from frame to frame, so that one thread alone must give it all of them.
                 if not self._put(frame if self._waited_for and not self._focused else self._ahead(frame)):
                     return
         except Exception as error:  # noqa: BLE001 - raised again in the thread that takes

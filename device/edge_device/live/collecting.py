@@ -83,6 +83,7 @@ class _Run:
             self._looked = True
             if not pictures and frame.time_s < due_s:
                 continue
+            # By the time of the frame, not of the clock, so that a video file is sampled as it was filmed.
             due_s = frame.time_s + self._settings.every_s
             outcome = self._collection.add(self._looked_at(frame), self._settings.label, self._settings.region)
             if outcome == "full":

@@ -67,6 +67,7 @@ class Deciders:
             rule: How labels become decisions; None: they do not.
         """
         self._labels, self._rule = tuple(labels), rule
+        # One counter for all parts, so that a receiver sees by a gap that it has missed an event.
         self._numbers = count(1)
         self._of_zones: dict[str, Decider] = {}
         self._of_tracks: dict[int, Decider] = {}
@@ -129,6 +130,7 @@ class Deciders:
         track = part.subject.track
         self._boxes[track] = part.subject.box
         if track not in self._of_tracks:
+            # A subject stays what it is, so that all of its frames speak for its label; what a zone shows may change.
             of_track = replace(rule, known_share=KNOWN_SHARE, lasting_s=LASTING_S)
             self._of_tracks[track] = Decider(self._labels, of_track, part.zone, numbers=self._numbers)
         return self._of_tracks[track]

@@ -173,6 +173,7 @@ class Decider:
             What is believed now, and the events that this made, in order.
         """
         self._lost_since = None
+        # Finite only if every score is: one product in place of an array of truth values.
         if math.isfinite(scores.dot(scores)):
             weight = self._smooth(
                 scores if known or self._rule.known_share is not None else np.zeros_like(scores), now_s
@@ -187,6 +188,7 @@ class Decider:
         if current is not None:
             held = float(self._smoothed[current])
             self._peak = max(self._peak, held)
+            # Twice hysteresis: against its own threshold, and against the best other label.
             stays = self._keeps(current) and held >= self._rest * score
             if stays or now_s - self._entered_s < self._rule.hold_s:
                 return Decision(self.labels[current], held), events
@@ -252,6 +254,7 @@ class Decider:
         if isinstance(smoothing, Vote):
             place = self._count % smoothing.frames
             self._count += 1
+            # The mean of a window that slides: once it is full, the new frame takes the place of the oldest one.
             np.subtract(scores, smoothed if self._count <= smoothing.frames else self._latest[place], out=change)
             weight = 1 / min(self._count, smoothing.frames)
             np.multiply(change, weight, out=change)
@@ -261,6 +264,7 @@ class Decider:
         elif smoothing is None or self._updated_s is None:
             smoothed[:] = scores
         else:
+            # 1 - exp(-ln 2) = 1/2: no frame weighs more than half, however long nothing came before it.
             passed_s = min(max(0.0, now_s - self._updated_s), math.log(2) * smoothing.seconds)
             weight = -math.expm1(-passed_s / max(smoothing.seconds, min(self._seen_s(), self._rule.lasting_s)))
             np.subtract(scores, smoothed, out=change)
@@ -274,6 +278,7 @@ class Decider:
     def _vote(self, scores: Scores) -> int | None:
         """The best label of a frame by itself, None if it is not good enough."""
         best = int(scores.argmax())
+        # A label that is there keeps its votes down to the lower threshold.
         needed = self._enter[best] * (self._rest if best == self._current else 1)
         return best if scores[best] >= needed else None
 

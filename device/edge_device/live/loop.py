@@ -118,6 +118,7 @@ class _Meter:
 
     def age_p95_ms(self) -> float:
         ages = sorted(times[1] for times in self._times)
+        # The value that 95 % of the sorted ages are not above; exact enough for 300 of them.
         return ages[min(len(ages) - 1, len(ages) * 95 // 100)] if ages else 0.0
 
     def latency(self) -> Latency:
@@ -206,23 +207,27 @@ class Live:
         spec, settings = self._classifier.card.input, self._settings
         capture = Capture(self._source, spec, list(settings.regions.values()), settings.orientation, settings.focus)
         try:
+            # Once the source, the model and the sinks are open: systemd counts the service as started from here on.
             self.manager.ready()
             while not stopped() and self._seen_frames() != settings.frames:
                 self._between_frames(capture)
                 if (early_s := self._due_s - time.monotonic()) > 0:
                     time.sleep(min(early_s, WAIT_S))
                     continue
+                # Even without a frame the loop comes around every `WAIT_S`: signals and the watchdog depend on it.
                 prepared = capture.take(WAIT_S)
                 if prepared is not None:
                     self._look_at(prepared)
                 elif capture.ended:
                     break
+            # After the loop, so that what the source gave before it failed has been looked at.
             if capture.error:
                 raise capture.error
             if not self._seen_frames() and capture.ended:
                 raise SourceError(f"{self._name} gave no frame that can be read")
         finally:
             self.manager.stopping()
+            # In this order: no frame comes any more, then labels leave, then the last statistics tell of it.
             capture.close()
             self._hand_on(self._deciders.leave(self._seen_s, time.time()))
             status = self._status(capture)
@@ -250,6 +255,7 @@ class Live:
         if self._motion and not self._motion.moves(pixels, self._seen_s):
             self._meter.still += 1
             return
+        # A subject that is not seen because the picture is dark has not gone.
         if not self._is_doubtful:
             self._hand_on(self._deciders.gone(parts, self._seen_s, time.time()))
         if not parts:
@@ -367,11 +373,13 @@ class Live:
     def _adopt(self, classifier: Classifier, capture: Capture) -> None:
         """Goes on with another model, from the next frame on."""
         self._swaps += 1
+        # The old one first: of a Coral there is one, and the new model waits for it.
         self._classifier.close()
         self._classifier = classifier
         capture.prepare_for(classifier.card.input)
         self._hand_on(self._deciders.relabel(classifier.card.labels, self._seen_s, time.time()))
         self._queues.swapped(classifier.card)
+        # At once: who watches wants to see that another model runs.
         self._status_due = 0.0
         rule = self._settings.rule
         for label in rule.missing(classifier.card.labels) if rule else ():

@@ -85,6 +85,7 @@ def _json_lines(camera: _Camera) -> Sink | None:
 
     made = JsonLines(path)
     first = camera.shared.once(("jsonl", path.resolve()), lambda: made)
+    # The first camera's sink has the file; the others append through it, so that lines never mix.
     if first is not made:
         made.join(first)
     return made

@@ -145,6 +145,7 @@ class ModelWatcher(Generic[T]):
     def look(self) -> None:
         """Looks at the file once, as the thread does every `every_s`; what has settled since the last look is tried."""
         now = _state(self._path)
+        # Two looks that agree: a copy that is under way still grows between them.
         settled, self._seen = now == self._seen, now
         if settled and (now != self._done or self._answer_due):
             self._exchange(now)
@@ -159,6 +160,7 @@ class ModelWatcher(Generic[T]):
             refused = str(error)
         except Exception as error:  # noqa: BLE001 - whatever a file brings about, the loop goes on
             refused = f"{self._path}: {type(error).__name__}: {error}"
+        # It was replaced while it was verified: what was opened may be of neither file.
         if _state(self._path) != state:
             if new is not None:
                 self._discard(new.model)

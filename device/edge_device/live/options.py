@@ -84,6 +84,7 @@ def groups() -> Iterator[tuple[str, str, type]]:
 @cache  # resolving the hints of a group takes a hundred times as long as looking at them
 def described(group: type) -> tuple[Described, ...]:
     """The options of a group, `SourceOptions` for one, in the order in which help texts show them."""
+    # include_extras keeps the `Option` of an `Annotated`, which is dropped otherwise.
     hints = get_type_hints(group, include_extras=True)
     return tuple(
         Described(one.name, hints[one.name].__origin__, one.default, hints[one.name].__metadata__[0])

@@ -74,6 +74,7 @@ def awaiting_signals(asked: StopRequest, hung_up: Callable[[], None]) -> Iterato
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # What `systemctl reload` sends, by the unit's ExecReload.
     before = signal.signal(signal.SIGHUP, lambda number, frame: hung_up())
     try:
         with asked.awaited():

@@ -37,6 +37,7 @@ class Models:
         self._familiar = options.decisions.familiar
         self._coral = parse_device(options.model.device)
         measured = ("threads", options.file, options.model.fallback, options.model.runtime)
+        # Measured once for all cameras with this model: it would show the same, and delays the start.
         self._threads = parse_threads(options.model.threads) or host.shared.once(
             measured, lambda: choose_threads(self._on_cpu)
         )
@@ -70,6 +71,7 @@ class Models:
         Raises:
             ModelFormatError: They are not.
         """
+        # The accelerator still belongs to the model that is being replaced, which is closed after this one is open.
         newer = self.open(at_once=False)
         if not fits(newer.card.input):
             newer.close()

@@ -119,6 +119,7 @@ class CameraRun:
         self._classifier: Classifier | None = self._opened_model()
         if self._classifier.softmax_only:
             self.notify(notice("info", "model", f"{options.file.name}: {SOFTMAX_ONLY}"))
+        # Only now: the labels are those of the model that runs, which may be an update with others.
         self._plan.rule.check(self._classifier.card.labels)
         self._card = self._classifier.card
 
@@ -169,6 +170,7 @@ class CameraRun:
             notify: Gets what went wrong while the sinks were closed.
         """
         assert self.queues
+        # The loop closes the model; a loop that is begun anew opens its own.
         classifier, self._classifier = self._classifier or self._models.open(), None
         watcher = self._watching(classifier)
         loop = Live(
@@ -220,6 +222,7 @@ class CameraRun:
                 self._models.file, self._key = self.updates.file, self.updates.key
 
     def _watching(self, classifier: Classifier) -> ModelWatcher[Classifier]:
+        # Frames are decoded at a size that this model's input needs, and must not be enlarged for another's.
         limit = None if wants_whole_frames(self.options) else self._plan.covering(classifier.card.input)
         self._watcher = ModelWatcher(
             self._models.file,

@@ -65,6 +65,7 @@ class ProcessPulse:
         if not self._ready and (all(one.begun for one in loops) or now_s >= self._first_s + READY_S):
             self._ready = True
             self._manager.ready()
+        # A loop that hangs keeps the whole process from being called alive, and systemd starts all of it anew.
         silent_s = self._manager.alive_every_s
         if all(not one.running or now_s - one.seen_s <= silent_s for one in loops):
             self._manager.alive()

@@ -21,6 +21,7 @@ class SharedParts:
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` returned when it was asked for under this key first."""
+        # Held while it is made, so that a second camera gets the same one rather than another.
         with self._lock:
             if key not in self._made:
                 self._made[key] = make()

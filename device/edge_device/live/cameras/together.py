@@ -80,6 +80,7 @@ class CameraThread:
             self.error = error
         finally:
             if self.run.queues:
+                # Once, at the end of the thread: sinks stay open while a loop is begun anew.
                 for one in self.run.queues.close(CLOSE_S):
                     self._notify(one)
 
@@ -95,11 +96,13 @@ class CameraThread:
                 self.fatal = self.run.queues is None or (self.run.on_trial and not isinstance(error, SourceError))
                 if self.fatal or not self._camera:
                     raise
+                # After a long run the next failure is a new one, not a repetition.
                 pause_s = FIRST_PAUSE_S if time.monotonic() - began_s > TRUSTED_S else pause_s
                 reason = " ".join(str(error).split()) or type(error).__name__
                 self.run.notify(notice("warning", "loop", f"{reason}; the camera is begun anew in {pause_s:.0f} s"))
             until_s = time.monotonic() + pause_s
             while time.monotonic() < until_s:
+                # In slices, so that the end of the run is noticed within a pause of a minute.
                 if self._host.ended():
                     return self.status
                 time.sleep(LOOK_S)
@@ -112,6 +115,7 @@ class CameraThread:
             if self.run.queues is None:
                 self.run.open_sinks(source)
             with self.run.loop(source, self._notify) as loop:
+                # In place of systemd, which one process has once: `ProcessPulse` tells it for all loops.
                 loop.manager = self.pulse
                 return loop.watch(self._host.ended)
 
@@ -151,6 +155,7 @@ def run_cameras(
     for name, options in cameras.items():
         with _naming(name):
             runs.append(CameraRun(options, host, name=name, sinks=sinks(name)))
+    # Before the models are opened: a follower opens the model that its leader's updates have chosen.
     _share_updates(runs)
     for run in runs:
         with _naming(run.name):
@@ -172,9 +177,11 @@ def run_cameras(
 
 def _end(threads: Sequence[CameraThread]) -> None:
     """Notes that the run ends for another reason than a model, and raises what has ended a camera, the fatal first."""
+    # Polls end first, or one could begin a trial that the next start takes for a crash.
     for one in threads:
         if one.run.updates:
             one.run.updates.close()
+    # The fatal one is raised: the others may well have failed because the run ended.
     failures = sorted((one for one in threads if one.error), key=lambda one: not one.fatal)
     if not any(one.fatal for one in failures):
         for one in threads:
@@ -191,6 +198,7 @@ def _wait(threads: Sequence[CameraThread], pulse: ProcessPulse, host: RunHost, f
     while any(one.alive for one in threads) and not host.ended():
         pulse.beat()
         time.sleep(LOOK_S)
+        # The others end, too, through `RunHost.ended`.
         if any(one.fatal for one in threads):
             failed.set()
     pulse.stopping()
@@ -242,5 +250,6 @@ def _naming(camera: str) -> Iterator[None]:
     try:
         yield
     except EdgeError as error:
+        # The same error with another text: its class decides the exit status.
         error.args = (f"{camera}: {error}",)
         raise

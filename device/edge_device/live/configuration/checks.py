@@ -77,6 +77,7 @@ def _device(source: str) -> str:
 def _clash(one: LiveOptions, other: LiveOptions) -> bool:
     """Whether two cameras would open one Coral twice."""
     ours, theirs = one.model.device, other.model.device
+    # "coral" may be the one that "coral:usb" names, and "coral:usb" the one of "coral:usb:0".
     if "cpu" in (ours, theirs) or not (ours.startswith(theirs) or theirs.startswith(ours)):
         return False
     return ours != theirs or (one.file, one.model.fallback) != (other.file, other.model.fallback)
@@ -116,6 +117,7 @@ def _contradictions(options: LiveOptions) -> Iterator[Problem]:
     source, sinks = options.source, options.sinks
     if source.roi and source.zones:
         yield Problem("zones", "--roi is for one part of the frame, --zone for several by name; use one of both")
+    # Port 0 is any free one, so that two of them never clash.
     if sinks.web and sinks.web == sinks.prometheus and not sinks.web.endswith(":0") and sinks.web != "0":
         yield Problem("prometheus", "--web and --prometheus listen at one and the same port; give each one of its own")
     usual = type(sinks)()

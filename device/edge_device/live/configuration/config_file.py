@@ -101,6 +101,7 @@ def read_config(path: Path, base: Path | None = None) -> ConfigFile:
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
+            # One byte more than is allowed tells that there are too many.
             data = file.read(LARGEST + 1)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -120,6 +121,7 @@ def _parsed(path: Path, text: str) -> dict[str, object]:
         raise SettingsError(f"{path} has brackets within brackets too deep to be read") from None
     except ValueError as error:
         reason = " ".join(str(error).split())
+        # tomllib puts the place into its message, but for errors at the end of the file.
         found = re.search(r" \(at line (\d+), column \d+\)$", reason)
         line = found[1] if found else text.rstrip().count("\n") + 1
         reason = re.sub(r" \(at (line \d+, column \d+|end of document)\)$", "", reason)
@@ -155,6 +157,7 @@ def _values(
             if key not in known:
                 raise SettingsError(_why_unknown(key, list(known)))
             one = known[key]
+            # A port or a window is there once, so that two cameras cannot have different ones.
             if tables and one.option.shared:
                 raise SettingsError("it is one for all cameras; it stands before the first [table]")
             values[one.name] = from_toml(one, value, base)
@@ -164,6 +167,7 @@ def _values(
                     f"{VARIABLES[one.name]}"
                 )
         except SettingsError as error:
+            # Every error of a value gets its place here, whichever check has raised it.
             raise SettingsError(f"{place(path, text, *tables, key)}: {error}") from None
     return values
 

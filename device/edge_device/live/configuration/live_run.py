@@ -70,6 +70,7 @@ def config_text(run: LiveRun) -> str:
     by_camera = {name: _set(values_of(one)) for name, one in run.cameras.items()}
     console = _set({one.name: getattr(run.console, one.name) for one in described(ConsoleOptions)})
     first, *others = by_camera.values()
+    # What all cameras have alike is written once; what only some have, or have differently, below each.
     common = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
     own = {name: {key: values[key] for key in values if key not in common} for name, values in by_camera.items()}
     return document({**common, **console}, {name: values for name, values in own.items() if name})

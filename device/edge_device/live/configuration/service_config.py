@@ -21,6 +21,7 @@ def service_config(places: Places, text: str, model: bool) -> str:
         SettingsError: The file is wrong, or names a file that is not there.
     """
     path = Path(text)
+    # Paths as the file has them: where they start from is decided below, option by option.
     asked = read_config(path, base=Path())
 
     def placed(values: Mapping[str, object], camera: str = "") -> dict[str, object]:

@@ -24,6 +24,7 @@ def toml_value(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
+        # The shortest text that reads back as the same number; TOML writes floats as Python does.
         return repr(value)
     return "[" + ", ".join(_quoted(text) for text in value) + "]"
 
@@ -53,6 +54,7 @@ def line_of(text: str, keys: Sequence[str]) -> int:
     without, with_it = 0, len(lines)
     while (middle := (without + with_it) // 2) > without:
         tried = middle
+        # A beginning that ends within a value of several lines is not valid; one line further on it may be.
         while tried < with_it and (found := _parsed(lines[:tried])) is None:
             tried += 1
         if tried == with_it:

@@ -36,6 +36,7 @@ def from_toml(one: Described, value: object, base: Path) -> object:
         SettingsError: The value is of another type, out of range or not one of those that there are.
     """
     kind = plain_type(one)
+    # Python reads integers of any length, and `float` or a format would fail on one later, without a place.
     if type(value) is int and value.bit_length() > 63:
         raise SettingsError("it is a number of more than 64 bits, which TOML does not have")
     if kind == MANY:

@@ -106,6 +106,7 @@ class ModelUpdater:
         self._settings, self._folder, self._client = settings, folder, client
         self._follow, self._notify, self._clock = follow, notify, clock
         self._start = start or self._worker
+        # The copy in memory of what is on the disk: the file is written first, and then the model follows.
         self._state, self._boot = folder.read(), settings.boot
         self._lock = threading.RLock()
         self._ended = threading.Event()
@@ -165,6 +166,7 @@ class ModelUpdater:
             seat = self._seats[status.camera]
             reading = TrialReading.of(status, seat.unknown)
             if self._state.trial is None:
+                # Not while another model is still in use: it would be measured against itself.
                 if status.model_sha256 == self._state.running:
                     seat.baseline = reading
             elif self._seats.leader in (None, status.camera):
@@ -232,6 +234,7 @@ class ModelUpdater:
             self._take_up_what_a_person_did()
             if self._state.trial or self._shadow or self._state.pinned:
                 return
+        # Without the lock: the network may take minutes, and frames go on meanwhile.
         published = self._client.published()
         offer = newest_for(published.offers, self._settings.device, self._settings.group)
         if offer is None or offer.digest == self._state.running or offer.digest in self._state.refused:
@@ -267,6 +270,7 @@ class ModelUpdater:
         found = verify(path, runtime=self._settings.runtime, threads=1)
         if found.divergence or found.seal is None:
             raise UpdateError(found.divergence.reason if found.divergence else "it has no seal")
+        # A sound file, but not the one that this offer is for.
         if found.seal.digest != offer.digest:
             raise UpdateError("its seal is not the one that was published")
         signature = found.seal.signature
@@ -350,6 +354,7 @@ class ModelUpdater:
     def _take_up_what_a_person_did(self) -> None:
         """Follows what `edge-run update` has written meanwhile."""
         there = self._folder.read()
+        # A state without a factory's model is what `read` gives of a file that cannot be read.
         if not there.factory or there == self._state:
             return
         moved, self._state = there.running != self._state.running, there

@@ -132,5 +132,6 @@ def device_name(machine_id: Path = Path("/etc/machine-id")) -> str:
     name."""
     with suppress(OSError):
         if text := machine_id.read_text("ascii", "replace").strip():
+            # machine-id(5) asks for a hash with a word of the application's own in it.
             return hashlib.sha256(b"edge-mobilenet update " + text.encode()).hexdigest()[:16]
     return platform.node() or "unknown"

@@ -82,6 +82,7 @@ def verdict(frames: Sequence[ShadowFrame], limits: ShadowLimits) -> str:
     took, was = median(one.ms for one in frames), median(one.was_ms for one in frames)
     if took > limits.slower * was:
         return f"an inference takes {took:.1f} ms instead of {was:.1f} ms, more than {limits.slower:g} times as long"
+    # Frames that the model that runs does not know are no measure of agreement.
     compared = [one.same for one in frames if one.same is not None]
     if compared and (share := sum(compared) / len(compared)) < limits.agreement:
         agrees = f"it agrees with the model that runs on {share:.0%} of {len(compared)} frames"
@@ -90,6 +91,7 @@ def verdict(frames: Sequence[ShadowFrame], limits: ShadowLimits) -> str:
     was_unknown = sum(one.was_known is False for one in frames) / len(frames)
     if unknown > was_unknown + limits.unknown:
         return f"{unknown:.0%} of {len(frames)} frames are unknown to it, {was_unknown:.0%} to the model that runs"
+    # Memory after the first inferences: what a runtime allocates once is no leak.
     settled = frames[min(SETTLED_FRAMES, len(frames) - 1)].memory_mb
     if (growth := frames[-1].memory_mb - settled) > limits.growth_mb:
         return f"its memory grew by {growth:.0f} MB within {len(frames)} frames"
@@ -147,6 +149,7 @@ class ShadowProcess:
     def close(self) -> None:
         """Ends the process."""
         self.kill()
+        # Waits for the process, so that none is left as a zombie; closing a pipe with unsent bytes may raise.
         with self._process, suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
 

@@ -42,6 +42,7 @@ def main(words: list[str]) -> int:
     print(json.dumps({"labels": classifier.card.labels}), flush=True)
     shape, sensors = classifier.card.input.shape, Sensors()
     blank = np.zeros(before.card.input.shape if before else shape, np.uint8)
+    # A frame that is cut off is the end: the board has closed its side, however it ended.
     while len(data := sys.stdin.buffer.read(int(np.prod(shape)))) == np.prod(shape):
         start = time.perf_counter()
         scores = classifier.pixel_scores(np.frombuffer(data, np.uint8).reshape(shape))

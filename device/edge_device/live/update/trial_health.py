@@ -63,6 +63,7 @@ class TrialReading:
             return f"an inference takes {self.invoke_ms:.1f} ms, {before.invoke_ms:.1f} ms before"
         if self.open and before.open and self.frames >= limits.frames and self.fps < limits.fps * before.fps:
             return f"{self.fps:.1f} frames are classified in a second, {before.fps:.1f} were before"
+        # Without `frames`: memory is the process's, however many of them there were.
         if before.memory_mb and self.memory_mb > before.memory_mb + limits.memory_mb:
             return f"the process has {self.memory_mb:.0f} MB, {before.memory_mb:.0f} MB before"
         return ""

@@ -93,6 +93,7 @@ class UpdateClient:
         with _one_line(self._url):
             updater = self._updater()
             updater.refresh()
+            # The public interface finds a target by its name alone, and here all of them are wanted.
             trusted = updater._trusted_set
             targets = trusted.targets.targets
             offers = tuple(offer for path, one in targets.items() if (offer := read_offer(path, one.custom)))
@@ -116,6 +117,7 @@ class UpdateClient:
 
     def _updater(self) -> Updater:
         self._folder.mkdir(parents=True, exist_ok=True)
+        # python-tuf renames its metadata into place without waiting for the disk: a power cut may leave it empty.
         _remove_damaged(self._folder)
         first = self._folder / "first_root.json"
         if not first.exists():
@@ -136,6 +138,7 @@ class UpdateClient:
         """Checks that the vendor's key alone speaks for a first root, and has signed it."""
         metadata = Metadata[Root].from_bytes(data)
         root = metadata.signed
+        # The first root is believed for the vendor's key alone: trust on first use would believe any server.
         if _keys_of(root, "root") != (self._key,) or root.roles["root"].threshold != 1:
             raise UpdateError(f"{self._url} was not published with the key that --key names")
         root.verify_delegate("root", metadata.signed_bytes, metadata.signatures)

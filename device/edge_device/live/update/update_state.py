@@ -199,6 +199,7 @@ def begin(folder: UpdateFolder, factory: str, boot: str) -> UpdateState:
 
 def _counted(state: UpdateState, trial: ModelTrial, boot: str) -> UpdateState:
     """An open trial at a start: gone on with, or the model that ended the run before it is taken back."""
+    # The same start of the machine, and no orderly end: the process crashed, or was killed.
     if trial.boot == boot and not trial.ended_in_order:
         return state.rolled_back("the run ended by a crash, or was killed, during its trial")
     if trial.attempts > ATTEMPTS:
