@@ -34,6 +34,7 @@ class DrawingSink(Sink):
         if self._results and self._results[0].frame is not result.frame:  # a zone's result was dropped
             self._draw()
         self._results.append(result)
+        # A frame is drawn once the results of all its zones, or subjects, have come.
         if len(self._results) >= (result.subject.of if result.subject else len(self._regions)):
             self._draw()
 

@@ -42,6 +42,7 @@ def parse_command(text: str) -> tuple[str, ...]:
         words = tuple(shlex.split(text))
     except ValueError as error:
         raise SettingsError(f"--on-event {text!r}: {error}") from error
+    # A zero byte cannot be in the argument of a process: execve(2) ends a text at it.
     if not words or not words[0] or "\0" in text:
         raise SettingsError("--on-event takes a command, 'notify-send {kind} {label}', say")
     _check_placeholders(words)
@@ -118,12 +119,14 @@ class Command(Sink):
                 stdout=output,
                 stderr=errors,
                 env=environment,
+                # A session of its own, so that what the command starts can be killed with it.
                 start_new_session=True,
             )
             self._running = process
             try:
                 status = process.wait(self._timeout_s)
             except subprocess.TimeoutExpired:
+                # The group, not the process alone: what it has started would go on, and hold the files open.
                 self.abandon()
                 process.wait()
                 raise Refused(f"{words[0]} was killed after {self._timeout_s:g} s") from None
@@ -144,6 +147,7 @@ class Command(Sink):
 
 def _last(file: IO[bytes]) -> str:
     """The last of what a command has printed, on one line."""
+    # The last 300 bytes: commands tell the cause of an error last.
     file.seek(max(0, file.seek(0, os.SEEK_END) - 300))
     text = " ".join(file.read().decode(errors="replace").split())
     return "".join(character for character in text if character.isprintable())
@@ -167,6 +171,7 @@ def substituted(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
 def shown(value: str) -> str:
     """A text as it is, but for control characters, and for a beginning that would make an option or a path of it."""
     value = "".join(character if character.isprintable() else " " for character in value)
+    # A label with a slash in it is no path unless it leads upwards.
     if ".." in value.split("/"):
         value = value.replace("/", "_")
     return re.sub(r"^[-+@<>~/.\s]+", "_", value)

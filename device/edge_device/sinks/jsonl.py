@@ -115,6 +115,7 @@ class _LineFile:
         """
         for folder in make_folders(self._path.parent):
             sync(folder)
+        # Also read from: the end of the file is looked at before anything is appended.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would wait for its reader
         new = not self._path.exists()
         file = os.open(self._path, flags, 0o644)
@@ -138,6 +139,7 @@ class _LineFile:
         data = line.encode(errors="backslashreplace")
         file = self._current()
         size = os.fstat(file).st_size
+        # A line that is longer than a file may be gets one of its own.
         if size and size + len(data) > self._max_bytes:
             self._rotate()
             file, size = self._open(), 0
@@ -147,6 +149,7 @@ class _LineFile:
                 os.fsync(file)
         except OSError:
             with suppress(OSError):
+                # A full disk has taken a part of the line; lines are there whole or not at all.
                 os.ftruncate(file, size)
             raise
 
@@ -156,6 +159,7 @@ class _LineFile:
             ours = os.fstat(self._file)
             with suppress(FileNotFoundError):
                 there = os.stat(self._path)
+                # logrotate has renamed it, or somebody has deleted it, where these differ.
                 if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
                     return self._file
             self._close()
@@ -163,6 +167,7 @@ class _LineFile:
 
     def _rotate(self) -> None:
         self._close()
+        # From the oldest on, so that none is written over before it has moved.
         for number in range(self._keep, 0, -1):
             with suppress(FileNotFoundError):
                 os.replace(self._numbered(number - 1), self._numbered(number))

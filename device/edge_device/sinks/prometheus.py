@@ -55,6 +55,7 @@ class Histogram:
         self.sum = 0.0
 
     def add(self, value_s: float) -> None:
+        # `le` includes its limit, so a value that equals one belongs to its bucket; the last bucket is +Inf.
         self.counts[bisect_left(BUCKETS_S, value_s)] += 1
         self.sum += value_s
 
@@ -263,6 +264,7 @@ def _histograms(name: str, told: str, label: str, by_value: Mapping[str, Histogr
         labels = {label: value} if label else {}
         below = 0
         for limit, count in zip((*BUCKETS_S, float("inf")), histogram.counts, strict=True):
+            # Buckets are cumulative in the format: each counts all values up to its limit.
             below += count
             samples.append(("_bucket", {**labels, "le": _number(limit)}, below))
         samples += [("_sum", labels, histogram.sum), ("_count", labels, below)]
@@ -300,6 +302,7 @@ class _Server(ThreadingHTTPServer):
         self._thread.start()
 
     def process_request(self, request: Any, client_address: object) -> None:
+        # Not waited for here: this is the thread that accepts connections.
         if self._free.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
@@ -310,6 +313,7 @@ class _Server(ThreadingHTTPServer):
             with suppress(OSError):
                 request.shutdown(socket.SHUT_RDWR)
 
+        # A timeout of the socket would begin anew with every byte that drips in.
         deadline = threading.Timer(REQUEST_S, hang_up)
         deadline.daemon = True
         deadline.start()
@@ -335,6 +339,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Authorization", "")
         wanted = f"Bearer {self.server.token}"
+        # Takes as long whatever was shown, so that nobody finds a token letter by letter.
         if self.server.token and not hmac.compare_digest(asked.encode(errors="replace"), wanted.encode()):
             self._answer(401, "a token is needed: Authorization: Bearer TOKEN\n")
         elif self.path.partition("?")[0] != "/metrics":

@@ -94,6 +94,7 @@ class Recording(DrawingSink):
         if suffix != path.suffix.lower():
             say(f"recording: there is no H.264 encoder here; {path.stem}{suffix} is written in place of {path.name}")
             self._path = path = path.with_suffix(suffix)
+        # The number of the process tells at the next start whether somebody still writes it.
         self._beside = path.with_name(f".{path.stem}-{os.getpid()}.tmp{path.suffix}")
         self._shape: tuple[int, ...] = ()
         self._began_s = self._last_s = self._checked_s = 0.0
@@ -129,6 +130,7 @@ class Recording(DrawingSink):
         if self._writer is None:
             self._begin(picture, now_s)
         assert self._writer
+        # The rate is constant: frames of a slower camera are repeated, some of a faster one left out.
         while self._written <= (now_s - self._began_s) * self._fps:
             self._writer.write(picture)
             self._written += 1
@@ -138,6 +140,7 @@ class Recording(DrawingSink):
         self._finish()
 
     def _check_space(self) -> None:
+        # Before each new file, and now and then within one.
         if self._writer is None or time.monotonic() - self._checked_s > CHECKED_S:
             self._checked_s = time.monotonic()
             if self._writer and not self._beside.exists():  # somebody has removed it

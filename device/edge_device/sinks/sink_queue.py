@@ -36,6 +36,7 @@ SETTLED_S: Final = 2.0
 """A sink is told to be back once it has worked for so long: one that fails now and then must not fill the logs."""
 
 NO_IMAGE: Final[Frame] = np.zeros((0, 0, 3), np.uint8)
+# One array for all results, which nobody may write into.
 NO_IMAGE.flags.writeable = False
 
 Patience = Callable[[], bool]
@@ -114,6 +115,7 @@ class SinkQueue:
         self._close_by: float | None = None
         self._idle = False
         self._asleep = threading.Lock()  # released to wake it: 5 microseconds, a threading.Event takes 11
+        # Held while it sleeps; whoever releases it wakes the thread.
         self._asleep.acquire()
         self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
         self._thread.start()
@@ -179,6 +181,7 @@ class SinkQueue:
                 self._sleep()
             if self._failing_since is not None and not self._error and time.monotonic() >= self._failed_s + SETTLED_S:
                 self._recovered(self._failing_since)
+        # At the end a waiting event is due at once, whatever its pause is.
         self._again_s = 0.0
         while time.monotonic() < self._close_by and self._work():
             pass
@@ -235,6 +238,7 @@ class SinkQueue:
             self._failed(error)
         except Exception as error:  # noqa: BLE001 - as above
             wish_s = min(error.after_s, LONGEST_WISH_S) if isinstance(error, Later) else 0.0
+            # At the end each event is tried once.
             pause_s = math.inf if self._close_by else max(self._pause_s, wish_s)
             self._again_s = time.monotonic() + pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
@@ -251,6 +255,7 @@ class SinkQueue:
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(error)
             return False
+        # A sink with an event that it did not accept still fails, even if it takes frames.
         if self._in_hand is None:
             self._error = ""
         return True
@@ -382,6 +387,7 @@ class SinkQueues:
         for name, queue in self._queues.items():
             stuck = not queue.closed(start + within_s)
             if stuck:
+                # From this thread: its own is stuck in a call.
                 queue.sink.abandon()
             faults = ["did not return and was abandoned"] if stuck else []
             if waiting := queue.events_waiting():

@@ -91,6 +91,7 @@ class _Printing(Sink):
         if sys.stdout is None:  # closed by the shell: `>&-`
             return
         try:
+            # Write and flush as one, so that lines of two cameras do not mix.
             with _printing:
                 sys.stdout.write(text)
                 sys.stdout.flush()

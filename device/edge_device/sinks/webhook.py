@@ -63,6 +63,7 @@ class Webhook(Sink):
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._timeout_s = timeout_s
+        # Its own opener: the module's follows redirections, with all headers.
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def open(self, card: ModelCard) -> None:
@@ -81,6 +82,7 @@ class Webhook(Sink):
         request = urllib.request.Request(self._url, data, self._headers, method="POST")
         try:
             with self._opener.open(request, timeout=self._timeout_s) as answer:
+                # To its end, within reason: a connection that is closed before may count as an error at the server.
                 answer.read(1 << 16)
         except urllib.error.HTTPError as error:
             with error:

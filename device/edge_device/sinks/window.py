@@ -61,6 +61,7 @@ class Window(DrawingSink):
             cv2.resizeWindow(self._title, picture.shape[1], picture.shape[0])
             self._shown = True
         cv2.imshow(self._title, picture)
+        # Also what lets the window be drawn; the higher bits are states of the keyboard.
         if cv2.waitKey(1) & 0xFF in (ESCAPE, ord("q")):
             self._closed()
 

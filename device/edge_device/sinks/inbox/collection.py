@@ -81,6 +81,7 @@ class Collection:
         self.counts: dict[str, int] = {}
         self._bytes = 0
         self._seen: dict[str, Sketch] = {}
+        # Bounded: a button that is pressed while the camera is away must not fill a folder when it is back.
         self.asked: deque[tuple[str, str]] = deque(maxlen=8)
         self._lock = threading.RLock()  # several cameras may fill it
         for child in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -124,6 +125,7 @@ class Collection:
         if whole:
             entry |= {"frame": f"{WHOLE_FRAMES}/{name}/{path.name}", "part": str(region)}
             _write(self.folder / WHOLE_FRAMES / name / path.name, whole)
+        # After the whole frame and before the manifest's line: each refers to what is on the disk already.
         _write(path, picture)
         append_line(self.folder / MANIFEST, json.dumps(entry, ensure_ascii=False))
         self._seen[name] = np.concatenate([seen, small[None]])[-REMEMBERED:]

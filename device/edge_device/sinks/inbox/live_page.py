@@ -40,6 +40,7 @@ class LivePage:
             timeout_s: Seconds without an answer after which the board counts as unreachable.
         """
         self._root, self._opener, self._timeout_s = root, build_opener(_NoRedirect), timeout_s
+        # The page's guard wants this header of requests that write, as another site's page cannot send it.
         self._headers = {"X-Requested-By": "edge-run"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def latest(self) -> JsonObject:
@@ -91,6 +92,7 @@ class LivePage:
 
 def _read(opener: OpenerDirector, request: Request, timeout_s: float) -> bytes:
     with opener.open(request, timeout=timeout_s) as answer:
+        # Not as much as the board likes to send; one byte more tells that there was more.
         data: bytes = answer.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise ValueError(f"it sends more than {LARGEST >> 20} MB for one file")

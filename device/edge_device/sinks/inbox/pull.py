@@ -76,6 +76,7 @@ def _over_http(page: LivePage, folder: Path, keep: bool, track: Track) -> Pulled
         if picture is None or told is None or (digest and hashlib.sha256(picture).hexdigest() != digest):
             left += 1
             continue
+        # On the disk first, and only then taken off the board.
         _write(folder, key, picture, told)
         pictures += 1
         if not keep:
@@ -91,6 +92,7 @@ def _write(folder: Path, key: str, picture: bytes, told: bytes) -> None:
 
 def _over_ssh(shell: "_Shell", path: str, folder: Path, keep: bool) -> Pulled:
     """With the user's own ssh, keys and configuration; the board needs nothing but a shell and tar."""
+    # The tilde stays outside of the quotes, where the far shell replaces it by the home.
     there = "~/" + shlex.quote(path[3:]) if path.startswith("/~/") else shlex.quote(path)
     found: dict[str, dict[str, bytes]] = {}
 
@@ -115,6 +117,7 @@ def _over_ssh(shell: "_Shell", path: str, folder: Path, keep: bool) -> Pulled:
 def _snapshots_in(stream: IO[bytes]) -> Iterator[tuple[str, str, bytes]]:
     """Key, suffix and content of each file of a snapshot in a tar archive; nothing else is taken from it."""
     try:
+        # "r|" reads the archive as it comes, without seeking; nothing is extracted by the names in it.
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 key, dot, suffix = member.name.removeprefix("./").rpartition(".")
@@ -122,6 +125,7 @@ def _snapshots_in(stream: IO[bytes]) -> Iterator[tuple[str, str, bytes]]:
                 if content and dot and suffix in ("jpg", "json") and SNAPSHOT_KEY.fullmatch(key):
                     yield key, f".{suffix}", content.read()
     except tarfile.ReadError as error:
+        # Nothing came at all: whether that is an error, the status of the command tells.
         if "empty file" not in str(error):
             raise HostError(f"what tar sends from the board is damaged: {error}") from error
 
@@ -157,6 +161,7 @@ class _Shell:
                 process.stdin.write(given)
                 process.stdin.close()
                 take(process.stdout)
+                # To its end, or the far side would wait to write what `take` has left.
                 process.stdout.read()
             except BrokenPipeError:
                 pass

@@ -96,6 +96,7 @@ class SnapshotStore:
         self._kept: dict[str, Snapshot] = {}
         self._lock = threading.Lock()
         self._asked: set[str] = set()
+        # A lock of its own: a camera that opens the store waits for another's look at the disk, and nobody else does.
         self._opening, self._opened = threading.Lock(), False
 
     def open(self) -> None:
@@ -144,6 +145,7 @@ class SnapshotStore:
     def acknowledge(self, key: str) -> bool:
         """Removes a snapshot that has arrived elsewhere; returns whether it was there."""
         with self._lock:
+            # Out of the index first, so that of two who acknowledge it one alone removes the files.
             there = self._kept.pop(key, None)
         if there:
             self._remove(there)
@@ -227,6 +229,7 @@ class SnapshotStore:
     def _first_to_go(self, kept: Sequence[Snapshot], new: Snapshot | None) -> Snapshot:
         """Which of the pictures has to make room; see the class."""
         kinds = Counter(one.kind for one in kept)
+        # The kind that is furthest beyond its share, counted in pictures.
         kind = max(kinds, key=lambda kind: kinds[kind] - SHARES[kind] * self._max_files)
         left = [one for one in kept if one.kind == kind]
         if kind == "asked":
@@ -234,6 +237,7 @@ class SnapshotStore:
         left = _fullest(left, lambda one: one.camera)
         left = _fullest(left, lambda one: one.name[:8])  # 20260301
         left = _fullest(left, lambda one: one.name[:11])  # 20260301T10
+        # A lot that falls the same way at every look, and in no order of time.
         return max(left, key=lambda one: hashlib.sha256(one.name.encode()).digest())
 
     def _drop(self, leaving: Sequence[Snapshot]) -> None:

@@ -121,6 +121,7 @@ def parse_broker(text: str, password: str | None = None, *, about: str = "", cam
 def _endpoint(text: str) -> tuple[SplitResult, str, int]:
     """The parts of a broker's address, its host, and its port: the usual one of the scheme where none is given."""
     try:
+        # The port is read here, since it is the property that raises for one out of range.
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
@@ -136,6 +137,7 @@ def _topic_prefix(given: str, about: str, camera: str) -> str:
         raise SettingsError(f"the topic prefix {given!r} has a +, or two / in a row")
     source = "" if camera else about  # cameras of one process share what stands in front of their names
     host = segment(socket.gethostname())
+    # Six digits of a hash: enough to tell machines of one home apart, and nothing of the machine's id.
     prefix = given or f"edge-mobilenet/{host}-{digest(f'{machine()} {source}', 6)}"
     return f"{prefix}/{camera}" if camera and prefix.rpartition("/")[2] != camera else prefix
 

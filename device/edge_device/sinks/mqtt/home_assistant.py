@@ -107,6 +107,7 @@ def bundle(camera: CameraDevice) -> JsonObject:
     components = _components(camera)
     for key, component in components.items():
         component["unique_id"] = f"{camera.identity}_{key}"
+    # After the identities are given: device triggers are no entities and have none.
     components |= _triggers(camera)
     origin = {"name": "edge-mobilenet", "sw_version": version("edge-mobilenet")}
     return {"device": device, "origin": origin, "components": components}
@@ -115,6 +116,7 @@ def bundle(camera: CameraDevice) -> JsonObject:
 def without(gone: JsonObject, now: JsonObject) -> JsonObject | None:
     """The message between an older bundle and `now` that removes what only the older has; None if there is nothing."""
     components = gone.get("components")
+    # Home Assistant removes a component that comes with its platform alone.
     dropped = {
         key: {"platform": component["platform"]}
         for key, component in (components.items() if isinstance(components, dict) else ())
@@ -165,6 +167,7 @@ def _of_zone(camera: CameraDevice, zone: str, availability: Component) -> dict[s
         "value_template": "{{ value_json.state }}",
     }
     options = [NOTHING, *words(camera.labels).values()]
+    # Quotes, a comma and a space around each of them in the message.
     if sum(len(option.encode()) + 4 for option in options) <= OPTIONS_BYTES:
         label |= {"device_class": "enum", "options": options}
     score = common | {

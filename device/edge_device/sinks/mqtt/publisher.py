@@ -156,6 +156,7 @@ class Mqtt(Sink):
         self.identity = "edge-" + digest(f"{machine()} {broker.prefix}", 16)
         self.client_id = f"edge-{self.identity[5:13]}-{secrets.token_hex(4)}"
         self._client: Any = None
+        # Message ids come around after 65,535; those of long ago have left this queue by then.
         self._acknowledged: deque[int] = deque(maxlen=4096)
         self._news = threading.Event()
         self._subscribed = threading.Event()
@@ -163,6 +164,7 @@ class Mqtt(Sink):
         self._in_flight: tuple[int, int] | None = None
         self._why = "no connection yet"
         self._refused = False
+        # From the start on: a connection that takes a moment to come about is not yet a failure.
         self._away_since = time.monotonic()
         self._retained = _Retained()
         self._sent: dict[str, _Sent] = {}
@@ -205,8 +207,10 @@ class Mqtt(Sink):
             client.tls_set_context(certificates.context())
         elif certificates != NO_CERTIFICATES:
             raise SettingsError("--mqtt-ca, --mqtt-cert and --mqtt-key are for TLS: write mqtts:// or wss://")
+        # Before the connection, of which it is a part: the broker sends it if this process is gone without a word.
         client.will_set(self._topics.of("availability"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(1, 30)
+        # Not waited for: a broker that is down must not keep a camera from starting.
         client.connect_async(broker.host, broker.port, keepalive=30)
         self._client = client
         client.loop_start()
@@ -233,6 +237,7 @@ class Mqtt(Sink):
             self._in_flight = event.number, message.mid  # repeated by the client at the next connection: never here
         deadline_s = time.monotonic() + ACKNOWLEDGED_S
         while self._in_flight[1] not in self._acknowledged:
+            # Before the second look: an answer that comes after it sets the event again.
             self._news.clear()
             if self._in_flight[1] not in self._acknowledged and not self._news.wait(deadline_s - time.monotonic()):
                 self._check_connected()
