@@ -11,6 +11,7 @@ from edge_keras.models.architectures import ARCHITECTURES
 from edge_keras.models.backbone import NORMALIZE, SCORES, build
 from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
+from edge_keras.tfmot import QuantizeLayer
 from edge_train.training.qat import Kernel, Rounding
 
 SIDE = 64
@@ -36,12 +37,12 @@ def with_statistics(model: keras.Model) -> keras.Model:
     return model
 
 
-def tiny() -> keras.Model:
+def tiny(scale: object = 1 / 127.5, offset: object = -1.0) -> keras.Model:
     """A network with all that MobileNet has, and little of it; `maps` is its seam."""
     layers = keras.layers
     keras.utils.set_random_seed(0)
     source = keras.Input((SIDE, SIDE, 3), name="pixels")
-    maps = layers.Rescaling(1 / 127.5, -1.0, name=NORMALIZE)(source)
+    maps = layers.Rescaling(scale, offset, name=NORMALIZE)(source)
     for number, (layer, relu) in enumerate(
         [(layers.Conv2D(8, 3, 2), True), (layers.DepthwiseConv2D(3, 2), True), (layers.Conv2D(8, 1), False)]
     ):
@@ -88,6 +89,13 @@ def test_the_model_itself_stays_as_it_is() -> None:
     rounding.finish()
     for weight, old in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, old)
+
+
+def test_the_range_of_the_input_spans_all_channels_where_each_has_its_own_scale() -> None:
+    rounding = Rounding(tiny((1 / 50, 1 / 60, 1 / 40), (-2.0, -2.1, -1.8)), "maps", [pixels(4)])
+    (entry,) = (layer for layer in rounding._model.layers if isinstance(layer, QuantizeLayer))
+    ends = [float(variable) for end in ("_min", "_max") for variable in entry.variables if end in variable.name]
+    np.testing.assert_allclose(ends, [-2.1, 255 / 40 - 1.8], rtol=1e-6)
 
 
 def test_rounding_is_near_the_8_bit_file_and_not_the_same_as_none() -> None:

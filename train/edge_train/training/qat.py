@@ -95,7 +95,9 @@ class Rounding:
         """
         self.plain = fold(model)
         normalize = self.plain.get_layer(NORMALIZE)
-        low, high = np.min(normalize.offset), 255 * normalize.scale + np.max(normalize.offset)
+        # Both may be a number for each channel, as in MobileNetV4; the input tensor has one range for all.
+        scale, offset = np.asarray(normalize.scale), np.asarray(normalize.offset)
+        low, high = offset.min(), (255 * scale + offset).max()
         self._body = fold(model, without=NORMALIZE)  # it would be quantized, too
         self._model = quantize(self._body, float(low), float(high))
         calibrate(self._model, self._body, (normalize(tf.cast(batch, tf.float32)) for batch in batches))
