@@ -391,6 +391,20 @@ def test_a_softmax_that_the_graph_does_not_name_is_found_by_its_scores(tmp_path:
     assert not any("SOFTMAX" in note for note in adopted.notes)
 
 
+def test_a_model_whose_scores_are_no_numbers_is_not_written(tmp_path: Path) -> None:
+    levels = keras.Input((8, 8, 3), batch_size=1)
+    model = keras.Model(levels, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(levels)))
+    model.set_weights([np.full((3, 3), np.nan), np.zeros(3)])
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    with pytest.raises(CheckFailedError, match="differ by nan"):
+        adopt(
+            exported(tmp_path, model, "float32"),
+            tmp_path / "a.tflite",
+            Taking(tmp_path / "labels.txt", Levels((-1, 1))),
+        )
+    assert not (tmp_path / "a.tflite").exists()
+
+
 def test_a_model_that_would_say_something_else_is_not_written(
     foreign: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
