@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import flatbuffers
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
@@ -163,6 +164,32 @@ def test_damaged_metadata_is_read_or_refused() -> None:
             read_description(damaged(sound, rng))
         except ModelFormatError as error:
             assert "damaged" in str(error)
+
+
+def test_metadata_that_shares_its_parts_without_end_is_refused() -> None:
+    """2,000 inputs that are all one, which has 2,000 files that are all one."""
+    count = 2_000
+    builder = flatbuffers.Builder(0)
+
+    def table(**slots: int) -> int:
+        builder.StartObject(7)
+        for slot, offset in slots.items():
+            builder.PrependUOffsetTRelativeSlot(int(slot[1:]), offset, 0)
+        return int(builder.EndObject())
+
+    def many(one: int) -> int:
+        builder.StartVector(4, count, 4)
+        for _ in range(count):
+            builder.PrependUOffsetTRelative(one)
+        return int(builder.EndVector())
+
+    tensor = table(_6=many(table()))
+    graph = table(_2=many(tensor))
+    builder.StartVector(4, 1, 4)
+    builder.PrependUOffsetTRelative(graph)
+    builder.Finish(table(_3=int(builder.EndVector())), b"M001")
+    with pytest.raises(ModelFormatError, match="damaged"):
+        read_description(bytes(builder.Output()))
 
 
 def test_a_file_that_shares_its_parts_without_end_is_refused() -> None:

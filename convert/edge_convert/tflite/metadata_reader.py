@@ -158,17 +158,30 @@ def _name(names: tuple[str, ...], number: int) -> str:
     return names[number] if number < len(names) else str(number)
 
 
+class _Budget:
+    """What may still be read: parts may be shared in a flatbuffer, and a hostile one shares them without end."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def spend(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise IndexError
+
+
 class _Table:
     """A table of a flatbuffer that need not be sound: lengths are held against what is left of it."""
 
-    def __init__(self, data: bytes, place: int) -> None:
+    def __init__(self, data: bytes, place: int, budget: _Budget) -> None:
         if place >= len(data):
             raise IndexError
-        self._data, self._table = data, Table(data, place)
+        self._data, self._table, self._budget = data, Table(data, place), budget
 
     @classmethod
     def root(cls, data: bytes) -> "_Table":
-        return cls(data, struct.unpack_from("<I", data)[0])
+        # A sound one does not come near to reading its every byte twice.
+        return cls(data, struct.unpack_from("<I", data)[0], _Budget(2 * len(data) + 4096))
 
     def _place(self, slot: int) -> int:
         # A vtable begins with two uint16, its own length and the table's; then comes one for each slot.
@@ -181,15 +194,18 @@ class _Table:
 
     def text(self, slot: int) -> str:
         place = self._place(slot)
-        return bytes(self._table.String(place)).decode("utf-8", "replace") if place else ""
+        text = bytes(self._table.String(place)) if place else b""
+        self._budget.spend(len(text))
+        return text.decode("utf-8", "replace")
 
     def table(self, slot: int) -> "_Table | None":
         place = self._place(slot)
-        return _Table(self._data, self._table.Indirect(place)) if place else None
+        return _Table(self._data, self._table.Indirect(place), self._budget) if place else None
 
     def tables(self, slot: int) -> "tuple[_Table, ...]":
         start, count = self._vector(slot)
-        return tuple(_Table(self._data, self._table.Indirect(start + 4 * index)) for index in range(count))
+        places = (self._table.Indirect(start + 4 * index) for index in range(count))
+        return tuple(_Table(self._data, place, self._budget) for place in places)
 
     def floats(self, slot: int) -> tuple[float, ...]:
         start, count = self._vector(slot)
@@ -204,4 +220,5 @@ class _Table:
         count = self._table.Get(number_types.UOffsetTFlags, place)
         if place + 4 + 4 * count > len(self._data):
             raise IndexError
+        self._budget.spend(4 * count)
         return place + 4, count
