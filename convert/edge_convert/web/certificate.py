@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge_core.files import written_whole
@@ -56,12 +57,14 @@ def _is_good(files: CertificateFiles, subject: _Subject) -> bool:
     try:
         kept = x509.load_pem_x509_certificate(files.certificate.read_bytes())
         found = kept.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        # A machine that went down between the two writes has a new key beside an old certificate.
+        key = load_pem_private_key(files.key.read_bytes(), None)
         return (
-            files.key.is_file()
+            key.public_key() == kept.public_key()
             and found == subject.alternatives()
             and kept.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)
         )
-    except (OSError, ValueError, x509.ExtensionNotFound):
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
         return False
 
 

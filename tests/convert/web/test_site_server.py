@@ -126,6 +126,16 @@ def test_beyond_this_machine_it_is_https_with_a_token_and_a_certificate_that_sta
         server.stop()
 
 
+def test_a_certificate_beside_another_key_is_made_anew(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="the extra [phone] is not installed")
+    from edge_convert.web.certificate import certificate_for
+
+    broken_off, other = (certificate_for(("board",), tmp_path / name) for name in "ab")
+    broken_off.key.write_bytes(other.key.read_bytes())
+    found = certificate_for(("board",), tmp_path / "a")
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(found.certificate, found.key)
+
+
 def test_a_folder_that_is_no_site_is_not_served(
     tmp_path: Path, sealed_model: SealedModel, no_runtime: LiteRtJs
 ) -> None:
