@@ -220,8 +220,8 @@ class Storage:
 
 
 class Tensor:
-    def __init__(self, storage: Storage, shape: tuple[int, ...], offset: int = 0) -> None:
-        strides = [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
+    def __init__(self, storage: Storage, shape: tuple[int, ...], offset: int = 0, repeats: bool = False) -> None:
+        strides = [0 if repeats else int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
         self.arguments: tuple[Any, ...] = (storage, offset, shape, tuple(strides), False, OrderedDict())
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -294,6 +294,8 @@ def test_a_damaged_state_dict_is_one_clear_error(torch_file: Callable[..., bytes
             read_state_dict(data)
     with pytest.raises(WeightsError, match="beyond"):
         read_state_dict(torch_file(OrderedDict(a=Tensor(storage, (5,))), [storage]))
+    with pytest.raises(WeightsError, match="larger than its numbers"):
+        read_state_dict(torch_file(OrderedDict(a=Tensor(storage, (1 << 40,), repeats=True)), [storage]))
 
 
 @pytest.mark.usefixtures("offline")

@@ -12,6 +12,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -56,6 +57,9 @@ class _Tensor:
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         if min(self.offset, *self.shape, *self.strides, 0) < 0 or (0 not in self.shape and last >= len(numbers)):
             raise WeightsError("a tensor reaches beyond its numbers")
+        # A stride of 0 repeats numbers: a file of a few bytes could ask for more memory than there is.
+        if prod(self.shape) > len(numbers):
+            raise WeightsError("a tensor is larger than its numbers")
         steps = tuple(stride * numbers.itemsize for stride in self.strides)
         return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, steps).copy()
 
