@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -140,6 +141,17 @@ def test_what_cannot_be_is_refused_with_the_reason(saved_model: Path, tmp_path: 
         check_settings(Settings(qat=True), frozen)
     with pytest.raises(SettingsError, match="--fine-tune-from has nothing to train"):
         check_settings(Settings(fine_tune_from="3"), frozen)
+
+
+def test_a_keras_file_imports_no_module_but_keras(tmp_path: Path) -> None:
+    network(32).save(tmp_path / "own.keras")
+    with zipfile.ZipFile(tmp_path / "own.keras") as own, zipfile.ZipFile(tmp_path / "foreign.keras", "w") as foreign:
+        for name in own.namelist():
+            data = own.read(name)
+            foreign.writestr(name, data.replace(b'"keras.layers"', b'"antigravity"') if name == "config.json" else data)
+    with pytest.raises(WeightsError, match="the module antigravity, which is not imported"):
+        open_backbone(str(tmp_path / "foreign.keras"), "0..1")
+    assert "antigravity" not in sys.modules
 
 
 def test_the_command_names_what_it_does_not_find(

@@ -28,6 +28,9 @@ HUB_RANGE: Final = "0..1"
 
 USUAL_SIZE: Final = 224
 
+_MODULES: Final = ("builtins", "keras", "tf_keras", "edge_keras")
+"""Packages that the configuration of a Keras file may name."""
+
 _HEAD_LAYERS: Final = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax, keras.layers.Dropout)
 
 
@@ -199,7 +202,8 @@ def _from_keras(path: Path) -> tuple[Run, int | None, str]:
 
 
 def _refuse_code(path: Path) -> None:
-    """A Lambda layer is Python code, which Keras' older format runs without asking."""
+    """A Lambda layer is Python code, which Keras' older format runs without asking; and Keras imports any module that a
+    configuration names, and takes what it finds there for a layer or a function."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             config = archive.read("config.json").decode()
@@ -208,15 +212,22 @@ def _refuse_code(path: Path) -> None:
 
         with h5py.File(path) as file:
             config = str(file.attrs["model_config"])
-    if any(layer == "Lambda" for layer in _class_names(json.loads(config))):
+    found = json.loads(config)
+    if "Lambda" in _strings(found, "class_name"):
         raise WeightsError(f"{path} has a Lambda layer, which is code and is not run; build it of Keras' own layers")
+    foreign = [name for name in _strings(found, "module") if name.partition(".")[0] not in _MODULES]
+    if foreign:
+        raise WeightsError(
+            f"{path} names the module {foreign[0]}, which is not imported; build it of Keras' own layers"
+        )
 
 
-def _class_names(value: Any) -> list[str]:
+def _strings(value: Any, key: str) -> list[str]:
+    """What stands under a key anywhere in a configuration."""
     if isinstance(value, dict):
-        own = [value["class_name"]] if isinstance(value.get("class_name"), str) else []
-        return own + [name for part in value.values() for name in _class_names(part)]
-    return [name for part in value for name in _class_names(part)] if isinstance(value, list) else []
+        own = [value[key]] if isinstance(value.get(key), str) else []
+        return own + [name for part in value.values() for name in _strings(part, key)]
+    return [name for part in value for name in _strings(part, key)] if isinstance(value, list) else []
 
 
 def _frozen(run: Run, shape: tuple[int, ...], name: str) -> tuple[str, str, str, int]:
