@@ -238,6 +238,7 @@ def fit(
     Example: [bold]edge-train fit photos/ --out runs/flowers[/bold]
     """
     with one_line_errors(debug), restarted_when_lost(say):
+        # Refuses a TF_CONFIG that cannot be understood before any work is done.
         read_worker()
         with extra_needed("train", *NEEDS):
             from edge_train.data.dataset import open_photos
@@ -299,6 +300,7 @@ def fit(
         for warning in photos.warnings():
             say(f"warning: {warning}")
         out = out or Path("runs") / photos.name
+        # Once more, as the default name was not known before.
         check_out(out)
         # TensorFlow takes seconds: after all that can be wrong with the photos
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):

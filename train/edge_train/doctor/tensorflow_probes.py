@@ -45,6 +45,7 @@ def multiply(number: str) -> JsonObject:
             product = float(
                 tf.reduce_mean(tf.cast(tf.matmul(tf.ones((64, 64), kind), tf.ones((64, 64), kind)), tf.float32))
             )
+            # Ones times ones: 64 products in the matrix, 3 * 3 * 16 under the kernel.
             maps = tf.nn.conv2d(tf.ones((1, 8, 8, 16), kind), tf.ones((3, 3, 16, 16), kind), 1, "VALID")
             if (product, float(tf.reduce_max(maps))) != (64.0, 144.0):
                 raise ArithmeticError(f"it computes wrongly in {kind.name}")

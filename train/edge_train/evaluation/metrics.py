@@ -219,6 +219,7 @@ def reliability(
         correct: Whether the label with that score was right, shape (photos,), at least one.
         bins: Number of bins of equal width.
     """
+    # Bins are (low, high]: a score on a bound belongs to the lower one, and 0 to the first.
     place = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)
     filled = [
         Bin(

@@ -64,6 +64,7 @@ def subject_sizes(
         return ()
     right = []
     for number, photo in enumerate(track(chosen, "Making the test photos small", len(chosen))):
+        # The same frames for the same photos in every evaluation.
         rng = np.random.default_rng(number)
         other = others[photo.label][int(rng.integers(len(others[photo.label])))]
         frames = _frames(photo, other, spec, rng)

@@ -85,6 +85,7 @@ def confusion(evaluation: Evaluation) -> Figure:
     side = min(LONGEST, max(WIDTH, 0.32 * len(labels) + 2.2))
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
+    # A class without test photos has no shares: its row stays empty.
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
@@ -123,6 +124,7 @@ def classes(evaluation: Evaluation) -> Figure:
                 height = place + 0.2 * shift
                 axes.hlines(height, estimate.low, estimate.high, color=color, lw=1.6, alpha=0.45)
                 axes.scatter(estimate.value, height, s=32, color=color, marker=marker, edgecolor="white", zorder=3)
+        # Empty: it stands for the color in the legend.
         axes.scatter([], [], s=32, color=color, marker=marker, label=name)
     axes.set_yticks(range(len(scores)), [plain(score.label, LABEL) for score in scores])
     axes.set_ylim(len(scores) - 0.5, -0.5)

@@ -68,6 +68,7 @@ def paint(drawing: Drawing, size: int, extent: float = 1.0, supersampling: int =
     canvas[:] = (*drawing[0].color, 0)
     for layer in drawing:
         for polygon in layer.polygons:
+            # Unit coordinates to sixteenths of a pixel; less half a pixel, as OpenCV counts from pixel centers.
             corners = np.rint((polygon / extent + 1) * (fine / 2 * 16) - 8).astype(np.int32)  # 4 fractional bits
             cv2.fillPoly(canvas, [corners], (*layer.color, 255), cv2.LINE_AA, 4)
     if supersampling > 1:
@@ -112,6 +113,7 @@ def rounded(corners: Points, radius: float) -> Points:
     for before, corner, after in zip(np.roll(corners, 1, 0), corners, np.roll(corners, -1, 0), strict=True):
         start = corner + (before - corner) * (radius / np.linalg.norm(before - corner))
         end = corner + (after - corner) * (radius / np.linalg.norm(after - corner))
+        # A quadratic Bezier curve with the corner as its control point.
         curves.append((1 - t) ** 2 * start + 2 * t * (1 - t) * corner + t**2 * end)
     return np.concatenate(curves)
 
@@ -124,6 +126,7 @@ def stroke(line: Points, width: float) -> Points:
     closed = np.allclose(line[0], line[-1])
     if closed:
         before[0], after[-1] = normals[-1], normals[0]
+    # The vector whose projections on both normals are 1, so that the stroke keeps its width on either side.
     miter = (before + after) / (1 + np.sum(before * after, axis=1, keepdims=True))
     return np.concatenate([line + miter * width / 2, (line - miter * width / 2)[::-1]])
 
@@ -191,12 +194,15 @@ def _round_sign(border: Color, field: Color, field_radius: float = 0.72) -> Draw
 def _warning_triangle(first_angle: float) -> Drawing:
     middle = 0.289 * np.sin(np.radians(first_angle))  # brings the middle of the height to y = 0
     outer, red, white = (
-        moved(rounded(regular(3, 1.1547 * scale, first_angle), 0.2 * scale), 0, -middle) for scale in (1.06, 1.01, 0.66)
+        # A circumscribed radius of 2 / sqrt(3) = 1.1547 gives a triangle with sides of 2.
+        moved(rounded(regular(3, 1.1547 * scale, first_angle), 0.2 * scale), 0, -middle)
+        for scale in (1.06, 1.01, 0.66)
     )
     return _fill(WHITE, outer), _fill(RED, red), _fill(WHITE, white)
 
 
 def _stop() -> Drawing:
+    # So that the sides, not the corners, touch the unit circle.
     octagon = regular(8, 1 / np.cos(np.pi / 8), 22.5)
     return _fill(WHITE, octagon), _fill(RED, octagon * 0.93), _fill(WHITE, *lettering("STOP", 0.68, 0.425))
 

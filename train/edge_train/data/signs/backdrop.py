@@ -47,6 +47,7 @@ def cloud(rng: Generator, height: int, width: int, coarsest: int, octaves: int) 
 
 def textured(picture: Pixels, change: Plane) -> Pixels:
     """A picture of three channels made lighter or darker by a share of itself; `change` may be smaller than it."""
+    # 128 stands for a gain of 1.
     gray = np.clip(128 + 128 * change, 0, 255).astype(np.uint8)
     gain = cv2.resize(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), (picture.shape[1], picture.shape[0]))
     return cv2.multiply(picture, gain, scale=1 / 128).astype(np.uint8, copy=False)

@@ -85,6 +85,7 @@ def write_video(
     with ExitStack() as stack:
         table, film = (stack.enter_context(written_whole(place)) for place in (path.with_suffix(".csv"), path))
         writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+        # Called before the files are renamed: only then has the encoder written all.
         stack.callback(writer.release)
         if not writer.isOpened():
             raise OutputError(f"{path} cannot be written: OpenCV finds no encoder for this name; end it in .mp4")

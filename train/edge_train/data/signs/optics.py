@@ -105,6 +105,7 @@ def on_sensor(scene: Radiance, camera: CameraOptics, rng: np.random.Generator) -
     """Noise, saturation, color interpolation, sRGB curve and sharpening."""
     if camera.mosaic:
         raw = np.empty(scene.shape[:2], np.float32)
+        # The rows of the pattern: blue and green, then green and red.
         for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
             raw[row::2, column::2] = scene[row::2, column::2, channel]
         counts = _counted(raw, camera, rng)
@@ -122,6 +123,7 @@ def on_sensor(scene: Radiance, camera: CameraOptics, rng: np.random.Generator) -
 
 def _counted(light: Plane | Radiance, camera: CameraOptics, rng: np.random.Generator) -> npt.NDArray[np.uint16]:
     """Light to 12-bit counts; shot noise grows with the root of the light, read noise does not."""
+    # Electrons are Poisson-distributed: as shares of saturation their variance is light / electrons.
     spread = light / np.float32(camera.electrons)
     spread += np.float32((camera.read_noise / camera.electrons) ** 2)
     np.sqrt(spread, out=spread)  # in place: fresh memory costs more than the arithmetic
@@ -144,6 +146,7 @@ def _float32(array: npt.ArrayLike) -> Radiance:
 @cache
 def _srgb_to_linear() -> npt.NDArray[np.float32]:
     level = np.arange(256) / 255
+    # IEC 61966-2-1, the sRGB standard, here and below.
     return _float32(np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4))
 
 
@@ -157,6 +160,7 @@ def _linear_to_srgb() -> Pixels:
 def _disc_kernel(diameter: float) -> Plane:
     reach = int(np.ceil(diameter / 2))
     offset = np.arange(-reach, reach + 1, dtype=np.float32)
+    # About the share of each pixel that the disc covers.
     kernel = np.clip(diameter / 2 + 0.5 - np.hypot(offset[:, None], offset[None, :]), 0, 1)
     return _float32(kernel / kernel.sum())
 

@@ -214,6 +214,7 @@ def _hang(view: Pixels, sign: Pixels, pose: Pose, surface: Surface) -> None:
         cv2.line(view, _whole(above), _whole(foot), surface.support, max(1, int(thick)), cv2.LINE_AA)
     while len(sign) > 1.7 * pose.height * height * EXTENT:  # else pixels are skipped and edges flicker
         sign = cv2.resize(sign, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    # Pixel 0 has its center half a pixel inside the texture's edge.
     scale = 2 * EXTENT / len(sign)
     to_unit = np.array([[scale, 0, scale / 2 - EXTENT], [0, scale, scale / 2 - EXTENT], [0, 0, 1]])
     corners = np.array([_project(to_frame, x, y) for x in (-EXTENT, EXTENT) for y in (-EXTENT, EXTENT)])
@@ -232,7 +233,9 @@ def _homography(pose: Pose, width: int, height: int) -> npt.NDArray[np.float64]:
     about_level = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     in_plane = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
     turned = about_upright @ about_level @ in_plane
+    # In units of half the sign's height the sign is 1 / perspective away.
     plane = np.column_stack([turned[:, 0], turned[:, 1], [0, 0, 1 / pose.perspective]])
+    # So that a sign that faces the camera is `pose.height` tall in the frame.
     focal = pose.height * height / 2 / pose.perspective
     lens = np.array([[focal, 0, width / 2 + pose.x * height], [0, focal, height / 2 + pose.y * height], [0, 0, 1]])
     return np.asarray(lens @ plane, np.float64)
