@@ -60,7 +60,7 @@ def _is_good(files: CertificateFiles, subject: _Subject) -> bool:
         # A machine that went down between the two writes has a new key beside an old certificate.
         key = load_pem_private_key(files.key.read_bytes(), None)
         return (
-            key.public_key() == kept.public_key()
+            bool(key.public_key() == kept.public_key())
             and found == subject.alternatives()
             and kept.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)
         )
