@@ -197,6 +197,7 @@ def _originals(run: Run, attacked: Run, most: int, folder: Path, data: Path | No
         return path
 
     if data is None:
+        # Before they are read, so that no more are decoded than will be attacked.
         run = replace(run, splits={**run.splits, "test": evenly_spaced(run.splits["test"], most)})
     held_out = read_held_out(run, save, data, track=track)
     chosen = evenly_spaced(list(zip(held_out.photos, held_out.values, strict=True)), most)
@@ -273,6 +274,7 @@ def _judge(row: Contender, shown: Mapping[str, list[list[Names]]], truth: Truth,
     ]
     batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
     scores = [row.classify(batch) for batch in track(batches, f"Classifying: {row.candidate.name}")]
+    # A row for each epsilon of each attack, in the order of `names`.
     predicted = iter(np.concatenate(scores).argmax(1).reshape(-1, len(truth)))
     judged = {attack: [next(predicted) == truth for _ in by_epsilon] for attack, by_epsilon in shown.items()}
     clean = judged.pop(ORIGINAL)

@@ -63,6 +63,7 @@ def load_order(folder: Path, names: Iterable[str]) -> list[Path]:
             return
         if name not in files:
             raise HostError(f"the kernel has no module {name}")
+        # A module's section .modinfo: `name=value`, separated by zero bytes.
         for needed in re.findall(rb"\0depends=([^\0]*)\0", b"\0" + files[name].read_bytes()):
             for one in filter(None, needed.decode().split(",")):
                 add(_name(one))
@@ -78,6 +79,7 @@ def initrd(kernel: LinuxKernel, busybox: Path) -> bytes:
     archive = _Archive()
     for folder in ("bin", "dev", "modules", "proc", "root", "sys"):
         archive.add(folder, stat.S_IFDIR | 0o755)
+    # Device numbers by Documentation/admin-guide/devices.txt of the Linux kernel.
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.add("dev/null", stat.S_IFCHR | 0o666, device=(1, 3))
     archive.add("bin/busybox", stat.S_IFREG | 0o755, busybox.read_bytes())
@@ -98,6 +100,7 @@ class _Archive:
     def add(self, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
         self._count += 1
         encoded = name.encode() + b"\0"
+        # ino, mode, uid, gid, nlink, mtime, filesize, dev (major, minor), rdev (major, minor), namesize, check.
         fields = (self._count, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(encoded), 0)
         self._padded(b"070701" + b"".join(b"%08x" % field for field in fields) + encoded)
         self._padded(data)

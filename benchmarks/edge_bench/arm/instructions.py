@@ -114,6 +114,7 @@ def count_instructions(
     jobs = [(cpu, name) for cpu in cpus for name in by_name]
     costs = []
     for cpu, name in track(jobs, "Counting instructions", len(jobs)):
+        # -P keeps the folder of this program, which is edge_bench's, off the path.
         arguments = ["-P", str(program.__file__), str(by_name[name].resolve()), *map(str, frame_size)]
         size = f"{frame_size[0]}x{frame_size[1]} to {specs[name].width}x{specs[name].height}"
         for mark, counts in counted(cpu, guest, arguments, _own_packages()):

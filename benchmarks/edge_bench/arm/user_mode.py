@@ -101,6 +101,7 @@ def counted(cpu: Cpu, guest: Files, arguments: Sequence[str], path: Sequence[Pat
         }
         settings = [part for name, value in environment.items() for part in ("-E", f"{name}={value}")]
         emulator = [tool("qemu-aarch64"), "-cpu", cpu, "-L", str(system), *settings, "-plugin", f"{plugin},out={out}"]
+        # Without this machine's environment, which QEMU would hand on; -E gives what the program has.
         done = subprocess.run(
             [*emulator, guest.root / "usr/bin/python3", *arguments], env={}, capture_output=True, text=True, check=False
         )

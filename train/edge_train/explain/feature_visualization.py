@@ -235,6 +235,7 @@ def draw(
     """
     height, width = model.input_shape[1:3]
     frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]).astype(np.float32)
+    # Real and imaginary parts of the amplitudes in three colors.
     start = np.stack(
         [np.random.default_rng(seed).normal(0, 0.01, (2, 3, *frequencies.shape)).astype(np.float32) for seed in seeds]
     )
@@ -244,6 +245,7 @@ def draw(
 
     def picture(finest: tf.Tensor) -> tf.Tensor:
         """Float32, levels 0..255, with frequencies up to about `finest`, in cycles a pixel."""
+        # A soft edge of 0.01 cycles a pixel, so that frequencies come in one after the other.
         amplitudes = spectrum * (scale * tf.sigmoid((finest - frequencies) / 0.01))
         light = tf.signal.irfft2d(tf.complex(amplitudes[:, 0], amplitudes[:, 1]), [height, width])
         return 255 * tf.sigmoid(tf.einsum("nkhw,ck->nhwc", light, colors))
@@ -267,12 +269,14 @@ def draw(
     ascend = tf.function(step)
     highest = float(frequencies.max())
     for number in track(range(search.steps), "Drawing", search.steps):
+        # Over the first 70 % of the steps the finest frequency rises by `octaves` octaves to the highest there is.
         finest = highest * 2 ** -(search.octaves * max(0.0, 1 - number / (0.7 * search.steps)))
         rngs = [np.random.default_rng([seed, number]) for seed in seeds]
         views = np.stack([_view(rng, search, height, width) for rng in rngs])
         ascend(tf.constant(finest, tf.float32), views, np.array([mirror and rng.random() < 0.5 for rng in rngs]))
         if number % -(-search.steps // FRAMES) == 0:
             watch(finished(finest))
+    # At twice the highest frequency the soft edge leaves all of them as they are.
     pictures = finished(2 * highest)
     watch(pictures)
     return pictures
@@ -282,6 +286,7 @@ def _photo_like(frequencies: Array, pixels: int) -> Array:
     """What brings equal amplitudes to those of photos, which fall with the frequency; the lowest ones, of whole-picture
     light, are held back."""
     floor = 4 / pixels**0.5
+    # irfft2d divides by the number of pixels.
     contrast = 0.12 * pixels / np.linalg.norm(COLORS, axis=0).max()
     scale: Array = (contrast * floor / np.maximum(frequencies, floor)).astype(np.float32)
     return scale

@@ -186,6 +186,7 @@ def nearest_photos(embedding: Embedding, picture: Path, vector: Vectors, count: 
         vector: Feature vector of the picture, as `Embedder.picture` returns it.
         count: How many, at most.
     """
+    # One more, since the picture itself may be among them.
     positions, distances = nearest(vector, embedding.vectors, count + 1)
     itself = picture.resolve()
     found = [
@@ -255,6 +256,7 @@ def clusters(vectors: Vectors, count: int, seed: int = 1) -> npt.NDArray[np.int6
         _, found = kmeans2(places, min(count, len(np.unique(places, axis=0))), minit="++", seed=seed)
     sizes = np.bincount(found)
     rank = np.empty(len(sizes), np.int64)
+    # The inverse of the order: for each cluster its place by size.
     rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
     ranked: npt.NDArray[np.int64] = rank[found]
     return ranked

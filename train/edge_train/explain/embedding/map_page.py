@@ -198,6 +198,7 @@ def sprite_of(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     count, side = thumbnails.shape[:2]
     columns = _columns(count)
     rows = -(-count // columns)
+    # With the axes in this order the reshaping below makes one picture of all.
     sprite = np.zeros((rows, side, columns, side, 3), np.uint8)
     for number, picture in enumerate(thumbnails):
         sprite[number // columns, :, number % columns] = picture
