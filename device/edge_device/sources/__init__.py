@@ -109,12 +109,14 @@ def open_source(
         SourceError: There is no such source, or it gives no frames.
         RuntimeMissingError: picamera2 is not installed.
     """
+    # A function that opens it, called below: settings are checked before any device is touched.
     camera = _camera(text, mode, decoding, notify)
     _check_settings(text, mode)
     source: Source
     if camera and reconnect:
         from edge_device.sources.reconnecting import Reconnecting
 
+        # Opening waits within native code, where Ctrl-C would not be heard.
         source = interruptible(lambda: Reconnecting(camera, notify, wait=wait))
     elif camera:
         source = interruptible(camera)

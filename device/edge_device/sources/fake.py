@@ -222,6 +222,7 @@ class FakeCamera(Source):
         now_s = time.monotonic() - self._started
         if self._fps is None:
             return now_s
+        # Later than the queue is long: what was due in between is lost, as with a real camera.
         if now_s - self._due_s > QUEUE / self._fps:
             self._due_s = now_s
         self._closed.wait(max(0.0, self._due_s - now_s))

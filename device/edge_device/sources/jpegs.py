@@ -61,6 +61,7 @@ class JpegSplitter:
         """Whether a picture has begun; what comes before it is dropped."""
         if not self._begun:
             start = self._held.find(b"\xff\xd8\xff")
+            # The last two bytes may be the beginning of a picture whose third byte has not come yet.
             del self._held[: start if start >= 0 else -2]
             self._begun, self._next = start >= 0, 2
         return self._begun
@@ -75,20 +76,24 @@ class JpegSplitter:
                 break
             if marker == _END:
                 return after
+            # A new picture begins: the one before lacks its end, and counts if its scan has begun.
             if marker == _START:
                 return found.start() if self._scanning else -found.start()
             if len(held) < after + 7:  # length, precision, height, width; an end-of-image is shorter, and was handled
                 self._next = found.start()
                 break
             if marker in _SIZES and _pixels(held, after) > MAX_PIXELS:
+                # Dropped up to here; the rest of it is looked through for the next picture.
                 return -after
             self._next = after + max(2, int.from_bytes(held[after : after + 2]))
             if marker == SCAN:
                 self._scanning = True
                 part_end = held.find(self._boundary, self._next) if self._boundary else -1
         else:
+            # All but what may be the first part of a marker or of a boundary was looked at, and is not looked at again.
             self._next = max(self._next, len(held) - max(1, len(self._boundary)))
         if part_end >= 0:
+            # A boundary has a line break before it, which belongs to it (RFC 2046, 5.1.1).
             return part_end - held.endswith(b"\r\n", 0, part_end) * 2
         return -len(held) if len(held) > MAX_BYTES else 0
 

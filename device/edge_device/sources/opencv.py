@@ -27,6 +27,7 @@ class Retriever:
         Raises:
             cv2.error: A V4L2 buffer is only partly filled.
         """
+        # OpenCV writes into the array that it is given if that has the frame's shape.
         ok, image = self._capture.retrieve(self._pool.take(self._shape) if self._shape else None)
         if not ok or image is None:
             return None

@@ -118,6 +118,7 @@ class PiCamera(Source):
                 if not may:
                     return None
                 try:
+                    # One job for all slices of the wait: a second one would wait for a second frame.
                     job = job or self._camera.capture_array("main", wait=False)
                     return self._camera.wait(job, timeout=SLICE_S)  # type: ignore[no-any-return]
                 except TimeoutError:
@@ -156,6 +157,7 @@ def read_back(asked: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, 
         if name not in found:
             told.append(f"{name} was set to {_text(value)}, which the camera does not tell back")
             continue
+        # Gains and limits are several numbers, and a frame's description may have fewer of them.
         pairs = list(zip(_items(value), _items(found[name]), strict=False))
         differs = any(abs(float(is_now) - float(wanted)) > SAME * abs(float(wanted)) + 1e-3 for wanted, is_now in pairs)
         wrong = wrong or differs
@@ -229,6 +231,7 @@ def _items(limit: Any) -> tuple[Any, ...]:
 
 
 def _one(name: str, word: str, example: Any) -> Any:
+    # Before the numbers, since a bool is an int.
     if isinstance(example, bool):
         by_word = {"true": True, "1": True, "false": False, "0": False}
         if word.lower() not in by_word:

@@ -66,6 +66,7 @@ class Pictures(Source):
                 self._unreadable += 1
                 if self._skipped:
                     self._skipped(item.path, PictureError(f"{item.path}: {item.reason}"))
+        # The folder itself comes back to the loop above, which then tells that it holds no pictures.
         return list(found.pictures) or [folder]
 
     def close(self) -> None:

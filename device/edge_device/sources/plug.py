@@ -24,6 +24,7 @@ class Plug:
 
     def device(self) -> str:
         """The path to open: that of what hung at this place at the first call, else the one that was named."""
+        # Links, as those in /dev/v4l/by-id, are followed to the node that they lead to now.
         there = self._place_of(Path(self._device).resolve().name)
         if self._place is None:
             self._place = there

@@ -23,6 +23,7 @@ class FramePool:
 
     def take(self, shape: tuple[int, ...]) -> Frame:
         """A frame of that shape that nobody uses, its content undefined."""
+        # Frames of the shape before stay with whoever holds them, and are freed with the last of these.
         if self._frames and self._frames[0].shape != shape:
             self._frames.clear()
         for number in range(len(self._frames)):

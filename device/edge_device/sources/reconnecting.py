@@ -82,6 +82,7 @@ class Reconnecting(Source):
         """Gives frames; raises nothing of its own."""
         index = attempt = 0
         lost = time.monotonic()
+        # While it waits, this is the pause between two attempts, which `close` cuts short.
         while not (self.state == "waiting" and self._closed.wait(self._pause_s(attempt))):
             attempt += 1
             try:
@@ -93,6 +94,7 @@ class Reconnecting(Source):
                         )
                         self.state = "open"
                         self._said.clear()
+                    # Only a frame shows that it is back: some cameras open and then give nothing.
                     attempt = 0
                     time_s = frame.taken_s - self._started
                     yield SourceFrame(frame.image, frame.source, index, time_s, frame.capture_ms, frame.taken_s)
@@ -117,6 +119,7 @@ class Reconnecting(Source):
     def _opened(self) -> Source:
         self._source = source = self._open_it()
         self.mode = source.mode
+        # The other order is `close` first, which then found no source to close.
         if self._closed.is_set():  # by `close`, before it could see the source
             source.close()
         return source

@@ -175,11 +175,13 @@ class Closing:
             with self._lock:
                 yield not self.asked.is_set()
         finally:
+            # `close` came during the read and could not take the lock, so that the device is left to this thread.
             if self.asked.is_set():
                 self.close()
 
     def close(self) -> None:
         self.asked.set()
+        # Not waited for: whoever reads releases the device at its end.
         if self._lock.acquire(blocking=False):
             try:
                 if not self._released:

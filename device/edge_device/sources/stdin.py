@@ -64,6 +64,7 @@ class StandardInput(Source):
         start = time.perf_counter()
         index = 0
         while not self._closed:
+            # In slices, as nothing else ends a read from a pipe that gives nothing.
             if not select.select([self._descriptor], [], [], SLICE_S)[0]:
                 continue
             try:
@@ -74,6 +75,7 @@ class StandardInput(Source):
                 break
             pictures = self._splitter.feed(data)
             taken = time.monotonic()
+            # Of a pipe the newest alone: what came before it is the past.
             for picture in pictures[-1:] if self.live else pictures:
                 image = self._decoder.decode(picture)
                 if image is not None:

@@ -156,7 +156,9 @@ class Camera(Source):
             if not self._ready(SLICE_S):
                 return None
             data = self._taken()
+            # As many as the queue may hold beside the one that was taken: when none is left, that one is the newest.
             for _ in range(round(self._capture.get(cv2.CAP_PROP_BUFFERSIZE)) - 1):
+                # A nanosecond, as OpenCV waits for ever where it is given 0.
                 if not self._ready(1e-9):
                     return data
                 data = self._taken()
@@ -210,6 +212,7 @@ class _Granted:
 def _ask(capture: cv2.VideoCapture, mode: CameraMode, levels: Levels) -> _Granted:
     """Asks for a mode and tells what is granted."""
     pixel_format = mode.pixel_format or (_DEEP if levels else "MJPG")
+    # The format first: which sizes and rates there are depends on it.
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format.ljust(4)))
     if mode.width or mode.height:
         _ask_size(capture, mode)

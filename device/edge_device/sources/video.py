@@ -43,6 +43,7 @@ class Video(Source):
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror or error}") from error
         # FFmpeg renders text files as videos of a terminal; every other container has a zero byte in its header.
+        # YUV4MPEG2 is the exception: a header of text, and raw frames.
         binary = b"\0" in head or head.startswith(b"YUV4MPEG2")
         quiet_ffmpeg()
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG) if binary else cv2.VideoCapture()
@@ -67,6 +68,7 @@ class Video(Source):
                 if not self._capture.grab():
                     break
                 grabbed += 1
+                # Of the frame that was grabbed, so before it is decoded.
                 time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
                 if self.live:
                     early_s = begun + time_s - time.monotonic() if grabbed > 1 else 0.0

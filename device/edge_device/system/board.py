@@ -112,6 +112,7 @@ class Sensors:
                 itself.
         """
         self._temperatures = _processor_sensors(root)
+        # Of the firmware's driver, where the kernel has it: no process is needed then.
         self._throttled = sorted(root.glob("sys/devices/platform/soc*/soc*:firmware/get_throttled"))[:1]
         self._vcgencmd = vcgencmd if not self._throttled and read_board(root).is_raspberry_pi else None
         self._answer: int | None = None
@@ -127,11 +128,13 @@ class Sensors:
         pages = _text(self._statm).split()
         now, before = decode_throttled(self.throttle_bits() or 0)
         return Readings(
+            # What lies outside of these limits is no processor's temperature.
             temperature_c=max((one for one in temperatures if -40 < one < 150), default=None),
             throttled=now,
             throttled_before=before,
             clock_mhz=max(clocks) / 1000 if clocks else None,
             governor=_text(self._clocks[0].with_name("scaling_governor")) if self._clocks else "",
+            # The second number of statm is the resident pages (proc(5)).
             memory_mb=int(pages[1]) * self._page_mb if len(pages) > 1 and pages[1].isdigit() else 0.0,
         )
 

@@ -53,6 +53,7 @@ def secrets_of(name: str) -> dict[str, str]:
     """
     path = unit_file.SECRETS / f"{unit_file.unit_name(name)}.env"
     try:
+        # An EnvironmentFile of systemd has quotation marks and comments much as a shell has them.
         words = shlex.split(path.read_text(), comments=True)
     except (OSError, ValueError):
         return {}

@@ -56,9 +56,11 @@ class _Interrupts:
         """Sets the handlers, even where the process was started with signals ignored (`nohup`, a script's `&`)."""
         if self._writing < 0:
             reading, self._writing = os.pipe()
+            # Python writes to it within the C handler of a signal, where nothing may wait.
             os.set_blocking(self._writing, False)
             self._before, sys.unraisablehook = sys.unraisablehook, self._unraisable
             threading.Thread(target=self._watch, args=(reading,), name="signals", daemon=True).start()
+        # Whatever the main thread does: C code of Python writes the signal's number there.
         signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGURG, lambda number, frame: None)
         for number in SIGNALS:
@@ -66,6 +68,7 @@ class _Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
+        # First, so that the watching thread stops to interrupt even if what follows raises.
         os.write(self._writing, bytes([_HANDLED]))
         self.handled()
         (before, when), self._last = self._last, (number, time.monotonic())
@@ -93,11 +96,13 @@ class _Interrupts:
         if number is None:
             self._before(unraisable)
         else:
+            # Or the repetition would be taken for the same signal, and passed over.
             self._last = (0, 0.0)
             os.write(self._writing, bytes([_SWALLOWED | number]))
 
     def _forget(self) -> None:
         if self._writing >= 0:
+            # The pipe is the parent's: a signal of the child would wake the parent's thread.
             signal.set_wakeup_fd(-1)
             sys.unraisablehook = self._before
             os.close(self._writing)

@@ -57,6 +57,7 @@ def parse_mounts(text: str) -> list[Mount]:
         before, _, after = line.partition(" - ")
         left, right = before.split(" "), after.split(" ")
         if len(left) >= 6 and len(right) >= 3:
+            # The kernel writes spaces, tabs, line breaks and backslashes in octal.
             point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), left[4])
             found.append(Mount(PurePosixPath(point), right[0], right[2]))
     return found

@@ -93,5 +93,6 @@ class MovedModules(MetaPathFinder, Loader):
 
 def keep_old_paths() -> None:
     """Lets old import paths work in this process; calling it again changes nothing."""
+    # Once, though every package of the product calls it.
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
         sys.meta_path.insert(0, MovedModules())

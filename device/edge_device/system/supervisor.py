@@ -46,10 +46,12 @@ def go_on_in_child() -> None:
     global _journal
     handled, journal = mmap.mmap(-1, 1), tempfile.TemporaryFile()  # noqa: SIM115 - until the end of both processes
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody hears how a child ended
+    # Before the fork: a signal in between would end one of the two, and leave the other.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     parent, child = os.getpid(), os.fork()
     if child:
         _wait(child, handled, journal)
+    # The child dies with the parent, however that ends: nobody else would pass signals on.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was killed before it was asked for
         os._exit(1)
@@ -64,6 +66,7 @@ def _wait(child: int, handled: mmap.mmap, journal: IO[bytes]) -> NoReturn:
     asked, deadline = 0, 0.0
     while True:
         rest = max(0.0, deadline - time.monotonic()) if asked else None
+        # Blocked signals are waited for, so that no handler runs at an unforeseen moment.
         received = signal.sigtimedwait(_WATCHED, rest) if rest is not None else signal.sigwaitinfo(_WATCHED)
         if received is None:
             if not handled[0]:
@@ -96,6 +99,7 @@ def _end(status: int, journal: IO[bytes]) -> NoReturn:
     elif status < 0 and status != -signal.SIGTERM:
         why = "; memory may have run out" if status == -signal.SIGKILL else ""
         print(f"error: the command was ended by {signal.Signals(-status).name}{why}", file=sys.stderr)
+    # 128 and the signal's number, as shells tell it.
     raise SystemExit(status if status >= 0 else 128 - status)
 
 

@@ -80,6 +80,7 @@ class ServiceManager:
 def _address(name: str) -> bytes | None:
     """Where to send to: a path, or an abstract name, which is written with an @; None if it is neither."""
     if name.startswith("@"):
+        # An abstract address of Linux begins with a zero byte (unix(7)).
         return b"\0" + os.fsencode(name[1:])
     return os.fsencode(name) if name.startswith("/") else None
 

@@ -143,6 +143,7 @@ def quoted(argument: str, variables: bool = True) -> str:
 
     Specifiers (%), variables ($), quotes and control characters lose their meaning; bytes that are no text are kept.
     """
+    # Left as it is, for people who read the unit.
     if re.fullmatch(r"[\w@+=:,./-]+", argument, re.ASCII):
         return argument
     escaped = []
@@ -226,6 +227,7 @@ class Places:
 
     def written(self, text: str) -> str:
         state = Path("/var/lib") / self.unit
+        # By the text alone: the folder is made by systemd, so there is nothing yet to resolve.
         if not Path(os.path.normpath(state / text)).is_relative_to(state):
             self.obstacles.append(
                 f"a service writes in {state} only, not at {text}; give a path relative to that folder"
@@ -303,16 +305,19 @@ def install(plan: Plan) -> None:
     _require_root()
     for source, target in plan.copies:
         with written_whole(target) as beside:
+            # Made by `written_whole` a moment ago.
             for folder in (target.parent, MODELS):
                 folder.chmod(0o755)  # whatever the umask is: another user reads it
             shutil.copyfile(source, beside)
             beside.chmod(0o644)
+    # The unit last: what it refers to is there by then.
     for text, target in (*plan.texts, (plan.unit, plan.unit_path)):
         with written_whole(target) as beside:
             beside.write_text(text)
             beside.chmod(0o644)
     _systemctl("daemon-reload")
     _systemctl("enable", "--quiet", plan.name)
+    # Not start: a service that runs already has to take up the new unit.
     _systemctl("restart", plan.name)
 
 
@@ -333,6 +338,7 @@ def uninstall(name: str = "", stopped: Callable[[], None] = lambda: None) -> Pat
         raise SettingsError(f"{path} is not there: no service of this name was installed")
     _require_root()
     _systemctl("disable", "--quiet", "--now", unit)
+    # Before the unit is removed, which tells what the service's broker is.
     stopped()
     try:
         path.unlink()
@@ -495,6 +501,7 @@ def _rewritten(words: Sequence[str], takes: dict[str, Callable[[str], str]]) -> 
 def _python_folders() -> list[Path]:
     """The folders that this Python needs to be seen: its environment, what that was made from, and this package."""
     found = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent, Path(__file__).parents[2]}
+    # Without those within another one, which is mounted back as a whole.
     return sorted(folder for folder in found if not any(other in folder.parents for other in found))
 
 
@@ -509,6 +516,7 @@ def _python_obstacles(folders: Sequence[Path]) -> list[str]:
         for folder in folders
         if _inside(folder, HIDDEN) and folder.stat().st_mode & 0o005 != 0o005
     ]
+    # As the unit starts it.
     alone = subprocess.run([sys.executable, "-I", "-c", "import edge_device"], capture_output=True, check=False)
     if alone.returncode:
         found.append(

@@ -147,9 +147,11 @@ def set_controls(path: str, wanted: Mapping[str, str]) -> dict[str, int]:
                 )
             value = _value(control, text)
             try:
+                # Negative values in two's complement, as `_ask` packs unsigned numbers.
                 _ask(device, _S_CTRL, control.id, value & 0xFFFFFFFF)
             except OSError as error:  # an exposure time while exposure is automatic, say
                 raise _refused(f"{path} does not set {control.name} to {text}: {error.strerror or error}") from error
+            # A driver may round to its step, or clip, without an error.
             granted[control.name] = int(_ask(device, _G_CTRL, control.id)[1])
         return granted
     finally:
@@ -188,6 +190,7 @@ def _controls(device: int) -> Iterator[Control]:
             found = _ask(device, _QUERYCTRL, number | _NEXT_CONTROL)
         except OSError:  # the end, or a driver without controls
             return
+        # The answer has the number of the control that came next.
         number, kind, name, minimum, maximum, step, default, flags = found
         if kind not in _SETTABLE or flags & (_DISABLED | _READ_ONLY):
             continue
@@ -254,6 +257,7 @@ def _listed(device: int, request: tuple[int, str], *about: int) -> Iterator[tupl
 
 def _ask(device: int, request: tuple[int, str], *given: int) -> tuple[Any, ...]:
     number, form = request
+    # The forms have every byte of the structs: with "<" no padding is added.
     form = "<" + form
     buffer = bytearray(struct.pack(f"<{len(given)}I", *given).ljust(struct.calcsize(form), b"\0"))
     fcntl.ioctl(device, number, buffer)

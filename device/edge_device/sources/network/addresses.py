@@ -40,6 +40,7 @@ def with_password(address: str, password: str | None) -> str:
     """
     scheme, separator, rest = address.partition("://")
     user, at, host = rest.rpartition("@")
+    # An address with a password of its own keeps it.
     if not password or not separator or not at or ":" in user:
         return address
     return f"{scheme}://{user}:{quote(password, safe='')}@{host}"
@@ -62,6 +63,7 @@ def split_address(address: str) -> tuple[str, str | None, str | None]:
     try:
         parts = urlsplit(address)
         user, password = parts.username, parts.password
+        # A property that raises for a port that is no number, or out of range.
         _ = parts.port
         if (
             "@" in parts.path + parts.query + parts.fragment

@@ -127,6 +127,7 @@ class HttpCamera(Source):
             pictures = splitter.feed(data)
             self._damaged += splitter.damaged - damaged
             if pictures:
+                # The newest of what has come at once: to decode the others would show the past.
                 yield pictures[-1]
                 heard = time.monotonic()
             elif time.monotonic() - heard > self._stalled_s:
@@ -147,6 +148,7 @@ class HttpCamera(Source):
                     return
                 self._release()
                 self._response = self._connect()
+            # One picture of each connection is taken.
             stream = self._stream()
 
     def _connect(self) -> HTTPResponse:
@@ -209,6 +211,7 @@ class RtspCamera(Source):
         bare, _, _ = split_address(address)
         self._name = redact(address)
         parts = urlsplit(bare)
+        # The ports that IANA has for rtsp and rtsps.
         port = parts.port or (322 if parts.scheme == "rtsps" else 554)
         try:  # FFmpeg would not say why
             socket.create_connection((parts.hostname or "", port), stalled_s).close()
@@ -268,6 +271,7 @@ class RtspCamera(Source):
 
 def _opener(address: str, user: str | None, password: str | None) -> OpenerDirector:
     if user is None:
+        # An empty table: not the proxies of the environment either.
         return build_opener(ProxyHandler({}))
     passwords = HTTPPasswordMgrWithDefaultRealm()
     passwords.add_password(None, address, user, password or "")
