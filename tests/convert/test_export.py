@@ -12,7 +12,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from edge_convert import export as export_module
-from edge_convert.export import ConversionOptions, export, read_calibration
+from edge_convert.export import ConversionOptions, ExportSession, export, read_calibration
 from edge_convert.gate.candidate import Exported, pi_verdict
 from edge_convert.gate.gate_comparison import Scored
 from edge_convert.gate.limits import Limits
@@ -20,7 +20,8 @@ from edge_convert.quantize.recipes import RECIPES
 from edge_core.artifact.container import read_card
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.images import read_picture
-from edge_core.preprocess import Frame
+from edge_core.kept_scores import pixels_name, write_scores
+from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.run_folder import Run, read_held_out, read_run
 from edge_device import Classifier
 from edge_device.inference.verify import verify
@@ -28,6 +29,8 @@ from edge_device.teaching.lesson import Lesson, TeachSettings
 from edge_device.teaching.teach import teach
 from edge_device.teaching.write import write_taught
 from edge_keras.tf import keras
+
+SPEC = InputSpec(48, 48)
 
 
 @pytest.fixture(scope="module", params=[name for name in RECIPES if name != "int8-qat"])
@@ -61,6 +64,23 @@ def test_an_artifact_says_what_the_full_size_model_says(exported: Exported, smal
     classifier = Classifier(exported.file)
     photo = small_run.splits["test"][0]
     assert classifier.classify(read_picture(photo.path))[0].label == photo.label
+
+
+def test_kept_scores_stand_for_the_full_size_model_as_far_as_it_confirms_them(
+    small_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = read_run(shutil.copytree(small_run.folder, tmp_path / "run"))
+    names = [pixels_name(pixels) for pixels in read_held_out(run, lambda _, frame: preprocess(frame, SPEC)).values]
+    told = np.eye(3, dtype=np.float32)[[2 - ["blue", "green", "red"].index(one.label) for one in run.splits["test"]]]
+    write_scores(run.folder, names, told)  # wrong of all but the green ones
+
+    def agreement() -> float:
+        session = ExportSession(run)
+        return session.try_recipe("float32", Limits(max_drop=100)).comparison.agreement.value
+
+    assert agreement() == 1.0  # the model was asked, and says something else
+    monkeypatch.setattr("edge_core.kept_scores.TOLERANCE", 2.0)
+    assert agreement() < 1.0  # what was kept counts
 
 
 def test_the_card_and_the_report_tell_what_was_done(exported: Exported, small_run: Run) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_bench.backends.contenders import RowSpec, Variants, check_same_labels, plan, read_source
+from edge_bench.backends.contenders import KERAS, RowSpec, Variants, check_same_labels, plan, read_source
 from edge_bench.backends.onnx import convert
 from edge_bench.measure.held_out import pool, save_frames, save_pixels
 from edge_bench.measure.power import Log
@@ -26,6 +26,7 @@ from edge_bench.results.report import BenchReport, BenchSettings, Failed, Row
 from edge_core.codec import from_fields
 from edge_core.data.photo_folder import Photo, Unusable, fingerprint
 from edge_core.errors import EdgeError
+from edge_core.kept_scores import find_scores, pixels_name, scores_of_all
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently
 from edge_core.run_folder import HeldOut, evenly_spaced, read_run
@@ -203,11 +204,24 @@ def _classify_all(contenders: Sequence[Contender], pixels: Sequence[dict[InputSp
         alike = contender.candidate.scores_alike
         with contender.attempted():
             if alike not in known:
-                files = [names[contender.candidate.input] for names in pixels]
-                batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
-                shown = track(batches, f"Classifying: {contender.candidate.name}")
-                known[alike] = np.concatenate([contender.classify(batch) for batch in shown])
+                known[alike] = _classified(contender, [names[contender.candidate.input] for names in pixels], track)
             contender.scores = known[alike]
+
+
+def _classified(contender: Contender, files: Sequence[str], track: Track) -> Scores:
+    """Scores of all photos, names of .npy files; of a full-size model those that its run has kept."""
+    kept = None
+    if contender.candidate.runtime == KERAS:
+        names = [pixels_name(np.load(file, allow_pickle=False)) for file in files]
+        kept = find_scores(contender.candidate.file.parent, names)
+
+    def ask(part: slice) -> Scores:
+        asked = files[part]
+        batches = [asked[first : first + BATCH] for first in range(0, len(asked), BATCH)]
+        shown = track(batches, f"Classifying: {contender.candidate.name}")
+        return np.concatenate([contender.classify(batch) for batch in shown])
+
+    return scores_of_all(kept, ask, len(files))
 
 
 def _row(contender: Contender, first: Contender, truth: Truth) -> Row:

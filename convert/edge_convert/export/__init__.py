@@ -39,6 +39,7 @@ from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import CheckFailedError, DatasetError, RunFolderError
 from edge_core.files import require_tflite, written_whole
 from edge_core.images import read_picture
+from edge_core.kept_scores import find_scores, pixels_name, scores_of_all
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import HeldOut, Run, evenly_spaced, load_model, read_held_out, read_training_photos
@@ -155,7 +156,10 @@ class ExportSession:
 
     @cached_property
     def _full_size(self) -> Scores:
-        return full_size_scores(self.model, self._pixels, self._track)
+        kept = find_scores(self.run.folder, [pixels_name(photo) for photo in self._pixels])
+        return scores_of_all(
+            kept, lambda part: full_size_scores(self.model, self._pixels[part], self._track), len(self._pixels)
+        )
 
     @cached_property
     def _golden(self) -> list[Frame]:

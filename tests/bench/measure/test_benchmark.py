@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from edge_bench.results.report import BenchReport, BenchSettings, Row
 from edge_core import ModelCard, complete, preprocess, read_picture
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import ModelFormatError, RunFolderError
+from edge_core.kept_scores import pixels_name, write_scores
 from edge_core.statistics import accuracy, paired_difference
 
 from ..conftest import DATASET, LABELS, SPEC, SPLITS, Tiny
@@ -53,6 +55,19 @@ def test_accuracies_differences_and_agreements_are_those_of_brute_force(tiny: Ti
     assert swapped_row.accuracy.top1 == accuracy(swapped == truth)
     assert swapped_row.difference.top1 == paired_difference(swapped == truth, brightest == truth)
     assert swapped_row.difference.agreement == accuracy(swapped == brightest)
+
+
+def test_scores_that_a_run_has_kept_stand_for_its_model(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(tiny.run, tmp_path / "run")
+    pixels = [preprocess(read_picture(path), SPEC) for path, _ in held_out(tiny)]
+    write_scores(run, [pixels_name(one) for one in pixels], np.eye(3, dtype=np.float32)[[2] * len(pixels)])
+    monkeypatch.setattr("edge_core.kept_scores.TOLERANCE", 2.0)
+    settings = BenchSettings((160, 90), seconds=0.1, cold_starts=1)
+    full_size, file = run_benchmark([run, tiny.same], settings=settings, data=tiny.photos).report.rows
+    assert set(full_size.accuracy.predicted) == {2}
+    assert set(file.accuracy.predicted) > {2}
 
 
 def test_threads_change_no_score(measured: Benchmark) -> None:

@@ -1,8 +1,10 @@
 """The road signs: the same photos everywhere, whole or absent files, and signs that can be told apart."""
 
 import csv
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +17,7 @@ import pytest
 from edge_core.errors import DatasetError, OutputError
 from edge_core.progress import Track
 from edge_train.data import signs
+from edge_train.data.signs.photo_workers import PhotoTask, render_all
 from edge_train.data.signs.render import generator, stable_key
 
 T = TypeVar("T")
@@ -234,3 +237,35 @@ def test_a_video_of_odd_width_is_refused_rather_than_trimmed(tmp_path: Path) -> 
 
 def test_all_public_names_exist() -> None:
     assert all(hasattr(signs, name) for name in signs.__all__)
+
+
+def test_several_processes_render_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [PhotoTask(label, seed, 64, 48) for label in signs.LABELS for seed in range(2)]
+    alone = list(render_all(tasks))
+    monkeypatch.setattr("edge_train.data.signs.photo_workers.FEW", 0)
+    monkeypatch.setattr("edge_train.data.signs.photo_workers.os.sched_getaffinity", lambda process: {0, 1, 2})
+    assert list(render_all(tasks)) == alone
+    assert len(set(alone)) == len(alone)
+
+
+def test_a_process_that_is_gone_ends_rendering_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_train.data.signs.photo_workers.FEW", 0)
+    monkeypatch.setattr("edge_train.data.signs.photo_workers.COMMAND", ["true"])
+    with pytest.raises(DatasetError, match="begins anew"):
+        list(render_all([PhotoTask("stop", 1, 64, 48)] * 5))
+
+
+def test_whoever_stops_listening_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_train.data.signs.photo_workers.FEW", 0)
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Kept(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], **pipes: int) -> None:
+            super().__init__(command, **pipes)  # type: ignore[call-overload]
+            started.append(self)
+
+    monkeypatch.setattr("edge_train.data.signs.photo_workers.subprocess.Popen", Kept)
+    with closing(render_all([PhotoTask("stop", seed, 64, 48) for seed in range(50)])) as jpegs:
+        next(jpegs)
+    assert started
+    assert all(process.returncode == 0 for process in started)

@@ -10,8 +10,10 @@ import pytest
 
 from edge_core.artifact.card import Dataset, ModelCard
 from edge_core.data.photo_folder import Photo
-from edge_core.preprocess import InputSpec
-from edge_core.run_folder import Run
+from edge_core.kept_scores import TOLERANCE, find_scores, pixels_name
+from edge_core.preprocess import InputSpec, preprocess
+from edge_core.run_folder import Run, read_held_out
+from edge_train.evaluation.evaluate import open_model, scores_of
 from edge_train.evaluation.history import Epoch
 from edge_train.evaluation.metrics import evaluate_scores
 from edge_train.evaluation.run_report import write_run_report
@@ -28,6 +30,13 @@ def test_a_run_has_its_report(color_run: Run) -> None:
     assert [one["label"] for one in figures["classes"]] == list(color_run.card.labels)
     assert [one["height"] for one in figures["subject_sizes"]] == [0.6, 0.4, 0.3, 0.2]
     assert "Small in the frame" in text
+
+
+def test_a_run_keeps_what_its_model_says_of_the_test_photos(color_run: Run) -> None:
+    pixels = read_held_out(color_run, lambda _, frame: preprocess(frame, color_run.card.input)).values
+    kept = find_scores(color_run.folder, [pixels_name(photo) for photo in pixels])
+    assert kept is not None
+    np.testing.assert_allclose(scores_of(open_model(color_run), np.stack(pixels)), kept, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.errors import PictureError
+from edge_core.kept_scores import pixels_name
 from edge_core.preprocess import Frame, InputSpec
 from edge_core.progress import Track, silently
 from edge_keras.models.architectures import Architecture
@@ -195,29 +196,45 @@ class Extractor:
         return maps
 
 
+@dataclass(frozen=True)
+class ScoredPhotos:
+    """What the whole model said of photos.
+
+    Attributes:
+        scores: Scores, float32, shape (photos, labels).
+        photos: Photos that could be decoded, in order.
+        names: Name of each photo's pixels, see `kept_scores.pixels_name`.
+        unusable: Photos that could not be decoded.
+    """
+
+    scores: npt.NDArray[np.float32]
+    photos: list[Photo]
+    names: list[bytes]
+    unusable: list[Unusable]
+
+
 def predict_photos(
     run: "tf.types.experimental.GenericFunction",
     photos: Sequence[Photo],
     maker: ViewMaker,
     name: str,
     track: Track = silently,
-) -> tuple[npt.NDArray[np.float32], list[Photo], list[Unusable]]:
-    """Scores of the whole model, `compiled` for uint8, for photos as the device sees them.
-
-    Returns:
-        Scores, float32, shape (photos, labels); the photos that could be decoded, in order; the others.
-    """
+) -> ScoredPhotos:
+    """Scores of the whole model, `compiled` for uint8, for photos as the device sees them."""
     unusable: dict[int, Unusable] = {}
     scores: list[npt.NDArray[np.float32]] = []
+    names: list[bytes] = []
     steps = -(-len(photos) // BATCH_PHOTOS)
     for _, pixels in track(
         pixel_batches(photos, maker, unusable), f"Scoring {name} photos, {BATCH_PHOTOS} a step", steps
     ):
         scores.append(run(pixels[:, 0]).numpy())
+        names += [pixels_name(photo) for photo in pixels[:, 0].numpy()]
     good = [position for position in range(len(photos)) if position not in unusable]
-    return (
+    return ScoredPhotos(
         np.concatenate(scores)[good],
         [photos[position] for position in good],
+        [names[position] for position in good],
         [unusable[position] for position in sorted(unusable)],
     )
 

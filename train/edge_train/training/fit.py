@@ -17,6 +17,7 @@ from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import SPLITS, Photo, Split, Unusable, fingerprint, label_counts
 from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole, require_free
+from edge_core.kept_scores import write_scores
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTIZED_FILE, Run, read_run, write_photos
@@ -398,10 +399,10 @@ def _test_and_write(
     scored = tracked(track, "Scoring the validation photos", lambda: map_scores(compiled(parts.upper, tf.float16), val))
     val_accuracy = accuracy(scored.argmax(axis=1) == val.targets)
     run = compiled(model, tf.uint8)
-    scores, tested, unusable = predict_photos(run, photos.splits["test"], as_seen, "test", track)
-    splits: dict[Split, list[Photo]] = {"train": train.photos, "val": val.photos, "test": tested}
-    sizes = subject_sizes(tested, photos.labels, request.spec, lambda pixels: run(pixels).numpy(), track)
-    evaluation = replace(evaluate_scores(scores, tested, photos.labels), subject_sizes=sizes)
+    tested = predict_photos(run, photos.splits["test"], as_seen, "test", track)
+    splits: dict[Split, list[Photo]] = {"train": train.photos, "val": val.photos, "test": tested.photos}
+    sizes = subject_sizes(tested.photos, photos.labels, request.spec, lambda pixels: run(pixels).numpy(), track)
+    evaluation = replace(evaluate_scores(tested.scores, tested.photos, photos.labels), subject_sizes=sizes)
     card = ModelCard(
         labels=photos.labels,
         input=request.spec,
@@ -430,6 +431,7 @@ def _test_and_write(
 
     def write(beside: Path) -> None:
         model.save(beside / MODEL_FILE)
+        write_scores(beside, tested.names, tested.scores)
         if quantized is not None:
             quantized.save(beside / QUANTIZED_FILE)
         (beside / "checkpoints").mkdir()
@@ -449,7 +451,7 @@ def _test_and_write(
 
     with folder_written_whole(out) as beside:
         tracked(track, "Writing the run folder and its report", lambda: write(beside))
-    return Fitted(out, card, history.epochs, [*context.unusable, *unusable], verdict=verdict(evaluation))
+    return Fitted(out, card, history.epochs, [*context.unusable, *tested.unusable], verdict=verdict(evaluation))
 
 
 def _devices(worker: Worker | None, store: CheckpointStore, request: Request) -> tuple[Devices, bool]:

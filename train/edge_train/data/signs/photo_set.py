@@ -1,7 +1,7 @@
 """The default dataset: a folder of rendered photos, one subfolder per label."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,8 @@ from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole
 from edge_core.progress import Track, silently
 from edge_train.data.signs.artwork import LABELS, NOTHING
-from edge_train.data.signs.render import RENDERER_VERSION, render_jpeg, stable_key
+from edge_train.data.signs.photo_workers import PhotoTask, render_all
+from edge_train.data.signs.render import RENDERER_VERSION, stable_key
 
 MANIFEST: Final = "signs.json"
 WIDTH: Final = 320
@@ -47,22 +48,16 @@ def write_photos(folder: Path, per_label: int, seed: int, *, more_nothing: int =
         _check_same(folder, settings)
         return
     counts = {label: per_label + (more_nothing if label == NOTHING else 0) for label in LABELS}
-    tasks = [(label, number) for label in LABELS for number in range(1, counts[label] + 1)]
+    places = [(label, number) for label in LABELS for number in range(1, counts[label] + 1)]
     with folder_written_whole(folder) as beside:
         for label in LABELS:
             (beside / label).mkdir()
-
-        def write(task: tuple[str, int]) -> None:
-            label, number = task
-            jpeg = render_jpeg(label, stable_key("dataset", seed, number), WIDTH, HEIGHT)
-            (beside / label / f"{label}-{number:04}.jpg").write_bytes(jpeg)
-
-        with ThreadPoolExecutor() as pool:  # NumPy and OpenCV let go of the interpreter lock
-            try:
-                for _ in track(pool.map(write, tasks), "rendering road signs", len(tasks)):
-                    pass
-            finally:
-                pool.shutdown(cancel_futures=True)  # an interruption need not wait for what is still queued
+        jpegs = render_all(
+            [PhotoTask(label, stable_key("dataset", seed, number), WIDTH, HEIGHT) for label, number in places]
+        )
+        with closing(jpegs):
+            for (label, number), jpeg in zip(places, track(jpegs, "rendering road signs", len(places)), strict=True):
+                (beside / label / f"{label}-{number:04}.jpg").write_bytes(jpeg)
         (beside / MANIFEST).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

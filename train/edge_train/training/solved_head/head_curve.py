@@ -4,7 +4,9 @@ The head sees frozen features, which are there already, so a curve takes seconds
 the test photos have no part in it.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +17,7 @@ from scipy.stats import t as student
 from edge_core.progress import Track, silently
 from edge_core.statistics import Estimate, accuracy
 from edge_train.evaluation.learning_curve import CurvePoint, LearningCurve
-from edge_train.training.solved_head.head import Array, solve_head
+from edge_train.training.solved_head.head import Array, one_blas_thread, solve_head
 
 SIZES: Final = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Photos a class."""
@@ -80,12 +82,20 @@ def learning_curve(
     counts = np.bincount(known.targets, minlength=labels)
     plan = [size for size in SIZES if size < counts.max()]
     draws = [(size, number) for size in plan for number in range(DRAWS)] + [(int(counts.max()), 0)]
+    drawn = [(size, _drawn(known, size, rng)) for size, _ in draws]
+    means = {size: len(rows) / labels for size, rows in drawn}
     found: dict[int, list[float]] = {}
-    means: dict[int, float] = {}
-    for size, _ in track(draws, "Would more photos help?", len(draws)):
-        rows = _drawn(known, size, rng)
-        found.setdefault(size, []).append(float(_right(known.take(rows), judged, labels).mean()))
-        means[size] = len(rows) / labels
+
+    def share(rows: Numbers) -> float:
+        return float(_right(known.take(rows), judged, labels).mean())
+
+    with one_blas_thread(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        try:
+            shares = track(pool.map(share, [rows for _, rows in drawn]), "Would more photos help?", len(drawn))
+            for (size, _), value in zip(drawn, shares, strict=True):
+                found.setdefault(size, []).append(value)
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interruption need not wait for what is still queued
     points = [CurvePoint(means[size], _over_draws(shares, judged), tuple(shares)) for size, shares in found.items()]
     validated = None
     if cross_validate:
