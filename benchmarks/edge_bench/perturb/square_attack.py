@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from edge_bench.results.accuracy import Scores
 from edge_core.preprocess import Frame
+from edge_device.inference.interpreter import Scores
 
 FIRST_SHARE: Final = 0.8
 """Of the picture's area that the first square covers; AutoAttack's (Croce and Hein, 2020)."""
@@ -58,8 +58,10 @@ def square_attack(
         random: Random generator for the squares.
     """
     height, width, channels = pixels.shape
+    # The two edges of the budget, computed so that nothing leaves the range of uint8.
     low = np.maximum(pixels, epsilon) - epsilon
     high = np.minimum(pixels, 255 - epsilon) + epsilon
+    # A coin for each column and channel: vertical stripes.
     best = np.where(random.random((1, width, channels)) < 0.5, low, high)
     said = scores(best)
     for query in range(1, queries):

@@ -2,6 +2,7 @@ import base64
 import importlib.util
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -127,6 +128,20 @@ def test_another_python_finds_our_packages_and_no_others(tiny: Tiny, tmp_path: P
     other.chmod(0o755)
     with WorkerProcess(tiny.same, str(other), tmp_path / "packages") as worker:
         assert worker._environment["PYTHONPATH"] == str(tmp_path / "packages")
+
+
+def test_a_worker_and_its_backends_need_no_other_package_of_ours() -> None:
+    code = """
+import sys
+from importlib import import_module
+sys.modules.update(dict.fromkeys(("edge_train", "edge_convert", "edge_keras", "edge_studio")))
+from edge_bench import backends
+import edge_bench.measure.bench_worker
+for name in set(backends._OPENERS.values()):
+    import_module(f"edge_bench.backends.{name}")
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "mediapipe", "tflite-runtime"])
