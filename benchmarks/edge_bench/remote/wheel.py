@@ -14,7 +14,7 @@ from typing import Final
 from edge_core.errors import HostError
 
 DISTRIBUTION: Final = "edge-mobilenet"
-PACKAGES: Final = ("edge_core", "edge_device", "edge_train", "edge_convert", "edge_bench")
+PACKAGES: Final = ("edge_core", "edge_device", "edge_keras", "edge_train", "edge_convert", "edge_bench", "edge_studio")
 
 
 def installed_wheel() -> tuple[str, bytes]:

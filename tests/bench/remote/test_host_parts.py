@@ -5,6 +5,7 @@ import select
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,9 @@ def test_the_wheel_for_a_board_is_the_same_every_time_and_installs(tmp_path: Pat
     ]
     subprocess.run([*pip, str(tmp_path / name)], check=True, capture_output=True)
     assert (tmp_path / "site" / "edge_bench" / "remote" / "remote_agent.py").is_file()
+    built = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    packages = {Path(package).name for package in built["targets"]["wheel"]["packages"]}
+    assert packages <= {path.name for path in (tmp_path / "site").iterdir()}
     assert (tmp_path / "site" / "bin" / "edge-bench").is_file()
 
 
