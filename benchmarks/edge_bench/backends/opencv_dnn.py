@@ -16,6 +16,7 @@ def open_model(candidate: RowSpec) -> PixelModel:
     """Opens a file and tries it once: some are read and then cannot be run."""
     if candidate.threads:
         cv2.setNumThreads(candidate.threads)
+    # OpenCV's networks take planes of channels, (1, channels, height, width), whatever the file has.
     blob = np.zeros((1, 3, candidate.input.height, candidate.input.width), np.float32)
     try:
         with silenced():

@@ -161,6 +161,7 @@ def recommended(
 
     def as_good(one: Tried) -> bool:
         less = paired_difference(right[best.network], right[one.network])
+        # Half the interval's width over 1.96: the standard error.
         return less.value <= (less.high - less.low) / (2 * Z_95)
 
     return next(one for one in fast if one is best or as_good(one))

@@ -106,6 +106,7 @@ def clock_twins(
     instructions = dict.fromkeys((file.stem for file in files), 0)
     for cost in count_instructions(files, [cpu], FRAME_SIZE, track):
         instructions[cost.model] += cost.instructions
+    # Cycles over GHz are nanoseconds.
     milliseconds = {model: count / gigahertz / 1e6 for model, count in instructions.items()}
     return Clocked(
         {model: Estimate(value, value, value) for model, value in milliseconds.items()},

@@ -109,6 +109,7 @@ class _Worker:
 
 def _classify(model: Model, request: JsonObject) -> JsonObject:
     pixels = (np.load(name, allow_pickle=False) for name in request["pixels"])
+    # Little-endian floats, whatever this machine has: the other end may be another one.
     scores = np.array([model.pixel_scores(photo) for photo in pixels], "<f4")
     return {"scores": base64.b64encode(scores.tobytes()).decode()}
 

@@ -168,6 +168,7 @@ def _open_all(
                 candidate = replace(candidate, file=converted)
             opened = []
             for _ in range(starts):
+                # All starts but the last one end with this block; the last one's process lives on in `stack`.
                 with ExitStack() as started:
                     opened.append(open_contender(candidate, frames[0], number == 0, start, started))
                     if len(opened) == starts:

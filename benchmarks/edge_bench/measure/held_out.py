@@ -46,6 +46,7 @@ def pool(sources: Sequence[ModelSource], others: Sequence[Run], data: Path | Non
     """
     runs = [*(source.run for source in sources if source.run), *others]
     datasets = [run.card.dataset for run in runs]
+    # A file that was exported from a run has that run's dataset in its card.
     unknown = tuple(source.path for source in sources if not source.run and source.dataset not in datasets)
     splits = _common_splits(runs)
     if not data:
@@ -127,6 +128,7 @@ def _covering(photos: Sequence[Photo], size: tuple[int, int], levels: Levels) ->
     width, height = size
     for photo in photos:
         frame = read_picture(photo.path, levels=levels)
+        # Rounded up, so that the crop is never smaller than the frame's proportions ask for.
         cropped = (min(frame.shape[0], -(-frame.shape[1] * height // width)), frame.shape[1])
         cropped = (cropped[0], min(frame.shape[1], -(-cropped[0] * width // height)))  # or a slim photo grows huge
         top, left = (frame.shape[0] - cropped[0]) // 2, (frame.shape[1] - cropped[1]) // 2

@@ -55,6 +55,7 @@ class Counter:
     def sample(self) -> Sample:
         values = [MICRO * (_number(path) or 0) for path in self._counters]
         for value, last, whole in zip(values, self._last, self._ranges, strict=True):
+            # A counter below its last value has begun anew from 0.
             self._turned += whole if value < last else 0
         self._last = values
         return Sample(time.monotonic(), sum(values) + self._turned)
@@ -97,10 +98,12 @@ class Log:
         """Mean power between two moments, seconds since 1970; None where the log does not cover them."""
         times, watts = self._read()
         first, last = bisect_left(times, begin), bisect_left(times, end)
+        # Readings have to lie on both sides of both moments.
         if first == 0 or last >= len(times) or end <= begin:
             return None
         inside = [begin, *times[first:last], end]
         levels = np.interp(inside, times, watts)
+        # The sum of the trapezoids between readings, with interpolated ones at both ends.
         return float(((levels[1:] + levels[:-1]) / 2 * np.diff(inside)).sum()) / (end - begin)
 
     def _read(self) -> tuple[list[float], list[float]]:
@@ -125,6 +128,7 @@ def find_meter(root: Path = ROOT) -> Meter | None:
     if sensors:
         return Gauge(sensors)
     counters = sorted(root.glob("sys/class/powercap/*-rapl:[0-9]*/energy_uj"))
+    # intel-rapl:0 is a package; intel-rapl:0:0 is a part of it, which is counted in it already.
     packages = [path for path in counters if path.parent.name.count(":") == 1 and _number(path) is not None]
     return Counter(packages) if packages else None
 

@@ -31,6 +31,7 @@ def judge_corrupted(
 
     Contenders that differ only in their threads are right about the same.
     """
+    # Reversed, so that of contenders that score alike the first one is asked.
     asked = {contender.candidate.scores_alike: contender for contender in reversed(contenders)}
     specs = list(dict.fromkeys(contender.candidate.input for contender in contenders))
     right: dict[object, list[npt.NDArray[np.bool_]]] = {alike: [] for alike in asked}

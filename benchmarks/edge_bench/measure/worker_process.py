@@ -108,6 +108,7 @@ class WorkerProcess:
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        # A line that breaks off is the end of the process, too.
         if not line.endswith("\n"):
             raise ModelFormatError(self._last_words())
         reply: JsonObject = json.loads(line)

@@ -44,6 +44,7 @@ def corrupt(frame: Frame, name: str, severity: int, sha256: str) -> Frame:
         severity: 1 to 5.
         sha256: SHA-256 of the photo's file, used as the random seed.
     """
+    # Its place is part of the seed: with another order of `CORRUPTIONS` the pictures would be others.
     kind = list(CORRUPTIONS).index(name)
     random = np.random.default_rng([int(sha256[:16], 16), kind, severity])
     levels = CORRUPTIONS[name](frame.astype(np.float32) / 255, severity - 1, random)

@@ -130,6 +130,7 @@ class Session:
         self._do("LiteRtStopProfiler", self._profiler)
         number = c_int()
         self._do("LiteRtGetNumProfilerEvents", self._profiler, byref(number))
+        # Twice as many as there are: written beyond its end, an event of another size would fall into this room.
         events = (_Event * (2 * number.value))()  # room, should an event be larger than it is known to be
         self._do("LiteRtGetProfilerEvents", self._profiler, number, byref(events))
         self.events = events  # their tags are the profiler's, until it is reset
@@ -141,6 +142,7 @@ class Session:
         return found
 
     def _add(self, options: c_void_p, name: bytes, text: str) -> None:
+        # LiteRT frees the payload with what it is given, so it has to be C's own memory.
         libc = ctypes.CDLL(None)
         libc.strdup.restype = c_void_p
         payload, free = c_void_p(libc.strdup(text.encode())), ctypes.cast(libc.free, c_void_p)

@@ -184,6 +184,7 @@ def match(kernels: Sequence[str], operators: Sequence[Operator]) -> list[Operato
     found: list[Operator | None] = []
     for kernel in kernels:
         names = next((names for begin, names in COMPUTES if kernel.startswith(begin)), ())
+        # What is absorbed has no kernel of its own: it is passed over on the way to the next operator.
         while waiting and waiting[0].name not in names and waiting[0].name in ABSORBED:
             waiting.pop(0)
         if waiting and waiting[0].name in names:
@@ -192,6 +193,7 @@ def match(kernels: Sequence[str], operators: Sequence[Operator]) -> list[Operato
             found.append(None)
         else:
             return None
+    # Kernels that only move data, at the very end, would have no next operator to be counted to.
     return found if all(one.name in ABSORBED for one in waiting) and (not found or found[-1]) else None
 
 

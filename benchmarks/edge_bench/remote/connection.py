@@ -123,6 +123,7 @@ class SshConnection:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _stop(self) -> None:
+        # Not by the loop's own end: its tasks have to close what they hold.
         async def cancel_all() -> None:
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
@@ -174,6 +175,7 @@ class SshConnection:
         import asyncssh
 
         try:
+            # The last part of a read may be half a line: kept for the next one.
             kept = b""
             while data := await self._process.stdout.read(1 << 16):
                 *lines, kept = (kept + data).split(b"\n")

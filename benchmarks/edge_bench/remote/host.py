@@ -78,6 +78,7 @@ class RemoteHost:
         about = path.stat()
         state = about.st_mtime_ns, about.st_size
         with self._sending:
+            # The same path keeps its number, so that a file that has changed replaces its older copy.
             number, known = self._sent.setdefault(path, (len(self._sent), None))
             name = f"files/{number}/{path.name}"
             if known != state:

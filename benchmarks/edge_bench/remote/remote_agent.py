@@ -199,6 +199,7 @@ def clean_up(session: int, folder: str) -> None:
     until = time.monotonic() + 5
     while time.monotonic() < until:
         try:
+            # Again and again, as a process that forks while this runs would be missed; waitpid also takes orphans away.
             os.killpg(session, signal.SIGKILL)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

@@ -135,6 +135,7 @@ class RemoteBoard:
         if self.broken and replies.empty():
             raise HostError(f"{self.address}: {self.broken}")
         reply = replies.get()
+        # The mark stays in the queue for whoever asks next.
         if "gone" in reply:
             replies.put(reply)
             raise HostError(f"{self.address}: {self.broken}")

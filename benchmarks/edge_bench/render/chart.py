@@ -109,6 +109,7 @@ def _label(axes: Axes, rows: tuple[Row, ...]) -> None:
     """
     inside = axes.get_window_extent()
     full_size = axes.transData.transform((1, 100 * rows[0].accuracy.top1.value))[1]
+    # The first row's line at full width, two pixels to either side.
     taken = [Bbox.from_extents(inside.x0, full_size - 2, inside.x1, full_size + 2)]
     taken += [box for row in rows for box in _covered(axes, row)]
     front = pareto_front(rows)

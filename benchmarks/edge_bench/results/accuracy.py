@@ -107,6 +107,7 @@ def compare(scores: Scores, reference: Scores, truth: Truth) -> Difference:
 def resampled(photos: int) -> Weights:
     """All photos once, then `RESAMPLES` times as many photos drawn with replacement, by a fixed seed."""
     random = np.random.default_rng(SEED)
+    # Drawing with replacement, as counts: how often each photo counts in each resample.
     draws = random.multinomial(photos, np.full(photos, 1 / photos), RESAMPLES)
     return np.vstack([np.ones(photos), draws])
 
@@ -144,6 +145,7 @@ def _calibration_error(weights: Weights, best: Scores, right: npt.NDArray[np.boo
     """|score - accuracy| of each bin, its mean over the photos, with the bins of
     `edge_train.evaluation.metrics.reliability`."""
     place = np.clip(np.ceil(best * BINS).astype(int) - 1, 0, BINS - 1)
+    # Within a bin the sum of score minus right is the bin's photos times the gap of its means.
     gap = best.astype(np.float64) - right
     total = np.zeros(len(weights))
     for number in np.unique(place):

@@ -103,6 +103,7 @@ def _latency_change(old: BenchReport, new: BenchReport, before: Row, after: Row,
 
 
 def _slower(row: Row, before: Estimate, after: Estimate, figure: str, limit: float) -> FigureChange:
+    # From the fastest the newer may be over the slowest the older may have been, to the opposite.
     change = Estimate(after.value / before.value - 1, after.low / before.high - 1, after.high / before.low - 1)
     verdict: Verdict = "broke" if change.low > limit else "passed" if change.value <= limit else "not sure"
     unit = " ms" if figure == "latency" else ""

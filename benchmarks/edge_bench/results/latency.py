@@ -59,6 +59,7 @@ def median_interval(values: npt.NDArray[np.float64]) -> Estimate:
     (David and Nagaraja, Order Statistics, 2003, 7.1). Fewer than six values give no such interval: theirs is the range.
     """
     count, cut, tail = len(values), 0, 0
+    # tail / 2**count is the chance of so many heads or fewer; 2.5 % is one in 40.
     for heads in range(count // 2):
         tail += comb(count, heads)
         if 40 * tail > 2**count:
