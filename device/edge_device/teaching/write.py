@@ -25,6 +25,7 @@ def write_taught(taught: Taught, out: Path) -> Path | None:
         OutputError: A file cannot be written; what was there is still there.
     """
     kept = previous_file(out) if out.exists() else None
+    # The copy first, so that the old content is at one of the two places at any moment.
     if kept:
         with written_whole(kept) as beside:
             shutil.copyfile(out, beside)
@@ -45,10 +46,13 @@ def undo(path: Path) -> None:
         raise OutputError(f"there is no {kept.name} beside {path}, so nothing was taught that could be undone")
     check_seal(kept)
     content, before = path.read_bytes() if path.exists() else None, kept.read_bytes()
-    with written_whole(path) as beside:
-        beside.write_bytes(before)
     if content is None:
+        with written_whole(path) as beside:
+            beside.write_bytes(before)
         os.unlink(kept)
         return
-    with written_whole(kept) as beside:
-        beside.write_bytes(content)
+    # Both are written before either takes its place: on a disk that is full, neither content is lost.
+    with written_whole(kept) as kept_beside:
+        kept_beside.write_bytes(content)
+        with written_whole(path) as beside:
+            beside.write_bytes(before)

@@ -1,7 +1,9 @@
 """A model is taught a new label: what it then says, what it keeps, what it refuses."""
 
 import contextlib
+import errno
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,6 +108,24 @@ def test_undo_brings_back_what_was_there_byte_for_byte(model: Path) -> None:
     assert model.read_bytes() == taught
     with pytest.raises(OutputError, match="nothing was taught"):
         undo(model.with_name("other.tflite"))
+
+
+def test_an_undo_that_fails_half_way_loses_neither_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = model.with_name(f"{model.stem}.previous.tflite")
+    shutil.copy(model, kept)
+    model.write_bytes(b"taught")
+    before, write, written = kept.read_bytes(), Path.write_bytes, list[Path]()
+
+    def full(path: Path, data: bytes) -> int:
+        written.append(path)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"):
+        undo(model)
+    assert (model.read_bytes(), kept.read_bytes()) == (b"taught", before)
 
 
 def test_what_was_taught_is_familiar_and_what_was_not_is_not(model: Path) -> None:
