@@ -108,6 +108,7 @@ def classify_focused(
 def _search(classifier: Classifier, focus: Focus, image: Frame) -> list[FocusSubject]:
     """Subjects of a picture; what the focus wants to try first is tried."""
     for _ in range(MOST_ROUNDS):
+        # A picture has no time: each has a focus of its own, which sees it several times at one moment.
         found = focus.subjects(image, 0.0)
         if subjects := [one for one in found if one.track]:
             return subjects

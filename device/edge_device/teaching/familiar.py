@@ -30,7 +30,9 @@ def fit_taught(layer: Layer, features: Sequence[npt.NDArray[np.float32]]) -> Det
     matrix = np.rint(rows / scale).astype(np.int8)
     owner = np.repeat(np.arange(len(frames)), [len(one[:per_frame]) for one in frames])[:MOST_ROWS]
     likeness = np.stack([one[0] for one in frames]) @ (matrix.astype(np.float64) * scale).T
+    # Without its own views, which are alike whatever a frame shows.
     likeness[np.arange(len(frames))[:, None] == owner[None]] = -np.inf
+    # Rounded to 8 bits, a cosine may be a little above 1.
     distances = np.sort(np.maximum(0.0, 1.0 - likeness.max(axis=1)))
     shape = TermShape(
         kind="nearest",

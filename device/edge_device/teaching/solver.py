@@ -55,6 +55,7 @@ def solve(
     def loss(layer: Array) -> tuple[float, Array]:
         table = layer.reshape(labels, width + 1)
         logits = (scaled @ table[:, :width].T.astype(np.float32)).astype(np.float64) + table[:, width]
+        # The softmax stays the same, and no exponential overflows.
         logits -= logits.max(axis=1, keepdims=True)
         log_scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         error = (np.exp(log_scores) - one_hot) * weights[:, None]
@@ -81,6 +82,7 @@ def _minimum(loss: Callable[[Array], tuple[float, Array]], at: Array) -> Array:
             break
         direction = -_newton(gradient, steps)
         slope = float(direction @ gradient)
+        # The first step knows nothing of the curvature yet, and must not be longer than 1.
         length = 1.0 if steps else min(1.0, 1.0 / float(np.abs(gradient).sum()))
         while True:
             there = at + length * direction
@@ -91,6 +93,7 @@ def _minimum(loss: Callable[[Array], tuple[float, Array]], at: Array) -> Array:
             if length < 1e-10:
                 return at
         moved, turned = there - at, new_gradient - gradient
+        # Only such pairs keep the inverse Hessian positive definite, and with it every direction one of descent.
         if float(moved @ turned) > 1e-12:
             steps = [*steps[1 - _MEMORY :], (moved, turned)]
         at, value, gradient = there, new_value, new_gradient
@@ -107,6 +110,7 @@ def _newton(gradient: Array, steps: list[tuple[Array, Array]]) -> Array:
         shares.append(share)
     if steps:
         moved, turned = steps[-1]
+        # The usual scale of the first estimate (Nocedal and Wright, Numerical Optimization, 7.20).
         result *= float(moved @ turned) / float(turned @ turned)
     for (moved, turned), share in zip(steps, reversed(shares), strict=True):
         result += (share - float(turned @ result) / float(moved @ turned)) * moved

@@ -103,6 +103,7 @@ def teach(
     artifact = complete(
         model, card, path.stem, detector=parent.detector.to_bytes() if parent.detector else None, files=files
     )
+    # What the layer says in floats; the file is held against it below, in the types that it has.
     meant = [int((one.features[0] @ weights.T + bias).argmax()) for one in examples]
     _check_it_does(artifact, lesson, meant)
     return Taught(
@@ -211,6 +212,7 @@ class _Pupil:
             What came of it, and by how much the bias of taught labels is lowered, chosen on the exemplars left out.
         """
         folds = min(FOLDS, len(self._examples))
+        # Exemplars lie label by label, so that dealt out in turn each fold has as many of each.
         known_fold, frame_fold = np.arange(len(self._known)) % folds, self._frame_folds(folds)
         known_logits = np.empty((len(self._known), len(self._labels)), np.float32)
         logits = np.empty((len(self._examples), len(self._labels)), np.float32)
@@ -242,9 +244,11 @@ class _Pupil:
         if not others.any():
             return 0.0
         own = logits[:, ~self._is_taught]
+        # Those that the old labels tell right among themselves: the others are lost with or without a taught one.
         right = np.flatnonzero(~self._is_taught)[own.argmax(axis=1)] == self._known_targets
         ahead = (logits[:, self._is_taught].max(axis=1) - own.max(axis=1))[others & right]
         free = int(MOST_TAKEN * others.sum())
+        # So much that the first exemplar stays which may no longer be taken.
         return max(0.0, float(np.sort(ahead)[::-1][free]) + _AHEAD) if len(ahead) > free else 0.0
 
     def solve_all(self, bar: float) -> tuple[Floats, Floats]:

@@ -74,6 +74,7 @@ class MotionFocus:
         parts = boxes(mask) if taken_s >= self._settled_s else []
         smallest = self._rule.change.smallest * picture.shape[0]
         self._tracker.update(parts, picture, smallest, taken_s)
+        # Before the background learns, which spares what is then still followed.
         self._judge(picture, mask, taken_s)
         self._background.learn(picture, passed_s, self._spared(mask, taken_s >= self._settled_s))
         self._before = picture
@@ -91,6 +92,7 @@ class MotionFocus:
         assert self._before is not None
         step = np.asarray(cv2.absdiff(picture, self._before), np.uint8)
         self._background.hear(step)
+        # The frame is held against the one before: against the background, what has stopped would move for ever.
         level = max(self._rule.change.level, 4 * self._background.noise)
         for track in list(self._tracker.tracks):
             left, top, right, bottom = whole(track.box, picture.shape)
@@ -104,10 +106,12 @@ class MotionFocus:
                     self._tracker.confirm(track)
             patience_s = self._rule.linger_s if track.number else SETTLE_S
             if now_s - track.moved_s > patience_s:
+                # At once: the background is spared where the picture differs, and would never learn what came to stay.
                 self._background.take(picture, track.box)
                 self._tracker.end(track)
 
     def _spared(self, mask: Mask, settled: bool) -> Mask | None:
+        # Until then all is background, also what was there before the first frame.
         if not settled:
             return None
         spared = cv2.bitwise_not(mask)
@@ -132,6 +136,7 @@ def _looked_at(shape: tuple[int, ...], rule: MotionFocusRule) -> Mask | None:
     if not rule.ignored and WHOLE in rule.regions:
         return None
     mask = np.zeros(shape, np.uint8)
+    # In this order, so that an ignored part counts where both overlap.
     for regions, level in ((rule.regions, 255), (rule.ignored, 0)):
         for region in regions:
             top, left = round(region.y * shape[0]), round(region.x * shape[1])

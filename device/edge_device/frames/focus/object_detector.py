@@ -110,6 +110,7 @@ class ObjectDetector:
         self._interpreter.invoke()
         boxes, classes, scores, count = (self._interpreter.get_tensor(index)[0] for index in self._tensors)
         found = []
+        # The number may be larger than what the outputs have room for.
         for number in range(min(int(np.ravel(count)[0]), len(scores))):
             box = _region(boxes[number])
             if box is not None and scores[number] >= least:

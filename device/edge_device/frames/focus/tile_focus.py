@@ -68,6 +68,7 @@ class TileFocus:
         self._round: dict[Region, TileTrial] = {}
         self._best: tuple[int, Region, float] | None = None
         self._tracks = 0
+        # Until a time is known, one square is taken to use up the budget.
         self._took_ms = [rule.budget_ms]
 
     def subjects(self, frame: Frame, taken_s: float) -> Sequence[FocusSubject]:
@@ -75,6 +76,7 @@ class TileFocus:
             self._begin(frame.shape[0], frame.shape[1])
         best = self._best  # another thread may replace it
         found = [FocusSubject(best[0], best[1], best[1], max(0.0, taken_s - best[2]))] if best else []
+        # The square that counts is classified in every frame, and takes its part of the time.
         room = int(self._rule.budget_ms / max(median(self._took_ms), 1e-3)) - len(found)
         count = min(max(1, room), len(self._tiles))
         tried = [self._tiles[(self._next + number) % len(self._tiles)] for number in range(count)]
@@ -119,12 +121,14 @@ class TileFocus:
 
 
 def _merit(trial: TileTrial) -> tuple[float, float]:
+    # Rounded, so that among scores that are as good as equal the familiarity decides.
     return round(trial.score, 2), trial.familiarity or 0.0
 
 
 def _starts(side: float) -> list[float]:
     """Where squares of a side begin, both as shares of the frame: evenly from edge to edge."""
     side = min(side, 1.0)
+    # Rounded up, so that neighbors overlap by OVERLAP or more.
     steps = 0 if side > 1 - 1e-6 else -int(-(1 - side) // (side * (1 - OVERLAP)))
     return [(1 - side) * number / max(1, steps) for number in range(steps + 1)]
 

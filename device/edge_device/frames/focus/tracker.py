@@ -113,6 +113,7 @@ class SubjectTrack:
     def move(self, middle: tuple[float, float], passed_s: float) -> None:
         """Goes to where it was found, which corrects its velocity."""
         if passed_s > 0:
+            # What the prediction was off by, in a second, is the velocity that it lacked; averaged by time.
             weight = 1 - math.exp(-passed_s / VELOCITY_S)
             self.vx += weight * (middle[0] - self.x) / passed_s
             self.vy += weight * (middle[1] - self.y) / passed_s
@@ -142,7 +143,9 @@ class SubjectTrack:
         self.dense = cv2.countNonZero(part) >= DENSE * max(part.shape)
         form = np.asarray(cv2.resize(part, FORM, interpolation=cv2.INTER_AREA), np.float32) * np.float32(1 / 255)
         if self.form is not None:
+            # What both have in common as a share of what either has: the Jaccard index, for shares of cells.
             alike = float(np.minimum(form, self.form).sum() / max(float(np.maximum(form, self.form).sum()), 1e-6))
+            # The plain mean of the first ten comparisons, from then on an average that forgets.
             self.likeness += (alike - self.likeness) * max(1 / (self.frames - 1), 0.1)
         self.form = form
 
@@ -187,6 +190,7 @@ class Tracker:
         owned, rest = self._owned(parts)
         seen: list[SubjectTrack] = []
         for track, boxes, shared in owned:
+            # Two tracks are in one box, which tells neither the place nor the size of each.
             if shared:
                 _match(track, picture, now_s, passed_s)
                 seen.append(track)
@@ -234,12 +238,14 @@ class Tracker:
         shared: set[int] = set()
         rest: list[Box] = []
         for part in parts:
+            # Confirmed tracks alone: of one subject there may be several unconfirmed ones.
             inside = [n for n, track in enumerate(self.tracks) if track.number and _mostly(track.box, part)]
             if len(inside) > 1:
                 shared.update(inside)
                 continue
             fits = [(overlap(part, _grown(track.box)), n) for n, track in enumerate(self.tracks)]
             best, owner = max(fits, default=(0.0, 0))
+            # At least half of a part must lie where a track is expected for it to be the track's.
             if fits and best >= area(part) / 2:
                 own[owner].append(part)
             else:
@@ -277,6 +283,7 @@ def _match(track: SubjectTrack, picture: Gray, now_s: float, passed_s: float) ->
     track.hits, track.missed = track.hits + 1, 0
     track.seen_s = now_s
     patch = track.patch
+    # Of fewer pixels any place correlates well.
     if patch is None or min(patch.shape) < 4:
         return
     high, wide = patch.shape
@@ -322,6 +329,7 @@ def _distance(track: SubjectTrack, box: Box) -> float:
     x, y = _middle(box)
     length = max(track.wide, track.high, _length(box), 1.0)
     size = abs(math.log(max(area(track.box), 1.0) / max(area(box), 1.0)))
+    # Twice or half the area counts as much as 0.07 lengths of distance.
     return math.hypot(x - track.x, y - track.y) / length + 0.1 * size
 
 

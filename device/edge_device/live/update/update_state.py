@@ -97,6 +97,7 @@ class UpdateState:
 
     def rolled_back(self, reason: str) -> "UpdateState":
         """The state after the model that runs was taken back."""
+        # From there the way back leads to the factory's model: older files are not kept.
         back = replace(self.refuse(self.running, reason), current=self.previous, previous=None, trial=None)
         return replace(back, told=f"{self.running[:12]} was taken back: {reason}")
 

@@ -117,6 +117,7 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
         token = environment.get(TOKEN_VARIABLE)
         return None if token is None else check_token(token.strip(), TOKEN_VARIABLE)
     try:
+        # Made by this very call or not at all, and at no moment readable by others.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="ascii") as made:
             made.write(new_token() + "\n")

@@ -155,6 +155,7 @@ class Guesses:
             began_s, wrong = now_s, set()
         if len(wrong) < self.ALLOWED:
             wrong.add(_digest(secret))
+        # Put in again at the end, so that the address that was seen longest ago is the first to be forgotten.
         self._by_address[_network(address)] = (began_s, wrong)
         if len(self._by_address) > self._ADDRESSES:
             self._by_address.popitem(last=False)
@@ -259,6 +260,7 @@ class Guard:
             origin = headers.get("origin")
             same = origin is None or urlsplit(origin).netloc == headers.get("host", "").strip()
             return None if same else _error(403, "another site may not ask")
+        # Not parsed as a number, so that no spelling of a length is read in two ways.
         if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
             return _error(413, "a request must not have a body")
         return None
@@ -351,6 +353,7 @@ def _network(address: str) -> str:
         one = ip_address(address.partition("%")[0])
     except ValueError:
         return address
+    # Four groups of four digits; a socket for both families names a client of IPv4 as ::ffff:1.2.3.4.
     return one.exploded[:19] if isinstance(one, IPv6Address) and not one.ipv4_mapped else address
 
 

@@ -37,6 +37,7 @@ class KeptPictures:
         if self.collection is None:
             return []
         named = {folder_name(label) for label in (*self.labels, NEGATIVES_FOLDER)}
+        # A copy, as a camera's thread may add a folder meanwhile.
         others = sorted(name for name in list(self.collection.counts) if name not in named)
         return [*self.labels, *others, NEGATIVES_FOLDER]
 

@@ -191,7 +191,9 @@ class _Service:
             from edge_device.sinks.web.site import Site
         place = Place(self._root, self._frame)
         listener = listen(self._address)
+        # A server that is begun anew takes the port that was given out, which browsers know.
         self._address = Address(self._address.host, listener.getsockname()[1])
+        # By the socket, not by the text: a name may lead to any address.
         if self._token is None and not is_loopback(listener):
             self._token = new_token()
         self.url = f"http://{reachable_host(listener)}:{self._address.port}"

@@ -42,6 +42,7 @@ class PictureTaker:
         if not self.wanted or now_s < self._due_s or this == self._last:
             return None
         self.wanted, self._last = False, this
+        # From when it was due, so that the rate is kept, but not further back: nothing is caught up with.
         self._due_s = max(self._due_s, now_s - self._pause_s) + self._pause_s
         return JpegPicture(page_jpeg(frame.image), frame.taken_s)
 

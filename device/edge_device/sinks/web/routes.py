@@ -60,6 +60,7 @@ class Newest(Generic[T]):
     def put(self, value: T) -> None:
         self.value = value
         self.number += 1
+        # An event of its own for each value: setting it wakes all who wait now, and nobody who comes later.
         replaced, self._replaced = self._replaced, asyncio.Event()
         replaced.set()
 
@@ -172,6 +173,7 @@ class _Endless(Response):
         finally:
             for task in tasks:
                 task.cancel()
+            # Waited for, so that the connection counts as free only once its generator is closed.
             await asyncio.gather(*tasks, return_exceptions=True)
             self._count(-1)
 

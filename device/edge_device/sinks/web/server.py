@@ -149,6 +149,7 @@ class Server:
     def _stop(self) -> None:
         for connection in list(self._uvicorn.server_state.connections):
             connection.transport.abort()
+        # By force: streams have no end that could be waited for.
         self._uvicorn.should_exit = self._uvicorn.force_exit = True
 
     def _run(self) -> None:
