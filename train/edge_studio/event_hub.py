@@ -39,6 +39,7 @@ class EventHub:
             value: What is told, as JSON.
         """
         message = event_message(kind, value)
+        # Copied under the lock, as pages come and go in another thread.
         with self._lock:
             listeners = [one for one in self._listeners if one.project == project]
         for listener in listeners:
@@ -69,6 +70,7 @@ def event_message(kind: str, value: Mapping[str, object]) -> bytes:
 
 
 def _put(events: asyncio.Queue[bytes], message: bytes) -> None:
+    # Runs in the loop's own thread, where nobody takes an event out in between.
     if events.full():
         while not events.empty():
             events.get_nowait()

@@ -87,6 +87,7 @@ class Studio:
         self.hub: Final = EventHub()
         self.analysis: Final = AnalysisProcess()
         self._stores: dict[str, PhotoStore] = {}
+        # Not reentrant: what holds it calls nothing else that takes it.
         self._lock = threading.Lock()
         self.tabs: list[Tab] = []
         self.jobs: Final = JobQueue(self.state / "jobs", settings.folder)
@@ -120,11 +121,13 @@ class Studio:
         """The photos of a project, opened once: `studio.photo_store(project).add(jpeg, "door.jpg", "roses")`."""
         with self._lock:
             if project.name not in self._stores:
+                # Under the lock: two stores of one project would each write its journal.
                 self._stores[project.name] = PhotoStore(project, self.settings.cache)
             return self._stores[project.name]
 
     def inbox(self, project: Project) -> Inbox:
         """The frames of a project's boards that are not labeled, opened once."""
+        # Before the lock, which `photo_store` takes itself.
         photos = self.photo_store(project)
         with self._lock:
             if project.name not in self._inboxes:

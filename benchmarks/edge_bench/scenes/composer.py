@@ -83,6 +83,7 @@ def frames(
             frame = weather(frame, now_s, rng)
         down, right = (int(one) for one in rng.integers(0, ROAM, 2))
         part = (slice(down, down + frame.shape[0]), slice(right, right + frame.shape[1]))
+        # OpenCV's sums stop at 0 and 255 instead of wrapping around.
         yield now_s, np.asarray(cv2.subtract(cv2.add(frame, more[part]), less[part]), np.uint8)
 
 

@@ -56,6 +56,7 @@ class AnalysisProcess:
             self._process.communicate()
 
     def _rest(self) -> None:
+        # Waits for its turn, so that it never ends a request that is under way.
         with self._turn:
             self.stop()
 

@@ -25,6 +25,7 @@ class PhotoInspector:
 
     def start(self, project: Project) -> JsonObject:
         """Begins, unless it is under way; returns where it stands."""
+        # Under the lock, or two requests at once would both begin.
         with self._lock:
             if not self._told.get(project.name, {}).get("running"):
                 self._told[project.name] = {"running": True, "label": "Starting", "done": 0, "total": 0}

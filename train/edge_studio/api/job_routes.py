@@ -161,6 +161,7 @@ class JobRoutes:
 
     def _next_run(self, project: Project) -> Path:
         """A folder for the next run that no run has and no job that waits will have."""
+        # A job that waits has made no folder yet, by which `next_run` goes.
         taken = {job.record.output for job in self._jobs(project) if job.state != "done"}
         run = next_run(project)
         while str(run) in taken:

@@ -214,6 +214,7 @@ def _receiving(
             text = str(error).replace(str(file), name) if file else str(error)
             return error_response(PictureError(text))
         finally:
+            # Also where it was refused or nobody waits any more: what was taken is among the photos by then.
             if file is not None:
                 file.unlink(missing_ok=True)
 

@@ -186,6 +186,7 @@ def drawn_heatmap(studio: Studio, run: Path, photo: Path) -> Path:
     Raises:
         CheckFailedError: It cannot be drawn.
     """
+    # By content: a run that was trained anew under the same name looks elsewhere.
     card = sha256_of(run / "model.keras")
     out = studio.settings.cache / "heatmaps" / card[:16] / f"{sha256_of(photo)}.png"
     if not out.is_file():

@@ -107,6 +107,7 @@ class BoardList:
     def __init__(self, file: Path) -> None:
         """Names the file; it is made with the first board."""
         self._file = file
+        # Reentrant, since what writes reads first.
         self._lock = threading.RLock()
 
     def of(self, project: str) -> list[StudioBoard]:

@@ -103,6 +103,7 @@ def _verdict(board: StudioBoard, status: JsonObject, notices: list[Mapping[str, 
         return "", ""
     update: JsonObject = status.get("update") or {}
     told, phase = str(update.get("told", "")), update.get("phase")
+    # Only where what the board says names the digest does it speak of this file.
     of_this = board.deployed[:12] in told
     if status.get("model_sha256") == board.deployed:
         if phase == "trial":

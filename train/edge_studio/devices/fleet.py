@@ -95,6 +95,7 @@ class Fleet:
         try:
             self.device(board).give(file)
             return self.start_again(board, address)
+        # A device that did not come up leaves nothing behind.
         except BaseException:
             self.remove(board)
             raise

@@ -126,6 +126,7 @@ class Inbox:
         """
         board, _, rest = key.partition("/")
         path = self._project.inbox / board / f"{rest}.jpg"
+        # The key comes from a page: it must not lead out of the inbox.
         if (
             not board
             or board.startswith(".")

@@ -124,6 +124,7 @@ def clusters(rows: Vectors, apart: float = APART) -> npt.NDArray[np.int32]:
         rows: Features of length one, shape (pictures, width).
         apart: Mean distance from which on two groups stay apart.
     """
+    # linkage needs two rows.
     if len(rows) == 1:
         return np.ones(1, np.int32)
     found: npt.NDArray[np.int32] = fcluster(linkage(rows, "average", metric="cosine"), apart, "distance")

@@ -97,6 +97,7 @@ class LocalDevice:
         Raises:
             CheckFailedError: It ends again at once, with its own reason.
         """
+        # Another program may take the port meanwhile; the device then ends and says so.
         port, token = free_port(), new_token()
         words = self.words(board, port, update_from, key)
         self.process.forget()

@@ -93,6 +93,7 @@ class FileTrials:
                 self._open.popitem()[1].close()
 
     def _opened(self, file: Path) -> Classifier:
+        # With its time, since a new export replaces a file of the same name.
         key = str(file), file.stat().st_mtime_ns
         if key not in self._open:
             self._open[key] = Classifier(file)

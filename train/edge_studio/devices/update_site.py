@@ -51,6 +51,7 @@ class UpdateSite:
         """The file that a path means; None if there is none, or the secret is not right."""
         secret, _, rest = path.removeprefix(PREFIX).partition("/")
         expected = self._secret(make=False)
+        # In constant time: how long it takes must not tell how much of the secret was right.
         if not expected or not hmac.compare_digest(secret.encode(), expected.encode()):
             return None
         name, _, inside = rest.partition("/")
@@ -58,6 +59,7 @@ class UpdateSite:
             return None
         site = Project(self.projects, name).updates.resolve()
         try:
+            # Resolved before it is compared, so that neither .. nor a link leads out of the folder.
             file = (site / inside).resolve()
             return file if file.is_relative_to(site) and file.is_file() else None
         except (OSError, ValueError):  # a name that no disk takes
@@ -71,6 +73,7 @@ class UpdateSite:
                 return ""
         made = secrets.token_urlsafe(32)
         with written_whole(self._file, durable=True) as beside:
+            # For the owner alone from its first byte.
             beside.touch(0o600)
             beside.write_text(made + "\n", "ascii")
         return made

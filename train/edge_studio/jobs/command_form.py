@@ -43,6 +43,7 @@ class FormField:
             SettingsError: It is of another type, out of range, or not one of the choices.
         """
         found = _typed(name, type(self.default), value)
+        # The default may lie outside the range: 0 stands for the usual size.
         if isinstance(found, int | float) and found != self.default:
             self._check_range(name, found)
         for one in found if isinstance(found, tuple) else (found,):
@@ -142,6 +143,7 @@ def _typed(name: str, kind: type[FormValue], value: object) -> FormValue:
             return float(value)
         if kind is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
             return tuple(value)
+        # bool is an int to isinstance, so the type itself is compared.
         if type(value) is kind and isinstance(value, str | int | bool):
             return value
     raise SettingsError(f"the {_spoken(name)} is {value!r:.40}; it should be of the type {kind.__name__}")

@@ -86,6 +86,7 @@ def finished_run(project: Project, name: str) -> Path:
 
 def next_run(project: Project) -> Path:
     """A folder for the next run: run-1, run-2 ..., past all that were ever begun."""
+    # `.run-3.training` is the hidden folder of a training that is under way.
     names = [path.name.strip(".").removesuffix(".training") for path in project.runs.glob("*")]
     numbers = [int(name.removeprefix("run-")) for name in names if name.removeprefix("run-").isdecimal()]
     return project.runs / f"run-{max(numbers, default=0) + 1}"

@@ -55,6 +55,7 @@ class JobQueue:
         self._folder, self._cwd = folder, cwd
         self._processes: dict[str, SupervisedProcess] = {}
         self._ended: dict[str, Job] = {}
+        # Reentrant: `again` submits, and all of them read, while they hold it.
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -68,6 +69,7 @@ class JobQueue:
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            # Not inherited: a job that outlives the server must not keep its lock.
             self._held = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -207,6 +209,7 @@ class JobQueue:
         """Writes an end for a runner that could not, so that the job counts as ended."""
         process = self._process(name)
         if process.started and process.result() is None:
+            # 128 + SIGKILL, as a shell tells it.
             write_json(self._folder / name / RESULT_FILE, {"exit_status": 137, "time": time.time()})
 
     def _fail(self, name: str, reason: str) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+# Less than GRACE_S of supervised.py: the result has to be written before this process is killed itself.
 PATIENCE_S: Final = 1.5
 """Seconds after which a command that was asked to end is killed."""
 
@@ -22,6 +23,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def main(folder: Path) -> int:
+    # Whoever started this waits for the parent alone; the child goes to init and is never a zombie of the server.
     if os.fork():
         return 0
     os.setsid()
@@ -79,6 +81,7 @@ def _run(asked: Any, log: Any, ending: list[subprocess.Popen[bytes]], stopped: A
     if stopped():  # the signal came before there was anything to end
         child.terminate()
     status = child.wait()
+    # Below zero it is the signal that ended it, which a shell tells as 128 and its number.
     return status if status >= 0 else 128 - status
 
 

@@ -68,6 +68,7 @@ class SupervisedProcess:
         """
         asked = {"words": list(words), "environment": dict(environment), "cwd": str(cwd), "results": results}
         write_json(self.folder / COMMAND_FILE, asked)
+        # -I -S: it needs neither PYTHON variables nor site-packages, and starts at once without them.
         runner = [sys.executable, "-I", "-S", str(Path(__file__).with_name("runner.py")), str(self.folder)]
         # It goes on in a child of its own, in a session of its own: what ends the server does not end the work.
         subprocess.run(

@@ -15,10 +15,12 @@ from edge_studio.studio import Studio
 _ENVIRONMENT: Final = Environment(
     loader=PackageLoader("edge_studio.pages"),
     autoescape=True,
+    # A name that is misspelled in a template is an error instead of an empty text.
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+# One segment of a path: the slash in a name is escaped, too, which Jinja's urlencode leaves.
 _ENVIRONMENT.filters["segment"] = lambda text: quote(text, safe="")
 
 STATIC: Final = resources.files("edge_studio") / "static"

@@ -59,6 +59,7 @@ def class_level(folders: Sequence[Folders]) -> int:
         below: dict[str, set[str]] = {parts[level]: set() for parts in here}
         for parts in here:
             below[parts[level]].update(parts[level + 1 : level + 2])
+        # A picture that lies directly in a folder of this level makes it the level of the classes.
         if not below or any(len(parts) == level + 1 for parts in here) or not _is_above_classes(below):
             return level
         level += 1
@@ -80,4 +81,5 @@ def _folders(parts: Sequence[str]) -> Folders:
 
 def _is_above_classes(below: dict[str, set[str]]) -> bool:
     first, *others = below.values()
+    # A folder that is alone has no others to share names with: it is a wrapper.
     return all(len(first & other) >= SHARED for other in others)

@@ -131,6 +131,7 @@ class MoveJournal:
         try:
             for one in operation.moves:
                 source, target = self._root / one.source, self._root / one.target
+                # What was moved before the crash has no source any more, and is passed over.
                 if os.path.lexists(source) and not os.path.lexists(target):
                     target.parent.mkdir(parents=True, exist_ok=True)
                     os.rename(source, target)

@@ -101,6 +101,7 @@ class PhotoIndex:
         """Brings the index up to date with the disk."""
         found = self._class_names()
         stale = [name for name in found if not self._classes.get(name, ClassFolder()).is_current()]
+        # None is stale, so all found are known; as many known as found means that none has gone.
         if not stale and len(found) == len(self._classes):
             return
         looked = {name: self._look(name, found[name]) for name in stale}

@@ -97,11 +97,13 @@ class PhotoStore:
             OutputError: What was begun cannot be completed.
         """
         self.project = project
+        # By the whole path: projects of one name in two folders have caches of their own.
         own = cache / hashlib.sha256(str(project.photos).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self.thumbnails = Thumbnails(project.photos, own / "thumbnails")
         self._unpacked = own / "unpacked"
         self._flags_file = own / "flags.json"
         self._flags = read_flags(self._flags_file)
+        # Reentrant: `rename_class` moves, and `find` asks for the index, while they hold it.
         self._lock = threading.RLock()
         self._journal = MoveJournal(project.root, project.bin)
         self._index = PhotoIndex(project.photos, own / "photos.json")
@@ -368,6 +370,7 @@ class PhotoStore:
         """A path in a class that no file has, nor one of `taken`, to which it is added."""
         stem, dot, suffix = name.rpartition(".")
         number, path = 1, f"{label}/{name}"
+        # Casefolded, since on some disks `A.jpg` and `a.jpg` are one file.
         while path.casefold() in taken or (self.project.photos / path).exists():
             number += 1
             path = f"{label}/{stem}-{number}{dot}{suffix}"
@@ -377,6 +380,7 @@ class PhotoStore:
     def _class_folder(self, label: str) -> str:
         """The folder of a class, which may have its accents in another form."""
         found = [photo.path.split("/")[0] for photo in self.index().photos if photo.label == label]
+        # The label is in NFC; the folder's name may have its accents as marks of their own.
         name = found[0] if found else label
         if label not in self._index.counts or not (self.project.photos / name).is_dir():
             raise SettingsError(f"there is no class {label!r}; load the page again")

@@ -52,6 +52,7 @@ class Thumbnails:
         Raises:
             PictureError: The photo cannot be decoded, or is gone.
         """
+        # `covering` is of the shorter side, here taken as half the longer one.
         return encode_jpeg(shrunk(self._frame(photo, PREVIEW_SIDE // 2), PREVIEW_SIDE), PREVIEW_QUALITY)
 
     def _frame(self, photo: IndexedPhoto, covering: int = THUMBNAIL_SIDE) -> Frame:

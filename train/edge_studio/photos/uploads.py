@@ -84,9 +84,11 @@ def safe_name(name: str, kind: str) -> str:
     stem, dot, suffix = kept.rpartition(".")
     endings = SUFFIXES.get(kind, (".jpg",))
     ending = dot + suffix.lower()
+    # More than five characters behind the last dot are part of the name, not an ending.
     if not dot or not stem.strip(" .") or len(suffix) > 5:
         stem, ending = kept, ""
     stem = stem.strip(" .")[:_NAME_CHARACTERS].strip(" .")
+    # 160 of the 255 bytes that file systems allow: a number and what `written_whole` adds are still to come.
     while len(stem.encode("utf-8", "replace")) > 2 * _NAME_CHARACTERS:
         stem = stem[:-1]
     made = (stem or "photo") + (ending if ending in endings else endings[0])

@@ -98,6 +98,7 @@ def find_doubts(
         detail = next(str(flag["detail"]) for flag in flags.of(photo) if flag["kind"] == "suspect")
         reason = f"most photos that look like it are {detail}"
         doubts.setdefault(photo.path, LabelDoubt(photo.path, photo.version, photo.label, detail, reason))
+    # Hashing reads each photo, which is spared where nothing has been checked.
     if not checked:
         return list(doubts.values())
     return [one for one in doubts.values() if (sha256_of(folder / one.path), one.label) not in checked]
