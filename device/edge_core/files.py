@@ -165,8 +165,7 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
     """Checks, before the work is done, that a file, or else a folder, can be put at `path`, folders above it included.
 
     It is tried, with a file that has no name: rights do not tell of a read-only or full disk, nor what the kernel
-        allows in
-    /proc.
+    allows in /proc.
 
     Raises:
         OutputError: Nothing can be written there, or a folder is in the place of the file.

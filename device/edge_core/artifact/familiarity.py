@@ -39,8 +39,7 @@ STRANGE: Final = 2.0
 STRANGE_WEIGHT: Final = 2.0
 """A distance more than `STRANGE` times its usual spread above the median counts `STRANGE_WEIGHT` times more: a blurred
 frame has usual features in the middle of the network and very unusual ones at its end. Let in of 162 blurred pictures
-by a
-flowers model: 5 % without it, 0.6 % with it."""
+by a flowers model: 5 % without it, 0.6 % with it."""
 
 CALIBRATION_POINTS: Final = 256
 

@@ -455,8 +455,7 @@ def split_photos(
 
     A photo keeps its split whatever else is added or removed. Only where a class would lack a split, because it is
     small or its groups are large, another photo or group is moved there. A class that is a single group, or two, cannot
-    be
-    split without parting one: it is cut where it is ordered by name, so that frames far apart in time are held out.
+    be split without parting one: it is cut where it is ordered by name, so that frames far apart in time are held out.
 
     Raises:
         DatasetError: A class with fewer than three photos.

@@ -2,8 +2,7 @@
 
 Each picture is kept as a `Sketch` of four kilobytes. Difference hashes of the sketches find candidates. A candidate is
 believed only if no part of the two sketches differs once one has been moved, scaled and brightened to fit the other:
-    two
-photos of a fixed camera have the background in common, and differ where the object is.
+two photos of a fixed camera have the background in common, and differ where the object is.
 """
 
 from typing import Any, Final

@@ -42,10 +42,9 @@ def collect(
     """Take training pictures with the camera that the model will look through.
 
     Every half second a frame becomes a picture of LABEL, whole and at full quality, if it shows something new: move the
-        thing, or the
-    light. `manifest.jsonl` beside the class folders says of each picture when and where it was taken, and what MODEL
-    made of it. Label _nothing collects pictures that show none of the classes. The exit status is 1 if the folder or
-    the disk is full.
+    thing, or the light. `manifest.jsonl` beside the class folders says of each picture when and where it was taken, and
+    what MODEL made of it. Label _nothing collects pictures that show none of the classes. The exit status is 1 if the
+    folder or the disk is full.
 
     Example: edge-run collect --source picamera --label cat --count 100 --to photos/
     """

@@ -3,9 +3,8 @@
 Of a live source only the newest frame is kept: a queue would show the past. Of a file every frame is, two ahead.
 
 A frame is preprocessed by whoever has the time: by the source's thread while the model is busy, else by the one that
-    waits
-for it. So neither a slow model nor a slow decoder waits for the other's work (with the decoder the slower one, 1280x720
-JPEGs: 0.91 of its rate when its thread always preprocessed).
+waits for it. So neither a slow model nor a slow decoder waits for the other's work (with the decoder the slower one,
+1280x720 JPEGs: 0.91 of its rate when its thread always preprocessed).
 """
 
 import threading

@@ -155,9 +155,8 @@ def _processor_sensors(root: Path) -> list[Path]:
     """The files, in thousandths of a degree, that tell how warm the processor is.
 
     A thermal zone says by its type what it measures: "cpu-thermal" (Raspberry Pi), "x86_pkg_temp" (Intel),
-        "soc_thermal" or
-    several "...cpu..." (other Arm boards). AMD has none, only a hwmon chip. "acpitz" is somewhere on the board, and on
-    many PCs a constant, so it is not taken.
+    "soc_thermal" or several "...cpu..." (other Arm boards). AMD has none, only a hwmon chip. "acpitz" is somewhere on
+    the board, and on many PCs a constant, so it is not taken.
     """
     zones = {zone: _text(zone.with_name("type")).lower() for zone in root.glob("sys/class/thermal/thermal_zone*/temp")}
     for wanted in ("cpu", "x86_pkg_temp", "soc"):

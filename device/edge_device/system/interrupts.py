@@ -4,8 +4,8 @@ Python runs a handler between two steps of its interpreter, or when a system cal
 comes after the last such step and before the call that follows therefore leaves the main thread waiting for good, in
 the `read` of a pipe, say. So a thread hears of every signal through the wake-up descriptor and interrupts the main
 thread with SIGURG, which means nothing to anybody here, again and again until the handler has run. Go's runtime
-interrupts its
-threads by the same signal, for the same reasons: its default is to be ignored, and programs expect it at any time.
+interrupts its threads by the same signal, for the same reasons: its default is to be ignored, and programs expect it at
+any time.
 """
 
 import os
@@ -196,8 +196,7 @@ def interruptible(call: Callable[[], T]) -> T:
     """What `call` returns or raises, called in a thread of its own and waited for, so that a signal ends the wait.
 
     For native code that waits where Python runs no handler: opening a camera, a stream or a named pipe through OpenCV.
-        After a
-    signal the thread is left behind, and keeps nothing from ending.
+    After a signal the thread is left behind, and keeps nothing from ending.
     """
     results: list[T] = []
     errors: list[BaseException] = []

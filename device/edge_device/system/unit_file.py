@@ -4,8 +4,7 @@ A service has a user of its own, made up by systemd for as long as it runs (`Dyn
 the home of who installs it nor anything of another one, and writes nowhere but in /var/lib/NAME. So
 
 - the model, and what else `live` reads, is copied to /var/lib/edge-mobilenet/NAME, which is root's: what the network
-feeds
-  a service cannot change its model. Copying again swaps the running model: `ModelWatcher` watches the copy;
+  feeds a service cannot change its model. Copying again swaps the running model: `ModelWatcher` watches the copy;
 - homes are replaced by an empty file system (`ProtectHome=tmpfs`), and where this Python, its packages or this
   checkout are in one, these folders alone are mounted back, read-only. So they work although a home is closed to
   others (Debian 12 makes them 0700), and nothing else in it is seen.

@@ -165,10 +165,9 @@ class Guard:
     """An ASGI application around another that lets in only what may come in.
 
     Refused are, in this order: too large a head, a `Host` that is not ours (DNS rebinding), a request that another site
-        has caused, too many wrong
-    tokens, no token, another method than GET and HEAD, a body. POST comes in to `/api/` with the header
-    `X-Requested-By`, which the page of another site could only send with a permission that is never given. Every answer
-    gets the security headers.
+    has caused, too many wrong tokens, no token, another method than GET and HEAD, a body. POST comes in to `/api/` with
+    the header `X-Requested-By`, which the page of another site could only send with a permission that is never given.
+    Every answer gets the security headers.
     """
 
     def __init__(
