@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from edge_core.errors import PictureError
-from edge_core.images import decode_picture, is_cut, read_picture
+from edge_core.images import decode_picture, deep_levels, is_cut, read_picture
 from edge_core.images.image_header import read_header
 from edge_core.native_stderr import without_lines
 from edge_core.preprocess import Frame
@@ -273,3 +273,12 @@ def test_a_jpeg_is_decoded_no_smaller_than_it_has_to_cover(covering: int | None,
         data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
         assert decode_picture(data, covering).shape == (*shape, 3)
     assert decode_picture(cv2.imencode(".png", picture)[1].tobytes(), covering).shape == (480, 640, 3)
+
+
+def test_a_length_within_a_deep_picture_asks_for_no_memory_beyond_the_file() -> None:
+    whole = cv2.imencode(".png", np.arange(300, dtype=np.uint16).reshape(10, 10, 3))[1].tobytes()
+    assert deep_levels(whole) == (0, 299)
+    length = whole.index(b"IDAT") - 4
+    for look in (decode_picture, deep_levels):
+        with pytest.raises(PictureError, match="truncated or damaged"):
+            look(whole[:length] + b"\x7f\xff\xff\xf0" + whole[length + 4 :])

@@ -92,8 +92,7 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels = No
     if is_cut(data):
         with without_lines(_COMPLAINTS):
             return _decode_by_opencv(_whole_jpeg(data), header, covering, levels)
-    if header.kind == "PNG" and not _png_ends(data):  # OpenCV 5 asks for as much memory as a wrong length says
-        raise PictureError("the file is truncated or damaged")
+    _check_png(data, header)
     return _decode_by_opencv(data, header, covering, levels)
 
 
@@ -127,6 +126,7 @@ def deep_levels(data: bytes) -> tuple[float, float] | None:
     if header is None or not header.deep:
         return None
     _shrink(header, None)
+    _check_png(data, header)
     try:
         levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -274,11 +274,18 @@ def _turned(frame: Frame, turns: Sequence[int]) -> Frame:
     return np.ascontiguousarray(frame)
 
 
-def _png_ends(data: bytes) -> bool:
-    """Whether the chunks (length, type, content, four bytes of checksum) lead to the one that ends the picture."""
+def _check_png(data: bytes, header: ImageHeader) -> None:
+    """Checks that a PNG's chunks (length, type, content, four bytes of checksum) lead to the one that ends it.
+
+    OpenCV 5 asks for as much memory as a wrong length says.
+
+    Raises:
+        PictureError: They do not.
+    """
     position = 8
-    while position + 12 <= len(data):
+    while header.kind == "PNG":
+        if position + 12 > len(data):
+            raise PictureError("the file is truncated or damaged")
         if data[position + 4 : position + 8] == b"IEND":
-            return True
+            return
         position += 12 + int.from_bytes(data[position : position + 4])
-    return False
