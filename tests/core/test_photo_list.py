@@ -107,3 +107,9 @@ def test_any_bytes_are_a_list_or_refused(tmp_path_factory: pytest.TempPathFactor
         assert read_list(path).files
     except DatasetError as error:
         assert "any.csv" in str(error)
+
+
+def test_a_label_with_more_digits_than_python_reads_as_a_number_is_a_label(folder: Path) -> None:
+    text = "".join(f"{name},{label}\n" for name, label in (("a.png", "9" * 5000), ("in/b", "1" * 5000)))
+    (folder / "list.csv").write_text(text)
+    assert len(find_all_photos(folder / "list.csv").files) == 2

@@ -68,8 +68,9 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
     """Sort key that puts `class 2` before `class 10`; text without digits sorts as usual, case folded."""
     return tuple(
         # The tags put numbers before text, and keep Python from comparing one with the other, which is a TypeError.
+        # Of more than 4,300 digits `int` makes no number.
         (0, int(part)) if part.isdecimal() else (1, part.casefold())
-        for part in re.split(r"(\d+)", text)
+        for part in re.split(r"(\d{1,4000})", text)
         if part
     )
 
