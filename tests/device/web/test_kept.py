@@ -275,6 +275,17 @@ def test_snapshots_come_home_over_ssh_and_nothing_else_does(tmp_path: Path, ssh:
         pull_snapshots("ssh://pi@yard/tmp", tmp_path / "home")
 
 
+def test_warnings_of_a_far_tar_do_not_keep_pictures_from_coming_home(
+    tmp_path: Path, ssh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than a pipe holds, and before the first picture."""
+    script = tmp_path / "bin" / "tar"
+    script.write_text(f'#!/bin/sh\nhead -c 200000 /dev/zero >&2\nexec {shutil.which("tar")} "$@"\n')
+    script.chmod(0o755)
+    kept(tmp_path / "board")
+    assert pull_snapshots(f"ssh://pi@porch{tmp_path / 'board'}", tmp_path / "home") == Pulled(3, 0)
+
+
 def test_an_archive_with_paths_that_lead_elsewhere_writes_nothing_there() -> None:
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as archive:

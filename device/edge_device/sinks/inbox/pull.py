@@ -1,9 +1,11 @@
 """Snapshots from another board: over HTTP from its live page, or over SSH from its folder."""
 
 import hashlib
+import os
 import shlex
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,26 +151,17 @@ class _Shell:
             SettingsError: That is not the name of a host.
             HostError: Ssh is not installed, or the command fails.
         """
-        try:
-            process = subprocess.Popen(
-                self._words(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-        except OSError as error:
-            raise HostError(f"ssh cannot be started: {error.strerror or error}; install openssh-client") from error
-        with process:
-            assert process.stdin and process.stdout and process.stderr
+        with tempfile.TemporaryFile() as errors:  # a pipe would fill up, and ssh wait, while its output is read
             try:
-                process.stdin.write(given)
-                process.stdin.close()
-                take(process.stdout)
-                # To its end, or the far side would wait to write what `take` has left.
-                process.stdout.read()
-            except BrokenPipeError:
-                pass
-            except BaseException:
-                process.kill()
-                raise
-            said = process.stderr.read(4096).decode(errors="replace").strip().splitlines()
+                process = subprocess.Popen(
+                    self._words(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+                )
+            except OSError as error:
+                raise HostError(f"ssh cannot be started: {error.strerror or error}; install openssh-client") from error
+            with process:
+                _talk(process, take, given)
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - 4096))
+            said = errors.read().decode(errors="replace").strip().splitlines()
         if process.returncode:
             raise HostError(f"{self.host}: {said[-1] if said else f'ssh ended with status {process.returncode}'}")
 
@@ -183,3 +176,19 @@ class _Shell:
             *(["-p", port] if port else []),
         ]
         return ["ssh", *options, "--", f"{user}@{name}" if user else name, command]
+
+
+def _talk(process: "subprocess.Popen[bytes]", take: Callable[[IO[bytes]], None], given: bytes) -> None:
+    """Gives a process its input and hands its output over; a process that ends before is told of by its status."""
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(given)
+        process.stdin.close()
+        take(process.stdout)
+        # To its end, or the far side would wait to write what `take` has left.
+        process.stdout.read()
+    except BrokenPipeError:
+        pass
+    except BaseException:
+        process.kill()
+        raise
