@@ -110,6 +110,7 @@ def test_the_part_that_is_looked_at_is_the_picture_and_the_whole_frame_lies_besi
     assert read_picture(tmp_path / "photos" / entry["frame"]).shape == (240, 320, 3)
     assert entry["part"] == "0.5,0,0.5,1"
     assert len(find_photos(tmp_path / "photos").files) == 1, "the whole frame is not trained on"
+    (tmp_path / "photos" / "cat" / "gone.jpg").symlink_to(tmp_path / "nowhere")
     assert Collection(tmp_path / "photos").counts == {"cat": 1}
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +90,8 @@ class Collection:
                 remove_unfinished(child)
                 self.counts[child.name] = len(pictures_below(child))
         for path in folder.rglob("*.jpg"):
-            self._bytes += path.stat().st_size
+            with suppress(OSError):  # a link that leads nowhere, or a picture that a person moves just now
+                self._bytes += path.stat().st_size
         for child in (folder / WHOLE_FRAMES).glob("*/"):
             remove_unfinished(child)
 
