@@ -304,7 +304,11 @@ class _Server(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: object) -> None:
         # Not waited for here: this is the thread that accepts connections.
         if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except BaseException:  # no thread could be started, so that none gives the place back
+                self._free.release()
+                raise
         else:
             self.shutdown_request(request)
 

@@ -457,6 +457,20 @@ def test_a_token_is_demanded() -> None:
     sink.close()
 
 
+def test_a_machine_without_threads_to_spare_serves_again_once_it_has_some(
+    metrics: Prometheus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        for _ in range(prometheus_module.CLIENTS):
+            with pytest.raises(OSError):
+                ask(metrics.port)
+    assert ask(metrics.port)[0] == 200
+
+
 def test_slow_and_broken_clients_hold_nobody_up(metrics: Prometheus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prometheus_module, "REQUEST_S", 0.3)
     before = threading.active_count()
