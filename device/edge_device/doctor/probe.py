@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_device.doctor.findings import JsonObject
+from edge_device.system.interrupts import signal_name
 
 TIMEOUT_S: Final = 60.0
 """A Pi Zero 2 imports OpenCV from a slow card in ten seconds; what takes longer hangs."""
@@ -100,10 +101,7 @@ def read_outcome(status: int | None, output: bytes, errors: bytes) -> Probed:
     if status is None:
         return Probed(None, "no answer; it hangs", "timeout")
     if status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = f"signal {-status}"
+        name = signal_name(-status)
         return Probed(None, f"the process died by {name}", name)
     try:
         answer = json.loads(output)

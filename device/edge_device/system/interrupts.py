@@ -192,6 +192,14 @@ class StopRequest:
         self._asked = True
 
 
+def signal_name(number: int) -> str:
+    """Name of a signal, "SIGSEGV", or "signal 35" of a real-time signal, which has none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def interruptible(call: Callable[[], T]) -> T:
     """What `call` returns or raises, called in a thread of its own and waited for, so that a signal ends the wait.
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NoReturn
 
-from edge_device.system.interrupts import SIGNALS, exit_on_signals, tell_handled
+from edge_device.system.interrupts import SIGNALS, exit_on_signals, signal_name, tell_handled
 
 GRACE_S: Final = 1.0
 """Time until a child whose handler has not run is killed. Python code answers within `interrupts.NUDGE_S`."""
@@ -98,7 +98,7 @@ def _end(status: int, journal: IO[bytes]) -> NoReturn:
         print(_CLEAR if sys.stderr.isatty() else "", "interrupted", sep="", file=sys.stderr)
     elif status < 0 and status != -signal.SIGTERM:
         why = "; memory may have run out" if status == -signal.SIGKILL else ""
-        print(f"error: the command was ended by {signal.Signals(-status).name}{why}", file=sys.stderr)
+        print(f"error: the command was ended by {signal_name(-status)}{why}", file=sys.stderr)
     # 128 and the signal's number, as shells tell it.
     raise SystemExit(status if status >= 0 else 128 - status)
 

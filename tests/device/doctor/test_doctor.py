@@ -248,7 +248,14 @@ def test_a_python_that_is_not_there_is_an_outcome() -> None:
 
 @pytest.mark.parametrize(
     ("status", "output", "kind"),
-    [(-4, b"", "SIGILL"), (-64, b"", "SIGRTMAX"), (1, b"", "exit"), (0, b"not json", "exit"), (0, b"[]", "exit")],
+    [
+        (-4, b"", "SIGILL"),
+        (-64, b"", "SIGRTMAX"),
+        (-40, b"", "signal 40"),
+        (1, b"", "exit"),
+        (0, b"not json", "exit"),
+        (0, b"[]", "exit"),
+    ],
 )
 def test_every_end_of_a_probe_has_an_error(status: int, output: bytes, kind: str) -> None:
     outcome = read_outcome(status, output, b"Traceback\nBoom\n")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -21,6 +20,7 @@ from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_device.inference.accelerator import shared_memory as shared
 from edge_device.inference.accelerator.edgetpu import Coral
 from edge_device.inference.interpreter import RuntimeName, Scores
+from edge_device.system.interrupts import signal_name
 
 START_S: Final = 30.0
 """For Python, the runtime, the firmware of a USB Accelerator (a few seconds) and the first inferences on a Pi."""
@@ -225,7 +225,7 @@ class AcceleratorProcess:
         self._kill()
         status = self._process.returncode
         if status is not None and status < 0:
-            return self._failed(f"died by {signal.Signals(-status).name} {when}")
+            return self._failed(f"died by {signal_name(-status)} {when}")
         return self._failed(f"ended with status {status} {when}")
 
     def _failed(self, what: str) -> AcceleratorError:
