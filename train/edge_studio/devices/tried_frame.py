@@ -30,7 +30,7 @@ class TriedFrame:
         top: Best labels, best first, with their scores.
         familiarity: P-value, 0..1, that the picture is of the kind that the model knows; None if it cannot tell.
         known: Whether that is enough; None if it cannot tell.
-        box: StudioPart of the picture that was classified: left, top, width and height as shares of the picture's.
+        box: Part of the picture that was classified: left, top, width and height as shares of the picture's.
         width: Width of the picture in pixels.
         height: Height of the picture in pixels.
         preprocess_ms: Milliseconds that preprocessing took.

@@ -83,5 +83,5 @@ def named(model: "keras.Model", names: Sequence[str]) -> list[MapLayer]:
 def map_model(model: "keras.Model", layers: Sequence[MapLayer]) -> "keras.Model":
     """The network from its pixels to the maps of some layers, always as a list."""
     return keras.Model(
-        model.input, [cast("keras.layers.MapLayer", model.get_layer(layer.name)).output for layer in layers]
+        model.input, [cast("keras.layers.Layer", model.get_layer(layer.name)).output for layer in layers]
     )

@@ -145,7 +145,7 @@ def meet(
         worker: Which of them this is.
         request: All that the result depends on; JSON.
         states: Numbers of the states that this one has kept, of what all train together.
-        alone: Function of the chief, see `agree`.
+        alone: The chief's newest state of what it trains alone, see `agree`.
         wait_s: How long, in seconds.
 
     Raises:
