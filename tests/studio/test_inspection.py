@@ -14,7 +14,7 @@ from edge_core.errors import CheckFailedError
 from edge_core.images import encode_jpeg
 from edge_core.progress import silently
 from edge_core.run_folder import Run
-from edge_studio import Project
+from edge_studio import Project, Studio
 from edge_studio.analysis.analysis_process import AnalysisProcess
 from edge_studio.analysis.photo_audit import suspect_flags
 
@@ -99,3 +99,20 @@ def test_a_photo_among_neighbors_of_another_label_is_a_suspect(
         target.write_bytes(file.read_bytes())
     found = suspect_flags(color_run.folder, tmp_path, silently)
     assert {"path": "blue/30.png", "kind": "suspect", "detail": "red", "group": found[0]["group"]} in found
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_look_that_ends_in_an_unforeseen_error_says_so_and_can_begin_again(
+    client: TestClient, studio: Studio, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> JsonObject:
+        raise KeyError("flags")
+
+    monkeypatch.setattr(studio.analysis, "ask", broken)
+    for _ in range(2):
+        assert client.post("/api/p/flowers/inspect", json={}).status_code == 200
+        end = time.monotonic() + 20
+        while (told := client.get("/api/p/flowers/inspect").json())["running"]:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert "terminal" in told["error"]

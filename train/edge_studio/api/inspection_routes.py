@@ -37,13 +37,19 @@ class PhotoInspector:
         return self._told.get(project.name, {"running": False})
 
     def _run(self, project: Project) -> None:
+        # What is told of an error that nobody foresaw, which the thread prints to the terminal when it ends.
+        told: JsonObject = {
+            "running": False,
+            "error": "something went wrong here; the terminal of edge-train says what",
+        }
         try:
             self._inspect(project, self._studio.photo_store(project))
+            told = {"running": False}
         except (EdgeError, OSError) as error:
-            self._tell(project, {"running": False, "error": " ".join(str(error).split())})
-        else:
-            self._tell(project, {"running": False})
-        self._studio.hub.publish(project.name, "photos", {})
+            told["error"] = " ".join(str(error).split())
+        finally:
+            self._tell(project, told)
+            self._studio.hub.publish(project.name, "photos", {})
 
     def _inspect(self, project: Project, store: PhotoStore) -> None:
         def progress(told: JsonObject) -> None:
