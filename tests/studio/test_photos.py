@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,6 +16,7 @@ from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import find_photos
 from edge_studio import Project, Studio
 from edge_studio.photos import photo_index
+from edge_studio.photos.archive_layout import flat_label
 
 Jpeg = Callable[..., bytes]
 
@@ -166,7 +168,39 @@ def test_emptying_the_bin_frees_it_and_leaves_the_photos(client: TestClient, pro
     put(client, jpeg(2), "b.jpg")
     client.post("/api/p/flowers/photos/delete", json={"paths": ["roses/a.jpg"]})
     assert client.post("/api/p/flowers/bin/empty", json={}).json()["undo"] == ""
-    assert not project.bin.exists() and paths(client) == ["roses/b.jpg"]
+    assert not [path for path in project.bin.rglob("*") if path.is_file()] and paths(client) == ["roses/b.jpg"]
+
+
+def test_emptying_the_bin_leaves_what_is_on_its_way_in(studio: Studio, project: Project, jpeg: Jpeg) -> None:
+    photos = studio.photo_store(project)
+    arriving = photos.incoming()
+    arriving.write_bytes(jpeg(1))
+    photos.delete([photos.add(jpeg(2), "b.jpg", "roses").path])
+    photos.empty_bin()
+    assert arriving.read_bytes() == jpeg(1) and photos.last() is None
+    assert [path for path in project.bin.rglob("*") if path.is_file()] == [arriving]
+
+
+def test_a_photo_that_goes_while_its_folder_is_looked_through_is_left_out(
+    studio: Studio, project: Project, jpeg: Jpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = studio.photo_store(project)
+    for number, name in enumerate(("a.jpg", "gone.jpg")):
+        photos.add(jpeg(number), name, "roses")
+    listing = photo_index._files
+
+    def meanwhile(*args: Any) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+        for path, entry in list(listing(*args)):
+            (project.photos / "roses" / "gone.jpg").unlink(missing_ok=True)
+            yield path, entry
+
+    monkeypatch.setattr(photo_index, "_files", meanwhile)
+    assert [photo.path for photo in photos.index().photos] == ["roses/a.jpg"]
+
+
+@pytest.mark.parametrize("archive", ["roses.tar.gz", "roses-samples.zip", "roses.tar", "roses.tgz"])
+def test_an_archive_of_loose_pictures_has_the_name_of_their_class(archive: str) -> None:
+    assert flat_label(f"down/{archive}") == "roses"
 
 
 LAYOUTS = {

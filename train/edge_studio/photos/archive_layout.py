@@ -68,7 +68,7 @@ def class_level(folders: Sequence[Folders]) -> int:
 def flat_label(archive: str) -> str:
     """The label of an archive that holds the pictures of one class: its name without its endings."""
     stem = archive.rsplit("/", 1)[-1]
-    for ending in (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz"):
+    for ending in (".zip", ".tgz", ".gz", ".bz2", ".xz", ".tar"):  # `.tar.gz` ends with two
         stem = stem.removesuffix(ending)
     return stem.removesuffix(_SAMPLES) or "photos"
 

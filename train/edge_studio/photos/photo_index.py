@@ -167,7 +167,10 @@ class PhotoIndex:
         photos: list[IndexedPhoto] = []
         dropped: list[Unusable] = []
         for path, entry in _files(self._folder / name, name, folders):
-            status = entry.stat()
+            try:
+                status = entry.stat()
+            except FileNotFoundError:  # it went after its folder was listed, which changed the folder's time
+                continue
             known = self._by_path.get(path)
             same = known is not None and (known.size, known.time_ns) == (status.st_size, status.st_mtime_ns)
             reason = "" if same else why_no_picture(Path(entry.path))

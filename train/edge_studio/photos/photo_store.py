@@ -295,10 +295,12 @@ class PhotoStore:
             return self._journal.undo()
 
     def empty_bin(self) -> None:
-        """Removes for good what was deleted, and forgets what could be undone."""
-        with self._lock:
+        """Removes for good what was deleted, and forgets what could be undone; what is on its way in stays."""
+        with self._lock, suppress(FileNotFoundError):
             self._journal.forget()
-            shutil.rmtree(self.project.bin, ignore_errors=True)
+            for entry in self.project.bin.iterdir():
+                if entry.name != INCOMING:
+                    shutil.rmtree(entry, ignore_errors=True)
 
     def _add_unpacked(self, folder: Path, name: str, label: str, track: Track) -> ArchiveImport:
         """Decodes all pictures first, which takes minutes, and holds others up only while it moves them."""
