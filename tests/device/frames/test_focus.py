@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edge_core.preprocess import Frame
 from edge_device.frames.focus import FocusSubject, MotionFocus, MotionFocusRule, square_around
 from edge_device.frames.focus.changes import area, boxes
-from edge_device.frames.focus.subject import MARGIN
+from edge_device.frames.focus.subject import MARGIN, Corners
+from edge_device.frames.focus.tracker import SubjectTrack, Tracker
 from edge_device.frames.regions import Region
 
 from ...moving import across, scene, stays
@@ -188,3 +189,31 @@ def test_a_source_that_changes_its_size_begins_anew() -> None:
     seen(focus, scene([], 2))
     assert focus.subjects(np.zeros((100, 100, 3), np.uint8), 2.0) == ()
     assert focus.subjects(np.zeros((100, 100, 3), np.uint8), 2.1) == []
+
+
+def followed_into_one(apart: int, step: float) -> tuple[list[SubjectTrack], Corners]:
+    """Two squares of 20 pixels that go on as one part after some frames, and look other in each frame."""
+    rng, tracker = np.random.default_rng(0), Tracker()
+    part: Corners = (0, 0, 0, 0)
+    for number in range(apart + 12):
+        x = 20 + (3.0 * number if number < apart else 3.0 * apart + step * (number - apart))
+        parts: list[Corners] = [(x, 20, x + 20, 40), (x + 12, 44, x + 32, 64)]
+        if number >= apart:
+            part = (x, 20, x + 32, 64)
+            parts = [part]
+        picture = rng.integers(0, 255, (90, 160), np.uint8)
+        tracker.update(parts, picture, 6.0, number / 15)
+    return tracker.tracks, part
+
+
+def test_two_that_touch_after_three_frames_stay_two_of_their_size() -> None:
+    tracks, _ = followed_into_one(3, 3.0)
+    assert len(tracks) == 2
+    assert all(15 < track.wide < 22 and 15 < track.high < 22 for track in tracks)
+
+
+@pytest.mark.parametrize("step", [1.0, 5.0])
+def test_who_is_hidden_does_not_leave_the_part_that_both_are_in(step: float) -> None:
+    tracks, part = followed_into_one(8, step)
+    assert len(tracks) == 2
+    assert all(track.box[0] >= part[0] - 0.01 and track.box[2] <= part[2] + 0.01 for track in tracks)

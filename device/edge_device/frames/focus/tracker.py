@@ -25,6 +25,9 @@ STOUT: Final = 0.6
 """Shorter side of a part as a share of its longer, and that as a share of the largest part's, from which on it is a
 thing of its own: two that come in side by side were one for good before."""
 
+SETTLED: Final = 3
+"""Boxes after which what was found is one of two things in a part, not an arc of the other's outline."""
+
 REACH: Final = 5
 """Pixels around its expected place in which a track is looked for by its looks."""
 
@@ -192,7 +195,7 @@ class Tracker:
         for track, boxes, shared in owned:
             # Two tracks are in one box, which tells neither the place nor the size of each.
             if shared:
-                _match(track, picture, now_s, passed_s)
+                _match(track, shared, picture, now_s, passed_s)
                 seen.append(track)
             elif boxes:
                 kept, left = _compact(track, boxes)
@@ -232,16 +235,16 @@ class Tracker:
         """Follows a track no more."""
         self.tracks.remove(track)
 
-    def _owned(self, parts: Sequence[Box]) -> tuple[list[tuple[SubjectTrack, list[Box], bool]], list[Box]]:
-        """For each track the parts that lie where it is expected, and whether one of them holds another track, too."""
+    def _owned(self, parts: Sequence[Box]) -> tuple[list[tuple[SubjectTrack, list[Box], Box | None]], list[Box]]:
+        """For each track the parts that lie where it is expected, and the part that it shares with another track."""
         own: dict[int, list[Box]] = {n: [] for n in range(len(self.tracks))}
-        shared: set[int] = set()
+        shared: dict[int, Box] = {}
         rest: list[Box] = []
         for part in parts:
-            # Confirmed tracks alone: of one subject there may be several unconfirmed ones.
-            inside = [n for n, track in enumerate(self.tracks) if track.number and _mostly(track.box, part)]
+            # Of one subject there may be several for two frames: the arcs of its outline.
+            inside = [n for n, track in enumerate(self.tracks) if track.hits >= SETTLED and _mostly(track.box, part)]
             if len(inside) > 1:
-                shared.update(inside)
+                shared |= dict.fromkeys(inside, part)
                 continue
             fits = [(overlap(part, _grown(track.box)), n) for n, track in enumerate(self.tracks)]
             best, owner = max(fits, default=(0.0, 0))
@@ -250,7 +253,7 @@ class Tracker:
                 own[owner].append(part)
             else:
                 rest.append(part)
-        return [(track, own[n], n in shared) for n, track in enumerate(self.tracks)], rest
+        return [(track, own[n], shared.get(n)) for n, track in enumerate(self.tracks)], rest
 
     def _match_by_distance(
         self, missing: list[SubjectTrack], free: list[Box], picture: Gray, now_s: float, passed_s: float
@@ -278,24 +281,38 @@ def _follow(track: SubjectTrack, box: Box, picture: Gray, now_s: float, passed_s
     track.patch = picture[top:bottom, left:right].copy()
 
 
-def _match(track: SubjectTrack, picture: Gray, now_s: float, passed_s: float) -> None:
-    """Finds a track that is in one box with another: by how it looked before, else it goes on as it went."""
+def _match(track: SubjectTrack, part: Box, picture: Gray, now_s: float, passed_s: float) -> None:
+    """Finds a track that is in one part with another: by how it looked before, else it goes on as it went; but it does
+    not leave the part, as one did that was hidden for half a second and slower than it was believed to be."""
     track.hits, track.missed = track.hits + 1, 0
     track.seen_s = now_s
+    x, y = _look_for(track, picture) or (track.x, track.y)
+    x, y = _kept_within(x, track.wide, part[0], part[2]), _kept_within(y, track.high, part[1], part[3])
+    if (x, y) != (track.x, track.y):
+        track.move((x, y), passed_s)
+
+
+def _kept_within(middle: float, length: float, start: float, end: float) -> float:
+    """The middle of a stretch that is moved into another, or to its middle where it is the longer one."""
+    half = min(length, end - start) / 2
+    return min(max(middle, start + half), end - half)
+
+
+def _look_for(track: SubjectTrack, picture: Gray) -> tuple[float, float] | None:
+    """The middle of the place near that where a track is expected that looks most as it did; None if none does."""
     patch = track.patch
     # Of fewer pixels any place correlates well.
     if patch is None or min(patch.shape) < 4:
-        return
+        return None
     high, wide = patch.shape
     left, top = round(track.x - wide / 2) - REACH, round(track.y - high / 2) - REACH
     x0, y0 = max(left, 0), max(top, 0)
     window = picture[y0 : top + high + 2 * REACH, x0 : left + wide + 2 * REACH]
     if window.shape[0] < high or window.shape[1] < wide:
-        return
+        return None
     fit = cv2.matchTemplate(window, patch, cv2.TM_CCOEFF_NORMED)
     _, best, _, (x, y) = cv2.minMaxLoc(fit)
-    if best >= ALIKE:
-        track.move((x0 + x + wide / 2, y0 + y + high / 2), passed_s)
+    return (x0 + x + wide / 2, y0 + y + high / 2) if best >= ALIKE else None
 
 
 def _compact(track: SubjectTrack, boxes: list[Box]) -> tuple[list[Box], list[Box]]:
