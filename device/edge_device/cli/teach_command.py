@@ -16,9 +16,9 @@ from edge_device.cli.parameters import Model
 from edge_device.command_line.console import Debug, Json, one_line_errors, say, track
 from edge_device.command_line.next_step import say_next, say_next_live
 from edge_device.inference.signing_key import read_signer
-from edge_device.live.collecting import CollectSettings
+from edge_device.live.collecting import CollectSettings, taken_examples
 from edge_device.sinks.terminal import notice_line
-from edge_device.teaching.examples import photo_examples, taken_examples
+from edge_device.teaching.examples import photo_examples
 from edge_device.teaching.lesson import Lesson, TeachSettings
 from edge_device.teaching.teach import Taught
 from edge_device.teaching.teach import teach as teach_model

@@ -1,4 +1,4 @@
-"""`edge-run collect`: pictures of one label from the camera that the model will look through."""
+"""Pictures of one label from the camera that the model will look through, to train on or to teach with."""
 
 import math
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from edge_core.artifact.card import UNTAUGHT
+from edge_core.artifact.container import read_card
 from edge_core.codec import JsonObject
 from edge_core.errors import SourceError
 from edge_core.progress import Track, silently
@@ -17,6 +19,7 @@ from edge_device.sinks.inbox.collection import Collection, CollectionLimits
 from edge_device.sinks.inbox.folder_names import folder_name
 from edge_device.sources import CameraMode, Pictures, Source, SourceFrame, open_source, redact
 from edge_device.sources.source import ANY_MODE
+from edge_device.teaching.examples import Examples, photo_examples
 
 
 @dataclass(frozen=True)
@@ -154,3 +157,33 @@ def collect(
     name = folder_name(settings.label)
     reason = collection.full(name, 0) or f"{folder} has no room for one more" if run.ended == "full" else ""
     return Collected(folder / name, run.taken, run.alike, run.ended, reason)
+
+
+def taken_examples(
+    model: Path,
+    source: CollectSettings,
+    folder: Path,
+    track: Track = silently,
+    notify: Notifier = ignore,
+) -> Examples:
+    """Takes frames of a camera into a photo folder, and gives all pictures of the label there, earlier ones, too.
+
+    Args:
+        model: The file that is taught.
+        source: What is collected.
+        folder: The photo folder; `edge-train fit` takes it as it is.
+        track: Receives the progress.
+        notify: Gets that the camera is lost, and that it is back.
+
+    Raises:
+        SourceError: The source cannot be opened, or gives too few different frames.
+        OutputError: The folder cannot be written.
+    """
+    taken = collect(source, folder, track=track, notify=notify)
+    if taken.ended == "interrupted":
+        raise KeyboardInterrupt
+    if not taken.taken and not taken.folder.is_dir():
+        raise SourceError(f"{source.source} gave no frame that could be kept")
+    if read_card(model).conversion.get(UNTAUGHT):
+        return photo_examples(model, folder, None, track)  # all that it is to know, from its first lesson on
+    return photo_examples(model, taken.folder, source.label, track)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_core.errors import SettingsError
@@ -13,14 +14,21 @@ from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import read_token
 
 if TYPE_CHECKING:
+    from edge_device.sinks.inbox.collection import Collection
     from edge_device.sinks.inbox.snapshots import Snapshots
     from edge_device.sinks.mqtt.publisher import Mqtt
     from edge_device.sinks.web import WebPage
     from edge_device.sinks.web.kept import KeptPictures
+    from edge_device.teaching.teacher import Teacher
 
 
 def make_sinks(
-    options: SinkOptions, regions: Mapping[str, Region], about: str, host: RunHost, camera: str = ""
+    options: SinkOptions,
+    regions: Mapping[str, Region],
+    about: str,
+    host: RunHost,
+    camera: str = "",
+    teacher: "Teacher | None" = None,
 ) -> list[Sink]:
     """Makes all sinks that `options` name; none is open yet.
 
@@ -30,6 +38,7 @@ def make_sinks(
         about: Name of the source for people, without credentials.
         host: The process, with what its cameras share.
         camera: Name of the camera, where it has one.
+        teacher: Teaches the model from the live page; None: the page has no buttons for that.
 
     Raises:
         SettingsError: The text of an option is not what the sink takes.
@@ -43,7 +52,7 @@ def make_sinks(
     page = _web_page(one, token)
     snapshots = _snapshots(one)
     if page:
-        page.kept = _kept(one, snapshots)
+        page.kept = _kept(one, snapshots, teacher)
     made = [
         _json_lines(one),
         page,
@@ -73,7 +82,7 @@ def wants_whole_frames(asked: LiveOptions) -> bool:
     training."""
     options = asked.sinks
     return asked.focus.focus != "whole" or bool(
-        options.record or options.snapshots or options.window or options.collect
+        options.record or options.snapshots or options.window or options.collect or options.teach
     )
 
 
@@ -182,16 +191,24 @@ def _recording(camera: _Camera) -> Sink | None:
     return Recording(path, camera.regions)
 
 
-def _kept(camera: _Camera, snapshots: "Snapshots | None") -> "KeptPictures":
+def _kept(camera: _Camera, snapshots: "Snapshots | None", teacher: "Teacher | None") -> "KeptPictures":
     """What the buttons and routes of the live page fill and fetch."""
-    from edge_device.sinks.inbox.collection import Collection
     from edge_device.sinks.web.kept import KeptPictures
 
     folder, collection = camera.options.collect, None
-    if folder:
-        collection = camera.shared.once(("collection", folder.resolve()), lambda: Collection(folder))
+    if teacher:
+        collection = teacher.collection
+    elif folder:
+        collection = shared_collection(camera.shared, folder)
     store = snapshots.store if snapshots else None
-    return KeptPictures(collection, store, regions=camera.regions, camera=camera.name)
+    return KeptPictures(collection, store, regions=camera.regions, camera=camera.name, teacher=teacher)
+
+
+def shared_collection(shared: SharedParts, folder: Path) -> "Collection":
+    """The pictures in a folder, which several cameras may fill."""
+    from edge_device.sinks.inbox.collection import Collection
+
+    return shared.once(("collection", folder.resolve()), lambda: Collection(folder))
 
 
 def _snapshots(camera: _Camera) -> "Snapshots | None":

@@ -280,6 +280,14 @@ class SinkOptions:
         Path | None,
         Option("Photo folder that the buttons of the live page take pictures into, one button for each label."),
     ] = None
+    teach: Annotated[
+        bool,
+        Option(
+            "Let the live page teach MODEL labels from pictures that its buttons take, into the folder of --collect or "
+            "MODEL's name with -taught.",
+            flag="--teach",
+        ),
+    ] = False
     window: Annotated[bool, Option("Show the frames with their labels in a window.", flag="--window", shared=True)] = (
         False
     )

@@ -45,6 +45,8 @@ SECRET: Final = ("--mqtt-cert", "--mqtt-key")
 WRITTEN: Final = ("--jsonl", "--record", "--snapshots", "--collect", "--update-folder")
 """Options of `live` that name what it writes."""
 
+NO_TEACHING: Final = "a service cannot write its model, so leave out --teach; run edge-run teach and install anew"
+
 HIDDEN: Final = ("/home", "/root", "/run/user")
 PRIVATE: Final = ("/tmp", "/var/tmp")
 """Where a service has folders of its own."""
@@ -277,6 +279,8 @@ def plan(model: Path | None, options: Sequence[str] = (), name: str = "", config
     takes = places.takes()
     if config:
         takes["--config"] = lambda path: config(places, path, model is not None)
+    if "--teach" in options:
+        places.obstacles.append(NO_TEACHING)
     command = ["live", *words, *_rewritten(options, takes)]
     for file, target in places.copies:
         if target.name.startswith("model"):

@@ -1,16 +1,13 @@
-"""Where the frames of a lesson come from: a camera, whose frames are kept as pictures, or pictures that are there."""
+"""The frames of a lesson: pictures in a folder."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_core.artifact.card import UNTAUGHT
 from edge_core.artifact.container import read_card
 from edge_core.data.photo_folder import find_photos, nfc, pictures_below, read_photos
-from edge_core.errors import DatasetError, SourceError
+from edge_core.errors import DatasetError
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
-from edge_device.live.collecting import CollectSettings, collect
-from edge_device.notices import Notifier, ignore
 
 Examples = dict[str, list[Frame]]
 """Frames by label, uint8, shape (height, width, 3), B, G, R."""
@@ -22,6 +19,7 @@ def photo_examples(
     label: str | None,
     track: Track = silently,
     warn: Callable[[str], None] = lambda line: None,
+    most: int | None = None,
 ) -> Examples:
     """Pictures of one label below a folder, or those in a folder for each label where `label` is None.
 
@@ -31,6 +29,7 @@ def photo_examples(
         label: What they all show.
         track: Receives the progress.
         warn: Gets a line for each file that is passed over.
+        most: Number of pictures of `label` that are taken, the last ones by their names; None takes all.
 
     Raises:
         DatasetError: There are no pictures, or none can be decoded.
@@ -41,7 +40,7 @@ def photo_examples(
         for item in listing.dropped:
             warn(f"{item.path}: {item.reason}")
     else:
-        files = [(path, nfc(label)) for path in pictures_below(folder)]
+        files = [(path, nfc(label)) for path in pictures_below(folder)[-(most or 0) :]]
     reading = read_photos(
         files,
         lambda _, frame: frame,
@@ -59,33 +58,3 @@ def photo_examples(
             f"{folder}: there are no pictures in it that can be decoded; give pictures of what is taught"
         )
     return found
-
-
-def taken_examples(
-    model: Path,
-    source: CollectSettings,
-    folder: Path,
-    track: Track = silently,
-    notify: Notifier = ignore,
-) -> Examples:
-    """Takes frames of a camera into a photo folder, and gives all pictures of the label there, earlier ones, too.
-
-    Args:
-        model: Model that `photo_examples` takes.
-        source: What is collected.
-        folder: The photo folder; `edge-train fit` takes it as it is.
-        track: Receives the progress.
-        notify: Gets that the camera is lost, and that it is back.
-
-    Raises:
-        SourceError: The source cannot be opened, or gives too few different frames.
-        OutputError: The folder cannot be written.
-    """
-    taken = collect(source, folder, track=track, notify=notify)
-    if taken.ended == "interrupted":
-        raise KeyboardInterrupt
-    if not taken.taken and not taken.folder.is_dir():
-        raise SourceError(f"{source.source} gave no frame that could be kept")
-    if read_card(model).conversion.get(UNTAUGHT):
-        return photo_examples(model, folder, None, track)  # all that it is to know, from its first lesson on
-    return photo_examples(model, taken.folder, source.label, track)

@@ -111,6 +111,15 @@ def teach(
     )
 
 
+def require_teachable(path: Path) -> None:
+    """Checks, before anybody has taken pictures for it, that a file can be taught.
+
+    Raises:
+        ModelFormatError: It cannot, with the reason.
+    """
+    _Parent(path)
+
+
 @dataclass(frozen=True, eq=False)
 class _Example:
     """A frame of a label: features of its views, float32, shape (views, width), the whole frame first."""

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from edge_core.errors import CheckFailedError, ModelFormatError, OutputError, SettingsError
 from edge_device.cli import service_command
+from edge_device.live.configuration.service_config import service_config
 from edge_device.sinks.mqtt.broker import Broker, parse_broker
 from edge_device.sinks.mqtt.publisher import Mqtt
 from edge_device.system import unit_file as service
@@ -136,6 +137,14 @@ def test_what_live_reads_is_copied_and_named_anew(tiny_model: TinyModel, tmp_pat
     home = Path("/var/lib/edge-mobilenet/edge-run")
     assert plan.copies[1:] == ((key, home / "key.pub"), (fallback, home / "fallback.tflite"))
     assert f"--key {home}/key.pub --fallback={home}/fallback.tflite --top 2\n" in plan.unit
+
+
+def test_teaching_is_an_obstacle_as_a_service_cannot_write_its_model(tiny_model: TinyModel, tmp_path: Path) -> None:
+    assert service.NO_TEACHING in service.plan(tiny_model(), ["--web", "8080", "--teach"]).obstacles
+    config = tmp_path / "live.toml"
+    config.write_text(f'model = "{tiny_model()}"\nweb = "8080"\nteach = true\n')
+    found = service.plan(None, ["--config", str(config)], config=service_config).obstacles
+    assert service.NO_TEACHING in found
 
 
 def test_a_source_that_a_service_does_not_see_is_an_obstacle(tiny_model: TinyModel, tmp_path: Path) -> None:

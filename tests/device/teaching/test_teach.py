@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from edge_core import Frame, ModelCard, complete
 from edge_core.artifact.container import EXEMPLARS_FILE, read_card, without_archive
-from edge_core.artifact.exemplars import Exemplars, keep_exemplars, parse_exemplars
+from edge_core.artifact.exemplars import keep_exemplars, parse_exemplars
 from edge_core.artifact.last_layer import read_last_layer, with_last_layer
 from edge_core.errors import CheckFailedError, EdgeError, ModelFormatError, OutputError, SettingsError
 from edge_device import Classifier
@@ -27,39 +27,15 @@ from edge_device.teaching.teach import teach
 from edge_device.teaching.write import undo, write_taught
 
 from ...conftest import INPUT, LABELS, MODELS
+from .teachable import YELLOW, exemplars, frame, frames, write_teachable
 
 EASY = TeachSettings(min_right=90, max_loss=5)
-
-
-def frame(color: tuple[int, int, int], seed: int) -> Frame:
-    noise = np.random.default_rng(seed).integers(-12, 13, (48, 64, 3))
-    return np.clip(np.array(color) + noise, 0, 255).astype(np.uint8)
-
-
-def frames(color: tuple[int, int, int], count: int = 6) -> list[Frame]:
-    return [frame(color, seed) for seed in range(count)]
-
-
-YELLOW = (10, 230, 240)
-
-
-def exemplars() -> Exemplars:
-    """Features are the mean levels of red, green and blue."""
-    own = {"red": (250, 20, 10), "green": (20, 250, 10), "blue": (20, 10, 250), "dark": (9, 9, 9)}
-    rng = np.random.default_rng(1)
-    rows = [np.clip(np.array(own[label]) + rng.normal(0, 6, 3), 0, 255) for label in LABELS for _ in range(8)]
-    return keep_exemplars(np.array(rows, np.float32), np.repeat(np.arange(4), 8), 4)
 
 
 @pytest.fixture(params=["float32", "uint8"])
 def model(request: pytest.FixtureRequest, tmp_path: Path, color_frames: Mapping[str, Frame]) -> Path:
     """A sealed model of four colors that can be taught a fifth."""
-    path = tmp_path / f"colors-{request.param}.tflite"
-    bare = (MODELS / f"tiny-{request.param}.tflite").read_bytes()
-    files = {EXEMPLARS_FILE: exemplars().to_bytes()}
-    whole = complete(bare, ModelCard(labels=LABELS, input=INPUT), "colors", files=files)
-    path.write_bytes(sealed(whole, color_frames.values()))
-    return path
+    return write_teachable(tmp_path / f"colors-{request.param}.tflite", request.param, color_frames.values())
 
 
 def said(model: Path, shown: Frame) -> str:

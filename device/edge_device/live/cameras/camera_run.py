@@ -12,6 +12,7 @@ from edge_device.command_line.console import say
 from edge_device.inference.classifier import SOFTMAX_ONLY, Classifier
 from edge_device.live.cameras.camera_model import Models, signing_key
 from edge_device.live.cameras.camera_plan import live_settings, planned
+from edge_device.live.cameras.camera_teacher import make_teacher, taught_folder
 from edge_device.live.cameras.run_host import RunHost
 from edge_device.live.loop import Live
 from edge_device.live.make_sinks import make_sinks, wants_whole_frames
@@ -87,7 +88,9 @@ class CameraRun:
         self.followers: list[CameraRun] = []
         self._leader: CameraRun | None = None
         self._plan = planned(options)
-        self._outputs = [*sinks, *make_sinks(options.sinks, self._plan.regions, self._plan.name, host, name)]
+        self._teacher = make_teacher(options, host, self.ask_for_model)
+        made = make_sinks(options.sinks, self._plan.regions, self._plan.name, host, name, self._teacher)
+        self._outputs = [*sinks, *made]
         self._watcher: ModelWatcher[Classifier] | None = None
         for one in _not_lasting(options):
             self.notify(one)
@@ -281,6 +284,7 @@ def _not_lasting(options: LiveOptions) -> list[Notice]:
         "--record": sinks.record,
         "--snapshots": sinks.snapshots,
         "--collect": sinks.collect,
+        "--teach": taught_folder(options) if sinks.teach else None,
         "--update-folder": updates.update_folder if updates.update_from else None,
     }
     return [

@@ -36,6 +36,7 @@ _NEEDS: Final = {
     "web_root": ("web",),
     "web_frame": ("web",),
     "collect": ("web",),
+    "teach": ("web",),
     "snapshots_foreign": ("snapshots",),
     "token_file": ("web", "prometheus"),
 }
@@ -46,6 +47,17 @@ def problems(options: LiveOptions) -> Iterator[Problem]:
     """What is wrong with options, found out before anything is opened."""
     yield from _texts(options)
     yield from _contradictions(options)
+
+
+def teach_conflict(options: LiveOptions) -> str:
+    """Why the model cannot be taught beside the other options; empty if it can."""
+    if not options.sinks.web:
+        return "--teach is for the buttons of the live page: give --web, too, or run edge-run teach"
+    if options.updates.update_from:
+        return "--teach and --update-from would both replace the model; use one of both"
+    if options.model.key:
+        return "--teach writes files that nobody has signed, and --key takes signed ones alone; use one of both"
+    return ""
 
 
 def conflicts(cameras: Mapping[str, LiveOptions]) -> Iterator[tuple[str, Problem]]:
@@ -120,6 +132,8 @@ def _contradictions(options: LiveOptions) -> Iterator[Problem]:
     # Port 0 is any free one, so that two of them never clash.
     if sinks.web and sinks.web == sinks.prometheus and not sinks.web.endswith(":0") and sinks.web != "0":
         yield Problem("prometheus", "--web and --prometheus listen at one and the same port; give each one of its own")
+    if sinks.teach and sinks.web and (reason := teach_conflict(options)):
+        yield Problem("teach", reason)
     usual = type(sinks)()
     for name, needed in _NEEDS.items():
         if getattr(sinks, name) != getattr(usual, name) and not any(getattr(sinks, other) for other in needed):

@@ -6,7 +6,7 @@ from pathlib import Path
 from edge_device.live.configuration.config_file import options, read_config
 from edge_device.live.configuration.live_run import document
 from edge_device.live.configuration.typed_values import is_file
-from edge_device.system.unit_file import MODELS, WRITTEN, Places
+from edge_device.system.unit_file import MODELS, NO_TEACHING, WRITTEN, Places
 
 
 def service_config(places: Places, text: str, model: bool) -> str:
@@ -43,6 +43,8 @@ def _placed(
     """A value of the file as the service reaches it; paths of what is read start from the folder of the file."""
     one = options()[name]
     flag, text = "--" + one.key, str(value)
+    if flag == "--teach" and value:
+        places.obstacles.append(NO_TEACHING)
     if flag in WRITTEN or (flag == "--token-file" and not (folder / text).exists()):
         return str(Path("/var/lib") / places.unit / places.written(text))
     read = isinstance(value, Path) or is_file(one, text)

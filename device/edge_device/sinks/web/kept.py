@@ -1,7 +1,8 @@
 """What a person keeps by the live page: frames as training pictures of a label, and snapshots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import NEGATIVES_FOLDER
@@ -10,6 +11,33 @@ from edge_device.results import FrameResult
 from edge_device.sinks.inbox.collection import Collection
 from edge_device.sinks.inbox.folder_names import folder_name
 from edge_device.sinks.inbox.snapshot_store import SnapshotStore
+
+
+class LabelTeacher(Protocol):
+    """What the page needs of whoever teaches the model: `edge_device.teaching.teacher.Teacher`.
+
+    Attributes:
+        known: Labels of the model that runs.
+        changed: Functions that are called when `to_json` may tell something else, from any thread.
+    """
+
+    known: tuple[str, ...]
+    changed: list[Callable[[], None]]
+
+    def labels(self) -> list[str]:
+        """Labels that can be taught."""
+
+    def name(self, text: str) -> str:
+        """Adds a label that the model does not have."""
+
+    def start(self) -> None:
+        """Teaches what there are new pictures of."""
+
+    def undo(self) -> None:
+        """Brings the file back that was replaced last."""
+
+    def to_json(self) -> JsonObject:
+        """What the page is told."""
 
 
 @dataclass
@@ -23,6 +51,7 @@ class KeptPictures:
         reason: Why a picture that was asked for was not kept; empty if it was.
         regions: Zones by name. Of a single one, or of a subject that is followed, the picture is of that part.
         camera: Name of the camera whose frames are kept, where it has one.
+        teacher: Teaches the model from the collection; None: the page has no buttons for that.
     """
 
     collection: Collection | None = None
@@ -31,11 +60,14 @@ class KeptPictures:
     reason: str = ""
     regions: Mapping[str, Region] = field(default_factory=dict)
     camera: str = ""
+    teacher: LabelTeacher | None = None
 
     def offered(self) -> list[str]:
-        """Labels that have a button: the model's, those of other class folders, and `_nothing`."""
+        """Labels that have a button: the model's, those named to be taught, other class folders, and `_nothing`."""
         if self.collection is None:
             return []
+        if self.teacher:
+            return [*self.teacher.labels(), NEGATIVES_FOLDER]
         named = {folder_name(label) for label in (*self.labels, NEGATIVES_FOLDER)}
         # A copy, as a camera's thread may add a folder meanwhile.
         others = sorted(name for name in list(self.collection.counts) if name not in named)
@@ -68,4 +100,5 @@ class KeptPictures:
             "labels": [{"label": label, "count": counts.get(folder_name(label), 0)} for label in self.offered()],
             "reason": self.reason,
             "snapshots": self.store is not None,
+            "teaching": self.teacher.to_json() if self.teacher else None,
         }

@@ -112,8 +112,12 @@ class WebPage(Sink):
         self._feed.set_model(card_rows(card))
         if self.kept:
             self.kept.labels = card.labels
-            self._feed.set_kept(self.kept.to_json())
+            if self.kept.teacher:
+                self.kept.teacher.known = card.labels
+            self._tell_kept()
         if not self._opened:
+            if self.kept and self.kept.teacher:
+                self.kept.teacher.changed.append(self._tell_kept)
             self._service.open()
             self._opened = True
 
@@ -123,6 +127,10 @@ class WebPage(Sink):
         if picture := self._camera.take(result.frame, now_s):
             self._service.show(self._name, picture)
         if self.kept and self.kept.answer(result):
+            self._tell_kept()
+
+    def _tell_kept(self) -> None:
+        if self.kept:
             self._feed.set_kept(self.kept.to_json())
 
     def event(self, event: Event) -> None:

@@ -33,6 +33,7 @@ _STATIC: Final = Path(__file__).parent / "static"
 _FILES: Final = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/teach.js": ("teach.js", "text/javascript; charset=utf-8"),
     "/cameras.js": ("cameras.js", "text/javascript; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),

@@ -11,6 +11,7 @@ from edge_device.sinks.web.kept_routes import kept_routes
 from edge_device.sinks.web.picture import JpegPicture
 from edge_device.sinks.web.routes import Shown, Streams, build_app
 from edge_device.sinks.web.server import Server
+from edge_device.sinks.web.teach_routes import teach_routes
 
 
 class Site:
@@ -37,7 +38,7 @@ class Site:
             place: Where browsers see it.
         """
         self._shown = {name: Shown(one, Streams(one.feed, one.taker, clients)) for name, one in views.items()}
-        self.app = build_app(self._shown, kept_routes(self._shown))
+        self.app = build_app(self._shown, [*kept_routes(self._shown), *teach_routes(self._shown)])
         # Beyond loopback the token keeps other sites out, and nobody knows all names of this machine.
         hosts = frozenset({"localhost", host.lower()}) if is_loopback(listener) else None
         guard = Guard(self.app, token=token, hosts=hosts, port=listener.getsockname()[1], place=place)

@@ -447,6 +447,7 @@ function showKept(kept) {
     button.lastChild.textContent = number(count);
   });
   if (kept) $("kept-said").textContent = kept.reason;
+  showTeaching(kept?.teaching);
 }
 
 // Held by a finger, a mouse or a key: one picture at once, then one every HOLD_MS until it is let go.

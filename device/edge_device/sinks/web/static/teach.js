@@ -1,0 +1,58 @@
+// Labels that are taught on the spot: named, shown, learned, and taken back. Loaded before page.js.
+"use strict";
+
+const VERDICTS = {
+  idle: () => "",
+  teaching: ({ step }) => `${step || "Beginning"}\u2026`,
+  written: ({ text }) => `Taught. ${text}. The new file takes over in a moment.`,
+  refused: ({ text }) => `Not taught: ${text}.`,
+  undone: ({ text }) => `Undone: ${text}.`,
+};
+
+function showTeaching(teaching) {
+  $("teach").hidden = !teaching;
+  if (!teaching) return;
+  const fresh = Object.entries(teaching.new);
+  const busy = teaching.state === "teaching";
+  $("teach-new").textContent = fresh.length
+    ? `New pictures: ${fresh.map(([label, count]) => `${label} ${number(count)}`).join(", ")}. ${teaching.fewest} of a label are needed, 20 are better.`
+    : "Name a new label or take one that is there; press and hold its button while the camera sees the thing, then teach.";
+  $("teach-start").disabled = busy || !fresh.length;
+  $("teach-undo").hidden = !teaching.undo;
+  $("teach-undo").disabled = busy;
+  sayTaught(VERDICTS[teaching.state](teaching), teaching.state === "refused");
+}
+
+function sayTaught(text, refused) {
+  if ($("teach-said").textContent !== text) $("teach-said").textContent = text; // else it would be read out again
+  $("teach-said").classList.toggle("warning", refused);
+}
+
+// Tells the board to do something; shows what it makes of it, or why not.
+async function askTeacher(path) {
+  try {
+    const answer = await fetch(at(path), { method: "POST", headers: { "X-Requested-By": "live page" } });
+    const said = await answer.json();
+    if (answer.ok) showKept(said);
+    else sayTaught(`Not done: ${said.error}.`, true);
+    return answer.ok;
+  } catch {
+    sayTaught("Not done: the board does not answer.", true);
+    return false;
+  }
+}
+
+async function addLabel(event) {
+  event.preventDefault();
+  const name = $("teach-label").value;
+  if (!(await askTeacher(`api/teach/labels?label=${encodeURIComponent(name)}`))) return;
+  $("teach-label").value = "";
+  const wanted = name.normalize("NFC").trim();
+  [...$("labels").children].find((button) => button.dataset.label === wanted)?.focus();
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  $("teach-name").addEventListener("submit", addLabel);
+  $("teach-start").addEventListener("click", () => askTeacher("api/teach"));
+  $("teach-undo").addEventListener("click", () => askTeacher("api/teach/undo"));
+});
