@@ -64,7 +64,15 @@ def test_a_poor_head_has_more_of_the_network_trained(
 ) -> None:
     monkeypatch.setattr("edge_train.settings.DEEP_PHOTOS", 1)
     said: list[str] = []
-    straight = train(mixed_up, tmp_path / "a" / "run", say=said.append)
+    shown: list[str] = []
+
+    def track(items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+        shown.append(label)
+        return items
+
+    straight = train(mixed_up, tmp_path / "a" / "run", say=said.append, track=track)
+    assert any("over the training photos" in label for label in shown)
+    assert not any("earlier layer" in label for label in shown), "the network went through the same photos twice"
     assert straight.card.training["split_layer"] == "normalise"
     assert any("begins earlier, behind normalise" in line for line in said)
     assert first_kernel_has_changed(straight.folder)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from edge_keras.models.backbone import DROPOUT, SCORES, Parts
-from edge_keras.tf import keras
+from edge_keras.tf import keras, tf
 from edge_train.settings import Phase, Settings
 from edge_train.training.devices import Devices, find_devices
-from edge_train.training.fine_tune import FineTuner, History, TrainingTargets, remembering, with_dropout
+from edge_train.training.fine_tune import Anchors, FineTuner, History, TrainingTargets, remembering, with_dropout
 
 SMALL_PROGRAM = """
 import json
@@ -22,11 +22,12 @@ from edge_keras.tf import tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+from edge_train.settings import Settings
 from edge_train.training.devices import Devices, find_devices
 from tests.train.training.test_devices import tuned
 
 given = {"one": Devices(), "four": find_devices()}
-found = {name: tuned(devices, batch=10)[0] for name, devices in given.items()}
+found = {name: tuned(devices, settings=Settings(batch=10))[0] for name, devices in given.items()}
 print(json.dumps({"replicas": given["four"].replicas, **found}))
 """
 """Fine-tunes on one logical processor and on four, in a process of its own: their number is set once in a life."""
@@ -111,8 +112,11 @@ class Maps:
         return self.values[photos]
 
 
+BY_EIGHT = Settings(batch=8)
+
+
 def tuned(
-    devices: Devices, remember: float = 0.0, epochs: int = 2, dropout: float = 0.2, batch: int = 8
+    devices: Devices, remember: float = 0.0, epochs: int = 2, dropout: float = 0.2, settings: Settings = BY_EIGHT
 ) -> tuple[list[float], FineTuner]:
     """Losses of two epochs of a small network on `Maps`."""
     keras.utils.set_random_seed(1)
@@ -127,7 +131,7 @@ def tuned(
     phase = Phase("fine-tune", "head", "Fine-tuning", epochs, 0.01, 8)
     targets = remembering(TrainingTargets(train, np.ones(60, np.float32)), parts.pooled, remember)
     history = History(0.0)
-    tuner = FineTuner(with_dropout(parts), phase, targets, train, Settings(batch=batch), history, devices)
+    tuner = FineTuner(with_dropout(parts), phase, targets, train, settings, history, devices)
     tuner.start()
     while not tuner.done:
         tuner.train_epoch()
@@ -157,6 +161,42 @@ def features_of(tuner: FineTuner) -> Any:
 @pytest.mark.parametrize("devices", [Devices(), Devices(mixed=True)], ids=["float32", "float16"])
 def test_features_stay_nearer_to_what_they_were_if_they_are_to_be_remembered(devices: Devices) -> None:
     assert drift(devices, 10.0) < 0.5 * drift(devices, 0.0)
+
+
+def test_features_to_remember_are_computed_once_for_each_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps: Any = Maps(20)
+    asked: list[int] = []
+
+    def features(values: Any) -> Any:
+        asked.append(len(values))
+        return tf.reduce_mean(values, axis=(1, 2))
+
+    some, others, view = np.array([3, 1, 7]), np.array([1, 8]), np.zeros(3, np.int64)
+    for limit, counts in (("usual", [3, 1, 3]), (0, [3, 2, 3])):
+        if limit == 0:
+            monkeypatch.setattr("edge_train.training.fine_tune.ANCHOR_BYTES", 0)
+        anchors = Anchors(features, maps, 8)
+        for chosen in (some, others):
+            values = maps.read(chosen).astype(np.float32)
+            np.testing.assert_allclose(
+                anchors(values, chosen, view[: len(chosen)]), values.mean(axis=(1, 2)), rtol=1e-5
+            )
+        mixed = maps.read(some).astype(np.float32) + 1
+        np.testing.assert_allclose(anchors.mixed(mixed), mixed.mean(axis=(1, 2)), rtol=1e-5)
+        assert asked == counts
+        asked.clear()
+
+
+def test_without_mixing_the_same_features_are_remembered() -> None:
+    class Forgetful(Anchors):
+        def __call__(self, maps: Any, photos: Any, views: Any) -> Any:
+            return self.mixed(maps)
+
+    with_memory, _ = tuned(Devices(), 1.0, settings=Settings(batch=8, mixup=0.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_train.training.fine_tune.Anchors", Forgetful)
+        without, _ = tuned(Devices(), 1.0, settings=Settings(batch=8, mixup=0.0))
+    assert with_memory == pytest.approx(without, abs=1e-5)
 
 
 def test_a_state_in_float16_is_restored(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The frozen part of the network, run once over the photos; what it gives is kept on disk."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -84,6 +85,24 @@ def compiled(model: "keras.Model", dtype: tf.DType) -> tf.types.experimental.Gen
     return tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), input_signature=signature)
 
 
+@dataclass(frozen=True)
+class Byproduct:
+    """Maps of an earlier layer, which cost no more than their place on the disk where a later layer's are computed.
+
+    Attributes:
+        model: Pixels to the maps of the earlier layer.
+        cache: Cache that keeps them.
+    """
+
+    model: "keras.Model"
+    cache: FeatureCache
+
+    def append(self, names: list[bytes], maps: npt.NDArray[np.float16]) -> None:
+        """Adds those of new views, maps of shape (len(names), height, width, channels)."""
+        new = self.cache.find(names) < 0
+        self.cache.append([name for name, is_new in zip(names, new, strict=True) if is_new], maps[new])
+
+
 def extract_maps(
     lower: "keras.Model",
     photos: Sequence[Photo],
@@ -92,6 +111,7 @@ def extract_maps(
     cache: FeatureCache,
     name: str,
     track: Track = silently,
+    byproduct: Byproduct | None = None,
 ) -> Maps:
     """Runs the frozen part over those views of the photos that the cache does not have.
 
@@ -103,6 +123,7 @@ def extract_maps(
         cache: Cache of the maps that `lower` returns.
         name: Name of the split for the progress bar.
         track: Receives the progress of each step.
+        byproduct: Maps of a layer on the way, of which those of the same views are kept, too.
     """
 
     def names(photo: Photo) -> list[bytes]:
@@ -110,7 +131,8 @@ def extract_maps(
 
     # All views of a photo come out of one decoding, so one that is missing is enough.
     missing = [photo for photo in photos if (cache.find(names(photo)) < 0).any()]
-    run = compiled(lower, tf.uint8)
+    earlier = [byproduct.model.output] if byproduct else []
+    run = compiled(keras.Model(lower.input, [lower.output, *earlier]), tf.uint8)
     unusable: dict[int, Unusable] = {}
     steps = -(-len(missing) // BATCH_PHOTOS)
     if missing:
@@ -120,12 +142,16 @@ def extract_maps(
             steps,
         )
         for positions, pixels in batches:
-            maps = run(tf.reshape(pixels, (-1, *maker.spec.shape))).numpy().astype(np.float16)
-            good = [number for number, position in enumerate(positions.numpy()) if int(position) not in unusable]
-            views = maps.reshape(len(positions), len(maker.numbers), *cache.shape)[good]
-            added = [view for number in good for view in names(missing[int(positions[number])])]
-            cache.append(added, views.reshape(-1, *cache.shape))
-        cache.sync()
+            made = run(tf.reshape(pixels, (-1, *maker.spec.shape)))
+            good = [int(position) not in unusable for position in positions.numpy()]
+            rows = np.repeat(good, len(maker.numbers))
+            maps, *others = (one.numpy().astype(np.float16)[rows] for one in tf.nest.flatten(made))
+            added = [view for position in positions.numpy()[good] for view in names(missing[int(position)])]
+            cache.append(added, maps)
+            if byproduct:
+                byproduct.append(added, others[0])
+        for written in (cache, byproduct.cache) if byproduct else (cache,):
+            written.sync()
     bad = {missing[position].path for position in unusable}
     kept = [photo for photo in photos if photo.path not in bad]
     numbers = {label: number for number, label in enumerate(labels)}
@@ -173,6 +199,7 @@ class Extractor:
         self.maker = maker
         self._folder, self._key, self._labels, self._track = folder, key, labels, track
         self._opened = ExitStack()
+        self._caches: dict[str, FeatureCache] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -182,16 +209,29 @@ class Extractor:
     ) -> None:
         self._opened.close()
 
-    def through(self, lower: "keras.Model", **more: str) -> Callable[[str, Sequence[Photo], Sequence[int]], Maps]:
+    def byproduct(self, lower: "keras.Model", **more: str) -> Byproduct:
+        """What `through` keeps besides, if it is given to it; the arguments are those of `through`."""
+        return Byproduct(lower, self._cache(lower, more))
+
+    def _cache(self, lower: "keras.Model", more: Mapping[str, str]) -> FeatureCache:
+        key = {**self._key, **more}
+        name = json.dumps(key, sort_keys=True)
+        if name not in self._caches:  # opened twice, it would be in its own way
+            self._caches[name] = self._opened.enter_context(FeatureCache(self._folder, key, lower.output_shape[1:]))
+        return self._caches[name]
+
+    def through(
+        self, lower: "keras.Model", byproduct: Byproduct | None = None, **more: str
+    ) -> Callable[[str, Sequence[Photo], Sequence[int]], Maps]:
         """A function from a name for the progress bar, photos and numbers of views to `lower`'s maps of them.
 
         `more` is what they depend on besides the key.
         """
-        cache = self._opened.enter_context(FeatureCache(self._folder, {**self._key, **more}, lower.output_shape[1:]))
+        cache = self._cache(lower, more)
 
         def maps(name: str, photos: Sequence[Photo], views: Sequence[int]) -> Maps:
             maker = replace(self.maker, numbers=tuple(views))
-            return extract_maps(lower, photos, self._labels, maker, cache, name, self._track)
+            return extract_maps(lower, photos, self._labels, maker, cache, name, self._track, byproduct)
 
         return maps
 

@@ -42,7 +42,7 @@ from edge_train.settings import Phase, Settings, check_settings, deep_settings, 
 from edge_train.training.checkpoints import CheckpointStore
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
-from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores, predict_photos
+from edge_train.training.features import Byproduct, Extractor, Maps, backbone_key, compiled, map_scores, predict_photos
 from edge_train.training.fine_tune import FineTuner, History, Positions, Teach, TrainingTargets, read_history
 from edge_train.training.phases import TrainingContext, plan
 from edge_train.training.solved_head.head import Array, photo_weights, solve_head
@@ -54,6 +54,10 @@ HEAD_VIEWS: Final = 2
 
 HEAD_ROWS: Final = 8192
 """Views that the head is solved on, at most: 42 MB of features. Beyond, a random part of them."""
+
+DEEP_VIEWS: Final = 8192
+"""Views whose maps of the deep seam are kept before it is known whether they are needed: 210 MB on the disk. Going
+through the network for them again took 37 of the 540 s of a training on `signs`."""
 
 SAMPLES: Final = 24
 
@@ -262,7 +266,7 @@ def _prepare(
     )
     architecture = request.architecture
     parts = cut(model, architecture)
-    maps = extractor.through(parts.lower)
+    maps = extractor.through(parts.lower, _deeper_maps(request, model, extractor))
     val = maps("the validation photos", photos.splits["val"], views[:1])
     train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
     _require_every_label(photos.labels, train, "train")
@@ -298,6 +302,18 @@ def _prepare(
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
     targets = TrainingTargets(train, importance)
     return TrainingContext(model, parts, architecture, settings, devices, extractor, targets, val, curve)
+
+
+def _deeper_maps(request: Request, model: "keras.Model", extractor: Extractor) -> Byproduct | None:
+    """Maps of the deep seam, kept where the head decides whether they are needed and there are not too many."""
+    architecture, photos = request.architecture, request.photos
+    members = [len(photos.splits[split]) for split in ("train", "val")]
+    per_class = members[0] / len(photos.labels)
+    views = members[0] * len(request.views[:HEAD_VIEWS]) + members[1]
+    if views > DEEP_VIEWS or not goes_deeper(architecture, request.settings, per_class, head_accuracy=0.0):
+        return None
+    deeper = replace(architecture, seam=architecture.deep_seam)
+    return extractor.byproduct(cut(model, deeper).lower, seam=deeper.seam)
 
 
 def _head_accuracy(parts: Parts, val: Maps, devices: Devices) -> float:
