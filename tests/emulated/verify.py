@@ -57,7 +57,7 @@ MACHINES: Final[dict[Cpu, str]] = {"cortex-a72": "3.11", "cortex-a76": "3.13"}
 BACKGROUND: Final = ("bytes", "tests")
 """Stages that compute, beside those that mostly wait."""
 
-ONCE: Final[dict[str, Cpu]] = {"live": "cortex-a72", "faults": "cortex-a76"}
+ONCE: Final[dict[str, Cpu]] = {"live": "cortex-a72", "faults": "cortex-a76", "controls": "cortex-a76"}
 """Stages that one machine does for both, unless told otherwise: the driver and the loop are the same."""
 
 TESTS: Final[dict[Cpu, tuple[str, ...]]] = {

@@ -45,9 +45,9 @@ _S_CTRL: Final = (_request(3, 28, 8), "Ii")
 _NEXT_CONTROL: Final = 0x80000000
 _DISABLED: Final = 0x0001
 _READ_ONLY: Final = 0x0004
-_BOOLEAN, _MENU, _INTEGER_MENU = 2, 3, 9
+_BOOLEAN, _MENU, _BITMASK, _INTEGER_MENU = 2, 3, 8, 9
 # The keys are v4l2_ctrl_type; 64-bit numbers, texts and compounds are not among them: they need another ioctl.
-_SETTABLE: Final = {1: "integer", _BOOLEAN: "boolean", _MENU: "menu", 8: "bitmask", _INTEGER_MENU: "menu"}
+_SETTABLE: Final = {1: "integer", _BOOLEAN: "boolean", _MENU: "menu", _BITMASK: "bitmask", _INTEGER_MENU: "menu"}
 _ENUM_FMT: Final = (_request(3, 2, 64), "3I32s2I12x")
 _ENUM_FRAMESIZES: Final = (_request(3, 74, 44), "3I6I8x")
 _ENUM_FRAMEINTERVALS: Final = (_request(3, 75, 52), "5I6I8x")
@@ -152,7 +152,7 @@ def set_controls(path: str, wanted: Mapping[str, str]) -> dict[str, int]:
             except OSError as error:  # an exposure time while exposure is automatic, say
                 raise _refused(f"{path} does not set {control.name} to {text}: {error.strerror or error}") from error
             # A driver may round to its step, or clip, without an error.
-            granted[control.name] = int(_ask(device, _G_CTRL, control.id)[1])
+            granted[control.name] = _number(control.kind, _ask(device, _G_CTRL, control.id)[1])
         return granted
     finally:
         os.close(device)
@@ -174,12 +174,22 @@ def _value(control: Control, text: str) -> int:
     if control.kind == "boolean":
         by_name = {"true": 1, "false": 0, "on": 1, "off": 0, "yes": 1, "no": 0}
     try:
-        value = by_name[control_name(text)] if control_name(text) in by_name else int(text)
+        value = by_name[control_name(text)] if control_name(text) in by_name else _whole(text)
     except ValueError:
         value = None
     if value is None or not control.minimum <= value <= control.maximum or (control.menu and value not in control.menu):
         raise _refused(f"the control {control} cannot be {text!r}")
     return value
+
+
+def _whole(text: str) -> int:
+    """A whole number; masks are written in hexadecimal, as `v4l2-ctl` shows them."""
+    return int(text, 16) if text.lower().startswith("0x") else int(text)
+
+
+def _number(kind: str, value: int) -> int:
+    """A control's number as the kernel means it: that of a mask has no sign."""
+    return value & 0xFFFFFFFF if kind == "bitmask" else value
 
 
 def _controls(device: int) -> Iterator[Control]:
@@ -195,9 +205,10 @@ def _controls(device: int) -> Iterator[Control]:
         if kind not in _SETTABLE or flags & (_DISABLED | _READ_ONLY):
             continue
         try:
-            value = int(_ask(device, _G_CTRL, number)[1])
+            value = _number(_SETTABLE[kind], _ask(device, _G_CTRL, number)[1])
         except OSError:
             value = None
+        maximum, default = (_number(_SETTABLE[kind], one) for one in (maximum, default))
         menu = dict(_menu(device, number, kind, range(minimum, maximum + 1))) if kind in (_MENU, _INTEGER_MENU) else {}
         yield Control(control_name(_text(name)), number, _SETTABLE[kind], minimum, maximum, step, default, value, menu)
 

@@ -28,6 +28,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A mask of places, the highest bit among them: as a signed number its maximum is below zero. */
+#define AREAS (V4L2_CID_USER_BASE + 0xf00)
+#define AREAS_MASK ((int)0x80402010)
+
 enum { BUFFERS = 4 };
 static int device = -1, memory = -1, width, height, rate;
 static uint32_t pixel_format, depth, size, stride, used[BUFFERS];
@@ -207,17 +211,20 @@ static int answer(unsigned long request, void *argument)
     case VIDIOC_QUERYCTRL: {
         struct v4l2_queryctrl *control = argument;
         unsigned next = control->id & V4L2_CTRL_FLAG_NEXT_CTRL, number = control->id & ~V4L2_CTRL_FLAG_NEXT_CTRL;
-        unsigned known[] = {V4L2_CID_BRIGHTNESS, V4L2_CID_POWER_LINE_FREQUENCY};
-        for (int place = 0; place < 2; place++) {
+        unsigned known[] = {V4L2_CID_BRIGHTNESS, V4L2_CID_POWER_LINE_FREQUENCY, AREAS};
+        int kinds[] = {V4L2_CTRL_TYPE_INTEGER, V4L2_CTRL_TYPE_MENU, V4L2_CTRL_TYPE_BITMASK};
+        const char *names[] = {"Brightness", "Power Line Frequency", "Areas"};
+        int lowest[] = {-64, 0, 0}, highest[] = {64, 2, AREAS_MASK};
+        for (int place = 0; place < 3; place++) {
             if (next ? known[place] <= number : known[place] != number)
                 continue;
             memset(control, 0, sizeof *control);
             control->id = known[place];
-            control->type = place ? V4L2_CTRL_TYPE_MENU : V4L2_CTRL_TYPE_INTEGER;
-            strcpy((char *)control->name, place ? "Power Line Frequency" : "Brightness");
-            control->minimum = place ? 0 : -64;
-            control->maximum = place ? 2 : 64;
-            control->step = 1;
+            control->type = kinds[place];
+            strcpy((char *)control->name, names[place]);
+            control->minimum = lowest[place];
+            control->maximum = highest[place];
+            control->step = place < 2;
             return 0;
         }
         return EINVAL;
@@ -233,10 +240,12 @@ static int answer(unsigned long request, void *argument)
     case VIDIOC_S_CTRL: /* brightness in steps of ten: a driver rounds */
     case VIDIOC_G_CTRL: {
         struct v4l2_control *control = argument;
-        static int values[2];
-        int *value = values + (control->id == V4L2_CID_POWER_LINE_FREQUENCY);
+        static int values[3];
+        int *value = values + (control->id == V4L2_CID_POWER_LINE_FREQUENCY) + 2 * (control->id == AREAS);
         if (request == VIDIOC_S_CTRL)
-            *value = control->id == V4L2_CID_BRIGHTNESS ? control->value / 10 * 10 : control->value;
+            *value = control->id == V4L2_CID_BRIGHTNESS ? control->value / 10 * 10
+                     : control->id == AREAS            ? control->value & AREAS_MASK
+                                                       : control->value;
         control->value = *value;
         return 0;
     }

@@ -220,7 +220,7 @@ with closing(Camera(sys.argv[1], mode, notify=lambda notice: told.append(notice.
     pass
 print(json.dumps(told))
 print(json.dumps({one["name"]: one["value"] for one in describe(sys.argv[1])["controls"]}))
-for wrong in ({"contrast": "1"}, {"brightness": "65"}, {"power_line_frequency": "55 Hz"}):
+for wrong in ({"contrast": "1"}, {"brightness": "65"}, {"power_line_frequency": "55 Hz"}, {"areas": "-1"}):
     try:
         Camera(sys.argv[1], CameraMode(controls=wrong))
     except SettingsError as error:
@@ -229,17 +229,18 @@ for wrong in ({"contrast": "1"}, {"brightness": "65"}, {"power_line_frequency": 
 
 
 def test_controls_are_set_by_name_and_read_back(shimmed: Shimmed) -> None:
-    """The driver rounds brightness to tens."""
-    asked = {"Brightness": "-37", "power_line_frequency": "50 Hz"}
+    """The driver rounds brightness to tens, and knows no other bits than those of its mask."""
+    asked = {"Brightness": "-37", "power_line_frequency": "50 Hz", "areas": "0x80002001"}
     told, values, *refused = shimmed(
         CONTROLS, DEVICE, json.dumps(asked), pictures=[encode_jpeg(numbered(1), 90)], form="MJPG"
     )
-    assert told == [f"{DEVICE}: brightness is -30, power_line_frequency is 1"]
-    assert values == {"brightness": -30, "power_line_frequency": 1}
-    offered = "brightness (-64 to 64), power_line_frequency (0 Disabled, 1 50 Hz, 2 60 Hz)"
+    assert told == [f"{DEVICE}: brightness is -30, power_line_frequency is 1, areas is {0x80002000}"]
+    assert values == {"brightness": -30, "power_line_frequency": 1, "areas": 0x80002000}
+    offered = f"brightness (-64 to 64), power_line_frequency (0 Disabled, 1 50 Hz, 2 60 Hz), areas (0 to {0x80402010})"
     assert refused[0] == f"{DEVICE} has no control 'contrast'; its controls are {offered}"
     assert "brightness (-64 to 64) cannot be '65'" in refused[1]
     assert "(0 Disabled, 1 50 Hz, 2 60 Hz) cannot be '55 Hz'" in refused[2]
+    assert "cannot be '-1'" in refused[3]
 
 
 def test_the_camera_at_the_boards_connector_is_taken_through_picamera(

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tests.emulated.guest import faults, vivid
+from tests.emulated.guest import controls, faults, vivid
 from tests.emulated.guest.commands import Forked, Tell, edge_run, told
 from tests.emulated.guest.live import WatchedLive
 from tests.emulated.guest.measured import SHOWN, measured
@@ -119,6 +119,12 @@ def live(plan: Plan, tell: Tell) -> None:
     (OUT / "live.json").write_text(json.dumps(seen))
 
 
+def camera_controls(plan: Plan, tell: Tell) -> None:
+    """Last of the camera's: they stay set."""
+    if wrong := controls.wrong_controls(Path("models", plan.camera_model), tell):
+        raise StageFailedError("; ".join(wrong))
+
+
 def camera_faults(plan: Plan, tell: Tell) -> None:
     (OUT / "faults.json").write_text(json.dumps(faults.all_faults(Path("models", plan.camera_model), tell)))
 
@@ -156,6 +162,7 @@ STAGES: Final[dict[str, Callable[[Plan, Tell], None]]] = {
     "bytes": same_bytes,
     "live": live,
     "faults": camera_faults,
+    "controls": camera_controls,
     "tests": device_tests,
 }
 

@@ -27,6 +27,7 @@ DROPPED: Final = 90
 """Per cent of the frames. HDMI has 60 of them a second, more than an emulated processor can copy beside other work."""
 
 _QUERYCTRL: Final = 0xC0445624
+_G_CTRL: Final = 0xC008561B
 _S_CTRL: Final = 0xC008561C
 _ENUM_DV_TIMINGS: Final = 0xC0945662
 _S_DV_TIMINGS: Final = 0xC0845657
@@ -76,6 +77,13 @@ class Node:
     def control(self, name: str, value: int = 1) -> None:
         """Sets a control, or presses it if it is a button."""
         fcntl.ioctl(self.file, _S_CTRL, struct.pack("<Ii", dict(self._controls())[name], value))
+
+    def value(self, name: str) -> int:
+        """What a control is set to."""
+        setting = bytearray(struct.pack("<Ii", dict(self._controls())[name], 0))
+        fcntl.ioctl(self.file, _G_CTRL, setting)
+        value: int = struct.unpack_from("<i", setting, 4)[0]
+        return value
 
     def choose(self, signal: int) -> None:
         """Which of its inputs it captures, `WEBCAM` or `HDMI`."""
