@@ -168,6 +168,32 @@ def test_a_device_is_what_libedgetpu_calls_it(text: str, options: dict[str, str]
     assert str(coral) == f"coral {options.get('device', '')}".strip()
 
 
+USB, PCI = "18d1:9302", "/dev/apex_0"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found", "may_be_one"),
+    [
+        ("coral", "coral:usb:0", (USB,), True),
+        ("coral", "coral:usb", (USB, USB), True),
+        ("coral", "coral:usb:1", (USB, USB), False),
+        ("coral", "coral:pci", (USB,), False),
+        ("coral", "coral:pci:0", (USB, PCI), True),
+        ("coral", "coral:pci", (), True),  # plugged in later
+        ("coral:usb", "coral:usb:00", (), True),
+        ("coral:usb", "coral:usb:1", (USB,), False),
+        ("coral:usb:1", "coral:usb:10", (), False),
+        ("coral:usb:0", "coral:pci:0", (USB, PCI), False),
+    ],
+)
+def test_names_of_an_accelerator_are_told_apart_by_where_it_is(
+    one: str, other: str, found: tuple[str, ...], may_be_one: bool
+) -> None:
+    corals = [parse_device(text) for text in (one, other)]
+    first, second = (coral.places(found) for coral in corals if coral)
+    assert bool(first & second) == may_be_one
+
+
 def test_the_cpu_is_no_coral() -> None:
     assert parse_device("cpu") is None
 
@@ -512,7 +538,7 @@ def test_verify_replays_on_the_accelerator(happens: Happens, compiled: Path) -> 
     assert diverged is not None and diverged.stage == "invoke"
 
 
-def test_two_cameras_share_one_accelerator_and_take_turns(
+def test_two_cameras_share_one_accelerator_by_whatever_names_and_take_turns(
     compiled: Path, happens: Happens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGETPU_DOUBLE_LOCK", str(tmp_path / "lock"))  # it can be opened once
@@ -528,7 +554,10 @@ def test_two_cameras_share_one_accelerator_and_take_turns(
         def notice(self, notice: Notice) -> None:
             notices.append(notice)
 
-    options = LiveOptions(compiled, SourceOptions("fake:64x64@40"), ModelOptions(device="coral:usb:0", threads="1"))
+    cameras = {
+        name: LiveOptions(compiled, SourceOptions("fake:64x64@40"), ModelOptions(device=device, threads="1"))
+        for name, device in (("porch", "coral:usb"), ("gate", "coral"))
+    }
     children_before, workers = set(children(os.getpid())), set[str]()
 
     def enough() -> bool:
@@ -542,7 +571,7 @@ def test_two_cameras_share_one_accelerator_and_take_turns(
     def run() -> None:
         statuses.update(
             run_cameras(
-                dict.fromkeys(told, options),
+                cameras,
                 sinks=lambda name: [Seen()],
                 stopped=lambda: enough() or time.monotonic() > deadline_s,
                 notify=lambda one: None,

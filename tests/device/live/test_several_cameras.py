@@ -261,7 +261,8 @@ def test_updates_of_different_models_have_a_folder_each(tmp_path: Path, tiny_mod
 
 def test_two_models_on_one_coral_are_refused_at_the_start(tiny_model: TinyModel) -> None:
     cameras = {
-        kind: LiveOptions(tiny_model(kind), model=ModelOptions(device="coral:usb:0")) for kind in ("uint8", "float32")
+        kind: LiveOptions(tiny_model(kind), model=ModelOptions(device=device))
+        for kind, device in (("uint8", "coral:usb"), ("float32", "coral:usb:0"))
     }
     with pytest.raises(SettingsError, match=r"^float32: coral usb:0 computes the model of uint8, .*runs one model"):
         run_cameras(cameras, notify=lambda one: None)
@@ -356,7 +357,7 @@ def test_the_command_reads_its_cameras_from_a_file(tiny_model: TinyModel, tmp_pa
         ('[camera.a]\nsource = "picamera"\n[camera.b]\nsource = "picamera:0"', "camera.b.source: a has this"),
         ("window = true\n[camera.a]\n[camera.b]\nsource = '1'", "window: a window shows one camera, not a, b"),
         (
-            "[camera.a]\ndevice = 'coral'\n[camera.b]\ndevice = 'coral:usb:0'\nsource = '1'",
+            "[camera.a]\ndevice = 'coral'\n[camera.b]\ndevice = 'coral:usb:0'\nsource = '1'\nmodel = 'other.tflite'",
             "camera.b.device: a runs another file on this Coral",
         ),
         (

@@ -6,7 +6,7 @@ that failed), or hang. So it lives in `worker`, which may die; `AcceleratorProce
 
 from typing import TYPE_CHECKING
 
-from edge_device.inference.accelerator.edgetpu import Coral, parse_device
+from edge_device.inference.accelerator.edgetpu import Coral, attached, parse_device
 from edge_device.inference.accelerator.fallback import Supervision, WithFallback, on_accelerator, open_classifier
 from edge_device.system.lazy_exports import lazy_exports
 
@@ -18,6 +18,7 @@ __all__ = [
     "Coral",
     "Supervision",
     "WithFallback",
+    "attached",
     "on_accelerator",
     "open_classifier",
     "parse_device",

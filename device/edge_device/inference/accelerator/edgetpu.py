@@ -37,6 +37,18 @@ class Coral:
         """For libedgetpu's delegate, see edgetpu_c.h and `tflite_plugin_create_delegate`."""
         return {"device": self.port} if self.port else {}
 
+    def places(self, found: Iterable[str]) -> frozenset[str]:
+        """Which accelerators it may stand for, as `usb:0`: several names are one where they have a place in common.
+
+        Args:
+            found: What `attached` tells. `coral` is the first of all, so of either bus unless there is but one.
+        """
+        bus, _, number = self.port.partition(":")
+        if bus:
+            return frozenset({f"{bus}:{number or 0}"})
+        buses = {"pci" if one.startswith("/dev/") else "usb" for one in found} or {"pci", "usb"}
+        return frozenset(f"{one}:0" for one in buses)
+
 
 def parse_device(text: str) -> Coral | None:
     """The Edge TPU that `--device` names, None for `cpu`.

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from edge_core.errors import EdgeError, SettingsError, SourceError
-from edge_device.inference.accelerator import Coral, parse_device
+from edge_device.inference.accelerator import Coral, attached, parse_device
 from edge_device.inference.turns import RunnerPool
 from edge_device.live.cameras.camera_run import CameraRun
 from edge_device.live.cameras.pulse import LoopPulse, ProcessPulse
@@ -144,7 +145,7 @@ def run_cameras(
         EdgeError: What `run_live` raises, of the first camera for which something is wrong; its message begins with
             the camera's name.
     """
-    _require_a_coral_for_each_model(cameras)
+    cameras = _sharing_corals(cameras)
     asked, closed, failed = StopRequest(), threading.Event(), threading.Event()
 
     def ended() -> bool:
@@ -210,20 +211,32 @@ def _wait(threads: Sequence[CameraThread], pulse: ProcessPulse, host: RunHost, f
         one.join(max(0.0, until_s - time.monotonic()))
 
 
-def _require_a_coral_for_each_model(cameras: Mapping[str, LiveOptions]) -> None:
-    """Refuses two models on one Coral: it holds the weights of one, and another's would be loaded anew at each turn."""
-    first: dict[Coral, tuple[str, LiveOptions]] = {}
+def _sharing_corals(cameras: Mapping[str, LiveOptions]) -> Mapping[str, LiveOptions]:
+    """Has cameras whose Corals may be one, by whatever names, name it alike: by its name what is open is shared.
+
+    Raises:
+        SettingsError: Two models are to run on one. It holds the weights of one model, and another's would be loaded
+            anew at each turn.
+    """
+    found, named, shared = attached(), list[tuple[Coral, str]](), dict(cameras)
     for name, options in cameras.items():
         with _naming(name):
             coral = parse_device(options.model.device)
         if coral is None:
             continue
-        other, theirs = first.setdefault(coral, (name, options))
+        places = coral.places(found)
+        other = next((other for theirs, other in named if places & theirs.places(found)), None)
+        if other is None:
+            named.append((coral, name))
+            continue
+        theirs = shared[other]
+        shared[name] = replace(options, model=replace(options.model, device=theirs.model.device))
         if options.file.resolve() != theirs.file.resolve():
             raise SettingsError(
                 f"{name}: {coral} computes the model of {other}, {theirs.file}; a Coral runs one model: have both "
                 f"cameras name the same one, or give {name} a device of its own"
             )
+    return shared
 
 
 def _share_updates(runs: Sequence[CameraRun]) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from edge_core.errors import SettingsError
 from edge_device.frames.regions import Orientation, parse_region, parse_zones
-from edge_device.inference.accelerator import parse_device
+from edge_device.inference.accelerator import attached, parse_device
 from edge_device.inference.threads import parse_threads
 from edge_device.live.decisions import parse_smoothing, parse_thresholds
 from edge_device.live.options import LiveOptions
@@ -87,12 +87,15 @@ def _device(source: str) -> str:
 
 
 def _clash(one: LiveOptions, other: LiveOptions) -> bool:
-    """Whether two cameras would open one Coral twice."""
-    ours, theirs = one.model.device, other.model.device
-    # "coral" may be the one that "coral:usb" names, and "coral:usb" the one of "coral:usb:0".
-    if "cpu" in (ours, theirs) or not (ours.startswith(theirs) or theirs.startswith(ours)):
+    """Whether two cameras would open one Coral twice: they share it where they run the same files."""
+    try:
+        ours, theirs = (parse_device(options.model.device) for options in (one, other))
+    except SettingsError:  # told of by itself
         return False
-    return ours != theirs or (one.file, one.model.fallback) != (other.file, other.model.fallback)
+    if not ours or not theirs or (one.file, one.model.fallback) == (other.file, other.model.fallback):
+        return False
+    found = attached()
+    return bool(ours.places(found) & theirs.places(found))
 
 
 def _texts(options: LiveOptions) -> Iterator[Problem]:
