@@ -21,7 +21,7 @@ from ..device.update.vendor import signed_model
 from .accessibility import AXE, faults
 from .finished_runs import Row, write_run
 from .served import served
-from .test_photos_in_browser import SIZES, go, loaded
+from .test_photos_in_browser import SIZES, go, loaded, press
 from .test_work_pages import REPORT
 
 PAGES = {
@@ -128,6 +128,31 @@ def test_no_page_has_a_fault_or_is_wider_than_the_screen(
     finally:
         browser.send("Emulation.setEmulatedMedia", features=[])
     assert {name: fault for name, fault in found.items() if fault} == {}
+
+
+HELD = """
+const real = window.fetch;
+window.fetch = (url, ...more) => !String(url).endsWith("inbox/label") ? real(url, ...more)
+  : new Promise((answer) => { window.refuse = () => answer(Response.json({ error: "no room" }, { status: 400 })); });
+"""
+
+
+def test_labeled_frames_stay_away_while_their_request_is_on_its_way_and_come_back_if_it_fails(
+    browser: Browser, address: str
+) -> None:
+    browser.resize(*SIZES["desktop"])
+    browser.open(address)
+    loaded(browser)
+    go(browser, "/p/flowers/inbox")
+    browser.wait(PAGES["inbox"][1])
+    browser.ask(HELD)
+    while browser.ask("document.querySelectorAll('.group').length"):
+        press(browser, "1")
+    browser.ask("document.getElementById('fetch').click()")
+    browser.wait("document.body.innerText.includes('0 new frames')")
+    assert browser.ask("document.getElementById('count').textContent") == "The inbox is empty."
+    browser.wait("(window.refuse(), document.querySelectorAll('.frame img').length === 5)")  # a request for each group
+    browser.wait("document.body.innerText.includes('no room')")
 
 
 def keep_picture(browser: Browser, name: str) -> None:

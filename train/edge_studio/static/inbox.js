@@ -5,10 +5,12 @@ const place = document.getElementById("groups");
 const buttons = [...document.querySelectorAll("#labels [data-label]")];
 let groups = [];
 let current = 0;
+const gone = new Set(); // keys of frames that were labeled or thrown away here: an answer may still have them that was asked for before
 
 async function load() {
   const told = await get(api("inbox"));
-  groups = told.groups.map(makeGroup);
+  const left = told.groups.map(({ label, frames }) => ({ label, frames: frames.filter(({ key }) => !gone.has(key)) }));
+  groups = left.filter(({ frames }) => frames.length).map(makeGroup);
   place.replaceChildren(...groups.map((group) => group.root));
   current = 0;
   show();
@@ -62,6 +64,7 @@ function takeTicked() {
   const group = groups[current];
   const keys = group?.ticked() ?? [];
   if (!keys.length) return keys;
+  for (const key of keys) gone.add(key);
   group.leave(keys);
   if (!group.size()) {
     groups.splice(current, 1);
@@ -72,21 +75,33 @@ function takeTicked() {
 }
 
 let queue = Promise.resolve(); // one request after the other, in the order of the keys
-function label(name) {
-  const keys = takeTicked();
+/** Has something done with frames that the page no longer shows. `ask` gives the keys of those that stay, which come back, as all do if it fails. */
+function settle(keys, ask) {
   if (!keys.length) return;
   queue = queue.then(() => attempt(async () => {
+    let left = keys;
+    try {
+      left = await ask();
+    } finally {
+      for (const key of left) gone.delete(key);
+      if (left.length) await load();
+    }
+  }));
+}
+
+function label(name) {
+  const keys = takeTicked();
+  settle(keys, async () => {
     const told = await send(api("inbox/label"), { keys, label: name });
     for (const { reason } of told.refused.slice(0, 3)) tell(reason, { bad: true });
     tell(`${told.added.length} photos of ${name}${told.known ? `; ${told.known} were there already` : ""}.`);
-    if (told.refused.length) await load();
-  }));
+    return told.refused.map(({ key }) => key);
+  });
 }
 
 function drop() {
   const keys = takeTicked();
-  if (!keys.length) return;
-  queue = queue.then(() => attempt(() => send(api("inbox/drop"), { keys })));
+  settle(keys, async () => { await send(api("inbox/drop"), { keys }); return []; });
 }
 
 for (const button of buttons) button.addEventListener("click", () => label(button.dataset.label));
