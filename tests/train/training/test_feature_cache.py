@@ -1,11 +1,14 @@
 """Feature maps survive anything that happens to the process that writes them."""
 
+import errno
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_core.errors import OutputError
+from edge_train.training import feature_cache
 from edge_train.training.feature_cache import NAME_BYTES, FeatureCache, row_name
 
 SHAPE = (2, 3)
@@ -69,6 +72,22 @@ def test_a_row_without_its_name_is_overwritten(filled: Path) -> None:
         assert cache.find(names(4)).tolist() == [-1]
         cache.append(names(5), rows(5))
         np.testing.assert_array_equal(cache.read(cache.find(names(5))), rows(5))
+
+
+def test_a_full_disk_is_told_of_and_leaves_no_half_name(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, data: bytes) -> None:
+        os.write(file, data[: NAME_BYTES + 1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with FeatureCache(filled, KEY, SHAPE) as cache:
+        cache.append(names(4, 5), rows(4, 5))
+        with monkeypatch.context() as patched:
+            patched.setattr(feature_cache, "write_all", full)
+            with pytest.raises(OutputError, match="No space left"):
+                cache.sync()
+        cache.sync()
+    with FeatureCache(filled, KEY, SHAPE) as cache:
+        np.testing.assert_array_equal(cache.read(cache.find(names(3, 4, 5))), rows(3, 4, 5))
 
 
 def test_a_second_process_gets_a_cache_of_its_own(filled: Path) -> None:

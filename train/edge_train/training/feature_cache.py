@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_core.errors import OutputError
+from edge_core.files import write_all
 
 NAME_BYTES: Final = 32
 SYNC_ROWS: Final = 1024
@@ -93,7 +94,7 @@ class FeatureCache:
                 written = os.pwrite(self._maps, data, start)
                 start, data = start + written, data[written:]
         except OSError as error:
-            raise OutputError(f"{self._folder} cannot be written: {error.strerror}; XDG_CACHE_HOME moves it") from error
+            raise self._not_written(error) from error
         self._rows.update(zip(names, range(self._count, self._count + len(names)), strict=True))
         self._count += len(names)
         self._unsynced += names
@@ -101,10 +102,22 @@ class FeatureCache:
             self.sync()
 
     def sync(self) -> None:
-        """Makes what was added outlast this process."""
-        # Rows before names: a name without its row would stand for bytes that were never written.
-        os.fsync(self._maps)
-        os.write(self._index, b"".join(self._unsynced))
+        """Makes what was added outlast this process.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        try:
+            # Rows before names: a name without its row would stand for bytes that were never written.
+            os.fsync(self._maps)
+            size = os.fstat(self._index).st_size
+            try:
+                write_all(self._index, b"".join(self._unsynced))
+            except OSError:
+                os.ftruncate(self._index, size)  # a part of the names would be written again, and half a name shift all
+                raise
+        except OSError as error:
+            raise self._not_written(error) from error
         self._unsynced.clear()
 
     def read(self, rows: npt.NDArray[np.int64]) -> Maps:
@@ -114,6 +127,9 @@ class FeatureCache:
             if os.preadv(self._maps, [maps[number]], row * self._row_bytes) != self._row_bytes:
                 raise OutputError(f"{self._folder} is damaged; remove it")
         return maps
+
+    def _not_written(self, error: OSError) -> OutputError:
+        return OutputError(f"{self._folder} cannot be written: {error.strerror}; XDG_CACHE_HOME moves it")
 
     def _open(self, folder: Path) -> None:
         try:
