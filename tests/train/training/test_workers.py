@@ -10,10 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError, WorkerLostError
 from edge_train.training.workers import Worker, WorkerAgreement, agree, meet, read_worker
 
@@ -103,6 +105,26 @@ def test_a_worker_that_does_not_come_is_named() -> None:
     for number, other in ((0, "worker 1"), (1, "worker 0")):
         with pytest.raises(WorkerLostError, match=other):
             meet(Worker(addresses, number), {}, [], wait_s=0.5)
+
+
+@pytest.mark.parametrize("told", [{"request": "r", "states": 7}, {"request": 7, "states": []}])
+def test_what_is_no_worker_is_not_taken_for_one(told: JsonObject) -> None:
+    addresses = free_addresses(2)
+    with ThreadPoolExecutor(1) as pool:
+        chief = pool.submit(meet, Worker(addresses, 0), {}, [], wait_s=3)
+        host, port = addresses[0].split(":")
+        end_s = time.monotonic() + 3
+        while True:
+            try:
+                stranger = socket.create_connection((host, int(port)))
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < end_s
+                time.sleep(0.02)
+        with stranger:
+            stranger.sendall(json.dumps(told | {"number": 1}).encode() + b"\n")
+            with pytest.raises(WorkerLostError, match="worker 1"):
+                chief.result(30)
 
 
 def losses(run: Path) -> list[tuple[float, float]]:

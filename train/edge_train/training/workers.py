@@ -180,7 +180,7 @@ def _gather(worker: Worker, hello: JsonObject, alone: int | None, until: float) 
                 told = _heard(connection)
                 number = told.get("number")
                 named = isinstance(number, int) and 0 < number < len(worker.addresses)
-                if named and {"request", "states"} <= told.keys():
+                if named and isinstance(told.get("request"), str) and _are_numbers(told.get("states")):
                     there[number] = (told, connection)  # a later one takes the place of one that was killed
             missing = set(range(1, len(worker.addresses))) - {n for n, (_, c) in there.items() if _open(c)}
         tellers = [hello, *(there[number][0] for number in range(1, len(worker.addresses)))]
@@ -194,6 +194,10 @@ def _gather(worker: Worker, hello: JsonObject, alone: int | None, until: float) 
             with contextlib.suppress(OSError):
                 connection.sendall(json.dumps(answer).encode() + b"\n")
     return answer
+
+
+def _are_numbers(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(one, int) for one in found)
 
 
 def _report(worker: Worker, hello: JsonObject, until: float) -> JsonObject:
