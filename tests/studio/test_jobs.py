@@ -19,7 +19,7 @@ from edge_core.errors import OutputError, SettingsError
 from edge_studio.jobs.commands import EXPORT, TRAIN, JobCommand, export_command, publish_command, train_command
 from edge_studio.jobs.job import Job
 from edge_studio.jobs.job_queue import JobQueue
-from edge_studio.jobs.supervised import PROCESS_FILE, start_time
+from edge_studio.jobs.supervised import PROCESS_FILE, SupervisedProcess, start_time
 
 from ..programs import Started
 
@@ -155,6 +155,16 @@ def test_a_job_whose_process_was_lost_with_the_machine_is_begun_again(tmp_path: 
         job = ended(queue, queue.job(name))
         assert (job.state, job.record.attempts) == ("done", 2)
     assert (tmp_path / "starts").read_text().split() == ["begun", "begun", "ended"]
+
+
+def test_a_job_whose_process_never_shows_holds_up_no_other(
+    queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(SupervisedProcess, "start", lambda *_: None)
+        job = ended(queue, queue.submit("flowers", script(tmp_path, "never", "pass")))
+    assert job.state == "failed" and "not begun again" in job.message
+    assert ended(queue, queue.submit("flowers", script(tmp_path, "next", "pass"))).state == "done"
 
 
 def test_another_process_that_got_the_number_of_a_lost_job_is_left_alone(tmp_path: Path) -> None:

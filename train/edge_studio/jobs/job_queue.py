@@ -183,6 +183,9 @@ class JobQueue:
 
     def _begin(self, job: Job) -> None:
         folder = self._folder / job.id
+        if job.record.attempts >= ATTEMPTS:
+            self._fail(job.id, f"its process was not to be seen {ATTEMPTS} times, so it is not begun again")
+            return
         write_record(folder, replace(job.record, attempts=job.record.attempts + 1))
         with suppress(FileNotFoundError):
             (folder / PROGRESS_FILE).unlink()
