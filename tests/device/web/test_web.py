@@ -1,5 +1,6 @@
 """The live page over real sockets: what it tells, to whom, and what hostile and slow clients can do."""
 
+import errno
 import http.client
 import json
 import logging
@@ -230,6 +231,27 @@ def test_a_token_file_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert read_token(tmp_path / "token", {TOKEN_VARIABLE: TOKEN}) == token
     assert read_token(None, {TOKEN_VARIABLE: f" {TOKEN}\n"}) == TOKEN
     assert read_token(None, {}) is None
+
+
+def test_a_token_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of one, or an empty one, would keep a service from starting until a person removes it."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OutputError, match="No space left"):
+        patched.setattr(os, "fsync", full)
+        read_token(tmp_path / "token", {})
+    assert not list(tmp_path.iterdir())
+    link = os.link
+
+    def meanwhile(source: Path, target: Path) -> None:
+        target.write_text(TOKEN)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", meanwhile)
+    assert read_token(tmp_path / "token", {}) == TOKEN
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
 
 
 @pytest.mark.parametrize("token", ["", "short", "with a space inside it", "ümlaut-ümlaut-ümlaut", "x" * 257])

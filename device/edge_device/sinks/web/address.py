@@ -5,12 +5,14 @@ import re
 import secrets
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
 from edge_core.errors import OutputError, SettingsError
+from edge_core.files import sync
 
 TOKEN_VARIABLE: Final = "EDGE_RUN_TOKEN"
 """Environment variable that gives the token."""
@@ -117,20 +119,39 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
         token = environment.get(TOKEN_VARIABLE)
         return None if token is None else check_token(token.strip(), TOKEN_VARIABLE)
     try:
-        # Made by this very call or not at all, and at no moment readable by others.
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="ascii") as made:
-            made.write(new_token() + "\n")
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise OutputError(f"{file}: {error.strerror or error}") from error
-    try:
+        if not file.exists():
+            _make_token(file)
         with file.open("rb") as opened:
             token = opened.read(1024).decode("utf-8", "replace").strip()
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror or error}") from error
     return check_token(token, str(file))
+
+
+def _make_token(file: Path) -> None:
+    """Puts a new token at a path, whole and on the disk, unless another process has put one there meanwhile.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}.tmp")
+    try:
+        # At no moment readable by others.
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="ascii") as made:
+            made.write(new_token() + "\n")
+            made.flush()
+            os.fsync(made.fileno())
+        try:
+            os.link(beside, file)  # which does not replace what is there, as a rename would
+        except FileExistsError:
+            return
+        except PermissionError:  # FAT has no links
+            os.rename(beside, file)
+        sync(file.parent)
+    finally:
+        with suppress(OSError):
+            beside.unlink()
 
 
 def check_token(token: str, origin: str) -> str:
