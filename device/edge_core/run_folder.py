@@ -121,6 +121,7 @@ def load_model(run: Run, load: Callable[..., Any], file: Path | None = None) -> 
     except Exception as error:  # Keras raises what its parts raise: OSError, KeyError, BadZipFile ...
         reason = str(error).strip().split("\n")[0]
         raise RunFolderError(f"{file} cannot be loaded: {reason}") from error
+    # A model that was put there from another run would load, and give other labels' scores.
     if shapes != (run.card.input.shape, (len(run.card.labels),)):
         raise RunFolderError(
             f"{run.folder} contradicts itself: its {file.name} has the shapes {shapes}, its card others"
@@ -198,6 +199,7 @@ def _unseen_photos(run: Run, data: Path, track: Track) -> tuple[list[Photo], lis
     unusable += [
         Unusable(photo.path, "the same photo is in another class") for group in distinct.contradicted for photo in group
     ]
+    # Test photos are not among them: testing on them again is what they are for.
     seen = {photo.sha256 for split in ("train", "val") for photo in run.splits[split]}
     photos = [photo for photo in distinct.photos if photo.sha256 not in seen]
     return photos, unusable, len(distinct.photos) - len(photos)

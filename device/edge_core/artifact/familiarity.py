@@ -137,6 +137,7 @@ class Term:
         A frame finds neither the code nor the matrices in the caches, where the network has just been. So squares are
         multiplied out, which leaves little but products, for which NumPy has one way: 0.75 of the time.
         """
+        # The root brings small features closer to large ones, the sign of each kept.
         values = np.copysign(np.sqrt(np.abs(features)), features) if self.shape.root else features
         length = math.sqrt(float(values @ values))
         # A NaN fails both comparisons, so it ends here, too.
@@ -150,6 +151,7 @@ class Term:
         if self.shape.kind == "mahalanobis":
             squares, doubled = self._beside_distance
             products = (doubled @ projected).tolist()
+            # |p - c|^2 without |p|^2, which is the same for all centers and added below.
             apart = min([square + scale * product for square, product in zip(squares, products, strict=True)])
             return math.sqrt(max(0.0, inside + apart))
         number, weights = self._beside_residual
@@ -224,6 +226,7 @@ class Detector:
     def to_bytes(self) -> bytes:
         """What goes into the .tflite."""
         arrays = b"".join(
+            # Little-endian whatever the processor is; `_terms` reads them in the same order.
             array.astype(dtype).tobytes()
             for term in self.terms
             for array, dtype in ((term.matrix, "i1"), (term.centers, "<f4"))
@@ -265,6 +268,7 @@ def read_detector(path: Path) -> Detector | None:
     """
     own, taught = read_detectors(path)
     found = [one for one in (own, *taught.values()) if one]
+    # Taught detectors see the first of the features alone, see `Detector.familiarity`.
     if any(one.header.layers != found[0].header.layers[:1] for one in found[1:]):
         raise ModelFormatError(f"{path}: its detectors look at different layers; export it again")
     return replace(found[0], taught=tuple(found[1:])) if found else None

@@ -168,6 +168,7 @@ def to_jpeg(frame: Frame, spec: InputSpec) -> bytes:
     factor = min(1.0, 2.25 * max(spec.width, spec.height) / shorter)
     while True:
         height, width = (max(1, round(factor * side)) for side in frame.shape[:2])
+        # INTER_AREA may differ by a level between processors, but once in the file the pixels are what they are.
         small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
         for quality in (85, 70, 50, 30):
             jpeg = encode_jpeg(small, quality)

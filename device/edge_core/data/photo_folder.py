@@ -422,6 +422,7 @@ def read_photos(
         except OSError as error:
             return Unusable(path, error.strerror or str(error))
 
+    # In the order of `found`: the pool hands results back in the order in which it was given the work.
     good: list[tuple[Photo, T]] = []
     unusable: list[Unusable] = []
     for result in track(_on_all_cores(lambda item: read(item[0], *item[1]), enumerate(found)), label, len(found)):
@@ -517,6 +518,7 @@ def _in_all_splits(label: str, by_label: Mapping[str, Sequence[_Unit]], large: s
         # most.
         chosen = min(movable, key=lambda unit: (id(unit) in large, _distance(unit, split)))
         if split == "train":
+            # The one with the most photos, for training is what needs them.
             chosen = max(movable, key=lambda unit: (len(unit.photos), unit.draw))
         chosen.split = split
     return True
@@ -539,6 +541,7 @@ def _cut(units: Sequence[_Unit], label: str, seed: int) -> list[_Unit]:
         count = sum(photo.label == label for photo in unit.photos)
         return bool(count) and len(unit.labels) > 1, count  # what ties classes together first
 
+    # What ties classes together goes first: it can be moved for one of them only if it can for all.
     largest = max(units, key=photos_of)
     mine = sorted(
         (photo for photo in largest.photos if photo.label == label), key=lambda photo: natural_key(str(photo.path))

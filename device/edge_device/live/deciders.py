@@ -97,6 +97,7 @@ class Deciders:
 
     def gone(self, parts: Sequence[Part], now_s: float, wall_s: float) -> list[Event]:
         """Makes the labels of subjects leave that are not among the parts of a frame."""
+        # A subject that is expected but not seen is a part, too, and keeps its label.
         here = {part.subject.track for part in parts if part.subject}
         return [
             event for track in list(self._of_tracks) if track not in here for event in self._end(track, now_s, wall_s)

@@ -185,6 +185,7 @@ def _recording(camera: _Camera) -> Sink | None:
         return None
     from edge_device.sinks.recording import Recording
 
+    # With a hyphen in front, so that "porch" is found in "porch" as well as in "back-porch".
     stem = f"-{path.stem}"
     if camera.name and not stem.endswith(f"-{camera.name}"):  # several cameras may have been given one name
         path = path.with_stem(f"{path.stem}-{camera.name}")

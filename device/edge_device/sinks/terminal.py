@@ -249,6 +249,7 @@ class Dashboard(Sink):
         grid = Table.grid(padding=(0, 2))
         for width in (None, None, cells, FIGURE_CELLS):
             grid.add_column(min_width=width, overflow="fold")
+        # A copy: another camera's thread draws this dashboard, too.
         for result in list(self._results.values()):
             _add_result(grid, result, cells, 1 if short else len(result.top))
         parts.append(grid)

@@ -107,6 +107,7 @@ class Background:
             self.mean, self._count = picture.astype(np.float32), 1
         else:
             self._count += 1
+            # In the beginning the plain mean of all pictures so far, from then on an average that forgets.
             weight = max(1 / self._count, 1 - np.exp(-passed_s / self.rule.memory_s))
             cv2.accumulateWeighted(picture, self.mean, float(weight), spared)
         if self._count % TOLERANCE_FRAMES == 0 or self._count < TOLERANCE_FRAMES:

@@ -240,6 +240,7 @@ class CameraRun:
 
     def _followed(self, path: Path, key: bytes) -> None:
         """Goes on with the model in another file, once that has been proven, and so do all that follow this camera."""
+        # The leader's own watcher among them: each proves the file by itself before it swaps.
         for run in (self, *self.followers):
             run._models.file, run._key = path, key
             if run._watcher:
@@ -267,6 +268,7 @@ def watched(loop: Live, ended: Callable[[], bool], updates: UpdateSession | None
 
     try:
         status = loop.run(ended_for_updates)
+    # A camera that is gone is no fault of the model on trial.
     except SourceError:
         updates.end_in_order()
         raise

@@ -97,6 +97,7 @@ def type_name(one: Described) -> str:
 
 
 def _of_type(one: Described, value: object, kind: type) -> object:
+    # Not isinstance: true is no number in TOML, though a bool is an int in Python.
     if type(value) is not kind:
         wanted = dict(_KINDS)[kind]
         hint = f"; write {one.key} = {toml_value(str(value))}" if kind is str and type(value) in (int, float) else ""

@@ -67,6 +67,7 @@ class Snapshots(Sink):
         self.store, self._camera = first.store, camera
 
     def open(self, card: ModelCard) -> None:
+        # The model was replaced: another decision after that is no change of the scene.
         self._decided.clear()
         if not self._opened:
             self.store.open()

@@ -105,6 +105,7 @@ class Streams:
             latest = (self._feed.frame_s, self._feed.version)
             if not self._open["updates"] or (latest == told and now_s - told_s < _HEARTBEAT_S):
                 continue
+            # What changes now and then is put into JSON once, not for every update and every page.
             if latest[1] != told[1]:
                 state = _message("state", self._feed.state(now_s))
             told, told_s = latest, now_s
@@ -129,6 +130,7 @@ class Streams:
     async def events(self) -> AsyncIterator[bytes]:
         """Updates as server-sent events: `history` once, `results`, and `state` when it has changed."""
         yield _message("history", self._feed.history(time.monotonic()))
+        # A page that was just opened has been told no version, so that its first update has everything.
         number, version = self.updates.number, -1
         while True:
             update = await self.updates.after(number)
