@@ -13,7 +13,8 @@
 # make verify-home-assistant  a real Home Assistant with the MQTT sink; needs mosquitto and Python 3.13, HA_PYTHON=... names one
 # make verify-web  the JavaScript engine against Python, in node, Chromium and Firefox; MODELS="a.tflite b.tflite" PHOTOS=photos/ are yours,
 #                 OPTIONS=--help tells more
-# make verify-phone  the page for phones: every cut of an update, and MODELS on a camera that plays PHOTOS against the device
+# make verify-phone  the page for phones: every cut of an update, and MODELS on a camera that plays PHOTOS against the device,
+#                 frames per second, memory and bytes of a first visit with them
 # make verify-gpu  the same training on the GPU and on the processor, and a report; DATA=photos/ takes your own photos
 # make bench-familiarity FILE=flowers-int8.tflite  what it costs that a file tells what is foreign to it
 # make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract,
@@ -151,6 +152,7 @@ verify-gpu: $(READY)
 verify-phone: $(READY)
 	$(BIN)/python -m pytest -m "slow or not slow" tests/convert/web $(OPTIONS)
 	$(if $(MODELS),$(BIN)/python -m tests.convert.web.phone $(MODELS) --photos "$(PHOTOS)")
+	$(if $(MODELS),$(BIN)/python -m tests.convert.web.phone_speed $(MODELS) --photos "$(PHOTOS)")
 
 # Exit status 1 if a mutant survives that is not known to do what the original does.
 mutants: $(READY)

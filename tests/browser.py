@@ -116,6 +116,11 @@ class Browser(Page):
         result: dict[str, Any] = answer["result"]
         return result
 
+    @property
+    def pid(self) -> int:
+        """Process that has started all the others."""
+        return self._process
+
     def resize(self, width: int, height: int) -> None:
         self.send(
             "Emulation.setDeviceMetricsOverride",

@@ -49,20 +49,21 @@ class Clip:
     frames: list[Frame]
 
 
-def write_clip(path: Path, frames: Sequence[Frame], seconds: float = 2.0) -> Clip:
+def write_clip(path: Path, frames: Sequence[Frame], seconds: float = 2.0, fps: int = FPS) -> Clip:
     """A clip in which each frame stays for some time: uncompressed in .y4m, pictures in JPEG in .mjpeg.
 
     Args:
         path: File to write, by its suffix.
         frames: uint8, shape (height, width, 3) with even sides, all of one size, B, G, R.
         seconds: How long each frame stays.
+        fps: Frames per second of the camera.
     """
     height, width = frames[0].shape[:2]
     as_jpeg = path.suffix == ".mjpeg"
     decoded: list[Any] = []
     with path.open("wb") as file:
         if not as_jpeg:
-            file.write(f"YUV4MPEG2 W{width} H{height} F{FPS}:1 Ip A1:1 C420\n".encode())
+            file.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420\n".encode())
         for frame in frames:
             if as_jpeg:
                 data = cv2.imencode(".jpg", frame)[1].tobytes()
@@ -71,7 +72,7 @@ def write_clip(path: Path, frames: Sequence[Frame], seconds: float = 2.0) -> Cli
                 planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420)
                 data = b"FRAME\n" + planes.tobytes()
                 decoded.append(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420))
-            file.write(data * round(seconds * FPS))
+            file.write(data * round(seconds * fps))
     return Clip(path, decoded)
 
 
@@ -108,6 +109,13 @@ def watched(phone: Page, count: int, seconds: float = 60) -> list[dict[str, Any]
     phone.ask("document.getElementById('camera').click()")
     seen: list[dict[str, Any]] = phone.ask("[...seen.values()]")
     return seen
+
+
+def sampled(photos: Path, count: int, size: tuple[int, int] = SIZE) -> list[Frame]:
+    """Photos of a folder, spread evenly, of one width and height."""
+    every = find_photos(photos).files
+    chosen = [every[index][0] for index in np.linspace(0, len(every) - 1, count).astype(int)]
+    return [cv2.resize(read_picture(path), size, interpolation=cv2.INTER_AREA) for path in chosen]  # type: ignore[misc]
 
 
 def compare(phone: Browser, file: Path, clip: Clip) -> str:
@@ -147,12 +155,10 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="Photo folder.")
     parser.add_argument("--count", type=int, default=20, help="Number of photos.")
     options = parser.parse_args()
-    every = find_photos(options.photos).files
-    chosen = [every[index][0] for index in np.linspace(0, len(every) - 1, options.count).astype(int)]
-    frames = [cv2.resize(read_picture(path), SIZE, interpolation=cv2.INTER_AREA) for path in chosen]
+    frames = sampled(options.photos, options.count)
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("y4m", "mjpeg"):
-            clip = write_clip(Path(folder) / f"clip.{kind}", frames, 1.0)  # type: ignore[arg-type]
+            clip = write_clip(Path(folder) / f"clip.{kind}", frames, 1.0)
             profile = Path(folder) / kind
             profile.mkdir()
             phone = start_phone(profile, clip)
