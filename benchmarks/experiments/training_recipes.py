@@ -28,7 +28,7 @@ from edge_keras.models.split_layer import find_split_layer
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
-from edge_train.settings import Settings, phases
+from edge_train.settings import Settings, phases, usual_settings
 from edge_train.training.feature_cache import FeatureCache
 from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores
 from edge_train.training.fine_tune import FineTuner, History, TrainingTargets, remembering, with_dropout
@@ -65,7 +65,8 @@ class Trial:
 
 
 def parsed(text: str) -> Trial:
-    kinds = {field.name: type(getattr(Settings(), field.name)) for field in fields(Settings)}
+    usual = usual_settings(Settings())
+    kinds = {field.name: type(getattr(usual, field.name)) for field in fields(Settings)}
     changes = dict(change.split("=") for change in text.removeprefix("default").split(",") if change)
     average, held = float(changes.pop("average", "0")), changes.pop("held", "") == "1"
     return Trial(replace(Settings(), **{name: kinds[name](value) for name, value in changes.items()}), average, held)

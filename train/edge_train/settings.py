@@ -18,10 +18,12 @@ it is 77 % with `signs`, 90 with flowers, 98 with cats and dogs."""
 DEEP_PHOTOS: Final = 50
 """Training photos of a class, in the mean. A head on fewer is poor for want of photos."""
 
+USUAL_RATE: Final = 3e-4
+USUAL_MIXUP: Final = 0.2
 DEEP_RATE: Final = 6e-4
 DEEP_MIXUP: Final = 0.0
-"""Instead of the defaults: features that must be learned anew need larger steps, and signs that differ in one figure
-are blurred by mixing. docs/results/training.md has the figures."""
+"""From the deep seam on instead of the usual ones: features that must be learned anew need larger steps, and signs that
+differ in one figure are blurred by mixing. docs/results/training.md has the figures."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ class Settings:
         patience: Epochs in a row that are not kept, after which fine-tuning ends.
         batch: Pictures per step.
         learning_rate: Learning rate of Adam after a warm-up over the first tenth of the steps and before a cosine
-            decay to 0.
+            decay to 0; None for `USUAL_RATE`, or for `DEEP_RATE` from the deep seam on.
         dropout: Share of the features that a training step leaves out before the last layer.
         fine_tune_from: Layer at whose output fine-tuning begins, or the number of last blocks that it changes; empty
             for the architecture's own.
-        mixup: Two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all.
+        mixup: Two photos are mixed, maps and targets, by a share drawn from Beta(mixup, mixup); 0 for not at all, None
+            for `USUAL_MIXUP`, or for `DEEP_MIXUP` from the deep seam on.
             Zhang et al., "mixup" (2018), here on the maps at the seam (Verma et al., "Manifold Mixup", 2019).
         remember: Weight in the loss of one less the cosine between the features and those that the pretrained network
             has of the same maps; 0 for not at all, as without pretrained weights. Of 162 foreign pictures a flowers
@@ -73,10 +76,10 @@ class Settings:
     epochs: int = 8
     patience: int = 8
     batch: int = 32
-    learning_rate: float = 3e-4
+    learning_rate: float | None = None
     dropout: float = 0.2
     fine_tune_from: str = ""
-    mixup: float = 0.2
+    mixup: float | None = None
     remember: float = 0.3
     label_smoothing: float = 0.0
     class_weights: bool = False
@@ -117,7 +120,8 @@ class Phase:
 def phases(settings: Settings) -> list[Phase]:
     """In order."""
     count, rate = settings.compression_epochs, settings.compression_rate
-    found = [Phase("fine-tune", "head", "Fine-tuning", settings.epochs, settings.learning_rate, settings.patience)]
+    highest = USUAL_RATE if settings.learning_rate is None else settings.learning_rate
+    found = [Phase("fine-tune", "head", "Fine-tuning", settings.epochs, highest, settings.patience)]
     if settings.adversarial:
         epochs = settings.adversarial_epochs
         found.append(Phase("adversarial", "", "Adversarial training", epochs, 10 * rate, None))
@@ -130,13 +134,30 @@ def phases(settings: Settings) -> list[Phase]:
     return found
 
 
+_RANGES: Final = {
+    "mixup": (0, 10),
+    "remember": (0, 10),
+    "prune": (0, 0.95),
+    "adversarial_epsilon": (1, 64),
+    "label_smoothing": (0, 1),
+    "teacher_weight": (0, 1),
+    "temperature": (0.01, 100),
+    "compression_rate": (0, 1),
+}
+"""From the smallest to the largest number that each setting may be."""
+
+
 def check_numbers(settings: Settings) -> None:
     """Checks the numbers that any network could be trained with or with none.
 
     Raises:
         SettingsError: A number is out of its range, with the option that states it.
     """
-    if not 0 < settings.learning_rate <= 1:
+    for name, (low, high) in _RANGES.items():
+        value = getattr(settings, name)
+        if value is not None and not low <= value <= high:  # NaN is in no range
+            raise SettingsError(f"--{name.replace('_', '-')} {value:g} is not a number from {low:g} to {high:g}")
+    if settings.learning_rate is not None and not 0 < settings.learning_rate <= 1:
         raise SettingsError(f"--learning-rate {settings.learning_rate:g} is not above 0 and at most 1; 3e-4 is usual")
     if not 0 <= settings.dropout < 1:
         raise SettingsError(f"--dropout {settings.dropout:g} is not a share from 0 to below 1; 0.2 is usual")
@@ -184,8 +205,19 @@ def goes_deeper(architecture: "Architecture", settings: Settings, per_class: flo
     return head_accuracy < POOR_HEAD and per_class >= DEEP_PHOTOS
 
 
+def usual_settings(settings: Settings) -> Settings:
+    """The recipe from the architecture's own seam on: what was not asked for becomes the usual."""
+    return _filled(settings, USUAL_RATE, USUAL_MIXUP)
+
+
 def deep_settings(settings: Settings) -> Settings:
-    """The recipe from the deep seam on; what differs from the default was asked for, and stays."""
-    usual = Settings()
-    rate = DEEP_RATE if settings.learning_rate == usual.learning_rate else settings.learning_rate
-    return replace(settings, learning_rate=rate, mixup=DEEP_MIXUP if settings.mixup == usual.mixup else settings.mixup)
+    """The recipe from the deep seam on; what was asked for stays."""
+    return _filled(settings, DEEP_RATE, DEEP_MIXUP)
+
+
+def _filled(settings: Settings, rate: float, mixup: float) -> Settings:
+    return replace(
+        settings,
+        learning_rate=rate if settings.learning_rate is None else settings.learning_rate,
+        mixup=mixup if settings.mixup is None else settings.mixup,
+    )

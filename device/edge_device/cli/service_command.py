@@ -11,7 +11,7 @@ import typer
 from edge_core.errors import CheckFailedError, EdgeError
 from edge_device.cli.live_command import live
 from edge_device.cli.live_parameters import given_fields, run_of
-from edge_device.command_line.arguments import Commands, refuse_repeated
+from edge_device.command_line.arguments import Commands, check_given
 from edge_device.command_line.console import Debug, Json, one_line_errors, say
 from edge_device.command_line.next_step import as_root, say_next
 from edge_device.live.configuration.service_config import service_config
@@ -168,7 +168,7 @@ def _parsed(words: Sequence[str]) -> tuple[Path | None, list[str]]:
     def parse(words: Sequence[str]) -> typer.Context:
         return cast(typer.Context, command.make_context("edge-run live", list(words)))
 
-    refuse_repeated(command, "live", words)
+    check_given(command, "live", words)
     context = parse(words)
     with one_line_errors(bool(context.params["debug"])):
         run_of(context.params, given_fields(context))

@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -35,7 +36,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
-            refuse_repeated(command, name or "", rest)
+            check_given(command, name or "", rest)
         return name, command, rest
 
 
@@ -122,8 +123,8 @@ def parse_size(text: str, option: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def refuse_repeated(command: Any, name: str, words: Sequence[str]) -> None:
-    """Checks that no option that takes a single value has several.
+def check_given(command: Any, name: str, words: Sequence[str]) -> None:
+    """Checks that no option that takes a single value has several, and none that takes a number NaN or infinity.
 
     Args:
         command: The Click command that will parse `words`.
@@ -131,7 +132,7 @@ def refuse_repeated(command: Any, name: str, words: Sequence[str]) -> None:
         words: Arguments of the command.
 
     Raises:
-        typer.BadParameter: An option is given more than once.
+        typer.BadParameter: An option is given more than once, or is not finite.
     """
     # resilient_parsing: no callback runs and nothing is required, for this only looks.
     context = command.context_class(command, info_name=name, resilient_parsing=True)
@@ -139,7 +140,7 @@ def refuse_repeated(command: Any, name: str, words: Sequence[str]) -> None:
     context.ignore_unknown_options = command.ignore_unknown_options
     try:
         # The third of the parser's results is the order in which parameters came, repetitions included.
-        given = command.make_parser(context).parse_args(list(words))[2]
+        values, _, given = command.make_parser(context).parse_args(list(words))
     except Exception:  # noqa: BLE001 - whatever is wrong with the words, the command itself says it better
         return
     single = [
@@ -149,3 +150,23 @@ def refuse_repeated(command: Any, name: str, words: Sequence[str]) -> None:
         if times > 1:
             hint = _HINTS.get(option.name, "give it once")
             raise typer.BadParameter(f"{option.opts[0]} is given {times} times and takes one value; {hint}")
+    for option in given:
+        if _takes_float(option):
+            _refuse_endless(option, values.get(option.name))
+
+
+def _takes_float(option: Any) -> bool:
+    # Typer has the type in one attribute since it does without Click, and had it in another.
+    described = getattr(option, "type_descriptor", None)
+    return "float" in str(described.annotation if described else getattr(option, "type", ""))
+
+
+def _refuse_endless(option: Any, words: object) -> None:
+    """NaN is neither below nor above any limit, and would come out somewhere else as a figure."""
+    for word in words if isinstance(words, list | tuple) else [words]:
+        try:
+            finite = isfinite(float(str(word)))
+        except ValueError:
+            continue  # the command itself says what is no number
+        if not finite:
+            raise typer.BadParameter(f"{option.opts[0]} takes a finite number, not {word}")

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
@@ -238,6 +239,8 @@ def _one(name: str, word: str, example: Any) -> Any:
             raise ValueError
         return by_word[word.lower()]
     if isinstance(example, float):
+        if not isfinite(float(word)):
+            raise ValueError
         return float(word)
     try:
         return int(word)

@@ -1,3 +1,4 @@
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,35 @@ def test_a_second_camera_is_refused_and_not_taken_for_the_first(words: list[str]
     assert found.exit_code == 2
     said = " ".join(found.output.replace("│", " ").split())
     assert "--source is given 2 times" in said and "start a second one" in said
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("edge_train.cli", ["fit", "x", "--mixup", "nan"]),
+        ("edge_train.cli", ["fit", "x", "--remember=NaN"]),
+        ("edge_train.cli", ["fit", "x", "--learning-rate", "inf"]),
+        ("edge_train.cli", ["fit", "x", "--adversarial-epsilon", "inf"]),
+        ("edge_train.cli", ["explain", "adversarial", "x", "y", "--epsilon", "nan"]),
+        ("edge_convert.cli", ["export", "x", "--max-drop", "nan"]),
+        ("edge_convert.cli", ["export-backbone", "--alpha", "nan"]),
+        ("edge_bench.cli", ["choose", "x", "--alpha", "0.5", "--alpha", "1e999"]),
+        ("edge_device.cli", ["collect", "x", "--every", "inf"]),
+        ("edge_device.cli", ["live", TINY, "--source", "0", "--max-fps", "nan"]),
+        ("edge_device.cli", ["service", "show", TINY, "--source", "0", "--max-fps", "nan"]),
+    ],
+)
+def test_nan_and_infinity_are_no_numbers_for_any_option(module: str, words: list[str]) -> None:
+    found = CliRunner().invoke(import_module(module).app, words, terminal_width=200)
+    assert found.exit_code == 2
+    said = " ".join(found.output.replace("│", " ").split())
+    option = next(word for word in reversed(words) if word.startswith("--")).partition("=")[0]
+    assert f"{option} takes a finite number" in said
+
+
+def test_a_text_may_be_nan() -> None:
+    said = CliRunner().invoke(app, ["collect", "x", "--label", "nan"], terminal_width=200).output
+    assert "finite" not in said
 
 
 def test_an_option_that_may_be_repeated_still_may_be() -> None:

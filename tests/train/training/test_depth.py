@@ -8,15 +8,27 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from edge_core.errors import SettingsError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
 from edge_keras.models.backbone import build
 from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
+from edge_train.cli import app
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
-from edge_train.settings import DEEP_MIXUP, DEEP_RATE, Settings, deep_settings, goes_deeper
+from edge_train.settings import (
+    DEEP_MIXUP,
+    DEEP_RATE,
+    USUAL_MIXUP,
+    USUAL_RATE,
+    Settings,
+    deep_settings,
+    goes_deeper,
+    usual_settings,
+)
 from edge_train.training.fit import Fitted, fit
 
 from ..small_network import SMALL_NETWORK
@@ -89,8 +101,24 @@ def test_a_poor_head_has_more_of_the_network_trained(
 
 
 def test_what_was_asked_for_stays_as_it_is() -> None:
-    asked = Settings(learning_rate=1e-4, mixup=0.4)
-    assert deep_settings(asked) == asked
+    asked = Settings(learning_rate=USUAL_RATE, mixup=USUAL_MIXUP)  # typed, though they are the usual ones
+    assert deep_settings(asked) == usual_settings(Settings()) == asked
+    assert deep_settings(Settings(mixup=0.4)) == Settings(learning_rate=DEEP_RATE, mixup=0.4)
+
+
+def test_what_the_command_line_states_is_told_from_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Settings] = []
+
+    def noted(settings: Settings) -> None:
+        found.append(settings)
+        raise SettingsError("seen")
+
+    monkeypatch.setattr("edge_train.settings.check_numbers", noted)
+    for words in ([], ["--mixup", "0.2", "--learning-rate", "3e-4"]):
+        CliRunner().invoke(app, ["fit", "photos", *words])
+    left_out, stated = found
+    assert (left_out.mixup, left_out.learning_rate) == (None, None)
+    assert (stated.mixup, stated.learning_rate) == (USUAL_MIXUP, USUAL_RATE)
 
 
 def stop_in_epoch_2(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

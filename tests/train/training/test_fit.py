@@ -130,6 +130,8 @@ def test_what_is_trained_and_how_is_in_the_run(color_photos: Path, tmp_path: Pat
     [
         (Settings(learning_rate=0.0), "--learning-rate 0 is not above 0"),
         (Settings(learning_rate=float("nan")), "--learning-rate nan is not above 0"),
+        (Settings(mixup=float("nan")), "--mixup nan is not a number from 0 to 10"),
+        (Settings(prune=2.0), "--prune 2 is not a number from 0 to 0.95"),
         (Settings(dropout=1.0), "--dropout 1 is not a share"),
         (Settings(batch=0), "--batch 0 is not a number"),
         (Settings(fine_tune_from="sea"), "no such layer; do you mean seam"),

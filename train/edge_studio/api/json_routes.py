@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from math import isfinite
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -51,7 +52,7 @@ class Fields:
             SettingsError: It is not there, and has no default, or is no number.
         """
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             raise SettingsError(f"the field {name!r} should be a number, not {value!r:.40}")
         return float(value)
 

@@ -153,8 +153,13 @@ def fit(
         ),
     ] = "",
     learning_rate: Annotated[
-        float, typer.Option(help="Highest learning rate of fine-tuning, reached after a tenth of its steps.")
-    ] = 3e-4,
+        float | None,
+        typer.Option(
+            help="Highest learning rate of fine-tuning, reached after a tenth of its steps. Default: 3e-4, or 6e-4 "
+            "where fit begins fine-tuning earlier because the head is poor.",
+            show_default=False,
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Pictures in a step of training.", min=1, max=4096)] = 32,
     dropout: Annotated[
         float, typer.Option(help="Share of the features that a training step leaves out before the last layer.")
@@ -167,13 +172,15 @@ def fit(
         ),
     ] = AugmentName.camera,
     mixup: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Strength a of mixup, which blends two photos by a share drawn from Beta(a, a); 0 turns it off.",
+            help="Strength a of mixup, which blends two photos by a share drawn from Beta(a, a); 0 turns it off. "
+            "Default: 0.2, or 0 where fit begins fine-tuning earlier because the head is poor.",
             min=0,
             max=10,
+            show_default=False,
         ),
-    ] = 0.2,
+    ] = None,
     remember: Annotated[
         float,
         typer.Option(

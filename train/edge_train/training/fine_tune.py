@@ -14,7 +14,7 @@ from edge_core.progress import Track, silently
 from edge_keras.models.backbone import DROPOUT, SCORES, Parts
 from edge_keras.tf import keras, tf
 from edge_train.evaluation.history import Epoch
-from edge_train.settings import Phase, Settings
+from edge_train.settings import Phase, Settings, usual_settings
 from edge_train.training.checkpoints import HISTORY_FILE
 from edge_train.training.devices import ONE, Devices
 from edge_train.training.features import Maps, compiled, map_scores
@@ -202,7 +202,7 @@ class FineTuner:
             devices: Devices to train on.
         """
         self.student, self.phase = student, phase
-        self._lessons, self._val, self._settings, self._history = targets, val, settings, history
+        self._lessons, self._val, self._settings, self._history = targets, val, usual_settings(settings), history
         self._devices = devices
         photos = len(targets.maps.photos)
         self._batch = min(settings.batch, photos)
@@ -245,7 +245,7 @@ class FineTuner:
         # What fills no batch is left out of this epoch; the next one's order leaves out others.
         order = rng.permutation(photos)[: self._steps * self._batch].reshape(self._steps, self._batch)
         chosen = rng.integers(0, views, order.shape)
-        mixup = settings.mixup if self.phase.name == "fine-tune" else 0.0
+        mixup = (settings.mixup or 0.0) if self.phase.name == "fine-tune" else 0.0
         one_hot = np.eye(self.student.model.output_shape[-1], dtype=np.float32)
         losses = []
         label = f"{self.phase.title}, epoch {done + 1} of {self.phase.epochs}"

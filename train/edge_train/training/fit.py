@@ -38,7 +38,7 @@ from edge_train.evaluation.run_report import write_run_report
 from edge_train.evaluation.run_verdict import verdict
 from edge_train.evaluation.subject_sizes import subject_sizes
 from edge_train.evaluation.tensorboard import write_scalars
-from edge_train.settings import Phase, Settings, check_settings, deep_settings, goes_deeper, phases
+from edge_train.settings import Phase, Settings, check_settings, deep_settings, goes_deeper, phases, usual_settings
 from edge_train.training.checkpoints import CheckpointStore
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
@@ -298,6 +298,8 @@ def _prepare(
         # These photos are the ones that could be decoded; which could not, the first maps know.
         val = replace(lower_val, unusable=val.unusable)
         train = replace(lower_train, unusable=train.unusable)
+    else:
+        settings = usual_settings(settings)
     if all_views and views[HEAD_VIEWS:]:
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
     targets = TrainingTargets(train, importance)
