@@ -53,7 +53,9 @@ class Counter:
         self._turned = 0.0
 
     def sample(self) -> Sample:
-        values = [MICRO * (_number(path) or 0) for path in self._counters]
+        # One that cannot be read stands still: taken for 0, it would look as if it had begun anew.
+        found = [_number(path) for path in self._counters]
+        values = [last if one is None else MICRO * one for one, last in zip(found, self._last, strict=True)]
         for value, last, whole in zip(values, self._last, self._ranges, strict=True):
             # A counter below its last value has begun anew from 0.
             self._turned += whole if value < last else 0

@@ -22,6 +22,10 @@ def test_counters_of_the_processor_are_differences_and_may_start_anew(tmp_path: 
     write(package / "energy_uj", 1_000_000)  # 2 J later, past its range
     end = meter.sample()
     assert end.value - begin.value == pytest.approx(2)
+    (package / "energy_uj").unlink()
+    assert meter.sample().value == end.value
+    write(package / "energy_uj", 2_000_000)
+    assert meter.sample().value - end.value == pytest.approx(1)
 
 
 def test_a_power_sensor_of_the_board_is_preferred(tmp_path: Path) -> None:
