@@ -95,7 +95,7 @@ def _continue(url: str, file: IO[bytes], name: str, track: Track) -> bool:
         elif not str(response.headers["Content-Range"]).startswith(f"bytes {had}-"):
             raise http.client.HTTPException("the server resumes in another place than it was asked to")
         length = response.headers["Content-Length"]
-        missing = int(length) if length else None
+        missing = int(length) if length and length.isdecimal() else None
 
         def chunks() -> Iterator[None]:
             while chunk := response.read(MIB):
