@@ -12,7 +12,8 @@ from edge_core.codec import JsonObject
 from edge_core.errors import RunFolderError
 from edge_studio import Project, Studio
 from edge_studio.photos.photo_flags import FlagSet, PhotoFlag
-from edge_studio.review.run_review import review_run
+from edge_studio.photos.photo_index import IndexedPhoto
+from edge_studio.review.run_review import PhotoPlaces, review_run
 from edge_train.evaluation.predictions import read_predictions
 
 from .finished_runs import Row, write_run
@@ -139,3 +140,8 @@ def test_the_pages_of_runs_are_there(client: TestClient, run: Path) -> None:
     for path in ("runs", "runs/first", "compare", "doubts"):
         assert client.get(f"/p/flowers/{path}").status_code == 200, path
     assert client.get(f"/p/flowers/runs/{quote('no such')}").status_code == 400
+
+
+def test_a_photo_of_unknown_content_is_not_found_in_one_that_cannot_be_read(project: Project) -> None:
+    places = PhotoPlaces(project, [IndexedPhoto("roses/a.jpg", "roses", 1, 1)])
+    assert places.find(Path("/elsewhere/a.jpg"), "") is None

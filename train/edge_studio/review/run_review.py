@@ -121,6 +121,8 @@ class PhotoPlaces:
             there = self._by_path.get(path.relative_to(self._folder).as_posix())
             if there is not None:
                 return there
+        if not sha256:  # of a file that cannot be read, `sha256_of` is empty as well
+            return None
         # Only photos of its name are hashed, as a move to another class keeps the name unless it is taken there.
         return next((one for one in self._by_name[path.name] if sha256_of(self._folder / one.path) == sha256), None)
 
