@@ -117,7 +117,7 @@ def count_instructions(
         # -P keeps the folder of this program, which is edge_bench's, off the path.
         arguments = ["-P", str(program.__file__), str(by_name[name].resolve()), *map(str, frame_size)]
         size = f"{frame_size[0]}x{frame_size[1]} to {specs[name].width}x{specs[name].height}"
-        for mark, counts in counted(cpu, guest, arguments, _own_packages()):
+        for mark, counts in counted(cpu, guest, arguments, own_packages()):
             if stage := _MARKS.get(mark):
                 per_frame = [count // program.RUNS for count in astuple(counts)]
                 costs.append(InstructionCost(name, cpu, stage, size, *per_frame, versions))  # type: ignore[call-arg]
@@ -195,7 +195,7 @@ def _versions(site: Path) -> str:
     return ", ".join(f"{name} {installed[name]}" for name in EXECUTED)
 
 
-def _own_packages() -> list[Path]:
+def own_packages() -> list[Path]:
     """Where this machine finds edge_core and edge_device, which are Python alone."""
     specs = (find_spec(name) for name in ("edge_core", "edge_device"))
     folders = [Path(place).parent for spec in specs if spec for place in spec.submodule_search_locations or ()]

@@ -36,6 +36,10 @@ class Tolerance:
     same_runtime: float
     other_runtime: float
 
+    def widened(self, other: "Tolerance") -> "Tolerance":
+        """The larger of each."""
+        return Tolerance(max(self.same_runtime, other.same_runtime), max(self.other_runtime, other.other_runtime))
+
 
 QUANTIZED: Final = Tolerance(10 / 255, 40 / 255)
 """Of arithmetic in integers, where nothing nearer is known: on an Edge TPU, and in files that tflite-runtime sealed.

@@ -101,7 +101,7 @@ class Classifier:
         seal = check_seal(path)
         self.digest = seal.digest if seal else None
         self.card = read_card(path)
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or len(os.sched_getaffinity(0))
         self.detector: Detector | None = read_detector(path)
         self._interpreter: Runner
         if runner:

@@ -116,7 +116,7 @@ class Interpreter:
             with nullcontext() if delegate else silenced():  # XNNPACK announces itself, at every start
                 self._interpreter = module.Interpreter(
                     model_content=data,
-                    num_threads=threads or os.cpu_count(),
+                    num_threads=threads or len(os.sched_getaffinity(0)),
                     experimental_delegates=delegates,
                     **_resolver(module, kernels),
                 )

@@ -1,16 +1,44 @@
 """The frames of a lesson: pictures in a folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from edge_core.artifact.container import read_card
 from edge_core.data.photo_folder import find_photos, nfc, pictures_below, read_photos
 from edge_core.errors import DatasetError
+from edge_core.images import Levels, read_picture
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 
-Examples = dict[str, list[Frame]]
+Examples = dict[str, Sequence[Frame]]
 """Frames by label, uint8, shape (height, width, 3), B, G, R."""
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoFrames(Sequence[Frame]):
+    """Pictures that are decoded when they are asked for: a hundred frames of 1280x720 would take 276 MB.
+
+    Attributes:
+        paths: Picture files.
+        levels: Levels of pictures of more than 8 bits, as `InputSpec` has them.
+    """
+
+    paths: tuple[Path, ...]
+    levels: Levels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> "PhotoFrames": ...
+    def __getitem__(self, index: int | slice) -> "Frame | PhotoFrames":
+        if isinstance(index, slice):
+            return PhotoFrames(self.paths[index], self.levels)
+        return read_picture(self.paths[index], levels=self.levels)
 
 
 def photo_examples(
@@ -41,20 +69,21 @@ def photo_examples(
             warn(f"{item.path}: {item.reason}")
     else:
         files = [(path, nfc(label)) for path in pictures_below(folder)[-(most or 0) :]]
+    levels = read_card(model).input.levels
     reading = read_photos(
         files,
-        lambda _, frame: frame,
-        levels=read_card(model).input.levels,
+        lambda _, frame: None,  # whether it can be decoded
+        levels=levels,
         track=track,
         label="Reading pictures",
     )
     for item in reading.unusable:
         warn(f"{item.path}: {item.reason}")
-    found: Examples = {}
-    for photo, frame in zip(reading.photos, reading.values, strict=True):
-        found.setdefault(photo.label, []).append(frame)
+    found: dict[str, list[Path]] = {}
+    for photo in reading.photos:
+        found.setdefault(photo.label, []).append(photo.path)
     if not found:
         raise DatasetError(
             f"{folder}: there are no pictures in it that can be decoded; give pictures of what is taught"
         )
-    return found
+    return {name: PhotoFrames(tuple(paths), levels) for name, paths in found.items()}

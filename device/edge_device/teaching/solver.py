@@ -49,27 +49,31 @@ def solve(
     spread = float(np.sqrt(features.var(axis=0).mean())) or 1.0
     scaled = (features / spread).astype(np.float32)
     pull = l2 * width  # the more features, the less each must move for the same change of a logit
-    anchor = np.concatenate([start[0] * spread, start[1][:, None]], axis=1).astype(np.float64)
-    one_hot = np.eye(labels)[targets]
+    table = np.concatenate([start[0] * spread, start[1][:, None]], axis=1).astype(np.float64)
+    rows = np.arange(labels) if free is None else np.flatnonzero(free)
+    anchor, one_hot = table[rows], np.eye(labels)[targets]
 
-    def loss(layer: Array) -> tuple[float, Array]:
-        table = layer.reshape(labels, width + 1)
-        logits = (scaled @ table[:, :width].T.astype(np.float32)).astype(np.float64) + table[:, width]
+    def logits_of(layer: Array) -> Array:
+        return (scaled @ layer[:, :width].T.astype(np.float32)).astype(np.float64) + layer[:, width]
+
+    logits = logits_of(table)  # of the rows that may not move they are computed once
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        layer = flat.reshape(anchor.shape)
+        logits[:, rows] = logits_of(layer)
         # The softmax stays the same, and no exponential overflows.
-        logits -= logits.max(axis=1, keepdims=True)
-        log_scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        error = (np.exp(log_scores) - one_hot) * weights[:, None]
-        apart = table - anchor
+        lowered = logits - logits.max(axis=1, keepdims=True)
+        log_scores = lowered - np.log(np.exp(lowered).sum(axis=1, keepdims=True))
+        error = (np.exp(log_scores[:, rows]) - one_hot[:, rows]) * weights[:, None]
+        apart = layer - anchor
         apart[:, width] = 0  # the bias is free
         gradient = pull * apart
         gradient[:, :width] += error.T.astype(np.float32) @ scaled
         gradient[:, width] += error.sum(axis=0)
-        if free is not None:
-            gradient[~free] = 0
         value = -float(weights @ (one_hot * log_scores).sum(axis=1)) + pull / 2 * float((apart**2).sum())
         return value, gradient.ravel()
 
-    table = _minimum(loss, anchor.ravel()).reshape(labels, width + 1)
+    table[rows] = _minimum(loss, anchor.ravel()).reshape(anchor.shape)
     return (table[:, :width] / spread).astype(np.float32), table[:, width].astype(np.float32)
 
 

@@ -105,10 +105,10 @@ def teach(
     )
     # What the layer says in floats; the file is held against it below, in the types that it has.
     meant = [int((one.features[0] @ weights.T + bias).argmax()) for one in examples]
-    _check_it_does(artifact, lesson, meant)
-    return Taught(
-        tracked(track, "Sealing the file", lambda: sealed(artifact, parent.golden(lesson), signer)), card, judgement
-    )
+    _check_it_does(artifact, examples, meant)
+    golden = parent.golden(lesson)
+    whole = tracked(track, "Sealing the file", lambda: sealed(artifact, golden, signer, parent.tolerance))
+    return Taught(whole, card, judgement)
 
 
 def require_teachable(path: Path) -> None:
@@ -122,10 +122,17 @@ def require_teachable(path: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Example:
-    """A frame of a label: features of its views, float32, shape (views, width), the whole frame first."""
+    """A frame of a label.
+
+    Attributes:
+        label: What it shows.
+        features: Features of its views, float32, shape (views, width), the whole frame first.
+        pixels: The whole frame as the model takes it in, uint8.
+    """
 
     label: str
     features: Floats
+    pixels: Frame
 
 
 class _Parent:
@@ -156,6 +163,8 @@ class _Parent:
             )
         self.exemplars: Exemplars | None = exemplars
         self.detector, self.taught_detectors = read_detectors(path)
+        self._golden = read_golden(path)
+        self.tolerance = self._golden.tolerance
 
     def look_at(self, lesson: Lesson, settings: TeachSettings, track: Track) -> list[_Example]:
         """Features of all frames of a lesson.
@@ -168,26 +177,31 @@ class _Parent:
                 raise SettingsError(
                     f"{len(frames)} frames of {label!r} are too few; show it {FEWEST} at least, better 20"
                 )
-        shown = [(label, frame) for label, frames in lesson.examples.items() for frame in frames]
-        if not shown:
+        count = sum(map(len, lesson.examples.values()))
+        if not count:
             return []
+        # One at a time: they may be decoded only now, and all of them would take more memory than all the rest.
+        shown = ((label, frame) for label, frames in lesson.examples.items() for frame in frames)
         with closing(Interpreter(self.path, tensors=[self.layer.features])) as interpreter:
             return [
-                _Example(label, self._features(interpreter, views(frame, settings.cuts, settings.mirrored)))
-                for label, frame in track(shown, "Looking at the frames", len(shown))
+                self._looked_at(interpreter, label, views(frame, settings.cuts, settings.mirrored))
+                for label, frame in track(shown, "Looking at the frames", count)
             ]
 
-    def _features(self, interpreter: Interpreter, shown: Iterator[Frame]) -> Floats:
-        rows = []
+    def _looked_at(self, interpreter: Interpreter, label: str, shown: Iterator[Frame]) -> _Example:
+        rows, whole = [], None
         for view in shown:
-            interpreter.scores(preprocess(view, self.card.input))
+            pixels = preprocess(view, self.card.input)
+            whole = pixels if whole is None else whole
+            interpreter.scores(pixels)
             rows.append(interpreter.read_features()[0] * self.layer.scale)
-        return np.array(rows, np.float32)
+        assert whole is not None
+        return _Example(label, np.array(rows, np.float32), whole)
 
     def golden(self, lesson: Lesson) -> list[Frame]:
         """Frames for the golden vectors: one of each label that is taught, then those that the file has."""
         taught = [frames[0] for frames in lesson.examples.values()]
-        own = [decode_picture(frame.jpeg) for frame in read_golden(self.path).frames]
+        own = [decode_picture(frame.jpeg) for frame in self._golden.frames]
         return [*taught[: FRAMES // 2], *own][:FRAMES]
 
 
@@ -365,17 +379,16 @@ def _card_after(parent: _Parent, labels: tuple[str, ...], lesson: Lesson, judgem
     )
 
 
-def _check_it_does(artifact: bytes, lesson: Lesson, meant: Sequence[int]) -> None:
+def _check_it_does(artifact: bytes, examples: Sequence[_Example], meant: Sequence[int]) -> None:
     """Runs the new file on every frame: it must say what the solved layer says, but for near ties.
 
     Raises:
         CheckFailedError: It says something else.
     """
-    frames = [frame for frames in lesson.examples.values() for frame in frames]
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "taught.tflite"
         file.write_bytes(artifact)
         with closing(Classifier(file)) as classifier:
-            said = [int(classifier.scores(frame)[0].argmax()) for frame in frames]
-    if frames and np.mean(np.array(said) != np.array(meant)) > 0.1:
+            said = [int(classifier.pixel_scores(one.pixels).argmax()) for one in examples]
+    if examples and np.mean(np.array(said) != np.array(meant)) > 0.1:
         raise CheckFailedError("the new file does not say what its last layer was solved to say; nothing was written")
