@@ -170,7 +170,8 @@ class FakeRuntime:
         return self._described(self.outputs, 10)
 
     def get_tensor_details(self) -> list[dict[str, Any]]:
-        return [{"dtype": dtype} for dtype in self.details.get("tensors", [np.float32])]
+        given = self.details.get("tensors", [np.float32])
+        return [{"dtype": dtype, "index": 20 + number} for number, dtype in enumerate(given)]
 
     def tensor(self, index: int) -> Callable[[], np.ndarray]:
         assert index == 0
