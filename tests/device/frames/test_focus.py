@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_core.preprocess import Frame
 from edge_device.frames.focus import FocusSubject, MotionFocus, MotionFocusRule, square_around
-from edge_device.frames.focus.changes import area, boxes
+from edge_device.frames.focus.changes import Background, area, boxes, small_picture
 from edge_device.frames.focus.subject import MARGIN, Corners
 from edge_device.frames.focus.tracker import SubjectTrack, Tracker
 from edge_device.frames.regions import Region
@@ -217,3 +217,12 @@ def test_who_is_hidden_does_not_leave_the_part_that_both_are_in(step: float) -> 
     tracks, part = followed_into_one(8, step)
     assert len(tracks) == 2
     assert all(track.box[0] >= part[0] - 0.01 and track.box[2] <= part[2] + 0.01 for track in tracks)
+
+
+def test_ground_is_known_in_another_light_and_something_before_it_is_not() -> None:
+    still = next(scene([], 1))[1]
+    background, picture = Background(), small_picture(still)
+    background.learn(picture, 0.0)
+    box = (40.0, 20.0, 80.0, 60.0)
+    assert background.is_ground(small_picture((still * 0.6).astype(np.uint8)), box)
+    assert not background.is_ground(small_picture(np.roll(still, 30, axis=1)), box)

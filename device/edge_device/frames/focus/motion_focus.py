@@ -108,10 +108,13 @@ class MotionFocus:
                 track.moves += 1
             if not track.number:
                 track.compare(mask)
-                if track.moves >= CONFIRMED and track.is_steady(now_s) and track.is_solid:
+            ground = False
+            if not track.number and track.moves >= CONFIRMED and track.is_steady(now_s) and track.is_solid:
+                ground = self._background.is_ground(picture, track.box)
+                if not ground:
                     self._tracker.confirm(track)
             patience_s = self._rule.linger_s if track.number else SETTLE_S
-            if now_s - track.moved_s > patience_s:
+            if ground or now_s - track.moved_s > patience_s:
                 # At once: the background is spared where the picture differs, and would never learn what came to stay.
                 self._background.take(picture, track.box)
                 self._tracker.end(track)
