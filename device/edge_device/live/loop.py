@@ -173,6 +173,7 @@ class Live:
         self._name, self._model, self._watcher, self._notify = name, model, watcher, notify
         self._motion = Motion(settings.motion) if settings.motion else None
         self._deciders = Deciders(classifier.card.labels, settings.rule)
+        self._zones = [Part(zone, region) for zone, region in settings.regions.items()]
         self._told_s = -inf
         self._frozen = FrozenPicture()
         self._view = ViewWatch()
@@ -249,14 +250,15 @@ class Live:
         self._seen_s = self._frame_s if self._source.live else frame.time_s  # a file has a time of its own
         if self._source.live:
             self._watch(frame.image)
-        parts = self._parts(prepared)
+        focused = prepared.subjects is not None
+        parts = parts_of(prepared.subjects, settings.regions) if prepared.subjects is not None else self._zones
         seen = [part for part in parts if part.seen]
         pixels = self._pixels(prepared, seen)
         if self._motion and not self._motion.moves(pixels, self._seen_s):
             self._meter.still += 1
             return
         # A subject that is not seen because the picture is dark has not gone.
-        if not self._is_doubtful:
+        if focused and not self._is_doubtful:
             self._hand_on(self._deciders.gone(parts, self._seen_s, time.time()))
         if not parts:
             self._meter.still += 1
@@ -282,17 +284,12 @@ class Live:
         for look in looks:
             if not look.part.tried:
                 self._tell(look, frame, took, age_ms)
-        self._try(looks)
-        if all(part.tried for part in seen):
-            self._tell_nothing(frame, took, age_ms)
+        if focused:
+            self._try(looks)
+            if all(part.tried for part in seen):
+                self._tell_nothing(frame, took, age_ms)
         if settings.max_fps:
             self._due_s = self._frame_s + 1 / settings.max_fps
-
-    def _parts(self, prepared: Prepared) -> list[Part]:
-        """What of a frame is classified."""
-        if prepared.subjects is None:
-            return [Part(zone, region) for zone, region in self._settings.regions.items()]
-        return parts_of(prepared.subjects, self._settings.regions)
 
     def _pixels(self, prepared: Prepared, parts: Sequence[Part]) -> Sequence[Frame]:
         """What the model is given of each part of a frame."""

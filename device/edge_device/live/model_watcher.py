@@ -124,8 +124,10 @@ class ModelWatcher(Generic[T]):
 
     def take(self) -> Replacement[T] | None:
         """The model to go on with, once; None if there is nothing new. Costs next to nothing."""
+        if not self._taken:
+            return None
         with suppress(IndexError):  # the watching thread may discard it in between
-            return self._taken.popleft() if self._taken else None
+            return self._taken.popleft()
         return None
 
     def _watch(self) -> None:

@@ -407,7 +407,9 @@ class SinkQueues:
 
 
 def without_image(result: FrameResult) -> FrameResult:
-    """The same without pixels, so that a queue that holds it does not hold their memory. 2 microseconds."""
+    """The same without pixels, so that a queue that holds it does not hold their memory."""
     frame = result.frame
     bare = SourceFrame(NO_IMAGE, frame.source, frame.index, frame.time_s, frame.capture_ms, frame.taken_s)
-    return replace(result, frame=bare)
+    stripped = object.__new__(FrameResult)
+    stripped.__dict__.update(result.__dict__, frame=bare)  # of every frame: `replace` takes four times as long
+    return stripped

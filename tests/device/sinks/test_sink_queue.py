@@ -11,10 +11,10 @@ import pytest
 from edge_core import InputSpec, ModelCard
 from edge_core.errors import OutputError
 from edge_device.notices import Notice
-from edge_device.results import Event, FrameResult, Latency, Prediction, SinkCounts, Status
+from edge_device.results import Decision, Event, Followed, FrameResult, Latency, Prediction, SinkCounts, Status
 from edge_device.sinks import sink_queue as module
 from edge_device.sinks.sink import Later, Refused, Sink
-from edge_device.sinks.sink_queue import EVENTS, FRAMES, IMAGES, SinkQueues
+from edge_device.sinks.sink_queue import EVENTS, FRAMES, IMAGES, SinkQueues, without_image
 from edge_device.sources import SourceFrame
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
@@ -197,6 +197,25 @@ def test_only_sinks_that_want_it_hold_an_image_and_few_of_them(opened: Callable[
     assert set(with_image.shapes) == {(4, 4, 3)}
     assert set(shapes) == {(0, 0, 3)}
     assert none.of("frame") == []
+
+
+def test_a_result_without_its_image_is_the_same_otherwise() -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    whole = FrameResult(
+        SourceFrame(image, "porch", 7, 0.7, 1.5, 3.0),
+        (Prediction("cat", 0.9),),
+        Latency(1.0, 2.0, 3.0, 6.0),
+        "door",
+        Decision("cat", 0.8),
+        familiarity=0.5,
+        known=True,
+        subject=Followed(3, (0.0, 0.0, 0.5, 0.5), (0.0, 0.0, 1.0, 1.0), 0, 1),
+        camera="porch",
+    )
+    bare = without_image(whole)
+    assert bare.frame.image.size == 0 and whole.frame.image is image
+    assert bare.to_json() == whole.to_json()
+    assert {**vars(bare), "frame": None} == {**vars(whole), "frame": None}
 
 
 def test_a_source_that_can_wait_loses_no_frame(opened: Callable[..., SinkQueues]) -> None:
