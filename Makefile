@@ -67,7 +67,7 @@ else
 	$(BIN)/edge-run images $(DEMO)/int8.tflite "$(DATA)" --json > $(DEMO)/photos.jsonl
 	@head -n 3 $(DEMO)/photos.jsonl
 endif
-	$(BIN)/edge-bench run $(DEMO)/run $(DEMO)/int8.tflite $(DEMO)/float16.tflite --cold-starts 1 --out $(DEMO)/bench
+	$(BIN)/edge-bench run $(DEMO)/run $(DEMO)/int8.tflite $(DEMO)/float16.tflite --cold-starts 1 --seconds 5 --out $(DEMO)/bench
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -4,6 +4,8 @@
 
 A recipe is a list of changes to the default, `fine_tune_from=block_9_add,learning_rate=2e-4`: any setting of
 `edge_train.settings.Settings`, and those of `Trial`. `default` is the recipe without a change and comes first.
+`epochs=0` is the linear head, `tutorial` the recipe of TensorFlow's tutorial. With `--per-class 5,10,20 --draws 3` all
+are trained on the same few photos, drawn anew each time, and judged on every other of the photos left.
 All train for their full number of epochs, without a look at the validation photos, so that validation and test photos
 together are judged. Prints a line per split and recipe, then means, and means and
 standard errors of the paired differences to the first recipe.
@@ -22,7 +24,7 @@ import numpy.typing as npt
 from edge_core.preprocess import InputSpec
 from edge_device.system.user_folders import cache_folder
 from edge_keras.models.architectures import ARCHITECTURES, Architecture
-from edge_keras.models.backbone import build, cut, set_head
+from edge_keras.models.backbone import Parts, build, cut, set_head
 from edge_keras.models.pretrained import find_weights
 from edge_keras.models.split_layer import find_split_layer
 from edge_keras.tf import keras, tf
@@ -36,6 +38,9 @@ from edge_train.training.solved_head.head import solve_head
 
 LOWEST = {"mobilenet_v2": "block_5_add", "efficientnet_lite0": "block_4_add"}
 """Where maps are kept on disk; recipes are cut there or further up."""
+
+TUTORIAL_SEAM = "block_10_project_BN"
+"""The tutorial trains from the 100th layer on, `block_11_expand_relu`; this is three layers before it."""
 
 
 class Held(FeatureCache):
@@ -57,14 +62,18 @@ class Trial:
         settings: Settings of the product.
         average: Decay per step of an average of the weights, which is judged as well; 0 for none.
         held: Whether the validation photos are trained on, too; then the test photos alone are judged.
+        tutorial: Whether it is the recipe of TensorFlow's tutorial.
     """
 
     settings: Settings
     average: float = 0.0
     held: bool = False
+    tutorial: bool = False
 
 
 def parsed(text: str) -> Trial:
+    if text == "tutorial":
+        return Trial(Settings(), tutorial=True)
     usual = usual_settings(Settings())
     kinds = {field.name: type(getattr(usual, field.name)) for field in fields(Settings)}
     changes = dict(change.split("=") for change in text.removeprefix("default").split(",") if change)
@@ -111,6 +120,7 @@ class Split:
                 if views > 2:
                     parts[place] = parts[place].with_views(maps("views", parts[place].photos, numbers[2:]))
             self.maps = {self.lowest.seam: loaded(parts)}
+        self.models: dict[float, tuple[keras.Model, list[npt.NDArray[np.float32]]]] = {}
 
     def built(self, dropout: float) -> "keras.Model":
         labels = len(self.photos.labels)
@@ -120,25 +130,25 @@ class Split:
         """What a recipe gives, and with averaged weights once more; `few` photos of a class, and the draw of them."""
         settings = trial.settings
         keras.utils.set_random_seed(settings.seed)
-        model = self.built(settings.dropout)
-        seam = self.architecture.seam
+        model = self.fresh(settings.dropout)
+        seam = TUTORIAL_SEAM if trial.tutorial else self.architecture.seam
         if settings.fine_tune_from:
             seam = find_split_layer(model, settings.fine_tune_from)
         parts = cut(model, replace(self.architecture, seam=seam))
-        if seam not in self.maps:
-            lift = keras.Model(model.get_layer(self.lowest.seam).output, model.get_layer(seam).output)
-            self.maps[seam] = lifted(lift, self.maps[self.lowest.seam])
-        train, val, test = self.maps[seam]
+        train, val, test = self.maps_at(model, seam)
         train = replace(train, rows=train.rows[:, : settings.views])
         judged = [test] if trial.held else [test, val]
         train = together(train, val) if trial.held else train
         if few[0]:
             train = drawn(train, *few)
             judged = [every_other(maps) for maps in judged]
+        began = time.perf_counter()
+        if trial.tutorial:
+            train_as_in_tutorial(parts, train)
+            return [self.judge(parts, judged, began)]
         pooled = compiled(parts.pooled, tf.float16)
         known = np.concatenate([map_scores(pooled, replace(train, rows=train.rows[:, view:])) for view in (0, 1)])
         set_head(model, *solve_head(known, np.tile(train.targets, 2), len(self.photos.labels)))
-        began = time.perf_counter()
         averaged = parts.upper.trainable_weights
         mean = [weight.numpy().astype(np.float64) for weight in averaged]
         if settings.epochs:
@@ -158,14 +168,56 @@ class Split:
             tuner.start()
             while not tuner.done:
                 tuner.train_epoch()
-        seconds = time.perf_counter() - began
-        run = compiled(parts.upper, tf.float16)
-        found = [Judged([right(run, maps) for maps in judged], worst(run, test, self.photos.labels), seconds)]
+        found = [self.judge(parts, judged, began)]
         if trial.average:
             for weight, value in zip(averaged, mean, strict=True):
                 weight.assign(value.astype(np.float32))
-            found.append(Judged([right(run, maps) for maps in judged], worst(run, test, self.photos.labels), seconds))
+            found.append(self.judge(parts, judged, began))
         return found
+
+    def fresh(self, dropout: float) -> "keras.Model":
+        """The network before training; built once for each dropout."""
+        if dropout not in self.models:
+            model = self.built(dropout)
+            self.models[dropout] = model, model.get_weights()
+        model, weights = self.models[dropout]
+        model.set_weights(weights)
+        return model
+
+    def maps_at(self, model: "keras.Model", seam: str) -> list[Maps]:
+        """Maps of training, validation and test photos at a seam, computed once."""
+        if seam not in self.maps:
+            lift = keras.Model(model.get_layer(self.lowest.seam).output, model.get_layer(seam).output)
+            self.maps[seam] = lifted(lift, self.maps[self.lowest.seam])
+        return self.maps[seam]
+
+    def judge(self, parts: Parts, judged: list[Maps], began: float) -> "Judged":
+        seconds, run = time.perf_counter() - began, compiled(parts.upper, tf.float16)
+        found = [right(run, maps) for maps in judged]
+        return Judged(found, worst(found[0], judged[0], self.photos.labels), seconds)
+
+
+def train_as_in_tutorial(parts: Parts, train: Maps) -> None:
+    """As TensorFlow's tutorial on transfer learning and fine-tuning does it, on photos as seen and mirrored.
+
+    Ten epochs of Adam at 1e-4 for a new last layer, ten of RMSprop at 1e-5 for everything behind the seam. Its rotated
+    views are left out: they would have to go through the whole network in each epoch.
+    """
+    *layers, last = parts.upper.layers
+    last.set_weights([keras.initializers.GlorotUniform()(last.kernel.shape).numpy(), np.zeros(last.bias.shape)])
+    photos = np.arange(len(train.photos))
+    maps = np.concatenate([train.read(photos, view) for view in (0, 1)]).astype(np.float32)
+    targets = np.tile(train.targets, 2)
+    rng = np.random.default_rng(len(photos))
+    trainable = [layer.trainable for layer in layers]
+    for optimizer, frozen in ((keras.optimizers.Adam(1e-4), True), (keras.optimizers.RMSprop(1e-5), False)):
+        for layer, may in zip(layers, trainable, strict=True):
+            layer.trainable = may and not frozen
+        parts.upper.compile(optimizer, "sparse_categorical_crossentropy")
+        for _ in range(10):
+            view = rng.integers(0, 2, len(photos))
+            chosen = rng.permutation(photos + view * len(photos))
+            parts.upper.fit(maps[chosen], targets[chosen], batch_size=32, verbose=0)
 
 
 @dataclass(frozen=True)
@@ -182,9 +234,8 @@ def right(run: object, maps: Maps) -> npt.NDArray[np.bool_]:
     return found
 
 
-def worst(run: object, maps: Maps, labels: Sequence[str]) -> str:
+def worst(found: npt.NDArray[np.bool_], maps: Maps, labels: Sequence[str]) -> str:
     """The lowest recall of a class."""
-    found = right(run, maps)
     recall = {label: 100 * float(found[maps.targets == number].mean()) for number, label in enumerate(labels)}
     label = min(labels, key=lambda name: recall[name])
     return f"{label} {recall[label]:.1f} %"
