@@ -199,9 +199,16 @@ class _Parent:
         return _Example(label, np.array(rows, np.float32), whole)
 
     def golden(self, lesson: Lesson) -> list[Frame]:
-        """Frames for the golden vectors: one of each label that is taught, then those that the file has."""
+        """Frames for the golden vectors: one of each label that is taught, then those that the file has of others.
+
+        Frames of the same label go first: taught four times, it would push out all that the file was exported with.
+        """
         taught = [frames[0] for frames in lesson.examples.values()]
-        own = [decode_picture(frame.jpeg) for frame in self._golden.frames]
+        own = [
+            decode_picture(frame.jpeg)
+            for frame in self._golden.frames
+            if not self.labels or self.labels[int(np.argmax(frame.scores))] not in lesson.examples
+        ]
         return [*taught[: FRAMES // 2], *own][:FRAMES]
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from edge_core import Frame, ModelCard, complete
 from edge_core.artifact.container import EXEMPLARS_FILE, read_card, without_archive
 from edge_core.artifact.exemplars import keep_exemplars, parse_exemplars
+from edge_core.artifact.golden import read_golden
 from edge_core.artifact.last_layer import read_last_layer, with_last_layer
 from edge_core.errors import CheckFailedError, EdgeError, ModelFormatError, OutputError, SettingsError
 from edge_device import Classifier
@@ -64,6 +65,14 @@ def test_lessons_follow_one_another_and_the_card_tells_each(model: Path) -> None
     lineage = read_card(model).conversion["taught"]
     assert [entry["examples"] for entry in lineage] == [{"yellow": 6}, {"violet": 6}]
     assert first is not None and lineage[1]["parent"] == first.digest
+
+
+def test_a_label_that_is_taught_again_and_again_leaves_the_golden_frames_of_others(model: Path) -> None:
+    for seed in range(4):
+        shown = [frame(YELLOW, 10 * seed + number) for number in range(6)]
+        write_taught(teach(model, Lesson({"yellow": shown}), EASY), model)
+    best = [int(np.argmax(one.scores)) for one in read_golden(model).frames]
+    assert best.count(LABELS.index("red")) == 1 and best.count(len(LABELS)) == 1
 
 
 def test_a_label_is_forgotten_and_one_is_renamed(model: Path) -> None:
