@@ -80,6 +80,18 @@ def test_attached_metadata_is_aligned_and_replaces_what_was_attached(kind: str) 
     assert bytes(model.buffers[entry.buffer].data) == METADATA
     assert once.find(METADATA) % 16 == 0
     Interpreter(model_content=once, num_threads=1).allocate_tensors()
+    assert once == attach(BARE[kind], METADATA), "nothing piles up in a file that is made anew again and again"
+
+
+@kinds
+@pytest.mark.parametrize("changed", [8, -1])
+def test_a_front_that_does_not_fit_the_model_behind_it_stays(kind: str, changed: int) -> None:
+    """A model that holds another one's bytes is no model with a front."""
+    inner = bytearray(attach(BARE[kind], METADATA))
+    start = inner.index(b"TFL3", 8) - 4
+    inner[start : start + 4] = (int.from_bytes(inner[start : start + 4], "little") + changed).to_bytes(4, "little")
+    again = attach(bytes(inner), METADATA)
+    assert again.endswith(inner)
 
 
 class Table:

@@ -25,6 +25,7 @@ _TENSOR_AXIS_LABELS = 2  # AssociatedFileType
 
 _MODEL_FIELDS = 8  # version, operator_codes, subgraphs, description, buffers, metadata_buffer, metadata, signature_defs
 _VERSION, _SUBGRAPHS, _BUFFERS, _METADATA = 0, 2, 4, 6
+_IDENTIFIER = b"TFL3"  # behind the offset of the root table
 _ALIGNMENT = 16  # of buffer data, by the schema's force_align
 
 
@@ -90,7 +91,7 @@ def attach(model: bytes, metadata: bytes) -> bytes:
     Raises:
         ModelFormatError: `model` is no TFLite flatbuffer.
     """
-    old = _read_root(model)
+    model, old = _without_front(model)
     # The front: everything new, children behind their parents, the old model's bytes last.
     front = _Front()
     vtable = front.take(4 + 2 * _MODEL_FIELDS)
@@ -108,7 +109,7 @@ def attach(model: bytes, metadata: bytes) -> bytes:
     # The old bytes move by a multiple of the alignment, so that the weights in them stay aligned.
     start = front.end()
 
-    front.put(0, "<I4s", table, b"TFL3")
+    front.put(0, "<I4s", table, _IDENTIFIER)
     # A vtable has its own size, the table's size, and where in the table each field lies: 0 for one that is not there.
     goals = {slot: start + target for slot, target in old.targets.items()} | {_BUFFERS: buffers, _METADATA: entries}
     slots = [4 + 4 * slot if slot == _VERSION or slot in goals else 0 for slot in range(_MODEL_FIELDS)]
@@ -148,6 +149,34 @@ class _Root:
     targets: dict[int, int]
     buffers: list[int]
     entries: list[int]
+
+
+def _without_front(model: bytes) -> tuple[bytes, _Root]:
+    """A model without the front that `attach` put before it, so that none piles up; and what a new root takes over.
+
+    Raises:
+        ModelFormatError: It is no TFLite flatbuffer.
+    """
+    whole = _read_root(model)
+    start = model.find(_IDENTIFIER, 8) - 4
+    if start <= 0 or start % _ALIGNMENT:
+        return model, whole
+    try:
+        inner = _read_root(model[start:])
+    except ModelFormatError:
+        return model, whole  # the identifier's bytes are weights by chance
+    same = (
+        whole.version == inner.version
+        and _moved(inner.targets, start) == _moved(whole.targets, 0)
+        and [start + place for place in inner.buffers] == whole.buffers[:-1]
+        and [start + place for place in inner.entries] == whole.entries
+    )
+    return (model[start:], inner) if same else (model, whole)
+
+
+def _moved(targets: dict[int, int], by: int) -> dict[int, int]:
+    """Positions of the fields that `attach` does not make anew."""
+    return {slot: by + target for slot, target in targets.items() if slot not in (_BUFFERS, _METADATA)}
 
 
 def _read_root(model: bytes) -> _Root:
