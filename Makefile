@@ -80,8 +80,10 @@ check-js:
 	@for folder in $(dir $(wildcard convert/edge_convert/web/*/tsconfig.json)); do \
 		node .venv/node/node_modules/typescript/bin/tsc -p $$folder || exit 1; done
 
-# Processes at once: as many as there are cores, but each may hold TensorFlow and takes up to 2 GB.
-PARALLEL ?= -n auto --maxprocesses 4 --dist worksteal
+# Processes at once: three for two cores, since a quarter of the tests' time is waiting; each may hold TensorFlow and takes up to 2 GB.
+PARALLEL ?= -n $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 ))) --maxprocesses 4 --dist worksteal
+# Whatever the caller's shell asks for: a command that a test starts would compile the product's modules anew.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
 # One thread of arithmetic each: threads that wait for one another on cores that are taken cost a fit twice the time.
 test test-slow: export OPENBLAS_NUM_THREADS ?= 1
 test test-slow: export OMP_NUM_THREADS ?= 1

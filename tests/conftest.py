@@ -1,6 +1,7 @@
 """What the tests of every component share."""
 
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -32,6 +33,15 @@ INPUT = InputSpec(width=32, height=32)
 settings.register_profile("any machine", deadline=None, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=500)  # pytest --hypothesis-profile=thorough
 settings.load_profile("any machine")
+
+# Networks are built of so many objects that looking for garbage at every 700th takes a tenth of the time.
+gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what was imported out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -175,9 +185,9 @@ def _draw_colors(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def color_run(color_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of `edge-train fit` on `color_photos`: MobileNetV2 0.35 at 48, from random weights, one epoch.
+    """A run of `fit` on `color_photos`: `SMALL_NETWORK` at 48, from random weights, one epoch. No test changes it.
 
-    No test changes it.
+    What only a whole MobileNet shows is in `train/test_cli.py`.
     """
     with made_once(tmp_path_factory, "color-run") as (folder, made):
         if not made:
@@ -192,7 +202,17 @@ def _train_colors(color_photos: Path, folder: Path) -> None:
     from edge_train.settings import Settings
     from edge_train.training.fit import fit
 
+    from .train.small_network import SMALL_NETWORK
+
     photos = open_photos(str(color_photos), seed=1, cache=folder.parent)
     settings = Settings(epochs=1, views=2, batch=8)
     weights = Weights("none (random)")
-    fit(photos, folder, spec=InputSpec(48, 48), weights=weights, cache=folder.parent, alpha=0.35, settings=settings)
+    fit(
+        photos,
+        folder,
+        spec=InputSpec(48, 48),
+        weights=weights,
+        cache=folder.parent,
+        architecture=SMALL_NETWORK,
+        settings=settings,
+    )

@@ -12,7 +12,7 @@ def _trunk(pixels: Any, alpha: float) -> "keras.Model":
     seam = layers.ReLU(6.0, name="seam")(layers.BatchNormalization()(first))
     depthwise = layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(seam)
     pointwise = layers.Conv2D(int(128 * alpha), 1, use_bias=False, name="pointwise")(layers.ReLU(6.0)(depthwise))
-    activated = layers.ReLU(6.0)(layers.BatchNormalization()(pointwise))
+    activated = layers.ReLU(6.0, name="activated")(layers.BatchNormalization()(pointwise))
     return keras.Model(keras.utils.get_source_inputs(pixels), layers.GlobalAveragePooling2D()(activated))
 
 

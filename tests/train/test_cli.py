@@ -7,25 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from edge_core.run_folder import Run
+from edge_core.run_folder import Run, read_run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_fit_prints_the_card_as_json(
-    start: Callable[..., subprocess.Popen[str]], color_photos: Path, tmp_path: Path
+@pytest.mark.usefixtures("charts_are_blank")
+def test_a_whole_mobilenet_is_trained_and_evaluated(
+    command: Command, color_photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    with start(
+    done = command(
         "edge_train.cli", "fit", color_photos, "--out", out, "--image-size", 32, "--alpha", 0.35, "--weights", "none",
-        "--epochs", 0, "--json",
-    ) as process:  # fmt: skip
-        output, errors = process.communicate()
-    assert process.returncode == 0, errors
-    result = json.loads(output)
+        "--epochs", 1, "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert capfd.readouterr().out == "", "native code wrote beside the JSON"
+    result = json.loads(done.stdout)
     assert result["run"] == str(out)
     assert result["labels"] == ["blue", "green", "red"]
-    assert (out / "model.keras").is_file()
+    assert [line.split(",")[0] for line in (out / "history.csv").read_text().splitlines()[1:]] == ["head", "fine-tune"]
+    done = command("edge_train.cli", "evaluate", out, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["photos"] == len(read_run(out).splits["test"])
 
 
 @pytest.mark.parametrize(
@@ -55,10 +59,7 @@ def test_bad_input_is_one_line_and_status_2(
     assert not (tmp_path / "run").exists()
 
 
-def test_evaluate_and_predict_print_json(command: Command, color_run: Run) -> None:
-    done = command("edge_train.cli", "evaluate", color_run.folder, "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["photos"] == len(color_run.splits["test"])
+def test_predict_prints_json(command: Command, color_run: Run) -> None:
     picture = color_run.splits["test"][0].path
     done = command("edge_train.cli", "predict", color_run.folder, picture, picture.parent / "missing.jpg", "--json")
     assert done.returncode == 2
