@@ -19,6 +19,7 @@ import numpy as np
 
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame
+from edge_device.frames.frozen import FrozenPicture
 from edge_device.frames.view_state import LOOK_S, ViewWatch
 
 WIDTH, HEIGHT = 320, 180
@@ -38,6 +39,7 @@ class Scene:
         self.ground, self.other = (_filled(photo) for photo in photos[:2])
         self.subject = photos[2]
         self.noise = self.rng.normal(0, 1, (2 * HEIGHT, 2 * WIDTH, 3)).astype(np.float32)
+        self.last = self.noisy(self.ground)
         self.hand = _filled(np.asarray(cv2.GaussianBlur(photos[1], (0, 0), 30), np.uint8))
 
     def noisy(self, frame: Frame | np.ndarray, deviation: float = NOISE) -> Frame:
@@ -84,6 +86,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], Change]] = {
     "blur of 10 px of 1280": (("blurred",), _blur(2.5)),
     "blur of 20 px of 1280": (("blurred", "covered"), _blur(5)),
     "another ground": (("moved",), lambda scene, now_s: scene.noisy(scene.other)),
+    "the same picture, byte for byte": (("frozen",), lambda scene, now_s: scene.last),
     "turned by a third": (("moved",), lambda scene, now_s: scene.noisy(np.roll(scene.ground, WIDTH // 3, 1))),
 }
 
@@ -153,13 +156,17 @@ def _on_wall(scene: Scene, x: float) -> Frame:
 
 
 def states(scene: Scene, change: Change, from_s: float, until_s: float) -> Iterator[tuple[float, str]]:
-    """The states that are told, with their times."""
-    watch = ViewWatch()
+    """The states that are told, with their times; as `live` does, dark and white pictures are not called frozen."""
+    watch, frozen, told = ViewWatch(), FrozenPicture(), "clear"
     for number in range(round(until_s / LOOK_S)):
         now_s = number * LOOK_S
         frame = change(scene, now_s) if now_s >= from_s else scene.noisy(scene.ground)
-        if watch.look(frame, now_s):
-            yield now_s, watch.state
+        watch.look(frame, now_s)
+        frozen.look(frame, now_s)
+        state = "frozen" if frozen.frozen and watch.state not in ("dark", "overexposed") else watch.state
+        if state != told:
+            told = state
+            yield now_s, told
 
 
 def main() -> None:
