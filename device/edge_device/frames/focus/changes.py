@@ -36,7 +36,8 @@ GROUND: Final = 0.55
 subjects in 48 clips had 0.42 when it was found; three pieces of ground behind a cloud's shadow had 0.66 to 0.91."""
 
 NOISE_FRAMES: Final = 4
-"""Frames after which the noise is estimated again."""
+"""Frames after which noise and exposure are estimated again; where the exposure jumps in between, the light of each
+neighborhood has changed, which leaves nothing either."""
 
 Gray = npt.NDArray[np.uint8]
 Mean = npt.NDArray[np.float32]
@@ -103,6 +104,7 @@ class Background:
         self._ground: Mean | None = None
         self._count = 0
         self._passed_s = 0.0
+        self._exposure = 1.0
 
     def learn(self, picture: Gray, passed_s: float, spared: Mask | None = None) -> None:
         """Lets the background follow a picture.
@@ -154,8 +156,9 @@ class Background:
     def changes(self, picture: Gray) -> Mask:
         """What differs: 255, elsewhere 0."""
         assert self.mean is not None and self._tolerance is not None
-        exposure = _median(picture[2::8, 2::8] / np.maximum(self.mean[2::8, 2::8], 1.0))
-        still = np.asarray(cv2.convertScaleAbs(self.mean, alpha=exposure), np.uint8)
+        if self._count % NOISE_FRAMES == 0 or self._count < NOISE_FRAMES:
+            self._exposure = _median(picture[2::8, 2::8] / np.maximum(self.mean[2::8, 2::8], 1.0))
+        still = np.asarray(cv2.convertScaleAbs(self.mean, alpha=self._exposure), np.uint8)
         level = max(self.rule.level, self.rule.noise * self.noise)
         mask = _differing(picture, still, self._tolerance, level)
         left, top, wide, high = cv2.boundingRect(mask)
@@ -168,14 +171,17 @@ class Background:
         self.share = cv2.countNonZero(mask) / mask.size
         return mask
 
+    @property
+    def hears(self) -> bool:
+        """Whether it is time to estimate the noise again."""
+        return self._count % NOISE_FRAMES == 0
+
     def hear(self, step: Gray) -> None:
-        """Estimates the noise, now and then.
+        """Estimates the noise.
 
         Args:
             step: Absolute difference between two pictures in a row.
         """
-        if self._count % NOISE_FRAMES:
-            return
         low = np.sort(step[2::8, 2::8], axis=None)[: step[2::8, 2::8].size // 2]
         found = float(low.mean()) / 0.46  # of the lower half of such differences, by the deviation of one picture
         self.noise += 0.05 * NOISE_FRAMES * (min(found, 8.0) - self.noise)

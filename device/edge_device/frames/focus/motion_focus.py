@@ -96,8 +96,11 @@ class MotionFocus:
     def _judge(self, picture: Gray, mask: Mask, now_s: float) -> None:
         """Confirms what moves, and lets become background what has not moved for long."""
         assert self._before is not None
+        if not self._tracker.tracks and not self._background.hears:
+            return
         step = np.asarray(cv2.absdiff(picture, self._before), np.uint8)
-        self._background.hear(step)
+        if self._background.hears:
+            self._background.hear(step)
         # The frame is held against the one before: against the background, what has stopped would move for ever.
         level = max(self._rule.change.level, 4 * self._background.noise)
         for track in list(self._tracker.tracks):
