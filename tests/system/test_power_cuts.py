@@ -25,12 +25,14 @@ from edge_device.sinks.inbox.collection import Collection
 from edge_device.sinks.inbox.snapshot_store import Kind, SnapshotStore
 from edge_device.sinks.jsonl import JsonLines
 from edge_device.sources import SourceFrame
+from edge_device.teaching.teach import Taught
+from edge_device.teaching.write import previous_file, write_taught
 
 from ..power_cuts import Disk
 
 CARD = ModelCard(labels=("cat", "dog"), input=InputSpec(32, 32))
 MODELS = Path(__file__).parents[1] / "models"
-CUTS = {"file": 40, "json lines": 250, "inbox": 400, "collection": 120, "update": 60}
+CUTS = {"file": 40, "json lines": 250, "inbox": 400, "collection": 120, "update": 60, "taught": 30}
 """Different states of the disk that each of the tests is to look at, at least: 1,000 with those of updates."""
 
 
@@ -159,6 +161,22 @@ def test_a_training_picture_that_was_counted_is_there_whole_with_its_line(disk: 
         for picture in pictures:
             read_picture(folder / "photos" / picture)
         assert not [path for path in folder.rglob("*") if ".tmp" in path.name]
+
+
+def test_a_taught_file_is_the_one_before_or_the_new_one_and_the_one_before_is_kept(disk: Disk) -> None:
+    file = disk.root / "flowers.tflite"
+    file.write_bytes(b"0" * 9000)
+    with disk.recording():
+        for number in b"123":
+            write_taught(Taught(bytes([number]) * 9000, CARD, None), file)
+            disk.note(number)
+    for folder, notes in after_cuts(disk, CUTS["taught"]):
+        whole = (folder / file.name).read_bytes()
+        assert len(whole) == 9000 and len(set(whole)) == 1
+        assert whole[0] >= max(notes, default=0)
+        if notes:
+            kept = previous_file(folder / file.name).read_bytes()
+            assert len(kept) == 9000 and len(set(kept)) == 1
 
 
 def test_whenever_the_power_fails_in_an_update_there_is_a_model_to_run(disk: Disk, tmp_path: Path) -> None:

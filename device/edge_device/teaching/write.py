@@ -1,7 +1,6 @@
 """A taught file takes its place, and the one before it can come back."""
 
 import os
-import shutil
 from pathlib import Path
 
 from edge_core.artifact.seal import check_seal
@@ -16,7 +15,8 @@ def previous_file(path: Path) -> Path:
 
 
 def write_taught(taught: Taught, out: Path) -> Path | None:
-    """Writes a taught file whole or not at all; a file that was there is kept as `previous_file` says.
+    """Writes a taught file whole or not at all, on the disk when this returns; a file that was there is kept as
+    `previous_file` says.
 
     Returns:
         The file that was kept; None where there was none.
@@ -27,9 +27,9 @@ def write_taught(taught: Taught, out: Path) -> Path | None:
     kept = previous_file(out) if out.exists() else None
     # The copy first, so that the old content is at one of the two places at any moment.
     if kept:
-        with written_whole(kept) as beside:
-            shutil.copyfile(out, beside)
-    with written_whole(out) as beside:
+        with written_whole(kept, durable=True) as beside:
+            beside.write_bytes(out.read_bytes())
+    with written_whole(out, durable=True) as beside:
         beside.write_bytes(taught.artifact)
     return kept
 
@@ -47,12 +47,12 @@ def undo(path: Path) -> None:
     check_seal(kept)
     content, before = path.read_bytes() if path.exists() else None, kept.read_bytes()
     if content is None:
-        with written_whole(path) as beside:
+        with written_whole(path, durable=True) as beside:
             beside.write_bytes(before)
         os.unlink(kept)
         return
     # Both are written before either takes its place: on a disk that is full, neither content is lost.
-    with written_whole(kept) as kept_beside:
+    with written_whole(kept, durable=True) as kept_beside:
         kept_beside.write_bytes(content)
-        with written_whole(path) as beside:
+        with written_whole(path, durable=True) as beside:
             beside.write_bytes(before)
