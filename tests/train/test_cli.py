@@ -39,7 +39,10 @@ def test_a_whole_mobilenet_is_trained_and_evaluated(
         (["{empty}"], "holds no pictures"),
         (["{photos}", "--weights", "nowhere.h5"], "no such weights file"),
         (["{photos}", "--weights", "none", "--dropout", "1"], "--dropout 1 is not a share from 0 to below 1"),
-        (["{photos}", "--weights", "none", "--fine-tune-from", "20"], "mobilenet_v2_1_160x160 has 1 to 17 blocks"),
+        (
+            ["{photos}", "--backbone", "vgg16", "--weights", "none", "--fine-tune-from", "20"],
+            "vgg16_1_224x224 has 1 to 5 blocks",
+        ),
         (["{photos}", "--weights", "none", "--crop", "sideways"], "input crop must be one of"),
         (["{photos}", "--weights", "none", "--out", "{photos}"], "is there already"),
     ],
