@@ -96,7 +96,8 @@ CONTRACTS: Final[dict[str, Contract]] = {
     "golden vectors": Contract(
         (
             Part(
-                "edge_core.artifact.golden", ("QUANTIZED", "FLOAT", "GoldenVectors", "read_golden", "_parse", "to_jpeg")
+                "edge_core.artifact.golden",
+                ("QUANTIZED", "STEPS", "FLOAT", "tolerance_of", "GoldenVectors", "read_golden", "_parse", "to_jpeg"),
             ),
             Part("edge_device.inference.verify", ("record", "sealed", "verify", "replay", "_first", "Verification")),
         ),
