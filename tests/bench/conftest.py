@@ -26,6 +26,8 @@ from edge_core.run_folder import CARD_FILE, write_photos
 from edge_core.statistics import Estimate
 from edge_device.system.board import Readings
 
+from ..conftest import made_once
+
 MakeReport = Callable[..., BenchReport]
 LABELS = ("red", "green", "blue")
 FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
@@ -53,19 +55,24 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    folder = tmp_path_factory.mktemp("tiny")
+    """No test changes it."""
+    with made_once(tmp_path_factory, "tiny") as (folder, made):
+        same, swapped = (folder / f"tiny-{name}.tflite" for name in ("same", "swapped"))
+        tiny = Tiny(folder / "made" / "run", same, swapped, folder / "photos")
+        if not made:
+            _make(tiny, folder / "made")
+    return tiny
+
+
+def _make(tiny: Tiny, folder: Path) -> None:
     script = Path(__file__).with_name("make_tiny_run.py")
-    made = subprocess.run([sys.executable, script, folder / "made"], check=False, capture_output=True, text=True)
+    made = subprocess.run([sys.executable, script, folder], check=False, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    run = folder / "made" / "run"
     card = ModelCard(LABELS, SPEC, dataset=DATASET)
-    (run / CARD_FILE).write_text(card.to_text(), "utf-8")
-    files = {}
-    for name in ("same", "swapped"):
-        files[name] = folder / f"tiny-{name}.tflite"
-        files[name].write_bytes(complete((folder / "made" / f"{name}.bare").read_bytes(), card, name))
-    write_photos(run, _make_photos(folder / "photos"))
-    return Tiny(run, files["same"], files["swapped"], folder / "photos")
+    (tiny.run / CARD_FILE).write_text(card.to_text(), "utf-8")
+    for name, file in (("same", tiny.same), ("swapped", tiny.swapped)):
+        file.write_bytes(complete((folder / f"{name}.bare").read_bytes(), card, name))
+    write_photos(tiny.run, _make_photos(tiny.photos))
 
 
 @pytest.fixture(scope="session")
