@@ -45,9 +45,9 @@ def pull(
     with one_line_errors(debug):
         # Late: tarfile and urllib.request, which listing the commands does without.
         from edge_device.sinks.inbox.pull import pull_snapshots
-        from edge_device.sinks.web.address import read_token
+        from edge_device.sinks.web.address import known_token
 
-        done = pull_snapshots(host, to, token=read_token(token_file), keep=keep, track=track)
+        done = pull_snapshots(host, to, token=known_token(token_file), keep=keep, track=track)
         if as_json:
             print(json.dumps({"pictures": done.pictures, "left": done.left}), flush=True)
         say(f"{done.pictures} pictures are in {to}")

@@ -18,9 +18,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from edge_core import Frame, InputSpec, ModelCard
 from edge_core.errors import HostError, SettingsError
+from edge_device.cli import app
 from edge_device.results import FrameResult, Latency, Prediction
 from edge_device.sinks.inbox.collection import Collection
 from edge_device.sinks.inbox.live_page import SNAPSHOT_KEY
@@ -245,6 +247,18 @@ def test_a_board_that_refuses_is_told_of_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="neither"):
             pull_snapshots(host, tmp_path / "home")
     assert not (tmp_path / "home").exists()
+
+
+def test_a_token_file_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    """No board knows a token that a client makes up."""
+    typo = tmp_path / "poch.token"
+    with board(tmp_path / "board", TOKEN) as url:
+        asked = ["snapshots", "pull", url, "--to", str(tmp_path / "home"), "--token-file"]
+        refused = CliRunner().invoke(app, [*asked, str(typo)])
+        assert refused.exit_code == 2 and not typo.exists()
+        assert f"{typo} is not there" in refused.stderr and len(refused.stderr.splitlines()) == 1
+        typo.write_text(TOKEN)
+        assert CliRunner().invoke(app, [*asked, str(typo)]).exit_code == 0
 
 
 @pytest.fixture

@@ -115,14 +115,31 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
         SettingsError: What is there is no token. The message does not repeat it.
         OutputError: The file can be neither read nor made.
     """
+    try:
+        if file is not None and not file.exists():
+            _make_token(file)
+    except OSError as error:
+        raise OutputError(f"{file}: {error.strerror or error}") from error
+    return known_token(file, environment)
+
+
+def known_token(file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The token that a client shows, from where `read_token` has it; no file is made: no server would know its token.
+
+    Raises:
+        SettingsError: The file is not there, or what is there is no token. The message does not repeat it.
+        OutputError: The file cannot be read.
+    """
     if file is None:
         token = environment.get(TOKEN_VARIABLE)
         return None if token is None else check_token(token.strip(), TOKEN_VARIABLE)
     try:
-        if not file.exists():
-            _make_token(file)
         with file.open("rb") as opened:
             token = opened.read(1024).decode("utf-8", "replace").strip()
+    except FileNotFoundError as error:
+        raise SettingsError(
+            f"{file} is not there; copy the token file of the live page from its board, or set {TOKEN_VARIABLE}"
+        ) from error
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror or error}") from error
     return check_token(token, str(file))
