@@ -3,8 +3,7 @@
     python benchmarks/experiments/peak_memory.py
 
 A narrow network on small pictures, so that it takes minutes: what grows with the photos is what is measured, and that
-    is the
-same for all networks. Prints the peak resident memory of each and their ratio.
+is the same for all networks. Prints the peak resident memory of each and their ratio.
 """
 
 import subprocess

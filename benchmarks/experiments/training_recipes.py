@@ -7,8 +7,8 @@ A recipe is a list of changes to the default, `fine_tune_from=block_9_add,learni
 `epochs=0` is the linear head, `tutorial` the recipe of TensorFlow's tutorial. With `--per-class 5,10,20 --draws 3` all
 are trained on the same few photos, drawn anew each time, and judged on every other of the photos left.
 All train for their full number of epochs, without a look at the validation photos, so that validation and test photos
-together are judged. Prints a line per split and recipe, then means, and means and
-standard errors of the paired differences to the first recipe.
+together are judged. Prints a line per split and recipe, then means, and means and standard errors of the paired
+differences to the first recipe.
 """
 
 import argparse

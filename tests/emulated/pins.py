@@ -2,8 +2,7 @@
 wheel.
 
 Two files: what the product requires, which instruction counts depend on (benchmarks/edge_bench/arm/requirements.txt),
-    and
-what its tests require besides (tests/emulated/requirements.txt).
+and what its tests require besides (tests/emulated/requirements.txt).
 """
 
 import json

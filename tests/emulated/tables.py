@@ -98,9 +98,8 @@ def spread_table(spreads: Sequence[Spread]) -> str:
 STEP: Final = 1 / 256
 """Of a score in 8 bits. LiteRT has two kernels of SOFTMAX for 8 bits, and XNNPACK none: one with a table of floats, and
 for 64-bit Arm (optimized_ops.h: `#if __aarch64__ && __clang__`) one with a table of 16-bit whole numbers. Where the
-exact score
-lies between two steps, they may take different ones: seen on 1 photo of 100, at 0.499 and 0.501 steps from the exact
-    one."""
+exact score lies between two steps, they may take different ones: seen on 1 photo of 100, at 0.499 and 0.501 steps from
+the exact one."""
 
 FLOATS: Final = 1e-5
 """Sums of floats are made in another order; 4e-7 was seen."""

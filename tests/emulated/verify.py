@@ -1,8 +1,7 @@
 """`make verify-pi`: the product on emulated Raspberry Pis, `python -m tests.emulated.verify --help`.
 
 Two machines at the same time, one for each core of a small workstation: the Pi 4's core with the Python of Debian 12,
-    and
-the Pi 5's with that of Debian 13. Exit status 1 if anything fails or differs that must be the same.
+and the Pi 5's with that of Debian 13. Exit status 1 if anything fails or differs that must be the same.
 """
 
 import argparse

@@ -1,11 +1,10 @@
 """`make verify-gpu`: the same training on the processor and on the GPU, and a report to attach to an issue.
 
 Three trainings from one seed, each in a process of its own with a feature cache of its own: on the processor, on the
-    GPU
-in float32, and on the GPU as `fit` has it. What must hold: the accuracy of each GPU training is that of the processor
-within the 95 % interval of the paired difference on the same test photos, and in float32 the solved head, before
-anything random, has the same validation loss. Losses of the epochs are printed side by side: XLA draws another dropout
-from the same seed, so they are alike, not equal.
+GPU in float32, and on the GPU as `fit` has it. What must hold: the accuracy of each GPU training is that of the
+processor within the 95 % interval of the paired difference on the same test photos, and in float32 the solved head,
+before anything random, has the same validation loss. Losses of the epochs are printed side by side: XLA draws another
+dropout from the same seed, so they are alike, not equal.
 
 No GPU was at hand when this was written: `HEAD_LOSS` is what float32 sums in another order may cost, not a measurement.
 """

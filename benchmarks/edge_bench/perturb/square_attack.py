@@ -90,9 +90,8 @@ def queries_to_fool(
     """Queries after which a model was fooled at each epsilon; None where it was not.
 
     Begins with the largest epsilon: what fools a model within a small budget does so within a larger one, too, so a
-        picture on
-    which nothing is found within the larger one is not tried again within a smaller one. That saves two thirds of the
-    queries. The same seed tries the same squares whatever the model.
+    picture on which nothing is found within the larger one is not tried again within a smaller one. That saves two
+    thirds of the queries. The same seed tries the same squares whatever the model.
 
     Args:
         scores, pixels, label, queries: The arguments of `square_attack`.

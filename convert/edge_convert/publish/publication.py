@@ -105,8 +105,7 @@ def rotate_key(site: Path, key: PrivateKey, new: PrivateKey, *, days: int = EXPI
     """Hands a repository over to another key: boards that trust the old one trust the new one from then on.
 
     Model files that the old key signed stay where they are for the boards that run them, but are offered to none:
-        publish
-    files that the new key has signed.
+    publish files that the new key has signed.
 
     Raises:
         CheckFailedError: The folder is not the old key's.

@@ -1,8 +1,7 @@
 """Between the float graph and the 8-bit one: what range each tensor has, and what of the graph is to be quantized.
 
 TensorFlow's converter does it all in one go; here its steps are taken one by one, so that ranges can be chosen and
-layers
-spared without converting anew: to quantize a calibrated MobileNetV2 takes 0.2 s, to convert it 4 s.
+layers spared without converting anew: to quantize a calibrated MobileNetV2 takes 0.2 s, to convert it 4 s.
 """
 
 import struct
@@ -52,8 +51,7 @@ def without_rescaling(model: "keras.Model") -> tuple["keras.Model", float, float
     """A model without its first layer, and that layer's scale and offset.
 
     The input tensor's scale and zero point say the same. An offset for each channel (ResNet50, VGG) is more than one
-    zero
-    point can say: such a layer stays.
+    zero point can say: such a layer stays.
     """
     first = next((layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)), None)
     if first is None or np.ndim(first.scale) or np.ndim(first.offset):

@@ -165,8 +165,7 @@ def equalize(model: "keras.Model", photos: Frame) -> "keras.Model":
 
     Where the successor has one scale per input channel (depthwise) every channel is brought to the same range. Where it
     has not, the range is shared out between activations and kernels: G. Xiao et al., "SmoothQuant" (2023), with an
-        alpha
-    of 0.5. Before a ReLU6, which ends at 6 whatever comes, a channel may only grow, and not beyond.
+    alpha of 0.5. Before a ReLU6, which ends at 6 whatever comes, a channel may only grow, and not beyond.
 
     Args:
         model: Takes raw pixels.

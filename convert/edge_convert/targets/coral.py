@@ -1,10 +1,9 @@
 """The Edge TPU: which operators its compiler will map, which stay on the CPU, and why.
 
 The rules are those of Coral's page "TensorFlow models on the Edge TPU", https://coral.ai/docs/edgetpu/models-intro, as
-of
-compiler 16: its requirements of a model, its table of operators with their limits (`OPERATORS`, in its order), and that
-the file is cut in two where the first operator cannot be mapped. What the page leaves open is said where it is decided;
-`benchmarks/experiments/targets.py coral` holds the forecast against files that Google compiled.
+of compiler 16: its requirements of a model, its table of operators with their limits (`OPERATORS`, in its order), and
+that the file is cut in two where the first operator cannot be mapped. What the page leaves open is said where it is
+decided; `benchmarks/experiments/targets.py coral` holds the forecast against files that Google compiled.
 """
 
 from collections import defaultdict
@@ -207,16 +206,14 @@ OPERATORS: Final[dict[str, tuple[Limit, ...]]] = {
     "TRANSPOSE_CONV": (_constant(1),),
 }
 """Coral's table: the operators that can be mapped, each with its limits; and TILE, which the table lacks and the
-compiler
-maps: Google's DeepLab on MobileNet-EdgeTPU spreads its pooled features with it."""
+compiler maps: Google's DeepLab on MobileNet-EdgeTPU spreads its pooled features with it."""
 
 
 def _computed(tensor: Tensor) -> str:
     """The requirements of every tensor that is computed: 8-bit, one scale, static, three dimensions.
 
     The state of a recurrent layer, which it keeps from one step to the next, is part of the operator: an 8-bit LSTM's
-        cell
-    has 16 bits by TensorFlow Lite's specification of quantization, and the compiler maps Google's LSTM whole.
+    cell has 16 bits by TensorFlow Lite's specification of quantization, and the compiler maps Google's LSTM whole.
     """
     if tensor.variable:
         return (

@@ -74,8 +74,8 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
     """Compiles a .tflite for the Edge TPU; of a complete file card and labels come along.
 
     So does the detector of what is foreign, whose features become outputs of what is compiled; so does what was
-    compiled, for when there is no Edge TPU; and of a sealed file the golden vectors, under a new seal
-    that is not signed: `edge-convert adopt --sign` signs it.
+    compiled, for when there is no Edge TPU; and of a sealed file the golden vectors, under a new seal that is not
+    signed: `edge-convert adopt --sign` signs it.
 
     Args:
         file: 8-bit, see `edge_convert.targets`.

@@ -1,9 +1,9 @@
 """Tensors out of a file that `torch.save` wrote, read without PyTorch and without running its pickle.
 
 Since PyTorch 1.6 such a file is a zip archive of a pickle and a member of raw numbers for each storage. Before, it was
-five pickles (a magic number, a version, the machine's traits, the object, the keys of its storages) and
-behind them the storages, each as a count of eight bytes and its raw numbers. A pickle can name any function to be
-called; this reader knows the handful of names that a state dict needs and refuses the file at any other.
+five pickles (a magic number, a version, the machine's traits, the object, the keys of its storages) and behind them the
+storages, each as a count of eight bytes and its raw numbers. A pickle can name any function to be called; this reader
+knows the handful of names that a state dict needs and refuses the file at any other.
 """
 
 import io

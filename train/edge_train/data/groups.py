@@ -171,8 +171,8 @@ def _clips(photos: Sequence[Photo], sketches: Mapping[str, Sketch]) -> Iterator[
     """Links numbered neighbors that resemble each other, and all of a series whose neighbors do a little throughout.
 
     A number alone says nothing: a camera numbers all its photos. The mean of the class is taken off first, so that
-        neither
-    a fixed camera's background nor what all of a class have in common makes two of its photos resemble each other.
+    neither a fixed camera's background nor what all of a class have in common makes two of its photos resemble each
+    other.
     """
     sums: dict[str, npt.NDArray[np.float64]] = {}
     counts: Counter[str] = Counter()

@@ -4,8 +4,7 @@ Left alone, gradient ascent draws noise that no eye makes anything of. What make
 Schubert, "Feature Visualization", Distill 2017, unless said otherwise):
 
 - the picture is given by the amplitudes of its spatial frequencies in decorrelated colors, each scaled as in photos, so
-a
-  step changes the whole picture rather than single pixels;
+  a step changes the whole picture rather than single pixels;
 - the network sees another, slightly shifted, turned, magnified and mirrored view of it at each step;
 - coarse frequencies come first and finer ones are let in octave by octave;
 - total variation (Mahendran and Vedaldi, CVPR 2015) is kept low;

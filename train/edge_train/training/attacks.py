@@ -2,16 +2,15 @@
 
 FGSM (Goodfellow, Shlens and Szegedy, ICLR 2015) is one step along the sign of the loss's gradient, PGD (Madry and
 others, ICLR 2018) many small ones from a random start, each brought back into the budget. Everything is in gray levels
-0..255, and what
-comes out are whole levels within the budget: a picture that can be a file, and that a camera's file could be.
+0..255, and what comes out are whole levels within the budget: a picture that can be a file, and that a camera's file
+could be.
 
 Steps follow the margin between logits (Carlini and Wagner, IEEE S&P 2017), not the cross-entropy of the scores: where a
 network is sure, a softmax in float32 has no gradient left, and an attack that sees none seems to meet a robust network.
 
 Written here: foolbox 3.3.4 and adversarial-robustness-toolbox 1.20.1 work with TensorFlow 2.21 and tf_keras when they
-    are given
-logits (flowers, epsilon 1, 10 steps: 3 of 20 photos withstand either of them, 1 withstands this), but know no whole
-levels, and are loops in Python, which cannot be part of a training step's graph.
+are given logits (flowers, epsilon 1, 10 steps: 3 of 20 photos withstand either of them, 1 withstands this), but know no
+whole levels, and are loops in Python, which cannot be part of a training step's graph.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
 """Pruning and weight clustering by tensorflow-model-optimization, of the layers that are fine-tuned.
 
 The frozen layers stay as they are: without training them, too, half of their weights could not be spared. In
-    MobileNetV2
-the fine-tuned convolutions have 73 % of all weights.
+MobileNetV2 the fine-tuned convolutions have 73 % of all weights.
 """
 
 from collections.abc import Callable

@@ -2,15 +2,13 @@
 
 With one processor nothing stands between the model and its training. Else a copy of the model is trained, on all
 devices and in the precision that suits them, and its weights come back to the model after each epoch: what is
-    validated,
-saved and converted is float32 and knows of no devices.
+validated, saved and converted is float32 and knows of no devices.
 
 On GPUs of compute capability 7.0 and later the copy computes in float16 with float32 weights and a scaled loss
 (Micikevicius et al., "Mixed Precision Training", 2018), and with a single GPU its step is compiled by XLA. Not on a
 processor: measured on two x86-64 cores, a photo took 18 ms with XLA and 1.4 ms without, and bfloat16 by oneDNN 1.5
-    times
-as long as float32. From the same seed XLA draws another dropout: a training that moves to a GPU half-way is as good,
-but not the same to the digit.
+times as long as float32. From the same seed XLA draws another dropout: a training that moves to a GPU half-way is as
+good, but not the same to the digit.
 """
 
 import contextlib

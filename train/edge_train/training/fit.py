@@ -63,8 +63,8 @@ SAMPLES: Final = 24
 
 TOGETHER: Final = "fine-tune"
 """The phase that runs on all devices and all machines. The others, three epochs each, run on the first device of the
-first
-machine: the layers of tensorflow-model-optimization keep masks and centroids that are not made for several replicas."""
+first machine: the layers of tensorflow-model-optimization keep masks and centroids that are not made for several
+replicas."""
 
 PHASE_FILE: Final = "phase"
 BASE_FILE: Final = "base.npz"

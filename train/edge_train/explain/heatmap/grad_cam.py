@@ -235,9 +235,8 @@ def explain_held_out(
     """The same for `count` of the photos that the run has never seen, at even distances, with controls.
 
     A correlation by itself means little: objects lie in the middle of photos, so maps of different photos agree, too.
-        So two
-    maps are compared that should not: Grad-CAM of another photo, and Grad-CAM after the weights of the last layers
-    were shuffled, which a map that tells of the network must not outlive (Adebayo and others, NeurIPS 2018).
+    So two maps are compared that should not: Grad-CAM of another photo, and Grad-CAM after the weights of the last
+    layers were shuffled, which a map that tells of the network must not outlive (Adebayo and others, NeurIPS 2018).
 
     Raises:
         RunFolderError: See `read_held_out`.
@@ -340,9 +339,7 @@ def agreement(first: Map, second: Map) -> float | None:
 
     Of maps of different resolution the finer one is averaged around the middle of each cell of the coarser, two such
     cells wide: what a cell of the last layer sees is wider than itself. Grad-CAM (5 x 5) against occlusion (10 x 10),
-        24 photos of
-    cats and
-    dogs: 0.71 so, 0.64 one cell wide.
+    24 photos of cats and dogs: 0.71 so, 0.64 one cell wide.
     """
     if first.size > second.size:
         first, second = second, first

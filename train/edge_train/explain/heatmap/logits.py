@@ -1,9 +1,8 @@
 """How sure a network is of a label, on a scale that does not end: log-odds, from logits.
 
 A softmax in 8 bits has 256 levels, and of a photo that the network is sure of it says the highest, whatever is hidden
-    of it: of 24
-photos of cats and dogs 6 had an occlusion map with nothing in it. The logits before it are in 8 bits, too, but still
-move. So a .tflite is opened with its last softmax passed over.
+of it: of 24 photos of cats and dogs 6 had an occlusion map with nothing in it. The logits before it are in 8 bits, too,
+but still move. So a .tflite is opened with its last softmax passed over.
 """
 
 from collections.abc import Callable

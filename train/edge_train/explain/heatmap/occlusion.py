@@ -27,8 +27,7 @@ CELLS: Final = 10
 
 PATCH: Final = 4
 """The larger, the more it hides of what tells, and the coarser the map. The same correlation, for patches of 2, 3, 4
-and 5
-cells: 0.38, 0.48, 0.64, 0.68."""
+and 5 cells: 0.38, 0.48, 0.64, 0.68."""
 
 MOST_CELLS: Final = 40
 """All pictures with something hidden are in memory at once: 240 MB at a side of 224."""

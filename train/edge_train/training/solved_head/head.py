@@ -73,13 +73,11 @@ def solve_head(
 
 MOST_WEIGHT: Final = 20.0
 """What a photo of a rare class counts at most, with `--class-weights`, for one of the largest. Heads on 1,000 cats and
-dogs as
-one class and 300, 100, 30, 10 and 3 flowers of five, judged on photos of all six, mean of 2 draws: balanced accuracy
-    and
-accuracy at the training photos' shares are 63.5 and 96.5 % without weights, 65.9 and 96.2 at 10, 67.3 and 96.2 at 20,
-68.0 and 96.2 at 30, 69.4 and 96.3 at 100, 70.0 and 96.3 without a bound. Recall of the class with 3 photos: 0, 0.2,
-2.5, 3.0, 5.4 and 8.6 %: no weight replaces photos. Bounded because fine-tuning goes in batches of 32, most of whose
-step a photo that counts 300 would be."""
+dogs as one class and 300, 100, 30, 10 and 3 flowers of five, judged on photos of all six, mean of 2 draws: balanced
+accuracy and accuracy at the training photos' shares are 63.5 and 96.5 % without weights, 65.9 and 96.2 at 10, 67.3 and
+96.2 at 20, 68.0 and 96.2 at 30, 69.4 and 96.3 at 100, 70.0 and 96.3 without a bound. Recall of the class with 3 photos:
+0, 0.2, 2.5, 3.0, 5.4 and 8.6 %: no weight replaces photos. Bounded because fine-tuning goes in batches of 32, most of
+whose step a photo that counts 300 would be."""
 
 
 def photo_weights(targets: npt.NDArray[np.int64], balanced: bool) -> Array:

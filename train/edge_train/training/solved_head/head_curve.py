@@ -112,10 +112,9 @@ def error_at(photos: Sequence[float], errors: Sequence[float], wanted: float) ->
     Scaling is Predictable", 2017). An error of zero counts as the least that could be told.
 
     Solved heads on flowers, two draws of half of the photos, judged on 909: from 50 to 202 photos a class the three say
-        that
-    404 bring 0.8, 1.5 and 1.9 points, of the other draw 0.5, 0.9 and 1.3. They brought none and 1.4, since 202 had 89.2
-    and 87.8 %: which photos there are matters as much as how many. From 10 to 100 of the first draw they say that 186
-    bring 0.5, 1.3 and 2.0; they brought 2.2.
+    that 404 bring 0.8, 1.5 and 1.9 points, of the other draw 0.5, 0.9 and 1.3. They brought none and 1.4, since 202 had
+    89.2 and 87.8 %: which photos there are matters as much as how many. From 10 to 100 of the first draw they say that
+    186 bring 0.5, 1.3 and 2.0; they brought 2.2.
     """
     at = np.asarray(photos, float)
 
