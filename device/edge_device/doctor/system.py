@@ -135,8 +135,10 @@ def disk(host: Host) -> Iterator[Finding]:
 
 
 def memory(host: Host) -> Iterator[Finding]:
-    # The kernel counts in kibibytes, which it calls kB; a figure for people may be that far off.
-    sizes = {name: int(value.split()[0]) / 1000 for name, value in host.fields("/proc/meminfo", ":").items() if value}
+    # What the kernel calls kB are kibibytes.
+    sizes = {
+        name: int(value.split()[0]) * 1024 / 1e6 for name, value in host.fields("/proc/meminfo", ":").items() if value
+    }
     if "MemAvailable" not in sizes:
         return
     available, total, swap = sizes["MemAvailable"], sizes["MemTotal"], sizes.get("SwapTotal", 0.0)

@@ -331,8 +331,10 @@ def test_heat_is_judged(tmp_path: Path, degrees: int, level: str) -> None:
 )
 def test_memory_is_judged(tmp_path: Path, available: int, total: int, swap: int, level: str) -> None:
     sizes = {"MemTotal": total, "MemAvailable": available, "SwapTotal": swap}
-    text = "".join(f"{name}: {megabytes * 1000} kB\n" for name, megabytes in sizes.items())
-    assert finding("memory", tree(tmp_path, {"proc/meminfo": text})).level == level
+    # The kernel's kB are 1024 bytes.
+    text = "".join(f"{name}: {round(megabytes * 1e6 / 1024)} kB\n" for name, megabytes in sizes.items())
+    found = finding("memory", tree(tmp_path, {"proc/meminfo": text}))
+    assert (found.level, found.details["available_mb"], found.details["total_mb"]) == (level, available, total)
 
 
 def test_a_journal_that_forgets_is_warned_of(tmp_path: Path) -> None:
