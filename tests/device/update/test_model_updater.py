@@ -21,6 +21,7 @@ pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
 from edge_convert.keys import PrivateKey
 from edge_convert.publish.publication import publish
 from edge_core.artifact.seal import check_seal
+from edge_core.errors import UpdateError
 from edge_device.inference.classifier import Classifier, top
 from edge_device.live.update import model_updater, shadow
 from edge_device.live.update.model_updater import ModelUpdater, UpdateSettings
@@ -402,6 +403,18 @@ def test_a_candidate_is_not_refused_because_the_file_of_the_old_model_is_being_w
     try:
         assert process.opened() == LABELS
         assert process.look(np.zeros((32, 32, 3), np.uint8))["label"] in LABELS
+    finally:
+        process.close()
+
+
+def test_a_worker_that_closes_its_output_and_lives_on_is_told_of_as_other_ends_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shadow, "END_S", 0.05)
+    process = scripted("import os, time; os.close(1); time.sleep(60)")(Path())
+    try:
+        with pytest.raises(UpdateError, match="closed its output"):
+            process.opened()
     finally:
         process.close()
 

@@ -23,6 +23,9 @@ OPEN_S: Final = 60.0
 """Seconds in which a candidate must be open, and in which it must answer a frame."""
 ANSWER_S: Final = 10.0
 
+END_S: Final = 5.0
+"""Seconds that a process has to end in once it has closed its output."""
+
 SETTLED_FRAMES: Final = 10
 """Frames after which a process has the memory that it needs; what comes on top of it is a leak."""
 
@@ -163,11 +166,18 @@ class ShadowProcess:
                     raise UpdateError(f"it did not answer within {wait_s:.0f} s")
                 data = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not data:
-                    raise UpdateError(f"its process ended with status {self._process.wait(5)}")
+                    raise UpdateError(self._end())
                 self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
         answer: Mapping[str, Any] = json.loads(line)
         return answer
+
+    def _end(self) -> str:
+        """How the process has ended, whose answers have."""
+        try:
+            return f"its process ended with status {self._process.wait(END_S)}"
+        except subprocess.TimeoutExpired:
+            return "it closed its output, and its process runs on"
 
 
 def worker_command(model: Path, running: Path, runtime: str, threads: int, familiar: float) -> list[str]:
