@@ -26,6 +26,7 @@ from edge_device.live.options import LiveOptions, ModelOptions, SourceOptions, U
 from edge_device.live.run import run_live
 from edge_device.live.update import shadow, update_state
 from edge_device.live.update.model_updater import ModelUpdater
+from edge_device.live.update.session import UpdateSession
 from edge_device.live.update.shadow import ShadowProcess
 from edge_device.live.update.update_state import InstalledModel, UpdateFolder, begin, boot_id, roll_back
 from edge_device.notices import Notice
@@ -231,6 +232,37 @@ def test_an_update_that_opens_no_more_gives_way_to_the_model_before(tmp_path: Pa
     status = run_live(options, sinks=[witness])
     assert status.model_sha256 == digest(old)
     assert "cannot be opened" in folder.read().refused[found]
+
+
+def test_the_way_back_ends_although_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a card that has become read-only, which goes on to name the model that cannot be opened."""
+    key = new_key(tmp_path / "vendor")
+    names = ("old", "before", "now")
+    old, before, now = (signed_model(tmp_path / f"{name}.tflite", key, name) for name in names)
+    folder = UpdateFolder(tmp_path / "updates")
+    state = begin(folder, digest(old), boot_id())
+    folder.model("any").parent.mkdir()
+    for number, model in enumerate((before, now)):
+        installed = InstalledModel(digest(model), number, key.public_key.hex())
+        model.rename(folder.model(installed.digest))
+        state = folder.write(state.taken_over_by(installed, boot_id()).settled())
+
+    def fails(folder: UpdateFolder, state: object) -> None:
+        raise OutputError("state.json cannot be written: Read-only file system")
+
+    monkeypatch.setattr(UpdateFolder, "write", fails)
+    options = LiveOptions(
+        old,
+        SourceOptions("fake:64x48@20"),
+        model=ModelOptions(key=tmp_path / "vendor.pub"),
+        updates=UpdateOptions("http://127.0.0.1:9", folder.path),
+    )
+    session = UpdateSession(options, lambda notice: None)
+    gone_back = []
+    while session.go_back("it cannot be opened") and len(gone_back) < 3:
+        gone_back.append(session.file)
+    assert state.previous
+    assert gone_back == [folder.model(state.previous.digest), old]
 
 
 def test_updates_need_a_key_and_a_sealed_model(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:

@@ -61,6 +61,8 @@ class UpdateSession:
         except OutputError as error:  # a card that fails becomes read-only: there is still a model to run
             notify(notice("warning", UPDATE, f"there are no updates in this run: {error}"))
             state, writable = _as_it_is(folder), False
+        # What is to run, where the disk says otherwise since it cannot be written.
+        self._unwritten = None if writable else state
         self._folder, self._factory, self._vendor = folder, options.file, vendor
         self.file, self.key = _model(state, folder, options.file, vendor)
         self.follow: Callable[[Path, bytes], None] = lambda path, key: None
@@ -103,12 +105,15 @@ class UpdateSession:
 
     def go_back(self, reason: str) -> bool:
         """Takes back a model that cannot be opened; returns whether there is another one, which `file` is then."""
-        state = self._folder.read()
+        state = self._unwritten or self._folder.read()
         if state.current is None:
             return False
         state = state.rolled_back(reason)
-        with suppress(OutputError):  # the next start finds the same
+        try:
             self._folder.write(state)
+            self._unwritten = None
+        except OutputError:  # the next start finds the same; what is on the disk names this model again and again
+            self._unwritten = state
         self.file, self.key = _model(state, self._folder, self._factory, self._vendor)
         self._restart()
         return True
