@@ -61,7 +61,9 @@ def read_offer(target: str, custom: Mapping[str, object] | None) -> Offer | None
     if not (isinstance(digest, str) and _DIGEST.fullmatch(digest) and isinstance(group, str)):
         return None
     # Python's bool is an int, JSON's true is no number.
-    if isinstance(sequence, bool) or not isinstance(sequence, int) or not isinstance(rollout, int):
+    if isinstance(sequence, bool) or isinstance(rollout, bool):
+        return None
+    if not isinstance(sequence, int) or not isinstance(rollout, int):
         return None
     try:
         return Offer(target, digest, sequence, rollout / 100, group)

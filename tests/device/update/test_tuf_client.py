@@ -18,7 +18,7 @@ pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
 from edge_convert.keys import PrivateKey
 from edge_convert.publish import publication
 from edge_convert.publish.publication import publish, refresh, rotate_key
-from edge_core.artifact.rollout import bucket, newest_for
+from edge_core.artifact.rollout import Offer, bucket, newest_for, read_offer
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import CheckFailedError, EdgeError, HostError, OutputError, SettingsError, UpdateError
 from edge_device.live.update.tuf_client import UpdateClient
@@ -261,6 +261,14 @@ def test_only_what_the_key_has_signed_is_published(
             publish(model(), site.folder, key, **wrong)
     with pytest.raises(OutputError, match="holds no published"):
         refresh(tmp_path / "nothing", key)
+
+
+@pytest.mark.parametrize("field", ["sequence", "rollout_hundredths"])
+def test_true_is_no_number(field: str) -> None:
+    """As a number Python takes it for 1: a rollout to a hundredth of a percent of the boards."""
+    custom = Offer("a.tflite", "a" * 64, 1).to_custom()
+    assert read_offer("a.tflite", custom) == Offer("a.tflite", "a" * 64, 1)
+    assert read_offer("a.tflite", {**custom, field: True}) is None
 
 
 def test_buckets_are_even_and_another_file_has_others() -> None:
