@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from edge_core import InputSpec, ModelCard, complete
 from edge_core.artifact.golden import read_golden
 from edge_core.artifact.seal import check_seal, seal
 from edge_core.errors import OutputError, SettingsError, SourceError
+from edge_core.files import written_whole
 from edge_device.live.cameras.together import run_cameras
 from edge_device.live.loop import Live
 from edge_device.live.options import LiveOptions, ModelOptions, SourceOptions, UpdateOptions
@@ -28,7 +30,15 @@ from edge_device.live.update import shadow, update_state
 from edge_device.live.update.model_updater import ModelUpdater
 from edge_device.live.update.session import UpdateSession
 from edge_device.live.update.shadow import ShadowProcess
-from edge_device.live.update.update_state import InstalledModel, UpdateFolder, begin, boot_id, roll_back
+from edge_device.live.update.update_state import (
+    InstalledModel,
+    UpdateFolder,
+    UpdateState,
+    begin,
+    boot_id,
+    pin,
+    roll_back,
+)
 from edge_device.notices import Notice
 from edge_device.results import FrameResult, Status
 from edge_device.sinks.sink import Sink
@@ -263,6 +273,24 @@ def test_the_way_back_ends_although_it_cannot_be_written(tmp_path: Path, monkeyp
         gone_back.append(session.file)
     assert state.previous
     assert gone_back == [folder.model(state.previous.digest), old]
+
+
+def test_a_run_does_not_tidy_away_what_a_person_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = UpdateFolder(tmp_path / "updates")
+    state = folder.write(UpdateState("a" * 64))
+    tidying = threading.Thread(target=UpdateFolder(folder.path).tidy, args=[state])
+
+    @contextmanager
+    def meanwhile(path: Path, durable: bool) -> Iterator[Path]:
+        with written_whole(path, durable=durable) as beside:
+            yield beside
+            tidying.start()
+            tidying.join(0.2)
+
+    monkeypatch.setattr(update_state, "written_whole", meanwhile)
+    pin(folder, True)
+    tidying.join(10)
+    assert folder.read().pinned and not tidying.is_alive()
 
 
 def test_updates_need_a_key_and_a_sealed_model(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:

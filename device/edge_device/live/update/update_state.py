@@ -5,9 +5,11 @@ Models lie beside it as `models/DIGEST.tflite` and are never renamed or rewritte
 step by which a board goes from one model to another, and that is done whole or not at all.
 """
 
+import fcntl
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -144,7 +146,7 @@ class UpdateFolder:
             OutputError: It cannot be written.
         """
         text = json.dumps(state.to_json(), indent=2, ensure_ascii=False) + "\n"
-        with written_whole(self.path / STATE_FILE, durable=True) as beside:
+        with self._locked(), written_whole(self.path / STATE_FILE, durable=True) as beside:
             beside.write_bytes(text.encode(errors="backslashreplace"))
         return state
 
@@ -161,12 +163,23 @@ class UpdateFolder:
     def tidy(self, state: UpdateState) -> None:
         """Removes models that nothing refers to, and what was being written when the power failed."""
         kept = {one.digest for one in (state.current, state.previous) if one}
-        for folder in (self.path, self.path / "models"):
-            remove_unfinished(folder)
+        with self._locked():
+            for folder in (self.path, self.path / "models"):
+                remove_unfinished(folder)
         for path in (self.path / "models").glob("*.tflite"):
             if path.stem not in kept:
                 with suppress(OSError):
                     path.unlink()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Has a run not tidy away the state that `edge-run update` is writing at that moment."""
+        with ExitStack() as stack:
+            with suppress(OSError):  # a folder that is yet to be made, or lies where there are no locks
+                held = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, held)
+                fcntl.flock(held, fcntl.LOCK_EX)
+            yield
 
 
 def begin(folder: UpdateFolder, factory: str, boot: str) -> UpdateState:
