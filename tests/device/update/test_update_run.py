@@ -268,7 +268,7 @@ def test_the_way_back_ends_although_it_cannot_be_written(tmp_path: Path, monkeyp
         updates=UpdateOptions("http://127.0.0.1:9", folder.path),
     )
     session = UpdateSession(options, lambda notice: None)
-    gone_back = []
+    gone_back: list[Path] = []
     while session.go_back("it cannot be opened") and len(gone_back) < 3:
         gone_back.append(session.file)
     assert state.previous
