@@ -20,7 +20,6 @@ from edge_convert.quantize.recipes import RECIPES
 from edge_core.artifact.container import read_card
 from edge_core.errors import CheckFailedError, DatasetError, OutputError, RunFolderError
 from edge_core.images import read_picture
-from edge_core.kept_scores import pixels_name, write_scores
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_core.run_folder import Run, read_held_out, read_run
 from edge_device import Classifier
@@ -28,6 +27,7 @@ from edge_device.inference.verify import verify
 from edge_device.teaching.lesson import Lesson, TeachSettings
 from edge_device.teaching.teach import teach
 from edge_device.teaching.write import write_taught
+from edge_keras.kept_scores import pixels_name, write_scores
 from edge_keras.tf import keras
 
 SPEC = InputSpec(48, 48)
@@ -79,7 +79,7 @@ def test_kept_scores_stand_for_the_full_size_model_as_far_as_it_confirms_them(
         return session.try_recipe("float32", Limits(max_drop=100)).comparison.agreement.value
 
     assert agreement() == 1.0  # the model was asked, and says something else
-    monkeypatch.setattr("edge_core.kept_scores.TOLERANCE", 2.0)
+    monkeypatch.setattr("edge_keras.kept_scores.TOLERANCE", 2.0)
     assert agreement() < 1.0  # what was kept counts
 
 

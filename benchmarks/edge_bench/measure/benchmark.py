@@ -26,10 +26,10 @@ from edge_bench.results.report import BenchReport, BenchSettings, Failed, Row
 from edge_core.codec import from_fields
 from edge_core.data.photo_folder import Photo, Unusable, fingerprint
 from edge_core.errors import EdgeError
-from edge_core.kept_scores import find_scores, pixels_name, scores_of_all
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently
 from edge_core.run_folder import HeldOut, evenly_spaced, read_run
+from edge_keras.kept_scores import find_scores, pixels_name, scores_of_all
 
 WARM_UP_SECONDS: Final = 0.5
 Start = Callable[[RowSpec], BenchWorker]

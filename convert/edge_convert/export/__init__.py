@@ -39,13 +39,13 @@ from edge_core.data.photo_list import find_all_photos
 from edge_core.errors import CheckFailedError, DatasetError, RunFolderError
 from edge_core.files import require_tflite, written_whole
 from edge_core.images import read_picture
-from edge_core.kept_scores import find_scores, pixels_name, scores_of_all
 from edge_core.preprocess import Frame, preprocess
 from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import HeldOut, Run, evenly_spaced, load_model, read_held_out, read_training_photos
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Scores
 from edge_device.inference.verify import sealed
+from edge_keras.kept_scores import find_scores, pixels_name, scores_of_all
 from edge_keras.tf import keras
 
 CALIBRATION_PHOTOS: Final = 100

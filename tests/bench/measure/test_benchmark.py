@@ -11,8 +11,8 @@ from edge_bench.results.report import BenchReport, BenchSettings, Row
 from edge_core import ModelCard, complete, preprocess, read_picture
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import ModelFormatError, RunFolderError
-from edge_core.kept_scores import pixels_name, write_scores
 from edge_core.statistics import accuracy, paired_difference
+from edge_keras.kept_scores import pixels_name, write_scores
 
 from ..conftest import DATASET, LABELS, SPEC, SPLITS, Tiny
 
@@ -63,7 +63,7 @@ def test_scores_that_a_run_has_kept_stand_for_its_model(
     run = shutil.copytree(tiny.run, tmp_path / "run")
     pixels = [preprocess(read_picture(path), SPEC) for path, _ in held_out(tiny)]
     write_scores(run, [pixels_name(one) for one in pixels], np.eye(3, dtype=np.float32)[[2] * len(pixels)])
-    monkeypatch.setattr("edge_core.kept_scores.TOLERANCE", 2.0)
+    monkeypatch.setattr("edge_keras.kept_scores.TOLERANCE", 2.0)
     settings = BenchSettings((160, 90), seconds=0.1, cold_starts=1)
     full_size, file = run_benchmark([run, tiny.same], settings=settings, data=tiny.photos).report.rows
     assert set(full_size.accuracy.predicted) == {2}

@@ -10,9 +10,9 @@ import pytest
 
 from edge_core.artifact.card import Dataset, ModelCard
 from edge_core.data.photo_folder import Photo
-from edge_core.kept_scores import TOLERANCE, find_scores, pixels_name
 from edge_core.preprocess import InputSpec, preprocess
 from edge_core.run_folder import Run, read_held_out
+from edge_keras.kept_scores import TOLERANCE, find_scores, pixels_name
 from edge_train.evaluation.evaluate import open_model, scores_of
 from edge_train.evaluation.history import Epoch
 from edge_train.evaluation.metrics import evaluate_scores

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Photo, Unusable
 from edge_core.errors import PictureError
-from edge_core.kept_scores import pixels_name
 from edge_core.preprocess import Frame, InputSpec
 from edge_core.progress import Track, silently
+from edge_keras.kept_scores import pixels_name
 from edge_keras.models.architectures import Architecture
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker

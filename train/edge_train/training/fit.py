@@ -17,11 +17,11 @@ from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import SPLITS, Photo, Split, Unusable, fingerprint, label_counts
 from edge_core.errors import DatasetError
 from edge_core.files import folder_written_whole, require_free
-from edge_core.kept_scores import write_scores
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTIZED_FILE, Run, read_run, write_photos
 from edge_core.statistics import accuracy
+from edge_keras.kept_scores import write_scores
 from edge_keras.models.architectures import DEFAULT, Architecture
 from edge_keras.models.backbone import Parts, build, cut, set_head, zero_share
 from edge_keras.models.pretrained import Weights

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_core.kept_scores import (
+from edge_core.run_folder import MODEL_FILE
+from edge_keras.kept_scores import (
     CONFIRMED,
     SCORES_FILE,
     TOLERANCE,
@@ -16,7 +17,6 @@ from edge_core.kept_scores import (
     scores_of_all,
     write_scores,
 )
-from edge_core.run_folder import MODEL_FILE
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (100, 4, 4, 3), np.uint8)
