@@ -28,6 +28,8 @@ from typing import Final
 FRAMES: Final = 20
 PER_CYCLE: Final = (2.0, 0.5)
 HERTZ: Final = (1.8e9, 1.5e9)
+BETWEEN: Final = 100
+"""Mark of what is executed between two steps."""
 STEPS: Final = ("decode the pictures", "teach, test and seal", "write", "prove and take up")
 
 
@@ -39,11 +41,17 @@ class Steps:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
+        _mark(BETWEEN)
         processor, clock = time.process_time(), time.monotonic()
         yield
         self.rows.append((name, time.process_time() - processor, time.monotonic() - clock))
-        with suppress(OSError):  # a mark for `edge_bench.arm.user_mode.counted`, of a process that is not there
-            os.getsid(len(self.rows))
+        _mark(len(self.rows))
+
+
+def _mark(number: int) -> None:
+    """A mark for `edge_bench.arm.user_mode.counted`: asks for a process that is not there."""
+    with suppress(OSError):
+        os.getsid(number)
 
 
 def memory_mb(row: str) -> float:
@@ -74,12 +82,12 @@ def lesson(file: Path, photos: Path, label: str) -> None:
             Path("/proc/self/clear_refs").write_text("5")
         digest = taught(model, photos, label, running.digest or "", steps)
     rise = memory_mb("VmHWM") - before
-    (_, unit, _), *rows = steps.rows
+    (shown, unit, _), *rows = steps.rows
     for name, processor, clock in rows:
         print(f"{name:22} {processor:6.2f} s of a core, {clock:6.2f} s on the clock")
     whole = sum(row[1] for row in rows)
     print(f"{'in all':22} {whole:6.2f} s of a core, {sum(row[2] for row in rows):6.2f} s on the clock")
-    print(f"{FRAMES} frames: {unit:.3f} s of a core; the lesson takes {whole / unit:.0f} times that")
+    print(f"{shown}: {unit:.3f} s of a core; the lesson takes {whole / unit:.0f} times that")
     print(f"memory: {before:.0f} MB before, at most {rise:.0f} MB more; now sha256:{digest[:12]}... is in use")
 
 
@@ -114,9 +122,11 @@ def count(file: Path, photos: Path, label: str) -> None:
 
     arguments = ["-P", __file__, str(file.resolve()), str(photos.resolve()), label]
     rows = counted("cortex-a72", files(PYTHON), arguments, own_packages())
-    names = (f"{FRAMES} frames", *STEPS)
+    names = ("the frames", *STEPS)
     lesson_only = 0
     for mark, counts in rows:
+        if mark == BETWEEN:
+            continue
         print(f"{names[mark - 1]:22} {counts.all / 1e9:6.2f} thousand million instructions")
         lesson_only += counts.all if mark > 1 else 0
     low, high = (lesson_only / per_cycle / hertz for per_cycle, hertz in zip(PER_CYCLE, HERTZ, strict=True))
