@@ -188,6 +188,8 @@ def test_an_archive_that_is_none_is_refused_in_one_line(
     assert answer.status_code == 400, answer.text
     assert_one_line(answer.json()["error"], "photos.zip")
     assert "photos.zip" in answer.json()["error"]
+    if what == "a zip bomb":
+        assert "far more than photos do" in answer.json()["error"], "it was unpacked, and then held no pictures"
     assert not files_of(project)
     around()
 
