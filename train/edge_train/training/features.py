@@ -86,11 +86,11 @@ def compiled(model: "keras.Model", dtype: tf.DType) -> tf.types.experimental.Gen
 
 
 @dataclass(frozen=True)
-class Byproduct:
-    """Maps of an earlier layer, which cost no more than their place on the disk where a later layer's are computed.
+class LayerMaps:
+    """Maps of a layer. Those of an earlier one cost no more than their place on the disk where a later one's are made.
 
     Attributes:
-        model: Pixels to the maps of the earlier layer.
+        model: Pixels to the maps of the layer.
         cache: Cache that keeps them.
     """
 
@@ -111,7 +111,7 @@ def extract_maps(
     cache: FeatureCache,
     name: str,
     track: Track = silently,
-    byproduct: Byproduct | None = None,
+    byproduct: LayerMaps | None = None,
 ) -> Maps:
     """Runs the frozen part over those views of the photos that the cache does not have.
 
@@ -131,27 +131,21 @@ def extract_maps(
 
     # All views of a photo come out of one decoding, so one that is missing is enough.
     missing = [photo for photo in photos if (cache.find(names(photo)) < 0).any()]
-    earlier = [byproduct.model.output] if byproduct else []
-    run = compiled(keras.Model(lower.input, [lower.output, *earlier]), tf.uint8)
     unusable: dict[int, Unusable] = {}
-    steps = -(-len(missing) // BATCH_PHOTOS)
     if missing:
-        batches = track(
-            pixel_batches(missing, maker, unusable),
-            f"Running the backbone over {name}, {BATCH_PHOTOS} photos a step",
-            steps,
-        )
-        for positions, pixels in batches:
+        kinds = [LayerMaps(lower, cache), *([byproduct] if byproduct else [])]
+        run = compiled(keras.Model(lower.input, [kind.model.output for kind in kinds]), tf.uint8)
+        steps = -(-len(missing) // BATCH_PHOTOS)
+        label = f"Running the backbone over {name}, {BATCH_PHOTOS} photos a step"
+        for positions, pixels in track(pixel_batches(missing, maker, unusable), label, steps):
             made = run(tf.reshape(pixels, (-1, *maker.spec.shape)))
             good = [int(position) not in unusable for position in positions.numpy()]
-            rows = np.repeat(good, len(maker.numbers))
-            maps, *others = (one.numpy().astype(np.float16)[rows] for one in tf.nest.flatten(made))
             added = [view for position in positions.numpy()[good] for view in names(missing[int(position)])]
-            cache.append(added, maps)
-            if byproduct:
-                byproduct.append(added, others[0])
-        for written in (cache, byproduct.cache) if byproduct else (cache,):
-            written.sync()
+            rows = np.repeat(good, len(maker.numbers))
+            for kind, maps in zip(kinds, tf.nest.flatten(made), strict=True):
+                kind.append(added, maps.numpy().astype(np.float16)[rows])
+        for kind in kinds:
+            kind.cache.sync()
     bad = {missing[position].path for position in unusable}
     kept = [photo for photo in photos if photo.path not in bad]
     numbers = {label: number for number, label in enumerate(labels)}
@@ -209,9 +203,9 @@ class Extractor:
     ) -> None:
         self._opened.close()
 
-    def byproduct(self, lower: "keras.Model", **more: str) -> Byproduct:
+    def byproduct(self, lower: "keras.Model", **more: str) -> LayerMaps:
         """What `through` keeps besides, if it is given to it; the arguments are those of `through`."""
-        return Byproduct(lower, self._cache(lower, more))
+        return LayerMaps(lower, self._cache(lower, more))
 
     def _cache(self, lower: "keras.Model", more: Mapping[str, str]) -> FeatureCache:
         key = {**self._key, **more}
@@ -221,7 +215,7 @@ class Extractor:
         return self._caches[name]
 
     def through(
-        self, lower: "keras.Model", byproduct: Byproduct | None = None, **more: str
+        self, lower: "keras.Model", byproduct: LayerMaps | None = None, **more: str
     ) -> Callable[[str, Sequence[Photo], Sequence[int]], Maps]:
         """A function from a name for the progress bar, photos and numbers of views to `lower`'s maps of them.
 

@@ -42,7 +42,7 @@ from edge_train.settings import Phase, Settings, check_settings, deep_settings, 
 from edge_train.training.checkpoints import CheckpointStore
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
-from edge_train.training.features import Byproduct, Extractor, Maps, backbone_key, compiled, map_scores, predict_photos
+from edge_train.training.features import Extractor, LayerMaps, Maps, backbone_key, compiled, map_scores, predict_photos
 from edge_train.training.fine_tune import FineTuner, History, Positions, Teach, TrainingTargets, read_history
 from edge_train.training.phases import TrainingContext, plan
 from edge_train.training.solved_head.head import Array, photo_weights, solve_head
@@ -306,7 +306,7 @@ def _prepare(
     return TrainingContext(model, parts, architecture, settings, devices, extractor, targets, val, curve)
 
 
-def _deeper_maps(request: Request, model: "keras.Model", extractor: Extractor) -> Byproduct | None:
+def _deeper_maps(request: Request, model: "keras.Model", extractor: Extractor) -> LayerMaps | None:
     """Maps of the deep seam, kept where the head decides whether they are needed and there are not too many."""
     architecture, photos = request.architecture, request.photos
     members = [len(photos.splits[split]) for split in ("train", "val")]

@@ -5,7 +5,7 @@ the test photos have no part in it.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -85,24 +85,31 @@ def learning_curve(
     drawn = [(size, _drawn(known, size, rng)) for size, _ in draws]
     means = {size: len(rows) / labels for size, rows in drawn}
     found: dict[int, list[float]] = {}
-
-    def share(rows: Numbers) -> float:
-        return float(_right(known.take(rows), judged, labels).mean())
-
-    with one_blas_thread(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        try:
-            shares = track(pool.map(share, [rows for _, rows in drawn]), "Would more photos help?", len(drawn))
-            for (size, _), value in zip(drawn, shares, strict=True):
-                found.setdefault(size, []).append(value)
-        finally:
-            pool.shutdown(cancel_futures=True)  # an interruption need not wait for what is still queued
-    points = [CurvePoint(means[size], _over_draws(shares, judged), tuple(shares)) for size, shares in found.items()]
+    shares = _shares_right(known, [rows for _, rows in drawn], judged, labels, track)
+    for (size, _), share in zip(drawn, shares, strict=True):
+        found.setdefault(size, []).append(share)
+    points = [CurvePoint(means[size], _over_draws(right, judged), tuple(right)) for size, right in found.items()]
     validated = None
     if cross_validate:
         both = known.joined(judged)
         right = cross_validated(both, labels, rng)
         validated = None if right is None else accuracy(right, both.groups)
     return LearningCurve(tuple(points), len(judged.targets), _gain(points, rng), validated)
+
+
+def _shares_right(
+    known: Features, drawn: Sequence[Numbers], judged: Features, labels: int, track: Track
+) -> Iterator[float]:
+    """The share that a head gets right which is solved on each of these draws, a head a core."""
+
+    def share(rows: Numbers) -> float:
+        return float(_right(known.take(rows), judged, labels).mean())
+
+    with one_blas_thread(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        try:
+            yield from track(pool.map(share, drawn), "Would more photos help?", len(drawn))
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interruption need not wait for what is still queued
 
 
 def error_at(photos: Sequence[float], errors: Sequence[float], wanted: float) -> tuple[float, float, float]:
