@@ -1,3 +1,4 @@
+import errno
 import io
 import tarfile
 import zipfile
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_core.errors import DatasetError
+from edge_core.errors import DatasetError, OutputError
 from edge_train.data import archives
 from edge_train.data.dataset import find_dataset
 
@@ -55,3 +56,49 @@ def test_an_archive_that_unpacks_to_too_much_leaves_nothing(tmp_path: Path, kind
     with pytest.raises(DatasetError, match="far more"):
         archives.unpack(path, tmp_path / "cache", archives.UnpackLimits(bytes=1 << 20))
     assert [item for item in tmp_path.rglob("*") if item.is_file()] == [path]
+
+
+@pytest.mark.parametrize("compression", ["", "gz", "bz2", "xz"])
+@pytest.mark.parametrize("damage", ["cut", "cut at once", "overwritten", "head overwritten", "empty"])
+def test_a_damaged_tar_is_one_line_that_leaves_nothing(tmp_path: Path, compression: str, damage: str) -> None:
+    path = tmp_path / "photos.tar"
+    noise = np.random.default_rng(1).bytes(1 << 16)
+    with tarfile.open(path, f"w:{compression}") as tar:  # type: ignore[call-overload]
+        for name in ("cat/1.png", "dog/1.png"):
+            member = tarfile.TarInfo(name)
+            member.size = len(noise)
+            tar.addfile(member, io.BytesIO(noise))
+    whole, middle = path.read_bytes(), (1 << 16) + 512
+    damaged = {
+        "cut": whole[: -(1 << 15)],
+        "cut at once": whole[:90],
+        "overwritten": whole[:middle] + b"\xff" * 512 + whole[middle + 512 :],
+        "head overwritten": b"\0\1" * 20 + whole[40:],
+        "empty": b"",
+    }
+    path.write_bytes(damaged[damage])
+    try:
+        # What is not found out is the content of a photo, which its decoder tells of.
+        archives.is_archive(path)
+        archives.unpack(path, tmp_path / "cache")
+        assert damage == "overwritten"
+    except DatasetError as error:
+        assert str(error).startswith(f"{path} cannot be unpacked: ") and "\n" not in str(error)
+        assert [item for item in tmp_path.rglob("*") if item.is_file()] == [path]
+
+
+def test_a_cut_tar_gz_is_named_as_such_where_photos_are_asked_for(tmp_path: Path) -> None:
+    path = archive(tmp_path / "photos.tar.gz", {"cat/1.png": PICTURE})
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DatasetError, match="cannot be unpacked: Compressed file ended"):
+        find_dataset(str(path), cache=tmp_path / "cache")
+
+
+def test_a_disk_that_is_full_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = archive(tmp_path / "photos.zip", {"cat/1.png": PICTURE})
+    monkeypatch.setattr(archives, "_write", full)
+    with pytest.raises(OutputError, match="cannot be written: No space"):
+        archives.unpack(path, tmp_path / "cache")

@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -45,7 +45,10 @@ _DAMAGED: Final = (
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a .zip, or a .tar in any of its compressions, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    try:
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except EOFError:  # of a compressed file that ends within its first block, which `unpack` tells of
+        return True
 
 
 def unpack(path: Path, cache: Path, limits: UnpackLimits = OWN_ARCHIVE) -> Path:
@@ -67,16 +70,27 @@ def unpack(path: Path, cache: Path, limits: UnpackLimits = OWN_ARCHIVE) -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     left = min(limits.bytes, max(limits.floor, limits.ratio * path.stat().st_size))
-    try:
-        with ExitStack() as opened, folder_written_whole(folder) as beside:
-            for count, (name, content) in enumerate(_members(path, opened)):
-                with content:
-                    if count >= limits.files:
-                        raise DatasetError(f"{path} holds more than {limits.files} files")
-                    left = _write(path, content, beside / _inside(path, name), left)
-    except _DAMAGED as error:
-        raise DatasetError(f"{path} cannot be unpacked: {error}") from error
+    with ExitStack() as opened, folder_written_whole(folder) as beside, _damage_told(path):
+        for count, (name, content) in enumerate(_members(path, opened)):
+            with content:
+                if count >= limits.files:
+                    raise DatasetError(f"{path} holds more than {limits.files} files")
+                left = _write(path, content, beside / _inside(path, name), left)
     return folder
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Makes one line of what is raised for an archive that is damaged."""
+    try:
+        yield
+    except (*_DAMAGED, OSError) as error:
+        # bz2 and gzip tell of damage by an OSError without a number; the system's, as of a full disk, has one.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason, *others = str(error).splitlines() or [""]
+        text = "it is no .zip or .tar" if others else reason  # tarfile has a line for each compression
+        raise DatasetError(f"{path} cannot be unpacked: {text}") from error
 
 
 def _write(path: Path, content: IO[bytes], place: Path, left: int) -> int:
