@@ -1,6 +1,6 @@
 """Who may ask the studio what: every route, without the token and from a page of another site."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,8 +8,9 @@ from httpx2 import Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from edge_studio import Project, Studio, StudioSettings
+from edge_studio import Project, Studio, StudioSettings, studio_server
 from edge_studio.cli.serve_command import has_screen
+from edge_studio.studio import StudioPart
 from edge_studio.studio_server import FirstVisit, build_app, guarded
 
 from .conftest import ADDRESS, OWN, TOKEN
@@ -138,3 +139,19 @@ def test_every_page_forbids_scripts_of_its_own_text(client: TestClient) -> None:
     answer = client.get("/", headers=OWN)
     assert "script-src 'self'" in answer.headers["content-security-policy"]
     assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_a_part_that_fails_to_stop_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    did = []
+
+    def part(name: str) -> Callable[[Studio], StudioPart]:
+        def stop() -> None:
+            did.append(name)
+            raise OSError(name)
+
+        return lambda studio: StudioPart([], stop=stop)
+
+    monkeypatch.setattr(studio_server, "PARTS", (part("first"), part("second")))
+    with pytest.raises(OSError, match="first"), TestClient(build_app(Studio(StudioSettings(Path("nowhere"))))):
+        pass
+    assert did == ["second", "first"]

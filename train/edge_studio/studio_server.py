@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -86,11 +86,12 @@ def build_app(studio: Studio) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        for part in parts:
-            part.start()
-        yield
-        for part in reversed(parts):
-            part.stop()
+        # The last one stops first; what one raises does not keep the others from it.
+        with ExitStack() as running:
+            for part in parts:
+                part.start()
+                running.callback(part.stop)
+            yield
 
     async def refused(request: Request, error: Exception) -> Response:
         return refusal(studio, request, error)
