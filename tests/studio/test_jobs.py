@@ -1,5 +1,7 @@
 """Jobs: real commands in processes of their own, which outlive who started them."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -19,7 +21,8 @@ from edge_core.errors import OutputError, SettingsError
 from edge_studio.jobs.commands import EXPORT, TRAIN, JobCommand, export_command, publish_command, train_command
 from edge_studio.jobs.job import Job
 from edge_studio.jobs.job_queue import JobQueue
-from edge_studio.jobs.supervised import PROCESS_FILE, SupervisedProcess, start_time
+from edge_studio.jobs.supervised import PROCESS_FILE, RESULT_FILE, SupervisedProcess, start_time
+from edge_train.training.checkpoints import CheckpointStore
 
 from ..programs import Started
 
@@ -272,3 +275,25 @@ def test_a_real_training_tells_its_progress_its_curve_and_goes_on_after_it_was_c
     assert ended(queue, again, 300).state == "done", queue.log(again.id)
     assert "going on after epoch" in queue.log(again.id)
     assert (tmp_path / "run-1" / "report.html").exists()
+
+
+@pytest.mark.parametrize("text", ['{"exit_status": "well"}', '{"time": 1}', "{", "[]", ""])
+def test_a_result_that_was_damaged_by_hand_is_that_of_a_lost_job(queue: JobQueue, tmp_path: Path, text: str) -> None:
+    job = ended(queue, queue.submit("flowers", script(tmp_path, "first", "pass")))
+    (tmp_path / "jobs" / job.id / RESULT_FILE).write_text(text)
+    queue._ended.clear()  # as at the next start
+    assert (queue.job(job.id).state, queue.job(job.id).exit_status) == ("failed", 137)
+    assert ended(queue, queue.submit("flowers", script(tmp_path, "next", "pass"))).state == "done"
+
+
+def test_a_folder_that_cannot_be_locked_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    opened = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(OutputError, match="cannot be written: No locks"), JobQueue(tmp_path / "jobs", tmp_path):
+        pass
+    with pytest.raises(OutputError, match="cannot be written: No locks"):
+        CheckpointStore(tmp_path / "run", {})
+    assert set(os.listdir("/proc/self/fd")) == opened

@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from edge_studio.jobs.commands import JobCommand
 from edge_studio.jobs.job import ATTEMPTS, Job, JobProgress, JobRecord, read_job, read_progress, write_record
 from edge_studio.jobs.supervised import (
     LOG_FILE,
+    LOST,
     PROCESS_FILE,
     PROGRESS_FILE,
     RESULT_FILE,
@@ -53,7 +54,6 @@ class JobQueue:
             cwd: Folder that commands run in.
         """
         self._folder, self._cwd = folder, cwd
-        self._processes: dict[str, SupervisedProcess] = {}
         self._ended: dict[str, Job] = {}
         # Reentrant: `again` submits, and all of them read, while they hold it.
         self._lock = threading.RLock()
@@ -67,17 +67,20 @@ class JobQueue:
         Raises:
             OutputError: Another studio works on the same folder, or it cannot be written.
         """
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            # Not inherited: a job that outlives the server must not keep its lock.
-            self._held = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._held)
-            raise OutputError(f"{self._folder} belongs to a studio that runs already; end that one first") from error
-        except OSError as error:
-            raise OutputError(f"{self._folder} cannot be written: {error.strerror or error}") from error
-        self._thread.start()
+        with ExitStack() as undo:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                # Not inherited: a job that outlives the server must not keep its lock.
+                self._held = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                undo.callback(os.close, self._held)
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                taken = f"{self._folder} belongs to a studio that runs already; end that one first"
+                raise OutputError(taken) from error
+            except OSError as error:
+                raise OutputError(f"{self._folder} cannot be written: {error.strerror or error}") from error
+            self._thread.start()
+            undo.pop_all()
         return self
 
     def __exit__(
@@ -212,13 +215,12 @@ class JobQueue:
         """Writes an end for a runner that could not, so that the job counts as ended."""
         process = self._process(name)
         if process.started and process.result() is None:
-            # 128 + SIGKILL, as a shell tells it.
-            write_json(self._folder / name / RESULT_FILE, {"exit_status": 137, "time": time.time()})
+            write_json(self._folder / name / RESULT_FILE, {"exit_status": LOST, "time": time.time()})
 
     def _fail(self, name: str, reason: str) -> None:
         with (self._folder / name / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(f"error: {reason}\n")
-        write_json(self._folder / name / RESULT_FILE, {"exit_status": 137, "time": time.time()})
+        write_json(self._folder / name / RESULT_FILE, {"exit_status": LOST, "time": time.time()})
 
     def _read(self, name: str) -> Job | None:
         with self._lock:
@@ -228,10 +230,8 @@ class JobQueue:
             return found
 
     def _process(self, name: str) -> SupervisedProcess:
-        with self._lock:
-            return self._processes.setdefault(name, SupervisedProcess(self._folder / name))
+        return SupervisedProcess(self._folder / name)
 
     def _remove(self, name: str) -> None:
         shutil.rmtree(self._folder / name, ignore_errors=True)
-        self._processes.pop(name, None)
         self._ended.pop(name, None)

@@ -36,6 +36,9 @@ GRACE_S: Final = 2.0
 LOG_TAIL: Final = 64 << 10
 """Bytes of the log that are shown."""
 
+LOST: Final = 128 + signal.SIGKILL
+"""Exit status of a command whose own is not known, as a shell tells it of one that was killed."""
+
 _STARTING_S: Final = 10.0
 """Seconds within which a runner that was started says so; it imports nothing but the standard library."""
 
@@ -96,8 +99,14 @@ class SupervisedProcess:
         return isinstance(number, int) and told.get("boot") == boot_id() and start_time(number) == told.get("start")
 
     def result(self) -> JsonObject | None:
-        """Exit status and time of the end; None until there is one."""
-        return read_json(self.folder / RESULT_FILE) or None
+        """Exit status and time of the end; None until there is one; a damaged file is that of a lost one."""
+        file = self.folder / RESULT_FILE
+        told = read_json(file)
+        if isinstance(told.get("exit_status"), int) and isinstance(told.get("time"), int | float):
+            return told
+        with suppress(FileNotFoundError):
+            return {"exit_status": LOST, "time": file.stat().st_mtime}
+        return None
 
     def stop(self) -> None:
         """Ends the command and all that it has started, in order if it answers, within `GRACE_S` at most."""

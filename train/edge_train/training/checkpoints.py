@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -68,25 +68,31 @@ class CheckpointStore:
             OutputError: Another process works on the same run folder, or it cannot be written.
         """
         self.folder = _folder(out, suffix)
-        text = json.dumps(request, sort_keys=True, indent=1)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
-            # Held as long as the store is open; the system lets go of it however the process ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise OutputError(f"{out} is being trained by another process") from error
-        except OSError as error:
-            raise OutputError(f"{self.folder} cannot be written: {error.strerror}") from error
+        with ExitStack() as undo:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
+                undo.callback(os.close, self._lock)
+                # Held as long as the store is open; the system lets go of it however the process ends.
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.same_request = self._take(json.dumps(request, sort_keys=True, indent=1))
+            except BlockingIOError as error:
+                raise OutputError(f"{out} is being trained by another process") from error
+            except OSError as error:
+                raise OutputError(f"{self.folder} cannot be written: {error.strerror or error}") from error
+            undo.pop_all()
+
+    def _take(self, text: str) -> bool:
+        """Whether the folder is of this request; clears it for it if not."""
         found = self.folder / _REQUEST
-        self.same_request = found.is_file() and found.read_text("utf-8") == text
-        if not self.same_request:
-            for child in self.folder.iterdir():
-                if child.is_dir():  # the lock is a file, and is held
-                    shutil.rmtree(child)
-            with written_whole(found) as beside:
-                beside.write_text(text, "utf-8")
+        if found.is_file() and found.read_bytes() == text.encode():
+            return True
+        for child in self.folder.iterdir():
+            if child.is_dir():  # the lock is a file, and is held
+                shutil.rmtree(child)
+        with written_whole(found) as beside:
+            beside.write_text(text, "utf-8")
+        return False
 
     def __enter__(self) -> Self:
         return self
