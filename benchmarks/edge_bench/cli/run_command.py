@@ -273,7 +273,14 @@ def _folders(out: Path, hosts: list[str]) -> dict[str, Path]:
         return dict.fromkeys(hosts or [""], out)
     if len(set(hosts)) < len(hosts):
         raise typer.BadParameter("a board is given twice", param_hint="--host")
-    return {host: out / re.sub(r"[^\w.@-]", "-", host) for host in hosts}
+    folders: dict[str, Path] = {}
+    for host in hosts:
+        name = re.sub(r"[^\w.@-]", "-", host)
+        # pi@board:22 and pi@board-22 would share a folder, and the second would replace the first's report.
+        while out / name in folders.values():
+            name += "-"
+        folders[host] = out / name
+    return folders
 
 
 def _tell(name: str, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_bench.cli.run_command import _folders
 from edge_bench.remote import Setup
 from edge_bench.remote import remote_agent as far_end
 from edge_bench.remote.connection import SshAddress
@@ -150,3 +151,10 @@ def test_a_board_that_hears_nothing_any_more_cleans_up(running: subprocess.Popen
 def test_a_board_that_hears_nonsense_cleans_up(running: subprocess.Popen[bytes], tmp_path: Path, sent: bytes) -> None:
     running.communicate(sent, timeout=20)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_board_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    boards = ["pi@a:22", "pi@a-22", "pi@a-22-", "pi@b"]
+    folders = _folders(tmp_path, boards)
+    assert list(folders) == boards and len(set(folders.values())) == len(boards)
+    assert folders["pi@b"] == tmp_path / "pi@b"
