@@ -4,6 +4,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +15,9 @@ from starlette.testclient import TestClient
 from edge_core import decode_picture
 from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import find_photos
+from edge_core.errors import OutputError
 from edge_studio import Project, Studio
-from edge_studio.photos import photo_index
+from edge_studio.photos import photo_index, thumbnails
 from edge_studio.photos.archive_layout import flat_label
 
 Jpeg = Callable[..., bytes]
@@ -97,6 +99,22 @@ def test_thumbnail_and_preview_are_made_anew_and_small(client: TestClient, proje
         assert answer.headers["content-type"] == "image/jpeg" and "immutable" in answer.headers["cache-control"]
         assert side * 0.9 < decode_picture(answer.content).shape[1] <= side
     assert client.get("/api/p/flowers/thumbnail?path=roses/b.jpg").status_code == 404
+
+
+def test_a_thumbnail_that_cannot_be_kept_is_shown_all_the_same(
+    client: TestClient, project: Project, jpeg: Jpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(client, jpeg(1), "a.jpg")
+
+    @contextmanager
+    def full(path: Path) -> Iterator[Path]:
+        raise OutputError(f"{path} cannot be written: No space left on device")
+        yield path
+
+    monkeypatch.setattr(thumbnails, "written_whole", full)
+    (photo,) = listed(client)["photos"]
+    answer = client.get(f"/api/p/flowers/thumbnail?path={quote(photo['path'])}&version={photo['version']}")
+    assert answer.status_code == 200 and decode_picture(answer.content).size
 
 
 @pytest.mark.parametrize("path", ["../../secret.jpg", "/etc/passwd", "roses/../../secret.jpg", "roses", "", "a\0b"])

@@ -2,12 +2,13 @@
 sees."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import cv2
 
-from edge_core.errors import PictureError
+from edge_core.errors import OutputError, PictureError
 from edge_core.files import written_whole
 from edge_core.images import encode_jpeg
 from edge_core.preprocess import Frame
@@ -42,7 +43,7 @@ class Thumbnails:
             return file.read_bytes()
         except OSError:
             made = encode_jpeg(shrunk(self._frame(photo), THUMBNAIL_SIDE), QUALITY)
-            with written_whole(file) as beside:
+            with suppress(OutputError), written_whole(file) as beside:  # shown, even if the disk is full
                 beside.write_bytes(made)
             return made
 
