@@ -44,9 +44,9 @@ class Sprite:
 def sprite(photo: Frame, side: int, path: Path2d) -> Sprite:
     """The photo's middle square at `side` pixels, within a soft ellipse that touches its sides."""
     height, width = photo.shape[:2]
-    half = min(height, width)
-    top, left = (height - half) // 2, (width - half) // 2
-    image = cv2.resize(photo[top : top + half, left : left + half], (side, side), interpolation=cv2.INTER_AREA)
+    shorter = min(height, width)
+    top, left = (height - shorter) // 2, (width - shorter) // 2
+    image = cv2.resize(photo[top : top + shorter, left : left + shorter], (side, side), interpolation=cv2.INTER_AREA)
     across = np.linspace(-1, 1, side, dtype=np.float32)
     radius = np.abs(across[:, None]) ** 4 + np.abs(across[None, :]) ** 4  # a square with round corners
     alpha = np.clip((1 - radius) * side / 12, 0, 1)[:, :, None]

@@ -187,8 +187,8 @@ def drawn_heatmap(studio: Studio, run: Path, photo: Path) -> Path:
         CheckFailedError: It cannot be drawn.
     """
     # By content: a run that was trained anew under the same name looks elsewhere.
-    card = sha256_of(run / "model.keras")
-    out = studio.settings.cache / "heatmaps" / card[:16] / f"{sha256_of(photo)}.png"
+    digest = sha256_of(run / "model.keras")
+    out = studio.settings.cache / "heatmaps" / digest[:16] / f"{sha256_of(photo)}.png"
     if not out.is_file():
         studio.analysis.ask({"do": "heatmap", "run": str(run), "photo": str(photo), "out": str(out)})
     return out
