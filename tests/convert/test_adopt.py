@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_convert.adopt import Taking, adopt, parse_numbers, parse_range, read_labels
+from edge_convert.tflite.equivalence import check_scores
 from edge_convert.tflite.graph import read_graph
 from edge_convert.tflite.input_rewrite import Levels, take_raw_pixels
 from edge_core import InputSpec, ModelCard, complete, read_card
@@ -403,6 +404,22 @@ def test_a_model_whose_scores_are_no_numbers_is_not_written(tmp_path: Path) -> N
             Taking(tmp_path / "labels.txt", Levels((-1, 1))),
         )
     assert not (tmp_path / "a.tflite").exists()
+
+
+def test_rounding_is_judged_alike_whichever_picture_comes_last(tmp_path: Path) -> None:
+    levels = keras.Input((8, 8, 3), batch_size=1)
+    dense = keras.layers.Dense(3, use_bias=False)
+    model = keras.Model(levels, dense(keras.layers.GlobalAveragePooling2D()(levels)))
+
+    def of(weight: float) -> bytes:
+        dense.set_weights([weight * np.eye(3)])
+        return exported(tmp_path, model, "float32").read_bytes()
+
+    taking = take_raw_pixels(of(1), Levels((0, 255)))
+    taking = replace(taking, model=take_raw_pixels(of(1 + 2e-5), Levels((0, 255))).model)
+    dark, bright = (np.full((8, 8, 3), level, np.uint8) for level in (0, 250))
+    for pictures in ([dark, bright], [bright, dark]):
+        assert check_scores(of(1), taking, False, pictures) == pytest.approx(250 * 2e-5, rel=0.1)
 
 
 def test_a_model_that_would_say_something_else_is_not_written(
