@@ -184,6 +184,13 @@ def test_a_tensorflow_that_ends_the_process_is_a_finding(tmp_path: Path, monkeyp
     assert "tensorflow==" in found.fix
 
 
+def test_memory_is_told_in_gigabytes_that_are_gigabytes(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 8000000 kB\nMemAvailable: 4000000 kB\n")  # of 1024 bytes
+    found = only("memory", Host(tmp_path))
+    assert found.text == "4.1 of 8.2 GB of memory are free"
+
+
 def test_the_doctor_of_training_imports_nothing_but_the_standard_library() -> None:
     program = """
 import sys

@@ -60,7 +60,7 @@ def processor(host: Host) -> Iterator[Finding]:
 def memory(host: Host) -> Iterator[Finding]:
     sizes = host.fields("/proc/meminfo", ":")
     try:
-        total, free = (int(sizes[name].split()[0]) / 2**20 for name in ("MemTotal", "MemAvailable"))
+        total, free = (int(sizes[name].split()[0]) * 1024 / 1e9 for name in ("MemTotal", "MemAvailable"))
     except (KeyError, ValueError, IndexError):
         return
     details = {"total_gb": round(total, 1), "available_gb": round(free, 1)}
@@ -79,12 +79,12 @@ def cache(host: Host) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
-        free = shutil.disk_usage(place).free / 2**30
+        free = shutil.disk_usage(place).free / 1e9
     except OSError as error:
         text = f"{folder} cannot be written: {error.strerror or error}; feature maps and weights are kept there"
         yield Finding("cache", "problem", text, fix, {"folder": str(folder)})
         return
-    kept = _size(folder) / 2**30
+    kept = _size(folder) / 1e9
     details = {"folder": str(folder), "kept_gb": round(kept, 2), "free_gb": round(free, 1)}
     text = f"{folder} keeps {kept:.1f} GB of feature maps, weights and sets; {free:.1f} GB are free there"
     if free < FREE_GB:
