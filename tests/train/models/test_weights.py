@@ -286,6 +286,15 @@ def test_a_pickle_that_calls_anything_else_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_members_that_could_unpack_to_any_size_are_not_read() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("state/data.pkl", pickle.dumps({}))
+        archive.writestr("state/data/0", bytes(1 << 20))
+    with pytest.raises(WeightsError, match="compressed"):
+        read_state_dict(file.getvalue())
+
+
 def test_a_damaged_state_dict_is_one_clear_error(torch_file: Callable[..., bytes]) -> None:
     storage = Storage("0", np.arange(4))
     whole = torch_file(OrderedDict(a=Tensor(storage, (4,))), [storage])

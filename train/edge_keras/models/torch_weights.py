@@ -128,6 +128,9 @@ def read_state_dict(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
 def _read_archive(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # `torch.save` compresses nothing; a few bytes that unpack to gigabytes come from elsewhere.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise WeightsError("its members are compressed, which torch.save never does")
             pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
             state = _Unpickler(archive.open(pickled)).load()
             folder = pickled.removesuffix("data.pkl")
