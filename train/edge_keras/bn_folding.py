@@ -3,6 +3,8 @@
 What is quantized on the device are the folded kernels, so that is what has to be quantized in training, too.
 """
 
+from collections import Counter
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +28,7 @@ def fold(model: "keras.Model", without: str = "") -> "keras.Model":
     tensors: dict[tf.Tensor, tf.Tensor] = {}  # of the old model -> of the new one
     makers: dict[tf.Tensor, str] = {}  # tensor of the old model -> the convolution whose result it is
     weights: dict[str, list[npt.NDArray[np.float32]]] = {}
-    activations = _activations(model)
+    activations, readers = _activations(model), _readers(model)
     for layer in model.layers:
         node = _node(layer, tensors)
         # Keras' tensors cannot be hashed; what ref() returns can, and serves as a key.
@@ -40,7 +42,8 @@ def fold(model: "keras.Model", without: str = "") -> "keras.Model":
         if isinstance(layer, keras.layers.Dropout) or layer.name == without:
             tensors[result] = tensors[first]
             continue
-        if isinstance(layer, keras.layers.BatchNormalization) and maker:
+        # Another reader of the convolution's result must get it as it was.
+        if isinstance(layer, keras.layers.BatchNormalization) and maker and readers[first] == 1:
             weights[maker] = _scaled(weights[maker], layer)
             tensors[result], makers[result] = tensors[first], maker
             continue
@@ -54,7 +57,8 @@ def fold(model: "keras.Model", without: str = "") -> "keras.Model":
             if not layer.use_bias:
                 weights[layer.name].append(np.zeros(node.outputs.shape[-1], np.float32))
             config |= {"use_bias": True, "activation": activations.get(layer.name) or config["activation"]}
-            makers[result] = layer.name
+            if _linear(layer):
+                makers[result] = layer.name
         inputs = [tensors[source.ref()] for source in sources]
         tensors[result] = type(layer).from_config(config)(inputs if len(inputs) > 1 else inputs[0])
     folded = keras.Model(tensors[model.input.ref()], tensors[model.output.ref()], name=model.name)
@@ -74,6 +78,21 @@ def _node(layer: keras.layers.Layer, tensors: dict[tf.Tensor, tf.Tensor]) -> tf.
     raise ValueError(f"the layer {layer.name} is not part of one flat network")
 
 
+def _linear(convolution: keras.layers.Layer) -> bool:
+    """Whether nothing happens between its sums and what comes behind: only then can that become part of it."""
+    return convolution.activation is keras.activations.linear
+
+
+def _readers(model: "keras.Model") -> Counter[tf.Tensor]:
+    """How many layers of the model take each tensor; its own output counts as taken."""
+    members = {id(layer) for layer in model.layers}
+    found: Counter[tf.Tensor] = Counter([model.output.ref()])
+    for layer in model.layers:
+        inside = (node for node in layer.outbound_nodes if id(node.outbound_layer) in members)
+        found.update(source.ref() for node in inside for source in tf.nest.flatten(node.input_tensors))
+    return found
+
+
 def _activations(model: "keras.Model") -> dict[str, str]:
     """By the name of a convolution the ReLU that alone follows it, behind its batch normalization if it has one."""
     members = {id(layer) for layer in model.layers}
@@ -85,7 +104,7 @@ def _activations(model: "keras.Model") -> dict[str, str]:
 
     found = {}
     for layer in model.layers:
-        if isinstance(layer, CONVOLUTIONS):
+        if isinstance(layer, CONVOLUTIONS) and _linear(layer):
             after = follower(layer)
             if isinstance(after, keras.layers.BatchNormalization):
                 after = follower(after)

@@ -82,6 +82,20 @@ def test_a_folded_network_is_the_same_function_with_fewer_layers(name: str) -> N
     np.testing.assert_allclose(folded(batch, training=False), scores, atol=1e-3)
 
 
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_a_normalization_stays_where_it_cannot_become_part_of_its_convolution(activation: str | None) -> None:
+    pixel = keras.Input((4, 4, 3))
+    sums = keras.layers.Conv2D(3, 1, activation=activation)(pixel)
+    normal = keras.layers.BatchNormalization()(sums)
+    # Without an activation of its own the convolution has a second reader instead.
+    result = normal if activation else keras.layers.Add()([keras.layers.ReLU()(normal), sums])
+    model = keras.Model(pixel, result)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in model.get_weights()])
+    batch = rng.uniform(-1, 1, (2, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(fold(model)(batch, training=False), model(batch, training=False), atol=1e-5)
+
+
 def test_the_model_itself_stays_as_it_is() -> None:
     model = tiny()
     before = [weight.copy() for weight in model.get_weights()]
