@@ -260,14 +260,8 @@ class Live:
         # A subject that is not seen because the picture is dark has not gone.
         if focused and not self._is_doubtful:
             self._hand_on(self._deciders.gone(parts, self._seen_s, time.time()))
-        if not parts:
-            self._meter.still += 1
-            took_ms = frame.capture_ms + prepared.preprocess_ms
-            latency = Latency(frame.capture_ms, prepared.preprocess_ms, 0.0, took_ms)
-            self._tell_nothing(frame, latency, 1e3 * (time.monotonic() - frame.taken_s))
-            return
-        if not seen:  # what is followed was lost a moment ago
-            self._meter.still += 1
+        if not seen:
+            self._rest(prepared, is_followed=bool(parts))
             return
         start = time.perf_counter()
         looks = [self._look(part, one) for part, one in zip(seen, pixels, strict=True)]
@@ -290,6 +284,16 @@ class Live:
                 self._tell_nothing(frame, took, age_ms)
         if settings.max_fps:
             self._due_s = self._frame_s + 1 / settings.max_fps
+
+    def _rest(self, prepared: Prepared, is_followed: bool) -> None:
+        """Counts a frame of which nothing is classified; tells of it unless what is followed was lost a moment ago."""
+        self._meter.still += 1
+        if is_followed:
+            return
+        frame = prepared.frame
+        took_ms = frame.capture_ms + prepared.preprocess_ms
+        latency = Latency(frame.capture_ms, prepared.preprocess_ms, 0.0, took_ms)
+        self._tell_nothing(frame, latency, 1e3 * (time.monotonic() - frame.taken_s))
 
     def _pixels(self, prepared: Prepared, parts: Sequence[Part]) -> Sequence[Frame]:
         """What the model is given of each part of a frame."""

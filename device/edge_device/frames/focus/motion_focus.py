@@ -10,7 +10,7 @@ import numpy as np
 from edge_core.preprocess import Frame
 from edge_device.frames.focus.changes import Background, ChangeRule, Gray, Mask, boxes, small_picture, whole
 from edge_device.frames.focus.subject import FocusSubject, region_of, square_around
-from edge_device.frames.focus.tracker import Tracker
+from edge_device.frames.focus.tracker import SubjectTrack, Tracker
 from edge_device.frames.regions import WHOLE, Region
 
 SETTLE_S: Final = 1.0
@@ -109,18 +109,21 @@ class MotionFocus:
             if moving.size and np.count_nonzero(moving) >= ACTIVE * moving.size:
                 track.moved_s = now_s
                 track.moves += 1
-            if not track.number:
-                track.compare(mask)
-            ground = False
-            if not track.number and track.moves >= CONFIRMED and track.is_steady(now_s) and track.is_solid:
-                ground = self._background.is_ground(picture, track.box)
-                if not ground:
-                    self._tracker.confirm(track)
-            patience_s = self._rule.linger_s if track.number else SETTLE_S
-            if ground or now_s - track.moved_s > patience_s:
+            if self._is_background(track, picture, mask, now_s):
                 # At once: the background is spared where the picture differs, and would never learn what came to stay.
                 self._background.take(picture, track.box)
                 self._tracker.end(track)
+
+    def _is_background(self, track: SubjectTrack, picture: Gray, mask: Mask, now_s: float) -> bool:
+        """Whether a track is no subject, or none any more; one that proves to be a subject is confirmed."""
+        if not track.number:
+            track.compare(mask)
+            if track.moves >= CONFIRMED and track.is_steady(now_s) and track.is_solid:
+                if self._background.is_ground(picture, track.box):
+                    return True
+                self._tracker.confirm(track)
+        patience_s = self._rule.linger_s if track.number else SETTLE_S
+        return now_s - track.moved_s > patience_s
 
     def _spared(self, mask: Mask, settled: bool) -> Mask | None:
         # Until then all is background, also what was there before the first frame.
