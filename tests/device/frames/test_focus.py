@@ -226,3 +226,17 @@ def test_ground_is_known_in_another_light_and_something_before_it_is_not() -> No
     box = (40.0, 20.0, 80.0, 60.0)
     assert background.is_ground(small_picture((still * 0.6).astype(np.uint8)), box)
     assert not background.is_ground(small_picture(np.roll(still, 30, axis=1)), box)
+
+
+def test_what_is_expected_outside_of_the_picture_ends_nothing() -> None:
+    """Something comes to the edge, and the camera then gives no frame for five seconds."""
+    still = next(scene([], 1))[1]
+    height, width = still.shape[:2]
+    focus = MotionFocus()
+    for number in range(20):
+        focus.subjects(still, number / 10)
+    for number in range(4):
+        picture, left = still.copy(), width - height // 4 + number * height // 30
+        cv2.rectangle(picture, (left, 10), (width, 10 + height // 3), (20, 20, 240), -1)
+        focus.subjects(picture, 2 + number / 10)
+    assert focus.subjects(still, 7.3) == []

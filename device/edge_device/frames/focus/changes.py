@@ -139,6 +139,8 @@ class Background:
         """
         assert self._ground is not None
         left, top, right, bottom = whole(box, picture.shape)
+        if left >= right or top >= bottom:  # it is expected outside of the picture, where nothing can be told
+            return False
         now, ground = (_details(one[top:bottom, left:right]) for one in (picture, self._ground))
         size = float(np.linalg.norm(now) * np.linalg.norm(ground))
         return float((now * ground).sum()) >= GROUND * max(size, 1e-6)
