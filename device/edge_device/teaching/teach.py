@@ -164,6 +164,8 @@ class _Parent:
         self.exemplars: Exemplars | None = exemplars
         self.detector, self.taught_detectors = read_detectors(path)
         self._golden = read_golden(path)
+        if any(len(frame.scores) != len(self.card.labels) for frame in self._golden.frames):
+            raise ModelFormatError(f"{path} cannot be taught: its golden vectors are of other labels; export it again")
         self.tolerance = self._golden.tolerance
 
     def look_at(self, lesson: Lesson, settings: TeachSettings, track: Track) -> list[_Example]:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,9 +20,10 @@ from edge_core.artifact.container import EXEMPLARS_FILE, read_card, without_arch
 from edge_core.artifact.exemplars import keep_exemplars, parse_exemplars
 from edge_core.artifact.golden import read_golden
 from edge_core.artifact.last_layer import read_last_layer, with_last_layer
+from edge_core.artifact.seal import seal
 from edge_core.errors import CheckFailedError, EdgeError, ModelFormatError, OutputError, SettingsError
 from edge_device import Classifier
-from edge_device.inference.verify import sealed, verify
+from edge_device.inference.verify import record, sealed, verify
 from edge_device.teaching.lesson import Lesson, TeachSettings
 from edge_device.teaching.solver import solve
 from edge_device.teaching.teach import teach
@@ -154,6 +156,19 @@ def test_a_file_without_exemplars_or_without_a_seal_is_not_taught(
         teach(path, Lesson({"yellow": frames(YELLOW)}), EASY)
     path.write_bytes(sealed(path.read_bytes(), color_frames.values()))
     with pytest.raises(ModelFormatError, match="no exemplars of what it knows"):
+        teach(path, Lesson({"yellow": frames(YELLOW)}), EASY)
+
+
+@pytest.mark.parametrize("scores", [(), (0.0,) * 9 + (1.0,)])
+def test_a_file_whose_golden_vectors_are_of_other_labels_is_not_taught(
+    tiny_model: Callable[..., Path], color_frames: Mapping[str, Frame], scores: tuple[float, ...]
+) -> None:
+    path = tiny_model("float32")
+    bare, files = (MODELS / "tiny-float32.tflite").read_bytes(), {EXEMPLARS_FILE: exemplars().to_bytes()}
+    whole = complete(bare, ModelCard(labels=LABELS, input=INPUT), "colors", files=files)
+    golden = record(Classifier(path), color_frames.values())
+    path.write_bytes(seal(whole, replace(golden, frames=tuple(replace(one, scores=scores) for one in golden.frames))))
+    with pytest.raises(ModelFormatError, match="of other labels"):
         teach(path, Lesson({"yellow": frames(YELLOW)}), EASY)
 
 
