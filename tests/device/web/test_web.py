@@ -254,6 +254,18 @@ def test_a_token_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
     assert [path.name for path in tmp_path.iterdir()] == ["token"]
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_token_file_is_made_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def unknown(source: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", unknown)
+    assert read_token(tmp_path / "token", {}) == (tmp_path / "token").read_text().strip()
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
 @pytest.mark.parametrize("token", ["", "short", "with a space inside it", "ümlaut-ümlaut-ümlaut", "x" * 257])
 def test_a_bad_token_is_refused_and_not_repeated(tmp_path: Path, token: str) -> None:
     (tmp_path / "token").write_text(token)

@@ -163,7 +163,7 @@ def _make_token(file: Path) -> None:
             os.link(beside, file)  # which does not replace what is there, as a rename would
         except FileExistsError:
             return
-        except PermissionError:  # FAT has no links
+        except OSError:  # FAT has no links, nor have many file systems of the network
             os.rename(beside, file)
         sync(file.parent)
     finally:
