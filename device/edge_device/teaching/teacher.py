@@ -107,7 +107,11 @@ class Teacher:
             if count < FEWEST:
                 raise SettingsError(f"{count} of {FEWEST} pictures of {label!r} that are needed; 20 are better")
         self._begin()
-        threading.Thread(target=self._teach, args=(tuple(lesson),), name="lesson", daemon=True).start()
+        try:
+            threading.Thread(target=self._teach, args=(tuple(lesson),), name="lesson", daemon=True).start()
+        except RuntimeError as error:  # no thread could be started, so that none ends the lesson
+            self._end("refused", f"nothing was written: {error}")
+            raise SettingsError(f"a lesson cannot begin now: {error}") from error
 
     def undo(self) -> None:
         """Brings the file back that was replaced last.
@@ -118,7 +122,7 @@ class Teacher:
         self._begin()
         try:
             undo(self._model)
-        except EdgeError as error:
+        except Exception as error:  # a disk that cannot be read, too: the next lesson must not wait for this for ever
             self._end("refused", str(error))
             raise
         self._replaced()

@@ -1,5 +1,6 @@
 """Teaching on the live page: a label is named, held, taught and taken back, in a real browser over a real run."""
 
+import errno
 import json
 import threading
 import time
@@ -182,6 +183,8 @@ def test_what_teaches_can_be_used_by_everybody(browser: Browser, model: Path, fi
         browser.wait(f"{BUTTONS}.length === 6 && !document.getElementById('teach-undo').hidden")
         browser.ask("askTeacher('api/teach').then(() => true)")
         browser.wait(f"{SAID}.includes('no new pictures')")
+        browser.ask("new Promise(told => { const tell = showState; showState = () => { tell(); told(); }; })")
+        assert "no new pictures" in browser.ask(SAID), "what is told every second leaves it there"
         assert faults(browser) == []
         browser.send("Emulation.setEmulatedMedia", features=[])
 
@@ -215,6 +218,29 @@ def test_two_labels_are_learned_at_once_and_only_one_lesson_goes_on(model: Path,
     assert [classifier.classify(one, 1)[0].label for one in (frame(YELLOW, 99), violet[0])] == ["yellow", "violet"]
     with pytest.raises(SettingsError, match="no new pictures"):
         teacher.start()
+
+
+def test_what_ends_before_it_has_begun_keeps_no_other_lesson_from_beginning(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    teacher = filled(model, tmp_path, {"yellow": frames(YELLOW)})
+    with monkeypatch.context() as patched, pytest.raises(SettingsError, match="cannot begin now: can't start"):
+        patched.setattr(threading.Thread, "start", refuse)
+        teacher.start()
+    assert teacher.to_json()["state"] == "refused"
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="Input/output"):
+        patched.setattr("edge_device.teaching.teacher.undo", broken)
+        teacher.undo()
+    assert teacher.to_json()["state"] == "refused"
+    teacher.start()
+    eventually(lambda: teacher.to_json()["state"] == "written")
+
+
+def broken(path: Path) -> None:
+    raise OSError(errno.EIO, "Input/output error")
 
 
 def filled(model: Path, tmp_path: Path, shown: Mapping[str, list[Frame]], **limits: float) -> Teacher:

@@ -67,6 +67,7 @@ class WebPage(Sink):
         self._service = _Service(address, token, clients, root, frame)
         self._service.views[""] = self._view
         self._opened = False
+        self._telling = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -130,8 +131,10 @@ class WebPage(Sink):
             self._tell_kept()
 
     def _tell_kept(self) -> None:
-        if self.kept:
-            self._feed.set_kept(self.kept.to_json())
+        # As one: what a frame's thread had read would else be told after the end of a lesson, and stay.
+        with self._telling:
+            if self.kept:
+                self._feed.set_kept(self.kept.to_json())
 
     def event(self, event: Event) -> None:
         self._feed.add_event(event)

@@ -28,7 +28,7 @@ def teach_routes(cameras: Mapping[str, Shown]) -> list[Route]:
                 return _json({"error": "the model of this camera is not taught here"}, 404)
             try:
                 do(kept.teacher, request)
-            except EdgeError as error:
+            except (EdgeError, OSError) as error:
                 return _json({"error": str(error)}, 409)
             return _json(kept.to_json(), done)
 

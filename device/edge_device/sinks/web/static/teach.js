@@ -9,6 +9,9 @@ const VERDICTS = {
   undone: ({ text }) => `Undone: ${text}.`,
 };
 
+let verdict = "";
+let refusal = ""; // of what was asked for last; it stays until the board tells something else than before
+
 function showTeaching(teaching) {
   $("teach").hidden = !teaching;
   if (!teaching) return;
@@ -20,12 +23,20 @@ function showTeaching(teaching) {
   $("teach-start").disabled = busy || !fresh.length;
   $("teach-undo").hidden = !teaching.undo;
   $("teach-undo").disabled = busy;
-  sayTaught(VERDICTS[teaching.state](teaching), teaching.state === "refused");
+  const now = VERDICTS[teaching.state](teaching);
+  if (now !== verdict) refusal = "";
+  verdict = now;
+  sayTaught(refusal || verdict, refusal || teaching.state === "refused");
+}
+
+function refuse(text) {
+  refusal = text;
+  sayTaught(text, true);
 }
 
 function sayTaught(text, refused) {
   if ($("teach-said").textContent !== text) $("teach-said").textContent = text; // else it would be read out again
-  $("teach-said").classList.toggle("warning", refused);
+  $("teach-said").classList.toggle("warning", Boolean(refused));
 }
 
 // Tells the board to do something; shows what it makes of it, or why not.
@@ -33,11 +44,12 @@ async function askTeacher(path) {
   try {
     const answer = await fetch(at(path), { method: "POST", headers: { "X-Requested-By": "live page" } });
     const said = await answer.json();
+    refusal = "";
     if (answer.ok) showKept(said);
-    else sayTaught(`Not done: ${said.error}.`, true);
+    else refuse(`Not done: ${said.error}.`);
     return answer.ok;
   } catch {
-    sayTaught("Not done: the board does not answer.", true);
+    refuse("Not done: the board does not answer.");
     return false;
   }
 }
