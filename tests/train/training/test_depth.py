@@ -1,10 +1,11 @@
 """How much of the network is fine-tuned."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from edge_train.settings import (
     goes_deeper,
     usual_settings,
 )
+from edge_train.training.features import LayerMaps
 from edge_train.training.fit import Fitted, fit
 
 from ..small_network import SMALL_NETWORK
@@ -98,6 +100,26 @@ def test_a_poor_head_has_more_of_the_network_trained(
     one, other = (open_model(read_run(done.folder)).get_weights() for done in (straight, again))
     for kernel, same in zip(one, other, strict=True):
         np.testing.assert_allclose(kernel, same, atol=1e-4)
+
+
+def test_maps_of_an_earlier_layer_are_kept_only_until_it_is_known_whether_they_are_needed(
+    mixed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_train.settings.DEEP_PHOTOS", 1)
+    monkeypatch.setattr("edge_train.settings.POOR_HEAD", 1e-9)  # what no head is below
+    kept: Counter[tuple[int, ...]] = Counter()
+    append = LayerMaps.append
+
+    def counted(self: LayerMaps, names: list[bytes], maps: Any) -> None:
+        kept[self.cache.shape] += len(names)
+        append(self, names, maps)
+
+    monkeypatch.setattr(LayerMaps, "append", counted)
+    fitted = train(mixed_up, tmp_path / "run")
+    assert fitted.card.training["split_layer"] == "seam"
+    later, earlier = kept.values()
+    photos = len(read_run(fitted.folder).splits["train"])
+    assert later - earlier == photos, "the last of three views was kept of both layers"
 
 
 def test_what_was_asked_for_stays_as_it_is() -> None:

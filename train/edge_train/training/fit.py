@@ -300,6 +300,7 @@ def _prepare(
         train = replace(lower_train, unusable=train.unusable)
     else:
         settings = usual_settings(settings)
+        maps = extractor.through(parts.lower)  # those of the deep seam will not be needed
     if all_views and views[HEAD_VIEWS:]:
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
     targets = TrainingTargets(train, importance)
