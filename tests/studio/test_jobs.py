@@ -17,11 +17,20 @@ from typer.testing import CliRunner
 
 import edge_convert.cli
 import edge_train.cli
+from edge_core.codec import JsonObject
 from edge_core.errors import OutputError, SettingsError
+from edge_studio.jobs import supervised
 from edge_studio.jobs.commands import EXPORT, TRAIN, JobCommand, export_command, publish_command, train_command
 from edge_studio.jobs.job import Job
 from edge_studio.jobs.job_queue import JobQueue
-from edge_studio.jobs.supervised import PROCESS_FILE, RESULT_FILE, SupervisedProcess, start_time
+from edge_studio.jobs.supervised import (
+    PROCESS_FILE,
+    RESULT_FILE,
+    SupervisedProcess,
+    read_json,
+    start_time,
+    write_json,
+)
 from edge_train.training.checkpoints import CheckpointStore
 
 from ..programs import Started
@@ -284,6 +293,21 @@ def test_a_result_that_was_damaged_by_hand_is_that_of_a_lost_job(queue: JobQueue
     queue._ended.clear()  # as at the next start
     assert (queue.job(job.id).state, queue.job(job.id).exit_status) == ("failed", 137)
     assert ended(queue, queue.submit("flowers", script(tmp_path, "next", "pass"))).state == "done"
+
+
+def test_a_result_that_is_written_while_it_is_looked_for_is_no_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def just_before(file: Path) -> JsonObject:
+        found = read_json(file)
+        write_json(file, {"exit_status": 0, "time": 1.0})
+        return found
+
+    monkeypatch.setattr(supervised, "read_json", just_before)
+    process = SupervisedProcess(tmp_path)
+    assert process.result() is None
+    write_json(tmp_path / RESULT_FILE, {"exit_status": 0, "time": 1.0})
+    assert process.result() == {"exit_status": 0, "time": 1.0}
 
 
 def test_a_folder_that_cannot_be_locked_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,8 @@ class SupervisedProcess:
     def result(self) -> JsonObject | None:
         """Exit status and time of the end; None until there is one; a damaged file is that of a lost one."""
         file = self.folder / RESULT_FILE
+        if not file.exists():  # asked first: it may be written, whole, at any moment
+            return None
         told = read_json(file)
         if isinstance(told.get("exit_status"), int) and isinstance(told.get("time"), int | float):
             return told
