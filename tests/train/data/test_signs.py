@@ -1,7 +1,11 @@
 """The road signs: the same photos everywhere, whole or absent files, and signs that can be told apart."""
 
 import csv
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -253,6 +257,28 @@ def test_a_process_that_is_gone_ends_rendering_with_one_line(monkeypatch: pytest
     monkeypatch.setattr("edge_train.data.signs.photo_workers.COMMAND", ["true"])
     with pytest.raises(DatasetError, match="begins anew"):
         list(render_all([PhotoTask("stop", 1, 64, 48)] * 5))
+
+
+def test_ctrl_c_ends_all_of_them_without_a_word() -> None:
+    asks = """
+import edge_train.data.signs.photo_workers as workers
+workers.FEW = 0
+try:
+    list(workers.render_all([workers.PhotoTask("stop", seed, 64, 48) for seed in range(5000)]))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen([sys.executable, "-c", asks], **pipes) as process:  # type: ignore[call-overload]
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        end_s = time.monotonic() + 60
+        while len(found := children.read_text().split()) < len(os.sched_getaffinity(0)):
+            assert time.monotonic() < end_s
+            time.sleep(0.005)
+        time.sleep(0.05)  # Python has begun, and its imports take longer
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=60) == ("interrupted\n", "")
+    assert not [number for number in found if Path("/proc", number).exists()]
 
 
 def test_whoever_stops_listening_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatch) -> None:

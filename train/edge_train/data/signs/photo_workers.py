@@ -6,7 +6,6 @@ bytes. A photo depends on its arguments alone. Not `multiprocessing`, which runs
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
@@ -52,7 +51,8 @@ def render_all(tasks: Sequence[PhotoTask]) -> Generator[bytes]:
         free: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
         count = len(os.sched_getaffinity(0))
         for _ in range(count):
-            worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            # In a group of its own, where Ctrl-C at the terminal does not reach it: it ends when no more is asked.
+            worker = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
             free.put(started.enter_context(worker))
 
         def render(task: PhotoTask) -> bytes:
@@ -93,5 +93,4 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
 
 def main() -> None:
     """Serves the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks hears it, and ends this one by asking no more
     serve(sys.stdin.buffer, sys.stdout.buffer)
