@@ -6,6 +6,7 @@ photo that was changed or cut in another way, or another model in the same folde
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,9 @@ CONFIRMED: Final = 32
 TOLERANCE: Final = 1e-4
 """Scores of the same model for the same pixels differ by up to 1e-6 with the size of the batch and the number of
 threads, by more on a GPU that computes in float16, whose scores are not taken for those of this machine."""
+
+_DAMAGED: Final = (OSError, ValueError, LookupError, EOFError, TypeError, RuntimeError, zlib.error, zipfile.BadZipFile)
+"""What NumPy and zipfile raise of a damaged file: where it looks encrypted or packed, as no .npz is, a RuntimeError."""
 
 Scores = npt.NDArray[np.float32]
 
@@ -57,7 +61,7 @@ def find_scores(folder: Path, names: Sequence[bytes]) -> Scores | None:
             scores: Scores = kept["scores"]
             rows = {name.tobytes(): row for row, name in enumerate(kept["pixels"])}
         return scores[[rows[name] for name in names]]
-    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile):
+    except _DAMAGED:
         return None
 
 

@@ -1,5 +1,6 @@
 """Kept scores count for the model and the pixels that they are of, and for nothing else."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def test_a_changed_pixel_another_shape_or_another_model_has_none(folder: Path) -
     assert find_scores(folder, NAMES) is None
 
 
+def array_file(array: Scores) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def flip(file: Path, place: int, bits: int) -> None:
+    """Turns bits of the archive's entry for the first array."""
+    data = bytearray(file.read_bytes())
+    data[data.index(b"PK\x01\x02") + place] ^= bits
+    file.write_bytes(data)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -55,8 +69,22 @@ def test_a_changed_pixel_another_shape_or_another_model_has_none(folder: Path) -
         lambda file: file.write_bytes(file.read_bytes()[:-200]),
         lambda file: file.write_bytes(file.read_bytes().replace(b"pixels.npy", b"pixelz.npy")),
         lambda file: np.savez(file, model=np.load(file)["model"], pixels=np.load(file)["pixels"], scores=SCORES[:5]),
+        lambda file: file.write_bytes(array_file(SCORES)),
+        lambda file: flip(file, 8, 0x01),
+        lambda file: flip(file, 10, 0x08),
+        lambda file: flip(file, 10, 0x20),
     ],
-    ids=["missing", "empty", "cut off", "a part is missing", "fewer scores than photos"],
+    ids=[
+        "missing",
+        "empty",
+        "cut off",
+        "a part is missing",
+        "fewer scores than photos",
+        "no archive",
+        "one that looks encrypted",
+        "one that looks compressed",
+        "one that looks compressed in an unknown way",
+    ],
 )
 def test_a_damaged_file_counts_as_none(folder: Path, damage: Callable[[Path], object]) -> None:
     damage(folder / SCORES_FILE)
