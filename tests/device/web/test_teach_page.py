@@ -346,6 +346,8 @@ def test_what_cannot_be_taught_is_said_at_the_start(
         run_live(LiveOptions(tiny_model("float32"), SourceOptions(str(film)), sinks=web))
     with pytest.raises(SettingsError, match="nobody has signed"):
         run_live(LiveOptions(model, SourceOptions(str(film)), ModelOptions(key=tmp_path / "key.pub"), sinks=web))
+    with pytest.raises(SettingsError, match="could not stand in"):
+        run_live(LiveOptions(model, SourceOptions(str(film)), ModelOptions(fallback=model), sinks=web))
     with pytest.raises(SettingsError, match="use one of both"):
         updates = UpdateOptions(update_from="https://models.example")
         run_live(LiveOptions(model, SourceOptions(str(film)), sinks=web, updates=updates))

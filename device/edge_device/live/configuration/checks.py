@@ -55,6 +55,8 @@ def teach_conflict(options: LiveOptions) -> str:
         return "--teach is for the buttons of the live page: give --web, too, or run edge-run teach"
     if options.updates.update_from:
         return "--teach and --update-from would both replace the model; use one of both"
+    if options.model.fallback:
+        return "--teach gives MODEL labels that the file of --fallback lacks, so it could not stand in; use one of both"
     if options.model.key:
         return "--teach writes files that nobody has signed, and --key takes signed ones alone; use one of both"
     return ""
