@@ -77,7 +77,7 @@ class Teacher:
         there = {folder_name(one).casefold(): one for one in self.labels()}
         if alike := there.get(folder_name(label).casefold()):
             raise SettingsError(f"there is a label {alike!r} already; hold its button")
-        if len(there) - len(self.known) >= MOST_NAMES:
+        if len(set(self._names) - set(self.known)) >= MOST_NAMES:
             raise SettingsError(f"{MOST_NAMES} new labels are there already; teach them first")
         self._names.append(label)
         self._tell()
