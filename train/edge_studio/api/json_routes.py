@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from math import isfinite
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -44,17 +43,6 @@ class Fields:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise SettingsError(f"the field {name!r} should be a list of text, not {value!r:.40}")
         return value
-
-    def number(self, name: str, default: float | None = None) -> float:
-        """A field with a number.
-
-        Raises:
-            SettingsError: It is not there, and has no default, or is no number.
-        """
-        value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-            raise SettingsError(f"the field {name!r} should be a number, not {value!r:.40}")
-        return float(value)
 
     def flag(self, name: str, default: bool = False) -> bool:
         """A field that is true or false.
