@@ -87,10 +87,10 @@ def compile_for_edgetpu(file: Path, out: Path) -> Compiled:
         OutputError: `out` cannot be written.
         RuntimeMissingError: The compiler is not installed.
     """
+    was_sealed = check_seal(file) is not None  # first, so that damage is told as damage whatever it hit
     with naming(file):
         model = without_archive(file.read_bytes())
         forecast = check_coral(read_graph(model))
-    was_sealed = check_seal(file) is not None
     detector = read_detector(file)
     if out.is_dir() or out.suffix != ".tflite":
         raise OutputError(f"{out}: the file to write ends in .tflite")

@@ -264,7 +264,7 @@ def test_two_machines_share_what_need_be_done_once() -> None:
     plans = [plan(cpu, both, stages, "m.tflite", everywhere=False, all_tests=False) for cpu in both]
     assert [one.lanes for one in plans] == [
         [["doctor", "verify", "live"], ["bytes", "tests"]],
-        [["doctor", "verify", "faults"], ["bytes", "tests"]],
+        [["doctor", "verify", "faults", "controls"], ["bytes", "tests"]],
     ]
     assert not set(plans[0].tests) & set(plans[1].tests)
     (alone,) = [plan(cpu, [cpu], stages, "m.tflite", everywhere=False, all_tests=False) for cpu in both[:1]]
