@@ -5,7 +5,8 @@
 A recipe is a list of changes to the default, `fine_tune_from=block_9_add,learning_rate=2e-4`: any setting of
 `edge_train.settings.Settings`, and those of `Trial`. `default` is the recipe without a change and comes first.
 `epochs=0` is the linear head, `tutorial` the recipe of TensorFlow's tutorial. With `--per-class 5,10,20 --draws 3` all
-are trained on the same few photos, drawn anew each time, and judged on every other of the photos left.
+are trained on the same few photos, drawn anew each time, and judged on every other of the photos left. The table is
+printed after each draw, so that a long run may be ended early.
 All train for their full number of epochs, without a look at the validation photos, so that validation and test photos
 together are judged. Prints a line per split and recipe, then means, and means and standard errors of the paired
 differences to the first recipe.
@@ -289,12 +290,13 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1, help="how often they are drawn from each split")
     options = parser.parse_args()
     trials = {text: parsed(text) for text in options.recipes}
+    counts = [int(count) for count in options.per_class.split(",")]
     found: dict[int, dict[str, list[Judged]]] = {}
     for seed in map(int, options.seeds.split(",")):
         views = max(trial.settings.views for trial in trials.values())
         held = any(trial.held for trial in trials.values())
         split = Split(options.data, seed, options.size, ARCHITECTURES[options.backbone], views, held)
-        for count, draw in product(map(int, options.per_class.split(",")), range(options.draws)):
+        for draw, count in product(range(options.draws), counts):
             for text, trial in trials.items():
                 seeded = replace(trial, settings=replace(trial.settings, seed=seed))
                 for name, one in zip((text, f"{text} averaged"), split.judged(seeded, (count, draw)), strict=False):
@@ -305,9 +307,15 @@ def main() -> None:
                         f"seed {seed}, {some}{name}: {parts}, lowest recall {one.worst}, {one.seconds:.0f} s",
                         flush=True,
                     )
+            if count == counts[-1]:
+                tabulate(found)
+
+
+def tabulate(found: dict[int, dict[str, list[Judged]]]) -> None:
+    """Prints for each number of photos what there is so far."""
     for count, trained in found.items():
         if count:
-            print(f"{count} photos a class:")
+            print(f"{count} photos a class, {len(next(iter(trained.values())))} draws:")
         report(trained)
 
 
@@ -319,7 +327,8 @@ def report(found: dict[str, list[Judged]]) -> None:
         pairs = [(shares(trial, held), shares(base, held)) for trial, base in zip(trials, first, strict=False)]
         print(
             f"{text}: {spread([own for own, _ in pairs])} %, {spread([own - base for own, base in pairs])} against "
-            f"the first{' on the test photos' if held else ''}; {np.mean([trial.seconds for trial in trials]):.0f} s"
+            f"the first{' on the test photos' if held else ''}; {np.mean([trial.seconds for trial in trials]):.0f} s",
+            flush=True,
         )
 
 

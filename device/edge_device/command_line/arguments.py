@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
@@ -16,11 +18,15 @@ _HINTS: Final = {
     "source": "one edge-run live looks through one camera: start a second one for the other, as a service with --name",
 }
 
+_UsageError: Final[Any] = typer.BadParameter.__base__
+"""Click's, or that of the Typer which does without Click."""
+
 
 class Commands(TyperGroup):
     """A group of commands that takes `@FILE` for the options in a file, and refuses an option that is given twice.
 
-    Its help texts are wrapped by the terminal's width, wherever a docstring has its line ends.
+    Its help texts are wrapped by the terminal's width, wherever a docstring has its line ends. What is wrong with a
+    command line is told in one line, as every other error is.
     """
 
     def __init__(self, **attributes: Any) -> None:
@@ -29,6 +35,14 @@ class Commands(TyperGroup):
             if command.help:
                 command.help = unwrapped(command.help)
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        with _usage_errors_in_one_line(info_name):
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _usage_errors_in_one_line(ctx.command_path):
+            return super().invoke(ctx)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         # Once, by the outermost command: a file may hold an @ of its own, which the commands below must not expand.
         return super().parse_args(ctx, expanded(args) if ctx.parent is None else args)
@@ -36,7 +50,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
-            check_given(command, name or "", rest)
+            check_given(command, name or "", rest, ctx)
         return name, command, rest
 
 
@@ -82,6 +96,20 @@ class LazyCommands(Commands):
 def _nothing() -> None: ...
 
 
+@contextmanager
+def _usage_errors_in_one_line(command: str | None) -> Iterator[None]:
+    """Instead of Typer's box, which wraps a path or an option wherever the terminal ends."""
+    try:
+        yield
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no error: the help text of a group without a command
+            raise
+        where = error.ctx.command_path if error.ctx else command
+        reason = " ".join(error.format_message().split()).removeprefix("Invalid value: ").rstrip(".")
+        print(f"error: {reason}; {where} --help tells what it takes", file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
+
+
 def unwrapped(text: str) -> str:
     """Paragraphs, a line each, with an empty line between them."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text))
@@ -123,19 +151,20 @@ def parse_size(text: str, option: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def check_given(command: Any, name: str, words: Sequence[str]) -> None:
+def check_given(command: Any, name: str, words: Sequence[str], parent: Any = None) -> None:
     """Checks that no option that takes a single value has several, and none that takes a number NaN or infinity.
 
     Args:
         command: The Click command that will parse `words`.
         name: Name of the command, for its context.
         words: Arguments of the command.
+        parent: Context of the group that the command is in.
 
     Raises:
         typer.BadParameter: An option is given more than once, or is not finite.
     """
     # resilient_parsing: no callback runs and nothing is required, for this only looks.
-    context = command.context_class(command, info_name=name, resilient_parsing=True)
+    context = command.context_class(command, parent, info_name=name, resilient_parsing=True)
     context.allow_interspersed_args = command.allow_interspersed_args
     context.ignore_unknown_options = command.ignore_unknown_options
     try:
@@ -148,11 +177,11 @@ def check_given(command: Any, name: str, words: Sequence[str]) -> None:
     ]
     for option, times in Counter(single).items():
         if times > 1:
-            hint = _HINTS.get(option.name, "give it once")
-            raise typer.BadParameter(f"{option.opts[0]} is given {times} times and takes one value; {hint}")
+            hint = f"takes one value; {_HINTS.get(option.name, 'give it once')}"
+            raise typer.BadParameter(f"{option.opts[0]} is given {times} times and {hint}", ctx=context)
     for option in given:
         if _takes_float(option):
-            _refuse_endless(option, values.get(option.name))
+            _refuse_endless(option, values.get(option.name), context)
 
 
 def _takes_float(option: Any) -> bool:
@@ -161,7 +190,7 @@ def _takes_float(option: Any) -> bool:
     return "float" in str(described.annotation if described else getattr(option, "type", ""))
 
 
-def _refuse_endless(option: Any, words: object) -> None:
+def _refuse_endless(option: Any, words: object, context: Any) -> None:
     """NaN is neither below nor above any limit, and would come out somewhere else as a figure."""
     for word in words if isinstance(words, list | tuple) else [words]:
         try:
@@ -169,4 +198,4 @@ def _refuse_endless(option: Any, words: object) -> None:
         except ValueError:
             continue  # the command itself says what is no number
         if not finite:
-            raise typer.BadParameter(f"{option.opts[0]} takes a finite number, not {word}")
+            raise typer.BadParameter(f"{option.opts[0]} takes a finite number, not {word}", ctx=context)

@@ -136,7 +136,7 @@ def test_a_run_without_weights_for_8_bits_cannot_be_attacked_by_them(tiny: Tiny)
 )
 def test_options_that_make_no_sense_are_refused(tiny: Tiny, tmp_path: Path, arguments: list[str], reason: str) -> None:
     result = CliRunner().invoke(app, ["robustness", str(tiny.run), "--out", str(tmp_path / "out"), *arguments])
-    assert result.exit_code == 2 and reason in " ".join(result.stderr.replace("│", " ").split())
+    assert result.exit_code == 2 and reason in result.stderr
     assert not (tmp_path / "out").exists()
 
 

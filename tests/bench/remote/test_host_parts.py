@@ -57,7 +57,7 @@ def test_options_that_cannot_be_followed_are_refused_before_anything_is_connecte
 ) -> None:
     done = command("edge_bench.cli", "run", tiny_model(), *options, "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert said in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -33,8 +33,7 @@ def test_a_services_name_may_follow_the_model() -> None:
 def test_a_second_camera_is_refused_and_not_taken_for_the_first(words: list[str]) -> None:
     found = CliRunner().invoke(app, [*words, TINY, "--source", "0", "--source", "1"], terminal_width=200)
     assert found.exit_code == 2
-    said = " ".join(found.output.replace("│", " ").split())
-    assert "--source is given 2 times" in said and "start a second one" in said
+    assert "--source is given 2 times" in found.output and "start a second one" in found.output
 
 
 @pytest.mark.parametrize(
@@ -56,9 +55,8 @@ def test_a_second_camera_is_refused_and_not_taken_for_the_first(words: list[str]
 def test_nan_and_infinity_are_no_numbers_for_any_option(module: str, words: list[str]) -> None:
     found = CliRunner().invoke(import_module(module).app, words, terminal_width=200)
     assert found.exit_code == 2
-    said = " ".join(found.output.replace("│", " ").split())
     option = next(word for word in reversed(words) if word.startswith("--")).partition("=")[0]
-    assert f"{option} takes a finite number" in said
+    assert found.output.startswith(f"error: {option} takes a finite number, not ") and found.output.count("\n") == 1
 
 
 def test_a_text_may_be_nan() -> None:
