@@ -65,6 +65,12 @@ def test_a_class_with_fewer_photos_gives_all_that_it_has() -> None:
     assert [point.photos for point in curve.points] == [(5 + 3) / 2, (10 + 3) / 2, (20 + 3) / 2, (40 + 3) / 2]
 
 
+def test_no_heads_are_solved_on_nearly_all_photos_for_the_sake_of_the_largest_class() -> None:
+    known = features(240, 0).take(np.arange(360))
+    curve = learning_curve(known, features(10, 1), 2, seed=1)
+    assert [point.photos for point in curve.points] == [5, 10, 20, 50, 100, (240 + 120) / 2]
+
+
 def test_too_few_photos_tell_nothing_of_more() -> None:
     curve = learning_curve(features(4, 0), features(4, 1), 2, seed=1, cross_validate=True)
     assert len(curve.points) == 1
