@@ -156,7 +156,15 @@ CONTRACTS: Final[dict[str, Contract]] = {
         (
             Part(
                 "edge_core.artifact.metadata",
-                ("is_tflite", "describe", "attach", "_Front", "_field", "_target", "_vector", "_entry_name"),
+                ("describe", "attach", "_without_front", "_moved", "_read_root", "_tables", "_entry_name", "_Front"),
+            ),
+            Part(
+                "edge_core.artifact.flatbuffer",
+                (
+                    *("is_tflite", "Flatbuffer.__init__", "Flatbuffer.root", "Flatbuffer.optional_field"),
+                    *("Flatbuffer.uint", "Flatbuffer.target", "Flatbuffer.length", "Flatbuffer.tables"),
+                    *("Flatbuffer.data", "Flatbuffer._int"),
+                ),
             ),
             Part("edge_core.artifact.container", ("without_archive", "opened_archive", "read_entry", "has_entry")),
         ),
