@@ -84,6 +84,28 @@ def test_ctrl_c_while_a_command_is_imported_is_one_word(module: str, tmp_path: P
     assert (process.returncode, errors) == (130, "interrupted\n")
 
 
+FIRST = """
+import os, sys, _signal
+loaded = set(sys.modules)
+def handler(number, does):
+    print(*sorted(name for name in set(sys.modules) - loaded if not name.startswith("edge_")))
+    sys.stdout.flush()
+    os._exit(0)
+_signal.signal = handler
+from MODULE.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", COMMANDS.values())
+def test_ctrl_c_has_its_handler_before_anything_is_imported_that_takes_long(module: str, tmp_path: Path) -> None:
+    with begun(tmp_path, "-c", FIRST.replace("MODULE", module)) as process:
+        imported, errors = process.communicate(timeout=30)
+    assert not errors
+    # With `typing` and `enum`, three of four tracebacks after Ctrl-C came from here and not from Python's own start.
+    assert {name.split(".")[0] for name in imported.split()} <= {"__future__", "_warnings", "importlib", "warnings"}
+
+
 @pytest.mark.parametrize(("name", "module"), COMMANDS.items())
 def test_a_package_that_cannot_be_loaded_is_one_line(name: str, module: str, tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('numpy.core.multiarray failed\\nto import')")

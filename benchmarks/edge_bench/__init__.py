@@ -1,9 +1,8 @@
 """Accuracy, latency and size compared with the full-size model; the `edge-bench` command."""
 
-from typing import TYPE_CHECKING
-
 from edge_device.system.lazy_exports import lazy_exports
 
+TYPE_CHECKING = False  # as in edge_device/command_line/entry.py
 if TYPE_CHECKING:
     from edge_bench.measure.benchmark import run_benchmark
     from edge_bench.results.report import BenchReport

@@ -1,10 +1,9 @@
 """What runs on the Pi: interpreters, the classifier, cameras and files, the `edge-run` command."""
 
-from typing import TYPE_CHECKING
-
 from edge_device.system.lazy_exports import lazy_exports
 from edge_device.system.moved import keep_old_paths
 
+TYPE_CHECKING = False  # as in edge_device/command_line/entry.py
 if TYPE_CHECKING:
     from edge_device.inference.classifier import Classifier
     from edge_device.inference.streaming import classify_stream

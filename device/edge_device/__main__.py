@@ -1,8 +1,12 @@
 """The `edge-run` command, `python -m edge_device`: the way in that also works where NumPy or OpenCV does not."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
 from edge_device.command_line.entry import run_command
+
+TYPE_CHECKING = False  # as in edge_device/command_line/entry.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main() -> None:

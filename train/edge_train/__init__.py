@@ -1,9 +1,8 @@
 """From photos to a trained run; the `edge-train` command."""
 
-from typing import TYPE_CHECKING
-
 from edge_device.system.lazy_exports import lazy_exports
 
+TYPE_CHECKING = False  # as in edge_device/command_line/entry.py
 if TYPE_CHECKING:
     from edge_keras.models.pretrained import find_weights
     from edge_train.data.dataset import open_photos

@@ -4,13 +4,20 @@ The command itself is imported here, so that what goes wrong on the way (Ctrl-C,
 loaded) is told in one line, as it is later on.
 """
 
+from __future__ import annotations
+
+# Until Ctrl-C has its handler it prints a traceback, so what Python's own start has not loaded is imported later on.
 import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from importlib import import_module
-from typing import Any, Final
+
+TYPE_CHECKING = False  # `typing` takes as long to import as all that is done until then
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Sequence
+    from typing import Any, Final
+else:
+    import _signal as signal  # the same functions, without the enumerations that `signal` makes of its numbers
 
 _BROKEN: Final = (ImportError, SystemError, AttributeError, ValueError)
 """What an import raises where a package is missing or was built for another NumPy."""
@@ -66,6 +73,8 @@ def run_command(
 
 def _shown(name: str, module: str) -> Any:
     """The command of a module; on a terminal, a line says that it is on its way: a busy machine takes seconds."""
+    from contextlib import nullcontext
+
     from edge_device.command_line.elapsed_line import elapsed_line
 
     with elapsed_line(f"Starting {name}") if sys.stderr.isatty() else nullcontext():

@@ -4,8 +4,13 @@ imports and does not need cost 50 ms of its start.
 Standard library alone: `edge_device.doctor` runs where NumPy and OpenCV do not.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
 from importlib import import_module
+
+TYPE_CHECKING = False  # as in command_line/entry.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 def lazy_exports(package: str, places: Mapping[str, str]) -> Callable[[str], object]:

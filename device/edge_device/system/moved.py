@@ -3,14 +3,18 @@
 Standard library alone: `edge_device.doctor` runs where NumPy and OpenCV do not.
 """
 
+from __future__ import annotations
+
 import sys
-import warnings
-from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Final
+
+TYPE_CHECKING = False  # as in command_line/entry.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from types import ModuleType
+    from typing import Final
 
 MOVED: Final = {
     "edge_convert.debug": "edge_convert.export.debug",
@@ -73,7 +77,7 @@ MOVED: Final = {
 """New module by old module."""
 
 
-class MovedModules(MetaPathFinder, Loader):
+class MovedModules:
     """Finds a module under its old path.
 
     First in line: a package that has moved would find its modules by itself, and load each a second time.
@@ -82,13 +86,22 @@ class MovedModules(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname in MOVED else None
+        return ModuleSpec(fullname, _loader()) if fullname in MOVED else None
 
-    def exec_module(self, module: ModuleType) -> None:
-        """Puts the module itself, not a copy, under its old name: what is replaced in one is replaced in the other."""
-        old = module.__name__
-        warnings.warn(f"{old} has moved to {MOVED[old]}", DeprecationWarning, stacklevel=2)
-        sys.modules[old] = import_module(MOVED[old])
+
+def _loader() -> Loader:
+    """Made when an old path is used: its base class takes twenty modules to import."""
+    import warnings
+    from importlib.abc import Loader
+
+    class OldPath(Loader):
+        def exec_module(self, module: ModuleType) -> None:
+            """Puts the module itself, not a copy, under its old name: what is replaced in one is replaced in both."""
+            old = module.__name__
+            warnings.warn(f"{old} has moved to {MOVED[old]}", DeprecationWarning, stacklevel=2)
+            sys.modules[old] = import_module(MOVED[old])
+
+    return OldPath()
 
 
 def keep_old_paths() -> None:
