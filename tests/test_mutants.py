@@ -1,7 +1,6 @@
 """What `make mutants` breaks is there: code that was renamed or moved would no longer be broken."""
 
 import pytest
-
 from tests.mutants import CONTRACTS, EQUIVALENT, ROOT, mutants
 
 
