@@ -82,7 +82,9 @@ class MotionFocus:
         self._tracker.update(parts, picture, smallest, taken_s)
         # Before the background learns, which spares what is then still followed.
         self._judge(picture, mask, taken_s)
-        self._background.learn(picture, passed_s, self._spared(mask, taken_s >= self._settled_s))
+        # Until it has settled all is background, also what was there before the first frame.
+        spared = self._spared(mask) if self._background.learns and taken_s >= self._settled_s else None
+        self._background.learn(picture, passed_s, spared)
         self._before = picture
         return self._found(frame, picture, taken_s)
 
@@ -96,19 +98,19 @@ class MotionFocus:
     def _judge(self, picture: Gray, mask: Mask, now_s: float) -> None:
         """Confirms what moves, and lets become background what has not moved for long."""
         assert self._before is not None
-        if not self._tracker.tracks and not self._background.hears:
-            return
-        step = np.asarray(cv2.absdiff(picture, self._before), np.uint8)
         if self._background.hears:
-            self._background.hear(step)
+            self._background.hear(picture, self._before)
         # The frame is held against the one before: against the background, what has stopped would move for ever.
         level = max(self._rule.change.level, 4 * self._background.noise)
         for track in list(self._tracker.tracks):
             left, top, right, bottom = whole(track.box, picture.shape)
-            moving = step[top:bottom, left:right] > level
-            if moving.size and np.count_nonzero(moving) >= ACTIVE * moving.size:
-                track.moved_s = now_s
-                track.moves += 1
+            if left < right and top < bottom:
+                part = slice(top, bottom), slice(left, right)
+                step = cv2.absdiff(picture[part], self._before[part])
+                moving = cv2.compare(step, level, cv2.CMP_GT)  # type: ignore[call-overload]
+                if cv2.countNonZero(moving) >= ACTIVE * moving.size:
+                    track.moved_s = now_s
+                    track.moves += 1
             if self._is_background(track, picture, mask, now_s):
                 # At once: the background is spared where the picture differs, and would never learn what came to stay.
                 self._background.take(picture, track.box)
@@ -125,10 +127,8 @@ class MotionFocus:
         patience_s = self._rule.linger_s if track.number else SETTLE_S
         return now_s - track.moved_s > patience_s
 
-    def _spared(self, mask: Mask, settled: bool) -> Mask | None:
-        # Until then all is background, also what was there before the first frame.
-        if not settled:
-            return None
+    def _spared(self, mask: Mask) -> Mask:
+        """Where the background must not follow: 0; elsewhere 255."""
         spared = cv2.bitwise_not(mask)
         for track in self._tracker.tracks:
             left, top, right, bottom = whole(track.box, mask.shape)

@@ -62,7 +62,7 @@ STEADY_S: Final = 1.0
 """Time after which what changes in one place is a subject: one that was there before the first frame, say."""
 
 
-@dataclass
+@dataclass(eq=False)
 class SubjectTrack:
     """A subject that is followed.
 
@@ -278,7 +278,7 @@ def _follow(track: SubjectTrack, box: Box, picture: Gray, now_s: float, passed_s
     track.wide += weight * (box[2] - box[0] - track.wide)
     track.high += weight * (box[3] - box[1] - track.high)
     left, top, right, bottom = whole(track.box, picture.shape)
-    track.patch = picture[top:bottom, left:right].copy()
+    track.patch = picture[top:bottom, left:right]
 
 
 def _match(track: SubjectTrack, part: Box, picture: Gray, now_s: float, passed_s: float) -> None:
@@ -317,6 +317,8 @@ def _look_for(track: SubjectTrack, picture: Gray) -> tuple[float, float] | None:
 
 def _compact(track: SubjectTrack, boxes: list[Box]) -> tuple[list[Box], list[Box]]:
     """The parts that make one subject, and those too far from the largest."""
+    if len(boxes) == 1:
+        return boxes, []
     main = max(boxes, key=area)
     reach = GAP * max(_length(main), track.wide, track.high)
     near = [box for box in boxes if overlap(_grown(main, reach), box) > 0 and not _is_another(box, main)]
