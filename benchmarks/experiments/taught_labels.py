@@ -1,6 +1,7 @@
 """What teaching comes to on a class that a file was not trained on.
 
     python benchmarks/experiments/taught_labels.py FILE.tflite RUN CLASS_FOLDER [DRAWS [COUNT...]]
+    python benchmarks/experiments/taught_labels.py trade FILE.tflite RUN CLASS_FOLDER [DRAWS [COUNT]]
     python benchmarks/experiments/taught_labels.py nothing BACKBONE.tflite PHOTOS [DRAWS [COUNT]]
     python benchmarks/experiments/taught_labels.py beside RUN CLASS_FOLDER OUT [DRAW [COUNT]]
 
@@ -8,12 +9,15 @@ FILE was exported from RUN, whose training left out the class in CLASS_FOLDER. A
 judging; the label is taught with 5, 10, 20 and 50 of the others, drawn anew each time. Prints of each draw how many of
 the run's test photos are told right before and after, of the class's photos, and of all, each label counting the same;
 what the gate finds on left-out frames, and whether it lets the file pass. The whole taught file is made and checked as
-`edge-run teach` does; photos are judged by its last layer on features that are computed once.
+`edge-run teach` does; photos are judged by its last layer on features that are computed once. Where CLASS_FOLDER holds
+folders `train` and `test`, the label is taught with photos of the one and judged on the first hundred of the other.
 
-The second teaches all classes of PHOTOS to what `edge-convert export-backbone` wrote, ten photos of each, and tells how
+The second tells what the old labels' accuracy costs the new one: the bias of the taught label is moved up and down.
+
+The third teaches all classes of PHOTOS to what `edge-convert export-backbone` wrote, ten photos of each, and tells how
 many of a hundred others of each class are told right.
 
-The third writes the folder of a full training beside it, for `edge-train fit OUT`: RUN's own training, validation and
+The fourth writes the folder of a full training beside it, for `edge-train fit OUT`: RUN's own training, validation and
 test photos, and of the class the photos of one draw (a fifth of them to validate) and the hundred that are for judging.
 The recall of each class in that run's report is then of the same photos.
 """
@@ -21,6 +25,7 @@ The recall of each class in that run's report is then of the same photos.
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Final
@@ -35,11 +40,12 @@ from edge_core.images import decode_picture
 from edge_core.preprocess import preprocess
 from edge_core.run_folder import read_run
 from edge_device.inference.interpreter import Interpreter
-from edge_device.teaching.lesson import Lesson, TeachSettings
+from edge_device.teaching.lesson import Judgement, Lesson, TeachSettings
 from edge_device.teaching.teach import teach
 
 COUNTS: Final = (5, 10, 20, 50)
 JUDGED: Final = 100
+SHIFTS: Final = (-2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
@@ -70,6 +76,10 @@ def told(layer: LastLayer, features: Floats) -> Numbers:
 
 def parted(folder: Path) -> tuple[list[Path], Numbers, Numbers]:
     """Photos of a class, and the numbers of those for judging and of the others."""
+    if (folder / "test").is_dir():
+        parts = [sorted(pictures_below(folder / split)) for split in ("test", "train")]
+        judged = parts[0][:JUDGED]
+        return [*judged, *parts[1]], np.arange(len(judged)), np.arange(len(judged), len(judged) + len(parts[1]))
     photos = sorted(pictures_below(folder))
     order = np.random.default_rng(1).permutation(len(photos))
     return photos, order[:JUDGED], order[JUDGED:]
@@ -80,41 +90,78 @@ def drawn(others: Numbers, draw: int, count: int) -> Numbers:
     return np.random.default_rng([draw, count]).choice(others, count, replace=False)
 
 
+class Trial:
+    """What a class's photos and those of a run's test are told by a file that was taught the class.
+
+    Attributes:
+        label: The class.
+        before: Percentage of the run's test photos that the untaught file tells right.
+    """
+
+    def __init__(self, file: Path, run_folder: Path, folder: Path) -> None:
+        run, features = read_run(run_folder), Features(file)
+        tested = run.splits["test"]
+        self.label, self._file, self._number = folder.name, file, len(run.card.labels)
+        self._photos, judged, self._others = parted(folder)
+        self._targets = np.array([run.label_number(photo.label) for photo in tested])
+        self._old = features.of([photo.path for photo in tested])
+        self._new = features.of([self._photos[number] for number in judged])
+        self.before = 100 * float((told(features.layer, self._old) == self._targets).mean())
+
+    def taught(self, draw: int, count: int) -> tuple[LastLayer, Judgement]:
+        """The last layer of the file taught with one draw of photos, and what the gate found."""
+        frames = [decode_picture(self._photos[number].read_bytes()) for number in drawn(self._others, draw, count)]
+        made = teach(self._file, Lesson({self.label: frames}), TeachSettings(force=True))
+        if made.judgement is None:
+            raise AssertionError("nothing was taught")
+        return read_last_layer(without_archive(made.artifact)), made.judgement
+
+    def shares(self, layer: LastLayer, shift: float = 0.0) -> tuple[float, float, float]:
+        """Percentages of old photos, of new ones and of all, each label counting the same, that are told right.
+
+        Args:
+            layer: Last layer of the taught file.
+            shift: Logits that the bias of the new label is moved by.
+        """
+        bias = layer.bias.copy()
+        bias[self._number] += shift
+        moved = replace(layer, bias=bias)
+        old = 100 * float((told(moved, self._old) == self._targets).mean())
+        new = 100 * float((told(moved, self._new) == self._number).mean())
+        return old, new, (self._number * old + new) / (self._number + 1)
+
+
 def left_out(file: Path, run_folder: Path, folder: Path, draws: int = 3, *counts: int) -> None:
-    run, features = read_run(run_folder), Features(file)
-    photos, judged, others = parted(folder)
-    tested = run.splits["test"]
-    targets = np.array([run.label_number(photo.label) for photo in tested])
-    old, new = features.of([photo.path for photo in tested]), features.of([photos[number] for number in judged])
-    before = 100 * float((told(features.layer, old) == targets).mean())
-    share = 1 / (len(run.card.labels) + 1)  # of the new label among all, each label counting the same
+    trial = Trial(file, run_folder, folder)
     for count in counts or COUNTS:
         rows = []
         for draw in range(draws):
-            frames = [decode_picture(photos[number].read_bytes()) for number in drawn(others, draw, count)]
-            settings = TeachSettings(force=True)
-            taught = teach(file, Lesson({folder.name: frames}), settings)
-            layer = read_last_layer(without_archive(taught.artifact))
-            after = 100 * float((told(layer, old) == targets).mean())
-            right = 100 * float((told(layer, new) == len(run.card.labels)).mean())
-            found = taught.judgement
-            if found is None:
-                raise AssertionError("nothing was taught")
-            gate = 100 * found.taught[folder.name].value
-            passes = not found.missed(TeachSettings())
-            rows.append((after, right, (1 - share) * after + share * right, gate))
+            layer, found = trial.taught(draw, count)
+            gate = 100 * found.taught[trial.label].value
+            rows.append((*trial.shares(layer), gate))
+            after, right, every, _ = rows[-1]
             print(
-                f"{folder.name} {count:3} photos, draw {draw}: old {before:.1f} -> {after:.1f} %, new {right:.1f} %, "
-                f"all {rows[-1][2]:.1f} %; gate: {gate:.0f} % right, loss {found.loss:.1f}, "
-                f"{'passes' if passes else 'refused'}",
+                f"{trial.label} {count:3} photos, draw {draw}: old {trial.before:.1f} -> {after:.1f} %, "
+                f"new {right:.1f} %, all {every:.1f} %; gate: {gate:.0f} % right, loss {found.loss:.1f}, "
+                f"{'refused' if found.missed(TeachSettings()) else 'passes'}",
                 flush=True,
             )
         after, right, every, gate = (mean(column) for column in zip(*rows, strict=True))
         print(
-            f"{folder.name} {count:3} photos, mean of {draws}: old {before:.1f} -> {after:.1f} %, new {right:.1f} %, "
-            f"all {every:.1f} %, gate {gate:.0f} %",
+            f"{trial.label} {count:3} photos, mean of {draws}: old {trial.before:.1f} -> {after:.1f} % "
+            f"(loses {trial.before - after:.2f}), new {right:.1f} %, all {every:.1f} %, gate {gate:.0f} %",
             flush=True,
         )
+
+
+def traded(file: Path, run_folder: Path, folder: Path, draws: int = 3, count: int = 20) -> None:
+    """What the old labels' accuracy costs the new one."""
+    trial = Trial(file, run_folder, folder)
+    layers = [trial.taught(draw, count)[0] for draw in range(draws)]
+    print(f"{trial.label}, {count} photos, mean of {draws} draws; bias moved by: points lost by old labels, new, all")
+    for shift in SHIFTS:
+        old, new, every = np.mean([trial.shares(layer, shift) for layer in layers], axis=0)
+        print(f"{shift:+5.2f}: {trial.before - old:5.2f}, {new:5.1f} %, {every:5.1f} %")
 
 
 def from_nothing(backbone: Path, folder: Path, draws: int = 10, count: int = 10) -> None:
@@ -167,6 +214,8 @@ def beside(run_folder: Path, folder: Path, out: Path, draw: int = 0, count: int 
 if __name__ == "__main__":
     if sys.argv[1] == "beside":
         beside(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), *map(int, sys.argv[5:]))
+    elif sys.argv[1] == "trade":
+        traded(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), *map(int, sys.argv[5:]))
     elif sys.argv[1] == "nothing":
         from_nothing(Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:]))
     else:

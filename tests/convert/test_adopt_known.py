@@ -65,6 +65,7 @@ def test_known_photos_give_a_detector_exemplars_and_golden_vectors(
     assert len({int(np.argmax(frame.scores)) for frame in read_golden(adopted.file).frames}) > 2
     exemplars = read_exemplars(adopted.file, LABELS)
     assert exemplars is not None and exemplars.header.counts == (20, 20, 20, 20)
+    assert exemplars.judged.all(), "which of them the network was trained on is not known"
     classifier = Classifier(adopted.file)
     known = [classifier.look(frame).known for label in LABELS for frame in shown(label, 10, 7)]
     assert np.mean(np.array(known, bool)) > 0.7

@@ -17,6 +17,7 @@ from edge_convert.foreign.measure import ForeignFolders, auroc, judge_foreign, r
 from edge_convert.gate.limits import Limits
 from edge_convert.tflite.graph import read_graph
 from edge_core.artifact.container import EXEMPLARS_FILE, FAMILIARITY_FILE, feature_files, read_card
+from edge_core.artifact.exemplars import read_exemplars
 from edge_core.artifact.familiarity import MAX_BYTES, Layer, parse_detector, read_detector
 from edge_core.errors import ModelFormatError
 from edge_core.images import read_picture
@@ -110,6 +111,14 @@ def test_the_file_on_disk_stays_the_standard_one(file: Path) -> None:
     assert len(graph.outputs) == 1
     assert set(feature_files(file)) == {FAMILIARITY_FILE, EXEMPLARS_FILE}
     assert verify(file).passed
+
+
+def test_exemplars_tell_which_of_them_were_validation_photos(file: Path, run: Run) -> None:
+    kept = read_exemplars(file, run.card.labels)
+    assert kept is not None
+    for label in range(len(run.card.labels)):
+        own = kept.judged[kept.targets == label]
+        assert own[::2].all() and not own[1::2].any(), "validation and training photos in turn, as many of both"
 
 
 def test_adopting_it_keeps_the_detector(file: Path, tmp_path: Path) -> None:

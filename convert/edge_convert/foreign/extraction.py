@@ -54,12 +54,14 @@ class KnownPictures:
         validation: Pictures that its familiarity is calibrated on.
         negatives: Pictures of none of the labels.
         labels: How many labels the model has.
+        trained_on: Whether the model was trained on `train`; nobody knows of one that is adopted.
     """
 
     train: LabeledPixels
     validation: LabeledPixels
     negatives: LabeledPixels
     labels: int
+    trained_on: bool = True
 
     @property
     def too_few(self) -> str:
@@ -194,7 +196,7 @@ def fit_on_pictures(
         if pictures.negatives.pixels:
             strangers = _features(interpreter, pictures.negatives, track, "Features of negatives")
     try:
-        exemplars = _exemplars(model, train, validation, pictures.labels)
+        exemplars = _exemplars(model, train, validation, pictures)
     except ModelFormatError as error:
         say(f"the file cannot be taught another label: {error}")
         exemplars = None
@@ -214,7 +216,7 @@ def fit_on_pictures(
     return FittedDetector(detector, exemplars)
 
 
-def _exemplars(model: bytes, train: FeatureSet, validation: FeatureSet, labels: int) -> Exemplars | None:
+def _exemplars(model: bytes, train: FeatureSet, validation: FeatureSet, pictures: KnownPictures) -> Exemplars | None:
     """Validation and training photos in turn.
 
     A tulip taught with 20 photos to a model of four flowers, mean of 4 draws, accuracy on old and on new test
@@ -229,10 +231,12 @@ def _exemplars(model: bytes, train: FeatureSet, validation: FeatureSet, labels: 
         return None
     features = np.concatenate([one.layers[0] for one in sets]) * scale
     targets = np.concatenate([one.labels for one in sets])
+    unseen = np.repeat([one is validation for one in sets], [len(one) for one in sets])
     places = np.concatenate([_place_in_label(one.labels) for one in sets])
     # The first of each label in each set, then the second: where there is no room for all, both sets have their share.
     order = np.argsort(places, kind="stable")
-    return keep_exemplars(features[order].astype(np.float32), targets[order], labels)
+    told = unseen[order] if pictures.trained_on else None
+    return keep_exemplars(features[order].astype(np.float32), targets[order], pictures.labels, told)
 
 
 def _features(interpreter: Interpreter, pictures: LabeledPixels, track: Track, title: str) -> FeatureSet:

@@ -84,6 +84,7 @@ def read_known_photos(
             _chosen(pixels, labels, last),
             LabeledPixels(strangers, np.zeros(len(strangers), np.int64)),
             len(card.labels),
+            trained_on=False,
         ),
         tuple(photo.path for photo, _ in found),
         listing.notes,

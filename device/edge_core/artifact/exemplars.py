@@ -3,6 +3,9 @@
 They lie in the archive as `exemplars.bin`: a line that says so, a line of JSON, and the features of the last layer,
 label by label, in four bits each: steps that grow with the feature, since most features are small. Twice as many
 exemplars in four bits keep old labels better than half of them in eight. Older files have eight bits, in equal steps.
+
+Some are of photos that the network was trained on, and keep their label more easily than any new photo: the header
+tells which are not, as what a lesson costs is judged by these.
 """
 
 import json
@@ -29,7 +32,7 @@ _FORMAT_8_BITS: Final = b"edge-mobilenet exemplars 1\n"
 _STEPS: Final = 15
 """Of four bits."""
 
-_HEADER_BYTES: Final = 64 << 10
+_HEADER_BYTES: Final = 256 << 10
 
 Features = npt.NDArray[np.float32]
 
@@ -43,12 +46,15 @@ class ExemplarHeader:
         scale: Feature that one step from the zero point stands for; in four bits, n steps stand for n * n times that.
         zero_point: Integer that stands for zero.
         counts: Number of exemplars of each label, in the order of the model's outputs.
+        unseen: Which exemplars the network was not trained on: a bit of each, the first one highest, as hexadecimal
+            digits of whole bytes; empty in older files, which do not tell.
     """
 
     width: int
     scale: float
     zero_point: int
     counts: tuple[int, ...]
+    unseen: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,16 @@ class Exemplars:
         """Number of the label of each exemplar, shape (exemplars,)."""
         return np.repeat(np.arange(len(self.header.counts)), self.header.counts)
 
+    @property
+    def judged(self) -> npt.NDArray[np.bool_]:
+        """Which exemplars tell what the label is lost to, shape (exemplars,): those that the network was not trained
+        on; all of a label that has none of these."""
+        count = len(self.features)
+        bits = np.frombuffer(bytes.fromhex(self.header.unseen) or b"\xff" * ((count + 7) // 8), np.uint8)
+        unseen = np.unpackbits(bits, count=count).astype(bool)
+        some = np.bincount(self.targets, unseen, len(self.header.counts)) > 0
+        return unseen | ~some[self.targets]
+
     def to_bytes(self) -> bytes:
         """What goes into the .tflite."""
         header = self.header
@@ -80,24 +96,29 @@ class Exemplars:
         return _FORMAT + json.dumps(asdict(header)).encode() + b"\n" + packed.tobytes()
 
 
-def keep_exemplars(features: Features, targets: npt.NDArray[np.int64], labels: int) -> Exemplars:
+def keep_exemplars(
+    features: Features, targets: npt.NDArray[np.int64], labels: int, unseen: npt.NDArray[np.bool_] | None = None
+) -> Exemplars:
     """Keeps as many of each label as there is room for, the first of those that are given.
 
     Args:
         features: What the last layer takes in, shape (photos, width); those that are to be kept first come first.
         targets: Number of the label of each, shape (photos,).
         labels: How many labels there are.
+        unseen: Which of them the network was not trained on, shape (photos,); None where that is not known.
     """
     width = features.shape[1]
     # Twice: two features take one byte.
     room = min(MOST_PER_LABEL, 2 * MAX_BYTES // (width * labels))
-    rows = [features[targets == label][:room] for label in range(labels)]
-    kept = np.concatenate(rows)
+    places = [np.flatnonzero(targets == label)[:room] for label in range(labels)]
+    order = np.concatenate(places)
+    kept = features[order]
     # Lowest and highest feature on the scale of the square root, on which the codes are equally spaced.
     below, above = (max(0.0, float((sign * kept).max(initial=0))) ** 0.5 for sign in (-1, 1))
     # Features that are all zero must not lead to a scale of zero, by which `to_bytes` divides.
     step = max(below + above, 1e-3) / _STEPS
-    header = ExemplarHeader(width, step**2, round(below / step), tuple(len(one) for one in rows))
+    bits = "" if unseen is None else np.packbits(unseen[order]).tobytes().hex()
+    header = ExemplarHeader(width, step**2, round(below / step), tuple(len(one) for one in places), bits)
     return Exemplars(header, kept.astype(np.float32))
 
 
@@ -111,9 +132,11 @@ def parse_exemplars(data: bytes) -> Exemplars:
         raise ModelFormatError(f"its {EXEMPLARS_FILE} is damaged, or of a newer edge-mobilenet; export it again")
     text, _, values = data[len(_FORMAT) :].partition(b"\n")
     try:
-        header = from_fields(ExemplarHeader, json.loads(text[:_HEADER_BYTES]))
+        header = from_fields(ExemplarHeader, {"unseen": "", **json.loads(text[:_HEADER_BYTES])})
         if header.width < 1 or not 0 < header.scale < math.inf or any(count < 0 for count in header.counts):
             raise ValueError("a width, a scale or a count that makes no sense")
+        if len(bytes.fromhex(header.unseen)) not in (0, (sum(header.counts) + 7) // 8):
+            raise ValueError("it tells of another number of exemplars which training had not seen")
         read = _features_of_4_bits if data.startswith(_FORMAT) else _features_of_8_bits
         return Exemplars(header, read(header, values))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

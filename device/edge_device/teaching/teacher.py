@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -21,7 +22,7 @@ from edge_device.teaching.write import previous_file, undo, write_taught
 
 T = TypeVar("T")
 
-State = Literal["idle", "teaching", "written", "refused", "undone"]
+State = Literal["idle", "teaching", "written", "refused", "undone", "not undone"]
 
 MOST_NAMES: Final = 20
 """New labels that a page may name before one of them is taught."""
@@ -123,9 +124,9 @@ class Teacher:
         try:
             undo(self._model)
         except Exception as error:  # a disk that cannot be read, too: the next lesson must not wait for this for ever
-            self._end("refused", str(error))
+            self._end("not undone", str(error))
             raise
-        self._replaced()
+        _call(self.written)
         self._end("undone", f"{self._model.name} is again what it was before")
 
     def to_json(self) -> JsonObject:
@@ -167,7 +168,7 @@ class Teacher:
             self._end("refused", f"nothing was written: {told}")
         else:
             self._learned |= {folder_name(label): count for label, count in taken.items()}
-            self._replaced()
+            _call(self.written)
             self._end("written", in_words(found))
 
     def _taught(self, labels: Iterable[str]) -> Judgement:
@@ -180,10 +181,6 @@ class Teacher:
         assert taught.judgement
         return taught.judgement
 
-    def _replaced(self) -> None:
-        for function in self.written:
-            function()
-
     def _track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
         """Tells the page which step it is."""
         del total
@@ -192,8 +189,16 @@ class Teacher:
         yield from items
 
     def _tell(self) -> None:
-        for function in self.changed:
+        _call(self.changed)
+
+
+def _call(functions: Iterable[Callable[[], None]]) -> None:
+    """Calls each, whatever the others do: a lesson that one of them could break off would keep its lock for ever."""
+    for function in functions:
+        try:
             function()
+        except Exception:  # noqa: BLE001 - the log has it, and the lesson goes on
+            traceback.print_exc()
 
 
 def in_words(found: Judgement) -> str:

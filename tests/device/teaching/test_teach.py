@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from edge_core import Frame, ModelCard, complete
 from edge_core.artifact.container import EXEMPLARS_FILE, read_card, without_archive
-from edge_core.artifact.exemplars import keep_exemplars, parse_exemplars
+from edge_core.artifact.exemplars import keep_exemplars, parse_exemplars, read_exemplars
 from edge_core.artifact.golden import read_golden
 from edge_core.artifact.last_layer import read_last_layer, with_last_layer
 from edge_core.artifact.seal import seal
@@ -278,6 +278,52 @@ def test_taught_labels_take_no_more_than_a_share_of_what_others_are_shown(
     assert said_new.sum() <= 4
     before = read_last_layer(without_archive(path.read_bytes()))
     assert (layer.weights[:4] == before.weights).all()
+
+
+def test_the_bar_is_set_by_what_training_had_not_seen(tmp_path: Path, color_frames: Mapping[str, Frame]) -> None:
+    """Every other exemplar is far from all other labels, as one that the network was trained on: none is ever taken."""
+    rng = np.random.default_rng(2)
+    colors = {"red": (250, 90, 60), "green": (90, 250, 60), "blue": (20, 10, 250), "dark": (9, 9, 9)}
+    rows = [
+        np.clip(np.array(colors[label]) + rng.normal(0, 40 * (place % 2) + 1, 3), 0, 255)
+        for label in LABELS
+        for place in range(100)
+    ]
+    unseen = np.arange(400) % 2 == 1
+    shown = [frame(tuple(np.clip(rng.normal((60, 190, 200), 30), 0, 255).astype(int)), n) for n in range(20)]
+    taken = []
+    for told in (unseen, None):
+        kept = keep_exemplars(np.array(rows, np.float32), np.repeat(np.arange(4), 100), 4, told)
+        path = tmp_path / "colors.tflite"
+        whole = complete(
+            (MODELS / "tiny-float32.tflite").read_bytes(),
+            ModelCard(labels=LABELS, input=INPUT),
+            "c",
+            files={EXEMPLARS_FILE: kept.to_bytes()},
+        )
+        path.write_bytes(sealed(whole, color_frames.values()))
+        taught = teach(path, Lesson({"yellow": shown}), TeachSettings(force=True))
+        assert taught.judgement is not None and taught.judgement.before is not None
+        layer = read_last_layer(without_archive(taught.artifact))
+        taken.append(int(((kept.features @ layer.weights.T + layer.bias).argmax(axis=1) == 4)[unseen].sum()))
+    assert taken[0] <= 0.0065 * unseen.sum() + 1 < taken[1]
+
+
+def test_what_training_had_not_seen_is_kept_with_the_exemplars(model: Path) -> None:
+    rows = np.random.default_rng(1).uniform(0, 9, (11, 3)).astype(np.float32)
+    targets = np.array([0, 1, 2] * 3 + [0, 1])
+    unseen = np.array([True, False, False] * 3 + [False, True])
+    kept = parse_exemplars(keep_exemplars(rows, targets, 3, unseen).to_bytes())
+    # Of the third label training had seen all, so that all of it must do.
+    assert kept.judged.tolist() == [True] * 3 + [False] + [False] * 3 + [True] + [True] * 3
+    older = keep_exemplars(rows, targets, 3).to_bytes().replace(b', "unseen": ""', b"")
+    assert parse_exemplars(older).judged.all()
+    wrong = replace(kept, header=replace(kept.header, unseen="ff"))
+    with pytest.raises(ModelFormatError, match="another number of exemplars"):
+        parse_exemplars(wrong.to_bytes())
+    write_taught(teach(model, Lesson({"yellow": frames(YELLOW)}), TeachSettings()), model)
+    taught = read_exemplars(model, (*LABELS, "yellow"))
+    assert taught and taught.header.unseen and taught.judged.all(), "the network was not trained on what is taught"
 
 
 @settings(max_examples=50, deadline=None)

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 import cv2
@@ -26,7 +26,7 @@ from edge_device.live.run import run_live
 from edge_device.sinks.inbox.collection import Collection
 from edge_device.teaching.label_text import new_label
 from edge_device.teaching.lesson import TeachSettings
-from edge_device.teaching.teacher import Teacher
+from edge_device.teaching.teacher import State, Teacher
 
 from ...browser import Browser
 from ...conftest import LABELS
@@ -167,6 +167,7 @@ def test_a_label_is_named_held_taught_and_taken_back_on_the_page(browser: Browse
         browser.wait(f"{SAID}.startsWith('Undone')")
         browser.wait("document.body.innerText.includes('replaced 2×')")
         assert model.read_bytes() == original
+        assert set(browser.ask("Object.keys(VERDICTS)")) == set(get_args(State)), "the page has words for each"
         assert browser.complaints == []
 
 
@@ -234,9 +235,25 @@ def test_what_ends_before_it_has_begun_keeps_no_other_lesson_from_beginning(
     with monkeypatch.context() as patched, pytest.raises(OSError, match="Input/output"):
         patched.setattr("edge_device.teaching.teacher.undo", broken)
         teacher.undo()
-    assert teacher.to_json()["state"] == "refused"
+    assert teacher.to_json()["state"] == "not undone"
     teacher.start()
     eventually(lambda: teacher.to_json()["state"] == "written")
+
+
+def test_what_is_told_of_a_lesson_cannot_break_it_off(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = filled(model, tmp_path, {"yellow": frames(YELLOW)})
+    asked: list[str] = []
+    for functions in (teacher.written, teacher.changed):
+        functions.extend([lambda: broken(model), lambda: asked.append("told")])
+    teacher.start()
+    eventually(lambda: teacher.to_json()["state"] == "written")
+    teacher.undo()
+    assert teacher.to_json()["state"] == "undone"
+    teacher.undo()
+    assert read_card(model).labels[-1] == "yellow" and asked
+    assert "Input/output error" in capsys.readouterr().err, "somebody can find out why"
 
 
 def broken(path: Path) -> None:

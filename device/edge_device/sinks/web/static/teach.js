@@ -7,6 +7,7 @@ const VERDICTS = {
   written: ({ text }) => `Taught. ${text}. The new file takes over in a moment.`,
   refused: ({ text }) => `Not taught: ${text}.`,
   undone: ({ text }) => `Undone: ${text}.`,
+  "not undone": ({ text }) => `Not undone: ${text}.`,
 };
 
 let verdict = "";
@@ -26,7 +27,7 @@ function showTeaching(teaching) {
   const now = VERDICTS[teaching.state](teaching);
   if (now !== verdict) refusal = "";
   verdict = now;
-  sayTaught(refusal || verdict, refusal || teaching.state === "refused");
+  sayTaught(refusal || verdict, refusal || ["refused", "not undone"].includes(teaching.state));
 }
 
 function refuse(text) {
