@@ -44,6 +44,7 @@ def test_the_command_measures_the_runs_own_test_photos(tiny: Tiny, tmp_path: Pat
     assert str(tmp_path) not in done.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_neither_workers_nor_files(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
     process = Started(

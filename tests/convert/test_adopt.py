@@ -43,6 +43,8 @@ from edge_device.inference.interpreter import Interpreter, Scores
 from edge_device.inference.verify import verify
 from edge_keras.tf import keras, tf
 
+from ..further import slow_but
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SHARED = Path(__file__).parents[3] / "shared" / "models"
 TINY = Path(__file__).parents[1] / "models" / "tiny-uint8.tflite"
@@ -316,7 +318,7 @@ TORCH = Levels(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 ABOUT_ZERO = Levels((-2.5, 2.5))
 
 
-@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize("kind", slow_but(("float32", "int8"), {"int8"}))
 @pytest.mark.parametrize(
     ("shape", "levels", "told"),
     [

@@ -30,10 +30,15 @@ from edge_device.teaching.write import write_taught
 from edge_keras.kept_scores import pixels_name, write_scores
 from edge_keras.tf import keras
 
+from ..further import slow_but
+
 SPEC = InputSpec(48, 48)
 
 
-@pytest.fixture(scope="module", params=[name for name in RECIPES if name != "int8-qat"])
+@pytest.fixture(
+    scope="module",
+    params=slow_but((name for name in RECIPES if name != "int8-qat"), {"int8", "int8-selective", "float16"}),
+)
 def exported(request: pytest.FixtureRequest, small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     out = tmp_path_factory.mktemp("exported") / f"colors-{request.param}.tflite"
     return export(small_run, request.param, out, limits=Limits(max_drop=100))

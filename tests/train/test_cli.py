@@ -12,6 +12,7 @@ from edge_core.run_folder import Run, read_run
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_are_blank")
 def test_a_whole_mobilenet_is_trained_and_evaluated(
     command: Command, color_photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -38,6 +38,7 @@ def values(report: AdversarialReport, row: int, attack: str) -> list[float]:
     return [point.accuracy.value for point in report.rows[row].curves[attack].points]
 
 
+@pytest.mark.slow
 def test_what_a_small_budget_leaves_a_large_one_takes_and_noise_of_its_size_does_not(
     attacked: AdversarialReport,
 ) -> None:
@@ -48,6 +49,7 @@ def test_what_a_small_budget_leaves_a_large_one_takes_and_noise_of_its_size_does
     assert values(attacked, 0, "noise") == [clean, clean, clean]
 
 
+@pytest.mark.slow
 def test_a_file_that_computes_the_same_is_fooled_by_the_same(attacked: AdversarialReport) -> None:
     names = [row.name for row in attacked.rows]
     assert names == ["run (Keras)", f"run (Keras){COARSE}", "tiny-same", "tiny-swapped"]
@@ -61,6 +63,7 @@ def test_a_file_that_computes_the_same_is_fooled_by_the_same(attacked: Adversari
     assert attacked.rows[0].curves["pgd"].difference is None
 
 
+@pytest.mark.slow
 def test_a_row_is_judged_by_what_it_says_itself(attacked: AdversarialReport) -> None:
     """Red and green are swapped: of the photos only blue ones are right, and those that are labeled wrong."""
     right, clean = values(attacked, 3, "pgd")[0], values(attacked, 0, "pgd")[0]
@@ -68,6 +71,7 @@ def test_a_row_is_judged_by_what_it_says_itself(attacked: AdversarialReport) -> 
     assert attacked.rows[2].curves["pgd"].verdict.startswith("no difference shown: +0.0 points")
 
 
+@pytest.mark.slow
 def test_squares_fool_what_has_a_large_budget_and_the_coarse_row_has_no_other_curve(
     attacked: AdversarialReport,
 ) -> None:
@@ -80,11 +84,13 @@ def test_squares_fool_what_has_a_large_budget_and_the_coarse_row_has_no_other_cu
     assert values(attacked, 0, "square")[2] < values(attacked, 0, "square")[0]
 
 
+@pytest.mark.slow
 def test_photos_that_the_run_tests_on_are_those_attacked(attacked: AdversarialReport) -> None:
     assert attacked.rows[0].curves["pgd"].photos == 3 * len(SPLITS["test"])
     assert attacked.left_out == 0 and attacked.made_against == "run"
 
 
+@pytest.mark.slow
 def test_files_and_json_tell_the_same(
     attacked: AdversarialReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +111,7 @@ def test_files_and_json_tell_the_same(
     assert "tiny-same: no difference shown: +0.0 points" in told
 
 
+@pytest.mark.slow
 def test_the_plot_is_one_without_attacks_too(attacked: AdversarialReport) -> None:
     assert cv2.imdecode(np.frombuffer(curves_png(attacked), np.uint8), cv2.IMREAD_COLOR) is not None
 

@@ -103,6 +103,7 @@ def test_times_of_a_board_that_is_not_there_are_its_cycles(monkeypatch: pytest.M
     assert "estimated for a Raspberry Pi 4" in clocked.how
 
 
+@pytest.mark.slow
 def test_the_command_chooses_among_networks_that_there_are_weights_of(
     color_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def test_accuracies_differences_and_agreements_are_those_of_brute_force(tiny: Ti
     assert swapped_row.difference.agreement == accuracy(swapped == brightest)
 
 
+@pytest.mark.slow
 def test_scores_that_a_run_has_kept_stand_for_its_model(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from edge_bench.measure.bench_worker import serve
 from edge_bench.measure.worker_process import WorkerProcess, link_packages
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
+from ...further import slow_but
 from ..conftest import LABELS, SPEC, Tiny
 
 
@@ -163,7 +164,7 @@ def test_a_missing_tensorflow_names_the_extra(monkeypatch: pytest.MonkeyPatch, t
         worker.ask("open", **request(tiny.run / "model.keras", frame, runtime="keras"))
 
 
-@pytest.mark.parametrize("runtime", ["keras", "auto", "tensorflow", "opencv"])
+@pytest.mark.parametrize("runtime", slow_but(("keras", "auto", "tensorflow", "opencv"), {"auto", "opencv"}))
 def test_an_error_that_nobody_foresaw_names_the_model(tiny: Tiny, tmp_path: Path, frame: str, runtime: str) -> None:
     broken = tmp_path / "broken.keras"
     broken.write_bytes(b"PK\x03\x04")

@@ -16,6 +16,7 @@ from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
 from edge_device.command_line import tables
 
+BLANK = cv2.imencode(".png", np.full((2, 2, 3), 255, np.uint8))[1].tobytes()
 FILES = {"bench.json", "bench.csv", "bench.png", "bench.html"}
 MakeReport = Callable[..., BenchReport]
 
@@ -30,6 +31,13 @@ def report(make_report: MakeReport) -> BenchReport:
     )
 
 
+@pytest.fixture
+def charts_are_blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw them takes most of a report's time; `test_a_chart_can_be_drawn_of_any_rows` looks at one."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(BLANK))
+
+
+@pytest.mark.usefixtures("charts_are_blank")
 def test_json_and_csv_say_the_same(report: BenchReport, tmp_path: Path) -> None:
     write_report(report, tmp_path / "bench")
     assert {child.name for child in (tmp_path / "bench").iterdir()} == FILES
@@ -47,6 +55,7 @@ def test_json_and_csv_say_the_same(report: BenchReport, tmp_path: Path) -> None:
     assert rows[0]["difference"] == rows[0]["agreement_high"] == ""
 
 
+@pytest.mark.usefixtures("charts_are_blank")
 def test_an_earlier_benchmark_gives_way(report: BenchReport, make_report: MakeReport, tmp_path: Path) -> None:
     write_report(make_report(("old", 0.5, 1.0)), tmp_path / "bench")
     write_report(report, tmp_path / "bench")
@@ -73,6 +82,7 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None
         check_out(tmp_path / "bench" / "below")
 
 
+@pytest.mark.usefixtures("charts_are_blank")
 def test_a_report_that_fails_half_way_leaves_the_earlier_one(
     report: BenchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +149,7 @@ def test_the_table_fits_and_cuts_no_figure(
     assert (len(row) == 10) == (width == 120)
 
 
+@pytest.mark.usefixtures("charts_are_blank")
 def test_a_row_that_failed_and_one_that_is_unstable_are_told_of_in_table_and_page(
     report: BenchReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

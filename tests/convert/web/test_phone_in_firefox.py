@@ -32,6 +32,7 @@ OPEN = """(async () => {
 """Opens a picture as a person does who chooses one; gives the scores."""
 
 
+@pytest.mark.slow
 def test_firefox_proves_the_model_and_gives_the_scores_of_the_device(
     firefox: Firefox, sealed_model: SealedModel, litert_js: LiteRtJs, color_frames: dict[str, Frame]
 ) -> None:

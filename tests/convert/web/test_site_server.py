@@ -20,8 +20,6 @@ from edge_convert.web.litert_js import LiteRtJs
 from edge_convert.web.phone_site import export_site, site_files
 from edge_core.errors import OutputError
 
-from ...programs import BY_DEPS, program
-
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
@@ -196,13 +194,6 @@ def test_edge_run_finds_the_command_by_its_entry_point() -> None:
     project = tomllib.loads((WEB.parents[2] / "pyproject.toml").read_text())["project"]
     assert project["entry-points"][COMMANDS]["web"] == "edge_convert.cli.web_command:app"
     assert [found.name for found in registered.registered_commands] == ["web"]
-
-
-def test_the_code_of_the_page_and_of_the_engine_has_no_fault_of_types() -> None:
-    if not TSC.exists() or program("node") is None:
-        pytest.skip(f"TypeScript is not installed; {BY_DEPS}")
-    done = subprocess.run([TSC, "-p", WEB / "page"], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
 
 
 def test_the_version_of_the_runtime_is_said_the_same_everywhere() -> None:

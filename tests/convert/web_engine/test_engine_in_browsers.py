@@ -15,6 +15,7 @@ from edge_core.images import decode_picture
 from edge_device.inference.classifier import Classifier
 
 from ...browser import Browser, Page
+from ...further import slow_but
 from ...programs import BY_DEPS
 from .browser_engine import BrowserEngine, serving_folder
 from .known_models import known_model
@@ -22,7 +23,7 @@ from .node_engine import ENGINE
 from .pixel_cases import edge_cases, random_cases, write_frames
 
 
-@pytest.fixture(scope="module", params=["browser", "firefox"])
+@pytest.fixture(scope="module", params=slow_but(("browser", "firefox"), {"browser"}))
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserEngine]:
     browser: Page = request.getfixturevalue(request.param)
     try:

@@ -97,8 +97,12 @@ def test_a_source_that_is_not_there_at_first_is_an_error_or_waited_for(red: Fram
 
 def test_closing_ends_the_wait_at_once(red: Frame) -> None:
     camera = FakeCamera([red, Unplugged(None)], fps=None)
-    source = Reconnecting(camera.open, pause_s=lambda attempt: 3600.0)
-    threading.Timer(0.1, source.close).start()
+
+    def pause_s(attempt: int) -> float:
+        threading.Timer(0.1, source.close).start()
+        return 3600.0
+
+    source = Reconnecting(camera.open, pause_s=pause_s)
     assert [frame.index for frame in source] == [0]
     assert source.state == "waiting"
 
@@ -106,8 +110,10 @@ def test_closing_ends_the_wait_at_once(red: Frame) -> None:
 def test_closing_ends_a_read_and_is_no_loss(red: Frame) -> None:
     camera = FakeCamera([red, Stall(3600)], fps=None, stalled_s=4000)
     source = Reconnecting(camera.open)
+    frames = iter(source)
+    assert next(frames).index == 0
     threading.Timer(0.1, source.close).start()
-    assert [frame.index for frame in source] == [0]
+    assert not list(frames)
     assert source.losses == 0
     assert camera.closed
 

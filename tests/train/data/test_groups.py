@@ -285,6 +285,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_are_blank")
 def test_clips_are_tested_on_clips_that_were_not_trained_on(clips: Path, tmp_path: Path) -> None:
     """Split photo by photo, a network that knows the backgrounds seems to know the classes; split by clip it does

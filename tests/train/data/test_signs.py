@@ -259,6 +259,7 @@ def test_a_process_that_is_gone_ends_rendering_with_one_line(monkeypatch: pytest
         list(render_all([PhotoTask("stop", 1, 64, 48)] * 5))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_of_them_without_a_word() -> None:
     asks = """
 import edge_train.data.signs.photo_workers as workers

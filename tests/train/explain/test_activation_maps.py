@@ -21,6 +21,8 @@ from edge_train.explain.activation_maps import explain_features, strongest
 from edge_train.explain.explain_plots import feature_grid
 from edge_train.explain.map_layers import last_maps, layers_of, named, stages
 
+from ...further import slow_but
+
 SMALL_STAGES = ["seam", "activated"]
 """Of `SMALL_NETWORK`, which `color_run` is."""
 
@@ -57,9 +59,7 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "resnet50" else name for name in STAGES]
-)
+@pytest.mark.parametrize("name", slow_but(STAGES, {"mobilenet_v2"}))
 def test_shown_is_the_last_layer_of_each_resolution(name: str) -> None:
     keras.backend.clear_session()  # MobileNetV3's layers have the numbers that are free
     model = build(InputSpec(64, 64), 3, 1.0, Weights("none (random)"), ARCHITECTURES[name])

@@ -20,6 +20,8 @@ from edge_train.evaluation.evaluate import open_model
 from edge_train.explain.explain_plots import ideal_gif, ideal_sheet
 from edge_train.explain.feature_visualization import FRAMES, MOVED, AscentSettings, draw, explain_ideal, moved
 
+from ...further import slow_but
+
 
 def color_model(height: int = 32, width: int = 32) -> "keras.Model":
     """Says 0, 1 or 2 for red, green or blue: logits are the mean levels of the channels, 0..400."""
@@ -30,7 +32,7 @@ def color_model(height: int = 32, width: int = 32) -> "keras.Model":
     return model
 
 
-@pytest.mark.parametrize("label", [0, 1, 2])
+@pytest.mark.parametrize("label", slow_but((0, 1, 2), {1}))
 def test_the_picture_becomes_what_the_label_stands_for(label: int) -> None:
     model = color_model(24, 40)
     shown: list[np.ndarray] = []
@@ -58,6 +60,7 @@ def test_a_seed_draws_the_same_whatever_is_drawn_beside_it() -> None:
     assert np.abs(beside[0].astype(int) - beside[1]).mean() > 1
 
 
+@pytest.mark.slow
 def test_a_lead_that_is_enough_leaves_the_rest_gray() -> None:
     model = color_model()
     little, much = (draw(model, 0, [0], AscentSettings(steps=60, lead=lead))[0] for lead in (1.0, 30.0))
@@ -99,6 +102,7 @@ def test_scores_are_those_of_the_saved_file(color_run: Run, tmp_path: Path) -> N
         explain_ideal(color_run, "mauve", tmp_path)
 
 
+@pytest.mark.slow
 def test_an_animation_has_a_bounded_number_of_frames() -> None:
     shown: list[np.ndarray] = []
     draw(color_model(8, 8), 0, [0], AscentSettings(steps=3 * FRAMES + 1), watch=shown.append)

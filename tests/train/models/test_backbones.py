@@ -26,12 +26,13 @@ from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import Settings
 from edge_train.training.fit import fit
 
+from ...further import slow_but
 from ..small_network import SMALL_NETWORK
 
 RANDOM = Weights("none (random)")
 
-FURTHER = ("mobilenet_v3_large", "efficientnet_lite1", "efficientnet_lite2", "vgg19", "mobilenet_v4_conv_medium")
-"""Built as a smaller one of their family is."""
+WHOLE = {"mobilenet_v2", "mobilenet_v3_small", "efficientnet_lite0", "mobilenet_v4_conv_small"}
+"""One of each family that is trained most."""
 
 
 @cache
@@ -72,15 +73,14 @@ def test_the_command_knows_every_network() -> None:
     assert [name.value for name in BackboneName] == list(ARCHITECTURES)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "resnet50" else name for name in PUBLISHED]
-)
+@pytest.mark.parametrize("name", slow_but(PUBLISHED, {"mobilenet_v2"}))
 def test_cost_is_what_was_published(name: str) -> None:
     trunk = ARCHITECTURES[name].trunk(keras.Input((224, 224, 3)), 1.0)
     counted = cost(keras.Model(trunk.input, keras.layers.Dense(1000)(trunk.output)))
     assert (counted.multiply_adds / 1e6, counted.parameters / 1e6) == pytest.approx(PUBLISHED[name], rel=0.03)
 
 
+@pytest.mark.slow
 def test_larger_lites_are_scaled_as_published() -> None:
     """Shape of each block's output in the weights that were published, and millions of parameters with 1000 classes."""
     filters = {1: [16, *[24] * 3, *[40] * 3, *[80] * 4, *[112] * 4, *[192] * 5, 320]}
@@ -92,9 +92,7 @@ def test_larger_lites_are_scaled_as_published() -> None:
         assert (cost(trunk).parameters + 1281 * 1000) / 1e6 == pytest.approx(millions, rel=0.02)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in FURTHER else name for name in ARCHITECTURES]
-)
+@pytest.mark.parametrize("name", slow_but(ARCHITECTURES, WHOLE))
 def test_a_network_is_flat_frozen_and_whole_after_the_cut(name: str) -> None:
     architecture, model = ARCHITECTURES[name], built(name)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
@@ -153,7 +151,7 @@ def test_a_layer_that_fine_tuning_cannot_begin_at_is_refused(wanted: str, reason
     "architecture",
     [
         pytest.param(ARCHITECTURES["mobilenet_v3_small"], marks=pytest.mark.slow),
-        replace(SMALL_NETWORK, name="small_v3", trunk=_v3_like),
+        pytest.param(replace(SMALL_NETWORK, name="small_v3", trunk=_v3_like), marks=pytest.mark.slow),
         replace(SMALL_NETWORK, scale=1.0, offset=ARCHITECTURES["vgg16"].offset),
     ],
     ids=lambda architecture: architecture.name,

@@ -54,6 +54,7 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_trained_on_saved_and_converted(saved_model: Path, color_photos: Path, tmp_path: Path) -> None:
     architecture, weights, side = find_backbone(str(saved_model), "", "imagenet", 1.0, 32, tmp_path)
     said: list[str] = []

@@ -141,6 +141,7 @@ def test_features_are_those_of_timms_network(kind: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_cost_is_what_was_published() -> None:
     """Millions of parameters and multiply-adds at 224, with 1000 classes, as timm's model cards give them."""
     for kind, published in {"small": (3.77, 190), "medium": (9.72, 840)}.items():

@@ -27,6 +27,8 @@ from edge_keras.models.pretrained import Weights, find_weights
 from edge_keras.models.torch_weights import read_state_dict
 from edge_keras.tf import keras
 
+from ...further import slow_but
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 KERAS_MODELS = {
@@ -121,16 +123,12 @@ def test_none_is_random() -> None:
     assert find_weights("none", alpha=1.0, size=160, cache=Path()) == Weights("none (random)")
 
 
-DEEP = ("resnet50", "mobilenet_v3_large", "mobilenet_v3_large_minimalistic")
-"""They are built for nothing but the address of a file, which takes seconds each."""
-
-
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name in DEEP else name
-        for name in (*KERAS_MODELS, "mobilenet_v3_small_minimalistic", "mobilenet_v3_large_minimalistic")
-    ],
+    slow_but(
+        (*KERAS_MODELS, "mobilenet_v3_small_minimalistic", "mobilenet_v3_large_minimalistic"),
+        {"mobilenet_v2", "mobilenet_v3_small"},
+    ),
 )
 def test_the_file_is_the_one_that_keras_would_fetch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = ARCHITECTURES[name]
@@ -167,7 +165,9 @@ def in_keras_cache(architecture: Architecture, published: Any, home: Path) -> Ar
     return replace(architecture, keras_file=lambda alpha, size: file)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small_minimalistic", "vgg16"])
+@pytest.mark.parametrize(
+    "name", slow_but(("mobilenet_v3_small_minimalistic", "vgg16"), {"mobilenet_v3_small_minimalistic"})
+)
 def test_features_are_those_of_the_published_network(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -307,8 +307,9 @@ def test_a_damaged_state_dict_is_one_clear_error(torch_file: Callable[..., bytes
         read_state_dict(torch_file(OrderedDict(a=Tensor(storage, (1 << 40,), repeats=True)), [storage]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("name", ["efficientnet_lite0", pytest.param("efficientnet_lite2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
 def test_pytorch_weights_of_a_wheel_are_kept_as_arrays(
     name: str, torch_file: Callable[..., bytes], tmp_path: Path
 ) -> None:

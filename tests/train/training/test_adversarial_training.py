@@ -106,6 +106,7 @@ class Interrupter:
             yield item
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on_to_the_same_result(hardened: Fitted, faint_photos: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(faint_photos, tmp_path / "run", HARDENED, track=Interrupter("Adversarial training, epoch 3", 1))

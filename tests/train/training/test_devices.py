@@ -83,6 +83,7 @@ def flat(epochs: list[list[Any]]) -> list[float]:
     return [value for _, *values in epochs for value in values]
 
 
+@pytest.mark.slow
 def test_four_devices_have_the_losses_of_one() -> None:
     found = losses(SMALL_PROGRAM)
     assert found["replicas"] == 4
@@ -199,6 +200,7 @@ def test_without_mixing_the_same_features_are_remembered() -> None:
     assert with_memory == pytest.approx(without, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_state_in_float16_is_restored(tmp_path: Path) -> None:
     _, tuner = tuned(Devices(mixed=True), epochs=1)
     tuner.save(tmp_path)

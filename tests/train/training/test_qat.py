@@ -14,6 +14,8 @@ from edge_keras.tf import keras
 from edge_keras.tfmot import QuantizeLayer
 from edge_train.training.qat import Kernel, Rounding
 
+from ...further import slow_but
+
 SIDE = 64
 
 
@@ -64,12 +66,7 @@ def pixels(count: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "mobilenet_v1",
-        "mobilenet_v2",
-        "vgg16",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("efficientnet_lite0", "resnet50")),
-    ],
+    slow_but(("mobilenet_v1", "mobilenet_v2", "vgg16", "efficientnet_lite0", "resnet50"), {"mobilenet_v2"}),
 )
 def test_a_folded_network_is_the_same_function_with_fewer_layers(name: str) -> None:
     model = lively(name)
@@ -96,6 +93,7 @@ def test_a_normalization_stays_where_it_cannot_become_part_of_its_convolution(ac
     np.testing.assert_allclose(fold(model)(batch, training=False), model(batch, training=False), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_model_itself_stays_as_it_is() -> None:
     model = tiny()
     before = [weight.copy() for weight in model.get_weights()]

@@ -87,6 +87,7 @@ def test_a_run_for_8_bits_has_both_networks(compressed: Run, color_run: Run) -> 
     assert color_run.quantized_file is None
 
 
+@pytest.mark.slow
 def test_clustered_convolutions_have_few_values(color_photos: Path, tmp_path: Path) -> None:
     run = train(color_photos, tmp_path / "run", replace(SMALL, cluster=4))
     counts = {name: len(np.unique(kernel)) for name, kernel in convolutions(open_model(run)).items()}
@@ -106,6 +107,7 @@ class Stop:
         return items
 
 
+@pytest.mark.slow
 def test_an_interrupted_compression_goes_on_to_the_same_result(
     compressed: Run, color_photos: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_an_interrupted_compression_goes_on_to_the_same_result(
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_student_learns_what_its_teacher_says(color_photos: Path, tmp_path: Path) -> None:
     teacher = train(color_photos, tmp_path / "teacher", replace(SMALL, epochs=0))
     model = load_model(teacher, keras.models.load_model)

@@ -168,6 +168,7 @@ def workers(color_photos: Path, tmp_path: Path) -> Iterator[Workers]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_worker_that_waits_for_another_ends_on_ctrl_c(workers: Workers) -> None:
     process = workers.start(0)
     until_listening(workers, 0)
