@@ -60,7 +60,12 @@ def teach(
     cuts: Annotated[
         int, typer.Option(min=1, max=MOST_CUTS, help="Cuts of each frame to learn from, the whole frame among them.")
     ] = 3,
-    mirrored: Annotated[bool, typer.Option("--mirrored/--no-mirrored", help="Learn each cut mirrored, too.")] = True,
+    mirrored: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirrored/--no-mirrored", help="Learn each cut mirrored, too. Default: as the model itself was trained."
+        ),
+    ] = None,
     min_right: Annotated[
         float,
         typer.Option(min=0, max=100, help="Percentage of a label's frames that must be told right when left out."),

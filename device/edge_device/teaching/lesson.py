@@ -35,7 +35,8 @@ class TeachSettings:
 
     Attributes:
         cuts: Number of cuts of each frame that are learned from, the whole frame among them.
-        mirrored: Whether each cut is learned mirrored, too.
+        mirrored: Whether each cut is learned mirrored, too; None where the model's own training decides, which for road
+            signs had no mirrored photos.
         min_right: Percentage of the frames of a taught label that must be told right when they are left out.
         max_loss: Points of accuracy that the labels which the model had may lose at most.
         force: Whether the file is written whatever it came to.
@@ -45,7 +46,7 @@ class TeachSettings:
     """
 
     cuts: int = 3
-    mirrored: bool = True
+    mirrored: bool | None = None
     min_right: float = 40.0
     max_loss: float = 3.0
     force: bool = False

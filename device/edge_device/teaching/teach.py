@@ -188,10 +188,11 @@ class _Parent:
         if not count:
             return []
         # One at a time: they may be decoded only now, and all of them would take more memory than all the rest.
+        mirrored = bool(self.card.training.get("mirror", True)) if settings.mirrored is None else settings.mirrored
         shown = ((label, frame) for label, frames in lesson.examples.items() for frame in frames)
         with closing(Interpreter(self.path, tensors=[self.layer.features])) as interpreter:
             return [
-                self._looked_at(interpreter, label, views(frame, settings.cuts, settings.mirrored))
+                self._looked_at(interpreter, label, views(frame, settings.cuts, mirrored))
                 for label, frame in track(shown, "Looking at the frames", count)
             ]
 

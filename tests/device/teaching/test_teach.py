@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ from edge_device.inference.verify import record, sealed, verify
 from edge_device.teaching.lesson import Lesson, TeachSettings
 from edge_device.teaching.solver import solve
 from edge_device.teaching.teach import teach
+from edge_device.teaching.views import views
 from edge_device.teaching.write import undo, write_taught
 
 from ...conftest import INPUT, LABELS, MODELS
@@ -278,6 +280,32 @@ def test_taught_labels_take_no_more_than_a_share_of_what_others_are_shown(
     assert said_new.sum() <= 4
     before = read_last_layer(without_archive(path.read_bytes()))
     assert (layer.weights[:4] == before.weights).all()
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "expected"), [(False, None, 3), (True, None, 6), (False, True, 6), (True, False, 3)]
+)
+def test_views_are_mirrored_as_the_model_was_trained(
+    model: Path, monkeypatch: pytest.MonkeyPatch, trained: bool, asked: bool | None, expected: int
+) -> None:
+    """A sign that is known by its left and right must not be learned mirrored."""
+    whole = complete(
+        without_archive(model.read_bytes()),
+        replace(read_card(model), training={"mirror": trained}),
+        "colors",
+        files={EXEMPLARS_FILE: exemplars().to_bytes()},
+    )
+    model.write_bytes(sealed(whole, frames(YELLOW)))
+    made: list[int] = []
+
+    def spied(*arguments: Any) -> list[Frame]:
+        shown = list(views(*arguments))
+        made.append(len(shown))
+        return shown
+
+    monkeypatch.setattr("edge_device.teaching.teach.views", spied)
+    teach(model, Lesson({"yellow": frames(YELLOW)}), TeachSettings(mirrored=asked, force=True))
+    assert set(made) == {expected}
 
 
 def test_the_bar_is_set_by_what_training_had_not_seen(tmp_path: Path, color_frames: Mapping[str, Frame]) -> None:
