@@ -157,6 +157,17 @@ def test_a_residual_is_what_the_directions_leave_of_the_way_from_the_mean() -> N
     assert rooted.distance(features(9, -16)) == pytest.approx(moved.distance(features(3, -4)))
 
 
+@pytest.mark.parametrize(("width", "single"), [(100, True), (1280, False)])
+def test_products_are_those_of_whole_numbers_whatever_they_are_held_in(width: int, single: bool) -> None:
+    """Of 8-bit features, at their largest: in single precision, sums from 2^24 on would be rounded."""
+    matrix = np.full((2, width), 127, np.int8)
+    matrix[1, ::2] = -126
+    term = Term(replace(detector().terms[0].shape, root=False, directions=2), matrix, np.zeros((1, width), np.float32))
+    values = np.arange(width) % 2 + 254
+    assert (term._single is not None) == single
+    assert term._products(values.astype(np.float64))[0].tolist() == (matrix.astype(int) @ values).tolist()
+
+
 def test_an_anomaly_counts_three_times_from_two_spreads_on() -> None:
     one = detector().terms[0]
     for spreads, anomaly in ((-1, -1), (1, 1), (2, 2), (3, 5), (10, 26)):

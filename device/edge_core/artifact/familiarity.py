@@ -46,13 +46,14 @@ CALIBRATION_POINTS: Final = 256
 _TAUGHT: Final = re.compile(r"familiarity/(\d{1,6})\.bin")
 _FORMAT: Final = b"edge-mobilenet familiarity 1\n"
 _NORM: Final = 1e-12  # a shorter vector has no direction
-_LONGEST: Final = 1e100  # its square, and that of a sum over the channels, are finite
+_LONGEST: Final = 1e30  # its products are finite, in single precision, too
 
 Features = npt.NDArray[np.float64]
 """A layer's output without its zero point, averaged or summed over the picture: shape (width,); its scale does not
 count."""
 
 Doubles = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -110,53 +111,67 @@ class Term:
     centers: npt.NDArray[np.float32]
 
     @cached_property
-    def _directions(self) -> Doubles:
-        """Whole numbers, as are the features of an 8-bit file: their products add up to the same in any order."""
-        return self.matrix.astype(np.float64)
+    def _single(self) -> Singles | None:
+        """The directions in single precision, of half the size, where it holds the products of 8-bit features exactly.
 
-    @cached_property
-    def _beside_residual(self) -> tuple[float, Doubles]:
-        """What the squared residual has besides the length inside: a number, and what unit features are multiplied by.
-
-        |u - m|^2 - |D(u - m)|^2 = 1 + |m|^2 - |Dm|^2 + u(-2m + 2 Dm D) - |Du|^2, of a unit vector u and the mean m.
+        Those are whole numbers up to 255, and so are the directions: sums below 2^24 are the same in any order.
         """
-        mean = self.centers[0].astype(np.float64)
-        inside = self._directions @ mean * self.shape.scale
-        number = 1.0 + float(mean @ mean) - float(inside @ inside)
-        return number, -2.0 * (mean - self.shape.scale * (inside @ self._directions))
+        largest = 255 * np.abs(self.matrix, dtype=np.int64).sum(axis=1).max(initial=0)
+        fits = largest < 2**24 and not self.shape.root and self.shape.kind != "mahalanobis"
+        return self.matrix.astype(np.float32) if fits else None
 
     @cached_property
-    def _beside_distance(self) -> tuple[list[float], Doubles]:
-        """Squared lengths of the centers, and -2 times the centers: |p - c|^2 = |p|^2 + |c|^2 - 2cp."""
-        centers = self.centers.astype(np.float64)
-        return np.einsum("ij,ij->i", centers, centers).tolist(), -2.0 * centers
+    def _rows(self) -> Doubles:
+        """What the features are multiplied by in double precision: the directions, if not `_single`, and `_beside`."""
+        directions = self.matrix.astype(np.float64)
+        return np.vstack([directions[:0] if self._single is not None else directions, self._beside[1]])
+
+    @cached_property
+    def _beside(self) -> tuple[list[float], Doubles]:
+        """What a squared distance has besides the length inside: numbers, and rows that unit features are put through.
+
+        Residual, of a unit vector u from the mean m:
+        |u - m|^2 - |D(u - m)|^2 = 1 + |m|^2 - |Dm|^2 + u(-2m + 2 Dm D) - |Du|^2.
+        Mahalanobis, from each center c: |Du - c|^2 = |Du|^2 + |c|^2 - 2cDu.
+        """
+        if self.shape.kind == "nearest":
+            return [], np.empty((0, self.matrix.shape[1]))
+        directions, centers = self.matrix * self.shape.scale, self.centers.astype(np.float64)
+        squares = np.einsum("ij,ij->i", centers, centers)
+        if self.shape.kind == "mahalanobis":
+            return squares.tolist(), -2.0 * centers @ directions
+        inside = directions @ centers[0]
+        return [1.0 + float(squares[0] - inside @ inside)], -2.0 * (centers - inside @ directions)
 
     def distance(self, features: Features) -> float:
         """The distance of the features of one picture; infinite if they are all zero or not finite.
 
         A frame finds neither the code nor the matrices in the caches, where the network has just been. So squares are
-        multiplied out, which leaves little but products, for which NumPy has one way: 0.75 of the time.
+        multiplied out, which leaves little but products, by one way of NumPy's, and of matrices as small as is exact.
         """
         # The root brings small features closer to large ones, the sign of each kept.
         values = np.copysign(np.sqrt(np.abs(features)), features) if self.shape.root else features
-        length = math.sqrt(float(values @ values))
+        length = math.sqrt(float(values.dot(values)))
         # A NaN fails both comparisons, so it ends here, too.
         if not _NORM < length < _LONGEST:
             return math.inf
+        inside, beside = self._products(values)
         # The length is divided out of the product, not of the features: sums of whole numbers are exact in any order.
-        projected, scale = self._directions @ values, self.shape.scale / length
+        scale = self.shape.scale / length
         if self.shape.kind == "nearest":
-            return max(0.0, 1.0 - float(projected.max()) * scale)
-        inside = scale * scale * float(projected @ projected)
-        if self.shape.kind == "mahalanobis":
-            squares, doubled = self._beside_distance
-            products = (doubled @ projected).tolist()
-            # |p - c|^2 without |p|^2, which is the same for all centers and added below.
-            apart = min([square + scale * product for square, product in zip(squares, products, strict=True)])
-            return math.sqrt(max(0.0, inside + apart))
-        number, weights = self._beside_residual
+            return max(0.0, 1.0 - float(inside.max()) * scale)
+        square = scale * scale * float(inside.dot(inside))
+        rest = min([number + product / length for number, product in zip(self._beside[0], beside, strict=True)])
         # Rounding may leave a square a little below zero.
-        return math.sqrt(max(0.0, number + float(weights @ values) / length - inside))
+        return math.sqrt(max(0.0, rest + square if self.shape.kind == "mahalanobis" else rest - square))
+
+    def _products(self, values: Doubles) -> tuple[Doubles, list[float]]:
+        """With the directions, and with the rows beside them."""
+        products: Doubles = self._rows.dot(values)
+        if self._single is not None:
+            return self._single.dot(values.astype(np.float32)).astype(np.float64), products.tolist()
+        count = self.shape.directions
+        return products[:count], products[count:].tolist()
 
     def anomaly(self, features: Features) -> float:
         """The distance in units of its usual spread, from the usual distance on."""
