@@ -260,11 +260,11 @@ def verify(command: str, folder: Path, opened: ExitStack) -> list[tuple[str, boo
     def state(entity: str) -> str:
         return str(found.states().get(entity, {}).get("state", "not there"))
 
-    def check(what: str, entity: str, wanted: Any, seconds: float = 20) -> None:
+    def check(what: str, entity: str, wanted: Any, seconds: float = 60) -> None:
         right = until(lambda: wanted(state(entity)), seconds)
         rows.append((what, right, f"{entity}: {state(entity)}"))
 
-    if not until(lambda: found.ask("/api/"), 180):
+    if not until(lambda: found.ask("/api/"), 600):
         raise SystemExit(f"error: Home Assistant did not start: {found._log.read_text(errors='replace')[-2000:]}")
     running = live()
     label = "sensor.porch_label"

@@ -61,11 +61,16 @@ class Pictures(Source):
     def _below(self, folder: Path) -> list[Path]:
         """The pictures below a folder, or the folder itself where there is none; tells what is passed over."""
         found = walk(folder)
-        for item in found.dropped:
-            if not is_litter(item.path.name):
-                self._unreadable += 1
-                if self._skipped:
-                    self._skipped(item.path, PictureError(f"{item.path}: {item.reason}"))
+        litter = [item for item in found.dropped if is_litter(item.path.name)]
+        others = [item for item in found.dropped if not is_litter(item.path.name)]
+        self._unreadable += len(others)
+        if self._skipped:
+            for item in others:
+                self._skipped(item.path, PictureError(f"{item.path}: {item.reason}"))
+            # In one line: a network storage leaves a folder of it beside each picture.
+            for item in litter[:1]:
+                more = f" and {len(litter) - 1} more" if len(litter) > 1 else ""
+                self._skipped(item.path, PictureError(f"{item.path}{more}: {item.reason}"))
         # The folder itself comes back to the loop above, which then tells that it holds no pictures.
         return list(found.pictures) or [folder]
 

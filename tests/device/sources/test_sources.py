@@ -69,6 +69,17 @@ def test_pictures_that_cannot_be_read_are_told_of_and_passed_over(
         all_of(tmp_path)
 
 
+def test_litter_below_a_folder_is_told_of_in_one_line(tmp_path: Path, color_frames: dict[str, Frame]) -> None:
+    write_pictures(tmp_path, {"1.png": color_frames["red"]})
+    write_pictures(tmp_path / "@eaDir", {"1.png": color_frames["red"]})
+    (tmp_path / ".DS_Store").write_text("")
+    told: list[str] = []
+    source = Pictures([tmp_path], lambda _, error: told.append(str(error)))
+    assert [Path(frame.source).name for frame in source] == ["1.png"]
+    assert told == [f"{tmp_path / '.DS_Store'} and 1 more: litter of an operating system or of network storage"]
+    assert source.unreadable == 0
+
+
 def test_a_picture_is_told_by_its_content_not_its_name(tmp_path: Path, color_frames: dict[str, Frame]) -> None:
     data = cv2.imencode(".png", color_frames["red"])[1].tobytes()
     for name in ("red.jfif", "red", "red.mp4"):
