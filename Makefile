@@ -41,7 +41,7 @@ $(shell test ! -e $(READY) || test "$$(cat $(READY))" = "$(CURDIR)" || rm -rf .v
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
 
-.PHONY: help docs demo test test-slow deps check check-js venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-web verify-phone verify-home-assistant bench-familiarity mutants
+.PHONY: help docs demo test test-slow pytest pytest-slow deps check check-js venv wheel clean verify-pi verify-pi-pins verify-pi-ssh verify-pi-32 verify-instructions verify-gpu verify-web verify-phone verify-home-assistant bench-familiarity mutants
 
 venv: $(READY)
 
@@ -83,17 +83,21 @@ check-js:
 # Processes at once: three for two cores, since a quarter of the tests' time is waiting; each may hold TensorFlow and takes up to 2 GB.
 PARALLEL ?= -n $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 ))) --maxprocesses 4 --dist worksteal
 # Whatever the caller's shell asks for: a command that a test starts would compile the product's modules anew.
-test test-slow: export PYTHONDONTWRITEBYTECODE :=
+pytest pytest-slow: export PYTHONDONTWRITEBYTECODE :=
 # One thread of arithmetic each: threads that wait for one another on cores that are taken cost a fit twice the time.
-test test-slow: export OPENBLAS_NUM_THREADS ?= 1
-test test-slow: export OMP_NUM_THREADS ?= 1
-test test-slow: export TF_NUM_INTRAOP_THREADS ?= 1
-test test-slow: export TF_NUM_INTEROP_THREADS ?= 1
+pytest pytest-slow: export OPENBLAS_NUM_THREADS ?= 1
+pytest pytest-slow: export OMP_NUM_THREADS ?= 1
+pytest pytest-slow: export TF_NUM_INTRAOP_THREADS ?= 1
+pytest pytest-slow: export TF_NUM_INTEROP_THREADS ?= 1
 
-test: check
+# Types are checked beside the tests, which leaves no core idle; both are run to their end.
+test test-slow: $(READY)
+	$(MAKE) --no-print-directory -j 2 -k check pytest$(@:test%=%)
+
+pytest:
 	$(BIN)/python -m pytest $(PARALLEL) $(OPTIONS)
 
-test-slow: check
+pytest-slow:
 	$(BIN)/python -m pytest -m slow $(PARALLEL) $(OPTIONS)
 
 # Real programs for the tests, which skip by name where one is missing.
