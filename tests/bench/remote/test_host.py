@@ -321,6 +321,7 @@ def python(program: str) -> subprocess.Popen[str]:
     return Started([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_work_on_all_boards(sshd: Sshd, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     known = sshd.client / ".ssh" / "known_hosts"
     known.write_text(known.read_text().replace("[127.0.0.1]", "[localhost],[127.0.0.1]"))

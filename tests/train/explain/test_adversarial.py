@@ -161,6 +161,7 @@ def test_the_same_seed_gives_the_same_pictures_and_another_one_others() -> None:
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_more_starts_are_never_worse() -> None:
     margins = []
     for restarts in (1, 3):

@@ -83,6 +83,7 @@ def hardened(faint_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Fi
         return train(faint_photos, tmp_path_factory.mktemp("hardened") / "run", HARDENED)
 
 
+@pytest.mark.slow
 def test_a_network_trained_on_attacks_loses_less_to_one(hardened: Fitted, faint_photos: Path, tmp_path: Path) -> None:
     plain = train(faint_photos, tmp_path / "plain", PLAIN)
     assert [epoch.phase for epoch in hardened.history] == ["head"] + ["adversarial"] * 4

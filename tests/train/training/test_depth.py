@@ -73,6 +73,7 @@ def mixed_up(color_photos: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_poor_head_has_more_of_the_network_trained(
     mixed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

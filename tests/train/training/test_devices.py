@@ -159,7 +159,9 @@ def features_of(tuner: FineTuner) -> Any:
     return keras.Model(model.input, model.get_layer(SCORES).input)(Maps(60).values.astype(np.float32)).numpy()
 
 
-@pytest.mark.parametrize("devices", [Devices(), Devices(mixed=True)], ids=["float32", "float16"])
+@pytest.mark.parametrize(
+    "devices", [Devices(), pytest.param(Devices(mixed=True), marks=pytest.mark.slow)], ids=["float32", "float16"]
+)
 def test_features_stay_nearer_to_what_they_were_if_they_are_to_be_remembered(devices: Devices) -> None:
     assert drift(devices, 10.0) < 0.5 * drift(devices, 0.0)
 

@@ -103,6 +103,7 @@ def test_the_model_itself_stays_as_it_is() -> None:
         np.testing.assert_array_equal(weight, old)
 
 
+@pytest.mark.slow
 def test_the_range_of_the_input_spans_all_channels_where_each_has_its_own_scale() -> None:
     rounding = Rounding(tiny((1 / 50, 1 / 60, 1 / 40), (-2.0, -2.1, -1.8)), "maps", [pixels(4)])
     (entry,) = (layer for layer in rounding._model.layers if isinstance(layer, QuantizeLayer))
