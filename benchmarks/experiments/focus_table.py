@@ -3,18 +3,21 @@
     python benchmarks/experiments/focus_table.py sizes MODEL PHOTOS GROUNDS --photos 184
     python benchmarks/experiments/focus_table.py subjects MODEL PHOTOS GROUNDS --clips 100
     python benchmarks/experiments/focus_table.py alarms MODEL PHOTOS GROUNDS --minutes 10
-    python benchmarks/experiments/focus_table.py cost MODEL PHOTOS GROUNDS
+    python benchmarks/experiments/focus_table.py cost MODEL PHOTOS GROUNDS [--arm]
 
 PHOTOS is a CSV of path,label of photos that the model was not trained on (a run's predictions.csv), GROUNDS a folder of
-pictures that become still backgrounds.
+pictures that become still backgrounds. `--arm` counts instructions on an emulated Cortex-A72; `edge-bench instructions`
+says what it needs.
 """
 
 import argparse
 import csv
+import os
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,6 +39,13 @@ FPS: Final = 10.0
 
 ROWS: Final = 8
 """The motion stage reads every eighth row of a frame of 1280x720."""
+
+ARM_FRAMES: Final = slice(20, 36)
+"""Frames of the scene in which instructions are counted: the subject is in the middle, and all that is done in each
+eighth frame is done twice."""
+
+MOTION, INVOKE, OTHER = 1, 2, 3
+"""Marks: what has been executed since the last one."""
 
 WHOLE_FRAME: Final = ("shake", "rain")
 """Weathers that move something from row to row."""
@@ -238,12 +248,13 @@ def cost(asked: argparse.Namespace) -> None:
     `live` runs it right after the frame was decoded, which is then in the cache where that holds a frame: that is the
     first row. In the other the frame was written long before, and comes from memory.
     """
-    cv2.setNumThreads(1)
-    classifier = Classifier(asked.model, threads=1)
-    photos = read_photos(asked.photos_csv, 10)
-    side = int(0.3 * HEIGHT)
-    one = sprite(read_picture(photos[0].path), side, comes(side, 0))
-    scene = [frame for _, frame in frames(still_ground(asked.grounds, 0), [one], 4.0, 0, fps=FPS)]
+    if asked.arm:
+        cost_on_arm(asked)
+        return
+    classifier, scene = _cost_scene(asked)
+    if asked.marked:
+        _executed(classifier, scene)
+        return
     subtractors = {"MOG2": cv2.createBackgroundSubtractorMOG2(), "KNN": cv2.createBackgroundSubtractorKNN()}
     pixels, decoded = np.zeros(classifier.card.input.shape, np.uint8), np.empty_like(scene[0])
     times: dict[str, list[float]] = {}
@@ -268,6 +279,53 @@ def cost(asked: argparse.Namespace) -> None:
         )
 
 
+def _cost_scene(asked: argparse.Namespace) -> tuple[Classifier, list[Frame]]:
+    """A model, and the frames of a subject that comes in and sways."""
+    cv2.setNumThreads(1)
+    photos, side = read_photos(asked.photos_csv, 10), int(0.3 * HEIGHT)
+    one = sprite(read_picture(photos[0].path), side, comes(side, 0))
+    scene = [frame for _, frame in frames(still_ground(asked.grounds, 0), [one], 4.0, 0, fps=FPS)]
+    return Classifier(asked.model, threads=1), scene
+
+
+def cost_on_arm(asked: argparse.Namespace) -> None:
+    """Instructions of the motion stage and of an inference on an emulated core, which are the same every time."""
+    from edge_bench.arm.guest import files
+    from edge_bench.arm.instructions import PYTHON, own_packages
+    from edge_bench.arm.user_mode import counted
+
+    places = [str(path.resolve()) for path in (asked.model, asked.photos_csv, asked.grounds)]
+    arguments = ["-m", "experiments.focus_table", "cost", *places, "--marked"]
+    executed = {MOTION: 0, INVOKE: 0}
+    path = [*own_packages(), Path(__file__).resolve().parents[1]]
+    for mark, counts in counted("cortex-a72", files(PYTHON), arguments, path):
+        if mark in executed:
+            executed[mark] += counts.all
+    count = len(range(*ARM_FRAMES.indices(1000)))
+    for name, mark in (("motion", MOTION), ("invoke", INVOKE)):
+        share = executed[mark] / executed[INVOKE]
+        print(f"| {name} | {executed[mark] / count / 1e6:.3f} million instructions | {share:.3f} of the inference |")
+
+
+def _executed(classifier: Classifier, scene: Sequence[Frame]) -> None:
+    """Runs under emulation, with marks between what is counted."""
+    pixels, focus = np.zeros(classifier.card.input.shape, np.uint8), MotionFocus(MotionFocusRule(subjects=1))
+    counted_frames = range(*ARM_FRAMES.indices(len(scene)))
+    for number, frame in enumerate(scene[: ARM_FRAMES.stop]):
+        _mark(OTHER)
+        focus.subjects(frame, number / FPS)
+        _mark(MOTION if number in counted_frames else OTHER)
+        if number + 2 >= ARM_FRAMES.start:  # the first one packs weights
+            classifier.pixel_scores(pixels)
+            _mark(INVOKE if number in counted_frames else OTHER)
+
+
+def _mark(number: int) -> None:
+    """A mark for `edge_bench.arm.user_mode.counted`: asks for a process that is not there."""
+    with suppress(OSError):
+        os.getsid(number)
+
+
 def _timed(times: dict[str, list[float]], name: str, call: Callable[[], object]) -> None:
     start = time.thread_time()
     call()
@@ -290,6 +348,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--subtractors", action="store_true", help="Times those of OpenCV, too.")
+    parser.add_argument("--arm", action="store_true", help="Counts instructions of the cost on an emulated Cortex-A72.")
+    parser.add_argument("--marked", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     commands = {"sizes": sizes, "subjects": subjects, "alarms": alarms, "quick-alarms": quick_alarms, "cost": cost}
     commands[asked.what](asked)
