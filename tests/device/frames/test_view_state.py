@@ -55,7 +55,7 @@ class Camera:
 
 
 LIGHT = np.asarray(cv2.addWeighted(GROUND, 0.55, flat(255), 0.45, 0), np.uint8)
-"""Three quarters of it are white with half as much exposure again; what stands before the light ground is still seen."""
+"""Three quarters of it are white with half as much exposure again; what is before the light ground is still seen."""
 
 BLURRED = np.asarray(cv2.GaussianBlur(GROUND, (0, 0), 2.5), np.uint8)
 
@@ -97,7 +97,16 @@ def test_a_camera_that_shows_nothing_is_told_of_within_a_minute_and_so_is_its_re
         lambda now_s: _subject(GROUND, 110 if now_s > 40 else -200),
         lambda now_s: _subject(flat(205), int(10 * now_s % 500) - 100),
     ],
-    ids=["drift", "steps", "a light ground, half as much again", "night", "dusk", "blank wall", "a large subject that stays", "subjects before a wall"],
+    ids=[
+        "drift",
+        "steps",
+        "a light ground, half as much again",
+        "night",
+        "dusk",
+        "blank wall",
+        "a large subject that stays",
+        "subjects before a wall",
+    ],
 )
 def test_nothing_is_told_of_an_ordinary_picture(picture: Change) -> None:
     assert Camera().show(picture, 150) == []
