@@ -363,7 +363,7 @@ BUSY: Final = "while True: pass"
 def ctrl_c(at: Workplace) -> Outcome:
     said = []
     with at.started(sys.executable, "-c", BUSY), at.started(sys.executable, "-c", BUSY):
-        for count, delay in ((100, 0), (50, 0.05)):
+        for count, delay in ((40, 0), (20, 0.05)):
             said.append(at.make("c29_sigint.py", count, delay, at.model).strip())
     right = [re.search(r"\{'exit 130': (\d+)\}$", line) for line in said]
     return "; ".join(said), all(right)
