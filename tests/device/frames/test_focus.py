@@ -240,3 +240,24 @@ def test_what_is_expected_outside_of_the_picture_ends_nothing() -> None:
         cv2.rectangle(picture, (left, 10), (width, 10 + height // 3), (20, 20, 240), -1)
         focus.subjects(picture, 2 + number / 10)
     assert focus.subjects(still, 7.3) == []
+
+
+def test_what_leaves_through_a_corner_ends_nothing() -> None:
+    """A single pixel of where it is expected is left at the end."""
+    still = np.asarray(cv2.resize(next(scene([], 1))[1], (640, 360)), np.uint8)
+    focus = MotionFocus()
+    for number in range(60):
+        now_s, picture = number / 15, still.copy()
+        if now_s >= 1.3:
+            x, y = (int(side - 200 + 120 * (now_s - 1.3)) for side in (640, 360))
+            cv2.rectangle(picture, (x, y), (x + 60, y + 60), (20, 20, 240), -1)
+            cv2.rectangle(picture, (x + 15, y + 15), (x + 45, y + 45), (240, 240, 20), -1)
+        found = focus.subjects(picture, now_s)
+    assert found == []
+
+
+def test_a_background_begins_as_the_mean_of_its_pictures() -> None:
+    background = Background()
+    for level in (10, 30, 50, 70):
+        background.learn(np.full((90, 160), level, np.uint8), 0.01)
+    assert background.mean is not None and background.mean[0, 0] == pytest.approx(40)

@@ -130,7 +130,7 @@ class Background:
         self._passed_s += passed_s
         if self.learns:
             # In the beginning the plain mean of all pictures so far, from then on an average that forgets.
-            weight = max(1 / self._count, 1 - math.exp(-self._unlearned_s / self.rule.memory_s))
+            weight = max(1 / (self._count + 1), 1 - math.exp(-self._unlearned_s / self.rule.memory_s))
             cv2.accumulateWeighted(picture, self.mean, weight, spared)
             self._unlearned_s, self._still = 0.0, None
         self._count += 1

@@ -107,7 +107,8 @@ class MotionFocus:
             if left < right and top < bottom:
                 part = slice(top, bottom), slice(left, right)
                 step = cv2.absdiff(picture[part], self._before[part])
-                moving = cv2.compare(step, level, cv2.CMP_GT)  # type: ignore[call-overload]
+                # Not `cv2.compare`, which takes a single pixel, as is left of a track in a corner, for a scalar.
+                moving = cv2.threshold(step, level, 255, cv2.THRESH_BINARY)[1]
                 if cv2.countNonZero(moving) >= ACTIVE * moving.size:
                     track.moved_s = now_s
                     track.moves += 1
