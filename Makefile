@@ -91,8 +91,11 @@ pytest pytest-slow: export TF_NUM_INTRAOP_THREADS ?= 1
 pytest pytest-slow: export TF_NUM_INTEROP_THREADS ?= 1
 
 # Types are checked beside the tests, which leaves no core idle; both are run to their end.
-test test-slow: $(READY)
-	$(MAKE) --no-print-directory -j 2 -k check pytest$(@:test%=%)
+test: $(READY)
+	$(MAKE) --no-print-directory -j 2 -k check pytest
+
+test-slow: $(READY)
+	$(MAKE) --no-print-directory -j 2 -k check pytest-slow
 
 pytest:
 	$(BIN)/python -m pytest $(PARALLEL) $(OPTIONS)

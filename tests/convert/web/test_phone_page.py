@@ -405,6 +405,7 @@ def test_corrected_pictures_stay_here_and_leave_as_class_folders(
             phone.ask("document.getElementById('correct-search').dispatchEvent(new Event('input'))")
             phone.ask("document.querySelector('#correct-labels button').click()")
             phone.wait("!document.getElementById('correct').open")
+        phone.wait("document.getElementById('kept-count').textContent === '3'")
         opened(phone, site)  # they outlive the page
         phone.wait("document.getElementById('kept-count').textContent === '3'")
         phone.ask(
