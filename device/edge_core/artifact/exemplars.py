@@ -75,12 +75,17 @@ class Exemplars:
         return np.repeat(np.arange(len(self.header.counts)), self.header.counts)
 
     @property
+    def unseen(self) -> npt.NDArray[np.bool_]:
+        """Which exemplars the network was not trained on, shape (exemplars,); all in older files, which do not tell."""
+        count = len(self.features)
+        bits = np.frombuffer(bytes.fromhex(self.header.unseen) or b"\xff" * ((count + 7) // 8), np.uint8)
+        return np.unpackbits(bits, count=count).astype(bool)
+
+    @property
     def judged(self) -> npt.NDArray[np.bool_]:
         """Which exemplars tell what the label is lost to, shape (exemplars,): those that the network was not trained
         on; all of a label that has none of these."""
-        count = len(self.features)
-        bits = np.frombuffer(bytes.fromhex(self.header.unseen) or b"\xff" * ((count + 7) // 8), np.uint8)
-        unseen = np.unpackbits(bits, count=count).astype(bool)
+        unseen = self.unseen
         some = np.bincount(self.targets, unseen, len(self.header.counts)) > 0
         return unseen | ~some[self.targets]
 

@@ -240,6 +240,7 @@ class _Pupil:
         stays = np.isin(targets, rows)
         self._known = exemplars.features[stays] if exemplars else np.empty((0, width), np.float32)
         self._known_targets = np.array([self._number_before[target] for target in targets[stays].tolist()], np.int64)
+        self._unseen = exemplars.unseen[stays] if exemplars else np.empty(0, bool)
         self._judged = exemplars.judged[stays] if exemplars else np.empty(0, bool)
         self._targets = np.array([labels.index(one.label) for one in examples], np.int64)
         self._is_taught = np.isin(np.arange(len(labels)), self._targets)
@@ -324,7 +325,7 @@ class _Pupil:
             np.concatenate([self._known, *taught]),
             np.concatenate([self._known_targets, self._targets]),
             len(self._labels),
-            np.append(self._judged, np.ones(len(taught), bool)),
+            np.append(self._unseen, np.ones(len(taught), bool)),
         )
 
     def taught_detectors(self) -> dict[str, bytes]:

@@ -354,6 +354,21 @@ def test_what_training_had_not_seen_is_kept_with_the_exemplars(model: Path) -> N
     assert taught and taught.header.unseen and taught.judged.all(), "the network was not trained on what is taught"
 
 
+def test_a_lesson_does_not_pass_off_as_new_what_training_had_seen(model: Path) -> None:
+    """All of a label's, which are judged as long as there are no others of it."""
+    before = exemplars()
+    unseen = before.targets != 0
+    told = keep_exemplars(before.features, before.targets, len(LABELS), unseen)
+    assert told.judged.all()
+    whole = complete(
+        without_archive(model.read_bytes()), read_card(model), "colors", files={EXEMPLARS_FILE: told.to_bytes()}
+    )
+    model.write_bytes(sealed(whole, frames(YELLOW)))
+    write_taught(teach(model, Lesson({"yellow": frames(YELLOW)}), EASY), model)
+    after = read_exemplars(model, (*LABELS, "yellow"))
+    assert after and (after.unseen == (after.targets != 0)).all()
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 7), st.floats(-5, 5), st.floats(0.01, 9), st.integers(0, 2**32 - 1))
 def test_exemplars_come_back_in_the_order_of_their_size(width: int, low: float, spread: float, seed: int) -> None:
