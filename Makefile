@@ -97,10 +97,10 @@ test: $(READY)
 test-slow: $(READY)
 	$(MAKE) --no-print-directory -j 2 -k check pytest-slow
 
-pytest:
+pytest: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL) $(OPTIONS)
 
-pytest-slow:
+pytest-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PARALLEL) $(OPTIONS)
 
 # Real programs for the tests, which skip by name where one is missing.

@@ -462,12 +462,16 @@ def main() -> int:
     parser.add_argument("cases", type=Path, help="folder of the cases")
     parser.add_argument("--only", default="", help="numbers between commas, 05,13; all by default")
     options = parser.parse_args()
+    there = {name[:2] for name, _, _ in CASES}
+    chosen = set(options.only.split(",")) if options.only else there
+    if missing := chosen - there:
+        parser.error(f"no such case: {', '.join(sorted(missing))}")
     table = Table("case", "must give", "gives", "")
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         at = Workplace(options.cases, Path(folder))
         for name, asked, case in CASES:
-            if options.only and name[:2] not in options.only.split(","):
+            if name[:2] not in chosen:
                 continue
             try:
                 got, right = case(at)

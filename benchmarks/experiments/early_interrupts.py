@@ -8,6 +8,7 @@ the script that pip wrote, or from our packages; then it is told in one word.
 """
 
 import argparse
+import re
 import signal
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def outcome(errors: str, status: int, command: str) -> str:
     """The one of `OUTCOMES` that it is."""
     if "Traceback" in errors or "KeyboardInterrupt" in errors:
         files = [line for line in errors.splitlines() if line.lstrip().startswith("File ")]
-        if any("/edge_" in line for line in files):
+        if any(re.search(r"/edge_\w+/(\w+/)*\w+\.py\b", line) for line in files):
             return "our packages"
         return "the script" if any(command in line for line in files) else "Python's start"
     return {-signal.SIGINT: "ended silently", INTERRUPTED: "interrupted", 0: "done"}.get(status, "other")

@@ -175,9 +175,10 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=1.0, help="Length of each ordinary scene.")
     parser.add_argument("--first", type=int, default=0, help="Number of the first photo.")
     parser.add_argument("--count", type=int, default=8, help="Number of scenes.")
-    parser.add_argument("--only", nargs="*", default=[], metavar="ROW", help="Names of the rows; all unless given.")
+    rows = [*FAULTS, *ORDINARY]
+    parser.add_argument("--only", nargs="+", default=rows, choices=rows, metavar="ROW", help="Names of the rows.")
     options = parser.parse_args()
-    asked = options.only or [*FAULTS, *ORDINARY]
+    asked = options.only
     faults = {name: row for name, row in FAULTS.items() if name in asked}
     ordinary = {name: row for name, row in ORDINARY.items() if name in asked}
     cv2.setNumThreads(1)

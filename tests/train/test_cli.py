@@ -3,20 +3,33 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge_core.run_folder import Run, read_run
+from edge_keras.models.architectures import ARCHITECTURES, DEFAULT, Architecture
+
+from ..further import slow_but
+from .small_network import SMALL_NETWORK
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
+SMALL = replace(SMALL_NETWORK, any_alpha=True)
 
-@pytest.mark.slow
+
+@pytest.mark.parametrize("network", slow_but((SMALL, DEFAULT), {"small"}), ids=lambda network: network.name)
 @pytest.mark.usefixtures("charts_are_blank")
-def test_a_whole_mobilenet_is_trained_and_evaluated(
-    command: Command, color_photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_a_network_is_trained_and_evaluated(
+    network: Architecture,
+    command: Command,
+    color_photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "mobilenet_v2", network)
     out = tmp_path / "run"
     done = command(
         "edge_train.cli", "fit", color_photos, "--out", out, "--image-size", 32, "--alpha", 0.35, "--weights", "none",
@@ -28,6 +41,8 @@ def test_a_whole_mobilenet_is_trained_and_evaluated(
     assert result["run"] == str(out)
     assert result["labels"] == ["blue", "green", "red"]
     assert [line.split(",")[0] for line in (out / "history.csv").read_text().splitlines()[1:]] == ["head", "fine-tune"]
+    card = read_run(out).card
+    assert card.backbone is not None and (card.backbone.name, card.training["epochs"]) == (network.name, 1)
     done = command("edge_train.cli", "evaluate", out, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["photos"] == len(read_run(out).splits["test"])

@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from math import isfinite
@@ -36,11 +36,12 @@ class Commands(TyperGroup):
                 command.help = unwrapped(command.help)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        with _usage_errors_in_one_line(info_name):
+        with _usage_errors_in_one_line(lambda: info_name or ""):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        with _usage_errors_in_one_line(ctx.command_path):
+        # What the parser of a command below raises does not say of which command it is.
+        with _usage_errors_in_one_line(lambda: f"{ctx.command_path} {ctx.invoked_subcommand or ''}".rstrip()):
             return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -97,16 +98,20 @@ def _nothing() -> None: ...
 
 
 @contextmanager
-def _usage_errors_in_one_line(command: str | None) -> Iterator[None]:
+def _usage_errors_in_one_line(command: Callable[[], str]) -> Iterator[None]:
     """Instead of Typer's box, which wraps a path or an option wherever the terminal ends."""
     try:
         yield
     except _UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # no error: the help text of a group without a command
             raise
-        where = error.ctx.command_path if error.ctx else command
+        where = error.ctx.command_path if error.ctx else command()
         reason = " ".join(error.format_message().split()).removeprefix("Invalid value: ").rstrip(".")
-        print(f"error: {reason}; {where} --help tells what it takes", file=sys.stderr, flush=True)
+        print(
+            f"error: {reason}{'' if reason.endswith('?') else ';'} {where} --help tells what it takes",
+            file=sys.stderr,
+            flush=True,
+        )
         raise SystemExit(error.exit_code) from None
 
 

@@ -59,6 +59,22 @@ def test_nan_and_infinity_are_no_numbers_for_any_option(module: str, words: list
     assert found.output.startswith(f"error: {option} takes a finite number, not ") and found.output.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("module", "words", "told"),
+    [
+        ("edge_bench.cli", ["run", "x", "--seconds"], "Option '--seconds' requires an argument; edge-x run --help"),
+        (
+            "edge_device.cli",
+            ["snapshots", "pul"],
+            "No such command 'pul'. Did you mean 'pull'? edge-x snapshots --help",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_command_that_takes_it(module: str, words: list[str], told: str) -> None:
+    found = CliRunner().invoke(import_module(module).app, words, prog_name="edge-x")
+    assert (found.exit_code, found.output) == (2, f"error: {told} tells what it takes\n")
+
+
 def test_a_text_may_be_nan() -> None:
     said = CliRunner().invoke(app, ["collect", "x", "--label", "nan"], terminal_width=200).output
     assert "finite" not in said

@@ -114,7 +114,6 @@ def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
         open_folder(tmp_path / "nowhere")
 
 
-@pytest.mark.slow
 def test_nothing_of_the_drawn_signs_is_told_as_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "_SIGNS_PER_LABEL", {"train": 1, "val": 1, "test": 1})
     monkeypatch.chdir(tmp_path)

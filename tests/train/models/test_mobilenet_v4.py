@@ -175,7 +175,6 @@ def test_8_bits_are_as_right_as_floats() -> None:
     assert (np.array(rounded).argmax(1) == targets).mean() >= (scores.argmax(1) == targets).mean() - 0.01
 
 
-@pytest.mark.slow
 def test_a_file_of_another_network_or_type_is_refused(tmp_path: Path) -> None:
     save_file({"conv_stem.weight": np.zeros((32, 3, 3, 3), np.float32)}, tmp_path / "few.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 20)

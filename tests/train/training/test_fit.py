@@ -101,7 +101,6 @@ def test_a_changed_photo_is_no_longer_the_test_photo_it_was(color_run: Run, tmp_
         evaluate(read_run(copy))
 
 
-@pytest.mark.slow
 def test_harmful_epochs_are_not_kept(color_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A rate far beyond what may be asked for: with any other this network might do no harm.
     monkeypatch.setattr("edge_train.training.fit.check_settings", lambda settings, architecture: None)
@@ -208,7 +207,6 @@ def test_an_interrupted_run_goes_on_to_the_same_result(color_photos: Path, tmp_p
     assert {path.name for path in (tmp_path / "b").iterdir()} == {"run"}
 
 
-@pytest.mark.slow
 def test_what_another_request_left_is_not_taken_up(color_photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "run"
     with pytest.raises(KeyboardInterrupt):
