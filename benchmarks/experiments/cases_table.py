@@ -342,7 +342,8 @@ def two_lives(at: Workplace) -> Outcome:
     with at.broker() as port:
         done = at.run("sh", at.cases / "c24_two_lives.sh", at.model, port)
     notices = done.stdout.split()
-    return f"notices: {notices}", notices == ["two1.jsonl:0", "two2.jsonl:0"]
+    frames = [(at.folder / f"two{number}.jsonl").read_text().count('"top"') for number in (1, 2)]
+    return f"notices: {notices}, frames: {frames}", notices == ["two1.jsonl:0", "two2.jsonl:0"] and min(frames) > 0
 
 
 def logits(at: Workplace) -> Outcome:
