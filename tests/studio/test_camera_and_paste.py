@@ -1,6 +1,7 @@
 """Pictures that come without a file: from a camera while a class is held, and from the clipboard."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,15 +68,17 @@ def test_pictures_come_while_a_class_is_held_and_no_longer(page: Browser, folder
     answer(page, "waves")
     page.wait("document.getElementById('camera-video').videoWidth > 0")
     button = "#camera-classes button"
+    held_s = -time.monotonic()
     point(page, "mousePressed", button)
-    page.wait("document.getElementById('camera-said').textContent === '3 pictures of waves'")
+    page.wait("parseInt(document.getElementById('camera-said').textContent) >= 3")
     point(page, "mouseReleased", button)
+    held_s += time.monotonic()
     page.wait(f"!document.querySelector({button!r}).classList.contains('held')")
     page.ask("new Promise((resolve) => setTimeout(resolve, 1200))")  # one more may be on its way
     count = len(pictures(folder / "held" / "waves"))
     page.ask("new Promise((resolve) => setTimeout(resolve, 1200))")
     there = pictures(folder / "held" / "waves")
-    assert len(there) == count and 3 <= count <= 5
+    assert len(there) == count and 3 <= count <= 2 * held_s + 3
     assert read_picture(there[0]).shape[0] >= 240
     page.ask("document.getElementById('camera-close').click()")
     page.wait(
