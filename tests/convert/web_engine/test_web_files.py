@@ -68,6 +68,14 @@ def test_any_changed_byte_of_a_sealed_file_is_noticed(engine: NodeEngine, sealed
         refusal(engine, path)
 
 
+def test_a_file_that_is_called_otherwise_where_it_lies_is_refused(engine: NodeEngine, tmp_path: Path) -> None:
+    whole = complete(MODEL, ModelCard(LABELS, SPEC), "colors")
+    path = tmp_path / "renamed.tflite"
+    path.write_bytes(whole.replace(b"card.json", b"bard.json", 1))
+    with pytest.raises(Refused, match="called otherwise"):
+        engine.ask("open", path=path)
+
+
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_without_a_seal_is_refused_or_read_as_python_reads_it(

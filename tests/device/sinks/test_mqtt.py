@@ -393,8 +393,10 @@ def test_a_still_scene_is_sent_once_and_a_score_that_settles_again(
 def test_a_will_of_an_older_connection_does_not_stand(sink: Mqtt, listener: Listener) -> None:
     sink.status(status())
     until(lambda: listener.of("edge/porch/availability")[-1:] == ["online"])
+    before = len(listener.of("edge/porch/availability"))
     listener.client.publish("edge/porch/availability", "offline", retain=True)
-    until(lambda: listener.of("edge/porch/availability")[-2:] == ["offline", "online"])
+    # Contradicted once or twice: it may come as the broker's retained message, too.
+    until(lambda: (said := listener.of("edge/porch/availability")[before:])[-1:] == ["online"] and "offline" in said)
 
 
 @needs_mosquitto
