@@ -12,12 +12,10 @@ says what it needs.
 
 import argparse
 import csv
-import os
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +23,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from edge_bench.arm.counted import mark
 from edge_bench.scenes.composer import HEIGHT, WIDTH, Sprite, frames, sprite
 from edge_bench.scenes.watching import Watched, comes, ground, watch
 from edge_core.images import read_picture
@@ -263,7 +262,8 @@ def cost(asked: argparse.Namespace) -> None:
         fresh, stale = (MotionFocus(MotionFocusRule(subjects=1)) for _ in range(2))
         for number, frame in enumerate(scene):
             decoded[:] = frame
-            _timed(times, "motion", lambda: fresh.subjects(decoded, number / FPS))  # noqa: B023 - called at once
+            # Each is called at once, before the loop's variables change.
+            _timed(times, "motion", lambda: fresh.subjects(decoded, number / FPS))  # noqa: B023
             _timed(times, "invoke", lambda: classifier.pixel_scores(pixels))
             _timed(times, "motion, frame from memory", lambda: stale.subjects(frame, number / FPS))  # noqa: B023
             classifier.pixel_scores(pixels)
@@ -298,13 +298,13 @@ def cost_on_arm(asked: argparse.Namespace) -> None:
     arguments = ["-m", "experiments.focus_table", "cost", *places, "--marked"]
     executed = {MOTION: 0, INVOKE: 0}
     path = [*own_packages(), Path(__file__).resolve().parents[1]]
-    for mark, counts in counted("cortex-a72", files(PYTHON), arguments, path):
-        if mark in executed:
-            executed[mark] += counts.all
+    for number, counts in counted("cortex-a72", files(PYTHON), arguments, path):
+        if number in executed:
+            executed[number] += counts.all
     count = len(range(*ARM_FRAMES.indices(1000)))
-    for name, mark in (("motion", MOTION), ("invoke", INVOKE)):
-        share = executed[mark] / executed[INVOKE]
-        print(f"| {name} | {executed[mark] / count / 1e6:.3f} million instructions | {share:.3f} of the inference |")
+    for name, number in (("motion", MOTION), ("invoke", INVOKE)):
+        share = executed[number] / executed[INVOKE]
+        print(f"| {name} | {executed[number] / count / 1e6:.3f} million instructions | {share:.3f} of the inference |")
 
 
 def _executed(classifier: Classifier, scene: Sequence[Frame]) -> None:
@@ -312,18 +312,12 @@ def _executed(classifier: Classifier, scene: Sequence[Frame]) -> None:
     pixels, focus = np.zeros(classifier.card.input.shape, np.uint8), MotionFocus(MotionFocusRule(subjects=1))
     counted_frames = range(*ARM_FRAMES.indices(len(scene)))
     for number, frame in enumerate(scene[: ARM_FRAMES.stop]):
-        _mark(OTHER)
+        mark(OTHER)
         focus.subjects(frame, number / FPS)
-        _mark(MOTION if number in counted_frames else OTHER)
+        mark(MOTION if number in counted_frames else OTHER)
         if number + 2 >= ARM_FRAMES.start:  # the first one packs weights
             classifier.pixel_scores(pixels)
-            _mark(INVOKE if number in counted_frames else OTHER)
-
-
-def _mark(number: int) -> None:
-    """A mark for `edge_bench.arm.user_mode.counted`: asks for a process that is not there."""
-    with suppress(OSError):
-        os.getsid(number)
+            mark(INVOKE if number in counted_frames else OTHER)
 
 
 def _timed(times: dict[str, list[float]], name: str, call: Callable[[], object]) -> None:

@@ -79,9 +79,10 @@ export class Container {
     const view = viewOf(this.bytes);
     const { offset } = entry;
     if (offset + 30 > this.bytes.length || view.getUint32(offset, true) !== 0x04034b50) throw damaged(`${name} is not where it should be`);
-    const named = new TextDecoder().decode(this.bytes.subarray(offset + 30, offset + 30 + view.getUint16(offset + 26, true)));
+    const nameEnd = offset + 30 + view.getUint16(offset + 26, true);
+    const named = new TextDecoder().decode(this.bytes.subarray(offset + 30, nameEnd));
     if (named !== name) throw damaged(`${name} is called otherwise where it is`);
-    const start = offset + 30 + view.getUint16(offset + 26, true) + view.getUint16(offset + 28, true);
+    const start = nameEnd + view.getUint16(offset + 28, true);
     if (start + entry.size > this.bytes.length) throw damaged(`${name} is cut off`);
     const content = this.bytes.subarray(start, start + entry.size);
     if (crc32(content) !== entry.crc) throw damaged(`${name} has another checksum`);
