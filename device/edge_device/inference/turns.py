@@ -60,9 +60,11 @@ class _SharedRunner:
         self.turnstile = Turnstile()
         self.notifiers = [notify]
         self.failure: Exception | None = None
+        self.latest: Notice | None = None
         self.runner = open_it(self._tell)
 
     def _tell(self, notice: Notice, /) -> None:
+        self.latest = notice
         for notify in list(self.notifiers):
             notify(notice)
 
@@ -91,6 +93,9 @@ class RunnerPool:
                 shared = self._open[key] = _SharedRunner(open_it, notify)
             else:
                 shared.notifiers.append(notify)
+                # Who comes later hears that the accelerator is away, too.
+                if shared.latest and shared.runner.fallback_reason:
+                    notify(shared.latest)
             return RunnerTurn(
                 shared, lambda: self._leave(key, shared, notify), lambda error: self._fail(key, shared, error)
             )

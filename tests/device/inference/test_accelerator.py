@@ -70,8 +70,10 @@ def happens(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
     monkeypatch.setenv("EDGETPU_DOUBLE", str(told))
 
     def happens(word: str) -> None:
-        (tmp_path / "next").write_text(word)
-        (tmp_path / "next").replace(told)
+        # A file of each thread's own: a run asks whether it is to stop from each camera's thread.
+        beside = tmp_path / f"next-{threading.get_ident()}"
+        beside.write_text(word)
+        beside.replace(told)
 
     return happens
 
@@ -81,7 +83,7 @@ def nothing_left() -> Iterator[None]:
     """Every test here ends with the processes, descriptors and threads that it began with."""
     before = left()
     yield
-    until = time.monotonic() + 5
+    until = time.monotonic() + 20
     while (now := left()) != before and time.monotonic() < until:
         time.sleep(0.01)
     assert now == before

@@ -160,19 +160,25 @@ def test_one_that_fails_fails_for_all_and_who_asks_anew_has_a_new_one() -> None:
 
 def test_all_who_share_an_accelerator_hear_what_becomes_of_it() -> None:
     told: dict[str, list[Notice]] = {"porch": [], "gate": []}
-    tells: list[Notifier] = []
+    tells, made = list[Notifier](), list[Adder]()
     pool = RunnerPool()
 
     def open_it(tell: Notifier) -> Adder:
         tells.append(tell)
         tell(notice("warning", "accelerator", "the CPU stands in"))
-        return Adder()
+        made.append(Adder())
+        made[-1].fallback_reason = "it is away"
+        return made[-1]
 
     porch = pool.turn("a", open_it, told["porch"].append)
-    gate = pool.turn("a", open_it, told["gate"].append)
+    gate = pool.turn("a", open_it, told["gate"].append)  # comes later
+    made[0].fallback_reason = ""
     tells[0](notice("info", "accelerator", "it is in use"))
     porch.close()
     tells[0](notice("info", "accelerator", "again"))
-    gate.close()
     assert [one.text for one in told["porch"]] == ["the CPU stands in", "it is in use"]
-    assert [one.text for one in told["gate"]] == ["it is in use", "again"]
+    assert [one.text for one in told["gate"]] == ["the CPU stands in", "it is in use", "again"]
+    late = list[Notice]()
+    for one in (pool.turn("a", open_it, late.append), gate):
+        one.close()
+    assert not late  # nothing is away now

@@ -329,7 +329,11 @@ class WithFallback:
 
         how = self._supervision
         process = AcceleratorProcess(
-            self._file, self._coral, runtime=self._runtime, watchdog_s=how.watchdog_s, stopped=how.stopped
+            self._file,
+            self._coral,
+            runtime=self._runtime,
+            watchdog_s=how.watchdog_s,
+            stopped=lambda: how.stopped() or self._closed.is_set(),
         )
         try:
             # A fallback that was given may be of another training: the cards have been compared, the graphs only here.
