@@ -350,6 +350,31 @@ def test_a_person_takes_a_model_back_and_stops_updates(
     assert board.updater.told().phase == "shadow"
 
 
+def test_a_run_that_ends_does_not_undo_what_a_person_did_a_moment_before(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path
+) -> None:
+    """`edge-run update rollback && systemctl restart edge-run`: the run has not looked in between."""
+    offer(board, site, key, model("new"))
+    board.frames()
+    pin(board.folder, True)
+    board.status(30)
+    roll_back(board.folder)
+    board.updater.end_in_order()
+    again = Board(tmp_path / "board", model("old"), key, site.url)
+    assert again.runs.name == "old.tflite" and again.updater.told().phase == "pinned"
+
+
+def test_a_trial_that_a_person_ends_over_its_verdict_is_not_settled(
+    board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(board, site, key, model("new"))
+    board.frames()
+    monkeypatch.setattr(board.updater, "_take_up_what_a_person_did", lambda: roll_back(board.folder))
+    board.status(61)
+    assert board.runs.name == "old.tflite" and board.folder.read().current is None
+    assert "a person has taken it back" in board.told()[-1]
+
+
 def test_a_model_that_a_person_puts_in_by_hand_takes_the_place_of_an_update(
     board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], tmp_path: Path
 ) -> None:

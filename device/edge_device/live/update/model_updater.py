@@ -23,7 +23,7 @@ from edge_device.live.update.seats import Seats
 from edge_device.live.update.shadow import Shadow, ShadowLimits, ShadowProcess, worker_command
 from edge_device.live.update.trial_health import HealthLimits, TrialReading
 from edge_device.live.update.tuf_client import UpdateClient
-from edge_device.live.update.update_state import InstalledModel, UpdateFolder, boot_id
+from edge_device.live.update.update_state import InstalledModel, UpdateFolder, UpdateState, boot_id
 from edge_device.notices import UPDATE, Level, Notifier, notice
 from edge_device.results import FrameResult, Status, UpdateStatus
 from edge_device.sinks.sink import Sink
@@ -310,7 +310,8 @@ class ModelUpdater:
     # --- In its place
 
     def _take_over(self, candidate: InstalledModel) -> None:
-        self._state = self._folder.write(self._state.taken_over_by(candidate, self._boot))
+        if not self._change(lambda there: there.taken_over_by(candidate, self._boot)):
+            return
         self._trial_began_s = self._noted_s = self._clock()
         self._trial_base_s = 0.0
         self._follow_state()
@@ -326,42 +327,71 @@ class ModelUpdater:
         if worse:
             self._take_back(worse)
         elif self._trial_base_s + now_s - self._trial_began_s >= self._settings.trial_s:
-            self._state = self._folder.write(self._state.settled())
-            self._say("info", self._state.told)
+            if self._change(UpdateState.settled):
+                self._say("info", self._state.told)
         elif now_s - self._noted_s >= WRITE_S:
             self._noted_s = now_s
             self._note_trial(ended_in_order=False)
 
     def _note_trial(self, ended_in_order: bool) -> None:
-        trial = self._state.trial
-        if trial:
-            seconds = self._trial_base_s + self._clock() - self._trial_began_s
-            self._state = replace(self._state, trial=replace(trial, seconds=seconds, ended_in_order=ended_in_order))
-            self._folder.write(self._state)
+        seconds = self._trial_base_s + self._clock() - self._trial_began_s
+
+        def noted(there: UpdateState) -> UpdateState:
+            if not there.trial:
+                return there
+            return replace(there, trial=replace(there.trial, seconds=seconds, ended_in_order=ended_in_order))
+
+        self._change(noted)
 
     def _take_back(self, reason: str) -> None:
-        self._state = self._folder.write(self._state.rolled_back(reason))
-        self._follow_state()
-        self._say("warning", self._state.told)
+        if self._change(lambda there: there.rolled_back(reason)):
+            self._follow_state()
+            self._say("warning", self._state.told)
 
     def _refuse(self, digest: str, reason: str) -> None:
         if self._ended.is_set():  # it was killed, and is not to blame
             return
-        self._state = self._folder.write(self._state.refuse(digest, reason))
-        self._folder.tidy(self._state)
-        self._say("warning", self._state.told)
+        if self._change(lambda there: there.refuse(digest, reason)):
+            self._folder.tidy(self._state)
+            self._say("warning", self._state.told)
+
+    def _change(self, step: Callable[[UpdateState], UpdateState]) -> bool:
+        """Makes a step from what is on the disk, where a person may have stopped updates a moment ago.
+
+        Returns:
+            Whether it was made; not where a person has put another model in charge, which is followed then.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        moved = False
+
+        def made(there: UpdateState) -> UpdateState:
+            nonlocal moved
+            # A state without a factory's model is what `read` gives of a file that cannot be read.
+            if not there.factory:
+                return step(self._state)
+            moved = there.running != self._state.running
+            return there if moved else step(there)
+
+        self._state = self._folder.change(made)
+        if moved:
+            self._follow_person()
+        return not moved
 
     def _take_up_what_a_person_did(self) -> None:
         """Follows what `edge-run update` has written meanwhile."""
         there = self._folder.read()
-        # A state without a factory's model is what `read` gives of a file that cannot be read.
         if not there.factory or there == self._state:
             return
         moved, self._state = there.running != self._state.running, there
         if moved:
-            self._end_shadow()
-            self._follow_state()
-            self._say("info", there.told)
+            self._follow_person()
+
+    def _follow_person(self) -> None:
+        self._end_shadow()
+        self._follow_state()
+        self._say("info", self._state.told)
 
     def _follow_state(self) -> None:
         current = self._state.current
@@ -371,8 +401,8 @@ class ModelUpdater:
             self._follow(self._settings.factory, self._settings.key)
 
     def _tell(self, text: str) -> None:
-        self._state = self._folder.write(replace(self._state, told=text))
-        self._say("info", text)
+        if self._change(lambda there: replace(there, told=text)):
+            self._say("info", text)
 
     def _say(self, level: Level, text: str) -> None:
         self._notify(notice(level, UPDATE, text))

@@ -8,7 +8,7 @@ step by which a board goes from one model to another, and that is done whole or 
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -145,9 +145,22 @@ class UpdateFolder:
         Raises:
             OutputError: It cannot be written.
         """
-        text = json.dumps(state.to_json(), indent=2, ensure_ascii=False) + "\n"
-        with self._locked(), written_whole(self.path / STATE_FILE, durable=True) as beside:
-            beside.write_bytes(text.encode(errors="backslashreplace"))
+        return self.change(lambda _: state)
+
+    def change(self, step: Callable[[UpdateState], UpdateState]) -> UpdateState:
+        """Replaces the state by what a function makes of it, and returns that; no other process writes in between.
+
+        Raises:
+            OutputError: It cannot be written.
+            SettingsError: What the function raises; the state stays.
+        """
+        with self._locked():
+            there = self.read()
+            state = step(there)
+            if state != there:
+                text = json.dumps(state.to_json(), indent=2, ensure_ascii=False) + "\n"
+                with written_whole(self.path / STATE_FILE, durable=True) as beside:
+                    beside.write_bytes(text.encode(errors="backslashreplace"))
         return state
 
     def whole(self, model: InstalledModel | None) -> bool:
@@ -173,7 +186,8 @@ class UpdateFolder:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Has a run not tidy away the state that `edge-run update` is writing at that moment."""
+        """Has a run and `edge-run update` change the state one after the other, and neither tidy away what the other
+        is writing."""
         with ExitStack() as stack:
             with suppress(OSError):  # a folder that is yet to be made, or lies where there are no locks
                 held = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -225,7 +239,7 @@ def _counted(state: UpdateState, trial: ModelTrial, boot: str) -> UpdateState:
 def pin(folder: UpdateFolder, pinned: bool) -> UpdateState:
     """Stops updates, or lets them go on."""
     told = "updates are stopped by a person" if pinned else "updates go on"
-    return folder.write(replace(folder.read(), pinned=pinned, told=told))
+    return folder.change(lambda there: replace(there, pinned=pinned, told=told))
 
 
 def roll_back(folder: UpdateFolder) -> UpdateState:
@@ -234,10 +248,15 @@ def roll_back(folder: UpdateFolder) -> UpdateState:
     Raises:
         SettingsError: No update is installed.
     """
-    state = folder.read()
-    if state.current is None:
-        raise SettingsError(f"no update is installed in {folder.path}: the model that runs is the one given by hand")
-    return folder.write(state.rolled_back("a person has taken it back"))
+
+    def taken_back(there: UpdateState) -> UpdateState:
+        if there.current is None:
+            raise SettingsError(
+                f"no update is installed in {folder.path}: the model that runs is the one given by hand"
+            )
+        return there.rolled_back("a person has taken it back")
+
+    return folder.change(taken_back)
 
 
 def boot_id() -> str:
