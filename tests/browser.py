@@ -15,6 +15,12 @@ from .programs import program
 
 CHROMIUM = program("chromium", "chromium-browser", "google-chrome")
 
+PATIENCE_S = 60.0
+"""Seconds within which a page must come to what is waited for, fifteen times what an idle machine takes."""
+
+ANSWER_S = 300.0
+"""Seconds within which a browser must answer a request, with the scores of many pictures for one."""
+
 
 class Navigated(AssertionError):
     """The page went elsewhere before it had answered."""
@@ -31,7 +37,7 @@ class Page(ABC):
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression."""
 
-    def wait(self, expression: str, seconds: float = 30) -> Any:
+    def wait(self, expression: str, seconds: float = PATIENCE_S) -> Any:
         """Its value once it is true; until the page is there, it may throw."""
         end = time.monotonic() + seconds
         while not (
@@ -108,7 +114,7 @@ class Browser(Page):
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         with self._news:
-            assert self._news.wait_for(lambda: number in self._answers, 60), f"no answer to {method}"
+            assert self._news.wait_for(lambda: number in self._answers, ANSWER_S), f"no answer to {method}"
             answer = self._answers.pop(number)
         if "navigated or closed" in answer.get("error", {}).get("message", ""):
             raise Navigated(answer)
@@ -145,6 +151,6 @@ class Browser(Page):
     def close(self) -> None:
         os.kill(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)
-        self._reader.join(5)
+        self._reader.join(PATIENCE_S)  # before its file is closed, whose number another one gets
         os.close(self._out)
         os.close(self._in)

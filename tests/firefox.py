@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .browser import Page
+from .browser import ANSWER_S, Page
 from .programs import Started, program
 
 FIREFOX = program("firefox-esr", "firefox")
 
-START_S = 60.0
+START_S = 120.0
 """Seconds within which Firefox must listen."""
 
 PREFERENCES = {
@@ -47,7 +47,7 @@ class Firefox(Page):
             stderr=-3,
         )
         self._ids = itertools.count(1)
-        self._socket = socket.create_connection(("127.0.0.1", self._port(profile / "MarionetteActivePort")), 60)
+        self._socket = socket.create_connection(("127.0.0.1", self._port(profile / "MarionetteActivePort")), ANSWER_S)
         self._stream = self._socket.makefile("rb")
         self._receive()  # who it is
         self._send("WebDriver:NewSession", {})
@@ -92,4 +92,4 @@ class Firefox(Page):
         self._stream.close()
         self._socket.close()
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait()

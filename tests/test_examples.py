@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 def run(example: str, *arguments: object) -> list[str]:
     command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -67,6 +67,10 @@ def test_pictures_come_while_a_class_is_held_and_no_longer(page: Browser, folder
     point(page, "mouseReleased", "#camera")
     answer(page, "waves")
     page.wait("document.getElementById('camera-video').videoWidth > 0")
+    page.ask(
+        "window.taken = 0; const toBlob = HTMLCanvasElement.prototype.toBlob;"
+        " HTMLCanvasElement.prototype.toBlob = function (...how) { window.taken += 1; toBlob.apply(this, how); }; 0"
+    )
     button = "#camera-classes button"
     held_s = -time.monotonic()
     point(page, "mousePressed", button)
@@ -74,11 +78,12 @@ def test_pictures_come_while_a_class_is_held_and_no_longer(page: Browser, folder
     point(page, "mouseReleased", button)
     held_s += time.monotonic()
     page.wait(f"!document.querySelector({button!r}).classList.contains('held')")
-    page.ask("new Promise((resolve) => setTimeout(resolve, 1200))")  # one more may be on its way
-    count = len(pictures(folder / "held" / "waves"))
+    count = page.ask("window.taken")
+    page.wait(f"parseInt(document.getElementById('camera-said').textContent) === {count}")  # some were on their way
     page.ask("new Promise((resolve) => setTimeout(resolve, 1200))")
     there = pictures(folder / "held" / "waves")
-    assert len(there) == count and 3 <= count <= 2 * held_s + 3
+    assert page.ask("window.taken") == count and 3 <= count <= 2 * held_s + 3
+    assert 1 < len(there) <= count  # a machine that is slow may take the same picture twice
     assert read_picture(there[0]).shape[0] >= 240
     page.ask("document.getElementById('camera-close').click()")
     page.wait(

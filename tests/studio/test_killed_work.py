@@ -129,7 +129,7 @@ def test_a_device_has_a_whole_model_when_the_deployment_is_killed(studio: Studio
 def test_every_job_that_was_confirmed_runs_once(studio: Studio, project: Project, seed: int) -> None:
     confirmed = killed(project.root, "submit", seed)
     with JobQueue(studio.state / "jobs", project.root) as queue:
-        end_s = time.monotonic() + 60
+        end_s = time.monotonic() + 240  # eight jobs, each in two processes of its own
         while any(job.state in ("queued", "running") for job in queue.jobs()):
             assert time.monotonic() < end_s
             time.sleep(0.1)

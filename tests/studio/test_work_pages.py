@@ -19,7 +19,7 @@ from .finished_runs import write_run
 
 def finished(client: TestClient, project: Project) -> JsonObject:
     """The newest job, once it has ended."""
-    end_s = time.monotonic() + 60
+    end_s = time.monotonic() + 240
     while True:
         job: JsonObject = client.get(f"/api/p/{project.name}/jobs").json()["jobs"][0]
         if job["state"] not in ("queued", "running"):

@@ -4,6 +4,7 @@ import gzip
 import importlib.metadata
 import json
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -103,17 +104,20 @@ def test_a_program_that_is_missing_is_named_with_its_package(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("says", "error"),
+    ("says", "timeout_s", "error"),
     [
-        ("echo hello; echo 'guest: ended with 0 after 5.0 s'", None),
-        ("echo hello; echo 'guest: ended with 3 after 5.0 s'", "ended with 3; its last words: hello"),
-        ("echo Oops", "crashed; its last words: Oops"),
-        ("echo hello; exec sleep 60", "not done after 1 s; its last words: hello"),
+        ("echo hello; echo 'guest: ended with 0 after 5.0 s'", 120, None),
+        ("echo hello; echo 'guest: ended with 3 after 5.0 s'", 120, "ended with 3; its last words: hello"),
+        ("echo Oops", 120, "crashed; its last words: Oops"),
+        ("echo hello; exec sleep 3600", 1, "not done after 1 s; its last words: hello"),
     ],
 )
-def test_how_a_machine_ended_is_told(says: str, error: str | None) -> None:
+def test_how_a_machine_ended_is_told(says: str, timeout_s: float, error: str | None) -> None:
     with Started(["sh", "-c", says], stdout=subprocess.PIPE, text=True) as process:
-        running = Running(process, timeout_s=1)
+        assert (
+            process.stdout and select.select([process.stdout], [], [], 120)[0]
+        )  # its time begins once it has said something
+        running = Running(process, timeout_s)
         if error is None:
             assert list(running.lines()) == ["hello"]
         else:

@@ -141,7 +141,7 @@ import edge_bench.measure.bench_worker
 for name in set(backends._OPENERS.values()):
     import_module(f"edge_bench.backends.{name}")
 """
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
 
 

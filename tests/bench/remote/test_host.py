@@ -32,6 +32,7 @@ from edge_bench.results.report import BenchSettings
 from edge_core import Frame, InputSpec
 from edge_core.errors import HostError, ModelFormatError
 
+from ...doubles import free_port
 from ...programs import Started, needs, program
 
 pytest.importorskip("asyncssh", reason="asyncssh is not installed: pip install 'edge-mobilenet[ssh]'")
@@ -75,9 +76,7 @@ class Sshd:
     @contextmanager
     def running(self, **environment: str) -> Iterator["Sshd"]:
         """Runs with these variables in every session's environment."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         environment = {"TMPDIR": str(self.temporary)} | environment
         settings = [
             f"Port {self.port}",
@@ -330,7 +329,7 @@ def test_ctrl_c_ends_the_work_on_all_boards(sshd: Sshd, tiny_model: Callable[...
     with python(f"from edge_bench.cli import app; app({arguments!r})") as process:
         wait_until(lambda: sum("venv" in name for name in sshd.processes().values()) >= 2)
         process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=30)[1]
+        errors = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "interrupted" and "Traceback" not in errors
     wait_until(lambda: sshd.left() == [])
@@ -350,7 +349,7 @@ with one_line_errors(), RemoteBoard(SshAddress.parse({sshd.address!r})) as board
     with python(program) as process:
         wait_until(lambda: any("sleep" in name for name in sshd.processes().values()))
         process.send_signal(number)
-        errors = process.communicate(timeout=30)[1]
+        errors = process.communicate(timeout=120)[1]
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     assert "Traceback" not in errors
     wait_until(lambda: sshd.left() == [])

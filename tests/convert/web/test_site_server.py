@@ -47,7 +47,7 @@ def server(site: dict[str, bytes]) -> Iterator[SiteServer]:
 
 
 def get(port: int, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.request("GET", path, headers={"Host": "127.0.0.1", **headers})
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
@@ -162,7 +162,7 @@ def test_the_commands_write_a_site_and_serve_it(
         assert (address.scheme, address.hostname) == ("http", "127.0.0.1")
         assert get(int(address.port or 0), "/")[2] == (out / "index.html").read_bytes()
         served.terminate()
-        assert served.wait(20) == 143
+        assert served.wait(60) == 143
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from edge_core.codec import JsonObject
 from edge_core.errors import SettingsError, WorkerLostError
 from edge_train.training.workers import Worker, WorkerAgreement, agree, meet, read_worker
 
+from ...doubles import free_port
+
 EPOCHS = 6
 
 PROGRAM = """
@@ -32,11 +34,10 @@ app(prog_name="edge-train")
 
 
 def free_addresses(count: int) -> tuple[str, ...]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = tuple(f"127.0.0.1:{taken.getsockname()[1]}" for taken in sockets)
-    for taken in sockets:
-        taken.close()
-    return addresses
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return tuple(f"127.0.0.1:{port}" for port in ports)
 
 
 def test_the_chief_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,13 +91,13 @@ def test_workers_meet() -> None:
     found: dict[int, WorkerAgreement] = {}
 
     def go(number: int, states: list[int]) -> None:
-        found[number] = meet(Worker(addresses, number), {"seed": 1}, states, wait_s=20)
+        found[number] = meet(Worker(addresses, number), {"seed": 1}, states, wait_s=120)
 
     threads = [threading.Thread(target=go, args=given) for given in ((1, [4, 5]), (0, [5, 6]), (2, [5]))]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(150)
     assert found == {0: WorkerAgreement(5), 1: WorkerAgreement(5), 2: WorkerAgreement(5)}
 
 
@@ -123,6 +124,8 @@ def test_what_is_no_worker_is_not_taken_for_one(told: JsonObject) -> None:
                 time.sleep(0.02)
         with stranger:
             stranger.sendall(json.dumps(told | {"number": 1}).encode() + b"\n")
+            # Hung up on: a worker that could not be heard in time tells again, and does not wait for an answer.
+            assert stranger.recv(1) == b"" and not chief.done()
             with pytest.raises(WorkerLostError, match="worker 1"):
                 chief.result(30)
 

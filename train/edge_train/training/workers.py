@@ -182,6 +182,8 @@ def _gather(worker: Worker, hello: JsonObject, alone: int | None, until: float) 
                 named = isinstance(number, int) and 0 < number < len(worker.addresses)
                 if named and isinstance(told.get("request"), str) and _are_numbers(told.get("states")):
                     there[number] = (told, connection)  # a later one takes the place of one that was killed
+                else:
+                    connection.close()  # a worker whose words were too slow to come tells again
             missing = set(range(1, len(worker.addresses))) - {n for n, (_, c) in there.items() if _open(c)}
         tellers = [hello, *(there[number][0] for number in range(1, len(worker.addresses)))]
         try:
