@@ -306,7 +306,7 @@ def test_what_changes_is_told_to_the_pages_of_its_project(studio: Studio, projec
 
     async def first_event() -> bytes:
         events = studio.hub.listen("flowers")
-        await anext(events)
+        assert b"event: reload\n" in await anext(events)  # what happened before it listened was told to nobody
         studio.hub.publish("other", "photos", {})
         studio.hub.publish("flowers", "photos", {"a": "b\n\nc"})
         return await anext(events)

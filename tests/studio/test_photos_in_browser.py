@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -156,7 +155,6 @@ def test_what_another_page_changes_is_seen_without_loading_anew(
     browser.open(address)
     loaded(browser)
     create(browser, "two pages")
-    time.sleep(0.3)
     browser.ask(
         "import('/static/studio.js').then(async ({ api, send }) => {"
         " await send(api('classes'), { label: '<b>x' }).catch(() => {});"

@@ -48,12 +48,16 @@ class EventHub:
                 listener.loop.call_soon_threadsafe(_put, listener.events, message)
 
     async def listen(self, project: str) -> AsyncIterator[bytes]:
-        """The events of a project from now on, for a response of the type text/event-stream."""
+        """The events of a project from now on, for a response of the type text/event-stream.
+
+        The first one is "reload": what happened before was told to nobody, while the page was loading, or while its
+        connection was lost.
+        """
         listener = Listener(project, asyncio.Queue(WAITING), asyncio.get_running_loop())
         with self._lock:
             self._listeners.add(listener)
         try:
-            yield b"retry: 2000\n\n"
+            yield b"retry: 2000\n\n" + event_message("reload", {})
             while True:
                 try:
                     yield await asyncio.wait_for(listener.events.get(), HEARTBEAT_S)

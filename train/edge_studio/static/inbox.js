@@ -133,5 +133,6 @@ document.getElementById("fetch").addEventListener("click", (event) => attempt(as
   }
 }));
 
-listen({ inbox: () => { if (!groups.length) attempt(load); } });
+const loadIfEmpty = () => { if (!groups.length) attempt(load); };
+listen({ inbox: loadIfEmpty, reload: loadIfEmpty });
 attempt(load);

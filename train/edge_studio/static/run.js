@@ -125,4 +125,5 @@ listen({
     attempt(loadPictures);
     if (job.state === "failed") tell(job.message, { bad: true });
   },
+  reload: () => attempt(loadPictures),
 });

@@ -56,7 +56,7 @@ export function element(name, { data = {}, aria = {}, ...properties } = {}, ...c
   return made;
 }
 
-/** Listens to what happens in the project: `on("job", (value) => …)`; the state is loaded anew after "reload". */
+/** Listens to what happens in the project: `listen({ job: (value) => … })`; the state is loaded anew after "reload", which comes whenever the page begins to listen. */
 export function listen(handlers) {
   const source = new EventSource(api("events"));
   for (const [kind, handle] of Object.entries(handlers)) {
