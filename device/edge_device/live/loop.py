@@ -46,7 +46,10 @@ WAIT_S: Final = 0.1
 """At most, for a frame, before signals, swaps and statistics have their turn."""
 
 CLOSE_S: Final = 0.5
-"""For the sinks at the end: SIGTERM has a second in all."""
+"""For the sinks once the end was asked for: SIGTERM has a second in all."""
+
+LAST_S: Final = 20.0
+"""For the sinks after a source that ended by itself: on a busy board the last of a film's results may take so long."""
 
 AWAY_S: Final = 1.0
 """Without a frame for so long, the source counts as away."""
@@ -198,7 +201,7 @@ class Live:
         try:
             return self.watch(stopped)
         finally:
-            for one in self._queues.close(CLOSE_S):
+            for one in self._queues.close(CLOSE_S if stopped() else LAST_S):
                 self._notify(one)
 
     def watch(self, stopped: Callable[[], bool]) -> Status:

@@ -244,10 +244,11 @@ class SinkQueue:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._failed(error)
         else:
-            self._events_accepted += 1
+            # Counted last: who sees the event delivered must not find the error of an attempt before.
+            self._error = ""
             self._in_hand = None
             self._pause_s, self._again_s = FIRST_PAUSE_S, 0.0
-            self._error = ""
+            self._events_accepted += 1
 
     def _handed(self, take: Callable[..., None], what: FrameResult | Notice | Status | ModelCard) -> bool:
         try:

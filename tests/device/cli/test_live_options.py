@@ -25,7 +25,7 @@ from edge_device.notices import Notice
 from edge_device.results import Event, FrameResult
 from edge_device.sinks.sink import Sink
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 TinyModel = Callable[..., Path]
 FILE = Path("m.tflite")

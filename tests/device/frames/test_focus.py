@@ -18,7 +18,7 @@ from edge_device.frames.regions import Region
 
 from ...moving import across, scene, stays
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @given(

@@ -21,7 +21,7 @@ from edge_device.sources import FakeCamera
 
 from ...models.make_tiny_detector import SIDE, tiny_detector
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 FRAME = np.zeros((72, 128, 3), np.uint8)
 TARGET = Region(0.7, 0.55, 0.14, 0.25)

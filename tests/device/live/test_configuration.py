@@ -26,7 +26,7 @@ from edge_device.live.configuration.typed_values import MANY, is_file, plain_typ
 from edge_device.live.options import MODEL, ConsoleOptions, Described, make_options, values_of
 from edge_device.system import unit_file as service
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 TinyModel = Callable[..., Path]
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)

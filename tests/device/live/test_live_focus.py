@@ -33,7 +33,7 @@ from ...models.make_tiny_detector import tiny_detector
 from ...moving import FPS, across, scene
 from ...moving import Path as Way
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 TinyModel = Callable[..., Path]
 RULE = Rule(Exponential(0.3), threshold=0.3)

@@ -39,7 +39,7 @@ from edge_device.system.systemd import ServiceManager
 
 from ...doubles import Recorder, free_port
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 TinyModel = Callable[..., Path]
 Cameras = Mapping[str, LiveOptions]
@@ -70,7 +70,7 @@ class Running:
             self.error = error
 
     def until(self, true: Callable[[], object], what: str) -> None:
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + 60
         while not true():
             assert self._thread.is_alive(), (what, self.error)
             assert time.monotonic() < until_s, (what, {name: one.notices for name, one in self.told.items()})
@@ -86,7 +86,7 @@ class Running:
 
     def end(self) -> None:
         self._ended.set()
-        self._thread.join(10)
+        self._thread.join(90)
         assert not self._thread.is_alive()
 
 
@@ -130,17 +130,21 @@ def test_a_camera_that_fails_leaves_the_others_at_work(
     fault, told = FAILURES[failure]
     rng = np.random.default_rng(0)
     live = [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(2)]
-    camera = FakeCamera([*live, *live, *fault, *live * 1000], fps=50, stalled_s=0.3)
+    camera = FakeCamera([*live, *live, *fault, *live * 10_000], fps=50, stalled_s=0.3)
     script(monkeypatch, bad=camera)
     model = tiny_model()
     with running({"bad": options(model, "fake:bad"), "porch": options(model), "gate": options(model)}) as run:
+
+        def state(name: str) -> str:
+            return run.told[name].statuses[-1].source_state if run.told[name].statuses else ""
+
         run.until(lambda: any(told in one.text for one in run.told["bad"].notices) or not told, "a notice")
         run.more("porch", "gate")
         if failure not in ("stays away", "gives less"):
             run.more("bad")
-            run.until(lambda: run.told["bad"].statuses[-1].source_state == "open", "being open again")
+            run.until(lambda: state("bad") == "open", "being open again")
         elif failure == "stays away":
-            run.until(lambda: run.told["bad"].statuses[-1].source_state == "waiting", "waiting for it")
+            run.until(lambda: state("bad") == "waiting", "waiting for it")
         run.more("porch", "gate")
     assert run.error is None
     assert set(run.statuses) == {"bad", "porch", "gate"}
@@ -295,14 +299,17 @@ def test_sinks_in_one_place_tell_of_each_camera(tiny_model: TinyModel, tmp_path:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}{path}", method=method, headers={"X-Requested-By": "me"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return bytes(answer.read())
 
     with running(cameras) as run:
         run.until(lambda: all(one.statuses for one in run.told.values()), "statistics")
         run.more("porch", "gate")
-        overview = json.loads(ask(page, "/api/cameras"))["cameras"]
-        assert [(one["name"], one["state"]) for one in overview] == [("porch", "live"), ("gate", "live")]
+
+        def overview() -> list[tuple[str, str]]:
+            return [(one["name"], one["state"]) for one in json.loads(ask(page, "/api/cameras"))["cameras"]]
+
+        run.until(lambda: overview() == [("porch", "live"), ("gate", "live")], "both on the page")
         assert json.loads(ask(page, "/healthz"))["cameras"] == {"porch": True, "gate": True}
         for name in cameras:
             assert json.loads(ask(page, f"/api/status?camera={name}"))["camera"] == name

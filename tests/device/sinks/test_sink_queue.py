@@ -97,11 +97,10 @@ class Images(Recorder):
 
 
 def until(true: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if true():
-            return
+    until_s = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until_s, "it has not come to that in 60 s"
         time.sleep(0.005)
-    raise AssertionError("it has not come to that in 10 s")
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +125,7 @@ def opened() -> Iterator[Callable[..., SinkQueues]]:
     for sink in sinks:
         sink.gate.set()
     for queues in started:
-        queues.close(5)
+        queues.close(60)
 
 
 def test_everything_arrives_in_order_and_the_sink_is_closed_last(opened: Callable[..., SinkQueues]) -> None:
@@ -137,7 +136,7 @@ def test_everything_arrives_in_order_and_the_sink_is_closed_last(opened: Callabl
         queues.event(event(number))
     queues.notice(notice("hello"))
     queues.status(STATUS)
-    assert queues.close(5) == []
+    assert queues.close(60) == []
     assert sink.of("frame") == [("", number) for number in range(1, 50)]
     assert sink.of("event") == list(range(1, 50))
     assert sink.took[0] == ("open", CARD)
@@ -157,7 +156,7 @@ def test_a_slow_sink_loses_the_oldest_frames_and_holds_nobody_up(opened: Callabl
         until(lambda sent=number: len(quick.of("frame")) == sent + 1)  # type: ignore[misc]
     assert queues.counts()["recorder"].frames_dropped == 10
     slow.gate.set()
-    assert queues.close(5) == []
+    assert queues.close(60) == []
     assert slow.of("frame") == [("", number) for number in (0, *range(11, FRAMES + 11))]
     counts = queues.counts()
     assert (counts["recorder"].frames, counts["recorder"].frames_dropped) == (FRAMES + 1, 10)
@@ -174,7 +173,7 @@ def test_a_sink_of_the_newest_frame_gets_one_of_each_zone(opened: Callable[..., 
         queues.frame(result(number, "door"))
         queues.frame(result(number, "yard"))
     sink.gate.set()
-    queues.close(5)
+    queues.close(60)
     assert sink.of("frame") == [("door", 0), ("door", 99), ("yard", 99)]
     assert queues.counts()["recorder"].frames_dropped == 2 * 98
 
@@ -187,13 +186,14 @@ def test_only_sinks_that_want_it_hold_an_image_and_few_of_them(opened: Callable[
     with_image.gate.clear()
     queues.frame(result(0))
     until(lambda: bool(with_image.attempts and shapes))
+    gc.collect()  # what other tests have left would be collected between the two counts
     before = sum(isinstance(one, SourceFrame) and one.image.size > 0 for one in gc.get_objects())
     for number in range(1, 100):
         queues.frame(result(number))
     after = sum(isinstance(one, SourceFrame) and one.image.size > 0 for one in gc.get_objects())
     assert after - before == 2 * IMAGES
     with_image.gate.set()
-    queues.close(5)
+    queues.close(60)
     assert set(with_image.shapes) == {(4, 4, 3)}
     assert set(shapes) == {(0, 0, 3)}
     assert none.of("frame") == []
@@ -225,7 +225,7 @@ def test_a_source_that_can_wait_loses_no_frame(opened: Callable[..., SinkQueues]
     threading.Timer(0.1, sink.gate.set).start()
     for number in range(3 * FRAMES):
         queues.frame(result(number))
-    queues.close(5)
+    queues.close(60)
     assert sink.of("frame") == [("", number) for number in range(3 * FRAMES)]
     asked: list[int] = []
     impatient = Recorder()
@@ -263,8 +263,8 @@ def test_the_pauses_between_attempts_grow(opened: Callable[..., SinkQueues]) -> 
     sink.error = OSError("no")
     queues = opened(sink)
     queues.event(event(1))
-    until(lambda: len(sink.attempts) == 6)
-    pauses = np.diff(sink.attempts)
+    until(lambda: len(sink.attempts) >= 6)
+    pauses = np.diff(sink.attempts[:6])
     assert (pauses >= [0.01, 0.02, 0.04, 0.05, 0.05]).all()
 
 
@@ -273,7 +273,7 @@ def test_a_sink_can_ask_for_a_longer_pause_or_refuse_an_event_for_good(opened: C
     sink.error = Later("busy", after_s=0.3)
     queues = opened(sink)
     queues.event(event(1))
-    until(lambda: len(sink.attempts) == 2)
+    until(lambda: len(sink.attempts) >= 2)
     assert sink.attempts[1] - sink.attempts[0] >= 0.3
     sink.error = Refused("HTTP 404")
     until(lambda: queues.counts()["recorder"].events_lost == 1)
@@ -316,7 +316,7 @@ def test_failure_and_recovery_are_told_once_to_the_others(opened: Callable[..., 
     for number in range(20):
         queues.frame(result(number))
     queues.event(event(1))
-    until(lambda: queues.counts()["broken"].failures > 22)
+    until(lambda: (now := queues.counts()["broken"]).frames_dropped == 20 and now.failures > 22)
     assert [one.text for one in said] == ["[Errno 28] No space left on device"]
     broken.error = None
     until(lambda: len(said) == 2)
@@ -331,7 +331,7 @@ def test_failure_and_recovery_are_told_once_to_the_others(opened: Callable[..., 
 def test_a_sink_that_fails_now_and_then_is_told_of_once(
     opened: Callable[..., SinkQueues], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SETTLED_S", 1.0)  # the pauses between frames are shorter on any machine
+    monkeypatch.setattr(module, "SETTLED_S", 3600.0)  # the pauses between frames are shorter on any machine
     sink, said = Recorder(), list[Notice]()
     queues = opened(sink, notify=said.append)
     taken = sink.frame
@@ -345,8 +345,12 @@ def test_a_sink_that_fails_now_and_then_is_told_of_once(
     for number in range(61):
         queues.frame(result(number))
         time.sleep(0.002)
-    until(lambda: len(said) == 2)
+    until(lambda: len(sink.of("frame")) == 31)
     assert queues.counts()["recorder"].failures == 30
+    assert [one.level for one in said] == ["warning"]
+    monkeypatch.setattr(module, "SETTLED_S", 0.0)
+    queues.notice(notice("it looks up"))
+    until(lambda: [one.level for one in said] == ["warning", "info"])
 
 
 def test_a_sink_that_is_stuck_for_good_does_not_hinder_the_end(opened: Callable[..., SinkQueues]) -> None:
@@ -358,8 +362,8 @@ def test_a_sink_that_is_stuck_for_good_does_not_hinder_the_end(opened: Callable[
         queues.event(event(number))
     until(lambda: bool(stuck.attempts))
     start = time.monotonic()
-    (said,) = queues.close(0.4)
-    assert time.monotonic() - start < 2
+    (said,) = queues.close(1.5)
+    assert time.monotonic() - start < 30
     assert (said.level, said.about) == ("warning", "sink stuck")
     assert said.text == "did not return and was abandoned; 3 events were not delivered"
     assert fine.took[-1] == ("close", None)
@@ -375,7 +379,7 @@ def test_at_the_end_an_event_is_tried_once_more_and_what_is_left_is_told(opened:
         queues.event(event(number))
     until(lambda: bool(late.attempts and down.attempts))
     late.error = None
-    (said,) = queues.close(5)
+    (said,) = queues.close(60)
     assert late.of("event") == [1, 2, 3]
     assert (said.about, said.text) == ("sink down", "3 events were not delivered")
 
@@ -448,5 +452,5 @@ def test_an_event_that_is_refused_at_the_end_is_told(opened: Callable[..., SinkQ
     queues.event(event(1))
     until(lambda: bool(sink.attempts))
     sink.error = Refused("HTTP 404")
-    (said,) = queues.close(5)
+    (said,) = queues.close(60)
     assert said.text == "1 events were lost: HTTP 404"

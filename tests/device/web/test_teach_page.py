@@ -37,7 +37,7 @@ from ..teaching.teachable import YELLOW, frame, frames, write_teachable
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 WRITES = {"X-Requested-By": "a test"}
 TOKEN = "correct-horse-battery-staple"

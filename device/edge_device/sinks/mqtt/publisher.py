@@ -167,6 +167,9 @@ class Mqtt(Sink):
         # From the start on: a connection that takes a moment to come about is not yet a failure.
         self._away_since = time.monotonic()
         self._retained = _Retained()
+        # What is retained is set and sent under it: a new connection, which sends all of it from the client's thread,
+        # would else send what the sink's thread has replaced meanwhile, and the broker would keep that.
+        self._telling = threading.RLock()
         self._sent: dict[str, _Sent] = {}
         self._picture_of: str | None = None
         self._notices: deque[str] = deque(maxlen=NOTICES)
@@ -372,7 +375,9 @@ class Mqtt(Sink):
 
     def _announce(self) -> None:
         """Not before the first statistics: what is known only then would be removed and added at every start."""
-        if self._discovery and self._card:
+        if not self._discovery or not self._card:
+            return
+        with self._telling:  # or an older bundle that arrives now would be seen by nobody
             now = self.bundle()
             before = self._retained.get(self._discovery_topic) or self._older_bundle
             if _json(now) != before:
@@ -414,12 +419,14 @@ class Mqtt(Sink):
         return f"{self._discovery}/device/{self.identity}/config"
 
     def _retain(self, topic: str, payload: bytes) -> None:
-        self._retained.set(topic, payload)
-        self._publish(topic, payload)
+        with self._telling:
+            self._retained.set(topic, payload)
+            self._publish(topic, payload)
 
     def _send_again(self, topic: str) -> None:
-        if (payload := self._retained.get(topic)) is not None:
-            self._publish(topic, payload)
+        with self._telling:
+            if (payload := self._retained.get(topic)) is not None:
+                self._publish(topic, payload)
 
     def _publish(self, topic: str, payload: bytes, retain: bool = True) -> None:
         """With QoS 0, and only when connected: what is retained is sent anew at every connection."""
@@ -441,8 +448,9 @@ class Mqtt(Sink):
         self._publish_retained()
 
     def _publish_retained(self) -> None:
-        for topic, payload in self._retained.all():
-            self._publish(topic, payload)
+        with self._telling:
+            for topic, payload in self._retained.all():
+                self._publish(topic, payload)
 
     def _on_subscribe(self, client: object, userdata: object, number: int, reasons: Any, properties: object) -> None:
         del client, userdata, number, reasons, properties
@@ -454,15 +462,19 @@ class Mqtt(Sink):
 
     def _on_message(self, client: object, userdata: object, message: Any) -> None:
         del client, userdata
-        topic, payload = message.topic, bytes(message.payload)
+        with self._telling:
+            self._take(message.topic, bytes(message.payload), retained=message.retain)
+
+    def _take(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """What the broker holds of an earlier run, or another client has sent."""
         wanted = self._retained.get(topic)
         if self._discovery and topic == f"{self._discovery}/status":
-            if payload == b"online" and not message.retain:  # Home Assistant was started again, and knows nothing yet
+            if payload == b"online" and not retained:  # Home Assistant was started again, and knows nothing yet
                 self._publish_retained()
         elif topic == self._discovery_topic:
-            self._take_bundle(payload, wanted, retained=message.retain)
+            self._take_bundle(payload, wanted, retained=retained)
         elif wanted is None:
-            if message.retain and payload:  # of an earlier run, with other zones, say
+            if retained and payload:  # of an earlier run, with other zones, say
                 self._publish(topic, b"")
         elif topic == self._topics.of("availability") and payload != wanted and not self._closing:
             self._publish(topic, wanted)  # the last will of a connection before, or another process with this prefix
