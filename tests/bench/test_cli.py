@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from edge_bench.cli import app
 
+from ..further import slow_but
 from ..programs import Started
 from .conftest import SPLITS, MakeReport, Tiny
 
@@ -26,9 +27,11 @@ def command_line(process: int) -> bytes:
         return b""
 
 
-def test_the_command_measures_the_runs_own_test_photos(tiny: Tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", slow_but(("run (Keras)", "tiny-swapped"), {"tiny-swapped"}))
+def test_the_command_measures_the_runs_own_test_photos(tiny: Tiny, tmp_path: Path, first: str) -> None:
+    models = [tiny.run, tiny.same] if first == "run (Keras)" else [tiny.swapped, tiny.same, "--held-out-by", tiny.run]
     done = subprocess.run(
-        [*COMMAND, tiny.run, tiny.same, *FAST, "--json", "--out", tmp_path / "bench"],
+        [*COMMAND, *models, *FAST, "--json", "--out", tmp_path / "bench"],
         check=False,
         capture_output=True,
         text=True,
@@ -37,7 +40,7 @@ def test_the_command_measures_the_runs_own_test_photos(tiny: Tiny, tmp_path: Pat
     report = json.loads(done.stdout)  # nothing but JSON there
     assert report == json.loads((tmp_path / "bench" / "bench.json").read_text("utf-8"))
     assert len(report["truth"]) == 3 * len(SPLITS["test"]) and report["left_out"] == 0
-    assert [row["name"] for row in report["rows"]] == ["run (Keras)", "tiny-same"]
+    assert [row["name"] for row in report["rows"]] == [first, "tiny-same"]
     assert (
         done.stderr.splitlines()[-1] == f"wrote bench.json, bench.csv, bench.png and bench.html to {tmp_path / 'bench'}"
     )
