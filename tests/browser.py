@@ -144,6 +144,13 @@ class Browser(Page):
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def wait_for_complaints(self, text: str, count: int = 1) -> None:
+        """Waits until so many complaints have a text; they come when the page has gone on already."""
+        end = time.monotonic() + PATIENCE_S
+        while sum(text in one for one in self.complaints) < count:
+            assert time.monotonic() < end, self.complaints
+            time.sleep(0.05)
+
     def screenshot(self) -> bytes:
         """A PNG of what is in view."""
         return base64.b64decode(self.send("Page.captureScreenshot")["data"])

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import threading
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +29,7 @@ from edge_device.sinks.inbox.folder_names import folder_name
 from edge_device.sources.video import Video
 from edge_train.data.archives import unpack
 
-from ...browser import CHROMIUM, PATIENCE_S, Browser
+from ...browser import CHROMIUM, Browser
 from ...conftest import MODELS
 from ...programs import missing
 from ...studio.accessibility import faults
@@ -363,10 +362,7 @@ def test_nothing_that_is_injected_runs_or_gets_out(
         for injection in INJECTIONS.values():
             phone.send("Runtime.evaluate", expression=f"(() => {{ {injection} }})()", allowUnsafeEvalBlockedByCSP=False)
         phone.ask("new Promise((resume) => setTimeout(resume, 200))")
-        end_s = time.monotonic() + PATIENCE_S
-        while sum("Content Security Policy" in text for text in phone.complaints) < len(INJECTIONS):
-            assert time.monotonic() < end_s, phone.complaints
-            time.sleep(0.05)
+        phone.wait_for_complaints("Content Security Policy", len(INJECTIONS))
         assert phone.ask("window.hit") is None
 
 

@@ -307,7 +307,7 @@ def test_a_script_that_is_not_the_pages_own_is_not_run(browser: Browser, found: 
     page.write_text(render(found, "colors").replace("</main>", "<script>window.hacked = 1</script></main>"))
     opened(browser, page)
     assert browser.ask("window.hacked") is None
-    assert "Content Security Policy" in browser.complaints[0]
+    browser.wait_for_complaints("Content Security Policy")
 
 
 def test_the_command_writes_a_map_and_prints_neighbors(command: Command, color_run: Run, tmp_path: Path) -> None:

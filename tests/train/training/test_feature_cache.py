@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,24 @@ def test_a_second_process_gets_a_cache_of_its_own(filled: Path) -> None:
         np.testing.assert_array_equal(second.read(second.find(names(7))), rows(7))
         assert first.find(names(7)).tolist() == [-1]
     assert len(list(filled.iterdir())) == 1
+
+
+@pytest.mark.parametrize("last", ["index", "maps.f16"])
+def test_a_cache_that_another_process_removes_meanwhile_is_passed_over(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    with FeatureCache(filled, {"backbone": "another"}, SHAPE):
+        pass
+    (other,) = (child for child in filled.iterdir() if (child / "maps.f16").stat().st_size)
+    ask = Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        answer = ask(path, **options)
+        if path == other / last:
+            shutil.rmtree(other)
+        return answer
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with FeatureCache(filled, {"backbone": "another"}, SHAPE) as cache:
+        assert cache.find(names(1)).tolist() == [-1]
+    assert not other.exists()

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -159,11 +160,14 @@ class FeatureCache:
         self._unsynced: list[bytes] = []
 
     def _make_room(self, folder: Path) -> None:
-        others = [child for child in folder.iterdir() if child != self._folder and (child / "index").is_file()]
-        sizes = {child: (child / "maps.f16").stat().st_size for child in others if (child / "maps.f16").is_file()}
-        total = sum(sizes.values())
-        for child in sorted(sizes, key=lambda child: (child / "index").stat().st_mtime):
+        caches: list[tuple[float, int, Path]] = []
+        for child in folder.iterdir():
+            with suppress(OSError):  # no cache, or one that another process is removing
+                caches.append(((child / "index").stat().st_mtime, (child / "maps.f16").stat().st_size, child))
+        others = sorted(cache for cache in caches if cache[2] != self._folder)
+        total = sum(size for _, size, _ in others)
+        for _, size, child in others:
             if total <= LIMIT_BYTES:
                 return
-            total -= sizes[child]
+            total -= size
             shutil.rmtree(child, ignore_errors=True)
