@@ -202,7 +202,11 @@ def test_a_picture_that_freezes_is_told_and_so_is_the_next_that_differs(
     Live(
         classifier, camera, SinkQueues([recorder], classifier.card), LiveSettings(), name="porch", model=Path("m")
     ).run(lambda: len(recorder.notices) > 1 or time.monotonic() > until_s)
-    assert [(notice.level, notice.about) for notice in recorder.notices] == [("warning", "source"), ("info", "source")]
+    # A third one may come before the run has ended.
+    assert [(notice.level, notice.about) for notice in recorder.notices[:2]] == [
+        ("warning", "source"),
+        ("info", "source"),
+    ]
     assert "frozen" in recorder.notices[0].text and "porch" in recorder.notices[0].text
     states = [status.source_state for status in recorder.statuses]
     assert "frozen" in states and states[-1] == "open"

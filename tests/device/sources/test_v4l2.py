@@ -103,7 +103,7 @@ class Capture:
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(Capture, "queue", deque(), raising=False)
     monkeypatch.setattr(cv2, "VideoCapture", Capture)
-    monkeypatch.setattr(v4l2, "STALLED_S", 1)
+    monkeypatch.setattr(v4l2, "STALLED_S", 30)  # a slow machine of the tests is no stall
     monkeypatch.delenv("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", raising=False)
     path = tmp_path / "video7"
     path.touch()
@@ -123,7 +123,7 @@ def test_jpegs_are_decoded_here_at_the_size_that_is_needed(device: str) -> None:
             assert frame.image.shape == (180, 320, 3)
             assert frame.image[0, 0, 0] == pytest.approx(level, abs=2)
             assert frame.source == device
-    assert os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] == "1"
+    assert os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] == str(v4l2.STALLED_S)
 
 
 def test_a_camera_without_jpegs_gives_frames_in_memory_that_is_used_again(
@@ -173,8 +173,16 @@ def test_a_reader_that_is_late_gets_the_newest_frame(device: str) -> None:
         assert next(frames).image[0, 0, 0] == pytest.approx(30, abs=2)
         # A full queue is from when it filled up.
         Capture.queue.extend(jpeg(level) for level in (40, 50, 60, 70))
-        threading.Timer(0.05, lambda: Capture.queue.append(jpeg(200))).start()
+        later = threading.Thread(target=arrives_once_the_queue_is_empty, args=(jpeg(200),))
+        later.start()
         assert next(frames).image[0, 0, 0] == pytest.approx(200, abs=2)
+        later.join()
+
+
+def arrives_once_the_queue_is_empty(picture: bytes) -> None:
+    while Capture.queue:
+        time.sleep(0.01)
+    Capture.queue.append(picture)
 
 
 def test_damaged_jpegs_are_passed_over_and_fifty_in_a_row_are_a_loss(device: str) -> None:
@@ -220,7 +228,8 @@ def test_an_unplugged_camera_is_an_error(
             next(frames)
 
 
-def test_a_camera_that_stalls_is_noticed(device: str) -> None:
+def test_a_camera_that_stalls_is_noticed(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v4l2, "STALLED_S", 1)
     with closing(Camera(device)) as camera:
         frames = iter(camera)
         Capture.queue.append(jpeg(1))
