@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -196,6 +197,13 @@ def test_sinks_show_and_keep_each_subject(tiny_model: TinyModel, tmp_path: Path)
     feed.add_result(first, 1.0)
     feed.add_result(second, 1.0)
     assert [one["track"] for one in feed.results(1.0)["results"]] == [1, 7]
+    # While the picture of the next frame is made, one of its results is there: the other subject is not gone.
+    again = [replace(one, frame=replace(one.frame, index=4, time_s=0.4, taken_s=0.4)) for one in (first, second)]
+    feed.add_result(again[1], 1.05)
+    assert [one["track"] for one in feed.results(1.05)["results"]] == [1, 7]
+    for index in (6, 7):
+        feed.add_result(replace(first, frame=replace(first.frame, index=index, taken_s=index / 10)), 1.06)
+    assert [one["track"] for one in feed.results(1.06)["results"]] == [1]
     later = SourceFrame(first.frame.image, "still", 5, 0.5, 0.0)
     feed.add_result(FrameResult(later, (), first.latency), 1.1)
     assert [one["top"] for one in feed.results(1.1)["results"]] == [[]]

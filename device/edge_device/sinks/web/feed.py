@@ -71,6 +71,7 @@ class Feed:
         self._status: tuple[float, Status] | None = None
         self._model: dict[str, str] = {}
         self._frame: tuple[int, float] | None = None
+        self._latest: set[tuple[str, int | None]] = set()
         self._frame_s: float | None = None
         self._waits: deque[float] = deque(maxlen=5)
         self._still_s = -math.inf
@@ -93,14 +94,28 @@ class Feed:
                 if self._frame_s is not None:
                     self._waits.append(now_s - self._frame_s)
                 self._frame, self._frame_s = this, now_s
-                if result.subject or any(track is not None for _, track in self._results):
-                    self._results.clear()  # other subjects, or none
-            self._results[result.zone, result.subject.track if result.subject else None] = (now_s, fields)
+                self._begin_frame(is_followed=result.subject is not None)
+            shown = (result.zone, result.subject.track if result.subject else None)
+            self._latest.add(shown)
+            self._results[shown] = (now_s, fields)
             if result.subject and result.subject.rank:
                 return  # a zone's history is that of the subject it has followed for longest
             history = self._history.setdefault(result.zone, deque(maxlen=round(HISTORY_S / _SAMPLE_S)))
             if not history or now_s - history[-1][0] >= _SAMPLE_S:
                 history.append((now_s, {best.label: round(best.score, 4) for best in result.top}))
+
+    def _begin_frame(self, is_followed: bool) -> None:
+        """Lets go of subjects that are no longer there.
+
+        A frame's results come one by one, with the making of its picture in between: until the frame after it, the
+        subjects of the one before are kept, or all but the first would come and go on a slow board.
+        """
+        followed = {shown for shown in self._results if shown[1] is not None}
+        if is_followed:
+            self._results = {shown: self._results[shown] for shown in self._results if shown in followed & self._latest}
+        elif followed:
+            self._results.clear()
+        self._latest = set()
 
     def add_event(self, event: Event) -> None:
         with self._lock:
@@ -167,7 +182,9 @@ class Feed:
         """What changes with every frame: health, and the latest result of each zone with its age."""
         with self._lock:
             health = self._health(now_s)
-            latest = [fields | {"age_s": _ago(now_s, then_s)} for then_s, fields in self._results.values()]
+            # Each subject keeps its place, whichever of a frame's results came first.
+            told = sorted(self._results.items(), key=lambda one: one[0][1] or 0)
+            latest = [fields | {"age_s": _ago(now_s, then_s)} for _, (then_s, fields) in told]
             frame_age_s = None if self._frame_s is None else _ago(now_s, self._frame_s)
         return {
             "health": {"ok": health.ok, "state": health.state, "reason": health.reason},

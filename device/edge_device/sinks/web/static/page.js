@@ -269,7 +269,9 @@ function drawPicture() {
     pen.font = "600 14px system-ui, sans-serif";
     const room = Math.max(60, width - x - 12);
     const wide = Math.min(pen.measureText(text).width, room - 12);
-    const top = box ? Math.min(Math.max(0, y), height - 24) : height - 30;
+    // Above a subject, where there is room: its head is at the top of its box.
+    const above = result.track && y >= 24 ? y - 24 : y;
+    const top = box ? Math.min(Math.max(0, above), height - 24) : height - 30;
     const left = box ? x : 6;
     pen.fillStyle = "rgb(0 0 0 / 72%)";
     pen.fillRect(left, top, wide + 12, 24);
