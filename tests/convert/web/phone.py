@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -25,16 +25,28 @@ from edge_device.sinks.web.address import Address, listen
 from edge_device.sources.video import Video
 
 from ...browser import Browser, Page
+from ...doubles import free_port
 
 SELF_TEST = "document.documentElement.dataset.selfTest"
 FPS = 10
 SIZE = (640, 480)
 
 
+_SERVED: Final[set[int]] = set()
+
+
+def new_port() -> int:
+    """A port that no page was served at before: a browser keeps what the one there has stored, its worker above all."""
+    while (port := free_port()) in _SERVED:
+        pass
+    _SERVED.add(port)
+    return port
+
+
 @contextmanager
 def serving(files: Mapping[str, bytes]) -> Iterator[str]:
     """The address of files that are served."""
-    server = SiteServer(listen(Address(port=0)), files)
+    server = SiteServer(listen(Address(port=new_port())), files)
     try:
         yield f"http://127.0.0.1:{server.port}/"
     finally:

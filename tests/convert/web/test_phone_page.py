@@ -37,7 +37,7 @@ from ...studio.accessibility import faults
 pytest.importorskip("starlette", reason="the extra [web] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
-from .phone import FPS, SELF_TEST, Clip, opened, serving, start_phone, watched, write_clip
+from .phone import FPS, SELF_TEST, Clip, new_port, opened, serving, start_phone, watched, write_clip
 
 SealedModel = Callable[..., Path]
 
@@ -179,7 +179,7 @@ class Host:
                 pass
 
         self._counting = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", new_port()), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
