@@ -73,7 +73,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	@cd docs/examples && "$(CURDIR)/$(BIN)/mypy" --strict --config-file= --cache-dir "$(CURDIR)/.mypy_cache/examples" *.py  # as users see the packages
+	@cd docs/examples && "$(CURDIR)/$(BIN)/mypy" --strict --config-file= --cache-dir "$(CURDIR)/.mypy_cache" *.py  # as users see the packages; what is installed has been read above
 	$(BIN)/lint-imports
 
 check-js:
