@@ -95,7 +95,8 @@ static void *run(void *unused)
             pthread_mutex_unlock(&lock);
             return unused;
         }
-        if (streaming) {
+        /* Not before the frame before was taken: on a busy machine faults would come before any reader looks. */
+        if (streaming && !done_length) {
             tick();
             sequence++;
         }

@@ -204,7 +204,7 @@ def test_a_pipe_that_stays_silent_can_be_closed(pipe: tuple[int, int]) -> None:
     threading.Timer(0.1, source.close).start()
     start = time.monotonic()
     assert list(source) == []
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
     os.close(pipe[1])
 
 
