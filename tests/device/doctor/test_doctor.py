@@ -24,6 +24,7 @@ from edge_device.doctor.probe import Prober, read_outcome
 from edge_device.inference.verify import sealed
 from edge_device.system.v4l2_device import describe
 
+from ...doubles import until
 from ...programs import needs
 
 ROOT = Path(__file__).parents[3]
@@ -227,11 +228,18 @@ def test_the_model_that_ships_is_the_one_that_the_tests_make() -> None:
 # Probes
 
 
-def test_what_hangs_is_given_up_with_all_that_it_started(tmp_path: Path) -> None:
+def test_what_hangs_is_given_up_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    communicate, begun = subprocess.Popen.communicate, tmp_path / "pid"
+
+    def once_it_hangs(process: Any, timeout: float) -> Any:
+        until(lambda: begun.exists() and begun.read_text(), "a start")
+        return communicate(process, timeout=0.5 if timeout == 0.5 else 60)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", once_it_hangs)
     tree(
         tmp_path, {"hangs.py": f"import os, time; open('{tmp_path}/pid', 'w').write(str(os.getpid())); time.sleep(99)"}
     )
-    outcome = Prober(timeout_s=3, environment={"PYTHONPATH": f"{tmp_path}"})("imports", "hangs")
+    outcome = Prober(timeout_s=0.5, environment={"PYTHONPATH": f"{tmp_path}"})("imports", "hangs")
     assert (outcome.value, outcome.kind) == (None, "timeout")
     assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
 

@@ -50,6 +50,7 @@ CORAL = Coral("usb:0")
 RED, BLUE = (np.full((32, 32, 3), color, np.uint8) for color in ((250, 20, 10), (10, 20, 250)))
 
 Happens = Callable[[str], None]
+Left = tuple[int, int, list[str]]
 
 
 @pytest.fixture(scope="session")
@@ -83,13 +84,18 @@ def nothing_left() -> Iterator[None]:
     """Every test here ends with the processes, descriptors and threads that it began with."""
     before = left()
     yield
-    until = time.monotonic() + 20
-    while (now := left()) != before and time.monotonic() < until:
+    until_s = time.monotonic() + 60
+    while not _at_most(now := left(), before) and time.monotonic() < until_s:
         time.sleep(0.01)
-    assert now == before
+    assert _at_most(now, before), (now, before)
 
 
-def left() -> tuple[int, int, list[str]]:
+def _at_most(now: Left, before: Left) -> bool:
+    """What another test has left may end meanwhile."""
+    return now[0] <= before[0] and now[1] <= before[1] and set(now[2]) <= set(before[2])
+
+
+def left() -> Left:
     """Descriptors, threads, and children, dead ones that nobody waited for among them."""
     own = Path("/proc/self")
     return len(os.listdir(own / "fd")), threading.active_count(), children(os.getpid())
@@ -146,7 +152,7 @@ def with_fallback(path: Path, notices: list[Notice], **options: Any) -> WithFall
 
 
 def until_back(runner: WithFallback) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while runner.device == "cpu" and time.monotonic() < until:
         runner.scores(RED)
         time.sleep(0.01)
@@ -399,14 +405,14 @@ process.scores(process.pixels)
             happens(word)
             parent.stdin.write(b"\n")
             parent.stdin.flush()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not (found := children(parent.pid)) and time.monotonic() < until:
             time.sleep(0.01)
         (child,) = found
         time.sleep(1.0 if word == "create-hang" else 0.1)  # until it hangs; too soon is not wrong, only easier
         parent.kill()
         parent.wait()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while alive(child) and time.monotonic() < until:
             time.sleep(0.01)
         assert not alive(child)
@@ -568,7 +574,7 @@ def test_two_cameras_share_one_accelerator_by_whatever_names_and_take_turns(
             happens("invoke-segfault")
         return any("the CPU stands in" in one.text and one.camera == "gate" for one in notices)
 
-    deadline_s, statuses = time.monotonic() + 30, dict[str, Status]()
+    deadline_s, statuses = time.monotonic() + 60, dict[str, Status]()
 
     def run() -> None:
         statuses.update(

@@ -137,7 +137,7 @@ def ask(
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body; of a response without end its first bytes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    with closing(http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=60)) as connection:
         connection.request(method, path, body, named)
         answer = connection.getresponse()
         endless = answer.headers.get_content_type() in ("text/event-stream", "multipart/x-mixed-replace")
@@ -147,7 +147,7 @@ def ask(
 
 def raw(page: WebPage, data: bytes) -> bytes:
     """All that the server answers to these bytes until it closes the connection."""
-    with socket.create_connection(("127.0.0.1", port_of(page)), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port_of(page)), timeout=60) as client:
         try:
             client.sendall(data)
             client.shutdown(socket.SHUT_WR)
@@ -163,7 +163,7 @@ def get(path: str, *headers: str) -> bytes:
 
 
 def eventually(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -556,7 +556,7 @@ def test_who_never_sends_a_request_is_dropped(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("edge_device.sinks.web.server.REQUEST_S", 0.2)
     with served() as page:
         for begun in (b"", b"GET / HTTP/1.1\r\nHost: loc"):
-            with socket.create_connection(("127.0.0.1", port_of(page)), timeout=20) as client:
+            with socket.create_connection(("127.0.0.1", port_of(page)), timeout=60) as client:
                 client.sendall(begun)
                 assert ended(client)
 
@@ -573,7 +573,7 @@ def slow_client(page: WebPage, path: str = "/stream.mjpg") -> socket.socket:
     """Asks for a stream and never reads it."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(20)
+    client.settimeout(60)
     client.connect(("127.0.0.1", port_of(page)))
     client.sendall(get(path))
     return client
@@ -653,7 +653,7 @@ def test_more_clients_than_allowed_are_told_to_come_later(color_frames: dict[str
 
 def test_more_connections_than_can_be_are_cut() -> None:
     with served(clients=1) as page:
-        clients = [socket.create_connection(("127.0.0.1", port_of(page)), timeout=20) for _ in range(300)]
+        clients = [socket.create_connection(("127.0.0.1", port_of(page)), timeout=60) for _ in range(300)]
         assert page._site
         connections = page._site._server._uvicorn.server_state.connections
         eventually(lambda: 0 < len(connections) <= 130)
@@ -672,7 +672,7 @@ def parts(data: bytes) -> list[bytes]:
 
 
 def read_stream(page: WebPage, path: str, enough: Callable[[bytes], bool]) -> bytes:
-    with closing(http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port_of(page), timeout=60)) as connection:
         connection.request("GET", path)
         answer = connection.getresponse()
         data = b""
@@ -704,7 +704,7 @@ def test_a_part_of_the_stream_ends_as_soon_as_it_was_sent(page: WebPage, color_f
 
     threading.Thread(target=once).start()
     data = read_stream(page, "/stream.mjpg", lambda data: data.count(b"--frame\r\n") == 2)
-    assert done.wait(20)
+    assert done.wait(60)
     (jpeg,) = parts(data)
     assert jpeg.endswith(b"\xff\xd9")
 
@@ -727,6 +727,7 @@ def test_a_frame_is_encoded_once_for_all_and_only_if_somebody_watches(
         with ThreadsReading(page, 3) as readers:
             eventually(lambda: open_streams(page) == 3)
             for index in range(50, 60):
+                eventually(lambda: all(data.count(b"--frame\r\n") >= index - 50 for data in readers.read))  # noqa: B023
                 eventually(lambda: page._camera.wanted)
                 time.sleep(0.05)  # until all three wait
                 shown = result(color_frames["red"], index, "left")
@@ -975,4 +976,5 @@ def test_closing_cuts_all_and_leaves_nothing(color_frames: dict[str, Frame]) -> 
         page.frame(result(color_frames["red"]))  # one that was under way
         for client in clients:
             client.close()
-    eventually(lambda: held() == before)
+    # What another test has left may end meanwhile.
+    eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
