@@ -197,7 +197,7 @@ def test_live_draws_a_dashboard_on_a_terminal(tiny_model: TinyModel, video: Path
     program = [sys.executable, "-c", f"from {CLI} import app; app()", "live", str(tiny_model()), "--source", str(video)]
     command = [*program, "--frames", "5"]
     with Started(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=180) == 0
     os.close(theirs)
     shown = os.read(ours, 1 << 20).decode()
     os.close(ours)
@@ -251,7 +251,7 @@ def test_ctrl_c_while_waiting_for_a_picture(start: Start, tiny_model: TinyModel,
     with start(CLI, "images", tiny_model(), pipe) as process:
         writing = os.open(pipe, os.O_WRONLY)  # returns when the command has opened it, too
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=180)
         os.close(writing)
     assert (process.returncode, output) == (130, "")
     assert our_lines(errors) == ["interrupted"]

@@ -63,7 +63,7 @@ def shimmed(library: Path, tmp_path: Path) -> Shimmed:
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         command = [sys.executable, "-c", program, *map(str, arguments)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -201,7 +201,7 @@ BAD = {
 def test_a_bad_model_is_refused_beside_the_old_one_with_the_reason_and_not_tried_again(
     board: Board, site: Served, key: PrivateKey, model: Callable[..., Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_device.live.update.shadow.ANSWER_S", 0.5)
+    monkeypatch.setattr("edge_device.live.update.shadow.ANSWER_S", 0.5 if kind == "mute" else 60.0)
     monkeypatch.setattr("edge_device.live.update.shadow.SETTLED_FRAMES", 0)
     code, reason = BAD[kind]
     board.worker = scripted(WORKER + code)
