@@ -3,7 +3,9 @@
     python benchmarks/experiments/focus_table.py sizes MODEL PHOTOS GROUNDS --photos 184
     python benchmarks/experiments/focus_table.py subjects MODEL PHOTOS GROUNDS --clips 100
     python benchmarks/experiments/focus_table.py alarms MODEL PHOTOS GROUNDS --minutes 10
+    python benchmarks/experiments/focus_table.py faint MODEL PHOTOS GROUNDS --clips 6
     python benchmarks/experiments/focus_table.py cost MODEL PHOTOS GROUNDS [--arm]
+    python benchmarks/experiments/focus_table.py cost-of-live MODEL PHOTOS GROUNDS
 
 PHOTOS is a CSV of path,label of photos that the model was not trained on (a run's predictions.csv), GROUNDS a folder of
 pictures that become still backgrounds. `--arm` counts instructions on an emulated Cortex-A72; `edge-bench instructions`
@@ -30,7 +32,11 @@ from edge_core.images import read_picture
 from edge_core.preprocess import Frame
 from edge_device import Classifier
 from edge_device.frames.focus import MotionFocus, MotionFocusRule
+from edge_device.frames.regions import WHOLE
+from edge_device.live.capture import UPRIGHT, Preparer, TimedFocus
+from edge_device.live.deciders import Deciders, parts_of
 from edge_device.live.decisions import Rule
+from edge_device.sources import SourceFrame
 from experiments.focus_weather import WEATHERS
 
 SIZES: Final = (1.0, 0.6, 0.4, 0.3, 0.2)
@@ -241,6 +247,66 @@ def read_rows(still: Frame, seconds: float, seed: int, name: str) -> Iterator[tu
         yield now_s, frame
 
 
+def faint(asked: argparse.Namespace) -> None:
+    """Share of the frames in which a subject that has come is followed, by how much of it shows through."""
+    photos = read_photos(asked.photos_csv, asked.clips)
+    side = int(0.3 * HEIGHT)
+    print("| subject, of subject and ground | clips | frames with a track | clips with one |\n|--:|--:|--:|--:|")
+    for opacity in (1.0, 0.5, 0.3, 0.2):
+        followed_frames, clips = [], 0
+        for number, photo in enumerate(photos, asked.first):
+            whole = sprite(read_picture(photo.path), side, comes(side, number))
+            one, focus = Sprite(whole.image, whole.alpha * np.float32(opacity), whole.path), MotionFocus()
+            still = still_ground(asked.grounds, number)
+            seen = [(now_s, bool(focus.subjects(frame, now_s))) for now_s, frame in frames(still, [one], 5.0, number)]
+            there = [is_followed for now_s, is_followed in seen if now_s >= 2.3]  # in the middle, as `comes` says
+            followed_frames.extend(there)
+            clips += any(there)
+        share = statistics.mean(followed_frames)
+        print(f"| {opacity:.0%} | {len(photos)} | {share:.0%} | {clips} |", flush=True)
+
+
+class LiveSteps:
+    """What `live` does with a frame but for reading it and telling of it: follows, cuts, infers and decides."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        focus = TimedFocus(MotionFocus(MotionFocusRule(subjects=1)), live=False)
+        self._classifier = classifier
+        self._prepare = Preparer(classifier.card.input, [WHOLE], UPRIGHT, focus)
+        self._deciders = Deciders(classifier.card.labels, Rule())
+
+    def __call__(self, frame: Frame, number: int) -> int:
+        """Looks at a frame; returns the number of cuts that were classified."""
+        now_s = number / FPS
+        prepared = self._prepare(SourceFrame(frame, "scene", number, now_s, 0.0))
+        parts = [part for part in parts_of(prepared.subjects or (), {"": WHOLE}) if part.seen]
+        for part, pixels in zip(parts, prepared.pixels, strict=True):
+            scores = self._classifier.pixel_scores(pixels)
+            known = self._classifier.knows(self._classifier.familiarity()) is not False
+            self._deciders.update(part, scores, now_s, now_s, known=known)
+        return len(parts)
+
+
+def cost_of_live(asked: argparse.Namespace) -> None:
+    """What `live` takes for a cut of one subject beside a bare inference, in turns on one thread."""
+    classifier, scene = _cost_scene(asked)
+    pixels, decoded = np.zeros(classifier.card.input.shape, np.uint8), np.empty_like(scene[0])
+    ratios = []
+    for _ in range(asked.rounds):
+        live, times = LiveSteps(classifier), dict[str, list[float]]()
+        for number, frame in enumerate(scene):
+            decoded[:] = frame
+            cuts: list[int] = []
+            _timed(times, "live", lambda: cuts.append(live(decoded, number)))  # noqa: B023
+            _timed(times, "invoke", lambda: classifier.pixel_scores(pixels))
+            if cuts == [1]:
+                ratios.append(times["live"][-1] / times["invoke"][-1])
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(
+        f"| live, one subject | {len(ratios)} cuts | {middle:.3f} of the inference beside it ({low:.3f}, {high:.3f}) |"
+    )
+
+
 def cost(asked: argparse.Namespace) -> None:
     """What the motion stage takes of a frame of 1280x720 beside an inference, in turns on one thread.
 
@@ -326,9 +392,20 @@ def _timed(times: dict[str, list[float]], name: str, call: Callable[[], object])
     times.setdefault(name, []).append(time.thread_time() - start)
 
 
+COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+    "sizes": sizes,
+    "subjects": subjects,
+    "alarms": alarms,
+    "quick-alarms": quick_alarms,
+    "faint": faint,
+    "cost": cost,
+    "cost-of-live": cost_of_live,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("sizes", "subjects", "alarms", "quick-alarms", "cost"))
+    parser.add_argument("what", choices=COMMANDS)
     parser.add_argument("model", type=Path)
     parser.add_argument("photos_csv", type=Path, metavar="PHOTOS")
     parser.add_argument("grounds", type=Path, metavar="GROUNDS")
@@ -345,8 +422,7 @@ def main() -> None:
     parser.add_argument("--arm", action="store_true", help="Counts instructions of the cost on an emulated Cortex-A72.")
     parser.add_argument("--marked", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    commands = {"sizes": sizes, "subjects": subjects, "alarms": alarms, "quick-alarms": quick_alarms, "cost": cost}
-    commands[asked.what](asked)
+    COMMANDS[asked.what](asked)
 
 
 if __name__ == "__main__":
