@@ -318,19 +318,22 @@ def test_a_replaced_model_goes_on_with_the_next_frame(tiny_model: TinyModel, col
     second = Classifier(tiny_model("float32", labels=("r", "g", "b", "d")), threads=1)
 
     class Swap:
-        def __init__(self) -> None:
-            self.asked = 0
+        handed = False
 
         def take(self) -> object:
-            self.asked += 1
-            return type("Replacement", (), {"model": second})() if self.asked == 10 else None
+            """After the ninth frame; it is asked while no frame has come, too."""
+            if live._meter.frames < 9 or self.handed:
+                return None
+            self.handed = True
+            return type("Replacement", (), {"model": second})()
 
     recorder = Recorder()
     classifier = Classifier(first, threads=1)
     queues = SinkQueues([recorder], classifier.card, patience=lambda: True)
     settings = LiveSettings(rule=Rule(threshold=0.3, thresholds={"red": 0.3, "r": 0.3}, smoothing=None, hold_s=0.0))
     film = Film([color_frames["red"]] * 30)
-    status = Live(classifier, film, queues, settings, name="test", model=first, watcher=Swap()).run(lambda: False)  # type: ignore[arg-type]
+    live = Live(classifier, film, queues, settings, name="test", model=first, watcher=Swap())  # type: ignore[arg-type]
+    status = live.run(lambda: False)
     labels = [result.top[0].label for result in recorder.frames_seen]
     assert labels == ["red"] * 9 + ["r"] * 21
     assert [(event.kind, event.label) for event in recorder.events] == [
