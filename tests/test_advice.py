@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
@@ -49,16 +49,19 @@ _COMMAND: Final = re.compile(r"\b(edge-(?:run|convert|train|bench)) ((?:(?!: )[^
 _INSTALL: Final = re.compile(r"\b(?:(pip) install|(apt) install) ((?:\S+ ?)+)")
 
 
-def texts() -> Iterator[tuple[str, str]]:
+@cache
+def texts() -> list[tuple[str, str]]:
     """Place and content of every string in the packages; what is filled in later is an X."""
+    found = []
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            tree = ast.parse(path.read_text("utf-8"))
-            inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
-            for node in ast.walk(tree):
+            nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+            inside = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+            for node in nodes:
                 text = _text(node) if id(node) not in inside or isinstance(node, ast.JoinedStr) else None
                 if text is not None:
-                    yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", text
+                    found.append((f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", text))
+    return found
 
 
 def _text(node: ast.AST) -> str | None:
@@ -69,9 +72,13 @@ def _text(node: ast.AST) -> str | None:
     return None
 
 
+built: Final = cache(typer.main.get_command)
+"""An app's command: it is built of all its options, which takes longer than to look one of them up."""
+
+
 def command_of(app: typer.Typer, name: str, words: list[str]) -> tuple[tuple[str, ...], Any]:
     """The command that words name, and its object; None if there is none."""
-    command: Any = typer.main.get_command(app)
+    command: Any = built(app)
     path = [name]
     while words and getattr(command, "commands", None):
         word = words.pop(0)
@@ -86,7 +93,7 @@ def registered(path: tuple[str, ...]) -> Any:
     if len(path) != 2 or path[0] not in groups:
         return None
     for entry in entry_points(group=groups[path[0]], name=path[1]):
-        command: Any = typer.main.get_command(entry.load())
+        command: Any = built(entry.load())
         return command.get_command(None, path[1]) if hasattr(command, "commands") else command
     return None
 
