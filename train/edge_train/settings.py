@@ -8,7 +8,7 @@ from edge_core.errors import SettingsError
 if TYPE_CHECKING:
     from edge_keras.models.architectures import Architecture
 
-Augment = Literal["camera", "randaugment"]
+Augment = Literal["camera", "randaugment", "scene"]
 Adversarial = Literal["", "fgsm", "pgd"]
 
 POOR_HEAD: Final = 0.85

@@ -58,6 +58,21 @@ def test_a_subject_has_its_share_of_the_frame(photos: list[Photo]) -> None:
     assert shares == pytest.approx(expected, rel=0.1)
 
 
+def test_grounds_that_are_given_lie_behind(photos: list[Photo], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "green.png"), np.full((90, 120, 3), (20, 240, 20), np.uint8))
+    shares: list[float] = []
+
+    def noted(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        shares.extend((pixels[..., 1] > 128).mean(axis=(1, 2)))
+        return by_most(pixels)
+
+    spec = InputSpec(160, 160, crop="stretch")
+    grounds = [Photo(tmp_path / "green.png", "", "")]
+    sizes = subject_sizes(photos[:3], LABELS, spec, noted, grounds=grounds, most=2)  # of one class, all the same
+    assert shares == pytest.approx([1 - height**2 * 9 / 16 for height in HEIGHTS] * 2, rel=0.1)
+    assert len(sizes) == len(HEIGHTS)
+
+
 def test_of_one_class_or_of_no_photo_nothing_is_told(photos: list[Photo]) -> None:
     assert subject_sizes(photos[:3], LABELS, InputSpec(64, 64), by_most) == ()
     assert subject_sizes([], LABELS, InputSpec(64, 64), by_most) == ()  # none of them could be decoded

@@ -215,6 +215,39 @@ def test_distortions_distort_drawn_views_alone(tmp_path: Path) -> None:
     assert makers[0].name(2) != makers[1].name(2)
 
 
+def flat(path: Path, level: int, label: str) -> Photo:
+    cv2.imwrite(str(path), np.full((90, 120, 3), level, np.uint8))
+    return Photo(path, label, f"{level:064}")
+
+
+def test_a_scene_shows_the_whole_subject_small_before_another_label_alone(tmp_path: Path) -> None:
+    photo, same = flat(tmp_path / "1.png", 200, "bright"), flat(tmp_path / "2.png", 100, "bright")
+    other, broken = flat(tmp_path / "3.png", 20, "dark"), Photo(tmp_path / "none.png", "dark", "")
+    spec = InputSpec(64, 64)
+    grounds = (same, other, broken)
+    shares = list[float]()
+    for seed in range(20):
+        maker = ViewMaker(spec, (0, 2, 3), True, seed, "scene", grounds)
+        views = maker(photo)
+        np.testing.assert_array_equal(views[0], np.full_like(views[0], 200))  # as the device sees it
+        np.testing.assert_array_equal(views, maker(photo))
+        for view in views[1:]:
+            # Light changes both by the same gains: what is ten times as bright is the subject, and nothing between.
+            bright = view[..., 1] > view[..., 1].max() * 0.9
+            assert view[..., 1].min() < view[..., 1].max() * 0.15
+            shares.append(float(bright.mean()))
+    assert min(shares) < 0.15 and max(shares) > 0.5
+    assert min(shares) > 0.25**2 * 0.5 and max(shares) <= 0.9**2 + 0.02
+    alone = ViewMaker(spec, (2,), True, 1, "scene", (photo, same))(photo)
+    assert alone.min() > 100  # no other label: moved and in another light, nothing else
+
+
+def test_the_name_of_a_scene_tells_its_grounds(tmp_path: Path) -> None:
+    one, two = flat(tmp_path / "1.png", 1, "a"), flat(tmp_path / "2.png", 2, "b")
+    names = [ViewMaker(InputSpec(8, 8), (0,), True, 1, "scene", grounds).name(2) for grounds in ((one,), (one, two))]
+    assert len({*names, ViewMaker(InputSpec(8, 8), (0,), True, 1).name(2)}) == 3
+
+
 def test_a_big_jpeg_is_decoded_small_for_drawn_views_alone(tmp_path: Path) -> None:
     path = tmp_path / "1.jpg"
     picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype(np.uint8), (1600, 1200))

@@ -60,6 +60,7 @@ class AugmentName(StrEnum):
 
     camera = "camera"
     randaugment = "randaugment"
+    scene = "scene"
 
 
 class AdversarialName(StrEnum):
@@ -168,7 +169,7 @@ def fit(
         AugmentName,
         typer.Option(
             help="How training photos are varied. camera: moved, and in another light. randaugment: distorted in two "
-            "more ways."
+            "more ways. scene: small and anywhere before parts of other photos."
         ),
     ] = AugmentName.camera,
     mixup: Annotated[

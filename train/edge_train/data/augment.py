@@ -4,9 +4,12 @@ A view moves the camera (another window of the frame), then goes through `prepro
 changes the light. So augmentation happens around the preprocessing contract, never instead of it.
 """
 
+import hashlib
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Final
 
@@ -18,6 +21,7 @@ from edge_core.errors import PictureError
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
 from edge_train.data.randaugment import randaugment
+from edge_train.data.small_subjects import before_ground
 from edge_train.settings import Augment
 
 SMALLEST_WINDOW: Final = 0.7
@@ -26,6 +30,12 @@ SMALLEST_WINDOW: Final = 0.7
 GAIN_RANGE: Final = 0.2
 """A channel is multiplied by 1 ± this: exposure for all three, color temperature for each."""
 
+
+SCENE_SIDE: Final = 2
+"""Side of a composed frame, in sides of what the model takes: a subject of half its height is not enlarged."""
+
+GROUNDS_TRIED: Final = 10
+"""With two classes, one view in a thousand stays without a ground."""
 
 VERSION: Final = 1
 DRAWN_VERSION: Final = 2
@@ -42,7 +52,9 @@ class ViewMaker:
             are drawn.
         mirror: Whether a mirrored photo still shows its label.
         seed: Random seed for the augmentations.
-        augment: `camera` moves it and changes the light; `randaugment` does two more things, see `randaugment`.
+        augment: `camera` moves it and changes the light; `randaugment` does two more things, see `randaugment`; `scene`
+            makes its subject small before a part of another photo, see `small_subjects`.
+        grounds: Photos that `scene` takes the ground from: of those with another label than the photo's.
     """
 
     spec: InputSpec
@@ -50,11 +62,13 @@ class ViewMaker:
     mirror: bool
     seed: int
     augment: Augment = "camera"
+    grounds: tuple[Photo, ...] = ()
 
     def __call__(self, photo: Photo) -> Frame:
         """The views of a photo: uint8, shape (len(numbers), height, width, 3).
 
-        They depend on the photo's content, the seed and the view's number alone, not on other photos or on threads.
+        They depend on the photo's content, the seed and the view's number alone, and with `scene` on grounds and
+        label; not on threads, or on other photos.
 
         Raises:
             PictureError: It cannot be decoded.
@@ -65,7 +79,11 @@ class ViewMaker:
         frame = read_picture(photo.path, covering, self.spec.levels)
         views = np.empty((len(self.numbers), *self.spec.shape), np.uint8)
         for number, out in zip(self.numbers, views, strict=True):
-            self._make(frame, number, zlib.crc32(f"{photo.sha256}:{number}".encode()), out)
+            if self._as_seen(number):
+                preprocess(frame[:, ::-1] if number else frame, self.spec, out=out)
+            else:
+                key = zlib.crc32(f"{photo.sha256}:{number}".encode())
+                self._draw(frame, photo.label, np.random.default_rng([self.seed, key]), out)
         return views
 
     def name(self, number: int) -> str:
@@ -73,24 +91,40 @@ class ViewMaker:
         levels = f" {self.spec.levels[0]:g}..{self.spec.levels[1]:g}" if self.spec.levels else ""
         if self._as_seen(number):
             return f"{VERSION} mirrored{levels}" if number else f"{VERSION} as seen{levels}"
-        more = levels if self.augment == "camera" else f" {self.augment}{levels}"
+        more = levels if self.augment == "camera" else f" {self.augment}{self._grounds_digest}{levels}"
         return f"{DRAWN_VERSION} drawn {number} {self.seed} {self.mirror}{more}"
 
     def _as_seen(self, number: int) -> bool:
         return number == 0 or (number == 1 and self.mirror)
 
-    def _make(self, frame: Frame, number: int, key: int, out: Frame) -> None:
-        if self._as_seen(number):
-            preprocess(frame[:, ::-1] if number else frame, self.spec, out=out)
-        else:
-            rng = np.random.default_rng([self.seed, key])
-            window = _window(frame, rng)
-            if self.mirror and rng.random() < 0.5:
-                window = window[:, ::-1]
-            preprocess(window, self.spec, out=out)
-            _relight(out, rng)
-            if self.augment == "randaugment":
-                randaugment(out, rng)
+    def _draw(self, frame: Frame, label: str, rng: np.random.Generator, out: Frame) -> None:
+        window = _window(frame, rng)
+        if self.mirror and rng.random() < 0.5:
+            window = window[:, ::-1]
+        if self.augment == "scene":
+            window = self._in_scene(window, label, rng)
+        preprocess(window, self.spec, out=out)
+        _relight(out, rng)
+        if self.augment == "randaugment":
+            randaugment(out, rng)
+
+    def _in_scene(self, window: Frame, label: str, rng: np.random.Generator) -> Frame:
+        """Before a part of a photo with another label; as it is where none was drawn that can be decoded."""
+        side = SCENE_SIDE * max(self.spec.shape)
+        for index in rng.integers(len(self.grounds), size=GROUNDS_TRIED if self.grounds else 0).tolist():
+            if self.grounds[index].label != label:
+                with suppress(PictureError):
+                    other = read_picture(self.grounds[index].path, side, self.spec.levels)
+                    return before_ground(window, other, side, rng)
+        return window
+
+    @cached_property
+    def _grounds_digest(self) -> str:
+        """Of the photos that grounds are taken from: with others, views are other ones."""
+        if not self.grounds:
+            return ""
+        told = "".join(f"{photo.sha256}{photo.label}\n" for photo in self.grounds)
+        return f" {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
 def view_photos(photos: Sequence[Photo], maker: ViewMaker) -> list[Frame]:

@@ -41,9 +41,16 @@ class SubjectSize:
 
 
 def subject_sizes(
-    photos: Sequence[Photo], labels: Sequence[str], spec: InputSpec, score: Score, track: Track = silently
+    photos: Sequence[Photo],
+    labels: Sequence[str],
+    spec: InputSpec,
+    score: Score,
+    track: Track = silently,
+    *,
+    grounds: Sequence[Photo] = (),
+    most: int = MOST,
 ) -> tuple[SubjectSize, ...]:
-    """Shows whole frames to a model in which a photo's middle square lies somewhere before a photo of another class.
+    """Shows whole frames to a model in which a photo's middle square lies somewhere before another photo.
 
     Args:
         photos: Test photos, each of which can be decoded.
@@ -51,6 +58,8 @@ def subject_sizes(
         spec: What the model takes.
         score: The model.
         track: Receives the progress, a step for each photo.
+        grounds: What they lie before; test photos of other classes where none is given.
+        most: Number of photos that are composed, at most.
 
     Returns:
         One entry for each of `HEIGHTS`; none where all photos are of one class, or there are none.
@@ -58,8 +67,9 @@ def subject_sizes(
     Raises:
         PictureError: A photo has gone since it was tested.
     """
-    others = {label: [photo for photo in photos if photo.label != label] for label in {one.label for one in photos}}
-    chosen = [photo for photo in photos[:: max(1, -(-len(photos) // MOST))] if others[photo.label]]
+    behind = grounds or photos
+    others = {label: [photo for photo in behind if photo.label != label] for label in {one.label for one in photos}}
+    chosen = [photo for photo in photos[:: max(1, -(-len(photos) // most))] if others[photo.label]]
     if not chosen:
         return ()
     right = []

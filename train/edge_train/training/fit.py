@@ -92,7 +92,9 @@ class Request:
     @property
     def as_seen(self) -> ViewMaker:
         """Of photos as the device sees them."""
-        return ViewMaker(self.spec, self.views[:1], self.photos.mirror, self.settings.seed, self.settings.augment)
+        settings, photos = self.settings, self.photos
+        grounds = photos.negatives or tuple(photos.splits["train"]) if settings.augment == "scene" else ()
+        return ViewMaker(self.spec, self.views[:1], photos.mirror, settings.seed, settings.augment, grounds)
 
     def backbone(self) -> JsonObject:
         """What the frozen part's maps depend on; JSON."""
