@@ -13,7 +13,7 @@ from edge_device.doctor.machine_facts import Host
 from edge_device.doctor.probe import Probed
 from edge_device.doctor.software import RUNTIMES
 from edge_device.system.board import read_board
-from edge_device.system.packages import LIBEDGETPU, installed, older_numpy
+from edge_device.system.packages import LIBEDGETPU, installed, is_other_numpy, older_numpy
 from edge_device.system.v4l2_device import RAW
 
 CODECS: Final = ("bcm2835-isp", "bcm2835-codec", "bcm2835-codec-decode", "pispbe", "rpi-hevc-dec", "rpivid")
@@ -124,8 +124,13 @@ def _no_picamera2(host: Host, attached: bool, outcome: Probed) -> Finding:
         change = "s/^include-system-site-packages.*/include-system-site-packages = true/"
         fix = f"sed -i '{change}' {shlex.quote(str(configuration))}"
         fix = fix if attached else ""
-    elif "numpy" in error.lower():
-        text, fix = f"picamera2 was built for another NumPy: {error}", older_numpy()
+    elif is_other_numpy(error):
+        # Told without a camera, too: it would be looked for at the camera once that is plugged in.
+        level = "problem" if attached else "warning"
+        text, fix = (
+            f"picamera2 was compiled for NumPy 1, and this Python has {installed('numpy')}: {error}",
+            older_numpy(),
+        )
     else:
         text, fix = f"picamera2 does not load: {error}", "sudo apt install --reinstall python3-picamera2"
     return Finding("picamera2", level, text, fix, details)

@@ -10,6 +10,7 @@ from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
 from edge_device.notices import Notifier, ignore, notice
 from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame
 from edge_device.system.nearest import nearest
+from edge_device.system.packages import installed, is_other_numpy, older_numpy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -278,6 +279,11 @@ def _picamera2() -> Any:
     try:
         from picamera2 import Picamera2
     except (ImportError, ValueError) as error:  # ValueError: a part of it was compiled for another NumPy
+        if is_other_numpy(str(error)):
+            raise RuntimeMissingError(
+                f"picamera2 was compiled for NumPy 1, and this Python has {installed('numpy')} ({error}); "
+                f"{older_numpy()}"
+            ) from error
         raise RuntimeMissingError(
             f"picamera2 cannot be imported ({error}); it comes from apt, not from pip: sudo apt install "
             f"python3-picamera2, "

@@ -35,3 +35,10 @@ def older_numpy() -> str:
     OpenCV 5 and 4.12 want NumPy 2, so it is named, too: pip takes the newest release of it that bears NumPy 1, 4.11.
     """
     return pip("install", "numpy<2", *([name for name in OPENCVS if installed(name)] or OPENCVS[:1]))
+
+
+def is_other_numpy(error: str) -> bool:
+    """Whether an import failed since what it loads was compiled for another NumPy, by what Cython and NumPy say then:
+    "numpy.dtype size changed", "numpy.core.multiarray failed to import", "module compiled against ABI version ..."."""
+    text = error.lower()
+    return "no module named" not in text and ("numpy" in text or "compiled against" in text)

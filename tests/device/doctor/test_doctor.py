@@ -498,6 +498,17 @@ def test_a_raspberry_pi_without_picamera2_is_told_where_it_comes_from(tmp_path: 
     assert "does not see the system's packages" in found["picamera2"].text
 
 
+def test_picamera2_that_was_compiled_for_another_numpy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    (tmp_path / "usr/lib/python3/dist-packages/picamera2").mkdir(parents=True)
+    error = "numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header, got 88"
+    tree(tmp_path, PI | {"modules/picamera2.py": f"raise ValueError({error!r})"})
+    probe = Prober(environment={"PYTHONPATH": f"{tmp_path}/modules"})
+    found = {one.id: one for one in findings("cameras", tmp_path, probe=probe)}["picamera2"]
+    assert found.level == "warning" and "compiled for NumPy 1" in found.text and error in found.text
+    assert "'numpy<2' opencv-" in found.fix
+
+
 # Coral
 
 

@@ -177,19 +177,30 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "advice"),
     [
-        ModuleNotFoundError("No module named 'picamera2'"),
-        ValueError("numpy.dtype size changed, may indicate binary incompatibility"),
+        (
+            ModuleNotFoundError("No module named 'picamera2'"),
+            r"apt install python3-picamera2.*--system-site-packages",
+        ),
+        (ModuleNotFoundError("No module named 'numpy.exceptions'"), r"apt install python3-picamera2"),
+        (
+            ValueError("numpy.dtype size changed, may indicate binary incompatibility"),
+            r"compiled for NumPy 1, and this Python has \d.*pip install 'numpy<2' opencv-",
+        ),
+        (ImportError("numpy.core.multiarray failed to import"), r"pip install 'numpy<2' opencv-"),
     ],
 )
-def test_without_picamera2_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_without_picamera2_the_error_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, advice: str
+) -> None:
     finder = type("Finder", (), {"find_spec": staticmethod(raising(error))})
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)
     monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
-    with pytest.raises(RuntimeMissingError, match=r"apt install python3-picamera2.*--system-site-packages") as caught:
+    with pytest.raises(RuntimeMissingError, match=advice) as caught:
         PiCamera()
     assert str(error) in str(caught.value)
+    assert ("apt install" in str(caught.value)) is ("No module" in str(error))
 
 
 WITH_FOCUS = Picamera2.camera_controls | {"AfMode": (0, 2, 0), "LensPosition": (0.0, 32.0, 1.0)}
