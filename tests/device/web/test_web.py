@@ -313,6 +313,14 @@ def test_with_the_token_every_route_answers(color_frames: dict[str, Frame]) -> N
             assert ask(page, path, Authorization=f"Bearer {TOKEN}")[0] == expected, path
 
 
+@pytest.mark.parametrize("root", ["/", "/cam/"])
+def test_a_page_for_this_machine_alone_says_what_others_need(capfd: pytest.CaptureFixture[str], root: str) -> None:
+    with served(root=root) as page:
+        port = page.url.rpartition(":")[2]
+        remark = f" (on this machine alone; for others give --web 0.0.0.0:{port})" if root == "/" else ""
+        assert capfd.readouterr().err == f"live page: http://127.0.0.1:{port}/{remark}\n"
+
+
 def test_a_bind_beyond_loopback_makes_a_token_and_prints_it_once(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -322,7 +330,7 @@ def test_a_bind_beyond_loopback_makes_a_token_and_prints_it_once(
         assert said.out == ""
         address, _, token = said.err.strip().partition("/login?token=")
         assert address == f"live page: {page.url}"
-        assert len(token) >= 43
+        assert len(token) >= 43 and " " not in token
         assert ask(page, "/healthz")[0] == 401
         assert ask(page, "/healthz", Authorization=f"Bearer {token}")[0] == 503
         assert ask(page, f"/login?token={token}")[0] == 303

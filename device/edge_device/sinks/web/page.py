@@ -163,6 +163,7 @@ class _Service:
     def __init__(self, address: Address, token: str | None, clients: int, root: str, frame: str) -> None:
         self.views: dict[str, CameraView] = {}
         self.url = ""
+        self._alone = True
         self._address, self._token, self._clients, self._root, self._frame = address, token, clients, root, frame
         self.site: Site | None = None
         self._users = 0
@@ -175,7 +176,10 @@ class _Service:
                 given = self._token is not None
                 self._serve()
                 login = f"/login?token={quote(self._token, safe='')}" if self._token and not given else "/"
-                say(f"live page: {self.url}{login}{' (with the token that was given)' if given else ''}")
+                remark = " (with the token that was given)" if given else ""
+                if self._alone and not self._root.strip("/"):  # under another path it is for a proxy's clients
+                    remark += f" (on this machine alone; for others give --web 0.0.0.0:{self._address.port})"
+                say(f"live page: {self.url}{login}{remark}")
             self._users += 1
 
     def show(self, camera: str, picture: JpegPicture) -> None:
@@ -205,7 +209,8 @@ class _Service:
         # A server that is begun anew takes the port that was given out, which browsers know.
         self._address = Address(self._address.host, listener.getsockname()[1])
         # By the socket, not by the text: a name may lead to any address.
-        if self._token is None and not is_loopback(listener):
+        self._alone = is_loopback(listener)
+        if self._token is None and not self._alone:
             self._token = new_token()
         self.url = f"http://{reachable_host(listener)}:{self._address.port}"
         self.site = Site(
