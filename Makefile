@@ -47,7 +47,7 @@ venv: $(READY)
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 with venv is needed (TensorFlow has no wheel for 3.14); name one with PYTHON=..." >&2; exit 2; }
-	@echo "Setting up .venv with $(PYTHON): $(if $(GPU),several GB with CUDA's libraries,about 2 GB), a minute or more" >&2
+	@echo "Setting up .venv with $(PYTHON): $(if $(GPU),several GB with CUDA's libraries,about 3 GB), a minute or more" >&2
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[$(GPU)train,convert,bench]' --group dev
