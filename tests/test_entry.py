@@ -131,6 +131,19 @@ def test_a_signal_ends_a_command_wherever_it_is_and_nothing_half_written_stays(
     assert {path.name for path in tmp_path.iterdir()} <= {"ready", "work.py", "__pycache__"}
 
 
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGINT, "second\n"), (signal.SIGTERM, "")])
+def test_a_command_that_had_to_be_killed_says_what_it_has_noted_last(
+    number: signal.Signals, told: str, tmp_path: Path
+) -> None:
+    notes = "from edge_device.system.supervisor import note_advice; note_advice('first'); note_advice('second'); "
+    with working(tmp_path, notes + "Path('noted').write_text('yes'); native()") as process:
+        wait_for(tmp_path / "noted")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, errors) == (STATUS[number][0], told + STATUS[number][1])
+    assert not (tmp_path / "run").exists() and not list(tmp_path.glob("*says*"))
+
+
 def test_ctrl_c_at_a_terminal_reaches_parent_and_child_and_counts_once(tmp_path: Path) -> None:
     # It says that it has begun where its `finally` holds, not before.
     slowly = "try: Path('begun').write_text('yes'); time.sleep(60)\n        "

@@ -3,7 +3,7 @@
 TensorFlow's import, its converter and XLA hold that lock for up to half a minute: until they return, no handler and no
 thread of their process runs. So the command goes on in a child, forked while nothing but the standard library is there,
 which costs a millisecond; the parent only passes signals on, and kills a child that does not answer one. What the child
-had half-written it has noted in a journal, by which the parent removes it.
+had half-written it has noted in a journal, by which the parent removes it, and what a user should know then.
 
 Not for `edge-run`: it waits in no such code, and systemd wants to know the process that it has started.
 """
@@ -30,11 +30,21 @@ _PR_SET_PDEATHSIG: Final = 1
 
 _journal: IO[bytes] | None = None
 
+_ADVICE: Final = b"says "
+"""What the journal has before advice; paths begin with a slash."""
+
 
 def note_unfinished(path: Path) -> None:
     """Notes that `path` is to be removed if this process is killed; does nothing in a process that nobody watches."""
     if _journal is not None:
         _journal.write(os.fsencode(path.absolute()) + b"\0")
+        _journal.flush()
+
+
+def note_advice(line: str) -> None:
+    """Notes what to say if this process is killed, in the place of what was noted before; empty for nothing."""
+    if _journal is not None:
+        _journal.write(_ADVICE + line.encode() + b"\0")
         _journal.flush()
 
 
@@ -92,10 +102,12 @@ def _end(status: int, journal: IO[bytes]) -> NoReturn:
         status: Exit status of the child, or the negative number of the signal that killed it.
         journal: Names that `note_unfinished` noted.
     """
-    if status < 0:
-        _remove(journal)
+    clear = _CLEAR if sys.stderr.isatty() else ""
+    advice = _clean_up(journal) if status < 0 else ""
+    if advice and status != -signal.SIGTERM:
+        print(clear, advice, sep="", file=sys.stderr)
     if status == -signal.SIGINT:
-        print(_CLEAR if sys.stderr.isatty() else "", "interrupted", sep="", file=sys.stderr)
+        print(clear, "interrupted", sep="", file=sys.stderr)
     elif status < 0 and status != -signal.SIGTERM:
         why = "; memory may have run out" if status == -signal.SIGKILL else ""
         print(f"error: the command was ended by {signal_name(-status)}{why}", file=sys.stderr)
@@ -107,9 +119,15 @@ _CLEAR: Final = "\r\033[K"
 """Removes the line with the running time, which the child can no longer do."""
 
 
-def _remove(journal: IO[bytes]) -> None:
-    """Removes what is still where the child has noted it; what was finished has been renamed."""
+def _clean_up(journal: IO[bytes]) -> str:
+    """Removes what is still where the child has noted it (what was finished has been renamed); returns the latest
+    advice."""
     journal.seek(0)
+    advice = b""
     for name in journal.read().split(b"\0")[:-1]:
+        if name.startswith(_ADVICE):
+            advice = name.removeprefix(_ADVICE)
+            continue
         with suppress(OSError):
             shutil.rmtree(name) if os.path.isdir(name) else os.unlink(name)
+    return advice.decode()

@@ -185,7 +185,11 @@ def weights_of(run: Path) -> list[np.ndarray]:
     return list(open_model(read_run(run)).get_weights())
 
 
-def test_an_interrupted_run_goes_on_to_the_same_result(color_photos: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_result(
+    color_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = list[str]()  # what is told of a process that is killed
+    monkeypatch.setattr("edge_train.training.fit.note_advice", noted.append)
     settings = Settings(epochs=3, views=3, batch=8)
     straight = train(color_photos, tmp_path / "a" / "run", settings)
     interruptions, said = 0, list[str]()
@@ -194,6 +198,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(color_photos: Path, tmp_p
             again = train(color_photos, tmp_path / "b" / "run", settings, track=Interrupter(at), say=said.append)
         except KeyboardInterrupt:
             interruptions += 1
+            assert noted[-2:] == [said[-1], ""]
             assert not (tmp_path / "b" / "run").exists()
     assert interruptions == 2
     assert [re.sub(" after epoch.*", "", line) for line in said if " on after " in line] == [

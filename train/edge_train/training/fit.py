@@ -21,6 +21,7 @@ from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTIZED_FILE, Run, read_run, write_photos
 from edge_core.statistics import accuracy
+from edge_device.system.supervisor import note_advice
 from edge_keras.kept_scores import write_scores
 from edge_keras.models.architectures import DEFAULT, Architecture
 from edge_keras.models.backbone import Parts, build, cut, set_head, zero_share
@@ -239,13 +240,21 @@ def fit(
 
 @contextmanager
 def _told_where_it_goes_on(store: CheckpointStore, say: Say) -> Iterator[None]:
-    """Says on Ctrl-C what the same call will do."""
+    """Says on Ctrl-C what the same call will do. A step that takes more than a second is not waited for: this process
+    is killed then, and the one that watches it says what was noted."""
+    note_advice(_where_it_goes_on(store))
     try:
         yield
     except KeyboardInterrupt:
-        newest = store.newest()
-        say(f"the same command goes on after epoch {newest[0]}" if newest else "the same command begins anew")
+        say(_where_it_goes_on(store))
         raise
+    finally:
+        note_advice("")
+
+
+def _where_it_goes_on(store: CheckpointStore) -> str:
+    newest = store.newest()
+    return f"the same command goes on after epoch {newest[0]}" if newest else "the same command begins anew"
 
 
 def _prepare(
@@ -390,6 +399,7 @@ def _save(store: CheckpointStore, tuner: FineTuner, history: History, base: list
         (folder / SEAM_FILE).write_text(seam)
 
     store.save(len(history.epochs) - 1, write)
+    note_advice(_where_it_goes_on(store))
 
 
 def _newest_state(store: CheckpointStore) -> Path | None:
