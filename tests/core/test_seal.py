@@ -9,15 +9,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_core import Frame, InputSpec, ModelCard, complete, decode_picture, read_card
+from edge_core.artifact.container import without_archive
 from edge_core.artifact.golden import FLOAT, MAX_JPEG_BYTES, GoldenFrame, GoldenVectors, Tolerance, read_golden, to_jpeg
 from edge_core.artifact.seal import check_seal, read_seal, seal
 from edge_core.errors import ModelFormatError, SealError
 
-MODEL = (Path(__file__).parents[1] / "models" / "tiny-uint8.tflite").read_bytes()
+MODELS = Path(__file__).parents[1] / "models"
+MODEL = (MODELS / "tiny-uint8.tflite").read_bytes()
 CARD = ModelCard(labels=("red", "green", "blue", "dark"), input=InputSpec(32, 32))
 JPEG = to_jpeg(np.full((48, 64, 3), 90, np.uint8), CARD.input)
 GOLDEN = GoldenVectors(
@@ -83,7 +85,7 @@ def test_a_seal_tells_its_digest_and_its_signature(written: Callable[[bytes], Pa
 
 
 def test_a_file_without_a_seal_has_none(written: Callable[[bytes], Path]) -> None:
-    for data in (b"", b"x", MODEL, COMPLETE):
+    for data in (b"a shopping list", MODEL, COMPLETE):
         assert check_seal(written(data)) is None
 
 
@@ -142,6 +144,33 @@ def test_a_seal_is_looked_for_at_the_end_alone() -> None:
 def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelFormatError, match=str(tmp_path)):
         check_seal(tmp_path / name)
+
+
+@kinds
+@given(cut=st.integers(1, len(SEALED["signed"])))
+@example(cut=1)
+@example(cut=300)
+def test_a_half_copied_file_is_told_as_such_wherever_it_was_cut(
+    written: Callable[[bytes], Path], kind: str, cut: int
+) -> None:
+    whole = SEALED[kind]
+    path = written(whole[: max(0, len(whole) - cut)])
+    with pytest.raises(SealError, match=r"incomplete|damaged"):
+        check_seal(path)
+    with pytest.raises(ModelFormatError, match=r"incomplete"):
+        read_card(path)
+
+
+def test_the_flatbuffer_of_a_complete_file_alone_is_incomplete_and_a_foreign_one_is_without_a_card(
+    written: Callable[[bytes], Path],
+) -> None:
+    with pytest.raises(SealError, match="incomplete"):
+        check_seal(written(without_archive(COMPLETE)))
+    for foreign in ("uint8", "float32"):
+        path = written((MODELS / f"tiny-{foreign}.tflite").read_bytes())
+        assert check_seal(path) is None
+        with pytest.raises(ModelFormatError, match="no model card"):
+            read_card(path)
 
 
 def test_golden_vectors_are_read_back_to_the_last_bit(written: Callable[[bytes], Path]) -> None:

@@ -281,9 +281,10 @@ LABELS = ("labels.txt", "red\ngrün\nblue\ndark\n")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "not a .tflite"),
+        (b"", "incomplete"),
         (b"a text file, longer than eight bytes", "not a .tflite"),
         (BARE["uint8"], "no model card"),
+        (BARE["uint8"][:-200], "incomplete"),
         (with_archive(LABELS), "no model card"),
         (with_archive(GOOD), "no model card"),
         (with_archive(GOOD, ("labels.txt", "red\nblue\n")), "contradicts itself"),
@@ -296,6 +297,7 @@ LABELS = ("labels.txt", "red\ngrün\nblue\ndark\n")
         "empty",
         "text",
         "bare",
+        "cut",
         "no card",
         "no labels",
         "other labels",

@@ -6,6 +6,7 @@ behind it. Python's `zipfile` and `unzip` open it; an interpreter reads the fron
 
 import io
 import re
+import struct
 import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from edge_core.artifact.card import ModelCard
-from edge_core.artifact.flatbuffer import is_tflite
+from edge_core.artifact.flatbuffer import MODEL_BUFFERS, MODEL_CODES, MODEL_SUBGRAPHS, Flatbuffer, is_tflite
 from edge_core.artifact.metadata import LABELS_FILE, attach, describe
 from edge_core.errors import CardError, ModelFormatError
 
@@ -46,6 +47,15 @@ MAX_MODEL_BYTES: Final = 64 << 20
 
 DAMAGED_ARCHIVE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError, OSError)
 """What `zipfile` raises for bytes that are no archive, or a damaged one."""
+
+INCOMPLETE: Final = "is incomplete, its end is missing; copy the file again"
+"""What is said of a file that `is_cut_short`."""
+
+_ENTRY: Final = re.compile(rb"PK\x03\x04[\x0a\x14\x2d]\x00")
+"""How a file in a ZIP begins, of the versions 1.0, 2.0 and 4.5: weights have these six bytes once in 10^14."""
+_END_RECORD: Final = struct.Struct("<4s16xH")
+"""The end of a ZIP: its signature, and the length of the comment behind it."""
+_METADATA_IDENTIFIER: Final = b"M001"
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the ZIP format's first moment: the same input gives the same bytes
 
@@ -146,6 +156,40 @@ def feature_files(path: Path) -> dict[str, bytes]:
         return {name: read_entry(archive, name) for name in names}
 
 
+def is_cut_short(data: bytes) -> bool:
+    """Whether bytes are only the beginning of a .tflite, as an interrupted copy leaves; False of a bare flatbuffer."""
+    if len(data) < 8:
+        return True
+    if not is_tflite(data):
+        return False
+    end = data.rfind(b"PK\5\6", max(0, len(data) - _END_RECORD.size - 0xFFFF))
+    if 0 <= end <= len(data) - _END_RECORD.size:
+        return end + _END_RECORD.size + int(_END_RECORD.unpack_from(data, end)[1]) > len(data)
+    return _ENTRY.search(data) is not None or _lacks_parts(data)
+
+
+def _lacks_parts(data: bytes) -> bool:
+    """Whether a flatbuffer without an archive leads beyond its end, or names labels that lay in an archive."""
+    model = Flatbuffer(data)
+    try:
+        for part in (MODEL_CODES, MODEL_SUBGRAPHS):
+            for table in model.tables(model.field(model.root, part)):
+                model.optional_field(table, 0)
+        for buffer in model.tables(model.field(model.root, MODEL_BUFFERS)):
+            field = model.optional_field(buffer, 0)
+            if field is None:
+                continue
+            start = model.target(field) + 4
+            end = start + model.uint(start - 4)
+            # `complete` describes the labels to other tools by the name of the file that it then appends.
+            described = data[start + 4 : start + 8] == _METADATA_IDENTIFIER
+            if end > len(data) or (described and LABELS_FILE.encode() in data[start:end]):
+                return True
+    except struct.error:
+        return True
+    return False
+
+
 def without_archive(artifact: bytes) -> bytes:
     """The flatbuffer alone."""
     try:
@@ -165,12 +209,15 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
         missing: What it has not, if there is no archive or not the entry that is read.
 
     Raises:
-        ModelFormatError: No such file, not a .tflite, without an archive, or with a damaged one.
+        ModelFormatError: No such file, not a .tflite, incomplete, without an archive, or with a damaged one.
     """
     try:
         # The caller's block runs at the `yield`, so what it raises is translated here, too.
         with path.open("rb") as file:
-            if not is_tflite(file.read(8)):
+            data = file.read()
+            if is_cut_short(data):
+                raise ModelFormatError(f"{path} {INCOMPLETE}")
+            if not is_tflite(data):
                 raise ModelFormatError(f"{path} is not a .tflite model")
             with zipfile.ZipFile(file) as archive:
                 yield archive

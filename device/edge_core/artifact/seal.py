@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from edge_core.artifact.container import DAMAGED_ARCHIVE
+from edge_core.artifact.container import DAMAGED_ARCHIVE, INCOMPLETE, is_cut_short
 from edge_core.artifact.golden import GOLDEN_FILE, GoldenVectors
 from edge_core.errors import ModelFormatError, SealError
 
@@ -130,6 +130,8 @@ def check_seal(path: Path) -> Seal | None:
         raise ModelFormatError(f"{path}: {error.strerror or error}") from error
     except SealError as error:
         raise SealError(f"{path}: {error}") from None
+    if found is None and is_cut_short(data):
+        raise SealError(f"{path}: it {INCOMPLETE}")
     # Golden vectors are written together with the seal, never without one.
     if found is None and _holds_golden_vectors(data):
         raise SealError(f"{path}: its seal is missing, so its end is damaged; copy the file again")

@@ -322,9 +322,19 @@ def test_a_model_that_does_not_load_is_told_without_a_path_that_is_gone(frames: 
         sealed(artifact(card=ModelCard(LABELS[:3], CARD.input)), frames)
 
 
+@pytest.mark.parametrize("keep", [0.0, 0.05, 0.5, 0.95])
+def test_a_half_copied_file_diverges_and_is_not_run(good: dict[str, Path], tmp_path: Path, keep: float) -> None:
+    whole, half = good["uint8"].read_bytes(), tmp_path / "half.tflite"
+    half.write_bytes(whole[: int(keep * len(whole))])
+    found = verify(half)
+    assert found.divergence is not None and "incomplete" in found.divergence.reason
+    with pytest.raises(SealError, match=r"incomplete.*copy the file again"):
+        Classifier(half)
+
+
 def test_a_file_that_was_never_sealed_cannot_be_verified(tmp_path: Path) -> None:
     path = tmp_path / "older.tflite"
-    for content in (artifact(), (MODELS / "tiny-uint8.tflite").read_bytes(), b"", b"a shopping list"):
+    for content in (artifact(), (MODELS / "tiny-uint8.tflite").read_bytes(), b"a shopping list"):
         path.write_bytes(content)
         with pytest.raises(ModelFormatError, match="cannot be verified: it has no seal"):
             verify(path)

@@ -41,6 +41,9 @@ const LONE_SURROGATE = /[\ud800-\udfff]/u;
 /** The operator that an Edge TPU computes. */
 const EDGETPU_OPERATOR = new TextEncoder().encode("edgetpu-custom-op");
 
+/** How a file in a ZIP begins. */
+const ENTRY = new Uint8Array([0x50, 0x4b, 3, 4, 20, 0]);
+
 /** The archive behind a model. */
 export class Container {
   /** @type {Map<string, Entry>} */
@@ -171,7 +174,7 @@ export class Container {
  */
 function readDirectory(bytes) {
   const view = viewOf(bytes);
-  const end = findEnd(view);
+  const end = findEnd(bytes, view);
   const count = view.getUint16(end + 10, true), size = view.getUint32(end + 12, true), offset = view.getUint32(end + 16, true);
   const shift = end - size - offset; // of an archive that was written before something was put in front of it
   if (shift < 0) throw damaged("its archive is cut off");
@@ -193,13 +196,16 @@ function readDirectory(bytes) {
 
 /**
  * Where the end of the archive's directory begins: 22 bytes, and a comment that ends with the file.
+ * @param {Uint8Array} bytes
  * @param {DataView} view
  */
-function findEnd(view) {
+function findEnd(bytes, view) {
   for (let place = view.byteLength - 22; place >= Math.max(0, view.byteLength - 22 - 0xffff); place--) {
     if (view.getUint32(place, true) === 0x06054b50 && place + 22 + view.getUint16(place + 20, true) === view.byteLength) return place;
   }
-  throw new EngineError("it has no model card, so its labels and its input are unknown; export it with edge-convert");
+  // Entries without a directory behind them: as an interrupted copy leaves a file.
+  if (includes(bytes, ENTRY)) throw new EngineError("it is incomplete, its end is missing; copy the file again");
+  throw new EngineError("it has no model card, so its labels and its input are unknown; copy it again if the copy was interrupted, or export it with edge-convert");
 }
 
 /**
