@@ -29,7 +29,7 @@ from edge_device.live.capture import UPRIGHT, Capture, Prepared
 from edge_device.live.deciders import Deciders, Part, parts_of
 from edge_device.live.decisions import Rule
 from edge_device.live.model_watcher import ModelWatcher
-from edge_device.notices import Notifier, ignore, notice
+from edge_device.notices import Notice, Notifier, ignore, notice
 from edge_device.results import Decision, Event, FrameResult, Latency, Status, UpdateStatus
 from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import Source, SourceFrame
@@ -201,7 +201,7 @@ class Live:
         try:
             return self.watch(stopped)
         finally:
-            for one in self._queues.close(CLOSE_S if stopped() else LAST_S):
+            for one in close_sinks(self._queues, stopped):
                 self._notify(one)
 
     def watch(self, stopped: Callable[[], bool]) -> Status:
@@ -471,3 +471,9 @@ class Live:
         view = "" if status.view == "clear" else f", view {status.view}"
         self.manager.status(f"{status.frames} frames, {status.fps:.1f} fps, source {status.source_state}{view}")
         return status
+
+
+def close_sinks(queues: SinkQueues, stopped: Callable[[], bool]) -> list[Notice]:
+    """Closes sinks at the end of a run: in no time from the moment on at which `stopped` says that the end was asked
+    for, which may be while they close; returns what went wrong."""
+    return queues.close(CLOSE_S if stopped() else LAST_S, lambda: CLOSE_S if stopped() else inf)

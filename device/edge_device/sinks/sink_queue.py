@@ -24,6 +24,9 @@ FRAMES: Final = 256
 IMAGES: Final = 4
 """Frames that a queue of whole images holds: 11 MB at 1280x720."""
 
+LOOK_S: Final = 0.05
+"""Between two looks at whether closing is in a hurry."""
+
 EVENTS: Final = 10_000
 """Events that are kept for a sink that is down: a week at one a minute, 3 MB."""
 
@@ -370,23 +373,27 @@ class SinkQueues:
     def counts(self) -> dict[str, SinkCounts]:
         return {name: queue.counts() for name, queue in self._queues.items()}
 
-    def close(self, within_s: float = 0.8) -> list[Notice]:
+    def close(self, within_s: float = 0.8, hurry_s: Callable[[], float] = lambda: math.inf) -> list[Notice]:
         """Lets the sinks take what waits, and closes them.
 
         Args:
             within_s: Seconds that closing may take: after half of that the rest is given up, and after all of it
                 the sinks that still do not return.
+            hurry_s: Function that is called several times a second, and says how many seconds it may take from then
+                on: fewer once the end is asked for.
 
         Returns:
             What went wrong, for no sink is left to tell it.
         """
-        start = time.monotonic()
         lost_before = {name: queue.counts().events_lost for name, queue in self._queues.items()}
+        end_s = self._ask_to_close(within_s)
         for queue in self._queues.values():
-            queue.ask_to_close(start + within_s / 2)
+            while not queue.closed(min(end_s, time.monotonic() + LOOK_S)) and time.monotonic() < end_s:
+                if (soon_s := hurry_s()) < end_s - time.monotonic():
+                    end_s = self._ask_to_close(soon_s)
         left = []
         for name, queue in self._queues.items():
-            stuck = not queue.closed(start + within_s)
+            stuck = not queue.closed(end_s)
             if stuck:
                 # From this thread: its own is stuck in a call.
                 queue.sink.abandon()
@@ -398,6 +405,13 @@ class SinkQueues:
             if faults:
                 left.append(replace(notice("warning", f"sink {name}", "; ".join(faults)), camera=self._camera))
         return left
+
+    def _ask_to_close(self, within_s: float) -> float:
+        """Asks all of them, and returns by when they should have closed."""
+        now_s = time.monotonic()
+        for queue in self._queues.values():
+            queue.ask_to_close(now_s + within_s / 2)
+        return now_s + within_s
 
     def _pass_on(self, notice: Notice, /) -> None:
         notice = replace(notice, camera=self._camera)

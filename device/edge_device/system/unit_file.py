@@ -426,7 +426,8 @@ SuccessExitStatus=143
 WatchdogSec=30
 # A small board with a slow card imports, verifies and measures before it is ready.
 TimeoutStartSec=180
-TimeoutStopSec=10
+# A second is enough, but from a source that ended by itself on sinks have twenty for its last results.
+TimeoutStopSec=30
 KillMode=mixed
 # One line a frame is 300 MB a day at 30 frames a second; what a person should know comes on standard error.
 StandardOutput=null

@@ -86,6 +86,25 @@ def test_the_last_results_of_a_film_reach_a_sink_that_is_slow(
     assert len(recorder.frames_seen) == 20 and recorder.closed
 
 
+def test_who_asks_for_the_end_after_that_of_a_film_need_not_wait_for_a_sink(
+    tiny_model: TinyModel, color_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CLOSE_S", 0.0)
+    monkeypatch.setattr(loop, "LAST_S", 600.0)
+    stuck, asked = threading.Event(), threading.Event()
+
+    def status(recorder: Recorder, status: Status) -> None:
+        if status.source_state == "ended":
+            threading.Timer(0.3, asked.set).start()  # when the loop has ended, and its sinks are being closed
+            stuck.wait(60)
+
+    monkeypatch.setattr(Recorder, "status", status)
+    began_s = time.monotonic()
+    run(tiny_model(), Film([color_frames["red"]]), stopped=asked.is_set)
+    stuck.set()
+    assert time.monotonic() - began_s < 50
+
+
 def test_a_film_makes_the_events_that_its_own_clock_says(tiny_model: TinyModel, color_frames: dict[str, Frame]) -> None:
     film = [color_frames["red"]] * 30 + [color_frames["green"]] * 30
     recorder, _ = run(tiny_model(), Film(film, fps=10.0), LiveSettings(rule=Rule(threshold=0.3, hold_s=0.0)))

@@ -1,4 +1,5 @@
 import gc
+import math
 import threading
 import time
 import tracemalloc
@@ -367,6 +368,20 @@ def test_a_sink_that_is_stuck_for_good_does_not_hinder_the_end(opened: Callable[
     assert (said.level, said.about) == ("warning", "sink stuck")
     assert said.text == "did not return and was abandoned; 3 events were not delivered"
     assert fine.took[-1] == ("close", None)
+
+
+def test_a_sink_that_closes_slowly_is_hurried_once_the_end_is_asked_for(opened: Callable[..., SinkQueues]) -> None:
+    slow, stuck = EventsOnly(), EventsOnly()
+    stuck.name = "stuck"
+    queues = opened(slow, stuck)
+    stuck.gate.clear()
+    queues.event(event(1))
+    until(lambda: bool(stuck.attempts))
+    start = time.monotonic()
+    left = queues.close(600, lambda: 0.2 if time.monotonic() > start + 0.3 else math.inf)
+    assert 0.3 < time.monotonic() - start < 60
+    assert [one.text for one in left] == ["did not return and was abandoned; 1 events were not delivered"]
+    assert slow.took[-1] == ("close", None)
 
 
 def test_at_the_end_an_event_is_tried_once_more_and_what_is_left_is_told(opened: Callable[..., SinkQueues]) -> None:

@@ -293,6 +293,26 @@ def test_a_run_does_not_tidy_away_what_a_person_is_writing(tmp_path: Path, monke
     assert folder.read().pinned and not tidying.is_alive()
 
 
+def test_a_start_does_not_undo_what_a_person_does_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = UpdateFolder(tmp_path / "updates")
+    folder.write(UpdateState("a" * 64).taken_over_by(InstalledModel("b" * 64, 1, ""), "the boot before"))
+    person = threading.Thread(target=pin, args=[UpdateFolder(folder.path), True])
+
+    def whole(folder: UpdateFolder, model: InstalledModel | None) -> bool:
+        if not person.ident:
+            person.start()
+            person.join(0.2)
+        return True
+
+    monkeypatch.setattr(UpdateFolder, "whole", whole)
+    begin(folder, "a" * 64, boot_id())
+    person.join(60)
+    state = folder.read()
+    assert state.pinned and state.trial and state.trial.attempts == 2
+
+
 def test_updates_need_a_key_and_a_sealed_model(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:
     options = LiveOptions(tiny_model(), SourceOptions("fake:64x48@20"), updates=UpdateOptions("http://127.0.0.1:9"))
     with pytest.raises(SettingsError, match="--key"):

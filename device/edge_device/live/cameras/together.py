@@ -22,7 +22,7 @@ from edge_device.inference.turns import RunnerPool
 from edge_device.live.cameras.camera_run import CameraRun
 from edge_device.live.cameras.pulse import LoopPulse, ProcessPulse
 from edge_device.live.cameras.run_host import RunHost, SharedParts
-from edge_device.live.loop import CLOSE_S, LAST_S
+from edge_device.live.loop import CLOSE_S, close_sinks
 from edge_device.live.options import LiveOptions
 from edge_device.live.run import awaiting_signals, print_notice
 from edge_device.notices import Notifier, notice
@@ -82,7 +82,7 @@ class CameraThread:
         finally:
             if self.run.queues:
                 # Once, at the end of the thread: sinks stay open while a loop is begun anew.
-                for one in self.run.queues.close(CLOSE_S if self._host.ended() else LAST_S):
+                for one in close_sinks(self.run.queues, self._host.ended):
                     self._notify(one)
 
     def _loops(self) -> Status | None:

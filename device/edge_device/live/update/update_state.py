@@ -208,19 +208,21 @@ def begin(folder: UpdateFolder, factory: str, boot: str) -> UpdateState:
     Raises:
         OutputError: The state cannot be written.
     """
-    state = before = folder.read()
-    if state.factory != factory:
-        state = UpdateState(
-            factory, refused=state.refused, pinned=state.pinned, told="the board was given a model by hand"
-        )
-    if state.trial:
-        state = _counted(state, state.trial, boot)
-    if state.current and not folder.whole(state.current):
-        state = state.rolled_back("its file is damaged or gone")
-    if state.current and not folder.whole(state.current):  # the one before is, too
-        state = replace(state, current=None)
-    if state != before:
-        folder.write(state)
+
+    def begun(state: UpdateState) -> UpdateState:
+        if state.factory != factory:
+            state = UpdateState(
+                factory, refused=state.refused, pinned=state.pinned, told="the board was given a model by hand"
+            )
+        if state.trial:
+            state = _counted(state, state.trial, boot)
+        if state.current and not folder.whole(state.current):
+            state = state.rolled_back("its file is damaged or gone")
+        if state.current and not folder.whole(state.current):  # the one before is, too
+            state = replace(state, current=None)
+        return state
+
+    state = folder.change(begun)
     folder.tidy(state)
     return state
 
