@@ -33,7 +33,7 @@ class Settings:
     Attributes:
         seed: Random seed for weights, augmentations and order of photos; the split has a seed of its own.
         views: Number of augmented views of each training photo, see `augment.ViewMaker`.
-        augment: How drawn views differ from the photo, see `views.ViewMaker`.
+        augment: How drawn views differ from the photo, see `augment.ViewMaker`.
         epochs: Largest number of fine-tuning epochs; 0 leaves the solved head as it is.
         patience: Epochs in a row that are not kept, after which fine-tuning ends.
         batch: Pictures per step.

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from edge_core.data.photo_folder import Photo
 from edge_core.errors import RunFolderError, SettingsError
 from edge_core.images import read_picture
-from edge_core.preprocess import InputSpec, preprocess
+from edge_core.preprocess import Crop, InputSpec, preprocess
 from edge_core.run_folder import Run, load_model, read_run
 from edge_keras.models.architectures import ARCHITECTURES, DEFAULT
 from edge_keras.models.backbone import zero_share
 from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
 from edge_train.data.augment import ViewMaker
-from edge_train.data.dataset import open_photos
+from edge_train.data.dataset import PhotoSet, open_photos
 from edge_train.data.randaugment import randaugment
 from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import Settings, check_settings, phases
 from edge_train.training.distillation import check_teacher
-from edge_train.training.fit import fit
+from edge_train.training.fit import Request, fit
 from edge_train.training.solved_head.head import MOST_WEIGHT, photo_weights, solve_head
 
 from ..conftest import blank_charts
@@ -240,6 +240,37 @@ def test_a_scene_shows_the_whole_subject_small_before_another_label_alone(tmp_pa
     assert min(shares) > 0.25**2 * 0.5 and max(shares) <= 0.9**2 + 0.02
     alone = ViewMaker(spec, (2,), True, 1, "scene", (photo, same))(photo)
     assert alone.min() > 100  # no other label: moved and in another light, nothing else
+
+
+@pytest.mark.parametrize("crop", ["center", "pad", "stretch"])
+def test_a_scene_shows_the_whole_subject_to_a_network_whose_input_is_no_square(tmp_path: Path, crop: Crop) -> None:
+    photo, other = flat(tmp_path / "1.png", 200, "bright"), flat(tmp_path / "2.png", 20, "dark")
+    for shape in ((24, 96), (96, 24)):
+        maker = ViewMaker(InputSpec(*shape, crop), tuple(range(2, 30)), True, 1, "scene", (other,))
+        for view in maker(photo):
+            subject = view[..., 1] > view[..., 1].max() / 2
+            assert view[..., 1].min() < view[..., 1].max() * 0.15
+            assert abs(int(subject.any(axis=0).sum()) - int(subject.any(axis=1).sum())) <= 2
+
+
+def test_other_grounds_are_another_request(tmp_path: Path) -> None:
+    one, two = (flat(tmp_path / f"{level}.png", level, "") for level in (1, 2))
+    mine = flat(tmp_path / "3.png", 3, "a")
+    photos = PhotoSet("", ("a",), {"train": [mine], "val": [], "test": []}, 1, True, [], [], [])
+    asked = [
+        Request(
+            replace(photos, negatives=negatives),
+            InputSpec(32, 32),
+            Weights("none (random)"),
+            1.0,
+            SMALL_NETWORK,
+            Settings(augment=augment),
+            None,
+        ).to_json()
+        for augment in ("camera", "scene")
+        for negatives in ((one,), (two,))
+    ]
+    assert asked[0] == asked[1] and asked[2] != asked[3]
 
 
 def test_the_name_of_a_scene_tells_its_grounds(tmp_path: Path) -> None:

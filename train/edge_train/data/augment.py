@@ -30,7 +30,6 @@ SMALLEST_WINDOW: Final = 0.7
 GAIN_RANGE: Final = 0.2
 """A channel is multiplied by 1 ± this: exposure for all three, color temperature for each."""
 
-
 SCENE_SIDE: Final = 2
 """Side of a composed frame, in sides of what the model takes: a subject of half its height is not enlarged."""
 
@@ -110,12 +109,13 @@ class ViewMaker:
 
     def _in_scene(self, window: Frame, label: str, rng: np.random.Generator) -> Frame:
         """Before a part of a photo with another label; as it is where none was drawn that can be decoded."""
-        side = SCENE_SIDE * max(self.spec.shape)
+        # With the input's proportions, so that no subject lies where `preprocess` cuts off.
+        shape = SCENE_SIDE * self.spec.height, SCENE_SIDE * self.spec.width
         for index in rng.integers(len(self.grounds), size=GROUNDS_TRIED if self.grounds else 0).tolist():
             if self.grounds[index].label != label:
                 with suppress(PictureError):
-                    other = read_picture(self.grounds[index].path, side, self.spec.levels)
-                    return before_ground(window, other, side, rng)
+                    other = read_picture(self.grounds[index].path, max(shape), self.spec.levels)
+                    return before_ground(window, other, shape, rng)
         return window
 
     @cached_property

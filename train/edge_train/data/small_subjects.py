@@ -12,7 +12,7 @@ import numpy as np
 from edge_core.preprocess import Frame
 
 HEIGHTS: Final = (0.25, 0.9)
-"""Least and largest height of the subject, of the frame's. Below, 160 pixels hold 40 of it."""
+"""Least and largest height of the subject, of the frame's shorter side. Below, 160 pixels hold 40 of it."""
 
 GROUND: Final = (0.4, 0.8)
 """Least and largest side of the ground, of the other photo's shorter one: a part shows less of that photo's subject."""
@@ -21,23 +21,26 @@ EDGE: Final = 0.08
 """Width over which a soft edge fades, of the subject's height."""
 
 
-def before_ground(subject: Frame, other: Frame, side: int, rng: np.random.Generator) -> Frame:
+def before_ground(subject: Frame, other: Frame, shape: tuple[int, int], rng: np.random.Generator) -> Frame:
     """The middle square of a photo, smaller, anywhere before a part of another one.
 
     Args:
         subject: Photo, uint8, shape (height, width, 3).
         other: Photo of the ground, the same.
-        side: Height and width of the frame in pixels.
+        shape: Height and width of the frame in pixels.
         rng: Draws place, size, ground and edge.
 
     Returns:
-        The frame, uint8, shape (side, side, 3).
+        The frame, uint8, shape (height, width, 3).
     """
     part = _square(other, rng.uniform(*GROUND), *rng.random(2))
-    frame = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-    small = max(1, round(side * rng.uniform(*HEIGHTS)))
+    high, wide = shape
+    square = cv2.resize(part, (max(shape), max(shape)), interpolation=cv2.INTER_AREA)
+    # As it is, not distorted, where the frame is no square.
+    frame = np.asarray(square[:high, :wide], np.uint8)
+    small = max(1, round(min(shape) * rng.uniform(*HEIGHTS)))
     pasted = cv2.resize(_square(subject, 1.0, 0.5, 0.5), (small, small), interpolation=cv2.INTER_AREA)
-    top, left = rng.integers(0, side - small + 1, 2).tolist()
+    top, left = rng.integers(0, high - small + 1), rng.integers(0, wide - small + 1)
     under = frame[top : top + small, left : left + small]
     share = _round_share(small) if rng.random() < 0.5 else np.ones((small, small, 1), np.float32)
     under[:] = np.rint(pasted * share + under * (1 - share)).astype(np.uint8)

@@ -111,6 +111,7 @@ class Request:
             "mirror": self.photos.mirror,
             "teacher": self.teacher and teacher_sha256(self.teacher),
             "splits": {split: fingerprint(members) for split, members in self.photos.splits.items()},
+            "grounds": fingerprint(self.as_seen.grounds),
             "float16": gpus()[1],  # its optimizer keeps more
         }
 
