@@ -17,7 +17,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,8 @@ from edge_core.files import written_whole
 UNITS: Final = Path("/etc/systemd/system")
 MODELS: Final = Path("/var/lib/edge-mobilenet")
 SECRETS: Final = Path("/etc/edge-mobilenet")
+BOOTED: Final = Path("/run/systemd/system")
+"""Is there where systemd has booted the system: sd_booted(3)."""
 
 GROUPS: Final = ("video", "render", "plugdev", "apex")
 """Who may use cameras, a Coral on USB and a Coral on PCIe; a unit that names a group that is not there does not
@@ -300,28 +303,62 @@ def install(plan: Plan) -> None:
     """Copies the files, writes the unit, and starts it, now and at every boot; a running one is replaced.
 
     Raises:
-        OutputError: Not run by root, no systemd here, or it says no.
+        OutputError: Not run by root, no systemd here, or it says no; nothing is left of what was written.
         CheckFailedError: The service could not start, see `Plan.obstacles`.
     """
     if plan.obstacles:
         raise CheckFailedError("; ".join(plan.obstacles))
     _require_root()
-    for source, target in plan.copies:
-        with written_whole(target) as beside:
-            # Made by `written_whole` a moment ago.
-            for folder in (target.parent, MODELS):
-                folder.chmod(0o755)  # whatever the umask is: another user reads it
-            shutil.copyfile(source, beside)
-            beside.chmod(0o644)
-    # The unit last: what it refers to is there by then.
-    for text, target in (*plan.texts, (plan.unit, plan.unit_path)):
-        with written_whole(target) as beside:
-            beside.write_text(text)
-            beside.chmod(0o644)
-    _systemctl("daemon-reload")
-    _systemctl("enable", "--quiet", plan.name)
-    # Not start: a service that runs already has to take up the new unit.
-    _systemctl("restart", plan.name)
+    if not _booted():
+        raise OutputError(
+            "systemd does not run here, as in a container, so nothing was installed; install on a system that it has "
+            "booted, or start edge-run live by what starts programs here"
+        )
+    with _taken_back(plan):
+        for source, target in plan.copies:
+            with written_whole(target) as beside:
+                # Made by `written_whole` a moment ago.
+                for folder in (target.parent, MODELS):
+                    folder.chmod(0o755)  # whatever the umask is: another user reads it
+                shutil.copyfile(source, beside)
+                beside.chmod(0o644)
+        # The unit last: what it refers to is there by then.
+        for text, target in (*plan.texts, (plan.unit, plan.unit_path)):
+            with written_whole(target) as beside:
+                beside.write_text(text)
+                beside.chmod(0o644)
+        _systemctl("daemon-reload")
+        _systemctl("enable", "--quiet", plan.name)
+        # Not start: a service that runs already has to take up the new unit.
+        _systemctl("restart", plan.name)
+
+
+@contextmanager
+def _taken_back(plan: Plan) -> Iterator[None]:
+    """Where the block fails, files are again what they were before, and a service that was installed runs again."""
+    targets = [target for _, target in (*plan.copies, *plan.texts)] + [plan.unit_path]
+    before = {target: target.read_bytes() if target.is_file() else None for target in targets}
+    installed = before[plan.unit_path] is not None
+    try:
+        yield
+    except BaseException:
+        if not installed:
+            with suppress(OutputError):
+                _systemctl("disable", "--quiet", "--now", plan.name)
+        for target, content in before.items():
+            if content is None:
+                target.unlink(missing_ok=True)
+                continue
+            with written_whole(target) as beside:
+                beside.write_bytes(content)
+                beside.chmod(0o644)
+        with suppress(OSError):  # not empty: other files were there before
+            (MODELS / plan.name).rmdir()
+        with suppress(OutputError):
+            _systemctl("daemon-reload")
+            if installed:
+                _systemctl("restart", plan.name)
+        raise
 
 
 def uninstall(name: str = "", stopped: Callable[[], None] = lambda: None) -> Path:
@@ -333,14 +370,16 @@ def uninstall(name: str = "", stopped: Callable[[], None] = lambda: None) -> Pat
 
     Raises:
         SettingsError: There is no such service.
-        OutputError: Not run by root, no systemd here, or it says no.
+        OutputError: Not run by root, or systemd says no.
     """
     unit = unit_name(name)
     path = unit_path(unit)
     if not path.is_file():
         raise SettingsError(f"{path} is not there: no service of this name was installed")
     _require_root()
-    _systemctl("disable", "--quiet", "--now", unit)
+    # Without systemd nothing runs that could be stopped, and what was written is removed all the same.
+    if _booted():
+        _systemctl("disable", "--quiet", "--now", unit)
     # Before the unit is removed, which tells what the service's broker is.
     stopped()
     try:
@@ -348,7 +387,8 @@ def uninstall(name: str = "", stopped: Callable[[], None] = lambda: None) -> Pat
         shutil.rmtree(MODELS / unit, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
-    _systemctl("daemon-reload")
+    if _booted():
+        _systemctl("daemon-reload")
     return Path("/var/lib") / unit
 
 
@@ -553,6 +593,10 @@ def _require_root() -> None:
     if os.geteuid() != 0:
         program = [str(Path(sys.argv[0]).absolute()), *sys.argv[1:]]
         raise OutputError(f"this takes root; run: sudo {shlex.join(program)}")
+
+
+def _booted() -> bool:
+    return BOOTED.is_dir() and shutil.which("systemctl") is not None
 
 
 def _systemctl(*arguments: str) -> str:

@@ -198,6 +198,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(service, "UNITS", tmp_path / "units")
     monkeypatch.setattr(service, "MODELS", tmp_path / "models")
     monkeypatch.setattr(service, "SECRETS", tmp_path / "secrets")
+    monkeypatch.setattr(service, "BOOTED", tmp_path / "bin")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return script
 
@@ -298,6 +299,39 @@ def test_what_systemctl_complains_of_is_told_on_one_line(plan: service.Plan, sys
     systemctl.write_text("#!/bin/sh\necho 'Job failed.' >&2\necho 'See journalctl.' >&2\nexit 1\n")
     with pytest.raises(OutputError, match=r"Job failed\. See journalctl\."):
         service.install(plan)
+
+
+def test_nothing_stays_of_an_installation_that_systemctl_refuses(plan: service.Plan, systemctl: Path) -> None:
+    works = systemctl.read_text()
+    systemctl.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(OutputError):
+        service.install(plan)
+    assert not plan.unit_path.exists()
+    assert not plan.model_path.parent.exists()
+    systemctl.write_text(works)
+    service.install(plan)
+    systemctl.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(OutputError):
+        service.install(replace(plan, unit="another"))
+    assert plan.unit_path.read_text() == plan.unit
+    assert plan.model_path.read_bytes() == plan.copies[0][0].read_bytes()
+
+
+def test_where_systemd_has_not_booted_nothing_is_installed_and_all_is_uninstalled(
+    plan: service.Plan, systemctl: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(service, "BOOTED", tmp_path / "none")
+    with pytest.raises(OutputError, match="systemd does not run here"):
+        service.install(plan)
+    assert not service.UNITS.exists()
+    assert not service.MODELS.exists()
+    monkeypatch.setattr(service, "BOOTED", tmp_path)
+    service.install(plan)
+    monkeypatch.setattr(service, "BOOTED", tmp_path / "none")
+    systemctl.write_text("#!/bin/sh\nexit 1\n")
+    service.uninstall()
+    assert not plan.unit_path.exists()
+    assert not plan.model_path.parent.exists()
 
 
 def test_without_systemd_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
