@@ -55,8 +55,9 @@ $(READY): pyproject.toml
 	@echo '$(CURDIR)' > $(READY)
 
 demo: $(READY)
-	rm -rf $(DEMO)/run
-	$(BIN)/edge-train fit "$(DATA)" --out $(DEMO)/run
+	rm -rf $(DEMO)/new
+	$(BIN)/edge-train fit "$(DATA)" --out $(DEMO)/new
+	@rm -rf $(DEMO)/run && mv $(DEMO)/new $(DEMO)/run  # trained beside: a run that fails leaves the one before
 	$(BIN)/edge-convert export $(DEMO)/run --recipe int8 --out $(DEMO)/int8.tflite
 	$(BIN)/edge-convert export $(DEMO)/run --recipe float16 --out $(DEMO)/float16.tflite
 ifeq ($(DATA),signs)

@@ -185,3 +185,26 @@ def test_a_command_imports_nothing_that_only_others_need() -> None:
     modules = set(done.stderr.split())
     assert "edge_device.cli.images_command" in modules and "Usage: " in done.stdout
     assert not modules & {"edge_device.cli.live_command", "edge_device.teaching", "edge_device.live", "tomllib", "ssl"}
+
+
+def test_the_demo_keeps_the_run_before_until_another_is_trained(tmp_path: Path) -> None:
+    programs, run = tmp_path / ".venv" / "bin", tmp_path / "demo" / "run"
+    for folder in (programs, run):
+        folder.mkdir(parents=True)
+    (run / "made").write_text("before")
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / ".venv" / "ready").write_text(f"{tmp_path}\n")
+    for name in COMMANDS:
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+
+    def made(data: str) -> tuple[int, str]:
+        command = ["make", "-f", str(Path(__file__).parents[1] / "Makefile"), "demo", f"DATA={data}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=PATIENCE_S, check=False)
+        return done.returncode, (run / "made").read_text()
+
+    (programs / "edge-train").write_text('#!/bin/sh\ntest -d "$2" && mkdir -p "$4" && echo -n after > "$4/made"\n')
+    status, content = made("fotos/")
+    assert status and content == "before"
+    (tmp_path / "photos").mkdir()
+    assert made("photos/") == (0, "after")
