@@ -19,7 +19,7 @@
 # make bench-familiarity FILE=flowers-int8.tflite  what it costs that a file tells what is foreign to it
 # make mutants  breaks the contracts in a thousand ways and tells what no test notices; EACH=16 a sample of each contract,
 #                 CONTRACTS="seal, label order" these only
-# make docs   the documentation as a site, in site/
+# make docs   the documentation as a site, in documentation/
 # make clean  removes .venv, the demo, the documentation and dist/
 
 DATA ?= signs
@@ -169,9 +169,9 @@ mutants: $(READY)
 	$(BIN)/python -m tests.mutants $(if $(EACH),--each $(EACH)) $(if $(CONTRACTS),"$(CONTRACTS)")
 
 clean:
-	rm -rf .venv $(DEMO) dist site
+	rm -rf .venv $(DEMO) dist documentation
 
-# The documentation as a site, in site/; a link that leads nowhere or a name that is gone is an error.
+# The documentation as a site, in documentation/; a link that leads nowhere or a name that is gone is an error.
 docs: $(READY)
 	@$(BIN)/python -m pip install --quiet --group docs
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet
