@@ -105,7 +105,10 @@ def test_bad_input_is_one_line(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     for arguments, reason in (
         ([tmp_path, tiny.same], "is not a run folder"),
-        ([tiny.run, tmp_path / "none.tflite"], "none.tflite: No such file"),
+        (
+            [tiny.run, tmp_path / "none.tflite"],
+            "none.tflite: No such file or directory; edge-convert export RUN --out ",
+        ),
         ([tiny.run, tiny.same, "--out", tmp_path], "holds mine.txt, which is no benchmark's"),
         ([tiny.run, tiny.same, "--data", tmp_path], "holds no pictures"),
         ([tiny.same, tiny.swapped], "--held-out-by RUN"),

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 from typing import Final
 
@@ -110,6 +111,14 @@ def read_card(path: Path) -> ModelCard:
     if tuple(labels) != card.labels:
         raise ModelFormatError(f"{path} contradicts itself: its labels.txt and its card.json name different labels")
     return card
+
+
+def unreadable_model(path: Path, error: OSError) -> ModelFormatError:
+    """What to raise where the system gives no byte of a model file; one that is not there can be made."""
+    advice = (
+        f"; edge-convert export RUN --out {quote(str(path))} makes one" if isinstance(error, FileNotFoundError) else ""
+    )
+    return ModelFormatError(f"{path}: {error.strerror or error}{advice}")
 
 
 def is_compiled(model: bytes) -> bool:
@@ -222,7 +231,7 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
             with zipfile.ZipFile(file) as archive:
                 yield archive
     except OSError as error:
-        raise ModelFormatError(f"{path}: {error.strerror or error}") from error
+        raise unreadable_model(path, error) from error
     except CardError as error:
         raise ModelFormatError(f"{path}: {error}") from error
     # KeyError: the entry that the caller reads is not there.

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from edge_core.artifact.container import DAMAGED_ARCHIVE, INCOMPLETE, is_cut_short
+from edge_core.artifact.container import DAMAGED_ARCHIVE, INCOMPLETE, is_cut_short, unreadable_model
 from edge_core.artifact.golden import GOLDEN_FILE, GoldenVectors
-from edge_core.errors import ModelFormatError, SealError
+from edge_core.errors import SealError
 
 _NAME: Final = b"edge-mobilenet seal "
 _FORM: Final = re.compile(rb"edge-mobilenet seal 1 (?:ed25519:([0-9a-f]{64}) ([0-9a-f]{128}) )?sha256:([0-9a-f]{64})")
@@ -127,7 +127,7 @@ def check_seal(path: Path) -> Seal | None:
         data = path.read_bytes()
         found = read_seal(data)
     except OSError as error:
-        raise ModelFormatError(f"{path}: {error.strerror or error}") from error
+        raise unreadable_model(path, error) from error
     except SealError as error:
         raise SealError(f"{path}: {error}") from None
     if found is None and is_cut_short(data):

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from edge_core.artifact.container import CPU_MODEL_FILE, is_compiled, read_cpu_model
+from edge_core.artifact.container import CPU_MODEL_FILE, is_compiled, read_cpu_model, unreadable_model
 from edge_core.artifact.familiarity import Features, read_detector
 from edge_core.artifact.flatbuffer import is_tflite
 from edge_core.artifact.model_outputs import with_outputs
@@ -182,7 +182,7 @@ def _read_model(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelFormatError(f"{path}: {error.strerror or error}") from error
+        raise unreadable_model(path, error) from error
     if not is_tflite(data):
         raise ModelFormatError(f"{path} is not a .tflite model")
     return data

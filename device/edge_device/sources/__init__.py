@@ -30,6 +30,7 @@ from edge_device.sources.source import (
 )
 from edge_device.system.interrupts import interruptible
 from edge_device.system.lazy_exports import lazy_exports
+from edge_device.system.nearest import nearest
 
 if TYPE_CHECKING:
     from edge_device.sources.fake import FakeCamera
@@ -191,8 +192,8 @@ def _file(text: str, skipped: Skipped | None, decoding: Decoding, realtime: bool
         return Pictures(matching(text), skipped, decoding.levels)
     if not text or not path.exists():
         raise SourceError(
-            f"{text!r} is no file, folder or camera; --source takes one of these, 0 is the first camera, and rtsp:// "
-            "or http:// begins the address of one on the network"
+            f"{text!r} is no file, folder or camera{nearest(text.partition(':')[0], ['picamera'])}; --source takes "
+            "one of these, 0 is the first camera, and rtsp:// or http:// begins the address of one on the network"
         )
     if path.is_dir() or _is_picture(path):
         return Pictures([path], skipped, decoding.levels)

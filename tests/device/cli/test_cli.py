@@ -285,7 +285,9 @@ def test_debug_shows_where_an_error_comes_from(command: Command, tmp_path: Path)
     done = command(CLI, "show", tmp_path / "missing.tflite", "--debug")
     assert done.returncode == 2
     assert "Traceback" in done.stderr
-    assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'missing.tflite'}: No such file or directory"
+    assert done.stderr.splitlines()[-1].startswith(
+        f"error: {tmp_path / 'missing.tflite'}: No such file or directory; edge-convert export RUN --out "
+    )
 
 
 def test_a_runtime_that_is_not_installed_is_one_line(command: Command, tiny_model: TinyModel, pictures: Path) -> None:

@@ -205,8 +205,15 @@ def test_pictures_that_are_passed_over_are_counted_and_closing_ends_them(
 
 def test_a_source_that_is_not_there_is_refused_with_advice(tmp_path: Path) -> None:
     for text in (str(tmp_path / "missing"), "", "picamera2"):
-        with pytest.raises(SourceError, match="--source"):
+        with pytest.raises(SourceError, match="--source") as caught:
             all_of(text)
+        assert "do you mean" not in str(caught.value) or text == "picamera2"
+
+
+@pytest.mark.parametrize("text", ["picamra", "PiCamera:1", "picamera2"])
+def test_a_mistyped_camera_is_guessed(text: str) -> None:
+    with pytest.raises(SourceError, match=r"do you mean picamera\?"):
+        all_of(text)
 
 
 @pytest.mark.parametrize("text", ["99", "/dev/video99", "/dev/v4l/by-id/usb-none"])
