@@ -256,6 +256,10 @@ def test_empty_files_are_no_copies_of_each_other(tmp_path: Path) -> None:
     assert [item.reason for item in unusable] == ["the file is empty"] * 2
 
 
+def test_nothing_to_hash_shows_no_bar() -> None:
+    assert identify_photos([], track=lambda *_: pytest.fail("a bar for nothing")) == ([], [])
+
+
 def test_photos_in_split_folders_are_found(tmp_path: Path) -> None:
     for part in ("train/cat", "valid/cat", "test/dog"):
         (tmp_path / part).mkdir(parents=True)

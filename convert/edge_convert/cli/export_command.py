@@ -189,7 +189,8 @@ def _say_what_is_notable(exported: "Exported") -> None:
     from edge_convert.gate.limits import doubt_of, first_reason
 
     if exported.left_out:
-        say(f"{exported.left_out} photos left out: the run was trained or validated on them")
+        photos = "photo" if exported.left_out == 1 else "photos"
+        say(f"{exported.left_out} {photos} left out: the run was trained or validated on them")
     if exported.calibrated_on:
         say(f"calibrated on {exported.calibrated_on} photos")
     say_unusable(exported.unusable)

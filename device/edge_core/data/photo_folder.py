@@ -379,6 +379,8 @@ def identify_photos(
         except OSError as error:
             return Unusable(path, error.strerror or str(error))
 
+    if not found:
+        return [], []  # no bar for nothing to do
     results = list(track(_on_all_cores(lambda item: identify(*item), found), label, len(found)))
     return (
         [result for result in results if isinstance(result, Photo)],

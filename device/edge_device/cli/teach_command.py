@@ -104,9 +104,11 @@ def teach(
             if label is None:
                 raise SettingsError("--source needs --label: what the camera is going to see")
             folder = keep or model.with_name(f"{model.stem}-taught")
-            say(f"show {label} to the camera and turn it a little; the pictures are kept in {folder}")
+            told = f"show {label} to the camera and turn it a little; the pictures are kept in {folder}"
             wanted = CollectSettings(source, label, every_s=every, count=count)
-            examples = taken_examples(model, wanted, folder, track, lambda notice: say(notice_line(notice)))
+            examples = taken_examples(
+                model, wanted, folder, track, lambda notice: say(notice_line(notice)), lambda: say(told)
+            )
             # A classifier has two labels at least, so the first one waits as pictures.
             if len(examples) < 2 and read_card(model).conversion.get(UNTAUGHT):
                 say(f"{model} takes its first two labels together; now show it the second with another --label")

@@ -107,6 +107,7 @@ def _usage_errors_in_one_line(command: Callable[[], str]) -> Iterator[None]:
             raise
         where = error.ctx.command_path if error.ctx else command()
         reason = " ".join(error.format_message().split()).removeprefix("Invalid value: ").rstrip(".")
+        reason = reason.replace("Value error, ", "", 1)  # pydantic's name of the kind of error
         print(
             f"error: {reason}{'' if reason.endswith('?') else ';'} {where} --help tells what it takes",
             file=sys.stderr,

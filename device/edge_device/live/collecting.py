@@ -1,7 +1,7 @@
 """Pictures of one label from the camera that the model will look through, to train on or to teach with."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -123,6 +123,7 @@ def collect(
     classifier: Classifier | None = None,
     track: Track = silently,
     notify: Notifier = ignore,
+    ready: Callable[[], None] = lambda: None,
 ) -> Collected:
     """Keeps frames of a source as pictures of one label, each different from those before, until there are enough.
 
@@ -133,6 +134,7 @@ def collect(
         classifier: Says in the manifest what it makes of each picture; None: no scores.
         track: Shows the progress.
         notify: Gets that the camera is lost, and that it is back.
+        ready: Called once the source is open.
 
     Raises:
         SourceError: The source cannot be opened, or gave no frame.
@@ -150,6 +152,7 @@ def collect(
     )
     try:
         with opened as source:
+            ready()
             for _ in track(run.pictures(source), f"Pictures of {settings.label}", settings.count):
                 pass
     except KeyboardInterrupt:  # what is there is whole, and what a person wanted
@@ -165,6 +168,7 @@ def taken_examples(
     folder: Path,
     track: Track = silently,
     notify: Notifier = ignore,
+    ready: Callable[[], None] = lambda: None,
 ) -> Examples:
     """Takes frames of a camera into a photo folder, and gives all pictures of the label there, earlier ones, too.
 
@@ -174,12 +178,13 @@ def taken_examples(
         folder: The photo folder; `edge-train fit` takes it as it is.
         track: Receives the progress.
         notify: Gets that the camera is lost, and that it is back.
+        ready: Called once the source is open.
 
     Raises:
         SourceError: The source cannot be opened, or gives too few different frames.
         OutputError: The folder cannot be written.
     """
-    taken = collect(source, folder, track=track, notify=notify)
+    taken = collect(source, folder, track=track, notify=notify, ready=ready)
     if taken.ended == "interrupted":
         raise KeyboardInterrupt
     if not taken.taken and not taken.folder.is_dir():

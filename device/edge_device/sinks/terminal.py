@@ -129,7 +129,8 @@ class Lines(_Printing):
         where = [result.camera, f"{result.frame.source}  {result.frame.time_s:.2f} s"]
         parts = [*where, result.zone, track, said(result)]
         if result.decision and result.top:
-            parts.append(f"-> {result.decision.label or UNKNOWN} {100 * result.decision.score:.1f} %")
+            score = f" {100 * result.decision.score:.1f} %" if result.decision.score else ""  # 0: nothing is believed
+            parts.append(f"-> {result.decision.label or UNKNOWN}{score}")
         parts.append(f"{fps:.1f} fps")
         parts.append(
             f"capture {took.capture_ms:.1f}  preprocess {took.preprocess_ms:.1f}  invoke {took.invoke_ms:.1f} ms"

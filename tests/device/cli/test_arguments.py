@@ -75,6 +75,14 @@ def test_what_is_wrong_is_told_with_the_command_that_takes_it(module: str, words
     assert (found.exit_code, found.output) == (2, f"error: {told} tells what it takes\n")
 
 
+def test_what_a_library_calls_its_errors_is_not_told() -> None:
+    found = CliRunner().invoke(
+        import_module("edge_convert.cli").app, ["export", "run", "--recipe", "int9", "--out", "x"]
+    )
+    assert found.exit_code == 2
+    assert "'int9' is not one of" in found.output and "Value error" not in found.output
+
+
 def test_a_text_may_be_nan() -> None:
     said = CliRunner().invoke(app, ["collect", "x", "--label", "nan"], terminal_width=200).output
     assert "finite" not in said

@@ -46,7 +46,8 @@ def evaluate(
         result = evaluate_run(read_run(run), data, track=track)
         say_unusable(result.unusable)
         if result.left_out:
-            say(f"{result.left_out} photos left out: the run was trained or validated on them")
+            photos = "photo" if result.left_out == 1 else "photos"
+            say(f"{result.left_out} {photos} left out: the run was trained or validated on them")
         if as_json:
             print(json.dumps(result.to_json()))
             return

@@ -93,7 +93,10 @@ def embed(
         embedding = embed_photos(embedder, data, which=which.value, labeled=labels, track=track)
         say_unusable(embedding.unusable)
         if embedding.left_out:
-            say(f"{embedding.left_out} photos left out, at even distances: a map has room for {len(embedding.photos)}")
+            photos = "photo" if embedding.left_out == 1 else "photos"
+            say(
+                f"{embedding.left_out} {photos} left out, at even distances: a map has room for {len(embedding.photos)}"
+            )
         if nearest:
             for picture, vector in zip(nearest, asked, strict=True):
                 near = nearest_photos(embedding, picture, vector, count)
