@@ -325,10 +325,10 @@ def test_a_folder_that_cannot_be_written_costs_the_updates_not_the_model(
     key = new_key(tmp_path / "vendor")
     old = signed_model(tmp_path / "old.tflite", key, "old")
 
-    def fails(folder: UpdateFolder, state: object) -> None:
-        raise OutputError("state.json cannot be written: Read-only file system")
+    def fails(path: Path, durable: bool) -> None:
+        raise OutputError(f"{path.name} cannot be written: Read-only file system")
 
-    monkeypatch.setattr(update_state.UpdateFolder, "write", fails)
+    monkeypatch.setattr(update_state, "written_whole", fails)
     witness = Witness()
     options = LiveOptions(
         old,
