@@ -21,7 +21,7 @@ from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras
 from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import PhotoSet, open_photos
-from edge_train.data.randaugment import randaugment
+from edge_train.data.distortions.randaugment import randaugment
 from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import Settings, check_settings, phases
 from edge_train.training.distillation import check_teacher

@@ -20,8 +20,8 @@ from edge_core.data.photo_folder import Photo
 from edge_core.errors import PictureError
 from edge_core.images import read_picture
 from edge_core.preprocess import Frame, InputSpec, preprocess
-from edge_train.data.randaugment import randaugment
-from edge_train.data.small_subjects import before_ground
+from edge_train.data.distortions.randaugment import randaugment
+from edge_train.data.distortions.small_subjects import before_ground
 from edge_train.settings import Augment
 
 SMALLEST_WINDOW: Final = 0.7
