@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -296,10 +297,9 @@ def cost_of_live(asked: argparse.Namespace) -> None:
         live, times = LiveSteps(classifier), dict[str, list[float]]()
         for number, frame in enumerate(scene):
             decoded[:] = frame
-            cuts: list[int] = []
-            _timed(times, "live", lambda: cuts.append(live(decoded, number)))  # noqa: B023
-            _timed(times, "invoke", lambda: classifier.pixel_scores(pixels))
-            if cuts == [1]:
+            cuts = _timed(times, "live", partial(live, decoded, number))
+            _timed(times, "invoke", partial(classifier.pixel_scores, pixels))
+            if cuts == 1:
                 ratios.append(times["live"][-1] / times["invoke"][-1])
     low, middle, high = statistics.quantiles(ratios, n=4)
     print(
@@ -328,14 +328,13 @@ def cost(asked: argparse.Namespace) -> None:
         fresh, stale = (MotionFocus(MotionFocusRule(subjects=1)) for _ in range(2))
         for number, frame in enumerate(scene):
             decoded[:] = frame
-            # Each is called at once, before the loop's variables change.
-            _timed(times, "motion", lambda: fresh.subjects(decoded, number / FPS))  # noqa: B023
+            _timed(times, "motion", partial(fresh.subjects, decoded, number / FPS))
             _timed(times, "invoke", lambda: classifier.pixel_scores(pixels))
-            _timed(times, "motion, frame from memory", lambda: stale.subjects(frame, number / FPS))  # noqa: B023
+            _timed(times, "motion, frame from memory", partial(stale.subjects, frame, number / FPS))
             classifier.pixel_scores(pixels)
             small = cv2.resize(frame[::4], (160, 90), interpolation=cv2.INTER_AREA) if subtractors else frame
             for name, subtractor in subtractors.items():
-                _timed(times, f"{name} alone, 160x90", lambda: subtractor.apply(small))  # noqa: B023
+                _timed(times, f"{name} alone, 160x90", partial(subtractor.apply, small))
     for name, taken in times.items():
         ratios = [one / invoke for one, invoke in zip(taken, times["invoke"], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
@@ -386,10 +385,11 @@ def _executed(classifier: Classifier, scene: Sequence[Frame]) -> None:
             mark(INVOKE if number in counted_frames else OTHER)
 
 
-def _timed(times: dict[str, list[float]], name: str, call: Callable[[], object]) -> None:
+def _timed(times: dict[str, list[float]], name: str, call: Callable[[], object]) -> object:
     start = time.thread_time()
-    call()
+    result = call()
     times.setdefault(name, []).append(time.thread_time() - start)
+    return result
 
 
 COMMANDS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -733,9 +734,13 @@ def test_a_frame_is_encoded_once_for_all_and_only_if_somebody_watches(
             page.frame(result(color_frames["red"], index))
         assert encoded == 0
         with ThreadsReading(page, 3) as readers:
+
+            def have_read(count: int) -> bool:
+                return all(data.count(b"--frame\r\n") >= count for data in readers.read)
+
             eventually(lambda: open_streams(page) == 3)
             for index in range(50, 60):
-                eventually(lambda: all(data.count(b"--frame\r\n") >= index - 50 for data in readers.read))  # noqa: B023
+                eventually(partial(have_read, index - 50))
                 eventually(lambda: page._camera.wanted)
                 time.sleep(0.05)  # until all three wait
                 shown = result(color_frames["red"], index, "left")
