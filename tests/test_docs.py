@@ -5,6 +5,7 @@ import re
 import runpy
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,6 +103,41 @@ def test_generated_pages_have_every_option(monkeypatch: pytest.MonkeyPatch, tmp_
     keys = (tmp_path / "reference" / "configuration.md").read_text("utf-8")
     assert re.search(r'^\| `update-folder` \|.*\| `"updates"` \|', keys, re.MULTILINE)
     assert "--smoothing" in (tmp_path / "reference" / "commands.md").read_text("utf-8")
+
+
+FOLDERS: Final = ("device", "train", "convert", "benchmarks")
+"""Folders of packages, each with a README."""
+
+
+def test_readmes_say_what_every_folder_of_a_package_does() -> None:
+    missing = []
+    for folder in FOLDERS:
+        text = (ROOT / folder / "README.md").read_text("utf-8")
+        packages = sorted(module.parent for module in (ROOT / folder).glob("*/*/__init__.py"))
+        assert packages
+        names = [str(package.relative_to(ROOT / folder)) for package in packages]
+        missing += [f"{folder}/{name}" for name in names if f"`{name}/`" not in text]
+    assert not missing
+
+
+def test_contributing_has_the_layers_that_are_checked() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    rows = dict(re.findall(r"^\| `(edge_\w+)` \|.*\| ([^|]*) \|$", text, re.MULTILINE))
+    for contract in (one for one in contracts if "containers" in one):
+        written = [
+            [part.strip() for part in layer.split("`") if part.strip(" ,")]
+            for layer in rows[contract["containers"][0]].split(">")
+        ]
+        checked = [re.split(r"[ :|]+", layer) for layer in contract["layers"] if layer != "__main__"]
+        assert written == checked, contract["containers"]
+    checked = [
+        re.split(r"[ :|]+", layer) for layer in next(one for one in contracts if one["type"] == "layers")["layers"]
+    ]
+    line = next(line for line in text.splitlines() if line.startswith("    train/edge_studio"))
+    assert [
+        [part.split("/")[-1] for part in re.split(r"[ |]+", layer.strip())] for layer in line.split(" > ")
+    ] == checked
 
 
 def test_targets_of_make_exist() -> None:
