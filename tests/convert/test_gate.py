@@ -154,12 +154,17 @@ def test_a_file_is_scored_photo_by_photo_and_its_median_time_told(monkeypatch: p
         shown.append((label, total))
         return iter(items)
 
-    classifier: Any = SimpleNamespace(pixel_scores=lambda photo: np.array([photo.max(), photo.min()], np.float32))
+    familiarities = iter([0.25, 0.5, 0.75])
+    classifier: Any = SimpleNamespace(
+        pixel_scores=lambda photo: np.array([photo.max(), photo.min()], np.float32),
+        familiarity=lambda: next(familiarities),
+    )
     pixels = np.stack([np.full((2, 2, 3), level, np.uint8) for level in (3, 1, 2)])
     pixels[:, 0, 0, 0] = 9
     result = artifact_scores(classifier, pixels, track)
     assert result.scores.tolist() == [[9, 3], [9, 1], [9, 2]]
     assert result.latency_ms == pytest.approx(2.0)
+    assert result.familiarities is not None and result.familiarities.tolist() == [0.25, 0.5, 0.75]
     assert shown == [("Scoring with the converted file", 3)]
 
 

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from edge_bench.measure.benchmark import Benchmark
 from edge_bench.results.foreign_pictures import ForeignTold
 from edge_convert.foreign.measure import judge_foreign, read_foreign
+from edge_convert.gate.gate_comparison import artifact_scores
 from edge_core.data.photo_folder import pictures_below, read_photos
 from edge_core.errors import DatasetError, ModelFormatError
 from edge_core.preprocess import preprocess
@@ -64,10 +67,11 @@ def _told(file: Path, benchmark: Benchmark, unknown: Path, track: Track) -> Fore
             track=track,
             label="Reading held-out photos",
         )
-        test = judge_foreign(classifier, known.values, read_foreign(unknown, spec, track), track)
+        familiar = artifact_scores(classifier, np.stack(known.values), track).familiarities
+        assert familiar is not None  # it has a detector
+        test = judge_foreign(classifier, familiar, read_foreign(unknown, spec, track), track)
     finally:
         classifier.close()
-    assert test is not None  # it has a detector
     return ForeignTold(file.name, spec, test)
 
 

@@ -190,8 +190,11 @@ class ExportSession:
             knows = self._detectors.fit(flatbuffer, Path(scratch)).to_files(self._teachable)
             file = Path(scratch) / "candidate.tflite"
             file.write_bytes(complete(flatbuffer, self.run.card, name, files=knows))
-            scored = artifact_scores(Classifier(file), self._pixels, self._track)
-            foreign = judge_foreign(Classifier(file), self.held_out.values, self._foreign, self._track)
+            classifier = Classifier(file)
+            scored = artifact_scores(classifier, self._pixels, self._track)
+            foreign = None
+            if scored.familiarities is not None:
+                foreign = judge_foreign(classifier, scored.familiarities, self._foreign, self._track)
         comparison = compare(self._full_size, scored.scores, self.held_out.photos, self.run.card.labels)
         card = self._card(recipe, comparison, limits)
         # The card says how the comparison went, so the file is put together a second time, with the final card.

@@ -112,12 +112,19 @@ def read_foreign(
 
 
 def judge_foreign(
-    classifier: Classifier, known: Sequence[Pixels], foreign: Sequence[tuple[Path, Pixels]], track: Track = silently
-) -> ForeignTest | None:
-    """Runs a file over held-out photos and foreign pictures; None if it has no detector."""
-    if not classifier.tells_foreign:
-        return None
-    familiar = np.array([_familiarity(classifier, pixels) for pixels in track(known, "Looking at known", len(known))])
+    classifier: Classifier,
+    familiar: npt.NDArray[np.float64],
+    foreign: Sequence[tuple[Path, Pixels]],
+    track: Track = silently,
+) -> ForeignTest:
+    """Runs a file with a detector over foreign pictures, and holds them against held-out photos.
+
+    Args:
+        classifier: The file.
+        familiar: What it says of held-out photos, as `artifact_scores` returns it.
+        foreign: Foreign pictures as `read_foreign` returns them.
+        track: Receives the progress of each step.
+    """
     kept = accuracy(familiar >= classifier.familiar)
     if not foreign:
         return ForeignTest(kept, 0, None, None, None, ())
@@ -158,8 +165,3 @@ def auroc(known: npt.NDArray[np.float64], foreign: npt.NDArray[np.float64]) -> E
     ) / (len(known) * len(foreign))
     half = Z_95 * max(0.0, variance) ** 0.5
     return Estimate(area, max(0.0, area - half), min(1.0, area + half))
-
-
-def _familiarity(classifier: Classifier, pixels: Pixels) -> float:
-    classifier.pixel_scores(pixels)
-    return classifier.familiarity() or 0.0

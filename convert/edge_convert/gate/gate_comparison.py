@@ -148,20 +148,24 @@ class Scored:
     Attributes:
         scores: Shape (photos, labels).
         latency_ms: Median time of one inference on this machine, from preprocessed pixels to scores.
+        familiarities: Familiarity of each photo; None if the file has no detector.
     """
 
     scores: Scores
     latency_ms: float
+    familiarities: npt.NDArray[np.float64] | None = None
 
 
 def artifact_scores(classifier: Classifier, pixels: npt.NDArray[np.uint8], track: Track = silently) -> Scored:
-    """Scores of a converted file for preprocessed pixels of shape (photos, height, width, 3)."""
-    scores, seconds = [], []
+    """What a converted file says of preprocessed pixels of shape (photos, height, width, 3)."""
+    scores, seconds, familiarities = [], [], []
     for photo in track(pixels, "Scoring with the converted file", len(pixels)):
         start = time.perf_counter()
         scores.append(classifier.pixel_scores(photo))
         seconds.append(time.perf_counter() - start)
-    return Scored(np.stack(scores), 1e3 * float(np.median(seconds)))
+        familiarities.append(classifier.familiarity())
+    known = None if None in familiarities else np.array(familiarities, np.float64)
+    return Scored(np.stack(scores), 1e3 * float(np.median(seconds)), known)
 
 
 def full_size_scores(model: "keras.Model", pixels: npt.NDArray[np.uint8], track: Track = silently) -> Scores:
