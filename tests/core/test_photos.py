@@ -22,11 +22,11 @@ from edge_core.data.photo_folder import (
     natural_key,
     pictures_below,
     read_photos,
-    split_folders,
     split_photos,
     without_copies,
 )
 from edge_core.data.photo_list import find_all_photos
+from edge_core.data.split_folders import find_split_photos, split_folders
 from edge_core.errors import DatasetError
 from edge_core.preprocess import Frame
 
@@ -266,7 +266,8 @@ def test_photos_in_split_folders_are_found(tmp_path: Path) -> None:
         write_picture(tmp_path / part / "1.png", 1)
     assert set(split_folders(tmp_path)) == {"train", "val", "test"}
     assert sorted(label for _, label in find_all_photos(tmp_path).files) == ["cat", "cat", "dog"]
-    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "cat").mkdir(parents=True)
+    write_picture(tmp_path / "val" / "cat" / "1.png", 1)
     with pytest.raises(DatasetError, match="keep one"):
         split_folders(tmp_path)
 
@@ -292,3 +293,74 @@ def test_photos_of_nothing_are_no_class_and_are_told_of(tmp_path: Path) -> None:
     found = find_photos(tmp_path)
     assert {label for _, label in found.files} == {"cat", "dog"}
     assert any("1 photos in" in note and "show none of the classes" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("Train/{}", "Test/{}"), "train test"),
+        (("training/{}", "validation/{}"), "train val"),
+        (("set/train/{}", "set/valid/{}", "set/test/{}"), "train val test"),
+        (("seg_train/seg_train/{}", "seg_test/seg_test/{}", "seg_pred/new"), "train test"),
+        (("train/{}", "test_set/{}", "samples"), "train test"),
+        (("train/{}", "test"), "train"),
+        (("inner/most/{}",), ""),
+    ],
+)
+def test_split_folders_are_known_by_any_of_their_names_and_by_the_classes_in_them(
+    tmp_path: Path, folders: tuple[str, ...], splits: str
+) -> None:
+    for number, folder in enumerate(folders):
+        for label in ("cat", "dog"):
+            place = tmp_path / folder.format(label)
+            place.mkdir(parents=True, exist_ok=True)
+            write_picture(place / f"{label}.png", number)
+    listing, split_of = find_split_photos(tmp_path)
+    assert {label for _, label in listing.files} == {"cat", "dog"}
+    assert set(split_of.values()) == set(splits.split())
+    unused = sum("{}" not in folder for folder in folders)
+    assert (
+        sum("lie in no class folders" in item.reason or "beside the split" in item.reason for item in listing.dropped)
+        == unused
+    )
+
+
+def test_folders_that_are_not_splits_are_classes(tmp_path: Path) -> None:
+    for folder in ("steam_train/1", "steam_train/2", "toy_train/1", "toy_train/3", "bus"):
+        (tmp_path / folder).mkdir(parents=True)
+        write_picture(tmp_path / folder / "1.png", 1)
+    assert find_split_photos(tmp_path)[1] == {}
+    assert labels_of(find_split_photos(tmp_path)[0].files) == ("bus", "steam_train", "toy_train")
+
+
+@pytest.mark.parametrize(
+    ("folders", "why"), [(("train", "test"), "subfolder per class"), (("val/a", "test/a"), "no train/")]
+)
+def test_split_folders_without_labels_or_without_photos_to_train_on_are_refused(
+    tmp_path: Path, folders: tuple[str, ...], why: str
+) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        write_picture(tmp_path / folder / "1.png", 1)
+    with pytest.raises(DatasetError, match=why):
+        find_split_photos(tmp_path)
+
+
+def test_classes_that_look_like_splits_or_like_each_other_are_told_of(tmp_path: Path) -> None:
+    for folder in ("2023/cat", "2023/dog", "2024/cat", "2024/dog", "Bus", "bus"):
+        (tmp_path / folder).mkdir(parents=True)
+        write_picture(tmp_path / folder / "1.png", 1)
+    notes = " ".join(find_split_photos(tmp_path)[0].notes)
+    assert "the classes '2023' and '2024' have folders of the same names in them, cat, dog" in notes
+    assert "the classes 'Bus' and 'bus' differ only in capitals" in notes
+
+
+def test_a_link_to_a_folder_above_brings_in_no_other_class(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        write_picture(tmp_path / label / "1.png", 1)
+    (tmp_path / "all").symlink_to(tmp_path)
+    (tmp_path / "cat" / "up").symlink_to("..")
+    listing = find_photos(tmp_path)
+    assert [label for _, label in listing.files] == ["cat", "dog"]
+    assert [item.path.name for item in listing.dropped if "that it lies in" in item.reason] == ["all", "up"]

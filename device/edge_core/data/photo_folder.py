@@ -11,6 +11,7 @@ import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -78,7 +79,8 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
 LITTER: Final = frozenset(
     name.casefold()
     for name in (
-        *("@eaDir", "@Recycle", "@Recently-Snapshot", "@tmp", "@sharebin", "@appstore"),  # Synology, QNAP
+        *("@eaDir", "@SynoResource", "@SynoEAStream", "@tmp", "@sharebin", "@appstore"),  # Synology
+        *("@Recycle", "@Recently-Snapshot", "@Transcode"),  # QNAP
         *("#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "RECYCLER", "$Extend", "FOUND.000"),
         *("Thumbs.db", "ehthumbs.db", "desktop.ini", "Picasa.ini", "ZbThumbnail.info", "__MACOSX", "lost+found"),
         *("Icon\r", "Network Trash Folder", "Temporary Items", "TheVolumeSettingsFolder", "SYNOFILE_THUMB"),
@@ -113,12 +115,17 @@ class Walk:
 
 def walk(folder: Path) -> Walk:
     """Looks at every file below a folder, once; links are followed, but not in circles."""
-    pictures: list[Path] = []
-    dropped: list[Unusable] = []
-    _walk(folder, (), pictures, dropped)
+    entries = list(_entries(folder, _above(folder)))
+    pictures = [entry for entry in entries if isinstance(entry, Path)]
     return Walk(
-        tuple(sorted(pictures, key=lambda path: (natural_key(str(path.relative_to(folder))), path))), tuple(dropped)
+        tuple(sorted(pictures, key=lambda path: (natural_key(str(path.relative_to(folder))), path))),
+        tuple(entry for entry in entries if isinstance(entry, Unusable)),
     )
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether `walk` finds a picture; it looks no further than the first."""
+    return any(isinstance(entry, Path) for entry in _entries(folder, _above(folder)))
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -128,10 +135,11 @@ def pictures_below(folder: Path) -> list[Path]:
 
 def is_litter(name: str) -> bool:
     """Whether a file or folder of that name is not the user's: hidden, or left by a program."""
-    return name.startswith(".") or name.casefold() in LITTER
+    # Lightroom keeps its previews in `NAME Previews.lrdata`.
+    return name.startswith(".") or name.casefold() in LITTER or name.casefold().endswith(".lrdata")
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
     """Whether a folder is there; False where nobody may look, or a link is too long, which `Path.is_dir` raises of."""
     return os.path.isdir(path)
 
@@ -154,27 +162,44 @@ def why_no_picture(path: Path) -> str:
     return "the file is empty" if not head else "a video" if kind == "video" else "" if kind else "not a picture"
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...], pictures: list[Path], dropped: list[Unusable]) -> None:
+_FolderId = tuple[int, int]
+"""Device and number of a folder: the same for every path that leads to it."""
+
+
+def _id_of(folder: Path) -> _FolderId:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _above(folder: Path) -> tuple[_FolderId, ...]:
+    """The folders that a folder lies in: a link to one of them, `..` say, would bring in all that lies beside it."""
+    found = []
+    for parent in folder.absolute().parents:
+        with suppress(OSError):
+            found.append(_id_of(parent))
+    return tuple(found)
+
+
+def _entries(folder: Path, above: tuple[_FolderId, ...]) -> Iterator[Path | Unusable]:
+    """What `walk` finds: paths of pictures, and what is dropped. `above`: the folders that it lies in."""
     try:
-        status = folder.stat()
+        here = _id_of(folder)
         children = sorted(folder.iterdir())
     except OSError as error:
-        dropped.append(Unusable(folder, error.strerror or str(error)))
+        yield Unusable(folder, error.strerror or str(error))
         return
-    # The same for every path that leads to a folder: a link to one above would be followed for ever.
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        dropped.append(Unusable(folder, "a link to a folder that it lies in"))
+    if here in above:  # it would be followed for ever
+        yield Unusable(folder, "a link to a folder that it lies in")
         return
     for child in children:
         if is_litter(child.name):
-            dropped.append(Unusable(child, LITTER_REASON))
-        elif _is_folder(child):
-            _walk(child, (*above, here), pictures, dropped)
+            yield Unusable(child, LITTER_REASON)
+        elif is_folder(child):
+            yield from _entries(child, (*above, here))
         elif reason := why_no_picture(child):
-            dropped.append(Unusable(child, reason))
+            yield Unusable(child, reason)
         else:
-            pictures.append(child)
+            yield child
 
 
 def nfc(name: str) -> str:
@@ -219,11 +244,13 @@ def find_photos(folder: Path) -> Listing:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder" if not folder.exists() else f"{folder} is not a folder")
     notes: list[str] = []
-    inner = _only_folder(folder)
-    if inner is not None:
-        notes.append(f"the classes are the folders in {inner}, which is all that {folder} holds.")
+    inner = innermost(folder)
+    dropped = beside(folder, inner)
+    if inner != folder:
+        notes.append(f"the classes are the folders in {inner}: nothing else in {folder} holds pictures.")
         folder = inner
     classes = _ClassFolders(folder)
+    classes.dropped += dropped
     for child in sorted(_children(folder), key=_by_name):
         classes.add(child)
     if not classes.files:
@@ -250,7 +277,7 @@ class _ClassFolders:
     def add(self, child: Path) -> None:
         if is_litter(child.name):
             self.dropped.append(Unusable(child, LITTER_REASON))
-        elif _is_folder(child):
+        elif is_folder(child):
             found = walk(child)
             self.dropped += found.dropped
             if child.name == NEGATIVES_FOLDER:
@@ -281,6 +308,15 @@ class _ClassFolders:
             for label, several in self._names.items()
             if len(several) > 1
         ]
+        alike: dict[str, list[str]] = {}
+        for label in self.files:
+            alike.setdefault(" ".join(label.casefold().split()), []).append(label)
+        notes += [
+            f"the classes {' and '.join(map(repr, several))} differ only in capitals or spaces; put their photos "
+            "together if they are one."
+            for several in alike.values()
+            if len(several) > 1
+        ]
         if self._deeper:
             notes.append(
                 f"{self._deeper} photos lie in deeper folders; each one's class is the folder directly in "
@@ -307,50 +343,53 @@ def _children(folder: Path) -> list[Path]:
         raise DatasetError(f"{folder}: {error.strerror or error}") from error
 
 
-def _only_folder(folder: Path) -> Path | None:
-    """The one folder in `folder`, if nothing else is there and it holds several folders with pictures."""
-    children = [child for child in _children(folder) if not is_litter(child.name)]
-    if len(children) != 1 or not _is_folder(children[0]):
-        return None
-    below = [child for child in _children(children[0]) if _is_folder(child) and not is_litter(child.name)]
-    return children[0] if sum(bool(walk(child).pictures) for child in below) > 1 else None
-
-
-_SPLIT_FOLDERS: Final[dict[str, Split]] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-
-
-def split_folders(folder: Path) -> dict[Split, Path]:
-    """The split folders that lie in `folder`, if `train/` is one of them and nothing but litter beside; else none.
+def folders_in(folder: Path) -> list[Path]:
+    """The folders directly in a folder that are the user's, in natural order.
 
     Raises:
-        DatasetError: Two folders for the same split, `val/` and `valid/`, say.
+        DatasetError: Nobody may look into it.
     """
-    if not folder.is_dir():
-        return {}
-    names = [child.name for child in _children(folder) if _is_folder(child) and not is_litter(child.name)]
-    if "train" not in names or not set(names) <= set(_SPLIT_FOLDERS):
-        return {}
-    found: dict[Split, Path] = {}
-    for name in names:
-        if _SPLIT_FOLDERS[name] in found:
-            raise DatasetError(f"{folder} has both {found[_SPLIT_FOLDERS[name]].name}/ and {name}/; keep one")
-        found[_SPLIT_FOLDERS[name]] = folder / name
-    return found
+    found = [child for child in _children(folder) if is_folder(child) and not is_litter(child.name)]
+    return sorted(found, key=_by_name)
 
 
-def beside_splits(folder: Path) -> tuple[Unusable, ...]:
-    """What lies beside split folders, and is passed over."""
-    others = [child for child in sorted(_children(folder)) if is_litter(child.name) or not _is_folder(child)]
-    return tuple(
-        Unusable(child, LITTER_REASON if is_litter(child.name) else why_no_picture(child) or "beside the split folders")
-        for child in others
-    )
+def files_in(folder: Path) -> list[Path]:
+    """What else lies directly in a folder, litter included.
+
+    Raises:
+        DatasetError: Nobody may look into it.
+    """
+    return sorted(set(_children(folder)) - set(folders_in(folder)))
+
+
+def innermost(folder: Path) -> Path:
+    """The folder with several folders of pictures that `folder` holds, in as many others as may be; else `folder`."""
+    inner = folder
+    while not any(is_picture(path) for path in files_in(inner)):
+        below = [child for child in folders_in(inner) if holds_pictures(child)]
+        if len(below) != 1:
+            return inner if below else folder
+        inner = below[0]
+    return folder
+
+
+def beside(folder: Path, inner: Path) -> list[Unusable]:
+    """What lies between a folder and its `innermost`, and is passed over."""
+    between = [parent for parent in (inner, *inner.parents) if parent.is_relative_to(folder) and parent != inner]
+    others = [child for parent in between for child in _children(parent) if not inner.is_relative_to(child)]
+    return [Unusable(child, why_not_used(child)) for child in sorted(others)]
+
+
+def why_not_used(path: Path) -> str:
+    """Why something beside the folders of pictures is passed over."""
+    if is_litter(path.name):
+        return LITTER_REASON
+    return "no picture in this folder" if is_folder(path) else why_no_picture(path) or "a picture beside the folders"
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is the user's picture."""
+    return not is_litter(path.name) and not why_no_picture(path)
 
 
 def labels_of(found: Sequence[tuple[Path, str]]) -> tuple[str, ...]:

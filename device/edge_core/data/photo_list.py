@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Final
 from edge_core.data.photo_folder import (
     Listing,
     Unusable,
-    beside_splits,
-    find_photos,
     natural_key,
     nfc,
-    split_folders,
     why_no_picture,
 )
+from edge_core.data.split_folders import find_split_photos
 from edge_core.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -27,17 +25,14 @@ _DELIMITERS: Final = ",;\t"
 
 
 def find_all_photos(data: Path) -> Listing:
-    """What `find_photos` lists, of a folder or of all the split folders in it; of a CSV file, what `read_list` does.
+    """What `find_split_photos` lists of a folder; of a CSV file, what `read_list` does.
 
     Raises:
         DatasetError: There is no such folder or file, or nothing in it that can be used.
     """
     if data.is_file():
         return read_list(data)
-    parts = split_folders(data)
-    if not parts:
-        return find_photos(data)
-    return sum((find_photos(part) for part in parts.values()), Listing((), beside_splits(data)))
+    return find_split_photos(data)[0]
 
 
 def read_list(path: Path) -> Listing:

@@ -9,21 +9,18 @@ from typing import Final
 from edge_core.artifact.card import check_labels
 from edge_core.data.photo_folder import (
     SPLITS,
-    Listing,
     Photo,
     Split,
     Unusable,
-    beside_splits,
-    find_photos,
     identify_photos,
     label_counts,
     labels_of,
     read_photos,
-    split_folders,
     split_photos,
     without_copies,
 )
 from edge_core.data.photo_list import read_list
+from edge_core.data.split_folders import find_split_photos
 from edge_core.errors import CardError, DatasetError
 from edge_core.images import is_cut
 from edge_core.images.likeness import Sketch, sketch
@@ -194,11 +191,7 @@ def find_dataset(
         elif not folder.exists():
             raise DatasetError(f"{data}: no such folder, nor one of the sets {', '.join((SIGNS, *NAMED_SETS))}")
     folder = folder.absolute()  # the run's list of photos must hold wherever it is read
-    split_of: dict[Path, Split] = {}
-    parts = {split: find_photos(part) for split, part in split_folders(folder).items()}
-    for split, part in parts.items():
-        split_of.update((path, split) for path, _ in part.files)
-    listing = sum(parts.values(), Listing((), beside_splits(folder))) if parts else find_photos(folder)
+    listing, split_of = find_split_photos(folder)
     return Found(
         name or folder.resolve().name,
         folder,
