@@ -30,7 +30,7 @@ def install_check(
     models: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE.tflite]...",
+            metavar="FILE.tflite",
             help="Complete .tflite files to verify there; the first one also classifies.",
             show_default=False,
         ),

@@ -31,7 +31,7 @@ def compare(
     """Tell whether a row has become slower or worse; exit status 1 if one has.
 
     On the same machine milliseconds decide, elsewhere and for unstable rows the ratio to the first row. A row is slower
-    only if its whole interval is: what the limit cuts in two is said, and passes.
+    only if its whole interval is beyond the limit; an interval that contains the limit is reported, and passes.
 
     Example: edge-bench compare bench/main.json bench/branch.json --max-slowdown 10% --max-drop 0.5
     """

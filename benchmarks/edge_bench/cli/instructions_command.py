@@ -24,7 +24,7 @@ def instructions(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE.tflite...", help="Complete .tflite files whose instructions are counted.", show_default=False
+            metavar="FILE.tflite", help="Complete .tflite files whose instructions are counted.", show_default=False
         ),
     ],
     cpu: Annotated[

@@ -16,7 +16,7 @@ from edge_device.command_line.next_step import say_next
 
 
 def profile(
-    file: Annotated[Path, typer.Argument(metavar="FILE.tflite", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE.tflite", help="A .tflite file to profile.", show_default=False)],
     threads: Annotated[int, typer.Option(min=1, help="Number of threads for one inference.")] = 1,
     xnnpack: Annotated[bool, typer.Option(help="Whether XNNPACK computes the operators that it can.")] = True,
     runs: Annotated[int, typer.Option(min=4, help="Number of inferences to profile.")] = 50,

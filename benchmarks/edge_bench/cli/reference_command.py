@@ -18,7 +18,7 @@ from edge_device.command_line.next_step import say_next
 def reference(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[WORD]...", help="Words that a figure must contain to be shown: pi 4, v2, coral."),
+        typer.Argument(metavar="WORD", help="Words that a figure must contain to be shown: pi 4, v2, coral."),
     ] = None,
     with_: Annotated[
         Path | None,

@@ -21,7 +21,7 @@ def robustness(
     models: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN [FILE.tflite]...",
+            metavar="RUN|FILE.tflite",
             help="A run folder, whose full-size model is meant, and what is compared with it: .tflite files, other "
             "runs.",
             show_default=False,

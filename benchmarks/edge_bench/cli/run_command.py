@@ -41,7 +41,7 @@ def run(
     models: Annotated[
         list[Path],
         typer.Argument(
-            metavar="MODEL...",
+            metavar="MODEL",
             help="Run folders, whose full-size model is meant, and complete .tflite files. The others are compared "
             "with the first one.",
             show_default=False,
@@ -51,7 +51,8 @@ def run(
         Path | None,
         typer.Option(
             metavar="PHOTOS",
-            help="Test on this photo folder, or CSV of path,label, less what the runs were trained on.",
+            help="Photo folder, or CSV of path,label, to test on; photos that the runs were trained on are left out. "
+            "Default: the runs' test photos.",
         ),
     ] = None,
     held_out_by: Annotated[

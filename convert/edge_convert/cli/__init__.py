@@ -12,7 +12,10 @@ from edge_convert.cli.publish_command import publish
 from edge_convert.cli.web_command import web
 from edge_device.command_line.console import command_line
 
-app = command_line("Convert a trained run to TFLite, and prove that it is as good.")
+app = command_line(
+    "Convert a trained run to TFLite, and prove that it is as good.\n\n"
+    "Example: edge-convert export runs/flowers --recipe int8 --out flowers-int8.tflite"
+)
 app.command()(export)
 app.command("export-backbone")(export_backbone)
 app.command("debug")(debug_)

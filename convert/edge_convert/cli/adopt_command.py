@@ -91,13 +91,13 @@ def adopt(
     """Turn a classifier that others have trained into a complete file: raw pixels in, with labels, card, golden vectors
     and seal.
 
-    What the model needs before it goes into its graph: a range, a mean and a standard deviation, gray, planes of
-    channels (NCHW); so does a softmax that is missing. The new scores are compared with the original's before it is
-    written.
+    What the model expects of its input becomes part of its graph: a range, a mean and a standard deviation, gray,
+    planes of channels (NCHW). A missing softmax is added. The new scores are compared with the original's before the
+    file is written.
 
     Example: [bold]edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/[/bold]
 
-    That it tells what is foreign to it: [bold]edge-convert adopt net.tflite --labels labels.txt --known photos/[/bold]
+    With what tells the foreign: [bold]edge-convert adopt net.tflite --labels labels.txt --known photos/[/bold]
 
     Compiled for a Coral: [bold]edge-convert adopt net_edgetpu.tflite --cpu net.tflite --labels imagenet.txt[/bold]
     """

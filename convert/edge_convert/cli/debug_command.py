@@ -34,7 +34,7 @@ class WholeRecipe(StrEnum):
 
 
 def debug_(
-    run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `edge-train fit` wrote.")],
     recipe: Annotated[WholeRecipe, typer.Option(help="Recipe to analyze.")] = WholeRecipe.int8,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write, with layers.png and layers.json. Default: none.")

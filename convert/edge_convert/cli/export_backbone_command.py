@@ -33,7 +33,7 @@ def export_backbone(
     sign: Sign = None,
     debug: Debug = False,
 ) -> None:
-    """Write a pretrained network that knows no label yet, to be taught on a board that has never seen a workstation.
+    """Write a pretrained network that knows no label yet, to be taught on a board.
 
     Example: edge-convert export-backbone --out backbone.tflite
     """

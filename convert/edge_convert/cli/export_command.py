@@ -52,7 +52,7 @@ def _known_boards(names: list[str] | None) -> list[str] | None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder that `edge-train fit` wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `edge-train fit` wrote.")],
     recipe: Annotated[
         Recipe, typer.Option(help="Quantization recipe; auto finds the cheapest one that stays within all limits.")
     ] = Recipe.int8,

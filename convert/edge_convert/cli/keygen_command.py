@@ -16,7 +16,8 @@ from edge_device.command_line.next_step import say_next
 
 def keygen(
     out: Annotated[
-        Path, typer.Argument(help="File to write with the private key; the public key is written to OUT.pub.")
+        Path,
+        typer.Argument(metavar="OUT", help="File to write with the private key; the public key is written to OUT.pub."),
     ],
     debug: Debug = False,
 ) -> None:

@@ -17,7 +17,7 @@ def publish(
     to: Annotated[Path, typer.Option(help="Folder to publish in, which any web server can serve.")],
     key: Annotated[Path, typer.Option(help="Private key that signed FILE, as `edge-convert keygen` makes it.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A .tflite that was exported with --sign KEY.")
+        Path | None, typer.Argument(metavar="FILE", help="A .tflite that was exported with --sign KEY.")
     ] = None,
     rollout: Percent = "100%",
     group: Annotated[str, typer.Option(help="Group of boards that FILE is for. Default: all boards.")] = "",

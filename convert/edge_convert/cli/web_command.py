@@ -50,7 +50,7 @@ def web(
     """Write a site that classifies a phone's camera with FILE, in the browser, offline once it was opened.
 
     Put the folder on any host that serves HTTPS. The page replays the model's golden vectors before the first frame,
-    and names the stage that diverges if one does. A site that is at OUT gives way to the new one, whole. LiteRT.js is
+    and names the stage that diverges if one does. A site that is at OUT already is replaced as a whole. LiteRT.js is
     fetched from npm's registry (npm_config_registry names another one) and checked against its known digest.
 
     Example: edge-convert web flowers-int8.tflite --out site/
@@ -120,8 +120,8 @@ def serve(
 
     On this machine alone it is http://127.0.0.1:8080. Beyond it the page comes over HTTPS with a certificate that this
     machine signs for itself, and asks for a token; the QR code on the terminal holds both. A phone warns of such a
-    certificate once, then gives the page its camera, but lets it not work offline: that takes a host with a certificate
-    that the phone trusts.
+    certificate once, then gives the page its camera. The page does not work offline then: that takes a host with a
+    certificate that the phone trusts.
 
     Example: edge-run web flowers-int8.tflite --listen 0.0.0.0:8443
     """

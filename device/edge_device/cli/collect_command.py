@@ -23,14 +23,17 @@ def collect(
     label: Annotated[str, typer.Option(help="What the pictures show: the name of their class folder.")],
     to: Annotated[Path, typer.Option(help="Photo folder that the class folder is in; it may have pictures already.")],
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="A .tflite whose scores go to the manifest, too.")
+        Path | None, typer.Argument(metavar="MODEL", help="A .tflite whose scores go to the manifest, too.")
     ] = None,
     source: Annotated[str, typer.Option(help="Camera, video file or folder of pictures, as for edge-run live.")] = "0",
     every: Annotated[float, typer.Option(min=0, help="Seconds between two frames that are looked at.")] = 0.5,
     count: Annotated[int, typer.Option(min=1, help="Number of new pictures to stop after.")] = 200,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Requested capture size: 1280x720.")] = None,
     roi: Annotated[str | None, typer.Option(help="Keep x,y,width,height only: 0.5,0,0.5,1 is the right half.")] = None,
-    rotate: Annotated[int, typer.Option(help="Clockwise: 0, 90, 180 or 270 degrees turn frames upright.")] = 0,
+    rotate: Annotated[
+        int,
+        typer.Option(help="Degrees by which frames are turned clockwise, so that they are upright: 0, 90, 180 or 270."),
+    ] = 0,
     mirror: Annotated[bool, typer.Option("--mirror", help="Mirror frames left to right.")] = False,
     max_mb: Annotated[float, typer.Option(min=1, help="Size of the photo folder at which to stop, in MB.")] = 5000,
     free_mb: Annotated[float, typer.Option(min=0, help="Space in MB that stays free on the disk.")] = 500,

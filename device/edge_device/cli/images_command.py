@@ -25,7 +25,7 @@ Familiar = Annotated[
         min=0,
         max=1,
         help="Familiarity below which a frame is unknown: 0.05 turns away one in twenty of those that the model "
-        "knows, 0 none.",
+        "knows, 0 turns none away.",
     ),
 ]
 

@@ -19,7 +19,7 @@ def _live(asked: LiveRun) -> None:
     Made to run for months: a camera that is lost is opened again, a file that takes MODEL's place is verified and taken
     up, a sink that fails is tried again. `edge-run service install` makes a service of it.
 
-    Options may stand in a file, and the command line goes before it: --config porch.toml.
+    Options may stand in a file, --config porch.toml; those on the command line take precedence.
 
     Example: edge-run live flowers-int8.tflite --source 0 --threshold 0.7 --web 8080 --jsonl events.jsonl
     """

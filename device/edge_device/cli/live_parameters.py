@@ -17,10 +17,10 @@ MANY: Final = tuple[str, ...]
 
 Config = Annotated[
     Path | None,
-    typer.Option(help="TOML file with these options and MODEL, porch.toml; the command line goes before it."),
+    typer.Option(help="TOML file with MODEL and options, porch.toml; those on the command line take precedence."),
 ]
 PrintConfig = Annotated[
-    bool, typer.Option("--print-config", help="Print the configuration file that says the same, and end.")
+    bool, typer.Option("--print-config", help="Print MODEL and these options as a configuration file, and end.")
 ]
 
 

@@ -93,7 +93,7 @@ def uninstall(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Stop a service and remove it, in Home Assistant, too; what it wrote stays. Needs root.
+    """Stop and remove a service, and its device in Home Assistant; what it wrote stays. Needs root.
 
     Example: sudo pi/bin/edge-run service uninstall
     """

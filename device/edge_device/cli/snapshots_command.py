@@ -25,7 +25,9 @@ def _group() -> None:
 
 @app.command()
 def pull(
-    host: Annotated[str, typer.Argument(help="http://HOST:PORT of a live page, or ssh://USER@HOST/FOLDER.")],
+    host: Annotated[
+        str, typer.Argument(metavar="BOARD", help="http://HOST:PORT of a live page, or ssh://USER@HOST/FOLDER.")
+    ],
     to: Annotated[Path, typer.Option(help="Folder that the pictures are put in, by label.")],
     token_file: Annotated[
         Path | None, typer.Option(help="File with the token of the live page. Default: EDGE_RUN_TOKEN has it.")
@@ -40,6 +42,7 @@ def pull(
     folders of their classes, and train on them. The exit status is 1 if some did not arrive whole.
 
     Example: edge-run snapshots pull http://porch:8080 --token-file porch.token --to unsure/
+
     Example: edge-run snapshots pull ssh://pi@porch/var/lib/edge-run/unsure --to unsure/
     """
     with one_line_errors(debug):

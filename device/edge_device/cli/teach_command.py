@@ -68,11 +68,17 @@ def teach(
     ] = None,
     min_right: Annotated[
         float,
-        typer.Option(min=0, max=100, help="Percentage of a label's frames that must be told right when left out."),
+        typer.Option(
+            min=0,
+            max=100,
+            help="Percentage of a label's frames that must be right when the layer is solved without them.",
+        ),
     ] = 40,
-    max_loss: Annotated[float, typer.Option(min=0, help="Points that the labels which were there may lose.")] = 3,
+    max_loss: Annotated[
+        float, typer.Option(min=0, help="Largest loss of accuracy of the other labels, in percentage points.")
+    ] = 3,
     force: Annotated[
-        bool, typer.Option("--force", help="Write the file whatever it came to; its card says so.")
+        bool, typer.Option("--force", help="Write the file whatever the test found; its model card says so.")
     ] = False,
     key: Annotated[
         Path | None, typer.Option(help="Private key that signs the new file, made by edge-convert keygen.")

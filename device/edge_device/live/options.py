@@ -214,7 +214,8 @@ class DecisionOptions:
     familiar: Annotated[
         float,
         Option(
-            "Familiarity below which a frame is unknown: 0.05 turns away one in twenty that the model knows, 0 none.",
+            "Familiarity below which a frame is unknown: 0.05 turns away one in twenty that the model knows, 0 turns "
+            "none away.",
             minimum=0,
             maximum=1,
         ),

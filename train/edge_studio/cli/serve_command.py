@@ -14,9 +14,9 @@ from edge_device.system.user_folders import state_folder
 
 
 def studio(
-    folder: Annotated[Path, typer.Argument(help="Folder of the projects, which is made if it is not there.")] = Path(
-        "studio"
-    ),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of the projects, which is made if it is not there.")
+    ] = Path("studio"),
     host: Annotated[
         str, typer.Option(help="Name or IP address to listen on; 0.0.0.0 lets phones and other machines in.")
     ] = "127.0.0.1",
@@ -30,7 +30,7 @@ def studio(
     ] = True,
     debug: Debug = False,
 ) -> None:
-    """Open the page on which photos become a running camera without a command.
+    """Open the studio, a page that takes photos to running cameras without further commands.
 
     Example: edge-train studio projects/
     """

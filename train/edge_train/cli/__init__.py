@@ -17,7 +17,7 @@ from edge_train.cli.training_doctor_command import doctor
 _OWN_HELP: Final = {"ignore_unknown_options": True, "help_option_names": list[str]()}
 """For commands that are only listed here and parse their words themselves."""
 
-app = command_line("Train MobileNet on your photos.")
+app = command_line("Train MobileNet on your photos.\n\nExample: edge-train fit photos/ --out runs/flowers")
 app.add_typer(explain, name="explain")
 app.command()(fit)
 app.command()(inspect)

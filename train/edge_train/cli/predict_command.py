@@ -23,7 +23,7 @@ from edge_train.cli.train_parameters import NEEDS, RunFolder
 
 def predict(
     run: RunFolder,
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files to classify.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Picture files to classify.")],
     top: Annotated[int, typer.Option(help="Number of labels to print, best first.", min=1)] = 3,
     as_json: Json = False,
     debug: Debug = False,

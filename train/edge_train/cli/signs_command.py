@@ -29,7 +29,7 @@ def signs(
     seed: Annotated[int, typer.Option(help="Random seed of the video.", min=0)] = 1,
     debug: Debug = False,
 ) -> None:
-    """Print the signs of the built-in dataset, or drive past them.
+    """Write the signs of the built-in dataset as pages to print, or a video that drives past them.
 
     Example: [bold]edge-train signs --sheet signs.pdf --video drive.mp4[/bold]
     """

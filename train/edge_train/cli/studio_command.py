@@ -9,7 +9,7 @@ from edge_train.cli.train_parameters import TRAIN_COMMANDS
 
 
 def studio(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
-    """Open the page on which photos become a running camera without a command.
+    """Open the studio, a page that takes photos to running cameras without further commands.
 
     Example: edge-train studio projects/
     """

@@ -42,9 +42,7 @@ def adversarial(
     run: RunFolder,
     pictures: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[IMAGE]...", help="Picture files and folders. Default: photos that the run has never seen."
-        ),
+        typer.Argument(metavar="IMAGE", help="Picture files and folders. Default: photos that the run has never seen."),
     ] = None,
     label: Annotated[
         str | None,
@@ -89,8 +87,8 @@ def adversarial(
 ) -> None:
     """Make pictures that the network takes for something else, by changes that are hard to see.
 
-    Each is saved as PNG and judged by what is read from that file. In the folder: the pictures, side by side with their
-    originals and the change, amplified, and adversarial.html.
+    Each is saved as PNG and judged by what is read from that file. The folder also gets each picture side by side with
+    its original and the amplified change, and adversarial.html.
 
     Example: [bold]edge-train explain adversarial runs/cats_dogs dog.jpg --target cat --epsilon 8[/bold]
 

@@ -45,8 +45,9 @@ def embed(
     data: Annotated[
         Path | None,
         typer.Argument(
+            metavar="DATA",
             help="Photo folder, with one subfolder per class or without labels, or CSV of path,label. Default: all "
-            "photos of the run."
+            "photos of the run.",
         ),
     ] = None,
     which: Annotated[WhichName, typer.Option("--split", help="Split of the run's own photos to use.")] = WhichName.all,

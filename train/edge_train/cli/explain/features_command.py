@@ -22,7 +22,7 @@ from edge_train.cli.train_parameters import NEEDS, RunFolder
 
 def features(
     run: RunFolder,
-    image: Annotated[Path | None, typer.Argument(help="Picture file to look at.")] = None,
+    image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Picture file to look at.")] = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(help="Layer to show. May be repeated. Default: the last layer of each resolution."),

@@ -28,7 +28,7 @@ def heatmap(
     images: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[IMAGE]...", help="Picture files to look at. Without any, --photos takes some of the run's own."
+            metavar="IMAGE", help="Picture files to look at. Without any, --photos takes some of the run's own."
         ),
     ] = None,
     photos: Annotated[
@@ -63,7 +63,7 @@ def heatmap(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Draw where the network looks: Grad-CAM, and what it is less sure of when a part of the picture is hidden.
+    """Draw where the network looks: Grad-CAM, and how much less sure it is when a part of the picture is hidden.
 
     The second map needs no gradients, so it is drawn for a .tflite, too. The command prints how far the maps agree, and
     with --photos also how far maps of different pictures agree, which should be less.

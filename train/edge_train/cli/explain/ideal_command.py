@@ -49,8 +49,8 @@ def ideal(
 ) -> None:
     """Draw the picture that the network is surest of: what it wants to see of a label.
 
-    Each is saved as PNG at the size of the model's input and judged by what is read from that file; in the folder, too:
-    all side by side as ideal.png, and ideal.json.
+    Each is saved as PNG at the size of the model's input and judged by what is read from that file. The folder also
+    gets ideal.png with all of them side by side, and ideal.json.
 
     Example: [bold]edge-train explain ideal runs/cats_dogs --label cat --with cats_dogs-int8.tflite[/bold]
     """
