@@ -70,6 +70,13 @@ def test_rows_that_cannot_be_used_are_named_by_their_line_and_photos_by_their_pa
     ]
 
 
+def test_a_list_as_spreadsheets_and_tables_of_addresses_have_it(folder: Path) -> None:
+    text = "name\tlabel\t\na.png\tcat\t\nhttps://example.com/b.png\tdog\t\n"
+    photos, dropped = listed(folder, text, "utf-16")
+    assert photos == [("a.png", "cat")]
+    assert dropped[-1] == ("list.csv:3", "an address, not a file; download the photos first")
+
+
 def test_a_photo_called_as_a_column_is_a_photo(folder: Path) -> None:
     (folder / "path").write_bytes((folder / "a.png").read_bytes())
     assert listed(folder, "path,label\na.png,cat\n")[0] == [("a.png", "cat"), ("path", "label")]

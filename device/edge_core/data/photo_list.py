@@ -1,6 +1,8 @@
 """A CSV file that lists photos, a path and a label in each row, and whatever else `--data` may name."""
 
+import codecs
 import csv
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +45,7 @@ def read_list(path: Path) -> Listing:
     own path.
 
     Raises:
-        DatasetError: It is no CSV file in UTF-8, or none of its rows can be used.
+        DatasetError: It is no CSV file in UTF-8 or UTF-16, or none of its rows can be used.
     """
     files: dict[tuple[Path, str], int] = {}
     dropped: list[Unusable] = []
@@ -70,8 +72,7 @@ def read_list(path: Path) -> Listing:
 def _rows(path: Path, notes: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Line number, path and label of each row that is not empty, and what else it holds if there is no header."""
     try:
-        # -sig: Excel's "CSV UTF-8" begins with a byte order mark.
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=_encoding(path), newline="") as file:
             # Limited, as a file that is no table may have no line break at all.
             first = file.readline(1 << 16)
             file.seek(0)
@@ -88,12 +89,20 @@ def _rows(path: Path, notes: list[str]) -> Iterator[tuple[int, list[str]]]:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
 
 
+def _encoding(path: Path) -> str:
+    """By the byte order mark: Excel's "Unicode text" is UTF-16, its "CSV UTF-8" has one, too."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
 def _numbered(reader: "Reader") -> Iterator[tuple[int, list[str]]]:
     """Rows that are not empty with the line that each begins on: a field in quotes may go over several."""
     end = 0
     for row in reader:
         line, end = end + 1, reader.line_num
         fields = [field.strip() for field in row]
+        while len(fields) > 2 and not fields[-1]:  # spreadsheets end rows with empty fields
+            fields.pop()
         if any(fields):
             yield line, fields
 
@@ -107,8 +116,8 @@ def _chosen_columns(
         if columns is None:
             columns = _header(fields, path.parent)
             if columns:
-                unused = [name for place, name in enumerate(fields) if place not in columns]
-                notes += [f"the columns {', '.join(unused)} of {path} are not used."] if unused else []
+                unused = [name for place, name in enumerate(fields) if name and place not in columns]
+                notes += [f"columns of {path} that are not used: {', '.join(unused)}."] if unused else []
                 continue
         yield line, [fields[place] for place in columns if place < len(fields)] if columns else fields
 
@@ -125,6 +134,8 @@ def _header(fields: list[str], folder: Path) -> list[int]:
 def _why_no_row(name: str, label: str, columns: int) -> str:
     if not name:
         return "no path"
+    if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
+        return "an address, not a file; download the photos first"
     if not label:
         return "no label"
     if columns > 2:

@@ -1,5 +1,6 @@
 import errno
 import io
+import stat
 import tarfile
 import zipfile
 from pathlib import Path
@@ -59,7 +60,9 @@ def test_an_archive_that_unpacks_to_too_much_leaves_nothing(tmp_path: Path, kind
 
 
 @pytest.mark.parametrize("compression", ["", "gz", "bz2", "xz"])
-@pytest.mark.parametrize("damage", ["cut", "cut at once", "overwritten", "head overwritten", "empty"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "cut between files", "cut at once", "overwritten", "head overwritten", "empty"]
+)
 def test_a_damaged_tar_is_one_line_that_leaves_nothing(tmp_path: Path, compression: str, damage: str) -> None:
     path = tmp_path / "photos.tar"
     noise = np.random.default_rng(1).bytes(1 << 16)
@@ -71,6 +74,7 @@ def test_a_damaged_tar_is_one_line_that_leaves_nothing(tmp_path: Path, compressi
     whole, middle = path.read_bytes(), (1 << 16) + 512
     damaged = {
         "cut": whole[: -(1 << 15)],
+        "cut between files": whole[:middle] if not compression else whole[: -(1 << 14)],
         "cut at once": whole[:90],
         "overwritten": whole[:middle] + b"\xff" * 512 + whole[middle + 512 :],
         "head overwritten": b"\0\1" * 20 + whole[40:],
@@ -102,3 +106,66 @@ def test_a_disk_that_is_full_is_not_called_damage(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(archives, "_write", full)
     with pytest.raises(OutputError, match="cannot be written: No space"):
         archives.unpack(path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar"])
+def test_links_in_an_archive_are_other_names_of_its_files_or_told_of(tmp_path: Path, kind: str) -> None:
+    path, links = (
+        tmp_path / f"photos{kind}",
+        {"cat/2.png": "1.png", "dog/out.png": "/etc/passwd", "dog/up.png": "../../x"},
+    )
+    if kind == ".zip":
+        with zipfile.ZipFile(path, "w") as zipped:
+            for name in ("cat/1.png", "dog/1.png"):
+                zipped.writestr(name, PICTURE)
+            for name, target in links.items():
+                entry = zipfile.ZipInfo(name)
+                entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+                zipped.writestr(entry, target)
+    else:
+        with tarfile.open(path, "w") as tar:
+            for name, target in [("cat/1.png", ""), ("dog/1.png", ""), *links.items()]:
+                member = tarfile.TarInfo(name)
+                member.size, member.linkname = (0, target) if target else (len(PICTURE), "")
+                member.type = tarfile.SYMTYPE if target else tarfile.REGTYPE
+                tar.addfile(member, io.BytesIO(PICTURE))
+            hard = tarfile.TarInfo("dog/2.png")
+            hard.type, hard.linkname = tarfile.LNKTYPE, "cat/1.png"
+            tar.addfile(hard)
+    for _ in range(2):  # the second time from the cache
+        found = find_dataset(str(path), cache=tmp_path / "cache")
+        names = [f"{label}/{photo.name}" for photo, label in found.files]
+        assert names == ["cat/1.png", "cat/2.png", "dog/1.png", *(["dog/2.png"] if kind == ".tar" else [])]
+        assert [item.path.name for item in found.passed_over] == ["out.png", "up.png"]
+
+
+@pytest.mark.parametrize(("name", "label"), [("café".encode(), "café"), (b"caf\x82", "café"), (b"cafe", "cafe")])
+def test_names_in_a_zip_without_a_flag_are_utf8_as_on_a_mac_or_code_page_437(
+    tmp_path: Path, name: bytes, label: str
+) -> None:
+    path = archive(tmp_path / "mac.zip", {"X" * len(name) + "/1.png": PICTURE, "dog/1.png": PICTURE})
+    path.write_bytes(path.read_bytes().replace(b"X" * len(name), name))
+    assert {found for _, found in find_dataset(str(path), cache=tmp_path / "cache").files} == {label, "dog"}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"7z\xbc\xaf\x27\x1c" + bytes(99), "it is no .zip or .tar"),
+        (b"\x28\xb5\x2f\xfd" + bytes(99), "it is no .zip or .tar"),
+        (b"PK\3\4" + bytes(99), "its end is missing"),
+    ],
+)
+def test_an_archive_that_cannot_be_unpacked_is_not_taken_for_a_table(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "photos.zip"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=f"cannot be unpacked: {why}"):
+        find_dataset(str(path), cache=tmp_path / "cache")
+
+
+def test_what_is_said_of_an_archive_names_it_and_not_the_cache(tmp_path: Path) -> None:
+    inner = archive(tmp_path / "inner.zip", {"cat/1.png": PICTURE})
+    path = archive(tmp_path / "outer.zip", {"inner.zip": inner.read_bytes()})
+    with pytest.raises(DatasetError, match="holds no pictures") as raised:
+        find_dataset(str(path), cache=tmp_path / "cache")
+    assert "cache" not in str(raised.value) and str(path) in str(raised.value)

@@ -1,7 +1,11 @@
 """Photos in a .zip or .tar: unpacked once into the cache, whole or not at all."""
 
+import errno
 import hashlib
 import lzma
+import os
+import posixpath
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -36,6 +40,8 @@ OWN_ARCHIVE: Final = UnpackLimits()
 """For an archive that its owner names on the command line."""
 
 _CHUNK: Final = 1 << 20
+_UTF8_FLAG: Final = 0x800
+_LONGEST_PATH: Final = 4096
 
 _DAMAGED: Final = (
     *(zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError, EOFError),
@@ -43,18 +49,31 @@ _DAMAGED: Final = (
 )
 
 
+_HEADS: Final = (b"PK\3\4", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd")
+"""How .zip, .gz, .bz2, .xz, .7z, .rar and .zst begin, damaged or not; `unpack` tells of those that it cannot read."""
+
+_NAMES_AT_FAULT: Final = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ)
+
+
 def is_archive(path: Path) -> bool:
-    """Whether a file is a .zip, or a .tar in any of its compressions, by its content."""
+    """Whether a file is a .zip, or a .tar in any of its compressions, by its content; or another archive."""
     try:
-        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(8)
+        return head.startswith(_HEADS) or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
     except EOFError:  # of a compressed file that ends within its first block, which `unpack` tells of
         return True
+    except OSError:
+        return False
 
 
 def unpack(path: Path, cache: Path, limits: UnpackLimits = OWN_ARCHIVE) -> Path:
     """Unpacks an archive into a folder of the cache that its content names; only if it is not there yet.
 
-    Links and devices in it are passed over. Nothing is written outside that folder.
+    A link to another file of the archive becomes a second name of that file, any other link one that leads nowhere.
+    Devices are passed over. Nothing is written outside that folder.
 
     Args:
         path: A .zip, or a .tar in any of its compressions.
@@ -71,11 +90,18 @@ def unpack(path: Path, cache: Path, limits: UnpackLimits = OWN_ARCHIVE) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     left = min(limits.bytes, max(limits.floor, limits.ratio * path.stat().st_size))
     with ExitStack() as opened, folder_written_whole(folder) as beside, _damage_told(path):
-        for count, (name, content) in enumerate(_members(path, opened)):
-            with content:
-                if count >= limits.files:
-                    raise DatasetError(f"{path} holds more than {limits.files} files")
-                left = _write(path, content, beside / _inside(path, name), left)
+        links: list[tuple[Path, str]] = []
+        for count, member in enumerate(_members(path, opened)):
+            if count >= limits.files:
+                raise DatasetError(f"{path} holds more than {limits.files} files")
+            place = beside / _inside(path, member.name)
+            if member.content is None:
+                links.append((place, member.target))
+                continue
+            with member.content:
+                left = _write(path, member.content, place, left)
+        for place, target in links:  # last, so that nothing is written through one
+            _link(place, beside, target)
     return folder
 
 
@@ -86,11 +112,18 @@ def _damage_told(path: Path) -> Iterator[None]:
         yield
     except (*_DAMAGED, OSError) as error:
         # bz2 and gzip tell of damage by an OSError without a number; the system's, as of a full disk, has one.
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno is not None and error.errno not in _NAMES_AT_FAULT:
             raise
-        reason, *others = str(error).splitlines() or [""]
-        text = "it is no .zip or .tar" if others else reason  # tarfile has a line for each compression
-        raise DatasetError(f"{path} cannot be unpacked: {text}") from error
+        raise DatasetError(f"{path} cannot be unpacked: {_why_damaged(error)}") from error
+
+
+def _why_damaged(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.strerror}: {Path(str(error.filename)).name}"
+    reason, *others = str(error).splitlines() or [""]
+    if "encrypted" in reason:
+        return "it is encrypted; unpack it yourself to use it"
+    return "it is no .zip or .tar; unpack it yourself to use it" if others else reason  # a line for each compression
 
 
 def _write(path: Path, content: IO[bytes], place: Path, left: int) -> int:
@@ -105,21 +138,76 @@ def _write(path: Path, content: IO[bytes], place: Path, left: int) -> int:
     return left
 
 
-def _members(path: Path, opened: ExitStack) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and content of each regular file."""
-    if zipfile.is_zipfile(path):
-        archive = opened.enter_context(zipfile.ZipFile(path))
-        for entry in archive.infolist():
-            # The upper half is the Unix mode: the type of a regular file, or none where another system wrote the
-            # archive.
-            if not entry.is_dir() and entry.external_attr >> 16 & 0o170000 in (0, 0o100000):
-                yield entry.filename, archive.open(entry)
+@dataclass(frozen=True)
+class _Member:
+    """A file or a link of an archive.
+
+    Attributes:
+        name: Its path, as the archive has it.
+        content: What is in a file; None of a link.
+        target: Path of the file that a link means, from the top of the archive; outside of it or not, as it may be.
+    """
+
+    name: str
+    content: IO[bytes] | None
+    target: str = ""
+
+
+def _link(place: Path, beside: Path, target: str) -> None:
+    """Gives the file at `target` a second name; of what is no file of the archive, it leaves a link that leads
+    nowhere, so that whoever walks over the folder tells of it."""
+    if place.exists():
         return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    inside = posixpath.normpath(target)
+    if not inside.startswith(("/", "..")) and (beside / inside).is_file():
+        os.link(beside / inside, place)
+    else:
+        place.symlink_to("not-in-the-archive")
+
+
+def _members(path: Path, opened: ExitStack) -> Iterator[_Member]:
+    """The regular files and links."""
+    if zipfile.is_zipfile(path):
+        yield from _zip_members(opened.enter_context(zipfile.ZipFile(path)))
+        return
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\3\4":
+            raise zipfile.BadZipFile("its end is missing; copy it again")
     tar = opened.enter_context(tarfile.open(path))  # noqa: SIM115 - `opened` closes it
     for member in tar:
-        content = tar.extractfile(member) if member.isreg() else None
-        if content is not None:
-            yield member.name, content
+        if member.isreg():
+            yield _Member(member.name, tar.extractfile(member))
+        elif member.islnk():
+            yield _Member(member.name, None, member.linkname)
+        elif member.issym():
+            yield _Member(member.name, None, posixpath.join(posixpath.dirname(member.name), member.linkname))
+    # A .tar ends with blocks of zeros, of which tarfile has read the first; one cut between two files ends without.
+    if tar.fileobj is not None and tar.fileobj.tell() - tar.offset < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("its end is missing; copy it again")
+
+
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
+    for entry in archive.infolist():
+        # The upper half is the Unix mode: the type of a file, or none where another system wrote the archive.
+        kind, name = stat.S_IFMT(entry.external_attr >> 16), _zip_name(entry)
+        if entry.is_dir() or kind not in (0, stat.S_IFREG, stat.S_IFLNK):
+            continue
+        if kind == stat.S_IFLNK:
+            target = archive.read(entry).decode(errors="replace") if entry.file_size <= _LONGEST_PATH else "/"
+            yield _Member(name, None, posixpath.join(posixpath.dirname(name), target))
+        else:
+            yield _Member(name, archive.open(entry))
+
+
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """The name of a file: macOS writes UTF-8 without the flag that says so, and zipfile takes it for code page 437."""
+    if entry.flag_bits & _UTF8_FLAG:
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode()
+    except UnicodeError:
+        return entry.filename
 
 
 def _inside(path: Path, name: str) -> Path:

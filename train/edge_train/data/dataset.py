@@ -9,6 +9,7 @@ from typing import Final
 from edge_core.artifact.card import check_labels
 from edge_core.data.photo_folder import (
     SPLITS,
+    Listing,
     Photo,
     Split,
     Unusable,
@@ -191,7 +192,7 @@ def find_dataset(
         elif not folder.exists():
             raise DatasetError(f"{data}: no such folder, nor one of the sets {', '.join((SIGNS, *NAMED_SETS))}")
     folder = folder.absolute()  # the run's list of photos must hold wherever it is read
-    listing, split_of = find_split_photos(folder)
+    listing, split_of = _listed(folder, data)
     return Found(
         name or folder.resolve().name,
         folder,
@@ -203,6 +204,16 @@ def find_dataset(
         notes=listing.notes,
         negatives=listing.negatives,
     )
+
+
+def _listed(folder: Path, data: str) -> tuple[Listing, dict[Path, Split]]:
+    """The photos in a folder, and their splits. What is said of an unpacked archive has the archive's own name."""
+    shown = data if Path(data).is_file() else str(folder)
+    try:
+        listing, split_of = find_split_photos(folder)
+    except DatasetError as error:
+        raise DatasetError(str(error).replace(str(folder), shown)) from error
+    return replace(listing, notes=tuple(note.replace(str(folder), shown) for note in listing.notes)), split_of
 
 
 def open_photos(
