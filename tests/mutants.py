@@ -8,6 +8,7 @@ survives that is not in `EQUIVALENT`.
 
 import argparse
 import ast
+import json
 import os
 import resource
 import sys
@@ -23,6 +24,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import CodeType, ModuleType
 from typing import Any, Final
 
@@ -35,6 +37,9 @@ MEMORY_BYTES: Final = 6 << 30
 
 EXAMPLES: Final = 25
 """Number of hypothesis examples for each property."""
+
+SLOW_S: Final = 0.1
+"""Processor time from which on a test comes last: quick ones kill nearly all mutants."""
 
 OWN: Final = ("edge_", "tests", "test_", "conftest")
 """How the names of modules begin that every copy of this process imports itself; all others it finds loaded."""
@@ -73,7 +78,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
                 "edge_core.preprocess",
                 (
                     *("PAD_LEVEL", "InputSpec", "preprocess", "_CONVERSIONS", "_largest_inside"),
-                    *("_centered", "_shrink"),
+                    *("_centered", "_shrink", "_halvings", "_check_frame"),
                     *("parse_levels", "_checked_levels"),
                 ),
             ),
@@ -381,20 +386,42 @@ class _Importer(MetaPathFinder, Loader):
         exec(self._code, vars(module))  # noqa: S102 - the repository's own code, but for the change
 
 
-class _Hypothesis:
-    """A pytest plugin: few examples, always the same, and no search for the simplest one that fails."""
+class _Plugin:
+    """A pytest plugin: no test that cannot see the mutant, slow ones last; few examples, always the same ones."""
+
+    def __init__(self, times: Path) -> None:
+        """Takes the processor times of an earlier run from a file, where that is, and writes those of this one."""
+        self._times = times
+        self._before: dict[str, float] = json.loads(times.read_text()) if times.exists() else {}
+        self._now: dict[str, float] = {}
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        # A command is a process of its own, which loads the unchanged module.
+        seeing = [item for item in items if "command" not in item.fixturenames]
+        items[:] = sorted(seeing, key=lambda item: self._before.get(item.nodeid, 0.0) > SLOW_S)
 
     def pytest_collection_finish(self) -> None:
         from hypothesis import Phase, settings
 
+        # No search for the simplest example that fails.
         phases = (Phase.explicit, Phase.generate)
         settings.register_profile(
             "mutants", deadline=None, max_examples=EXAMPLES, phases=phases, derandomize=True, database=None
         )
         settings.load_profile("mutants")
 
+    def pytest_runtest_setup(self, item: Any) -> None:
+        self._now[item.nodeid] = -time.process_time()
 
-def run_tests(contract: Contract, mutant: Mutant | None) -> int:
+    def pytest_runtest_teardown(self, item: Any) -> None:
+        self._now[item.nodeid] += time.process_time()
+
+    def pytest_sessionfinish(self) -> None:
+        if not self._before:
+            self._times.write_text(json.dumps(self._now))
+
+
+def run_tests(contract: Contract, mutant: Mutant | None, times: Path) -> int:
     """Starts the tests of a contract in a copy of this process; its process id. Its exit status is pytest's.
 
     The unchanged code is held to the same limits, so that no mutant counts as killed for what the tests need anyway.
@@ -412,7 +439,7 @@ def run_tests(contract: Contract, mutant: Mutant | None) -> int:
             for stream in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             sys.meta_path.insert(0, importer)
-        status = _pytest(contract.tests)
+        status = _pytest(contract.tests, _Plugin(times))
     except BaseException:  # noqa: BLE001 - whatever it is, this copy of the process ends here
         traceback.print_exc()
     finally:
@@ -420,18 +447,18 @@ def run_tests(contract: Contract, mutant: Mutant | None) -> int:
         os._exit(status)
 
 
-def _pytest(tests: Sequence[str], *options: str) -> int:
+def _pytest(tests: Sequence[str], *plugins: object, collect: bool = False) -> int:
     import pytest
 
     fixed = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
     fixed += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is loaded already
-    return int(pytest.main([*fixed, *options, *tests], plugins=[_Hypothesis()]))
+    return int(pytest.main([*fixed, *(["--collect-only"] if collect else []), *tests], plugins=plugins))
 
 
 def load_libraries(contract: Contract) -> None:
     """Loads what the tests of a contract import, but for what is tested: it would take seconds for each mutant."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        _pytest(contract.tests, "--collect-only")
+        _pytest(contract.tests, collect=True)
     for name in [name for name in sys.modules if name.startswith(OWN)]:
         del sys.modules[name]
 
@@ -447,12 +474,27 @@ class Count:
 
 
 def judged(contract: Contract, chosen: Sequence[Mutant], at_once: int, tell: Callable[[str], None]) -> Count:
-    """Runs the tests of a contract on each of its mutants, several at once."""
+    """Runs the tests of a contract on each of its mutants, several at once.
+
+    Raises:
+        ChildProcessError: The tests fail without any change.
+    """
+    with TemporaryDirectory() as scratch:
+        times = Path(scratch) / "times.json"
+        for _ in range(2):  # in their own order, which tells how long each takes, then in that of the mutants' runs
+            if status := os.waitpid(run_tests(contract, None, times), 0)[1]:
+                raise ChildProcessError(f"status {status} without any change: pytest {' '.join(contract.tests)}")
+        return _judged(partial(run_tests, contract, times=times), chosen, at_once, tell)
+
+
+def _judged(
+    start: Callable[[Mutant], int], chosen: Sequence[Mutant], at_once: int, tell: Callable[[str], None]
+) -> Count:
     waiting, running, statuses = list(chosen), dict[int, Mutant](), dict[Mutant, int]()
     while waiting or running:
         while waiting and len(running) < at_once:
             mutant = waiting.pop(0)
-            running[run_tests(contract, mutant)] = mutant
+            running[start(mutant)] = mutant
         process, status = os.wait()
         mutant = running.pop(process)
         statuses[mutant] = status
@@ -488,11 +530,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("\n".join(f"  {mutant}" for mutant in chosen))
             continue
         load_libraries(contract)
-        if status := os.waitpid(run_tests(contract, None), 0)[1]:
-            print(f"error: the tests fail without any change (status {status}): pytest {' '.join(contract.tests)}")
-            return 1
         began = time.monotonic()
-        counts[name] = judged(contract, chosen, options.at_once, partial(print, flush=True))
+        try:
+            counts[name] = judged(contract, chosen, options.at_once, partial(print, flush=True))
+        except ChildProcessError as error:
+            print(f"error: {error}")
+            return 1
         print(f"  {time.monotonic() - began:.0f} s", flush=True)
     print(table(counts))
     return 1 if any(count.survivors for count in counts.values()) else 0

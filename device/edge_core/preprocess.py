@@ -136,7 +136,7 @@ def preprocess(frame: Frame, spec: InputSpec, out: Frame | None = None) -> Frame
         frame = _centered(frame, *_largest_inside(target, *frame.shape[:2]))
     window = out
     if spec.crop == "pad":
-        inner = _largest_inside(frame.shape[:2], *target)
+        inner = _largest_inside(frame.shape, *target)
         out[:] = PAD_LEVEL
         window = _centered(out, *inner)
         target = inner
@@ -166,11 +166,10 @@ _CONVERSIONS: Final = {
 """From what `_shrink` gives (channels) to the color order of a model, where they differ."""
 
 
-def _largest_inside(shape: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+def _largest_inside(shape: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
     """The largest (height, width) with the proportions of `shape` that fits, in whole pixels, at least one each."""
-    if width * shape[0] >= height * shape[1]:
-        return height, max(1, height * shape[1] // shape[0])
-    return max(1, width * shape[0] // shape[1]), width
+    high, wide = max(1, width * shape[0] // shape[1]), max(1, height * shape[1] // shape[0])
+    return min(height, high), min(width, wide)
 
 
 def _centered(frame: Frame, height: int, width: int) -> Frame:
@@ -184,18 +183,23 @@ def _shrink(frame: Frame, target: tuple[int, int]) -> Frame:
     Channels B, G, R, and a fourth to be dropped where that was faster.
     """
     # INTER_LINEAR_EXACT looks at two pixels a side: where it shrinks to under half it skips pixels, and patterns arise.
-    # The bit length less one is the logarithm to base 2, rounded down.
-    halvings = [max(0, (length // goal).bit_length() - 1) for length, goal in zip(frame.shape[:2], target, strict=True)]
+    down, across = _halvings(frame.shape[0], target[0]), _halvings(frame.shape[1], target[1])
     # Of a side that is no multiple of 2^n the rest at both ends goes first: then each mean is of whole pixels, which is
     # integer arithmetic, the same on every processor.
-    height, width = (length >> n << n for length, n in zip(frame.shape[:2], halvings, strict=True))
+    height, width = frame.shape[0] >> down << down, frame.shape[1] >> across << across
     frame = _centered(frame, height, width)
-    for step in range(max(halvings)):
+    for step in range(max(down, across)):
         # A side that has had all its halvings keeps its length: the comparison is 0 then.
-        height, width = height >> (step < halvings[0]), width >> (step < halvings[1])
+        height, width = height >> (step < down), width >> (step < across)
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if (height, width) == target:
         return frame
     # Four channels are vectorized, three are not: 0.075 ms against 0.094 from 180x180 to 160x160, the same bytes.
     frame = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA)  # type: ignore[assignment]
     return cv2.resize(frame, target[::-1], interpolation=cv2.INTER_LINEAR_EXACT)  # type: ignore[return-value]
+
+
+def _halvings(length: int, goal: int) -> int:
+    """How often `length` can be halved and stay at least `goal`."""
+    # The bit length less one is the logarithm to base 2, rounded down.
+    return max(0, (length // goal).bit_length() - 1)

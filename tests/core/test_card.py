@@ -167,6 +167,11 @@ def test_the_label_that_is_there_twice_is_named() -> None:
         check_labels(["daisy", "caf\u00e9", "cafe\u0301"])
 
 
+def test_labels_in_a_card_are_refused_in_the_same_words() -> None:
+    with pytest.raises(CardError, match=r"^a label is one line of text, not 1$"):
+        ModelCard.from_text(changed(("labels",), [1, 2]))
+
+
 @pytest.mark.parametrize("label", ["\ud800", "caf\udce9", "\udfffa"])
 def test_a_folder_name_that_is_not_utf8_is_no_label(label: str) -> None:
     with pytest.raises(CardError, match="one line of text"):

@@ -194,6 +194,11 @@ def test_an_unfit_out_is_refused(out: Frame) -> None:
         preprocess(noise(9, 9), InputSpec(8, 8), out=out)
 
 
+def test_by_default_a_model_sees_the_centered_square_in_160_by_160_pixels() -> None:
+    frame = scene(240, 320)
+    assert np.array_equal(preprocess(frame, InputSpec()), preprocess(frame, InputSpec(160, 160, "center", "RGB")))
+
+
 @given(specs)
 def test_a_specification_survives_json(spec: InputSpec) -> None:
     assert InputSpec.from_json(spec.to_json()) == spec

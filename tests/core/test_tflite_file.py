@@ -171,6 +171,10 @@ def test_the_same_metadata_are_attached_by_the_same_bytes_in_every_version(kind:
     assert (front, hashlib.sha256(made[:front]).hexdigest()[:16]) == FRONTS[kind]
 
 
+def test_the_same_description_has_the_same_bytes_in_every_version() -> None:
+    assert (len(METADATA), hashlib.sha256(METADATA).hexdigest()[:16]) == (568, "1cf1aa735f271da0")
+
+
 FRONTS = {"uint8": (320, "f0b69f392a0c5a22"), "float32": (304, "0d66088e3a85c196")}
 
 

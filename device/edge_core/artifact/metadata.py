@@ -34,16 +34,17 @@ def describe(name: str, description: str, version: str) -> bytes:
 
     Normalization is (pixel - 0) / 1: whatever the network wants beyond that is inside the file already.
     """
-    builder = flatbuffers.Builder(512)
-    builder.ForceDefaults(True)
+    builder = flatbuffers.Builder()
 
     def table(*fields: tuple[str, Any] | None) -> int:
         builder.StartObject(len(fields))
         for slot, field in enumerate(fields):
-            if field is not None and field[0] == "offset":
-                builder.PrependUOffsetTRelativeSlot(slot, field[1], 0)
-            elif field is not None:
-                builder.PrependUint8Slot(slot, field[1], 0)
+            if field is None:
+                continue
+            kind, value = field
+            prepend = builder.PrependUOffsetTRelative if kind == "offset" else builder.PrependUint8
+            prepend(value)
+            builder.Slot(slot)
         return int(builder.EndObject())
 
     def text(value: str) -> tuple[str, Any]:
