@@ -92,7 +92,8 @@ def test_accents_may_be_encoded_otherwise_than_on_the_disk(folder: Path) -> None
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\xff\xfea\0", "CSV UTF-8"),
+        (b"\xff\xfea\0", "no label"),
+        (b"\xff\xfea\0\0\xd8", "CSV UTF-8"),
         (b"\x89PNG\r\n\x1a\n", "CSV UTF-8"),
         (b"", "lists no photo"),
         (b"path,label\n", "lists no photo"),
