@@ -38,7 +38,7 @@ class InputSpec:
         crop: `center` cuts the largest centered window of the input's shape, `stretch` uses the whole frame at the
             price of its proportions, `pad` uses the whole frame and fills the rest with gray.
         color_order: Order of the channels that the model takes.
-        resampling: The shrink of this module, by name, so that a later one cannot be mistaken for it.
+        resampling: Name of the method by which this module shrinks frames. Another method would get another name.
         levels: Linear range of pictures with more than 8 bits a level, such as thermal ones: the level that becomes
             0 and the one that becomes 255; `images.decode_picture` applies it. None: all 16 bits are brought to 8.
     """

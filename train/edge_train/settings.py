@@ -28,7 +28,9 @@ differ in one figure are blurred by mixing. docs/results/training.md has the fig
 
 @dataclass(frozen=True)
 class Settings:
-    """The defaults were chosen on flowers and on cats and dogs (docs/results/training.md has the figures).
+    """Every setting of the recipe of a training.
+
+    The defaults were chosen on flowers and on cats and dogs; docs/results/training.md has the figures.
 
     Attributes:
         seed: Random seed for weights, augmentations and order of photos; the split has a seed of its own.

@@ -125,7 +125,8 @@ class AdversarialReport:
         left_out: Number of photos passed over because a run had seen them in training or validation.
         unusable: Number of files that could not be decoded.
         unknown: Files of which no run tells which photos they were trained on.
-        environment, settings: Where and how.
+        environment: Machine and packages that were measured with.
+        settings: Attacks, epsilons, photos and seed.
     """
 
     rows: tuple[AttackedRow, ...]

@@ -167,7 +167,7 @@ class BenchSettings:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """A benchmark.
+    """All figures of a benchmark, as `bench.json` has them.
 
     Attributes:
         rows: Rows in the order of the command line; the others are compared with the first.
@@ -178,7 +178,8 @@ class BenchReport:
         left_out: Number of photos passed over because a run had seen them in training or validation.
         unusable: Number of files that could not be decoded.
         unknown: Files of which no run tells which photos they were trained on.
-        environment, settings: Where and how.
+        environment: Machine and packages that were measured with.
+        settings: Durations, frames, seed and optional measurements.
         foreign: What the files that have a detector make of foreign pictures, if there are any.
         scenes: What the files decide about composed scenes, by focus and height of the subject, if they were asked for.
     """

@@ -104,7 +104,7 @@ class ConversionOptions:
         data: Photo folder to prove it on instead of the run's test photos, see `read_held_out`.
         foreign: Foreign pictures to learn from, and to tell how many of them count as known.
         signer: Private key that signs each file; without one files are sealed but not signed.
-        say: Is told what goes on.
+        say: Function that is given lines for a person about what goes on.
         track: Receives the progress of each step.
     """
 
@@ -310,11 +310,11 @@ def export(
         recipe: One of `RECIPES`.
         out: The .tflite to write.
         limits: Limits that the file must keep; by default a loss of at most `MAX_DROP_POINTS` of top-1 accuracy.
-        force: Write it whatever it lost; the card says so.
+        force: Whether to write the file whatever it lost; its card says so then.
         options: Photos, key and where progress goes.
 
     Raises:
-        CheckFailedError: It does not keep to a limit; nothing is written.
+        CheckFailedError: The file does not keep to a limit; nothing is written.
         DatasetError, RunFolderError: There are no photos to calibrate on or to prove it with.
         OutputError: `out` cannot be written.
         ValueError: A limit makes no sense.

@@ -84,8 +84,8 @@ class ModelCard:
 
     Attributes:
         labels: Labels in the order of the model's outputs.
-        input: What `preprocess` has to make of a frame.
-        backbone, dataset: None for a model trained elsewhere.
+        input: Size, crop and color order of the pixels that `preprocess` has to make of a frame.
+        backbone, dataset: Network and photos of the training; None for a model trained elsewhere.
         metrics: Metrics on the test photos, each with its 95 % interval: `{"test_accuracy": …}`.
         training: Settings, as text or numbers.
         conversion: Recipe and what the comparison with the full-size model gave; empty in a run folder.

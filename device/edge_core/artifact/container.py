@@ -72,12 +72,15 @@ def complete(
     """A bare .tflite flatbuffer made complete with its card.
 
     Args:
-        model: What the converter returned.
-        card: Goes in as `card.json`, its labels also as `labels.txt`, one per line.
+        model: Flatbuffer that the converter returned.
+        card: Model card, which becomes `card.json`. Its labels also become `labels.txt`, one per line.
         name: Name of the model, shown by tools that read TFLite Metadata.
-        cpu_model: Goes in as `cpu.tflite`: the flatbuffer that `model` was compiled from, if it was.
-        detector: Goes in as `familiarity.bin`: what `Detector.to_bytes` returned.
+        cpu_model: Flatbuffer that `model` was compiled from, if it was. It becomes `cpu.tflite`.
+        detector: Bytes that `Detector.to_bytes` returned. They become `familiarity.bin`.
         files: Content of further files by their names in the archive: exemplars, and detectors of taught labels.
+
+    Returns:
+        The content of the complete file, not yet sealed.
 
     Raises:
         ModelFormatError: `model` is no TFLite flatbuffer.

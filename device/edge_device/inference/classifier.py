@@ -69,8 +69,8 @@ class Classifier:
         quantized: Whether any of its arithmetic is in integers.
         threads: Number of threads for one inference.
         digest: SHA-256 of the file as its seal has it, hexadecimal; None if it was never sealed.
-        detector: Tells what is foreign to the model; None if the file has none.
-        familiar: Familiarity from which on a frame is known.
+        detector: Detector of what is foreign to the model; None if the file has none.
+        familiar: Familiarity, 0..1, from which on a frame is known.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class Classifier:
 
         Args:
             path: Path of a .tflite that carries its card, which `edge-convert export` writes.
-            runtime: Which interpreter, see `Interpreter`.
-            threads: Number of threads for one inference; all cores unless told otherwise.
-            runner: Opens the file, once its seal was checked; an `Interpreter` on the CPU unless told otherwise.
-            familiar: Familiarity from which on a frame is known, 0..1.
+            runtime: Name of the interpreter to use, see `Interpreter`.
+            threads: Number of threads for one inference; by default as many as there are cores.
+            runner: Function that opens the file once its seal was checked; by default `Interpreter`, on the CPU.
+            familiar: Familiarity, 0..1, from which on a frame is known.
 
         Raises:
-            ModelFormatError: Not a .tflite, without a card, or with a card that contradicts the model.
-            SealError: It has a seal, which does not fit: no damaged byte reaches the interpreter.
+            ModelFormatError: The file is no .tflite, has no card, or has a card that contradicts the model.
+            SealError: The seal does not fit the file. No damaged byte reaches the interpreter.
             RuntimeMissingError: No interpreter is installed.
         """
         path = Path(path)
@@ -144,8 +144,11 @@ class Classifier:
         """The `count` best labels of a frame, best first.
 
         Args:
-            frame: uint8, shape (height, width, 3), B, G, R as OpenCV gives it, of any size.
-            count: How many, at most.
+            frame: Frame of any size: uint8, shape (height, width, 3), channels B, G, R as OpenCV gives them.
+            count: Largest number of labels.
+
+        Raises:
+            ValueError: `frame` is not of that dtype and shape.
         """
         return top(self.scores(frame)[0], self.card.labels, count)
 
@@ -154,7 +157,10 @@ class Classifier:
 
         Args:
             frame: Frame that `classify` would take.
-            count: How many labels, at most.
+            count: Largest number of labels.
+
+        Raises:
+            ValueError: `frame` is not of the dtype and shape that `classify` takes.
         """
         scores, timing = self.scores(frame)
         features = self._interpreter.read_features()
@@ -168,7 +174,7 @@ class Classifier:
         )
 
     def familiarity(self) -> float | None:
-        """Of the frame that was scored last, see `Look`."""
+        """Familiarity of the frame that was scored last, 0..1, see `Look`; None of a file without a detector."""
         features = self._interpreter.read_features() if self.detector else ()
         return self.detector.familiarity(features) if self.detector and features else None
 
@@ -177,7 +183,17 @@ class Classifier:
         return None if familiarity is None else familiarity >= self.familiar
 
     def scores(self, frame: Frame) -> tuple[Scores, Timing]:
-        """All scores of a frame, in the order of `card.labels`, and what they took."""
+        """All scores of a frame, and what they took.
+
+        Args:
+            frame: Frame that `classify` would take.
+
+        Returns:
+            The scores, float32, shape (labels,), 0..1, in the order of `card.labels`; and milliseconds.
+
+        Raises:
+            ValueError: `frame` is not of the dtype and shape that `classify` takes.
+        """
         start = time.perf_counter()
         self._interpreter.write_frame(frame, self.card.input)
         written = time.perf_counter()
@@ -186,7 +202,14 @@ class Classifier:
         return scores, Timing(1e3 * (written - start), 1e3 * (time.perf_counter() - written))
 
     def pixel_scores(self, pixels: Frame) -> Scores:
-        """All scores of pixels that `preprocess` has made already, in the order of `card.labels`."""
+        """All scores of pixels that `preprocess` has made already.
+
+        Args:
+            pixels: uint8, shape `card.input.shape`, levels 0..255, in the order `card.input.color_order`.
+
+        Returns:
+            The scores, float32, shape (labels,), 0..1, in the order of `card.labels`.
+        """
         return self._interpreter.scores(pixels)
 
     def close(self) -> None:

@@ -13,8 +13,14 @@ def classify_stream(classifier: Classifier, source: Source, count: int = 3) -> I
 
     Args:
         classifier: Classifier that every frame is given to.
-        source: Open; not closed here.
-        count: Number of labels for a frame.
+        source: Source to read from. It must be open, and is not closed here.
+        count: Largest number of labels for a frame.
+
+    Yields:
+        The result of each frame, until the source ends.
+
+    Raises:
+        SourceError: The source has failed for good.
     """
     for frame in source:
         start = time.perf_counter()

@@ -94,7 +94,10 @@ def described(group: type) -> tuple[Described, ...]:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Where frames come from, and which part of which of them is classified."""
+    """Where frames come from, and which part of which of them is classified.
+
+    Each field is an option of `edge-run live`, with its help text.
+    """
 
     source: Annotated[
         str,
@@ -153,7 +156,10 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class FocusOptions:
-    """What of a frame is classified."""
+    """Which part of a frame is classified.
+
+    Each field is an option of `edge-run live`, with its help text.
+    """
 
     focus: Annotated[
         str,
@@ -184,7 +190,10 @@ class FocusOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What runs the model."""
+    """Interpreter, threads and device that run the model.
+
+    Each field is an option of `edge-run live`, with its help text.
+    """
 
     runtime: Annotated[RuntimeName, Option("Which interpreter runs the model.")] = "auto"
     threads: Annotated[
@@ -201,7 +210,10 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class DecisionOptions:
-    """How scores become decisions and events."""
+    """How scores become decisions and events.
+
+    Each field is an option of `edge-run live`, with its help text.
+    """
 
     top: Annotated[int, Option("Number of labels to show, best first.", minimum=1)] = 3
     thresholds: Annotated[
@@ -224,7 +236,10 @@ class DecisionOptions:
 
 @dataclass(frozen=True)
 class SinkOptions:
-    """Where results go."""
+    """Outputs that get the results.
+
+    Each field is an option of `edge-run live`, with its help text.
+    """
 
     jsonl: Annotated[Path | None, Option("Append each result to this file as a line of JSON; the file is rotated.")] = (
         None
@@ -327,18 +342,18 @@ class UpdateOptions:
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """All that a live run is asked for.
+    """Everything that a live run can be asked for.
 
         run_live(LiveOptions(Path("flowers-int8.tflite"), SourceOptions("picamera"), sinks=SinkOptions(web="8080")))
 
     Attributes:
         file: The .tflite that is run, and watched for a replacement.
-        source: Where frames come from.
-        model: What runs the model.
-        decisions: How scores become decisions and events.
-        sinks: Where results go.
-        updates: Where better models come from.
-        focus: What of a frame is classified.
+        source: Camera, video or pictures that frames come from.
+        model: Interpreter, threads and device that run the model.
+        decisions: Thresholds and smoothing, by which scores become decisions and events.
+        sinks: Outputs that get the results.
+        updates: Address that newer models come from, and how they are tried.
+        focus: Part of a frame that is classified.
     """
 
     file: Path

@@ -97,13 +97,17 @@ def open_source(
         text: A camera's number or device (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), a Raspberry Pi camera (`picamera`,
             `picamera:1`), a network camera (`rtsp://…`, `http://…`), a picture, a folder of pictures, a pattern
             (`photos/*.jpg`), a video file, standard input (`-`), or a camera that is not there (`fake:1280x720@30`).
-        mode: What a camera is asked for; of an address of single pictures, how often.
+        mode: Size, rate, format and controls to ask a camera for; of an address of single pictures, the rate alone.
         skipped: Function that is told of pictures passed over, see `Pictures`.
-        decoding: How large frames have to be, and what black and white is.
-        realtime: Plays a video as if it were a camera.
-        reconnect: Opens a camera that is lost again, for as long as it takes.
-        wait: Whether to wait for a camera that is not there at first, as well; with `reconnect`.
-        notify: Gets what a camera grants where it is not what was asked for, that it is lost, and that it is back.
+        decoding: Smallest size to which JPEGs may be decoded, and the levels of 16-bit pictures.
+        realtime: Whether to play a video as if it were a camera.
+        reconnect: Whether to open a camera that is lost again, for as long as it takes.
+        wait: Whether to wait for a camera that is not there at first, too; needs `reconnect`.
+        notify: Function that is told what a camera granted instead of what was asked for, that it is lost, and that it
+            is back.
+
+    Yields:
+        The open source.
 
     Raises:
         SettingsError: A camera has no such control, or a source that is not a camera was given one.

@@ -22,13 +22,14 @@ class SourceFrame:
     """A frame and where it is from.
 
     Attributes:
-        image: uint8, shape (height, width, 3), B, G, R. A JPEG may have been decoded at a part of its size. The memory
-            is used again once nobody holds the array or a view of it any more.
+        image: Pixels: uint8, shape (height, width, 3), channels B, G, R. A JPEG may have been decoded at a part of its
+            size. The memory is used again once nobody holds the array or a view of it any more.
         source: The picture or video file, the camera's device, or its address without user name and password.
         index: Number of the frame among those that the source has given, from 0.
-        time_s: When it was there, in seconds since the source was opened; of a video file, its position in the video.
-        capture_ms: What waiting for it, reading and decoding took.
-        taken_s: When it was there, not yet decoded, by `time.monotonic`.
+        time_s: Time at which it came, in seconds since the source was opened; of a video file, its position in the
+            video.
+        capture_ms: Milliseconds that waiting for it, reading and decoding took.
+        taken_s: Time by `time.monotonic`, in seconds, at which it came and was not yet decoded.
     """
 
     image: Frame
@@ -117,12 +118,12 @@ class Source:
     """Gives frames, once and in order, until they end or it is closed.
 
     Attributes:
-        live: Whether only the newest frame counts: a camera, not a file.
-        mode: What was granted, for people ("1280x720 MJPG 30 fps"); empty where there is nothing to grant.
-        state: "waiting" while it is lost and not yet opened again.
-        losses: How often it was lost.
-        unreadable: Pictures so far that could not be decoded, and were passed over.
-        cut: JPEGs so far that lacked their end, and were decoded as far as they go.
+        live: Whether only the newest frame counts, as of a camera, or each does, as of a file.
+        mode: Size, format and rate that a camera granted, for people ("1280x720 MJPG 30 fps"); empty for other sources.
+        state: "waiting" while the source is lost and not yet opened again, else "open".
+        losses: Number of times that the source was lost.
+        unreadable: Number of pictures so far that could not be decoded, and were passed over.
+        cut: Number of JPEGs so far that lacked their end, and were decoded as far as they go.
     """
 
     live: bool = False

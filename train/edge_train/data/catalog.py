@@ -104,7 +104,7 @@ def obtain(
         cache: Where it is kept from the first use on, as `datasets/NAME`.
         data_dir: A folder that has the set already, as `NAME/CLASS/photo.jpg`; then nothing is downloaded.
         track: Receives the progress of each step.
-        say: Is told of the license.
+        say: Function that is given the license.
 
     Raises:
         DatasetError: It is not in `data_dir`, cannot be downloaded, or is not what it should be.

@@ -158,7 +158,7 @@ def find_dataset(
         cache: Where sets with a name are kept.
         data_dir: Has the sets of `NAMED_SETS` already, see `named.obtain`.
         track: Receives the progress of each step.
-        say: Is told of a set's license.
+        say: Function that is given the license of a set.
 
     Raises:
         DatasetError: No such folder, no photos, or a set that cannot be had.

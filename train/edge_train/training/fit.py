@@ -169,7 +169,7 @@ def fit(
         teacher: A trained run with the same labels to learn from, too.
         tensorboard: Whether the run folder gets what TensorBoard shows.
         track: Receives the progress of each step.
-        say: Is told, a line each, what it runs on and what to look at.
+        say: Function that is given lines for a person: what it runs on, and what to look at.
 
     Raises:
         WeightsError: The weights do not fit.
