@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -92,14 +92,14 @@ def unpack(path: Path, cache: Path, limits: UnpackLimits = OWN_ARCHIVE) -> Path:
     with ExitStack() as opened, folder_written_whole(folder) as beside, _damage_told(path):
         links: list[tuple[Path, str]] = []
         for count, member in enumerate(_members(path, opened)):
-            if count >= limits.files:
-                raise DatasetError(f"{path} holds more than {limits.files} files")
-            place = beside / _inside(path, member.name)
-            if member.content is None:
-                links.append((place, member.target))
-                continue
-            with member.content:
-                left = _write(path, member.content, place, left)
+            with member.content or nullcontext() as content:
+                if count >= limits.files:
+                    raise DatasetError(f"{path} holds more than {limits.files} files")
+                place = beside / _inside(path, member.name)
+                if content is None:
+                    links.append((place, member.target))
+                else:
+                    left = _write(path, content, place, left)
         for place, target in links:  # last, so that nothing is written through one
             _link(place, beside, target)
     return folder
