@@ -1,7 +1,7 @@
 """The command line of `edge-run live`, made of `LiveOptions`: help texts, defaults and types stand there, once."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, cast
 
@@ -24,11 +24,12 @@ PrintConfig = Annotated[
 ]
 
 
-def command_of(run: Callable[[LiveRun], None]) -> Callable[..., None]:
+def command_of(run: Callable[[LiveRun, Mapping[str, object]], None]) -> Callable[..., None]:
     """A function that Typer makes a command of, with a parameter for each option.
 
     Args:
-        run: Called with what is to be run; its docstring is the help text.
+        run: Called with what is to be run, and with the values that the command line gives, by the name of the field
+            or `config`; its docstring is the help text.
     """
 
     def command(context: typer.Context, **values: object) -> None:
@@ -38,7 +39,7 @@ def command_of(run: Callable[[LiveRun], None]) -> Callable[..., None]:
             with one_line_errors(bool(values["debug"])):
                 print(config_text(asked), end="")
             return
-        run(asked)
+        run(asked, given_values(context))
 
     parameters = list(_parameters())
     command.__doc__ = run.__doc__
@@ -65,6 +66,33 @@ def run_of(values: Mapping[str, object], given: set[str]) -> LiveRun:
     return live_run(fields, read_config(config) if config else None)
 
 
+def words_of(given: Mapping[str, object], local: Collection[str] = ()) -> list[str]:
+    """The command line of `edge-run live` that gives these values.
+
+    Args:
+        given: Values by the name of the field, of `file`, of `config` or of options.
+        local: Flags of places that must lie in the folder in which the command runs: the name is left of those that
+            do not.
+    """
+    words = [str(given[MODEL.name])] if MODEL.name in given else []
+    if "config" in given:
+        words += ["--config", str(given["config"])]
+    for one in (one for _, _, kind in groups() for one in described(kind) if one.name in given):
+        flag, value = f"--{one.key}", given[one.name]
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{one.key}")
+        else:
+            texts = [str(text) for text in value] if isinstance(value, tuple) else [str(value)]
+            words += [word for text in texts for word in (flag, _inside(text) if flag in local else text)]
+    return words
+
+
+def _inside(place: str) -> str:
+    """A place that begins in the folder that it is taken from, and stays there."""
+    path = Path(place)
+    return path.name if path.is_absolute() or ".." in path.parts else place
+
+
 def options_of(values: Mapping[str, object]) -> LiveOptions:
     """The options that Typer has parsed.
 
@@ -87,6 +115,12 @@ def given_fields(context: typer.Context) -> set[str]:
     sources = {name: context.get_parameter_source(name) for name in context.params}
     names = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     return {MODEL.name if name == "model" else name for name in names}
+
+
+def given_values(context: typer.Context) -> dict[str, object]:
+    """Values that the command line sets, by the name of the field or `config`."""
+    values = {**_fields(context.params), "config": context.params["config"]}
+    return {name: value for name, value in values.items() if name in given_fields(context)}
 
 
 def _to_field(one: Described, value: object) -> object:

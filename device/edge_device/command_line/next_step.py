@@ -5,7 +5,6 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from shlex import quote
 
 
 def say_next(*commands: str) -> None:
@@ -21,6 +20,12 @@ def as_root(*words: str) -> str:
     return shlex.join(["sudo", shutil.which("edge-run") or "edge-run", *words])
 
 
-def say_next_live(model: Path) -> None:
-    """Prints how to look through a camera with `model`: a USB camera, or the Raspberry Pi's own."""
-    say_next(*(f"edge-run live {quote(str(model))} --source {source}" for source in ("0", "picamera")))
+def say_next_live(model: Path, *options: str) -> None:
+    """Prints how to look through a camera with `model`: a USB camera, or the Raspberry Pi's own.
+
+    Args:
+        model: Path of the model.
+        options: Further options of `edge-run live`.
+    """
+    words = shlex.join([str(model), *options])
+    say_next(*(f"edge-run live {words} --source {source}" for source in ("0", "picamera")))
