@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
 from edge_device.notices import Notifier, ignore, notice
 from edge_device.sources.source import ANY_MODE, SLICE_S, CameraMode, Closing, Source, SourceFrame
-from edge_device.system.nearest import nearest
+from edge_device.system.nearest import no_control
 from edge_device.system.packages import installed, is_other_numpy, older_numpy
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ def typed(name: str, text: str, offered: Mapping[str, tuple[Any, Any, Any]]) -> 
         SettingsError: There is no such control, or it cannot have such a value.
     """
     if name not in offered:
-        has = ", ".join(f"{one} ({offered[one][0]} to {offered[one][1]})" for one in sorted(offered))
-        raise SettingsError(f"the camera has no control {name!r}; its controls are {has}{nearest(name, offered)}")
+        ranges = {one: f"{one} ({offered[one][0]} to {offered[one][1]})" for one in sorted(offered)}
+        raise SettingsError(no_control("the camera", name, ranges))
     low, high, usual = offered[name]
     limits = [_items(limit) for limit in (low, high, usual) if limit is not None]
     example = limits[-1][0] if limits else 0

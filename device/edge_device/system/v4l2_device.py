@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge_device.system.nearest import nearest
+from edge_device.system.nearest import no_control
 
 RAW: Final = ("unicam", "rp1-cfe")
 """Drivers of a Raspberry Pi's camera connector: they give raw sensor data, which libcamera makes pictures of."""
@@ -141,10 +141,7 @@ def set_controls(path: str, wanted: Mapping[str, str]) -> dict[str, int]:
         for name, text in wanted.items():
             control = known.get(control_name(name))
             if control is None:
-                has = ", ".join(map(str, known.values())) or "none"
-                raise _refused(
-                    f"{path} has no control {name!r}; its controls are {has}{nearest(control_name(name), known)}"
-                )
+                raise _refused(no_control(path, name, {one: str(known[one]) for one in known}))
             value = _value(control, text)
             try:
                 # Negative values in two's complement, as `_ask` packs unsigned numbers.

@@ -19,6 +19,7 @@ from edge_core.errors import RuntimeMissingError, SettingsError, SourceError
 from edge_device.notices import Notice
 from edge_device.sources import CameraMode, open_source, parse_controls, picamera
 from edge_device.sources.picamera import PiCamera
+from edge_device.system.nearest import no_control
 
 B, G, R = 10, 20, 250
 
@@ -238,7 +239,7 @@ def test_a_camera_without_a_motor_is_asked_for_no_focus(hardware: type[Picamera2
 @pytest.mark.parametrize(
     ("control", "message"),
     [
-        (("Brightnes", "1"), "no control 'Brightnes'; its controls are AwbEnable .False to True., AwbMode"),
+        (("Brightnes", "1"), "has no control 'Brightnes'; edge-run doctor lists the [0-9] that it has$"),
         (("ExposureTime", "0"), "ExposureTime is from 1 to 66666, not '0'"),
         (("ExposureTime", "long"), "ExposureTime is from 1 to 66666, not 'long'"),
         (("AwbEnable", "2"), "AwbEnable is from False to True"),
@@ -290,12 +291,22 @@ def test_it_has_memory_for_as_many_frames_as_are_asked_for(hardware: type[Picame
         pass
 
 
-def test_the_nearest_control_and_the_ranges_are_named(hardware: type[Picamera2]) -> None:
+@pytest.mark.parametrize("like", ["exposuretime", "ExposureTme", "exposure"])
+def test_the_nearest_control_is_named_with_its_range(hardware: type[Picamera2], like: str) -> None:
     with (
-        pytest.raises(SettingsError, match=r"ExposureTime \(1 to 66666\).*do you mean ExposureTime\?"),
-        open_source("picamera", CameraMode(controls={"exposuretime": "100"})),
+        pytest.raises(
+            SettingsError, match=r"do you mean ExposureTime \(1 to 66666\)\? edge-run doctor lists the [0-9]"
+        ),
+        open_source("picamera", CameraMode(controls={like: "100"})),
     ):
         pass
+
+
+def test_a_refusal_stays_short_however_many_controls_a_camera_has() -> None:
+    many = {f"red_balance_{number}": f"red_balance_{number} (0 to 100)" for number in range(60)}
+    told = no_control("/dev/video0", "red_balance", many)
+    assert told.endswith("? edge-run doctor lists the 60 that it has") and len(told) < 200
+    assert no_control("/dev/video0", "gain", {}) == "/dev/video0 has no control 'gain', nor any other that can be set"
 
 
 @pytest.mark.parametrize(
