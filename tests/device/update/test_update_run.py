@@ -244,8 +244,12 @@ def test_an_update_that_opens_no_more_gives_way_to_the_model_before(tmp_path: Pa
     assert "cannot be opened" in folder.read().refused[found]
 
 
-def test_the_way_back_ends_although_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a card that has become read-only, which goes on to name the model that cannot be opened."""
+@pytest.mark.parametrize("written", [False, True])
+def test_the_way_back_leads_over_each_model_once(
+    written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a card that has become read-only, which goes on to name the model that cannot be opened; and where a person
+    has taken that model back already, which must not cost the one before."""
     key = new_key(tmp_path / "vendor")
     names = ("old", "before", "now")
     old, before, now = (signed_model(tmp_path / f"{name}.tflite", key, name) for name in names)
@@ -257,10 +261,11 @@ def test_the_way_back_ends_although_it_cannot_be_written(tmp_path: Path, monkeyp
         model.rename(folder.model(installed.digest))
         state = folder.write(state.taken_over_by(installed, boot_id()).settled())
 
-    def fails(folder: UpdateFolder, state: object) -> None:
+    def fails(path: Path, durable: bool) -> None:
         raise OutputError("state.json cannot be written: Read-only file system")
 
-    monkeypatch.setattr(UpdateFolder, "write", fails)
+    if not written:
+        monkeypatch.setattr(update_state, "written_whole", fails)
     options = LiveOptions(
         old,
         SourceOptions("fake:64x48@20"),
@@ -268,6 +273,9 @@ def test_the_way_back_ends_although_it_cannot_be_written(tmp_path: Path, monkeyp
         updates=UpdateOptions("http://127.0.0.1:9", folder.path),
     )
     session = UpdateSession(options, lambda notice: None)
+    assert session.file == folder.model(state.running)
+    if written:  # at the moment at which the model turns out not to open
+        roll_back(folder)
     gone_back: list[Path] = []
     while session.go_back("it cannot be opened") and len(gone_back) < 3:
         gone_back.append(session.file)
@@ -291,6 +299,38 @@ def test_a_run_does_not_tidy_away_what_a_person_is_writing(tmp_path: Path, monke
     pin(folder, True)
     tidying.join(60)
     assert folder.read().pinned and not tidying.is_alive()
+
+
+def test_a_way_back_does_not_undo_what_a_person_does_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_key(tmp_path / "vendor")
+    old, now = (signed_model(tmp_path / f"{name}.tflite", key, name) for name in ("old", "now"))
+    folder = UpdateFolder(tmp_path / "updates")
+    installed = InstalledModel(digest(now), 1, key.public_key.hex())
+    state = begin(folder, digest(old), boot_id())
+    folder.model(installed.digest).parent.mkdir()
+    now.rename(folder.model(installed.digest))
+    folder.write(state.taken_over_by(installed, boot_id()).settled())
+    options = LiveOptions(
+        old,
+        SourceOptions("fake:64x48@20"),
+        model=ModelOptions(key=tmp_path / "vendor.pub"),
+        updates=UpdateOptions("http://127.0.0.1:9", folder.path),
+    )
+    session = UpdateSession(options, lambda notice: None)
+    person, rolled_back = threading.Thread(target=pin, args=[UpdateFolder(folder.path), True]), UpdateState.rolled_back
+
+    def slowly(state: UpdateState, reason: str) -> UpdateState:
+        person.start()
+        person.join(0.2)
+        return rolled_back(state, reason)
+
+    monkeypatch.setattr(UpdateState, "rolled_back", slowly)
+    assert session.go_back("it cannot be opened")
+    person.join(60)
+    state = folder.read()
+    assert state.pinned and state.current is None and installed.digest in state.refused
 
 
 def test_a_start_does_not_undo_what_a_person_does_at_that_moment(

@@ -61,8 +61,8 @@ class UpdateSession:
         except OutputError as error:  # a card that fails becomes read-only: there is still a model to run
             notify(notice("warning", UPDATE, f"there are no updates in this run: {error}"))
             state, writable = _as_it_is(folder), False
-        # What is to run, where the disk says otherwise since it cannot be written.
-        self._unwritten = None if writable else state
+        # Where the disk cannot be written, it may say otherwise than what is to run.
+        self._state, self._on_disk = state, writable
         self._folder, self._factory, self._vendor = folder, options.file, vendor
         self.file, self.key = _model(state, folder, options.file, vendor)
         self.follow: Callable[[Path, bytes], None] = lambda path, key: None
@@ -105,16 +105,23 @@ class UpdateSession:
 
     def go_back(self, reason: str) -> bool:
         """Takes back a model that cannot be opened; returns whether there is another one, which `file` is then."""
-        state = self._unwritten or self._folder.read()
-        if state.current is None:
-            return False
-        state = state.rolled_back(reason)
+        failed = self._state.current
+
+        def without_it(there: UpdateState) -> UpdateState:
+            # A state without a factory's model is what `read` gives of a file that cannot be read.
+            known = there if self._on_disk and there.factory else self._state
+            # `edge-run update` may have put another model in charge meanwhile, which has not failed.
+            self._state = known.rolled_back(reason) if failed and known.current == failed else known
+            return self._state
+
         try:
-            self._folder.write(state)
-            self._unwritten = None
+            self._folder.change(without_it)
+            self._on_disk = True
         except OutputError:  # the next start finds the same; what is on the disk names this model again and again
-            self._unwritten = state
-        self.file, self.key = _model(state, self._folder, self._factory, self._vendor)
+            self._on_disk = False
+        if self._state.current == failed:
+            return False
+        self.file, self.key = _model(self._state, self._folder, self._factory, self._vendor)
         self._restart()
         return True
 
