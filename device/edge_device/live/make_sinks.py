@@ -14,12 +14,12 @@ from edge_device.sinks.sink import Sink
 from edge_device.sinks.web.address import read_token
 
 if TYPE_CHECKING:
+    from edge_device.live.cameras.camera_teacher import CameraTeacher
     from edge_device.sinks.inbox.collection import Collection
     from edge_device.sinks.inbox.snapshots import Snapshots
     from edge_device.sinks.mqtt.publisher import Mqtt
     from edge_device.sinks.web import WebPage
     from edge_device.sinks.web.kept import KeptPictures
-    from edge_device.teaching.teacher import Teacher
 
 
 def make_sinks(
@@ -28,7 +28,7 @@ def make_sinks(
     about: str,
     host: RunHost,
     camera: str = "",
-    teacher: "Teacher | None" = None,
+    teacher: "CameraTeacher | None" = None,
 ) -> list[Sink]:
     """Makes all sinks that `options` name; none is open yet.
 
@@ -192,17 +192,17 @@ def _recording(camera: _Camera) -> Sink | None:
     return Recording(path, camera.regions)
 
 
-def _kept(camera: _Camera, snapshots: "Snapshots | None", teacher: "Teacher | None") -> "KeptPictures":
+def _kept(camera: _Camera, snapshots: "Snapshots | None", teacher: "CameraTeacher | None") -> "KeptPictures":
     """What the buttons and routes of the live page fill and fetch."""
     from edge_device.sinks.web.kept import KeptPictures
 
-    folder, collection = camera.options.collect, None
+    folder, store = camera.options.collect, snapshots.store if snapshots else None
+    made = KeptPictures(store=store, regions=camera.regions, camera=camera.name)
     if teacher:
-        collection = teacher.collection
+        made.collection, made.teacher = teacher.collection, teacher.teacher
     elif folder:
-        collection = shared_collection(camera.shared, folder)
-    store = snapshots.store if snapshots else None
-    return KeptPictures(collection, store, regions=camera.regions, camera=camera.name, teacher=teacher)
+        made.collection = shared_collection(camera.shared, folder)
+    return made
 
 
 def shared_collection(shared: SharedParts, folder: Path) -> "Collection":

@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -14,7 +15,7 @@ from edge_core.data.photo_folder import NEGATIVES_FOLDER
 from edge_core.errors import CheckFailedError, EdgeError, SettingsError
 from edge_device.sinks.inbox.collection import Collection
 from edge_device.sinks.inbox.folder_names import folder_name
-from edge_device.teaching.examples import Examples, photo_examples
+from edge_device.teaching.examples import Examples, latest_examples
 from edge_device.teaching.label_text import new_label
 from edge_device.teaching.lesson import FEWEST, Judgement, Lesson, TeachSettings
 from edge_device.teaching.teach import teach
@@ -37,36 +38,45 @@ NICENESS: Final = 10
 class Teacher:
     """What the live page teaches with.
 
-        teacher = Teacher(Path("flowers.tflite"), Collection(Path("flowers-taught")))
+        teacher = Teacher(Path("flowers.tflite"))
+        teacher.learn_from(Collection(Path("flowers-taught")))
         teacher.written.append(watcher.ask)
         teacher.name("my mug")
         ...  # pictures of it come into the collection
         teacher.start()
 
     Attributes:
-        collection: Class folders that the pictures of labels are in.
         known: Labels of the model that runs.
         written: Functions that are called when the model's file was replaced, in the thread that did it.
         changed: Functions that are called when `to_json` may tell something else, from any thread.
     """
 
-    def __init__(self, model: Path, collection: Collection, settings: TeachSettings | None = None) -> None:
-        """Begins with nothing to teach: what lies in the collection already is learned from with the first new picture.
+    def __init__(self, model: Path, settings: TeachSettings | None = None) -> None:
+        """Begins with nothing to teach.
 
         Args:
             model: File that is taught, and replaced.
-            collection: Class folders that the pictures of labels are in.
             settings: How it is taught, and what it must come to.
         """
-        self.collection, self.known = collection, read_card(model).labels
+        self.known = read_card(model).labels
         self.written: list[Callable[[], None]] = []
         self.changed: list[Callable[[], None]] = []
         self._model, self._settings = model, settings or TeachSettings()
         self._names = list[str]()
-        self._learned = dict(collection.counts)
+        self._collections = list[Collection]()
+        self._learned = Counter[str]()
         self._lock = threading.Lock()  # of one lesson, or one step back, at a time
         self._state: State = "idle"
         self._text = self._step = ""
+
+    def learn_from(self, collection: Collection) -> None:
+        """Learns from the pictures that come into class folders, too; one camera may have others than the next.
+
+        What lies in them already is learned from with the first new picture of its label.
+        """
+        if collection not in self._collections:
+            self._collections.append(collection)
+            self._learned.update(collection.counts)
 
     def name(self, text: str) -> str:
         """Adds a label that the model does not have; returns it as it is written.
@@ -88,12 +98,11 @@ class Teacher:
         """Labels that can be taught: those of the model, those that were named, and other class folders."""
         named = dict.fromkeys([*self.known, *self._names])
         folders = {folder_name(label) for label in named}
-        return [*named, *sorted(set(self.collection.counts) - folders - {NEGATIVES_FOLDER})]
+        return [*named, *sorted(set(self._counts()) - folders - {NEGATIVES_FOLDER})]
 
     def fresh(self, label: str) -> int:
         """Number of pictures of a label that were taken since it was taught last."""
-        folder = folder_name(label)
-        return self.collection.counts.get(folder, 0) - self._learned.get(folder, 0)
+        return self._pictures(label) - self._learned[folder_name(label)]
 
     def start(self) -> None:
         """Teaches what there are new pictures of, in a thread; `to_json` then tells what has come of it.
@@ -141,7 +150,12 @@ class Teacher:
         }
 
     def _pictures(self, label: str) -> int:
-        return self.collection.counts.get(folder_name(label), 0)
+        return self._counts()[folder_name(label)]
+
+    def _counts(self) -> Counter[str]:
+        """Number of pictures by class folder, of all collections together."""
+        # Copies, as a camera's thread may add a folder meanwhile.
+        return sum((Counter(dict(one.counts)) for one in self._collections), Counter[str]())
 
     def _begin(self) -> None:
         if not self._lock.acquire(blocking=False):
@@ -167,15 +181,17 @@ class Teacher:
             told = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
             self._end("refused", f"nothing was written: {told}")
         else:
-            self._learned |= {folder_name(label): count for label, count in taken.items()}
+            for label, count in taken.items():
+                self._learned[folder_name(label)] = count
             _call(self.written)
             self._end("written", in_words(found))
 
     def _taught(self, labels: Iterable[str]) -> Judgement:
         examples: Examples = {}
         for label in labels:
-            folder = self.collection.folder / folder_name(label)
-            examples |= photo_examples(self._model, folder, label, self._track, most=MOST_PICTURES)
+            name = folder_name(label)
+            folders = [one.folder / name for one in self._collections if name in one.counts]
+            examples |= latest_examples(self._model, folders, label, MOST_PICTURES, self._track)
         taught = teach(self._model, Lesson(examples), self._settings, track=self._track)
         write_taught(taught, self._model)
         assert taught.judgement

@@ -20,10 +20,17 @@ from edge_core import Frame
 from edge_core.artifact.container import read_card
 from edge_core.errors import ModelFormatError, SettingsError
 from edge_device import Classifier
+from edge_device.frames.regions import WHOLE
 from edge_device.inference.verify import verify
+from edge_device.live.cameras.camera_teacher import make_teacher
+from edge_device.live.cameras.run_host import RunHost
+from edge_device.live.make_sinks import make_sinks
 from edge_device.live.options import LiveOptions, ModelOptions, SinkOptions, SourceOptions, UpdateOptions
 from edge_device.live.run import run_live
+from edge_device.results import FrameResult, Latency
 from edge_device.sinks.inbox.collection import Collection
+from edge_device.sinks.web import WebPage
+from edge_device.sources import SourceFrame
 from edge_device.teaching.label_text import new_label
 from edge_device.teaching.lesson import TeachSettings
 from edge_device.teaching.teacher import State, Teacher
@@ -54,11 +61,16 @@ def film(tmp_path: Path) -> Path:
     path = tmp_path / "film.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (160, 120))
     for number in range(900):
-        picture = np.full((120, 160, 3), YELLOW, np.uint8)
-        cv2.circle(picture, (20 + 37 * number % 120, 20 + 23 * number % 80), 14, (20, 120, 130), -1)
-        writer.write(picture)
+        writer.write(spotted(number))
     writer.release()
     return path
+
+
+def spotted(number: int) -> Frame:
+    """Something yellow with a spot, somewhere else for each number."""
+    picture = np.full((120, 160, 3), YELLOW, np.uint8)
+    cv2.circle(picture, (20 + 37 * number % 120, 20 + 23 * number % 80), 14, (20, 120, 130), -1)
+    return picture
 
 
 @contextmanager
@@ -261,15 +273,43 @@ def broken(path: Path) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
 
+def test_cameras_that_share_a_model_take_pictures_into_a_folder_each_and_teach_it_together(
+    model: Path, tmp_path: Path
+) -> None:
+    host = RunHost(lambda: False, lambda: False, lambda: None)
+    kept = {}
+    for number, camera in enumerate(("porch", "gate")):
+        sinks = SinkOptions(web=f"127.0.0.1:{free_port()}", teach=True, collect=tmp_path / camera)
+        asked = LiveOptions(model, sinks=sinks)
+        teacher = make_teacher(asked, host, lambda: None)
+        (page,) = make_sinks(sinks, {"": WHOLE}, camera, host, camera, teacher)
+        assert isinstance(page, WebPage) and page.kept and page.kept.collection
+        kept[camera] = page.kept
+        if number == 0:
+            page.kept.teacher.name("my mug")  # type: ignore[union-attr]
+        for seed in range(3):
+            source = SourceFrame(spotted(3 * number + seed), camera, seed, 0.0, 0.0)
+            assert page.kept.ask("my mug")
+            assert page.kept.answer(FrameResult(source, (), Latency(0, 0, 0, 0), camera=camera))
+    assert [len(list((tmp_path / camera / "my mug").glob("*.jpg"))) for camera in kept] == [3, 3]
+    assert [one.to_json()["teaching"]["new"] for one in kept.values()] == [{"my mug": 6}] * 2
+    shared = kept["gate"].teacher
+    assert shared and shared is kept["porch"].teacher
+    shared.start()
+    eventually(lambda: shared.to_json()["state"] == "written")
+    assert read_card(model).conversion["taught"][-1]["examples"] == {"my mug": 6}
+
+
 def filled(model: Path, tmp_path: Path, shown: Mapping[str, list[Frame]], **limits: float) -> Teacher:
     """A teacher with pictures of labels that somebody has named."""
-    teacher = Teacher(model, Collection(tmp_path / "pictures"), TeachSettings(**limits))  # type: ignore[arg-type]
+    teacher = Teacher(model, TeachSettings(**limits))  # type: ignore[arg-type]
+    teacher.learn_from(collection := Collection(tmp_path / "pictures"))
     for label, pictures in shown.items():
         folder = tmp_path / "pictures" / teacher.name(label)
         folder.mkdir(parents=True)
         for number, picture in enumerate(pictures):
             cv2.imwrite(str(folder / f"{number}.png"), picture)
-        teacher.collection.counts[label] = len(pictures)
+        collection.counts[label] = len(pictures)
     return teacher
 
 

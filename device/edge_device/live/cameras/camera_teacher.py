@@ -1,6 +1,7 @@
 """What teaches the model of a camera from its live page."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,21 @@ from edge_device.live.make_sinks import shared_collection
 from edge_device.live.options import LiveOptions
 
 if TYPE_CHECKING:
+    from edge_device.sinks.inbox.collection import Collection
     from edge_device.teaching.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class CameraTeacher:
+    """What a camera's page teaches with.
+
+    Attributes:
+        teacher: Teaches the model, for all cameras with this model.
+        collection: Class folders that the pictures of this camera are taken into.
+    """
+
+    teacher: "Teacher"
+    collection: "Collection"
 
 
 def taught_folder(options: LiveOptions) -> Path:
@@ -20,8 +35,8 @@ def taught_folder(options: LiveOptions) -> Path:
     return options.sinks.collect or options.file.with_name(f"{options.file.stem}-taught")
 
 
-def make_teacher(options: LiveOptions, host: RunHost, written: Callable[[], None]) -> "Teacher | None":
-    """What teaches the model that the options name, one for all cameras with this model; None where nobody asks.
+def make_teacher(options: LiveOptions, host: RunHost, written: Callable[[], None]) -> CameraTeacher | None:
+    """What teaches the model that the options name; None where nobody asks for it.
 
     Args:
         options: What is run, and whether it may be taught.
@@ -43,7 +58,7 @@ def make_teacher(options: LiveOptions, host: RunHost, written: Callable[[], None
     require_writable(options.file)
     require_teachable(options.file)
     collection = shared_collection(host.shared, taught_folder(options))
-
-    found = host.shared.once(("teacher", options.file.resolve()), lambda: Teacher(options.file, collection))
+    found = host.shared.once(("teacher", options.file.resolve()), lambda: Teacher(options.file))
+    found.learn_from(collection)
     found.written.append(written)
-    return found
+    return CameraTeacher(found, collection)
