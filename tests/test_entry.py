@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,13 @@ def test_a_command_that_the_kernel_kills_says_so(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, errors) == (137, "error: the command was ended by SIGKILL; memory may have run out\n")
     assert not list(tmp_path.glob(".run*"))
+
+
+@pytest.mark.parametrize(("name", "module"), COMMANDS.items())
+def test_each_command_tells_its_version(name: str, module: str, tmp_path: Path) -> None:
+    with begun(tmp_path, "-m", module, "--version") as process:
+        told, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, told, errors) == (0, f"{name} {version('edge-mobilenet')}\n", "")
 
 
 @pytest.mark.parametrize("module", ["edge_train", "edge_convert", "edge_bench"])

@@ -7,6 +7,7 @@ others do costs them caches, but no turns. Prints ratios and differences with 95
 machine's.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -95,4 +96,6 @@ def main(told: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", metavar="FILE.tflite", type=Path)
+    main(parser.parse_args().file)

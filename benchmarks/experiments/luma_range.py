@@ -5,7 +5,7 @@ Frames of a camera whose browser does not tell: each photo as JPEG has its luma 
 kind: of how many photos the rule finds "full". js/frames.js has what was chosen on cats_dogs and is told of flowers.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import cv2
@@ -38,7 +38,9 @@ def outside(levels: Frame, bound: int) -> float:
 
 
 def main() -> None:
-    for folder in map(Path, sys.argv[1:]):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", metavar="PHOTOS", type=Path, nargs="+")
+    for folder in parser.parse_args().folders:
         files = sorted(pictures_below(folder))
         frames = [cv2.resize(read_picture(one), SIZE) for one in files[:: max(1, len(files) // PHOTOS)][:PHOTOS]]
         kinds = [(full, amount) for full in (True, False) for amount in SHARPENED]

@@ -8,6 +8,7 @@ the class. Scores need nothing but the run's training photos, but for the last o
 20 or 100 photos of the class itself and is judged by the others is what the features hold at best.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -155,4 +156,9 @@ def main(file: Path, run_folder: Path, near_folder: Path, *foreign_folders: Path
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), *map(Path, sys.argv[4:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("file", "run", "near"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("foreign", type=Path, nargs="*")
+    asked = parser.parse_args()
+    main(asked.file, asked.run, asked.near, *asked.foreign)

@@ -9,7 +9,7 @@ RUN is a folder of `edge-train fit PHOTOS`. Prints
 - what the run says of its test photos when they are made smaller or larger, or saved again.
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -121,4 +121,9 @@ def saved(frame: Frame, quality: int) -> Frame:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("photos", metavar="PHOTOS")
+    parser.add_argument("seeds", metavar="SEED", type=int, nargs="*")
+    asked = parser.parse_args()
+    main(asked.run, asked.photos, *asked.seeds)

@@ -7,6 +7,7 @@ ones lie apart (at most 5 %), and how far the loaded one lies from their median 
 itself that it is unstable). The exit status is 1 if either does not hold.
 """
 
+import argparse
 import json
 import multiprocessing
 import subprocess
@@ -40,9 +41,11 @@ def measure(arguments: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & {*arguments}:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("files", metavar="FILE.tflite")
+    asked, more = parser.parse_known_args()
+    arguments = [asked.run, asked.files, *more]
     quiet = [measure(arguments) for _ in range(RUNS)]
     burning = multiprocessing.Process(target=burn, daemon=True)
     burning.start()

@@ -6,8 +6,8 @@
 run's own test photos, which share no burst, copy or clip with those that it was trained on.
 """
 
+import argparse
 import json
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ def spread(shares: list[float]) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reports", metavar="RUN.report.json", type=Path, nargs="+")
     rows: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for path in map(Path, sys.argv[1:]):
+    for path in parser.parse_args().reports:
         report = json.loads(path.read_text("utf-8"))
         card = report["card"]
         rows[card["dataset"]["name"], card["backbone"]["name"], report["recipe"]].append(report)

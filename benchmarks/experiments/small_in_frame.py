@@ -6,7 +6,7 @@ PHOTOS is a folder of class folders and GROUNDS a folder of pictures without the
 each run, in percent, what is right of the photos as they are, and with their middle at four heights before GROUNDS.
 """
 
-import sys
+import argparse
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +20,16 @@ from edge_keras.tf import keras
 from edge_train.evaluation.subject_sizes import subject_sizes
 
 
-def main(folder: str, grounds: str, *runs: str) -> None:
-    photos = [Photo(path, path.parent.name, "") for path in sorted(Path(folder).glob("*/*"))]
-    behind = [Photo(path, "", "") for path in sorted(Path(grounds).iterdir())]
-    for name in runs:
-        run = read_run(Path(name))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", metavar="PHOTOS", type=Path)
+    parser.add_argument("grounds", metavar="GROUNDS", type=Path)
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+")
+    asked = parser.parse_args()
+    photos = [Photo(path, path.parent.name, "") for path in sorted(asked.photos.glob("*/*"))]
+    behind = [Photo(path, "", "") for path in sorted(asked.grounds.iterdir())]
+    for name in asked.runs:
+        run = read_run(name)
         model = keras.models.load_model(run.folder / MODEL_FILE, compile=False)
         score = partial(model.predict, verbose=0)
         labels, spec = run.card.labels, run.card.input
@@ -36,4 +41,4 @@ def main(folder: str, grounds: str, *runs: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

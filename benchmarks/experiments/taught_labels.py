@@ -22,8 +22,9 @@ test photos, and of the class the photos of one draw (a fifth of them to validat
 The recall of each class in that run's report is then of the same photos.
 """
 
+import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -211,12 +212,22 @@ def beside(run_folder: Path, folder: Path, out: Path, draw: int = 0, count: int 
             link.symlink_to(photo.resolve())
 
 
+def main() -> None:
+    kinds: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+        "trade": (traded, ("file", "run", "folder")),
+        "nothing": (from_nothing, ("backbone", "photos")),
+        "beside": (beside, ("run", "folder", "out")),
+    }
+    words = sys.argv[1:]
+    kind = words.pop(0) if words and words[0] in kinds else ""
+    do, places = kinds.get(kind, (left_out, ("file", "run", "folder")))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for place in places:
+        parser.add_argument(place, type=Path)
+    parser.add_argument("numbers", type=int, nargs="*")
+    asked = parser.parse_args(words)
+    do(*(getattr(asked, place) for place in places), *asked.numbers)
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "beside":
-        beside(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), *map(int, sys.argv[5:]))
-    elif sys.argv[1] == "trade":
-        traded(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), *map(int, sys.argv[5:]))
-    elif sys.argv[1] == "nothing":
-        from_nothing(Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:]))
-    else:
-        left_out(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:]))
+    main()

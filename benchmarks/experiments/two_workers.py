@@ -7,6 +7,7 @@ in another order than one, and training amplifies what that rounds away: a diffe
 rounding, one that it leaves is a fault. `history.csv` has six digits, so 1e-06 is the last that can be seen.
 """
 
+import argparse
 import csv
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 PROGRAM = """
@@ -31,9 +33,9 @@ def losses(run: Path) -> list[tuple[float, float]]:
         return [(float(row["train_loss"]), float(row["val_loss"])) for row in csv.DictReader(file)][1:]
 
 
-def gap(folder: Path, floatx: str) -> float:
+def gap(folder: Path, floatx: str, words: Sequence[str]) -> float:
     """Trains alone and with two workers, one of which is killed; the maps in `folder` are those of the call before."""
-    command = [sys.executable, "-c", PROGRAM.format(floatx=floatx), "fit", *sys.argv[1:], "--out"]
+    command = [sys.executable, "-c", PROGRAM.format(floatx=floatx), "fit", *words, "--out"]
     alone, together = folder / f"one-{floatx}", folder / f"two-{floatx}"
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{taken.getsockname()[1]}" for taken in sockets]
@@ -63,8 +65,11 @@ def gap(folder: Path, floatx: str) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", metavar="PHOTOS")
+    asked, more = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = {floatx: gap(Path(folder), floatx) for floatx in ("float32", "float64")}
+        found = {floatx: gap(Path(folder), floatx, [asked.photos, *more]) for floatx in ("float32", "float64")}
     for floatx, largest in found.items():
         print(f"{floatx}: largest difference of a loss {largest:.0e}")
 

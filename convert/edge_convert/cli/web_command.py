@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_core.errors import SettingsError
-from edge_device.command_line.console import Debug, Json, command_line, extra_needed, one_line_errors, say, track
+from edge_device.command_line.console import Debug, Json, command_group, extra_needed, one_line_errors, say, track
 from edge_device.command_line.next_step import say_next
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def site_options(on_failure: str, key: Path | None, url: str) -> "SiteOptions":
     return SiteOptions("warn" if on_failure == "warn" else "refuse", public_key, url)
 
 
-app = command_line("Serve a site that edge-convert web wrote.")
+app = command_group("Serve a site that edge-convert web wrote.")
 
 
 @app.callback()

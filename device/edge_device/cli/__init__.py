@@ -36,7 +36,3 @@ app = command_line(
     "Run a model on pictures, videos and cameras.\n\nExample: edge-run live flowers-int8.tflite --source 0",
     _RunCommands,
 )
-
-
-@app.callback()
-def _begin() -> None: ...

@@ -16,6 +16,7 @@ import typer
 from edge_core.data.photo_folder import Unusable
 from edge_core.errors import EdgeError, RuntimeMissingError
 from edge_core.files import note_unfinished
+from edge_core.version import __version__
 from edge_device.command_line.arguments import Commands
 from edge_device.command_line.elapsed_line import elapsed_line
 from edge_device.command_line.entry import INTERRUPTED
@@ -36,10 +37,30 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def command_line(help: str, commands: type[Commands] = Commands) -> typer.Typer:
-    """A Typer application as all four commands have it."""
+    """The Typer application of one of the four commands, which tells its version."""
+    app = command_group(help, commands)
+    app.callback()(_begin)
+    return app
+
+
+def command_group(help: str, commands: type[Commands] = Commands) -> typer.Typer:
+    """A Typer application of commands that belong together."""
     return typer.Typer(
         cls=commands, help=help, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
     )
+
+
+def _say_version(context: typer.Context, asked: bool) -> None:
+    if asked:
+        print(f"{context.find_root().info_name} {__version__}")
+        raise typer.Exit
+
+
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None: ...
 
 
 def say(message: str) -> None:
