@@ -94,6 +94,32 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert not wrong, wrong
 
 
+def uneven_rows(text: str) -> Iterator[str]:
+    """Rows of the tables of a page that have not as many cells as the heading of their table."""
+    heading = 0
+    for line in _CODE.sub("", text).splitlines():
+        row = line.strip()
+        # As GitHub counts them: a bar parts cells wherever it stands, unless a backslash is before it.
+        cells = len(re.findall(r"(?<!\\)\|", row)) - 1 if row.startswith("|") else 0
+        heading = cells and (heading or cells)
+        if cells != heading or (cells and not row.endswith("|")):
+            yield row
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_row_of_a_table_has_as_many_cells_as_its_heading(page: Path) -> None:
+    assert not list(uneven_rows(page.read_text("utf-8")))
+
+
+def test_a_row_that_was_pasted_into_another_would_be_found() -> None:
+    table = "| a | b |\n|---|---|\n| `x \\| y` | 1 |\n"
+    assert list(uneven_rows(f"{table}\nText.\n\n| c |\n|---|\n| 1 |\n")) == []
+    assert list(uneven_rows(f"{table}| 0.4 s | `one.py` | what? |\n| `two.py` |\n")) == [
+        "| 0.4 s | `one.py` | what? |",
+        "| `two.py` |",
+    ]
+
+
 def test_generated_pages_have_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "reference").mkdir()
     written = SimpleNamespace(open=lambda name, mode: (tmp_path / name).open(mode, encoding="utf-8"))
