@@ -3,6 +3,7 @@ import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import cast
 
 import pytest
 import typer
@@ -33,7 +34,7 @@ def advised_after_live(monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str
     """What `edge-run live` advises after a run that was asked for by these words."""
     parser = typer.Typer(add_completion=False)
     parser.command()(live)
-    context = typer.main.get_command(parser).make_context("live", list(words))
+    context = cast(typer.Context, typer.main.get_command(parser).make_context("live", list(words)))
     run = run_of(context.params, given_fields(context))
     return at_a_terminal(monkeypatch, lambda: say_next_of_live(run.cameras[""], given_values(context)))
 

@@ -330,7 +330,7 @@ def filled(model: Path, tmp_path: Path, shown: Mapping[str, list[Frame]], **limi
     ],
 )
 def test_a_name_that_cannot_be_a_label_is_refused_in_words(model: Path, tmp_path: Path, name: str, words: str) -> None:
-    teacher = Teacher(model, Collection(tmp_path / "pictures"))
+    teacher = Teacher(model)
     with pytest.raises(SettingsError, match=words):
         teacher.name(name)
     assert teacher.labels() == list(LABELS)
@@ -340,7 +340,8 @@ def test_names_are_in_nfc_and_limited_in_number(model: Path, tmp_path: Path) -> 
     assert new_label(" Cafe\u0301 ") == "Caf\u00e9"
     for number in range(25):  # of another model, or of years ago: nobody has named them here
         (tmp_path / "pictures" / f"class {number}").mkdir(parents=True)
-    teacher = Teacher(model, Collection(tmp_path / "pictures"))
+    teacher = Teacher(model)
+    teacher.learn_from(Collection(tmp_path / "pictures"))
     for number in range(20):
         teacher.name(f"thing {number}")
     with pytest.raises(SettingsError, match="20 new labels"):
