@@ -1,5 +1,7 @@
 """95 % intervals, so that no accuracy stands alone."""
 
+import sys
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,11 +131,5 @@ def photos_to_tell(won: int, lost: int, photos: int, limit: float) -> int:
         found = _paired(count * won / photos, count * lost / photos, count)
         return found.high - found.low > 2 * limit
 
-    # `few` is always too few: doubled until `enough` suffices, then the interval between them is halved.
-    few, enough = 0, 1
-    while too_few(enough):
-        few, enough = enough, 2 * enough
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        few, enough = (middle, enough) if too_few(middle) else (few, middle)
-    return enough
+    # The more photos, the narrower: too few is true up to a count, and false from there on.
+    return bisect_left(range(sys.maxsize), True, lo=1, key=lambda count: not too_few(count))

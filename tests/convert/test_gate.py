@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from edge_convert.foreign.measure import ForeignTest
 from edge_convert.gate import gate_comparison as gate
 from edge_convert.gate.gate_comparison import Comparison, artifact_scores, compare, full_size_scores
 from edge_convert.gate.limits import Limits, doubt_of, first_reason
 from edge_convert.targets import Verdict
 from edge_core.data.photo_folder import Photo
-from edge_core.statistics import Estimate
+from edge_core.statistics import Estimate, photos_to_tell
 
 T = TypeVar("T")
 
@@ -105,6 +106,7 @@ def test_a_loss_that_is_shown_never_passes_and_where_photos_cannot_tell_the_foun
     assert not with_difference(-0.015, -0.05, 0.0).passes(1.0)
     assert lost(1000, 7).passes(0.7)  # though 7 of 1,000 are not 0.7 points in binary
     assert not lost(1000, 8).passes(0.7)
+    assert lost(1000, 8).passes(0.8 - 1e-9)  # as far as that goes
     assert with_difference(0.02, 0.01, 0.03).drop_points == pytest.approx(-2)
 
 
@@ -122,7 +124,9 @@ def test_how_many_photos_would_tell_depends_on_the_limit() -> None:
     few = lost(photos=40, wrong=1)
     at_one, at_two = few.photos_to_tell(1.0), few.photos_to_tell(2.0)
     assert at_one is not None and at_two is not None and 3 < at_one / at_two < 5  # as the square
-    assert few.photos_to_tell(0.0) == few.photos_to_tell(0.1)
+    assert few.photos_to_tell(0.0) == few.photos_to_tell(0.1) == photos_to_tell(0, 1, 40, limit=0.001)
+    assert at_one == photos_to_tell(0, 1, 40, limit=0.01)
+    assert replace(few, won=2).photos_to_tell(1.0) == photos_to_tell(2, 1, 40, limit=0.01) != at_one
     again = lost(photos=at_one, wrong=round(at_one / 40)).difference
     assert 100 * (again.high - again.low) / 2 == pytest.approx(1.0, rel=0.1)
     assert with_difference(0.0, -0.02, 0.02).photos_to_tell(1.9) == 1001  # more than there are, at least
@@ -206,7 +210,7 @@ def test_a_limit_of_nothing_is_refused(limit: float) -> None:
 def test_by_default_one_point_may_go_and_nothing_else_is_limited() -> None:
     limits = Limits()
     assert (limits.max_drop, limits.max_size_kb, limits.max_latency_ms) == (1.0, inf, inf)
-    assert (limits.targets, limits.strict) == ((), False)
+    assert (limits.targets, limits.strict, limits.max_unknown) == ((), False, 100.0)
     assert limits.missed(lost(100, 1), 10**9, 1e9, {}) == {}
 
 
@@ -239,12 +243,25 @@ def test_every_limit_that_is_missed_is_told_with_both_numbers() -> None:
     assert Limits().missed(doubtful, 1, 1, {})["max_drop"].endswith(f"; {doubt_of(doubtful, 1.0)}")
 
 
+def test_foreign_pictures_that_a_file_takes_for_known_are_limited() -> None:
+    def measured(let_in: float | None) -> ForeignTest:
+        share = None if let_in is None else Estimate(let_in, 0.0, 1.0)
+        return ForeignTest(Estimate(0.95, 0.9, 0.98), 50, share, share, share, ())
+
+    limits, kept = Limits(max_unknown=5), lost(4000, 8)
+    assert limits.missed(kept, 1, 1, {}, measured(0.05)) == {}
+    told = "of foreign pictures for something it knows, where --max-unknown is 5"
+    for foreign, share in ((measured(0.06), "6.0"), (measured(None), "100.0"), (None, "100.0")):
+        assert limits.missed(kept, 1, 1, {}, foreign) == {"max_unknown": f"takes {share} % {told}"}
+
+
 def test_doubt_is_told_in_numbers() -> None:
     doubtful = lost(40, 1)
     low, high = 100 * doubtful.difference.low, 100 * doubtful.difference.high
     assert f"40 photos are too few to be sure ({low:+.1f} to {high:+.1f} points): " in doubt_of(doubtful, 1.0)
     assert f"about {doubtful.photos_to_tell(1.0)} would tell whether it loses more than 1" in doubt_of(doubtful, 1.0)
     assert -20 < low < -2 < high < 10
+    assert "(-40.0 to +50.0 points)" in doubt_of(with_difference(0.0, -0.4, 0.5), 1.0)
 
 
 def test_the_first_reason_of_a_verdict_stands_for_all() -> None:

@@ -73,6 +73,12 @@ def test_the_scale_of_the_features_does_not_count() -> None:
     assert detector().familiarity(odd) == pytest.approx(detector().familiarity([40 * odd[0], 0.1 * odd[1]]), abs=1e-12)
 
 
+def test_a_vector_of_no_length_is_infinitely_far() -> None:
+    for one in detector().terms:
+        near, far = (one.distance(features(length**2 if one.shape.root else length)) for length in (1e-12, 2e-12))
+        assert math.isinf(near) and far < 1
+
+
 @pytest.mark.parametrize("value", [0.0, math.nan, math.inf, 1e200])
 def test_features_that_say_nothing_are_not_known(value: float) -> None:
     assert detector().familiarity([np.full(WIDTH, value), features(7)]) < 1e-9
@@ -115,6 +121,7 @@ def test_any_bytes_behind_the_first_line_are_refused(data: bytes) -> None:
     "change",
     [
         {"layers": (Layer(-1, WIDTH), Layer(3, WIDTH))},
+        {"layers": (Layer(5, WIDTH), Layer(2**31, WIDTH))},
         {"layers": (Layer(5, 10**9), Layer(3, WIDTH))},
         {"layers": ()},
         {"anomalies": (0.0, -1.0, 2.0)},
@@ -155,6 +162,34 @@ def test_a_residual_is_what_the_directions_leave_of_the_way_from_the_mean() -> N
         assert moved.distance(np.array(values, float)) == pytest.approx(np.linalg.norm(apart[1:]), abs=1e-7)
     rooted = Term(residual.shape, residual.matrix, mean)
     assert rooted.distance(features(9, -16)) == pytest.approx(moved.distance(features(3, -4)))
+
+
+def test_a_label_that_was_taught_is_as_near_as_its_nearest_example() -> None:
+    examples = np.zeros((2, WIDTH), np.int8)
+    examples[0, 0] = examples[1, 1] = 100
+    shape = TermShape("nearest", 0, False, 2, 1, 0.01, 0.1, 0.05)
+    header = replace(detector().header, layers=(Layer(0, WIDTH),), terms=(shape,))
+    taught = Detector(header, (Term(shape, examples, np.zeros((1, 0), np.float32)),))
+    (read,) = parse_detector(taught.to_bytes()).terms
+    assert np.array_equal(read.matrix, examples) and np.array_equal(read.centers, taught.terms[0].centers)
+    for one in (taught.terms[0], read):
+        assert one.distance(features(3, 4)) == pytest.approx(1 - 0.8)
+        assert one.distance(features(40, 30)) == pytest.approx(1 - 0.8)
+        assert one.distance(features(0, 0, 1)) == 1.0
+        assert one._products(features(3, 4))[1] == []
+    longer = Term(replace(shape, scale=0.0101), examples, taught.terms[0].centers)
+    assert longer.distance(features(5)) == 0.0  # rounding brings no cosine above 1
+
+
+@pytest.mark.parametrize(("total", "single"), [(65_793, True), (65_794, False)])
+def test_single_precision_is_taken_up_to_where_it_is_exact(total: int, single: bool) -> None:
+    """255 times 65,793 is 2^24 - 1, up to which all whole numbers have a float32."""
+    matrix = np.zeros((2, 519), np.int8)
+    matrix[0] = 1
+    matrix[1] = -127
+    matrix[1, 0] = 127 * 518 - total
+    shape = replace(detector().terms[0].shape, root=False, directions=2)
+    assert (Term(shape, matrix, np.zeros((1, 519), np.float32))._single is not None) == single
 
 
 @pytest.mark.parametrize(("width", "single"), [(100, True), (1280, False)])
@@ -227,6 +262,7 @@ def test_too_few_bytes_and_too_many_are_told() -> None:
     for data, told in (
         (good[:-1], "cut off"),
         (good + b"\0", "1 bytes are left over"),
+        (good + bytes(2 * MAX_BYTES - len(good)), "bytes are left over"),
         (good + bytes(400_000), "newer"),
     ):
         with pytest.raises(ModelFormatError, match=told):

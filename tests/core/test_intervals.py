@@ -111,6 +111,18 @@ def test_as_many_photos_as_it_takes_and_no_more(won: int, lost: int, photos: int
     assert enough == 1 or half(max(1, enough // 2)) > limit * 0.9
 
 
+@pytest.mark.parametrize(("won", "lost", "photos"), [(0, 1, 40), (3, 0, 50), (20, 30, 4000), (5, 5, 99)])
+def test_as_many_photos_as_there_are_reach_just_as_far_as_they_do(won: int, lost: int, photos: int) -> None:
+    model, reference = right(won, photos), right(0, photos)
+    reference[won : won + lost] = True
+    estimate = paired_difference(model, reference)
+    assert photos_to_tell(won, lost, photos, (estimate.high - estimate.low) / 2) == photos
+
+
+def test_one_photo_is_enough_for_a_limit_that_none_could_miss() -> None:
+    assert photos_to_tell(0, 0, 40, limit=0.7) == 1
+
+
 def test_nothing_to_count_is_refused() -> None:
     none = np.array([], bool)
     with pytest.raises(ValueError, match="at least one"):

@@ -18,6 +18,7 @@ from edge_core.data.photo_folder import (
     find_photos,
     fingerprint,
     identify_photos,
+    label_counts,
     labels_of,
     natural_key,
     pictures_below,
@@ -103,6 +104,11 @@ def test_photos_are_found_class_by_class_in_natural_order_by_their_content(tmp_p
     }
     assert found.notes == (f"1 photos lie in deeper folders; each one's class is the folder directly in {tmp_path}.",)
     assert pictures_below(tmp_path / "class 10") == [tmp_path / "class 10" / "1.jpg"]
+
+
+def test_photos_are_counted_by_label_in_the_order_of_the_labels() -> None:
+    counts = label_counts([*many(3, "dog"), *many(2), *many(1, "cow")], ("cat", "dog", "ant"))
+    assert list(counts.items()) == [("cat", 2), ("dog", 3), ("ant", 0)]
 
 
 def test_names_that_differ_in_normalization_alone_are_one_class(tmp_path: Path) -> None:

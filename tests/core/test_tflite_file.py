@@ -1,5 +1,6 @@
 import hashlib
 import io
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_core import InputSpec, ModelCard, complete, read_card
+from edge_core.artifact.container import has_entry, read_entry, without_archive
+from edge_core.artifact.flatbuffer import MODEL_SUBGRAPHS, Flatbuffer
 from edge_core.artifact.metadata import METADATA_NAME, attach, describe
 from edge_core.errors import ModelFormatError
 
@@ -92,6 +95,62 @@ def test_a_front_that_does_not_fit_the_model_behind_it_stays(kind: str, changed:
     inner[start : start + 4] = (int.from_bytes(inner[start : start + 4], "little") + changed).to_bytes(4, "little")
     again = attach(bytes(inner), METADATA)
     assert again.endswith(inner)
+
+
+def packed(model: schema.ModelT) -> bytes:
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_metadata_that_another_tool_wrote_are_replaced() -> None:
+    model = schema.ModelT.InitFromPackedBuf(attach(BARE["uint8"], describe("theirs", "theirs", "0")))
+    once = attach(packed(model), METADATA)  # no front of ours
+    after = schema.ModelT.InitFromPackedBuf(once)
+    assert [one.name for one in after.metadata] == [one.name for one in model.metadata]
+    assert bytes(after.buffers[after.metadata[-1].buffer].data) == METADATA
+    Interpreter(model_content=once, num_threads=1).allocate_tensors()
+
+
+@pytest.mark.parametrize("empty", [None, []])
+def test_a_model_that_leaves_out_all_it_can_gets_metadata(empty: list[object] | None) -> None:
+    model = schema.ModelT()
+    model.subgraphs = [schema.SubGraphT()]
+    model.buffers = model.metadata = empty
+    after = schema.ModelT.InitFromPackedBuf(attach(packed(model), METADATA))
+    assert (after.version, after.description, len(after.subgraphs)) == (0, None, 1)
+    assert [(entry.name, entry.buffer) for entry in after.metadata] == [(METADATA_NAME, 0)]
+    assert [bytes(buffer.data) for buffer in after.buffers] == [METADATA]
+    model.subgraphs = None
+    with pytest.raises(ModelFormatError, match="it holds no graph"):
+        attach(packed(model), METADATA)
+
+
+def test_positions_outside_a_model_are_refused() -> None:
+    good = BARE["uint8"]
+    flatbuffer = Flatbuffer(good)
+    subgraphs = flatbuffer.field(flatbuffer.root, MODEL_SUBGRAPHS)
+    for place, value in (
+        (subgraphs, len(good) - subgraphs),  # a vector right behind the end
+        (flatbuffer.root, flatbuffer.root + 100),  # a vtable before the beginning
+        (flatbuffer.root, flatbuffer.root - 7),  # and one in the identifier
+    ):
+        with pytest.raises(ModelFormatError, match="cut off or damaged"):
+            attach(good[:place] + value.to_bytes(4, "little") + good[place + 4 :], METADATA)
+
+
+def test_bytes_of_a_vector_may_end_with_the_file_and_not_behind_it() -> None:
+    flatbuffer = Flatbuffer(bytes.fromhex("00000000 54464c33 04000000 04000000 01020304"))
+    assert flatbuffer.data(8) == bytes([1, 2, 3, 4])
+    with pytest.raises(struct.error):
+        Flatbuffer(flatbuffer.to_bytes()[:-4]).data(8)
+    with pytest.raises(struct.error):
+        Flatbuffer(bytes.fromhex("00000000 54464c33 04000000 00000000")).tables(8)
+
+
+def test_a_model_of_any_length_is_padded_to_where_offsets_may_stand() -> None:
+    for more, length in ((0, 8), (1, 12), (2, 12), (3, 12), (4, 12)):
+        assert len(Flatbuffer(b"\0\0\0\0TFL3" + bytes(more)).to_bytes()) == length
 
 
 class Table:
@@ -203,6 +262,39 @@ def test_the_same_model_and_card_give_the_same_bytes() -> None:
     assert complete(BARE["uint8"], CARD, "tiny") == COMPLETE
 
 
+def test_what_lies_in_the_archive_is_told_from_what_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.tflite"
+    for content, there in ((COMPLETE, True), (BARE["uint8"], False)):
+        path.write_bytes(content)
+        assert has_entry(path, "card.json") == there
+        assert not has_entry(path, "golden.json")
+    bare = without_archive(COMPLETE)
+    assert COMPLETE.startswith(bare + b"PK\3\4") and without_archive(bare) == bare
+
+
+def test_all_that_a_file_may_carry_is_in_its_archive_as_it_was_given() -> None:
+    files = {"exemplars.bin": b"exemplars", "familiarity/4.bin": b"taught"}
+    whole = complete(BARE["uint8"], CARD, "tiny", cpu_model=b"cpu", detector=b"detector", files=files)
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        assert archive.namelist() == ["labels.txt", "card.json", "cpu.tflite", "familiarity.bin", *files]
+        given = files | {"cpu.tflite": b"cpu", "familiarity.bin": b"detector"}
+        assert {name: archive.read(name) for name in given} == given
+
+
+def test_of_a_thousand_labels_the_first_are_described() -> None:
+    labels = tuple(f"label {number}" for number in range(1000))
+    described = f"Image classifier: {', '.join(labels)}"[:1000]
+    assert describe("tiny", described, "1") in complete(BARE["uint8"], ModelCard(labels, CARD.input), "tiny")
+
+
+def test_an_entry_has_as_many_bytes_as_it_may() -> None:
+    with zipfile.ZipFile(io.BytesIO(COMPLETE)) as archive:
+        content = archive.read("labels.txt")
+        assert read_entry(archive, "labels.txt", len(content)) == content
+        with pytest.raises(ValueError, match="larger than"):
+            read_entry(archive, "labels.txt", len(content) - 1)
+
+
 def test_the_card_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "tiny.tflite"
     path.write_bytes(COMPLETE)
@@ -285,7 +377,7 @@ LABELS = ("labels.txt", "red\ngrün\nblue\ndark\n")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "incomplete"),
+        (b"", r"model\.tflite is incomplete"),
         (b"a text file, longer than eight bytes", "not a .tflite"),
         (BARE["uint8"], "no model card"),
         (BARE["uint8"][:-200], "incomplete"),

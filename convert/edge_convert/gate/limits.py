@@ -28,6 +28,7 @@ class Limits:
         max_latency_ms: Median of one inference on this machine.
         targets: That have to take it, of `BOARDS` and `targets.target_names()`.
         strict: Whether photos that are too few to tell are no pass.
+        max_unknown: Largest permitted share of foreign pictures that count as known, in percent.
 
     Raises:
         ValueError: A limit makes no sense.

@@ -47,6 +47,9 @@ _TAUGHT: Final = re.compile(r"familiarity/(\d{1,6})\.bin")
 _FORMAT: Final = b"edge-mobilenet familiarity 1\n"
 _NORM: Final = 1e-12  # a shorter vector has no direction
 _LONGEST: Final = 1e30  # its products are finite, in single precision, too
+_LARGEST_SUM: Final = (2**24 - 1) // 255
+"""Of whole numbers, up to which their products with others up to 255 add up to less than 2^24: single precision holds
+such sums exactly, in any order."""
 
 Features = npt.NDArray[np.float64]
 """A layer's output without its zero point, averaged or summed over the picture: shape (width,); its scale does not
@@ -114,10 +117,10 @@ class Term:
     def _single(self) -> Singles | None:
         """The directions in single precision, of half the size, where it holds the products of 8-bit features exactly.
 
-        Those are whole numbers up to 255, and so are the directions: sums below 2^24 are the same in any order.
+        Those are whole numbers up to 255, and so are the directions, see `_LARGEST_SUM`.
         """
-        largest = 255 * np.abs(self.matrix, dtype=np.int64).sum(axis=1).max(initial=0)
-        fits = largest < 2**24 and not self.shape.root and self.shape.kind != "mahalanobis"
+        exact = bool((np.abs(self.matrix, dtype=np.int64).sum(axis=1) <= _LARGEST_SUM).all())
+        fits = exact and not self.shape.root and self.shape.kind != "mahalanobis"
         return self.matrix.astype(np.float32) if fits else None
 
     @cached_property
@@ -226,17 +229,15 @@ class Detector:
 
     def familiarity(self, features: Sequence[Features]) -> float:
         """The p-value, 0..1, that a picture with these features, one array a layer, is of the known kind."""
-        return max([self._own(features), *(one._own(features[:1]) for one in self.taught)])
+        return max([one._own(features) for one in (self, *self.taught)])
 
     def _own(self, features: Sequence[Features]) -> float:
         header = self.header
         anomaly = sum([term.anomaly(features[term.shape.layer]) for term in self.terms])
         if not math.isfinite(anomaly):
             return 0.0
-        beyond = anomaly - header.anomalies[-1]
-        if beyond > 0:
-            return header.familiarities[-1] * math.exp(-beyond / header.tail)
-        return _between(anomaly, header.anomalies, header.familiarities)
+        beyond = max(0.0, anomaly - header.anomalies[-1])
+        return _between(anomaly, header.anomalies, header.familiarities) * math.exp(-beyond / header.tail)
 
     def to_bytes(self) -> bytes:
         """What goes into the .tflite."""
@@ -250,7 +251,7 @@ class Detector:
 
 
 def _between(place: float, places: Sequence[float], values: Sequence[float]) -> float:
-    """Linear interpolation, up to the last of the rising places; without the arrays that `np.interp` makes of them."""
+    """Linear interpolation between rising places, the last value beyond them; `np.interp` makes arrays of them."""
     after = bisect_right(places, place)
     if not 0 < after < len(places):
         return values[min(after, len(places) - 1)]
@@ -283,7 +284,7 @@ def read_detector(path: Path) -> Detector | None:
     """
     own, taught = read_detectors(path)
     found = [one for one in (own, *taught.values()) if one]
-    # Taught detectors see the first of the features alone, see `Detector.familiarity`.
+    # `Detector.familiarity` gives all of them the same features.
     if any(one.header.layers != found[0].header.layers[:1] for one in found[1:]):
         raise ModelFormatError(f"{path}: its detectors look at different layers; export it again")
     return replace(found[0], taught=tuple(found[1:])) if found else None

@@ -48,7 +48,7 @@ class Flatbuffer:
         self._bytes = bytearray(model) + bytes(-len(model) % 4)
         # Fields that lead into the tail, the only offsets that change when an earlier tail is cut out.
         self._pointed: set[int] = set()
-        self._tail = len(self._bytes)
+        self._tail: int  # where `begin_tail` was called
 
     def to_bytes(self) -> bytes:
         """The model as it is now."""
@@ -75,7 +75,8 @@ class Flatbuffer:
         # A table begins with the signed distance back to its vtable, which has its own size, the table's size, and then
         # two bytes a field: where the field lies in the table.
         vtable = table - self._int(table)
-        if vtable < 0:  # Python would count it from the end
+        # The file's first eight bytes are no vtable; Python would count a negative position from the end.
+        if vtable < 8:
             raise struct.error
         # A vtable ends with the last field that was written: every later one has its default.
         if struct.unpack_from("<H", self._bytes, vtable)[0] <= 4 + 2 * number:
@@ -107,8 +108,8 @@ class Flatbuffer:
         """Positions of the tables in a vector of tables; `struct.error` if it is empty."""
         start = self.target(field)
         count = self.uint(start)
-        # A damaged count must not ask for a list of billions.
-        if not count or 4 * count > len(self._bytes):
+        # One that a damaged count leads beyond the end raises it, too.
+        if not count:
             raise struct.error
         return [self.target(start + 4 + 4 * number) for number in range(count)]
 

@@ -159,8 +159,8 @@ def _without_front(model: bytes) -> tuple[bytes, _Root]:
         ModelFormatError: It is no TFLite flatbuffer.
     """
     whole = _read_root(model)
-    start = model.find(_IDENTIFIER, 8) - 4
-    if start <= 0 or start % _ALIGNMENT:
+    start = model.find(_IDENTIFIER, _ALIGNMENT) - 4
+    if start % _ALIGNMENT:  # -5, too, where there is none
         return model, whole
     try:
         inner = _read_root(model[start:])

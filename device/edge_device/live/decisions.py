@@ -152,7 +152,9 @@ class Decider:
         self._zone = zone
         self._numbers = numbers
         self._current: int | None = None
-        self._entered_s = self._peak = 0.0
+        # Both are of the label that is there.
+        self._entered_s: float
+        self._peak: float
         self._began_s: float | None = None
         self._updated_s: float | None = None
         self._lost_since: float | None = None

@@ -187,12 +187,14 @@ class FakeRuntime:
 
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Interpreter, FakeRuntime]]:
-    def opened(*shapes: Any, threads: int | None = None, **details: Any) -> tuple[Interpreter, FakeRuntime]:
+    def opened(
+        *shapes: Any, threads: int | None = None, wanted: tuple[int, ...] | None = None, **details: Any
+    ) -> tuple[Interpreter, FakeRuntime]:
         runtime = FakeRuntime(*shapes, **details)
         monkeypatch.setattr("edge_device.inference.interpreter.load_runtime", lambda name: ("fake 1", runtime))
         path = tmp_path / "fake.tflite"
         path.write_bytes((MODELS / "tiny-uint8.tflite").read_bytes())
-        return Interpreter(path, threads=threads), runtime
+        return Interpreter(path, threads=threads, tensors=wanted), runtime
 
     return opened
 
@@ -229,7 +231,46 @@ def test_an_interpreter_knows_its_shapes_and_undoes_the_quantization_of_scores(
     assert interpreter.scores(pixels).tolist() == [0.0, 5.0, 126.0]
     unquantized, runtime = opened([(1, 8, 9, 3)], [(1, 3)], dtype=np.float32)
     assert unquantized.scores(pixels).tolist() == [3.0, 13.0, 255.0]
-    assert runtime.asked["num_threads"] == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "tensors", "told"),
+    [
+        ([(1, 3), (1, 4, 4, 5), (1, 6)], (1, 2), None),
+        ([(1, 3), (1, 6), (2, 6)], (1, 2), "not an image classifier"),
+        ([(1, 3), (2, 6)], (1,), "not an image classifier"),
+        ([(1, 3), (1, 6)], (1, 2), "not an image classifier"),
+    ],
+)
+def test_further_outputs_are_features_if_they_are_those_that_were_asked_for(
+    opened: Callable[..., tuple[Interpreter, FakeRuntime]],
+    shapes: list[tuple[int, ...]],
+    tensors: tuple[int, ...],
+    told: str | None,
+) -> None:
+    if told:
+        with pytest.raises(ModelFormatError, match=told):
+            opened([(1, 8, 9, 3)], shapes, wanted=tensors)
+    else:
+        assert opened([(1, 8, 9, 3)], shapes, wanted=tensors)[0].outputs == 3
+
+
+def test_what_a_runtime_cannot_load_is_refused_in_its_words(
+    opened: Callable[..., tuple[Interpreter, FakeRuntime]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(runtime: FakeRuntime) -> None:
+        raise ValueError("Didn't find op for builtin opcode 'SPARSE'")
+
+    monkeypatch.setattr(FakeRuntime, "allocate_tensors", refuse)
+    with pytest.raises(ModelFormatError, match=r"fake\.tflite cannot be loaded by fake 1: Didn't find op"):
+        opened([(1, 8, 9, 3)], [(1, 3)])
+
+
+def test_a_model_is_opened_without_a_word_of_its_runtime(
+    tiny_model: TinyModel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Classifier(tiny_model())
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -258,9 +299,15 @@ def test_a_runner_that_contradicts_the_card_is_closed(tiny_model: TinyModel) -> 
     assert closed == [True]
 
 
-def test_threads_are_all_cores_unless_told_otherwise(tiny_model: TinyModel) -> None:
-    assert Classifier(tiny_model()).threads == os.cpu_count()
+def test_threads_are_all_cores_unless_told_otherwise(
+    tiny_model: TinyModel,
+    opened: Callable[..., tuple[Interpreter, FakeRuntime]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert Classifier(tiny_model(), threads=3).threads == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(2 if process == 0 else 5))  # of this one
+    assert Classifier(tiny_model()).threads == 2
+    assert opened([(1, 8, 9, 3)], [(1, 3)])[1].asked["num_threads"] == 2
 
 
 def test_a_runtime_that_is_not_there_is_named_with_how_to_get_it(tiny_model: TinyModel) -> None:

@@ -205,6 +205,34 @@ def test_another_runtime_may_round_elsewhere(good: dict[str, Path]) -> None:
     assert golden.tolerance_on(f"ai-edge-litert 2.3.0 {ACCELERATED}") == QUANTIZED.other_runtime
 
 
+@pytest.mark.parametrize(
+    ("labels", "parent", "kernels"),
+    [(4, None, OTHER_KERNELS), (3, None, OTHER_KERNELS[:1]), (4, Tolerance(1e-9, 0.3), OTHER_KERNELS[:1])],
+    ids=["usual", "more labels than the reference kernels take", "taught"],
+)
+def test_reference_kernels_are_run_where_they_can_and_nothing_is_known_yet(
+    frames: list[Frame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    labels: int,
+    parent: Tolerance | None,
+    kernels: tuple[str, ...],
+) -> None:
+    ran: list[str] = []
+
+    class Noted(Interpreter):
+        def __init__(self, path: Path, **options: Any) -> None:
+            ran.append(options["kernels"])
+            super().__init__(path, **options)
+
+    monkeypatch.setattr("edge_device.inference.verify.Interpreter", Noted)
+    monkeypatch.setattr("edge_device.inference.verify.REFERENCE_LABELS", labels)
+    (tmp_path / "a.tflite").write_bytes(sealed(artifact(), frames[:1], parent=parent))
+    assert tuple(ran) == kernels
+    found = read_golden(tmp_path / "a.tflite").tolerance
+    assert found == (Tolerance(STEPS, 0.3) if parent else tolerance_of(0.0, signed=True))
+
+
 class FurtherApart(Interpreter):
     """Kernels whose last score is 3/256 higher."""
 
@@ -296,7 +324,9 @@ def test_a_difference_up_to_the_tolerance_is_right_and_the_largest_of_all_frames
     assert within.largest_difference == pytest.approx(0.03, abs=1e-6)
     beyond = replay(classifier, off_by(0.0, 0.05, 0.2, 0.0))
     assert beyond.divergence is not None and "golden/1.jpg" in beyond.divergence.reason  # the first of them
-    assert beyond.largest_difference == pytest.approx(0.2, abs=1e-6)
+    assert beyond.largest_difference is not None and beyond.largest_difference == pytest.approx(0.2, abs=1e-6)
+    room = Tolerance(beyond.largest_difference, 0.0)
+    assert replay(classifier, replace(off_by(0.0, 0.05, 0.2, 0.0), tolerance=room)).divergence is None
     below = replay(classifier, off_by(0.0, 0.0, -0.05, 0.0))
     assert below.divergence is not None and "golden/2.jpg" in below.divergence.reason
 
@@ -312,7 +342,8 @@ def test_a_picture_that_does_not_decode_leaves_the_others_to_be_looked_at(good: 
 
 
 def test_a_model_that_gives_no_numbers_is_not_sealed(frames: list[Frame], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Classifier, "pixel_scores", lambda self, pixels: np.full(4, np.nan, np.float32))
+    scores = np.array([0.1, np.nan, 0.2, 0.3], np.float32)
+    monkeypatch.setattr(Classifier, "pixel_scores", lambda self, pixels: scores)
     with pytest.raises(CheckFailedError, match="no numbers"):
         sealed(artifact(), frames)
 

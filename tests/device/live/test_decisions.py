@@ -63,6 +63,7 @@ def test_a_label_enters_at_its_threshold_and_leaves_below_the_hysteresis() -> No
 
 def test_the_rule_that_is_used_unless_told_otherwise() -> None:
     assert Rule() == Rule(Exponential(0.5), threshold=0.6, thresholds={}, hysteresis=0.25, hold_s=1.0, lost_s=5.0)
+    assert (Rule().known_share, Rule().lasting_s) == (None, 0.0)
 
 
 def test_a_label_enters_at_its_threshold_itself_and_stays_at_the_end_of_its_hysteresis() -> None:
@@ -152,10 +153,22 @@ def test_exponential_smoothing_forgets_by_e_in_its_time() -> None:
     assert it._smoothed[2] == pytest.approx(1 - np.exp(-4 / 2))
 
 
+def test_an_average_that_lasts_grows_with_the_time_since_its_first_frame() -> None:
+    it = decider(Rule(Exponential(0.5), threshold=0.01, hold_s=0, lasting_s=4.0))
+    feed(it, [scores(1.0)] * 31)
+    it.update(scores(0.0), 3.1, WALL)
+    assert it._smoothed[0] == pytest.approx(np.exp(-0.1 / 3.0))
+    feed(it, [scores(1.0)] * 100, 3.2)
+    before = it._smoothed[0]
+    it.update(scores(0.0), 13.2, WALL)
+    assert it._smoothed[0] == pytest.approx(before * np.exp(-0.1 / 4.0))
+
+
 def test_a_vote_counts_the_best_label_of_each_frame_at_its_own_threshold() -> None:
     it = decider(Rule(Vote(2, 4), thresholds={"dog": 0.8}, hysteresis=0.5, hold_s=0))
     assert feed(it, [scores(0.2, 0.79)] * 4) == []
     assert shown(feed(it, [scores(0.2, 0.8)] * 2, 1)) == [("entered", "dog")]
+    assert shown(feed(decider(Rule(Vote(1, 1), threshold=0.5)), [scores(0.5, 0.25)])) == [("entered", "cat")]
     # what is there needs half of its threshold for a vote, and half of the votes to stay
     assert feed(it, [scores(0.3, 0.41)] * 8, 2) == []
     assert feed(it, [scores(0.3, 0.39)] * 3, 3) == []
@@ -479,6 +492,22 @@ def test_a_subject_is_believed_if_half_of_its_frames_are_known(
         known = pattern[number % len(pattern)] == "1"
         labels.append(it.update(scores(0.9), number / 30, WALL, known=known)[0].label)
     assert labels[-3:] == ["cat" if there else None] * 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "known"),
+    [
+        (Rule(None, hysteresis=0.0, hold_s=0.0, known_share=1.0), "11"),
+        (Rule(Exponential(0.5), hold_s=0.0, known_share=0.5), "1" * 30 + "1101" * 8),
+        (Rule(Vote(1, 4), hold_s=0.0), "1000" * 8),
+    ],
+)
+def test_a_share_of_known_frames_is_enough_itself_and_less_the_hysteresis_to_stay(rule: Rule, known: str) -> None:
+    it = decider(rule)
+    events: list[Event] = []
+    for number, one in enumerate(known):
+        events += it.update(scores(0.9), number / 30, WALL, known=one == "1")[1]
+    assert shown(events) == [("entered", "cat")]
 
 
 def test_frames_that_are_not_known_speak_for_no_label_unless_a_share_is_asked_for() -> None:

@@ -24,6 +24,7 @@ from edge_core.artifact.last_layer import read_last_layer, with_last_layer
 from edge_core.artifact.seal import seal
 from edge_core.errors import CheckFailedError, EdgeError, ModelFormatError, OutputError, SettingsError
 from edge_device import Classifier
+from edge_device.inference.interpreter import Interpreter
 from edge_device.inference.verify import record, sealed, verify
 from edge_device.teaching.lesson import Lesson, TeachSettings
 from edge_device.teaching.solver import solve
@@ -66,6 +67,9 @@ def test_lessons_follow_one_another_and_the_card_tells_each(model: Path) -> None
         "violet",
         "red",
     ]
+    classifier = Classifier(model)
+    best = classifier.classify(frame(YELLOW, 9))
+    assert len(best) == 5 and best == classifier.look(frame(YELLOW, 9)).predictions  # of six labels
     lineage = read_card(model).conversion["taught"]
     assert [entry["examples"] for entry in lineage] == [{"yellow": 6}, {"violet": 6}]
     assert first is not None and lineage[1]["parent"] == first.digest
@@ -117,14 +121,22 @@ def test_an_undo_that_fails_half_way_loses_neither_file(model: Path, monkeypatch
     assert (model.read_bytes(), kept.read_bytes()) == (b"taught", before)
 
 
-def test_what_was_taught_is_familiar_and_what_was_not_is_not(model: Path) -> None:
+def test_what_was_taught_is_familiar_and_what_was_not_is_not(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taught = teach(model, Lesson({"yellow": frames(YELLOW, 12)}), EASY)
+    assert Classifier(model).softmax_only is Classifier(model).tells_foreign is False  # nothing was converted
     write_taught(taught, model)
     classifier = Classifier(model)
     assert classifier.look(frame(YELLOW, 99)).known
+    assert (classifier.tells_foreign, classifier.softmax_only) == (True, False)
+    assert classifier.knows(classifier.familiar) is True
     look = classifier.look(frame((240, 30, 30), 1))
     assert look.known is False
     assert classifier.familiarity() == look.familiarity
+    # A file that an accelerator runs may give no features.
+    monkeypatch.setattr(Interpreter, "read_features", lambda self: ())
+    blind = Classifier(model)
+    assert (blind.tells_foreign, blind.softmax_only, blind.familiarity()) == (False, True, None)
+    assert (blind.look(frame(YELLOW, 99)).known, blind.look(frame(YELLOW, 99)).familiarity) == (None, None)
 
 
 def test_frames_that_look_like_another_label_are_refused_and_nothing_is_written(model: Path) -> None:
