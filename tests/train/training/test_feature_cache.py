@@ -1,8 +1,10 @@
 """Feature maps survive anything that happens to the process that writes them."""
 
 import errno
+import fcntl
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,23 @@ def test_a_second_process_gets_a_cache_of_its_own(filled: Path) -> None:
         np.testing.assert_array_equal(second.read(second.find(names(7))), rows(7))
         assert first.find(names(7)).tolist() == [-1]
     assert len(list(filled.iterdir())) == 1
+
+
+def test_what_killed_processes_had_for_themselves_goes_at_the_next_start(filled: Path) -> None:
+    (shared,) = filled.iterdir()
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    left, elsewhere = (shared.with_name(f"{digest}-{killed.pid}") for digest in (shared.name, "0" * 24))
+    for folder in (left, elsewhere):
+        shutil.copytree(shared, folder)
+    with (elsewhere / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # by a process of another machine, whose disk this is, too
+        with FeatureCache(filled, KEY, SHAPE):
+            assert not left.exists() and elsewhere.exists()
+    with FeatureCache(filled, KEY, SHAPE), FeatureCache(filled, KEY, SHAPE) as own:
+        assert own._folder.exists()
+        with FeatureCache(filled, {"backbone": "another"}, SHAPE):
+            assert own._folder.exists() and not elsewhere.exists()
 
 
 @pytest.mark.parametrize("last", ["index", "maps.f16"])

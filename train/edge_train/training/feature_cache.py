@@ -67,6 +67,7 @@ class FeatureCache:
         except BlockingIOError:
             self._own = folder / f"{digest}-{os.getpid()}"
             self._open(self._own)
+        _remove_leftovers(folder)
         self._make_room(folder)
 
     def __enter__(self) -> Self:
@@ -171,3 +172,19 @@ class FeatureCache:
                 return
             total -= size
             shutil.rmtree(child, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what processes that had a folder of their own have left there when they were killed."""
+    for child in folder.glob("*-*"):
+        process = child.name.rpartition("-")[2]
+        if not process.isdecimal() or Path("/proc", process).exists():
+            continue
+        with suppress(OSError):
+            lock = os.open(child / "lock", os.O_RDWR | os.O_CREAT)
+            try:
+                # Of this machine there is no such process; one of another that shares the disk holds the lock.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(child, ignore_errors=True)
+            finally:
+                os.close(lock)
