@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_core import Frame, InputSpec, ModelCard, complete
-from edge_core.artifact.container import EDGETPU_OPERATOR, read_card
+from edge_core.artifact.container import EDGETPU_OPERATOR, INCOMPLETE, read_card
 from edge_core.artifact.seal import check_seal
-from edge_core.errors import EdgeError
+from edge_core.errors import EdgeError, ModelFormatError
 from edge_device.inference.signature import PrivateKey
 
 from ...conftest import LABELS, MODELS
@@ -66,6 +66,21 @@ def test_any_changed_byte_of_a_sealed_file_is_noticed(engine: NodeEngine, sealed
     for length in (0, 7, 8, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         refusal(engine, path)
+
+
+def test_a_half_copied_file_is_told_of_as_python_tells_of_it(
+    engine: NodeEngine, sealed_file: Path, tmp_path: Path
+) -> None:
+    whole, path = sealed_file.read_bytes(), tmp_path / "half.tflite"
+    files = whole.index(b"PK\x03\x04")
+    for length in (files + 100, (files + len(whole)) // 2, len(whole) - 200):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelFormatError) as told:
+            read_card(path)
+        assert str(told.value) == f"{path} {INCOMPLETE}"
+        assert str(refusal(engine, path)) == f"it {INCOMPLETE}"
+    path.write_bytes(whole[:files])  # nothing tells of a model without its end that it had files
+    assert INCOMPLETE not in str(refusal(engine, path))
 
 
 def test_a_file_that_is_called_otherwise_where_it_lies_is_refused(engine: NodeEngine, tmp_path: Path) -> None:
