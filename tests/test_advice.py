@@ -101,10 +101,7 @@ def registered(path: tuple[str, ...]) -> Any:
 def wrong_options(line: str) -> list[str]:
     """What is not right of a line that begins with one of our commands; empty if it does not look like a command."""
     name, rest = line.split(" ", 1)
-    words = [
-        word.strip("[]'\",.:()")
-        for word in rest.replace("[bold]", " ").replace("[/bold]", " \n ").split(" \n ")[0].split()
-    ]
+    words = [word.strip("[]'\",.:()") for word in rest.split()]
     if not words or not re.fullmatch(r"[a-z][a-z-]+", words[0]):
         return []
     options = [word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)]

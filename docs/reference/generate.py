@@ -28,7 +28,7 @@ def pages(name: str, command: Any, level: int) -> Iterator[str]:
     """A command and all commands below it, as Markdown."""
     context = command.context_class(command, info_name=name)
     yield f"{'#' * level} {name}\n"
-    yield re.sub(r"\[/?bold\]", "`", command.help or "").strip() + "\n"
+    yield re.sub(r"^Example: (.*)$", r"Example: `\1`", command.help or "", flags=re.MULTILINE).strip() + "\n"
     if hasattr(command, "list_commands"):
         for child in command.list_commands(context):
             below = command.get_command(context, child)

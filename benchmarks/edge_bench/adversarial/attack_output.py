@@ -75,7 +75,7 @@ def print_report(report: AdversarialReport) -> None:
         rows = [row for row in report.rows if attack in row.curves]
         cells = [(escape(row.name), *(_two_lines(one, sign) for one, sign in _cells(row, attack))) for row in rows]
         photos = report.rows[0].curves[attack].photos
-        console.print(f"[bold]{escape(title_of(report, attack))}[/bold]; {photos} photos", soft_wrap=True)
+        console.print(f"{escape(title_of(report, attack))}; {photos} photos", soft_wrap=True)
         print_table(console, columns, cells, f"{PAGE_FILE} has all")
         for row in rows[1:]:
             if attack != NOISE:

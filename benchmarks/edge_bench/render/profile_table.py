@@ -28,7 +28,7 @@ def print_profile(profile: Profile) -> None:
             f"{100 * step.share:.1f}",
             escape(step.operator),
             "x".join(str(side) for side in step.shape),
-            escape(step.kernel) if step.delegated else "[bold]interpreter[/bold]",
+            escape(step.kernel) if step.delegated else "interpreter",
             escape(step.layer or step.output),
         )
         for step in profile.steps

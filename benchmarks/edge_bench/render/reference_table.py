@@ -26,7 +26,7 @@ def print_reference(figures: Sequence[Published], rows: Sequence[Own]) -> None:
     for row in rows:
         threads = f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else ""
         own = (row.board, row.name, "", three_digits(row.ms), f"{row.top1:.1f}", row.runtime + threads, "yours")
-        cells.append(tuple(cell and f"[bold]{escape(cell)}[/bold]" for cell in own))
+        cells.append(tuple(cell and f"{escape(cell)}" for cell in own))
     cells += [_published_cells(one, sources.index(one.source) + 1) for one in figures]
     print_table(console, columns, cells, "--json has all")
     console.print(

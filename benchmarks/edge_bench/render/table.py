@@ -70,7 +70,7 @@ def threads_of(row: Row) -> str:
 def _cells(row: Row) -> list[str]:
     difference = row.difference
     return [
-        escape(row.name) + ("\n[bold]unstable[/bold]" if row.unstable else ""),
+        escape(row.name) + ("\nunstable" if row.unstable else ""),
         _percent(row.accuracy.top1),
         _percent(difference.top1, sign="+") if difference else "",
         f"{100 * difference.agreement.value:.1f}" if difference else "",

@@ -95,11 +95,11 @@ def adopt(
     planes of channels (NCHW). A missing softmax is added. The new scores are compared with the original's before the
     file is written.
 
-    Example: [bold]edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/[/bold]
+    Example: edge-convert adopt mobilenet.tflite --labels imagenet.txt --input-range -1..1 --golden pets/
 
-    With what tells the foreign: [bold]edge-convert adopt net.tflite --labels labels.txt --known photos/[/bold]
+    With what tells the foreign: edge-convert adopt net.tflite --labels labels.txt --known photos/
 
-    Compiled for a Coral: [bold]edge-convert adopt net_edgetpu.tflite --cpu net.tflite --labels imagenet.txt[/bold]
+    Compiled for a Coral: edge-convert adopt net_edgetpu.tflite --cpu net.tflite --labels imagenet.txt
     """
     with one_line_errors(debug):
         from edge_convert.adopt import Taking, parse_numbers, parse_range

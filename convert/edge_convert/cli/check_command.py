@@ -35,7 +35,7 @@ def check(
 ) -> None:
     """Tell what targets will do with a file; the exit status is 1 if one that was named refuses it.
 
-    Example: [bold]edge-convert check flowers-int8.tflite --target coral --target tflite-runtime-2.14[/bold]
+    Example: edge-convert check flowers-int8.tflite --target coral --target tflite-runtime-2.14
     """
     with one_line_errors(debug):
         from edge_convert.targets import check_file, target_names

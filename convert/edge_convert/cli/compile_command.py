@@ -24,7 +24,7 @@ def compile_(
 ) -> None:
     """Compile a file for a Coral Edge TPU with Google's edgetpu_compiler, and compare its log with the forecast.
 
-    Example: [bold]edge-convert compile flowers-int8.tflite[/bold]
+    Example: edge-convert compile flowers-int8.tflite
     """
     with one_line_errors(debug):
         from edge_convert.targets.edgetpu_compiler import compile_for_edgetpu

@@ -45,7 +45,7 @@ def debug_(
 ) -> None:
     """Show what 8 bits do to each layer: its signal-to-quantization-noise ratio, the noisiest layer first.
 
-    Example: [bold]edge-convert debug runs/flowers --out flowers-layers/[/bold]
+    Example: edge-convert debug runs/flowers --out flowers-layers/
     """
     with one_line_errors(debug):
         opened = read_run(run)

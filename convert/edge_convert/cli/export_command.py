@@ -120,9 +120,9 @@ def export(
 ) -> None:
     """Write a .tflite that carries its labels and its card, once it is proven on held-out photos.
 
-    Example: [bold]edge-convert export runs/flowers --recipe int8 --out flowers-int8.tflite[/bold]
+    Example: edge-convert export runs/flowers --recipe int8 --out flowers-int8.tflite
 
-    Or: [bold]edge-convert export runs/flowers --recipe auto --max-drop 0.5 --max-size-kb 3000 --target coral[/bold]
+    Or: edge-convert export runs/flowers --recipe auto --max-drop 0.5 --max-size-kb 3000 --target coral
     """
     if force and recipe is Recipe.auto:
         raise typer.BadParameter("--recipe auto keeps to its limits; --force has no place there")

@@ -16,7 +16,7 @@ from edge_device.command_line.next_step import say_next
 def inspect(file: TfliteFile, as_json: Json = False, debug: Debug = False) -> None:
     """Show what is in a file: inputs, outputs, quantization, operators with versions, metadata, card, seal.
 
-    Example: [bold]edge-convert inspect flowers-int8.tflite[/bold]
+    Example: edge-convert inspect flowers-int8.tflite
     """
     with one_line_errors(debug):
         from edge_convert.tflite.inspection import inspect as inspect_file

@@ -23,8 +23,9 @@ def keygen(
 ) -> None:
     """Make an Ed25519 key pair: the private key signs files, the public key lets a device check them.
 
-    Example: [bold]edge-convert keygen vendor[/bold], then export with --sign vendor and edge-run verify with --key
-        vendor.pub
+    Then export with --sign vendor, and edge-run verify with --key vendor.pub.
+
+    Example: edge-convert keygen vendor
     """
     with one_line_errors(debug):
         with extra_needed("sign", "cryptography"):

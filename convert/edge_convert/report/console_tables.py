@@ -110,7 +110,7 @@ def print_compiled(compiled: Compiled) -> None:
 def print_inspection(found: FileInspection) -> None:
     """Prints it to standard output, for a person."""
     console = terminal()
-    console.print(f"[bold]{escape(str(found.file))}[/bold]  {found.size_bytes / 1e3:.0f} kB", soft_wrap=True)
+    console.print(f"{escape(str(found.file))}  {found.size_bytes / 1e3:.0f} kB", soft_wrap=True)
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")

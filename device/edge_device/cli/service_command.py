@@ -13,6 +13,7 @@ from edge_device.cli.live_command import live
 from edge_device.cli.live_parameters import given_fields, run_of
 from edge_device.command_line.arguments import Commands, check_given
 from edge_device.command_line.console import Debug, Json, one_line_errors, say
+from edge_device.command_line.narrow_help import CommandApp
 from edge_device.command_line.next_step import as_root, say_next
 from edge_device.live.configuration.service_config import service_config
 from edge_device.live.make_sinks import make_mqtt
@@ -20,7 +21,7 @@ from edge_device.sources import redact
 from edge_device.system import unit_file as service
 from edge_device.system.installed_unit import command_of, secrets_of
 
-app = typer.Typer(
+app = CommandApp(
     cls=Commands,
     help="Run `edge-run live` as a systemd service, from now on and after every boot.",
     no_args_is_help=True,

@@ -9,8 +9,9 @@ import typer
 from edge_core.errors import CheckFailedError
 from edge_device.command_line.arguments import Commands
 from edge_device.command_line.console import Debug, Json, one_line_errors, say, track
+from edge_device.command_line.narrow_help import CommandApp
 
-app = typer.Typer(
+app = CommandApp(
     cls=Commands, help="Bring home the pictures that boards have kept with --snapshots.", no_args_is_help=True
 )
 

@@ -8,9 +8,10 @@ import typer
 
 from edge_device.command_line.arguments import Commands
 from edge_device.command_line.console import Debug, Json, one_line_errors
+from edge_device.command_line.narrow_help import CommandApp
 from edge_device.live.update.update_state import UpdateFolder, UpdateState, pin, roll_back
 
-app = typer.Typer(
+app = CommandApp(
     cls=Commands,
     help="See, take back and stop the model updates of a board that runs with --update-from.",
     no_args_is_help=True,

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Final
 import typer
 from typer.core import TyperGroup
 
+from edge_device.command_line.narrow_help import CommandApp
+
 _HINTS: Final = {
     "source": "one edge-run live looks through one camera: start a second one for the other, as a service with --name",
 }
@@ -83,7 +85,7 @@ class LazyCommands(Commands):
     def _imported(self, name: str) -> Any:
         module, _, attribute = self.places[name].partition(":")
         found = getattr(import_module(module), attribute)
-        shelf = typer.Typer(cls=Commands, rich_markup_mode="rich", pretty_exceptions_enable=False)
+        shelf = CommandApp(cls=Commands, rich_markup_mode="rich", pretty_exceptions_enable=False)
         shelf.callback()(_nothing)  # with a callback Typer makes a group even of one command
         if isinstance(found, typer.Typer):
             shelf.add_typer(found, name=name)

@@ -20,6 +20,7 @@ from edge_core.version import __version__
 from edge_device.command_line.arguments import Commands
 from edge_device.command_line.elapsed_line import elapsed_line
 from edge_device.command_line.entry import INTERRUPTED
+from edge_device.command_line.narrow_help import CommandApp
 from edge_device.command_line.progress_file import PROGRESS_VARIABLE, recorded
 from edge_device.system import supervisor
 from edge_device.system.interrupts import raising_on_signals
@@ -45,7 +46,7 @@ def command_line(help: str, commands: type[Commands] = Commands) -> typer.Typer:
 
 def command_group(help: str, commands: type[Commands] = Commands) -> typer.Typer:
     """A Typer application of commands that belong together."""
-    return typer.Typer(
+    return CommandApp(
         cls=commands, help=help, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
     )
 

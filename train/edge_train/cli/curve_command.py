@@ -32,7 +32,7 @@ def curve(
 ) -> None:
     """Say whether more photos would help, by the accuracy of the solved head for 5, 10, 20, 50 and more photos a class.
 
-    Example: [bold]edge-train curve runs/flowers --out curve.png[/bold]
+    Example: edge-train curve runs/flowers --out curve.png
     """
     with one_line_errors(debug):
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):

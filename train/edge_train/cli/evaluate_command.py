@@ -36,7 +36,7 @@ def evaluate(
 ) -> None:
     """Test a run on photos that it has never seen.
 
-    Example: [bold]edge-train evaluate runs/flowers --data photos/[/bold]
+    Example: edge-train evaluate runs/flowers --data photos/
     """
     with one_line_errors(debug):
         with extra_needed("train", *NEEDS):

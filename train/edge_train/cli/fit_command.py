@@ -243,7 +243,7 @@ def fit(
 ) -> None:
     """Train a classifier on a folder of photos; after an interruption the same command goes on after the last epoch.
 
-    Example: [bold]edge-train fit photos/ --out runs/flowers[/bold]
+    Example: edge-train fit photos/ --out runs/flowers
     """
     with one_line_errors(debug), restarted_when_lost(say):
         # Refuses a TF_CONFIG that cannot be understood before any work is done.

@@ -34,7 +34,7 @@ def inspect(
 ) -> None:
     """Say what is in a photo folder: counts, sizes, copies, near-duplicates, what cannot be read.
 
-    Example: [bold]edge-train inspect photos/ --out inspected/[/bold]
+    Example: edge-train inspect photos/ --out inspected/
     """
     with one_line_errors(debug):
         with extra_needed("train", *NEEDS):

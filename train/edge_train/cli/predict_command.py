@@ -30,7 +30,7 @@ def predict(
 ) -> None:
     """Say what the full-size model makes of pictures.
 
-    Example: [bold]edge-train predict runs/flowers rose.jpg[/bold]
+    Example: edge-train predict runs/flowers rose.jpg
     """
     with one_line_errors(debug):
         with extra_needed("train", *NEEDS):

@@ -31,7 +31,7 @@ def signs(
 ) -> None:
     """Write the signs of the built-in dataset as pages to print, or a video that drives past them.
 
-    Example: [bold]edge-train signs --sheet signs.pdf --video drive.mp4[/bold]
+    Example: edge-train signs --sheet signs.pdf --video drive.mp4
     """
     with one_line_errors(debug):
         with extra_needed("train", "matplotlib"):

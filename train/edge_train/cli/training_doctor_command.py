@@ -11,6 +11,6 @@ from edge_train.doctor.training_doctor import main as examine_computer
 def doctor(options: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
     """Find out what keeps this computer from training, or from training on its GPU.
 
-    Example: [bold]edge-train doctor[/bold]
+    Example: edge-train doctor
     """
     raise SystemExit(examine_computer(options or []))

@@ -90,10 +90,10 @@ def adversarial(
     Each is saved as PNG and judged by what is read from that file. The folder also gets each picture side by side with
     its original and the amplified change, and adversarial.html.
 
-    Example: [bold]edge-train explain adversarial runs/cats_dogs dog.jpg --target cat --epsilon 8[/bold]
+    Example: edge-train explain adversarial runs/cats_dogs dog.jpg --target cat --epsilon 8
 
-    Example: [bold]edge-train explain adversarial runs/cats_dogs --label dog --target cat --with
-        cats_dogs-int8.tflite[/bold]
+    Example: edge-train explain adversarial runs/cats_dogs --label dog --target cat --with
+        cats_dogs-int8.tflite
     """
     with one_line_errors(debug):
         if attack is AttackName.fgsm and (steps or restarts > 1):

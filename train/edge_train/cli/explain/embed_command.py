@@ -73,9 +73,9 @@ def embed(
 ) -> None:
     """Map photos by what the last layer sees: what the network takes to be alike, and what is probably mislabeled.
 
-    Example: [bold]edge-train explain embed runs/flowers[/bold]
+    Example: edge-train explain embed runs/flowers
 
-    Example: [bold]edge-train explain embed runs/flowers photos/ --nearest rose.jpg[/bold]
+    Example: edge-train explain embed runs/flowers photos/ --nearest rose.jpg
     """
     if data is not None and which is not WhichName.all:
         raise typer.BadParameter("photos of a folder are of no split", param_hint="--split")

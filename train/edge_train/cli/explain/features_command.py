@@ -42,7 +42,7 @@ def features(
 ) -> None:
     """Draw what the channels of some layers respond to in a picture: activation maps.
 
-    Example: [bold]edge-train explain features runs/flowers rose.jpg[/bold]
+    Example: edge-train explain features runs/flowers rose.jpg
     """
     if image is None and not list_layers:
         raise typer.BadParameter("name a picture, or ask for --list")

@@ -68,9 +68,9 @@ def heatmap(
     The second map needs no gradients, so it is drawn for a .tflite, too. The command prints how far the maps agree, and
     with --photos also how far maps of different pictures agree, which should be less.
 
-    Example: [bold]edge-train explain heatmap runs/flowers rose.jpg --with flowers-int8.tflite[/bold]
+    Example: edge-train explain heatmap runs/flowers rose.jpg --with flowers-int8.tflite
 
-    Example: [bold]edge-train explain heatmap runs/flowers --photos 200 --with flowers-int8.tflite[/bold]
+    Example: edge-train explain heatmap runs/flowers --photos 200 --with flowers-int8.tflite
     """
     if bool(images) == bool(photos):
         raise typer.BadParameter("name pictures, or how many of the run's own with --photos")

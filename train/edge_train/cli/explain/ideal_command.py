@@ -52,7 +52,7 @@ def ideal(
     Each is saved as PNG at the size of the model's input and judged by what is read from that file. The folder also
     gets ideal.png with all of them side by side, and ideal.json.
 
-    Example: [bold]edge-train explain ideal runs/cats_dogs --label cat --with cats_dogs-int8.tflite[/bold]
+    Example: edge-train explain ideal runs/cats_dogs --label cat --with cats_dogs-int8.tflite
     """
     with one_line_errors(debug):
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
