@@ -204,19 +204,8 @@ def test_a_command_imports_nothing_that_only_others_need() -> None:
 
 
 HEAVY = {
-    *(
-        "argparse",
-        "asyncio",
-        "concurrent",
-        "html",
-        "http",
-        "logging",
-        "multiprocessing",
-        "sqlite3",
-        "ssl",
-        "statistics",
-    ),
-    *("tomllib", "urllib", "cryptography", "rich", "starlette", "uvicorn", "matplotlib", "PIL", "scipy", "tensorflow"),
+    *("argparse", "asyncio", "concurrent", "html", "http", "logging", "multiprocessing", "sqlite3", "ssl"),
+    *("statistics", "tomllib", "urllib.request", "cryptography", "rich", "starlette", "matplotlib", "tensorflow"),
     *("edge_device.cli.live_command", "edge_device.cli.service_command", "edge_device.doctor", "edge_device.frames"),
     *("edge_device.live", "edge_device.sinks.mqtt", "edge_device.sinks.web", "edge_device.system.board"),
     *("edge_device.system.unit_file", "edge_device.teaching", "edge_device.inference.verify"),
@@ -231,7 +220,7 @@ def test_classifying_a_picture_imports_nothing_that_only_other_work_needs(
     cv2.imwrite(str(picture), color_frames["red"])
     program = "import sys; from edge_device.cli import app; app(sys.argv[1:], standalone_mode=False); "
     told = "print(*sys.modules, file=sys.stderr)"
-    words = [sys.executable, "-c", program + told, "images", tiny_model(), picture]
+    words = [sys.executable, "-c", program + told, "images", str(tiny_model()), str(picture)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     assert "red" in done.stdout
     modules = done.stderr.splitlines()[-1].split()
