@@ -25,6 +25,20 @@ A command prints the message on one line and ends with `exit_status`: 1 for a fa
 message says what is wrong, with the value, and what to do.
 """
 
+from typing import Final
+
+_JOINERS: Final = "\u200c\u200d\xa0"
+
+
+def printable(text: str) -> str:
+    """A text from outside as it may go to a terminal: what would move the cursor or begin a line is escaped.
+
+    Names of files, labels and devices may hold control characters. Joiners, which scripts and emoji need, stay.
+    """
+    return "".join(
+        character if character.isprintable() or character in _JOINERS else ascii(character)[1:-1] for character in text
+    )
+
 
 class EdgeError(Exception):
     """Base of every error raised on purpose; `exit_status` is what a command ends with."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from edge_core.errors import PictureError
 from edge_core.images import decode_picture, deep_levels, is_cut, read_picture
@@ -282,3 +282,54 @@ def test_a_length_within_a_deep_picture_asks_for_no_memory_beyond_the_file() -> 
     for look in (decode_picture, deep_levels):
         with pytest.raises(PictureError, match="truncated or damaged"):
             look(whole[:length] + b"\x7f\xff\xff\xf0" + whole[length + 4 :])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_levels_of_32_bits_take_a_range_and_nothing_is_guessed_without(dtype: type, orientation: int) -> None:
+    ramp: cv2.typing.MatLike = np.tile(np.arange(100), (40, 1)).astype(dtype)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(ramp), "TIFF", exif=exif)
+    with pytest.raises(PictureError, match="more than 16 bits"):
+        decode_picture(data)
+    frame, own = decode_picture(data, levels=(0, 51)), decode_picture(data, levels="own")
+    assert frame.shape == own.shape == ((40, 100, 3) if orientation == 1 else (100, 40, 3))
+    line, whole = (picture[0] if orientation == 1 else picture[:, 0] for picture in (frame, own))
+    assert line[:, 0].tolist() == [min(255, 5 * level) for level in range(100)]
+    assert (whole[0, 0], whole[99, 0]) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(99),
+        b"II*\0\x10\0\0\0CR\2\0" + bytes(99),
+        b"FUJIFILMCCD-RAW 0201" + bytes(99),
+        "thumbnail",
+        "DNG",
+    ],
+)
+def test_a_raw_photo_is_told_as_one_and_its_thumbnail_not_taken_for_it(data: bytes | str) -> None:
+    if isinstance(data, str):
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[254 if data == "thumbnail" else 50706] = 1 if data == "thumbnail" else b"\1\4\0\0"
+        data = saved(corners(), "TIFF", tiffinfo=tags)
+    with pytest.raises(PictureError, match="raw photo; save it as JPEG"):
+        decode_picture(data)
+
+
+def test_a_jpeg_of_which_a_disk_has_zeros_instead_of_its_end_is_cut() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
+    data = saved(Image.fromarray(cv2.resize(noise, (800, 600))), "JPEG")
+    with pytest.raises(PictureError, match="truncated"):
+        decode_picture(data[: len(data) // 2] + bytes(len(data) // 2))
+    almost = decode_picture(data[:-40] + bytes(4096))
+    assert np.abs(almost[:500].astype(int) - decode_picture(data)[:500]).max() == 0
+
+
+def test_a_cut_heic_is_told_without_an_address_of_an_object() -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    data = saved(corners(), "HEIF")
+    with pytest.raises(PictureError, match=r"truncated or damaged$"):
+        decode_picture(data[: len(data) * 2 // 3])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Generic, Literal, TypeVar
 
 from edge_core.errors import DatasetError, PictureError
-from edge_core.images import Levels, decode_picture
+from edge_core.images import Levels, Own, decode_picture
 from edge_core.images.image_header import format_of
 from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
@@ -431,7 +431,7 @@ def read_photos(
     found: Sequence[tuple[Path, str]],
     visit: Callable[[int, Frame], T],
     *,
-    levels: Levels,
+    levels: Levels | Own,
     wanted: Callable[[str], bool] = lambda sha256: True,
     track: Track = silently,
     label: str = "Reading photos",

@@ -1,17 +1,18 @@
 """Picture files to frames: one decoder for training, conversion and device."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import cv2
 import numpy as np
 
 from edge_core.errors import PictureError
-from edge_core.images.image_header import SCAN, ImageHeader, format_of, jpeg_segments, read_header
+from edge_core.images.image_header import RAW, SCAN, ImageHeader, format_of, jpeg_segments, read_header
 from edge_core.native_stderr import without_lines
 from edge_core.preprocess import Frame
 
@@ -29,6 +30,10 @@ warm object of 4 x 4 pixels still counts, which at a share of 0.001 it does not.
 
 Levels = tuple[float, float] | None
 """As in `InputSpec`."""
+
+Own = Literal["own"]
+"""In place of levels: of a picture with more than 16 bits a level its own range, for a first look before a range is
+known."""
 
 _REDUCED: Final = {
     1: cv2.IMREAD_COLOR,
@@ -64,7 +69,7 @@ def read_picture(path: Path, covering: int | None = None, levels: Levels = None)
         raise PictureError(f"{path}: {error}") from None
 
 
-def decode_picture(data: bytes, covering: int | None = None, levels: Levels = None) -> Frame:
+def decode_picture(data: bytes, covering: int | None = None, levels: Levels | Own = None) -> Frame:
     """Decodes the bytes of a picture file to a frame: uint8, shape (height, width, 3), B, G, R.
 
     Turned upright by its EXIF orientation; gray, CMYK and 16-bit pictures become 8-bit color, transparency is
@@ -77,7 +82,7 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels = No
             pictures that are distorted anyway, never for what is to be as the device sees it. 12 megapixels at an
             eighth: 15 ms against 64.
         levels: The `levels` of a model's `InputSpec`: which levels of a picture with more than 8 bits become 0 and
-            255.
+            255. Without them those of 16 bits are taken as 0 to 65535, and those of more bits are refused.
 
     Raises:
         PictureError: The bytes are no picture that OpenCV decodes, or hold only a part of one.
@@ -87,6 +92,8 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels = No
     header = read_header(data)
     if header is None:
         raise PictureError("a video, not a picture" if format_of(data[:64]) == "video" else "not a picture")
+    if header.kind == RAW:
+        raise PictureError("a camera's raw photo; save it as JPEG")
     if header.kind in ("HEIC", "JPEG XL"):
         return _decode_by_pillow(data, header)
     if is_cut(data):
@@ -96,12 +103,16 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels = No
     return _decode_by_opencv(data, header, covering, levels)
 
 
-def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, levels: Levels) -> Frame:
+def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, levels: Levels | Own) -> Frame:
     factor = _shrink(header, covering)
     mode = _REDUCED[factor]
     if header.kind == "AVIF":
         mode |= cv2.IMREAD_IGNORE_ORIENTATION  # the format's own turns count, not those in its EXIF
-    if header.deep and levels is not None:
+    if header.wide:
+        if levels is None:
+            raise PictureError("its levels have more than 16 bits; it takes a model that fit --levels has trained")
+        mode = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # other modes decode no picture of one such channel
+    elif header.deep and isinstance(levels, tuple):
         # Without it OpenCV gives the upper 8 bits alone, whatever range the levels fill.
         mode |= cv2.IMREAD_ANYDEPTH
     try:
@@ -111,8 +122,16 @@ def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, le
     if frame is None:
         raise PictureError(f"not a whole {header.kind} picture, or one of a kind that OpenCV does not decode")
     if levels is not None and frame.dtype != np.uint8:
-        frame = in_8_bits(frame, levels)
+        frame = in_8_bits(frame, _own_range(frame) if levels == "own" else levels)
+    # Of pictures with wide levels come as many channels as the file has.
+    frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) if frame.ndim == 2 else frame[:, :, :3]
     return _turned(frame, header.turns)  # type: ignore[arg-type]
+
+
+def _own_range(levels: cv2.typing.MatLike) -> tuple[float, float]:
+    known = levels[np.isfinite(levels)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    return low, high if high > low else low + 1
 
 
 def deep_levels(data: bytes) -> tuple[float, float] | None:
@@ -171,8 +190,9 @@ def _whole_jpeg(data: bytes) -> bytes:
     Raises:
         PictureError: More is missing.
     """
-    # Half of an end-of-image marker; with a whole one behind it, it would read as a fill byte.
-    data = data.removesuffix(b"\xff")
+    # Zeros are what a disk has of a file that was never written to its end; real data has no such runs. Half of an
+    # end-of-image marker, with a whole one behind it, would read as a fill byte.
+    data = re.sub(rb"\0{16,}\Z", b"", data).removesuffix(b"\xff")
     whole = _last_scan(data)  # first, as the decoder prints what it thinks of a header without a scan
     ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GRAY_EIGHTH) if whole else None
     if ended is None:
@@ -248,7 +268,7 @@ def _decode_by_pillow(data: bytes, header: ImageHeader) -> Frame:
         header.kind
     ]
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
 
         module = import_module(plugin)
     except ImportError:
@@ -257,12 +277,17 @@ def _decode_by_pillow(data: bytes, header: ImageHeader) -> Frame:
     if header.kind == "HEIC":
         module.register_heif_opener()
     try:
+        if header.width:
+            _shrink(header, None)
+        # Of pictures beyond 89 million pixels, which newer phones take; `MAX_PIXELS` is our own limit.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(BytesIO(data)) as picture:  # reads the header only
-            if picture.width * picture.height > MAX_PIXELS:
-                _shrink(ImageHeader(header.kind, picture.width, picture.height), None)
+            _shrink(ImageHeader(header.kind, picture.width, picture.height), None)
             upright = ImageOps.exif_transpose(picture).convert("RGB")
     except PictureError:
         raise
+    except UnidentifiedImageError:  # its text has the address of a Python object
+        raise PictureError(f"not a whole {header.kind} picture: the file is truncated or damaged") from None
     except Exception as error:  # noqa: BLE001 - whatever the plug-in raises, the file is at fault
         raise PictureError(f"not a whole {header.kind} picture: {' '.join(str(error).split())}") from None
     return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])

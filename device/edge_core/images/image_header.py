@@ -23,6 +23,9 @@ _JP2_BOX: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 _PNM: Final = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
 _HEAD: Final = 64
 
+RAW: Final = "raw photo"
+"""Kind of a camera's raw photo. Where it is a TIFF, the first picture in it is only a thumbnail of 160 x 120."""
+
 
 @dataclass(frozen=True)
 class ImageHeader:
@@ -32,6 +35,7 @@ class ImageHeader:
         kind: Name of the format.
         width, height: Size in pixels before the picture is turned; 0 where the bytes do not say.
         deep: Whether its levels have more than 8 bits.
+        wide: Whether they have more than 16, whole numbers or not.
         turns: AVIF's and HEIF's `irot` and `imir`, in their order: quarter turns to the left as 1 to 3, or -1 for a
             picture mirrored left to right, -2 for one mirrored top to bottom.
     """
@@ -40,6 +44,7 @@ class ImageHeader:
     width: int = 0
     height: int = 0
     deep: bool = False
+    wide: bool = False
     turns: tuple[int, ...] = ()
 
 
@@ -53,7 +58,7 @@ def format_of(head: bytes) -> str:
         brands = {head[at : at + 4] for at in range(8, min(len(head), int.from_bytes(head[:4])), 4)} - {head[12:16]}
         if brands & _AVIF_BRANDS:
             return "AVIF"
-        return "HEIC" if brands & _HEIC_BRANDS else "video"
+        return "HEIC" if brands & _HEIC_BRANDS else RAW if b"crx " in brands else "video"
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BITMAP_HEADERS:
         return "BMP"
     if re.match(rb"P[1-6][\s#]", head):
@@ -66,6 +71,11 @@ _SIGNATURES: Final = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"GIF8", "GIF"),
     (8, b"WEBP", "WebP"),
+    (8, b"CR\2", RAW),  # Canon, in a TIFF
+    (0, b"FUJIFILMCCD-RAW", RAW),
+    (0, b"IIRO", RAW),  # Olympus
+    (0, b"IIRS", RAW),
+    (0, b"IIU\0", RAW),  # Panasonic
     (0, b"II*\0", "TIFF"),
     (0, b"MM\0*", "TIFF"),
     (0, b"II+\0", "TIFF"),
@@ -171,7 +181,9 @@ def _tiff(data: bytes) -> ImageHeader:
     # A BigTIFF may claim 2^64 entries.
     for entry in range(first, first + min(count, 4096) * layout.entry_size, layout.entry_size):
         tag, kind, number = struct.unpack_from(order + layout.entry, data, entry)
-        if tag not in (_WIDTH, _HEIGHT, _BITS) or kind not in (_SHORT, _LONG):
+        if tag == _DNG_VERSION:
+            return ImageHeader(RAW)
+        if tag not in (_SUBFILE, _WIDTH, _HEIGHT, _BITS) or kind not in (_SHORT, _LONG):
             continue
         where = entry + struct.calcsize("=" + layout.entry)
         # The value stands in the entry itself if it fits, and else the entry has the offset of it: one number of bits
@@ -179,7 +191,10 @@ def _tiff(data: bytes) -> ImageHeader:
         if tag == _BITS and 2 * number > struct.calcsize("=" + layout.offset):
             (where,) = struct.unpack_from(order + layout.offset, data, where)
         (found[tag],) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, where)
-    return ImageHeader("TIFF", found.get(_WIDTH, 0), found.get(_HEIGHT, 0), found.get(_BITS, 8) > 8)
+    bits, is_thumbnail = found.get(_BITS, 8), found.get(_SUBFILE, 0) & 1
+    return ImageHeader(
+        RAW if is_thumbnail else "TIFF", found.get(_WIDTH, 0), found.get(_HEIGHT, 0), deep=bits > 8, wide=bits > 16
+    )
 
 
 @dataclass(frozen=True)
@@ -203,7 +218,8 @@ class _TiffLayout:
 
 _CLASSIC_TIFF: Final = _TiffLayout("I", "H", "HHI", 12, 4)
 _BIG_TIFF: Final = _TiffLayout("Q", "Q", "HHQ", 20, 8)
-_WIDTH, _HEIGHT, _BITS = 256, 257, 258  # tags ImageWidth, ImageLength, BitsPerSample of TIFF 6.0, section 8
+# Tags NewSubfileType, ImageWidth, ImageLength, BitsPerSample of TIFF 6.0, section 8, and DNGVersion of Adobe's DNG.
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _DNG_VERSION = 254, 256, 257, 258, 50706
 _SHORT, _LONG = 3, 4  # its types of 16 and 32 bits
 
 
@@ -249,7 +265,7 @@ def _heif(data: bytes) -> ImageHeader:
     primary = _primary_item(data, children.get(b"pitm"))
     order = [index for index in _associated(data, inside.get(b"ipma"), primary) if 0 < index <= len(properties)]
     turns = _heif_turns(data, [properties[index - 1] for index in order])
-    return ImageHeader(kind, width, height, deep, tuple(turns))
+    return ImageHeader(kind, width, height, deep, turns=tuple(turns))
 
 
 def _heif_turns(data: bytes, properties: Iterable[tuple[bytes, int, int]]) -> Iterator[int]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edge_core.artifact.familiarity import FAMILIAR
-from edge_core.errors import PictureError
+from edge_core.errors import PictureError, printable
 from edge_device.cli.parameters import Device, Model, Runtime, Threads
 from edge_device.command_line.console import Debug, Json, one_line_errors, say
 from edge_device.command_line.next_step import say_next_live
@@ -86,7 +86,7 @@ def images(
             results = classify_focused(classifier, source, picture_focus(focus, detect, runtime), top)
         for result in results:
             shown = True
-            print(_json(result) if as_json else f"{result.frame.source}  {said(result)}", flush=True)
+            print(_json(result) if as_json else printable(f"{result.frame.source}  {said(result)}"), flush=True)
         if unusable or not shown:
             raise typer.Exit(2)
         if not as_json:

@@ -14,7 +14,7 @@ import cv2
 import typer
 
 from edge_core.data.photo_folder import Unusable
-from edge_core.errors import EdgeError, RuntimeMissingError
+from edge_core.errors import EdgeError, RuntimeMissingError, printable
 from edge_core.files import note_unfinished
 from edge_core.version import __version__
 from edge_device.command_line.arguments import Commands
@@ -67,7 +67,7 @@ def _begin(
 def say(message: str) -> None:
     """One line to a person, on standard error."""
     # One line: messages of libraries go over several, and a journal would take each for one of its own.
-    print(" ".join(line.strip() for line in message.splitlines()), file=sys.stderr, flush=True)
+    print(printable(" ".join(line.strip() for line in message.splitlines())), file=sys.stderr, flush=True)
 
 
 SHOWN: Final = 10

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from edge_core.artifact.card import ModelCard
+from edge_core.errors import printable
 from edge_device.command_line.console import say
 from edge_device.notices import Notice
 from edge_device.results import NOTHING_TO_SEE, UNKNOWN, Event, FrameResult, Prediction, Status
@@ -53,11 +54,6 @@ def json_line(what: FrameResult | Event | Notice | Status) -> str:
     if not isinstance(what, FrameResult):
         fields = {"type": type(what).__name__.lower(), **fields}
     return json.dumps(fields, ensure_ascii=False) + "\n"
-
-
-def printable(text: str) -> str:
-    """What may go to a terminal: a label or a file name can hold control sequences."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 class FrameRate:

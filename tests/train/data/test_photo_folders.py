@@ -129,6 +129,14 @@ def test_every_command_uses_the_same_photos_and_names_the_others(from_phone_and_
     assert set(shown) >= {item.path for item in found.unusable}
 
 
+def test_a_name_with_control_characters_is_printed_on_one_line_and_moves_no_cursor(tmp_path: Path) -> None:
+    for number, name in enumerate(("a\x1b[31m\nb.jpg", "copy.jpg", "👩\u200d🌾.jpg")):
+        (tmp_path / "ab"[number // 2]).mkdir(exist_ok=True)
+        (tmp_path / "ab"[number // 2] / name).write_bytes(saved(number // 2, "JPEG"))
+    text = inspected(tmp_path).to_text()
+    assert "a\\x1b[31m\\nb.jpg, " in text and "\x1b" not in text
+
+
 def test_classes_that_differ_in_normalization_alone_are_one(tmp_path: Path) -> None:
     names = (unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café"), "tea")
     for number, label in enumerate(names):
@@ -157,7 +165,7 @@ def test_thermal_photos_are_warned_of_and_a_stated_range_uses_all_levels(thermal
     deep = find_deep_photos(thermal)
     assert deep is not None
     assert (deep.count, deep.low, deep.high, deep.used) == (4, 7300, 8300, 5)
-    (warning,) = [line for line in inspected(thermal[0].parents[1]).warnings() if "16 bits" in line]
+    (warning,) = [line for line in inspected(thermal[0].parents[1]).warnings() if "8 bits" in line]
     assert "use 5 of the 256" in warning
     assert "--levels 7300..8300" in warning
     data = thermal[0].read_bytes()
@@ -180,6 +188,16 @@ def test_a_hot_and_a_dead_pixel_do_not_widen_the_range(thermal: list[Path]) -> N
     assert after is not None
     assert before.low <= after.low < after.high <= max(before.high, 8250)
     assert after.high >= 8250
+
+
+def test_thermal_photos_in_floating_point_are_looked_at_and_take_a_range(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(18, 41, 256, dtype=np.float32), (64, 1))
+    for number, label in enumerate(("cold", "warm")):
+        (tmp_path / label).mkdir()
+        cv2.imwrite(str(tmp_path / label / "1.tiff"), ramp + number)
+    found = inspected(tmp_path)
+    assert (found.photos, found.unusable) == (2, ())
+    assert any("fit takes 18..42, or" in warning for warning in found.warnings())
 
 
 def test_photos_of_8_bits_and_of_all_16_are_left_alone(tmp_path: Path) -> None:

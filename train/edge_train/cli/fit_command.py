@@ -347,7 +347,8 @@ def _say_groups(what: str, groups: list[list[Photo]]) -> None:
 
 
 def _levels(text: str, photos: "PhotoSet", say: Callable[[str], None]) -> tuple[float, float] | None:
-    """The range that `--levels` states; warns if there is none and the photos would lose most of their levels."""
+    """The range that `--levels` states, or that the photos need; warns if there is none and they would lose most of
+    their levels."""
     from edge_train.data.deep import find_deep_photos
 
     if text not in ("", "auto"):
@@ -355,7 +356,7 @@ def _levels(text: str, photos: "PhotoSet", say: Callable[[str], None]) -> tuple[
     deep = find_deep_photos([photo.path for photo in photos.splits["train"]])
     if deep is None:
         return None
-    if text == "auto":
+    if text == "auto" or deep.wide:
         say(f"levels: {deep.levels[0]:g} becomes black, {deep.levels[1]:g} white, in {deep.count} photos")
         return deep.levels
     if deep.warning():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge_core.errors import PictureError
+from edge_core.errors import PictureError, printable
 from edge_core.run_folder import read_run
 from edge_device.command_line.console import (
     Debug,
@@ -52,9 +52,8 @@ def predict(
                     json.dumps({"source": str(picture), "top": [vars(prediction) for prediction in best]}), flush=True
                 )
             else:
-                print(
-                    picture, *(f" {prediction.label} {100 * prediction.score:.1f} %" for prediction in best), flush=True
-                )
+                said = [f"{prediction.label} {100 * prediction.score:.1f} %" for prediction in best]
+                print(printable("  ".join([str(picture), *said])), flush=True)
         if failed:
             raise SystemExit(PictureError.exit_status)
         if not as_json:

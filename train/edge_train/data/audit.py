@@ -20,7 +20,7 @@ from edge_core.data.photo_folder import (
     read_photos,
     without_copies,
 )
-from edge_core.errors import DatasetError
+from edge_core.errors import DatasetError, printable
 from edge_core.images import is_cut
 from edge_core.images.image_header import format_of
 from edge_core.images.likeness import Sketch, sketch
@@ -132,7 +132,7 @@ class Inspection:
         listed += [("there more than once, used once", group) for group in self.repeated]
         listed += [(near.describe(), list(near.photos)) for near in self.near]
         lines += [f"{what}: {', '.join(str(photo.path) for photo in group)}" for what, group in listed]
-        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings())])
+        return "\n".join(map(printable, [*lines, *(f"warning: {warning}" for warning in self.warnings())]))
 
     def to_json(self) -> JsonObject:
         def listed(photos: Sequence[Photo]) -> list[dict[str, str]]:
@@ -194,7 +194,7 @@ def inspect(found: Found, *, seed: int = 1, track: Track = silently) -> Inspecti
         data = found.files[position][0].read_bytes()
         return _Look(frame.shape[1], frame.shape[0], format_of(data[:HEAD_BYTES]), sketch(frame), is_cut(data))
 
-    reading = read_photos(found.files, visit, levels=None, track=track, label="Inspecting photos")
+    reading = read_photos(found.files, visit, levels="own", track=track, label="Inspecting photos")
     if not reading.photos:
         raise DatasetError(f"{found.folder}: none of its {len(found.files)} pictures can be read")
     photos, looks = list(reading.photos), reading.values

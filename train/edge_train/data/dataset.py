@@ -255,7 +255,7 @@ def open_photos(
         return sketch(frame), is_cut(found.files[position][0].read_bytes())
 
     # What deep photos lose without levels, which are not known yet, is the same in all of them.
-    seen = read_photos(found.files, visit, levels=None, track=track, label="Looking for photos that belong together")
+    seen = read_photos(found.files, visit, levels="own", track=track, label="Looking for photos that belong together")
     sketches = {photo.sha256: value[0] for photo, value in zip(seen.photos, seen.values, strict=True)}
     photo_set = divide(
         found,

@@ -8,7 +8,7 @@ from typing import Final
 from edge_core.data.photo_folder import HEAD_BYTES
 from edge_core.errors import PictureError
 from edge_core.images import deep_levels
-from edge_core.images.image_header import format_of
+from edge_core.images.image_header import format_of, read_header
 
 _DEEP_FORMATS: Final = ("PNG", "TIFF", "PNM", "JPEG 2000")
 
@@ -23,11 +23,13 @@ class DeepPhotos:
     Attributes:
         count: Number of photos with more than 8 bits a level.
         low, high: Lowest and highest level that any of them has, but for single hot pixels, see `images.OUTLIERS`.
+        wide: Whether some have more than 16 bits a level, and cannot be used without a range.
     """
 
     count: int
     low: float
     high: float
+    wide: bool = False
 
     @property
     def used(self) -> int:
@@ -41,29 +43,37 @@ class DeepPhotos:
 
     def warning(self) -> str:
         """What to do about it, in words; empty if they use enough of the levels."""
+        low, high = self.levels
+        if self.wide:
+            return (
+                f"there are photos with more than 16 bits a level: fit takes {low:g}..{high:g}, or what --levels states"
+            )
         if self.used >= ENOUGH:
             return ""
-        low, high = self.levels
         return (
-            f"{self.count} photos have 16 bits a level and use {self.used} of the 256 that are left of them; "
+            f"{self.count} photos have more than 8 bits a level and use {self.used} of the 256 that are left of them; "
             f"fit --levels {low:g}..{high:g}, or --levels auto, gives them all 256"
         )
 
 
 def find_deep_photos(files: Sequence[Path]) -> DeepPhotos | None:
     """Reads those files of a set that have more than 8 bits a level; None if there are none."""
-    ranges = [levels for path in files if (levels := _levels(path)) is not None]
-    if not ranges:
+    found = [deep for path in files if (deep := _levels(path)) is not None]
+    if not found:
         return None
-    return DeepPhotos(len(ranges), min(low for low, _ in ranges), max(high for _, high in ranges))
+    return DeepPhotos(
+        len(found), min(one.low for one in found), max(one.high for one in found), any(one.wide for one in found)
+    )
 
 
-def _levels(path: Path) -> tuple[float, float] | None:
+def _levels(path: Path) -> DeepPhotos | None:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
             if format_of(head) not in _DEEP_FORMATS:
                 return None
-            return deep_levels(head + file.read())
+            data = head + file.read()
+        levels, header = deep_levels(data), read_header(data)
+        return DeepPhotos(1, *levels, header.wide) if levels and header else None
     except (OSError, PictureError):
         return None  # told of when it is read for its pixels
