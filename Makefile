@@ -83,8 +83,8 @@ check-js:
 
 # Processes at once: three for two cores, since a quarter of the tests' time is waiting; each may hold TensorFlow and takes up to 2 GB.
 PARALLEL ?= -n $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 ))) --maxprocesses 4 --dist worksteal
-# Whatever the caller's shell asks for: a command that a test starts would compile the product's modules anew.
-pytest pytest-slow: export PYTHONDONTWRITEBYTECODE :=
+# Whatever the caller's shell asks for: each command that a test starts, and each mutant, would compile the product anew.
+pytest pytest-slow mutants: export PYTHONDONTWRITEBYTECODE :=
 # One thread of arithmetic each: threads that wait for one another on cores that are taken cost a fit twice the time.
 pytest pytest-slow: export OPENBLAS_NUM_THREADS ?= 1
 pytest pytest-slow: export OMP_NUM_THREADS ?= 1

@@ -450,8 +450,8 @@ def run_tests(contract: Contract, mutant: Mutant | None, times: Path) -> int:
 def _pytest(tests: Sequence[str], *plugins: object, collect: bool = False) -> int:
     import pytest
 
-    fixed = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
-    fixed += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is loaded already
+    # Plain assertions: to rewrite them takes as long as all else before the first test.
+    fixed = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", "--assert=plain"]
     return int(pytest.main([*fixed, *(["--collect-only"] if collect else []), *tests], plugins=plugins))
 
 
