@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
-from scipy.stats import spearmanr
 
 from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import Unusable
@@ -347,6 +346,8 @@ def agreement(first: Map, second: Map) -> float | None:
         second = _averaged(second, first.shape)
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
+    from scipy.stats import spearmanr  # 0.7 s to import, which most that import this module need not wait
+
     return float(spearmanr(first.ravel(), second.ravel()).statistic)
 
 
