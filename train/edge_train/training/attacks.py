@@ -118,7 +118,7 @@ def margin(logits: "tf.Tensor", labels: "tf.Tensor") -> "tf.Tensor":
     """By how much the logit of each label exceeds the best other one; shape (batch,)."""
     # The label's own logit is put to minus infinity, so that the largest one is another's.
     own = tf.one_hot(labels, tf.shape(logits)[1], on_value=True, off_value=False)
-    return tf.gather(logits, labels, batch_dims=1) - tf.reduce_max(tf.where(own, -np.inf, logits), axis=1)
+    return tf.reduce_sum(tf.where(own, logits, 0.0), axis=1) - tf.reduce_max(tf.where(own, -np.inf, logits), axis=1)
 
 
 def perturb(
@@ -198,7 +198,7 @@ def attack_pictures(
     longest = LEVELS * pixels[0].size ** 0.5 if len(pixels) else np.inf
     if attack.norm == "l2" and attack.epsilon > longest:
         raise SettingsError(f"from black to white is a change of {longest:.0f} gray levels, not {attack.epsilon:g}")
-    compiled = tf.function(attacked, reduce_retracing=True)
+    compiled = tf.function(attacked, reduce_retracing=True, autograph=False)
     best, gained = pixels.copy(), np.full(len(pixels), -np.inf, np.float32)
     work = [(restart, first) for restart in range(attack.restarts) for first in range(0, len(pixels), BATCH)]
     for restart, first in track(work, "Attacking", len(work)):
@@ -248,11 +248,14 @@ def _rounded(change: "tf.Tensor", attack: Attack) -> "tf.Tensor":
     if attack.norm == "linf":
         whole = float(np.floor(attack.epsilon))
         return tf.clip_by_value(tf.round(change), -whole, whole)
-    low, high = tf.zeros_like(_length(change)), tf.ones_like(_length(change))
-    for _ in range(_HALVINGS):
+
+    def halved(number: "tf.Tensor", low: "tf.Tensor", high: "tf.Tensor") -> tuple["tf.Tensor", ...]:
         middle = (low + high) / 2
         fits = _length(tf.round(middle * change)) <= attack.epsilon
-        low, high = tf.where(fits, middle, low), tf.where(fits, high, middle)
+        return number + 1, tf.where(fits, middle, low), tf.where(fits, high, middle)
+
+    low, high = tf.zeros_like(_length(change)), tf.ones_like(_length(change))
+    _, low, _ = tf.while_loop(lambda number, *_: number < _HALVINGS, halved, (tf.constant(0), low, high))
     whole = tf.round(change)
     return tf.where(_length(whole) <= attack.epsilon, whole, tf.round(low * change))
 
