@@ -79,7 +79,7 @@ def measured(tiny: Tiny) -> Benchmark:
     return run_benchmark(
         [tiny.run, tiny.swapped, tiny.same],
         variants=Variants(threads=(1,)),
-        settings=BenchSettings((160, 90), seconds=0.5, cold_starts=1, robustness_photos=2, sustained_s=0.1),
+        settings=BenchSettings((160, 90), seconds=0.4, cold_starts=1, robustness_photos=2, sustained_s=0.1),
         data=tiny.photos,
     )
 

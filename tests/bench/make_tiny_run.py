@@ -36,7 +36,9 @@ def to_tflite(model: Any) -> bytes:
 
     graph = tf.function(lambda pixels: model(pixels, training=False))
     signature = graph.get_concrete_function(tf.TensorSpec((1, SIDE, SIDE, 3), tf.float32))
-    converted: bytes = tf.lite.TFLiteConverter.from_concrete_functions([signature], model).convert()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([signature], model)
+    converter.experimental_lower_to_saved_model = False
+    converted: bytes = converter.convert()
     return converted
 
 

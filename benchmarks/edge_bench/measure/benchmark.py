@@ -32,6 +32,7 @@ from edge_core.run_folder import HeldOut, evenly_spaced, read_run
 from edge_keras.kept_scores import find_scores, pixels_name, scores_of_all
 
 WARM_UP_SECONDS: Final = 0.5
+"""Before the first turn; less where rows are timed for less."""
 Start = Callable[[RowSpec], BenchWorker]
 
 BATCH: Final = 64
@@ -103,7 +104,7 @@ def run_benchmark(
         truth = np.array([sources[0].labels.index(photo.label) for photo in held_out.photos], np.intp)
         with start(candidates[0]) as worker:  # before there is a load of our own
             environment = from_fields(Environment, worker.ask("environment")["environment"])
-        contenders, failed = _open_all(candidates, frames, folder, settings.cold_starts, start, stack, track)
+        contenders, failed = _open_all(candidates, frames, folder, settings, start, stack, track)
         clock = Clock(frames, order, log)
         time_rounds(contenders, clock, settings, order, track)
         _judge(contenders, held_out, truth, settings, folder, track)
@@ -153,7 +154,7 @@ def _open_all(
     candidates: Sequence[RowSpec],
     frames: Sequence[str],
     folder: Path,
-    starts: int,
+    settings: BenchSettings,
     start: Start,
     stack: ExitStack,
     track: Track,
@@ -167,16 +168,16 @@ def _open_all(
                 convert(candidate.file, converted, candidate.python)
                 candidate = replace(candidate, file=converted)
             opened = []
-            for _ in range(starts):
+            for _ in range(settings.cold_starts):
                 # All starts but the last one end with this block; the last one's process lives on in `stack`.
                 with ExitStack() as started:
                     opened.append(open_contender(candidate, frames[0], number == 0, start, started))
-                    if len(opened) == starts:
+                    if len(opened) == settings.cold_starts:
                         stack.push(started.pop_all())
             contender = opened[-1]
             contender.cold_start_ms = median(one.cold_start_ms for one in opened)
             contender.first_ms = median(one.first_ms for one in opened)
-            contender.worker.ask("burst", frames=frames, seconds=WARM_UP_SECONDS)
+            contender.worker.ask("burst", frames=frames, seconds=min(WARM_UP_SECONDS, settings.seconds))
         except EdgeError as error:
             if number == 0:
                 raise

@@ -34,7 +34,7 @@ BURST_SECONDS: Final = 0.25
 """How long a row is timed before another has its turn; a clock that slows down as the machine heats hits all alike."""
 
 LONGER_SECONDS: Final = 1.0
-"""A turn of a row that runs alone."""
+"""A turn of a row that runs alone; less where that is asked for."""
 
 FEWEST_ROUNDS: Final = 10
 FIRST_SECONDS: Final = 10.0
@@ -150,7 +150,7 @@ def time_rounds(
 
     for contender in track(turns(), "Timing in turns", rounds * len(contenders)):
         with contender.attempted():
-            contender.turns.append(clock.turn(contender.worker, BURST_SECONDS))
+            contender.turns.append(clock.turn(contender.worker, min(BURST_SECONDS, settings.seconds)))
 
 
 def _settled(contenders: Sequence[Contender], precision: float) -> bool:
@@ -172,7 +172,7 @@ def time_sustained(contender: Contender, clock: Clock, seconds: float, track: Tr
             yield len(turns)
 
     for _ in track(until_time_is_up(), f"Sustained: {contender.candidate.name}", round(seconds / LONGER_SECONDS)):
-        turns.append(clock.turn(contender.worker, LONGER_SECONDS).summed_up())
+        turns.append(clock.turn(contender.worker, min(LONGER_SECONDS, seconds)).summed_up())
     begin = turns[0].time_s
     first = median(turn.total_ms for turn in turns if turn.time_s - begin < FIRST_SECONDS)
     last = median(turn.total_ms for turn in turns[-max(1, len(turns) // 4) :])

@@ -16,7 +16,7 @@ from edge_keras.kept_scores import pixels_name, write_scores
 
 from ..conftest import DATASET, LABELS, SPEC, SPLITS, Tiny
 
-FAST = BenchSettings((160, 90), seconds=0.25, cold_starts=1)
+FAST = BenchSettings((160, 90), seconds=0.05, cold_starts=1)
 
 
 def held_out(tiny: Tiny) -> list[tuple[Path, int]]:
@@ -32,7 +32,7 @@ def test_rows_are_in_the_order_given(measured: Benchmark) -> None:
 
 
 def test_rows_are_models_times_threads_which_change_no_score(tiny: Tiny) -> None:
-    settings = BenchSettings((160, 90), seconds=0.25, cold_starts=1, robustness_photos=2)
+    settings = BenchSettings((160, 90), seconds=0.05, cold_starts=1, robustness_photos=2)
     variants = Variants(threads=(1, 2))
     files = [tiny.swapped, tiny.same]
     one, two, *same = run_benchmark(files, variants=variants, settings=settings, held_out_by=[tiny.run]).report.rows
@@ -69,7 +69,7 @@ def test_scores_that_a_run_has_kept_stand_for_its_model(
     pixels = [preprocess(read_picture(path), SPEC) for path, _ in held_out(tiny)]
     write_scores(run, [pixels_name(one) for one in pixels], np.eye(3, dtype=np.float32)[[2] * len(pixels)])
     monkeypatch.setattr("edge_keras.kept_scores.TOLERANCE", 2.0)
-    settings = BenchSettings((160, 90), seconds=0.1, cold_starts=1)
+    settings = BenchSettings((160, 90), seconds=0.05, cold_starts=1)
     full_size, file = run_benchmark([run, tiny.same], settings=settings, data=tiny.photos).report.rows
     assert set(full_size.accuracy.predicted) == {2}
     assert set(file.accuracy.predicted) > {2}

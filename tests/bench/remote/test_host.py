@@ -484,7 +484,7 @@ def test_models_are_measured_on_boards_with_an_environment_that_is_kept(
         twice = [sshd.address, sshd.address.replace("127.0.0.1", "localhost"), "nobody@127.0.0.1:1"]
         known = sshd.client / ".ssh" / "known_hosts"
         known.write_text(known.read_text().replace("[127.0.0.1]", "[localhost],[127.0.0.1]"))
-        settings = BenchSettings(frame_size=(160, 120), seconds=0.25, cold_starts=1)
+        settings = BenchSettings(frame_size=(160, 120), seconds=0.05, cold_starts=1)
         hosts = [RemoteHost(name, kept) for name in twice]
         results = run_on_hosts(models, hosts, settings=settings, data=tmp_path / "photos")
         assert sshd.left() == []
