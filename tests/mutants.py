@@ -65,10 +65,12 @@ class Contract:
     Attributes:
         parts: the code that the contract is made of.
         tests: test files, relative to the repository, the quickest first.
+        conftest: whether they take fixtures of a conftest.py; to load it takes longer than most tests.
     """
 
     parts: tuple[Part, ...]
     tests: tuple[str, ...]
+    conftest: bool = False
 
 
 CONTRACTS: Final[dict[str, Contract]] = {
@@ -97,6 +99,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
             Part("edge_device.inference.verify", ("_check_signature",)),
         ),
         ("tests/core/test_seal.py", "tests/device/inference/test_verify.py"),
+        conftest=True,
     ),
     "golden vectors": Contract(
         (
@@ -107,6 +110,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
             Part("edge_device.inference.verify", ("record", "sealed", "verify", "replay", "_first", "Verification")),
         ),
         ("tests/core/test_seal.py", "tests/device/inference/test_verify.py"),
+        conftest=True,
     ),
     "gate": Contract(
         (
@@ -148,6 +152,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
             *("tests/device/inference/test_classifier.py", "tests/core/test_tflite_file.py"),
             *("tests/core/test_card.py", "tests/core/test_photos.py", "tests/device/teaching/test_teach.py"),
         ),
+        conftest=True,
     ),
     "card": Contract(
         (
@@ -439,7 +444,7 @@ def run_tests(contract: Contract, mutant: Mutant | None, times: Path) -> int:
             for stream in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             sys.meta_path.insert(0, importer)
-        status = _pytest(contract.tests, _Plugin(times))
+        status = _pytest(contract, _Plugin(times))
     except BaseException:  # noqa: BLE001 - whatever it is, this copy of the process ends here
         traceback.print_exc()
     finally:
@@ -447,18 +452,21 @@ def run_tests(contract: Contract, mutant: Mutant | None, times: Path) -> int:
         os._exit(status)
 
 
-def _pytest(tests: Sequence[str], *plugins: object, collect: bool = False) -> int:
+def _pytest(contract: Contract, *plugins: object, collect: bool = False) -> int:
     import pytest
 
     # Plain assertions: to rewrite them takes as long as all else before the first test.
     fixed = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", "--assert=plain"]
-    return int(pytest.main([*fixed, *(["--collect-only"] if collect else []), *tests], plugins=plugins))
+    fixed += [
+        option for option, asked in (("--collect-only", collect), ("--noconftest", not contract.conftest)) if asked
+    ]
+    return int(pytest.main([*fixed, *contract.tests], plugins=plugins))
 
 
 def load_libraries(contract: Contract) -> None:
     """Loads what the tests of a contract import, but for what is tested: it would take seconds for each mutant."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        _pytest(contract.tests, collect=True)
+        _pytest(contract, collect=True)
     for name in [name for name in sys.modules if name.startswith(OWN)]:
         del sys.modules[name]
 
