@@ -10,13 +10,29 @@ if TYPE_CHECKING:
 
 Augment = Literal["camera", "randaugment", "scene"]
 Adversarial = Literal["", "fgsm", "pgd"]
+Depth = Literal["head", "usual", "deep"]
+"""How much of the network is trained: the last layer, what is behind the seam, or what is behind the deep seam."""
+
+EPOCHS: Final = 8
+"""Fine-tuning epochs unless stated."""
 
 POOR_HEAD: Final = 0.85
 """Accuracy of the solved head on the validation photos, below which the frozen features hardly tell the classes apart;
 it is 77 % with `signs`, 90 with flowers, 98 with cats and dogs."""
 
 DEEP_PHOTOS: Final = 50
-"""Training photos of a class, in the mean. A head on fewer is poor for want of photos."""
+"""Training photos of a class, in the mean. A head on fewer may be poor for want of photos."""
+
+FEW_PHOTOS: Final = 400
+"""Training photos below which fine-tuning takes more from a good head than it gives: Adam has too few steps to recover
+from its first ones. docs/results/training.md has the figures, also for the next two."""
+
+TOO_FEW_PHOTOS: Final = 100
+"""Training photos below which it does so to any head."""
+
+POOR_HEAD_OF_FEW: Final = 0.7
+"""Cross-validated accuracy below which a head on few photos is poor because the frozen features hardly tell the classes
+apart: it is 55 to 66 % with 10 to 20 photos of each of the `signs`, 75 to 79 with as many flowers."""
 
 USUAL_RATE: Final = 3e-4
 USUAL_MIXUP: Final = 0.2
@@ -36,7 +52,8 @@ class Settings:
         seed: Random seed for weights, augmentations and order of photos; the split has a seed of its own.
         views: Number of augmented views of each training photo, see `augment.ViewMaker`.
         augment: How drawn views differ from the photo, see `augment.ViewMaker`.
-        epochs: Largest number of fine-tuning epochs; 0 leaves the solved head as it is.
+        epochs: Largest number of fine-tuning epochs; 0 leaves the solved head as it is, None for `EPOCHS`, or for 0
+            where that is better (`depth_for`).
         patience: Epochs in a row that are not kept, after which fine-tuning ends.
         batch: Pictures per step.
         learning_rate: Learning rate of Adam after a warm-up over the first tenth of the steps and before a cosine
@@ -75,7 +92,7 @@ class Settings:
     seed: int = 1
     views: int = 4
     augment: Augment = "camera"
-    epochs: int = 8
+    epochs: int | None = None
     patience: int = 8
     batch: int = 32
     learning_rate: float | None = None
@@ -123,7 +140,8 @@ def phases(settings: Settings) -> list[Phase]:
     """In order."""
     count, rate = settings.compression_epochs, settings.compression_rate
     highest = USUAL_RATE if settings.learning_rate is None else settings.learning_rate
-    found = [Phase("fine-tune", "head", "Fine-tuning", settings.epochs, highest, settings.patience)]
+    epochs = EPOCHS if settings.epochs is None else settings.epochs
+    found = [Phase("fine-tune", "head", "Fine-tuning", epochs, highest, settings.patience)]
     if settings.adversarial:
         epochs = settings.adversarial_epochs
         found.append(Phase("adversarial", "", "Adversarial training", epochs, 10 * rate, None))
@@ -193,18 +211,32 @@ def check_settings(settings: Settings, architecture: "Architecture") -> None:
         raise SettingsError("--cluster 1 would leave a single weight; 16 or 32 are usual")
 
 
-def goes_deeper(architecture: "Architecture", settings: Settings, per_class: float, head_accuracy: float) -> bool:
-    """Whether fine-tuning begins at the architecture's `deep_seam`.
+def depth_for(
+    architecture: "Architecture", settings: Settings, photos: int, labels: int, head_accuracy: float
+) -> Depth:
+    """How much of a pretrained network is trained; what was asked for stays.
 
     Args:
         architecture: Architecture of the network.
         settings: Settings of the recipe.
-        per_class: Number of training photos of a class, in the mean.
-        head_accuracy: Accuracy of the solved head on the validation photos, 0 to 1.
+        photos: Number of training photos.
+        labels: Number of labels.
+        head_accuracy: Accuracy of the solved head on photos that it was not solved on, 0 to 1.
     """
-    if not architecture.deep_seam or settings.fine_tune_from or not settings.epochs:
-        return False
-    return head_accuracy < POOR_HEAD and per_class >= DEEP_PHOTOS
+    if settings.epochs == 0:
+        return "head"
+    if settings.fine_tune_from:
+        return "usual"
+    very_poor = head_accuracy < POOR_HEAD_OF_FEW
+    if settings.epochs is None and (photos < TOO_FEW_PHOTOS or (photos < FEW_PHOTOS and not very_poor)):
+        return "head"
+    poor = very_poor or (head_accuracy < POOR_HEAD and photos >= DEEP_PHOTOS * labels)
+    return "deep" if architecture.deep_seam and poor and photos >= TOO_FEW_PHOTOS else "usual"
+
+
+def head_settings(settings: Settings) -> Settings:
+    """The recipe that leaves the solved head as it is."""
+    return usual_settings(replace(settings, epochs=0))
 
 
 def usual_settings(settings: Settings) -> Settings:
@@ -220,6 +252,7 @@ def deep_settings(settings: Settings) -> Settings:
 def _filled(settings: Settings, rate: float, mixup: float) -> Settings:
     return replace(
         settings,
+        epochs=EPOCHS if settings.epochs is None else settings.epochs,
         learning_rate=rate if settings.learning_rate is None else settings.learning_rate,
         mixup=mixup if settings.mixup is None else settings.mixup,
     )

@@ -23,11 +23,13 @@ from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import (
     DEEP_MIXUP,
     DEEP_RATE,
+    EPOCHS,
     USUAL_MIXUP,
     USUAL_RATE,
+    Depth,
     Settings,
     deep_settings,
-    goes_deeper,
+    depth_for,
     usual_settings,
 )
 from edge_train.training.features import LayerMaps
@@ -40,14 +42,17 @@ pytestmark = pytest.mark.usefixtures("charts_are_blank")
 T = TypeVar("T")
 WITH_TWO_SEAMS = replace(SMALL_NETWORK, deep_seam="normalise")
 SETTINGS = Settings(epochs=2, views=3, batch=8)
+RANDOM = Weights("none (random)")
 
 
-def train(photos: Path, out: Path, settings: Settings = SETTINGS, **options: object) -> Fitted:
+def train(
+    photos: Path, out: Path, settings: Settings = SETTINGS, weights: Weights = RANDOM, **options: object
+) -> Fitted:
     return fit(
         open_photos(str(photos), seed=1, cache=out.parent),
         out,
         spec=InputSpec(32, 32),
-        weights=Weights("none (random)"),
+        weights=weights,
         cache=out.parent / "cache",
         architecture=WITH_TWO_SEAMS,
         settings=settings,
@@ -57,7 +62,7 @@ def train(photos: Path, out: Path, settings: Settings = SETTINGS, **options: obj
 
 def first_kernel_has_changed(run: Path) -> bool:
     keras.utils.set_random_seed(SETTINGS.seed)
-    untrained = build(InputSpec(32, 32), 3, 1.0, Weights("none (random)"), WITH_TWO_SEAMS)
+    untrained = build(InputSpec(32, 32), 3, 1.0, RANDOM, WITH_TWO_SEAMS)
     first, drawn = (one.get_layer(index=2).get_weights()[0] for one in (open_model(read_run(run)), untrained))
     return bool((first != drawn).any())
 
@@ -77,7 +82,7 @@ def mixed_up(color_photos: Path, tmp_path: Path) -> Path:
 def test_a_poor_head_has_more_of_the_network_trained(
     mixed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_train.settings.DEEP_PHOTOS", 1)
+    monkeypatch.setattr("edge_train.settings.TOO_FEW_PHOTOS", 1)
     said: list[str] = []
     shown: list[str] = []
 
@@ -95,7 +100,7 @@ def test_a_poor_head_has_more_of_the_network_trained(
     with pytest.raises(KeyboardInterrupt):
         train(mixed_up, tmp_path / "b" / "run", track=stop_in_epoch_2)
     # What goes on does not judge its head anew: measured behind the other layer it may be just good enough.
-    monkeypatch.setattr("edge_train.settings.POOR_HEAD", 0.0)
+    monkeypatch.setattr("edge_train.settings.POOR_HEAD_OF_FEW", 0.0)
     again = train(mixed_up, tmp_path / "b" / "run")
     assert again.card.training["split_layer"] == "normalise"
     one, other = (open_model(read_run(done.folder)).get_weights() for done in (straight, again))
@@ -106,8 +111,8 @@ def test_a_poor_head_has_more_of_the_network_trained(
 def test_maps_of_an_earlier_layer_are_kept_only_until_it_is_known_whether_they_are_needed(
     mixed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_train.settings.DEEP_PHOTOS", 1)
-    monkeypatch.setattr("edge_train.settings.POOR_HEAD", 1e-9)  # what no head is below
+    monkeypatch.setattr("edge_train.settings.TOO_FEW_PHOTOS", 1)
+    monkeypatch.setattr("edge_train.settings.POOR_HEAD_OF_FEW", 1e-9)  # what no head is below
     kept: Counter[tuple[int, ...]] = Counter()
     append = LayerMaps.append
 
@@ -124,9 +129,11 @@ def test_maps_of_an_earlier_layer_are_kept_only_until_it_is_known_whether_they_a
 
 
 def test_what_was_asked_for_stays_as_it_is() -> None:
-    asked = Settings(learning_rate=USUAL_RATE, mixup=USUAL_MIXUP)  # typed, though they are the usual ones
+    asked = Settings(
+        epochs=EPOCHS, learning_rate=USUAL_RATE, mixup=USUAL_MIXUP
+    )  # typed, though they are the usual ones
     assert deep_settings(asked) == usual_settings(Settings()) == asked
-    assert deep_settings(Settings(mixup=0.4)) == Settings(learning_rate=DEEP_RATE, mixup=0.4)
+    assert deep_settings(Settings(epochs=3, mixup=0.4)) == Settings(epochs=3, learning_rate=DEEP_RATE, mixup=0.4)
 
 
 def test_what_the_command_line_states_is_told_from_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,17 +158,41 @@ def stop_in_epoch_2(items: Iterable[T], label: str, total: int | None = None) ->
 
 
 @pytest.mark.parametrize(
-    ("settings", "per_class", "head_accuracy", "seam", "deeper"),
+    ("settings", "photos", "labels", "head_accuracy", "deep_seam", "depth"),
     [
-        (Settings(), 120, 0.77, "normalise", True),
-        (Settings(), 120, 0.9, "normalise", False),  # a good head
-        (Settings(), 20, 0.77, "normalise", False),  # few photos
-        (Settings(), 120, 0.77, "", False),  # a network that it was not measured with
-        (Settings(epochs=0), 120, 0.77, "normalise", False),
-        (Settings(fine_tune_from="seam"), 120, 0.77, "normalise", False),
+        (Settings(), 1560, 13, 0.77, "normalise", "deep"),
+        (Settings(), 1560, 13, 0.9, "normalise", "usual"),  # a good head
+        (Settings(), 520, 26, 0.77, "normalise", "usual"),  # 20 photos of a class may be too few for a better one
+        (Settings(), 1560, 13, 0.77, "", "usual"),  # a network that it was not measured with
+        (Settings(), 399, 5, 0.86, "normalise", "head"),
+        (Settings(), 399, 5, 0.71, "normalise", "head"),
+        (Settings(), 130, 13, 0.55, "normalise", "deep"),  # frozen features hardly tell the classes apart
+        (Settings(), 130, 13, 0.55, "", "usual"),
+        (Settings(), 99, 13, 0.55, "normalise", "head"),
+        (Settings(epochs=8), 99, 13, 0.55, "normalise", "usual"),  # as asked for
+        (Settings(epochs=0), 1560, 13, 0.77, "normalise", "head"),
+        (Settings(fine_tune_from="seam"), 99, 13, 0.77, "normalise", "usual"),
     ],
 )
-def test_a_good_head_few_photos_or_what_was_asked_for_leave_it_as_it_is(
-    settings: Settings, per_class: float, head_accuracy: float, seam: str, deeper: bool
+def test_how_much_is_trained_depends_on_the_photos_on_the_head_and_on_what_was_asked_for(
+    settings: Settings, photos: int, labels: int, head_accuracy: float, deep_seam: str, depth: Depth
 ) -> None:
-    assert goes_deeper(replace(SMALL_NETWORK, deep_seam=seam), settings, per_class, head_accuracy) is deeper
+    network = replace(SMALL_NETWORK, deep_seam=deep_seam)
+    assert depth_for(network, settings, photos, labels, head_accuracy) == depth
+
+
+def test_few_photos_leave_the_solved_head_as_it_is_and_the_user_is_told(color_photos: Path, tmp_path: Path) -> None:
+    """Of pretrained weights: fine-tuning on a few dozen photos would take 15 points from a head on flowers."""
+    file = tmp_path / "pretrained.weights.h5"
+    WITH_TWO_SEAMS.trunk(keras.Input((32, 32, 3)), 1.0).save_weights(file)
+    weights, few = Weights("a file", file, "0" * 64), Settings(views=1, batch=8)
+    said: list[str] = []
+    fitted = train(color_photos, tmp_path / "run", few, weights=weights, say=said.append)
+    assert [epoch.epoch for epoch in fitted.history] == [0]
+    assert fitted.card.training["epochs"] == 0
+    photos = len(read_run(fitted.folder).splits["train"])
+    assert any(f"with {photos} photos to train on" in line and "--epochs 8" in line for line in said)
+    said.clear()
+    asked = train(color_photos, tmp_path / "asked", replace(few, epochs=1), weights=weights, say=said.append)
+    assert [epoch.epoch for epoch in asked.history] == [0, 1]
+    assert not any("the last layer alone" in line for line in said)

@@ -75,7 +75,7 @@ class Architecture:
         why_not_qat: Why it cannot.
         frozen: Whether nothing but the last layer can be trained.
         deep_seam: Layer to begin at instead where the frozen features hardly tell the classes apart, see
-            `edge_train.settings.goes_deeper`; empty where that has not been measured.
+            `edge_train.settings.depth_for`; empty where that has not been measured.
         edge_tpu: Whether Google's compiler maps all of it; None if that is not known.
     """
 

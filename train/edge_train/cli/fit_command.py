@@ -121,8 +121,13 @@ def fit(
         str, typer.Option(help="Weights to start from: imagenet, none, or the path of a weights file.")
     ] = "imagenet",
     epochs: Annotated[
-        int, typer.Option(help="Largest number of fine-tuning epochs; 0 trains the last layer alone.", min=0)
-    ] = 8,
+        int | None,
+        typer.Option(
+            help="Largest number of fine-tuning epochs; 0 trains the last layer alone. 8 by default; 0 with fewer than "
+            "100 photos to train on, and with fewer than 400 if the pretrained network tells the classes apart.",
+            min=0,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Random seed of the split, the augmentation and the training.", min=0, max=2**32 - 1)
     ] = 1,

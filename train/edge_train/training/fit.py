@@ -39,7 +39,19 @@ from edge_train.evaluation.run_report import write_run_report
 from edge_train.evaluation.run_verdict import verdict
 from edge_train.evaluation.subject_sizes import subject_sizes
 from edge_train.evaluation.tensorboard import write_scalars
-from edge_train.settings import Phase, Settings, check_settings, deep_settings, goes_deeper, phases, usual_settings
+from edge_train.settings import (
+    EPOCHS,
+    FEW_PHOTOS,
+    Depth,
+    Phase,
+    Settings,
+    check_settings,
+    deep_settings,
+    depth_for,
+    head_settings,
+    phases,
+    usual_settings,
+)
 from edge_train.training.checkpoints import CheckpointStore
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
@@ -70,7 +82,8 @@ replicas."""
 PHASE_FILE: Final = "phase"
 BASE_FILE: Final = "base.npz"
 SEAM_FILE: Final = "seam"
-"""In a saved state: the phase's name, its first weights, and the layer that fine-tuning begins behind."""
+EPOCHS_FILE: Final = "epochs"
+"""In a saved state: the phase's name, its first weights, the layer that fine-tuning begins behind, and its epochs."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +193,13 @@ def fit(
         WorkerLostError: Another machine is gone; the same call goes on.
     """
     settings = settings or Settings()
+    if settings.epochs is None and (teacher is not None or not weights.sha256):
+        settings = replace(settings, epochs=EPOCHS)  # measured without a teacher, and with features that are worth it
     if not weights.sha256:
         settings = replace(settings, remember=0.0)  # random features are not worth it
     worker = read_worker()
     check_settings(settings, architecture)
-    if architecture.frozen and settings.epochs:
+    if architecture.frozen and settings.epochs != 0:
         settings = replace(settings, epochs=0)
         say(f"{architecture.name} is frozen: its last layer alone is trained")
     if settings.fine_tune_from:
@@ -219,10 +234,15 @@ def fit(
             say(f"going on after epoch {len(history.epochs) - 1}, where the training before was interrupted")
         opened.enter_context(_told_where_it_goes_on(store, say))
         extractor = opened.enter_context(Extractor(folder, request.backbone(), photos.labels, request.as_seen, track))
-        context = _prepare(request, devices, extractor, state, any(phase.epochs for phase in todo), track)
+        context = _prepare(request, devices, extractor, state, track)
         context = replace(context, curve=_kept_curve(store, context.curve))
         if context.curve is not None:
             say(context.curve.sentence())
+        if context.settings.epochs == 0 != request.settings.epochs:
+            say(
+                f"with {len(photos.splits['train'])} photos to train on, fine-tuning would take away more than it "
+                f"gives: the last layer alone is trained (--epochs {EPOCHS} fine-tunes all the same)"
+            )
         if context.architecture.seam != architecture.seam:
             say(
                 "the network as it was trained before hardly tells these classes apart: "
@@ -259,7 +279,7 @@ def _where_it_goes_on(store: CheckpointStore) -> str:
 
 
 def _prepare(
-    request: Request, devices: Devices, extractor: Extractor, state: Path | None, all_views: bool, track: Track
+    request: Request, devices: Devices, extractor: Extractor, state: Path | None, track: Track
 ) -> TrainingContext:
     """Network, maps and head: what is there before the first phase, or was there before the one that `state` is of."""
     photos, settings, views = request.photos, request.settings, request.views
@@ -292,16 +312,13 @@ def _prepare(
         # Row numbers are photo * views + view: those of view 0, the photo as seen.
         known = _features(train, shown, features).take(np.flatnonzero(rows % train.rows.shape[1] == 0))
         curve = _learning_curve(parts, known, val, request, track)
-    else:
-        curve = None
+        head_accuracy = _head_accuracy(parts, val, curve, devices)
+        depth = depth_for(architecture, settings, len(train.photos), len(photos.labels), head_accuracy)
+    else:  # not decided anew: behind the earlier layer the same head may have one photo more right
+        curve, depth = None, _decided(state, architecture)
         with np.load(state / BASE_FILE, allow_pickle=False) as base:
             model.set_weights([base[name] for name in base.files])
-    if state is None:
-        per_class = len(train.photos) / len(photos.labels)
-        deeper = goes_deeper(architecture, settings, per_class, _head_accuracy(parts, val, devices))
-    else:  # not decided anew: behind the earlier layer the same head may have one photo more right
-        deeper = (state / SEAM_FILE).read_text() != architecture.seam
-    if deeper:
+    if depth == "deep":
         architecture, settings = replace(architecture, seam=architecture.deep_seam), deep_settings(settings)
         parts = cut(model, architecture)
         maps = extractor.through(parts.lower, seam=architecture.seam)
@@ -311,9 +328,9 @@ def _prepare(
         val = replace(lower_val, unusable=val.unusable)
         train = replace(lower_train, unusable=train.unusable)
     else:
-        settings = usual_settings(settings)
+        settings = head_settings(settings) if depth == "head" else usual_settings(settings)
         maps = extractor.through(parts.lower)  # those of the deep seam will not be needed
-    if all_views and views[HEAD_VIEWS:]:
+    if views[HEAD_VIEWS:] and any(phase.epochs for phase in _phases_left(settings, state)):
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
     targets = TrainingTargets(train, importance)
     return TrainingContext(model, parts, architecture, settings, devices, extractor, targets, val, curve)
@@ -323,18 +340,29 @@ def _deeper_maps(request: Request, model: "keras.Model", extractor: Extractor) -
     """Maps of the deep seam, kept where the head decides whether they are needed and there are not too many."""
     architecture, photos = request.architecture, request.photos
     members = [len(photos.splits[split]) for split in ("train", "val")]
-    per_class = members[0] / len(photos.labels)
     views = members[0] * len(request.views[:HEAD_VIEWS]) + members[1]
-    if views > DEEP_VIEWS or not goes_deeper(architecture, request.settings, per_class, head_accuracy=0.0):
+    deepest = depth_for(architecture, request.settings, members[0], len(photos.labels), head_accuracy=0.0)
+    if views > DEEP_VIEWS or deepest != "deep":
         return None
     deeper = replace(architecture, seam=architecture.deep_seam)
     return extractor.byproduct(cut(model, deeper).lower, seam=deeper.seam)
 
 
-def _head_accuracy(parts: Parts, val: Maps, devices: Devices) -> float:
-    """Of the solved head on the validation photos, as the first machine has it."""
-    right = map_scores(compiled(parts.upper, tf.float16), val).argmax(axis=1) == val.targets
-    return float(devices.agreed(np.array([right.mean()]))[0])
+def _head_accuracy(parts: Parts, val: Maps, curve: LearningCurve, devices: Devices) -> float:
+    """Of the solved head as the first machine has it: cross-validated where photos are few, else on the validation
+    photos."""
+    if curve.cross_validated is not None:
+        share = curve.cross_validated.value
+    else:
+        share = float((map_scores(compiled(parts.upper, tf.float16), val).argmax(axis=1) == val.targets).mean())
+    return float(devices.agreed(np.array([share]))[0])
+
+
+def _decided(state: Path, architecture: Architecture) -> Depth:
+    """How much of the network is trained, by a saved state."""
+    if (state / SEAM_FILE).read_text() != architecture.seam:
+        return "deep"
+    return "usual" if int((state / EPOCHS_FILE).read_text()) else "head"
 
 
 def _with_teacher(
@@ -378,10 +406,10 @@ def _train(
             state = None
         elif phase.start:
             tracked(track, "Scoring the validation photos", tuner.start)
-            _save(store, tuner, history, base, context.architecture.seam)
+            _save(store, tuner, history, base, context)
         while not tuner.done:
             tuner.train_epoch(track)
-            _save(store, tuner, history, base, context.architecture.seam)
+            _save(store, tuner, history, base, context)
         tuner.keep_best()
         planned.finish()
         quantized = quantized or planned.quantized
@@ -390,14 +418,17 @@ def _train(
     return context, quantized
 
 
-def _save(store: CheckpointStore, tuner: FineTuner, history: History, base: list[Array], seam: str) -> None:
+def _save(
+    store: CheckpointStore, tuner: FineTuner, history: History, base: list[Array], context: TrainingContext
+) -> None:
     """Saves the state after the last epoch of the history, of a phase that began with the weights `base`."""
 
     def write(folder: Path) -> None:
         tuner.save(folder)
         np.savez(folder / BASE_FILE, *base)
         (folder / PHASE_FILE).write_text(tuner.phase.name)
-        (folder / SEAM_FILE).write_text(seam)
+        (folder / SEAM_FILE).write_text(context.architecture.seam)
+        (folder / EPOCHS_FILE).write_text(str(context.settings.epochs))
 
     store.save(len(history.epochs) - 1, write)
     note_advice(_where_it_goes_on(store))
@@ -542,7 +573,7 @@ def _learning_curve(parts: Parts, known: Features, val: Maps, request: Request, 
     """Whether more photos would help, judged on the validation photos; cross-validated where few are there to test
     on."""
     judged = _features(val, np.arange(len(val.photos)), map_scores(compiled(parts.pooled, tf.float16), val))
-    few = len(request.photos.splits["test"]) < FEW_TESTED
+    few = len(request.photos.splits["test"]) < FEW_TESTED or len(known.targets) < FEW_PHOTOS
     labels = len(request.photos.labels)
     return learning_curve(known, judged, labels, request.settings.seed, cross_validate=few, track=track)
 
