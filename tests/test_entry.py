@@ -249,3 +249,10 @@ def test_the_demo_keeps_the_run_before_until_another_is_trained(tmp_path: Path) 
     assert status and content == "before"
     (tmp_path / "photos").mkdir()
     assert made("photos/") == (0, "after")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-"])
+def test_where_the_shell_has_closed_standard_error_no_message_goes_to_standard_output(closed: str) -> None:
+    line = f"exec {sys.executable} -m edge_device images no-such-file.tflite no-such-picture.png --json {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stdout) == (2, "")

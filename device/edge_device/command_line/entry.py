@@ -45,6 +45,7 @@ def run_command(
     """
     # At once: Python's own handler raises within the import of a module, which prints a traceback.
     signal.signal(signal.SIGINT, _interrupted)
+    _occupy_standard_streams()
     if doctor is not None and sys.argv[1:2] == ["doctor"]:
         raise SystemExit(doctor(sys.argv[2:]))
     # Before anything large is imported: the child is forked while the process is small and has no threads.
@@ -69,6 +70,17 @@ def run_command(
         if in_child and ended.code in (INTERRUPTED, TERMINATED):
             os._exit(ended.code)  # all is cleaned up and told; to take TensorFlow down in order takes seconds more
         raise
+
+
+def _occupy_standard_streams() -> None:
+    """Opens what the shell has closed (`2>&-`): a file that is opened would get its number, and what goes to it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:  # `print` would take standard output in its place, which scripts read
+        sys.stderr = os.fdopen(2, "w")
 
 
 def _shown(name: str, module: str) -> Any:

@@ -85,7 +85,15 @@ class JpegSplitter:
             if marker in _SIZES and _pixels(held, after) > MAX_PIXELS:
                 # Dropped up to here; the rest of it is looked through for the next picture.
                 return -after
-            self._next = after + max(2, int.from_bytes(held[after : after + 2]))
+            following = after + max(2, int.from_bytes(held[after : after + 2]))
+            if self._boundary and not self._scanning:
+                # Cut in its header: the rest of the segment would be taken out of the next picture.
+                if (cut := held.find(self._boundary, after, following)) >= 0:
+                    return -cut
+                if len(held) < following:
+                    self._next = found.start()
+                    break
+            self._next = following
             if marker == SCAN:
                 self._scanning = True
                 part_end = held.find(self._boundary, self._next) if self._boundary else -1

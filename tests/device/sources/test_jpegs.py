@@ -76,6 +76,19 @@ def test_a_picture_that_is_cut_costs_no_other_and_ends_where_the_next_begins(dat
     assert JpegSplitter("next").feed(cut[:length] + rest + PICTURES[4]) == [cut[:length], PICTURES[4]]
 
 
+@given(st.sampled_from(PICTURES), st.data(), st.integers(1, 999))
+def test_a_part_that_is_cut_in_its_header_takes_nothing_of_the_next(
+    whole: bytes, data: st.DataObject, size: int
+) -> None:
+    length = data.draw(st.integers(4, whole.index(b"\xff\xda")))
+    head = b"\r\n--xx\r\n\r\n"
+    stream = head + whole[:length] + head + whole + head + whole[:length] + head + whole
+    splitter = JpegSplitter("xx")
+    found = [picture for at in range(0, len(stream), size) for picture in splitter.feed(stream[at : at + size])]
+    assert found == [whole, whole]
+    assert splitter.damaged == 2
+
+
 @given(st.lists(st.sampled_from(PICTURES), min_size=1, max_size=5), st.integers(1, 999))
 def test_each_part_of_a_multipart_stream_is_a_picture_with_or_without_its_end(pictures: list[bytes], size: int) -> None:
     head = b"\r\n--xx\r\nContent-Type: image/jpeg\r\n\r\n"

@@ -77,7 +77,9 @@ class HttpCamera(Source):
         self._opened = time.monotonic()
         self._closing = Closing(self._release)
         self._response = self._connect()
-        content = self._response.headers.get_content_type()
+        # Without the header `get_content_type` says text/plain; what comes is looked through for JPEGs all the same.
+        stated = "content-type" in self._response.headers
+        content = self._response.headers.get_content_type() if stated else "application/octet-stream"
         self._interval_s = 1 / (fps or SNAPSHOT_FPS) if content in ("image/jpeg", "image/jpg", "image/pjpeg") else None
         if self._interval_s is None and not content.startswith(_STREAMS):
             self.close()
