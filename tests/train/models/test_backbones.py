@@ -147,6 +147,7 @@ def test_a_layer_that_fine_tuning_cannot_begin_at_is_refused(wanted: str, reason
         find_split_layer(built("mobilenet_v2"), wanted)
 
 
+@pytest.mark.usefixtures("charts_are_blank")
 @pytest.mark.parametrize(
     "architecture",
     [
