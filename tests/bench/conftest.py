@@ -32,6 +32,7 @@ FLOWERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 DATASET = Dataset("colors", {}, "0" * 64, 1)
 SPEC = InputSpec(32, 32)
 SPLITS: dict[Split, range] = {"train": range(4), "val": range(4, 6), "test": range(6, 13)}
+BLANK = cv2.imencode(".png", np.full((2, 2, 3), 255, np.uint8))[1].tobytes()
 MISLABELED = 12
 """Number of the photo of each class that shows the next class's color."""
 
@@ -82,6 +83,12 @@ def measured(tiny: Tiny) -> Benchmark:
         settings=BenchSettings((160, 90), seconds=0.4, cold_starts=1, robustness_photos=2, sustained_s=0.1),
         data=tiny.photos,
     )
+
+
+@pytest.fixture
+def charts_are_blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw them takes most of a report's time; `render/test_output.py` looks at one."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(BLANK))
 
 
 @pytest.fixture

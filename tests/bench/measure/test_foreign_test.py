@@ -53,6 +53,7 @@ def unknown(tmp_path: Path, tiny: Tiny) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("charts_are_blank")
 def test_the_report_tells_what_is_let_in_and_the_page_shows_it(
     measured: Benchmark, telling: Path, tiny: Tiny, unknown: Path, tmp_path: Path
 ) -> None:

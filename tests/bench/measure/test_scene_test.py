@@ -37,6 +37,7 @@ def subjects(measured: Benchmark, tmp_path: Path) -> Benchmark:
     return replace(measured, photos=(Photo(path, "green", ""), Photo(path, "red", "")))
 
 
+@pytest.mark.usefixtures("charts_are_blank")
 def test_a_scene_s_rows_are_by_file_focus_and_height(
     subjects: Benchmark, tiny: Tiny, backgrounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,6 @@ from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError
 from edge_device.command_line import tables
 
-BLANK = cv2.imencode(".png", np.full((2, 2, 3), 255, np.uint8))[1].tobytes()
 FILES = {"bench.json", "bench.csv", "bench.png", "bench.html"}
 MakeReport = Callable[..., BenchReport]
 
@@ -29,12 +28,6 @@ def report(make_report: MakeReport) -> BenchReport:
         ("flowers-int8", 0.917, 2.59),
         ("16x8", 0.92, 84.3),
     )
-
-
-@pytest.fixture
-def charts_are_blank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To draw them takes most of a report's time; `test_a_chart_can_be_drawn_of_any_rows` looks at one."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(BLANK))
 
 
 @pytest.mark.usefixtures("charts_are_blank")
