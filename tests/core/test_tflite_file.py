@@ -251,6 +251,19 @@ def test_the_front_is_laid_out_as_flatbuffers_ask() -> None:
         assert made[4:8] == b"TFL3"
 
 
+@pytest.mark.parametrize("buffers", range(4))
+def test_nothing_in_the_front_is_longer_than_it_has_to_be(buffers: int) -> None:
+    """Each further buffer moves what comes after it by 4 bytes, so that one of four leaves no room to be aligned."""
+    model = schema.ModelT()
+    model.subgraphs, model.buffers = [schema.SubGraphT()], [schema.BufferT()] * buffers
+    bare = packed(model)
+    for size in range(1, 20):
+        made = attach(bare, b"\xff" * size)
+        name, data = made.find(METADATA_NAME), made.find(b"\xff" * size)
+        assert data == -(-(name + len(METADATA_NAME) + 1 + 4) // 16) * 16
+        assert len(made) - len(bare) == -(-(data + size) // 16) * 16
+
+
 def test_a_complete_model_is_a_zip_archive_of_its_labels_and_its_card() -> None:
     with zipfile.ZipFile(io.BytesIO(COMPLETE)) as archive:
         assert archive.testzip() is None

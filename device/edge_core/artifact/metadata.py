@@ -27,6 +27,11 @@ _MODEL_FIELDS = 8  # version, operator_codes, subgraphs, description, buffers, m
 _VERSION, _SUBGRAPHS, _BUFFERS, _METADATA = 0, 2, 4, 6
 _IDENTIFIER = b"TFL3"  # behind the offset of the root table
 _ALIGNMENT = 16  # of buffer data, by the schema's force_align
+# Vtables: their own size, the size of the table, then the place of each field in it.
+_ENTRY_VTABLE = struct.pack("<4H", 8, 12, 4, 8)  # of a Metadata: name, buffer
+_BUFFER_VTABLE = struct.pack("<3H", 6, 8, 4)  # of a Buffer: data; its next field would be a 64-bit offset
+# A string has its length in front of it and a zero byte behind it.
+_NAME_STRING = struct.pack("<I", len(METADATA_NAME)) + METADATA_NAME + b"\0"
 
 
 def describe(name: str, description: str, version: str) -> bytes:
@@ -100,13 +105,11 @@ def attach(model: bytes, metadata: bytes) -> bytes:
     buffers = front.take(4 + 4 * (len(old.buffers) + 1))
     entries = front.take(4 + 4 * (len(old.entries) + 1))
     # A vtable stands in front of the tables that use it: a table has the signed distance back to its own.
-    entry_vtable = front.take(4 + 2 * 2)  # of the new Metadata: name, buffer
-    buffer_vtable = front.take(4 + 2 * 1)  # of the new Buffer: data; its next field would be a 64-bit offset
+    entry_vtable, buffer_vtable = front.add(_ENTRY_VTABLE), front.add(_BUFFER_VTABLE)
     entry = front.take(4 + 4 * 2)
     buffer = front.take(4 + 4 * 1)
-    # A string has its length in front of it and a zero byte behind it.
-    name = front.take(4 + len(METADATA_NAME) + 1)
-    data = front.take(4 + len(metadata), align_content_at=4)
+    name = front.add(_NAME_STRING)
+    data = front.add(struct.pack("<I", len(metadata)) + metadata, align_content_at=4)
     # The old bytes move by a multiple of the alignment, so that the weights in them stay aligned.
     start = front.end()
 
@@ -122,16 +125,11 @@ def attach(model: bytes, metadata: bytes) -> bytes:
         front.put(vector, "<I", len(places) + 1)
         for index, goal in enumerate([*(start + place for place in places), new]):
             front.point(vector + 4 + 4 * index, goal)
-    # Both vtables: their own size, the size of the table, then the place of each field in it.
-    front.put(entry_vtable, "<4H", 8, 12, 4, 8)
-    front.put(buffer_vtable, "<3H", 6, 8, 4)
     front.put(entry, "<i", entry - entry_vtable)
     front.point(entry + 4, name)
     front.put(entry + 8, "<I", len(old.buffers))  # the new buffer's number: it comes after the old ones
     front.put(buffer, "<i", buffer - buffer_vtable)
     front.point(buffer + 4, data)
-    front.put(name, f"<I{len(METADATA_NAME)}s", len(METADATA_NAME), METADATA_NAME)
-    front.put(data, f"<I{len(metadata)}s", len(metadata), metadata)
     return bytes(front.bytes) + model
 
 
@@ -216,17 +214,22 @@ def _entry_name(flatbuffer: Flatbuffer, entry: int) -> bytes:
 
 
 class _Front:
-    """A growing block of zeroed bytes with places handed out in order."""
+    """A growing block of bytes with places handed out in order."""
 
     def __init__(self) -> None:
         self.bytes = bytearray(8)  # offset of the root table, file identifier
 
-    def take(self, size: int, align_content_at: int | None = None) -> int:
+    def take(self, size: int) -> int:
+        """A place for zero bytes, to be overwritten."""
+        return self.add(bytes(size))
+
+    def add(self, content: bytes, align_content_at: int | None = None) -> int:
+        """A place for content, which is aligned from one of its bytes on."""
         self._pad_to(4)
         if align_content_at is not None:
             self.bytes += bytes(-(len(self.bytes) + align_content_at) % _ALIGNMENT)
         place = len(self.bytes)
-        self.bytes += bytes(size)
+        self.bytes += content
         return place
 
     def end(self) -> int:
