@@ -56,7 +56,7 @@ $(READY): pyproject.toml
 
 demo: $(READY)
 	rm -rf $(DEMO)/new
-	$(BIN)/edge-train fit "$(DATA)" --out $(DEMO)/new
+	$(BIN)/edge-train fit "$(DATA)" $(if $(filter signs,$(DATA)),--image-size 192 --train-size 160) --out $(DEMO)/new
 	@rm -rf $(DEMO)/run && mv $(DEMO)/new $(DEMO)/run  # trained beside: a run that fails leaves the one before
 	$(BIN)/edge-convert export $(DEMO)/run --recipe int8 --out $(DEMO)/int8.tflite
 	$(BIN)/edge-convert export $(DEMO)/run --recipe float16 --out $(DEMO)/float16.tflite

@@ -56,6 +56,10 @@ class Settings:
             where that is better (`depth_for`).
         patience: Epochs in a row that are not kept, after which fine-tuning ends.
         batch: Pictures per step.
+        train_size: Side in pixels of the pictures that it is trained on, at most the input's; 0 for the input's.
+            Things look larger in random views than in the photos they are cut from, so a network does better on an
+            input larger than it was trained at (Touvron and others, "Fixing the train-test resolution discrepancy",
+            2019; docs/results/training.md has the figures).
         learning_rate: Learning rate of Adam after a warm-up over the first tenth of the steps and before a cosine
             decay to 0; None for `USUAL_RATE`, or for `DEEP_RATE` from the deep seam on.
         dropout: Share of the features that a training step leaves out before the last layer.
@@ -95,6 +99,7 @@ class Settings:
     epochs: int | None = None
     patience: int = 8
     batch: int = 32
+    train_size: int = 0
     learning_rate: float | None = None
     dropout: float = 0.2
     fine_tune_from: str = ""
@@ -200,6 +205,11 @@ def check_settings(settings: Settings, architecture: "Architecture") -> None:
     if architecture.frozen and layers:
         option = layers[0].replace("_", "-")
         raise SettingsError(f"{architecture.name} is frozen, so that --{option} has nothing to train; leave it out")
+    if settings.train_size and (settings.qat or architecture.frozen):
+        why = "its steps of 8 bits hold for one size alone" if settings.qat else f"{architecture.name} is not trained"
+        raise SettingsError(
+            f"--train-size {settings.train_size}: {why}; leave {'it or --qat' if settings.qat else 'it'} out"
+        )
     if settings.qat and settings.cluster:
         raise SettingsError("--qat after --cluster would move the weights apart again: choose one of them")
     after = [name for name in ("prune", "cluster", "qat") if getattr(settings, name)]

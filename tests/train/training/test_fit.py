@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_core.data.photo_folder import Photo
 from edge_core.errors import OutputError, RunFolderError, SettingsError
-from edge_core.preprocess import InputSpec
+from edge_core.preprocess import Frame, InputSpec
 from edge_core.run_folder import Run, read_run
 from edge_keras.models.backbone import build
 from edge_keras.models.pretrained import Weights
@@ -125,6 +126,27 @@ def test_what_is_trained_and_how_is_in_the_run(color_photos: Path, tmp_path: Pat
     assert (first != drawn).any(), "the first convolution was frozen"
 
 
+def test_a_network_trained_on_small_pictures_runs_on_larger_ones(
+    color_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, ...]] = []
+    views_of = ViewMaker.__call__
+
+    def noted(self: ViewMaker, photo: Photo) -> Frame:
+        made.append(self.spec.shape)
+        return views_of(self, photo)
+
+    monkeypatch.setattr(ViewMaker, "__call__", noted)
+    fitted = train(color_photos, tmp_path / "run", Settings(epochs=1, views=1, batch=8, train_size=24))
+    assert set(made) == {(24, 24, 3), (32, 32, 3)}
+    run = read_run(fitted.folder)
+    assert run.card.input == InputSpec(32, 32)
+    assert open_model(run).input_shape == (None, 32, 32, 3)
+    assert run.card.metrics["test_accuracy"] == evaluate(run).accuracy
+    assert evaluate(run).accuracy.value > 0.8, "the weights were not carried over"
+    assert run.card.training["train_size"] == 24
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
@@ -135,6 +157,7 @@ def test_what_is_trained_and_how_is_in_the_run(color_photos: Path, tmp_path: Pat
         (Settings(dropout=1.0), "--dropout 1 is not a share"),
         (Settings(batch=0), "--batch 0 is not a number"),
         (Settings(fine_tune_from="sea"), "no such layer; do you mean seam"),
+        (Settings(train_size=40), "--train-size 40 is larger than the input of 32 pixels"),
     ],
 )
 def test_numbers_that_nothing_can_be_trained_with_are_refused(

@@ -15,12 +15,12 @@ import numpy as np
 from edge_core.artifact.card import Backbone, Dataset, ModelCard
 from edge_core.codec import JsonObject
 from edge_core.data.photo_folder import SPLITS, Photo, Split, Unusable, fingerprint, label_counts
-from edge_core.errors import DatasetError
+from edge_core.errors import DatasetError, SettingsError
 from edge_core.files import folder_written_whole, require_free
 from edge_core.preprocess import InputSpec
 from edge_core.progress import Track, silently, tracked
 from edge_core.run_folder import CARD_FILE, MODEL_FILE, QUANTIZED_FILE, Run, read_run, write_photos
-from edge_core.statistics import accuracy
+from edge_core.statistics import Estimate, accuracy
 from edge_device.system.supervisor import note_advice
 from edge_keras.kept_scores import write_scores
 from edge_keras.models.architectures import DEFAULT, Architecture
@@ -104,15 +104,31 @@ class Request:
         return tuple(range(max(1, self.settings.views)))
 
     @property
-    def as_seen(self) -> ViewMaker:
-        """Of photos as the device sees them."""
+    def train_spec(self) -> InputSpec:
+        """What the model takes while it is trained."""
+        side = self.settings.train_size
+        return replace(self.spec, width=side, height=side) if side else self.spec
+
+    @property
+    def as_trained(self) -> ViewMaker:
+        """Of photos as the device sees them, but for their size if the network is trained at another."""
         settings, photos = self.settings, self.photos
         grounds = photos.negatives or tuple(photos.splits["train"]) if settings.augment == "scene" else ()
-        return ViewMaker(self.spec, self.views[:1], photos.mirror, settings.seed, settings.augment, grounds)
+        return ViewMaker(self.train_spec, self.views[:1], photos.mirror, settings.seed, settings.augment, grounds)
+
+    @property
+    def as_seen(self) -> ViewMaker:
+        """Of photos as the device sees them."""
+        return replace(self.as_trained, spec=self.spec)
 
     def backbone(self) -> JsonObject:
         """What the frozen part's maps depend on; JSON."""
-        return backbone_key(self.architecture, self.alpha, self.weights.sha256, self.spec)
+        return backbone_key(self.architecture, self.alpha, self.weights.sha256, self.train_spec)
+
+    def network(self, spec: InputSpec) -> "keras.Model":
+        """The network before training, for pictures of a size."""
+        labels, dropout = len(self.photos.labels), self.settings.dropout
+        return build(spec, labels, self.alpha, self.weights, self.architecture, dropout)
 
     def to_json(self) -> JsonObject:
         """A call with an equal one may go on with what another left."""
@@ -124,6 +140,7 @@ class Request:
             "mirror": self.photos.mirror,
             "teacher": self.teacher and teacher_sha256(self.teacher),
             "splits": {split: fingerprint(members) for split, members in self.photos.splits.items()},
+            "input": list(self.spec.shape),
             "grounds": fingerprint(self.as_seen.grounds),
             "float16": gpus()[1],  # its optimizer keeps more
         }
@@ -199,6 +216,11 @@ def fit(
         settings = replace(settings, remember=0.0)  # random features are not worth it
     worker = read_worker()
     check_settings(settings, architecture)
+    if settings.train_size > spec.width:
+        raise SettingsError(
+            f"--train-size {settings.train_size} is larger than the input of {spec.width} pixels; state a larger "
+            "--image-size, or leave it out"
+        )
     if architecture.frozen and settings.epochs != 0:
         settings = replace(settings, epochs=0)
         say(f"{architecture.name} is frozen: its last layer alone is trained")
@@ -233,7 +255,9 @@ def fit(
         if history.epochs:
             say(f"going on after epoch {len(history.epochs) - 1}, where the training before was interrupted")
         opened.enter_context(_told_where_it_goes_on(store, say))
-        extractor = opened.enter_context(Extractor(folder, request.backbone(), photos.labels, request.as_seen, track))
+        extractor = opened.enter_context(
+            Extractor(folder, request.backbone(), photos.labels, request.as_trained, track)
+        )
         context = _prepare(request, devices, extractor, state, track)
         context = replace(context, curve=_kept_curve(store, context.curve))
         if context.curve is not None:
@@ -284,18 +308,7 @@ def _prepare(
     """Network, maps and head: what is there before the first phase, or was there before the one that `state` is of."""
     photos, settings, views = request.photos, request.settings, request.views
     keras.utils.set_random_seed(settings.seed)
-    model = tracked(
-        track,
-        "Building the network",
-        lambda: build(
-            request.spec,
-            len(photos.labels),
-            request.alpha,
-            request.weights,
-            request.architecture,
-            settings.dropout,
-        ),
-    )
+    model = tracked(track, "Building the network", lambda: request.network(request.train_spec))
     architecture = request.architecture
     parts = cut(model, architecture)
     maps = extractor.through(parts.lower, _deeper_maps(request, model, extractor))
@@ -370,7 +383,7 @@ def _with_teacher(
 ) -> TrainingContext:
     """Targets in which a teacher has a say."""
     targets, settings = context.targets, request.settings
-    maker = replace(request.as_seen, numbers=request.views[: targets.maps.rows.shape[1]])
+    maker = replace(request.as_trained, numbers=request.views[: targets.maps.rows.shape[1]])
     cache, taught = taught_scores(teacher, targets.maps.photos, maker, folder, track)
     opened.enter_context(cache)
     teach: Teach = lambda photos, views: taught.read(photos, views).astype(np.float32)
@@ -447,6 +460,28 @@ def _phases_left(settings: Settings, state: Path | None) -> list[Phase]:
     return todo
 
 
+def _as_it_runs(request: Request, trained: "keras.Model") -> "keras.Model":
+    """The trained network for pictures of the size that the device gives it."""
+    if request.train_spec == request.spec:
+        return trained
+    model = request.network(request.spec)
+    model.set_weights(trained.get_weights())
+    return model
+
+
+def _val_accuracy(
+    request: Request, context: TrainingContext, run: tf.types.experimental.GenericFunction, track: Track
+) -> Estimate:
+    """On the validation photos, of which there are maps if the network runs at the size that it was trained at."""
+    val, label = context.val, "Scoring the validation photos"
+    if request.train_spec == request.spec:
+        scores = tracked(track, label, lambda: map_scores(compiled(context.parts.upper, tf.float16), val))
+        return accuracy(scores.argmax(axis=1) == val.targets)
+    seen = predict_photos(run, val.photos, request.as_seen, "validation", track)
+    targets = np.array([request.photos.labels.index(photo.label) for photo in seen.photos])
+    return accuracy(seen.scores.argmax(axis=1) == targets)
+
+
 def _test_and_write(
     out: Path,
     request: Request,
@@ -457,11 +492,10 @@ def _test_and_write(
     track: Track,
 ) -> Fitted:
     """Reads the test photos for the first time, and writes the run folder."""
-    photos, model, parts = request.photos, context.model, context.parts
+    photos, model, parts = request.photos, _as_it_runs(request, context.model), context.parts
     train, val, as_seen = context.targets.maps, context.val, request.as_seen
-    scored = tracked(track, "Scoring the validation photos", lambda: map_scores(compiled(parts.upper, tf.float16), val))
-    val_accuracy = accuracy(scored.argmax(axis=1) == val.targets)
     run = compiled(model, tf.uint8)
+    val_accuracy = _val_accuracy(request, context, run, track)
     tested = predict_photos(run, photos.splits["test"], as_seen, "test", track)
     splits: dict[Split, list[Photo]] = {"train": train.photos, "val": val.photos, "test": tested.photos}
     sizes = subject_sizes(tested.photos, photos.labels, request.spec, lambda pixels: run(pixels).numpy(), track)
@@ -506,7 +540,7 @@ def _test_and_write(
         if tensorboard:
             write_scalars(beside / "tensorboard", history.epochs)
         shown = train.photos[:: max(1, len(train.photos) // SAMPLES)][:SAMPLES]
-        as_trained = view_photos(shown, replace(as_seen, numbers=request.views))
+        as_trained = view_photos(shown, replace(request.as_trained, numbers=request.views))
         shown_labels = [photo.label for photo in shown]
         write_run_report(
             beside, card, history.epochs, evaluation, as_trained, shown_labels, context.curve, request.photos
