@@ -207,7 +207,7 @@ def _train_colors(color_photos: Path, folder: Path) -> None:
     from edge_keras.models.pretrained import Weights
     from edge_train.data.dataset import open_photos
     from edge_train.settings import Settings
-    from edge_train.training.fit import fit
+    from edge_train.training.fit import FitOptions, fit
 
     from .train.small_network import SMALL_NETWORK
 
@@ -217,9 +217,7 @@ def _train_colors(color_photos: Path, folder: Path) -> None:
     fit(
         photos,
         folder,
-        spec=InputSpec(48, 48),
-        weights=weights,
-        cache=folder.parent,
-        architecture=SMALL_NETWORK,
-        settings=settings,
+        FitOptions(
+            spec=InputSpec(48, 48), weights=weights, cache=folder.parent, architecture=SMALL_NETWORK, settings=settings
+        ),
     )

@@ -17,7 +17,7 @@ PUBLIC = {
         "Classifier", "DecisionOptions", "FocusOptions", "LiveOptions", "ModelOptions", "Prediction", "SinkOptions",
         "SourceOptions", "classify_stream", "open_source", "run_live",
     },
-    "edge_train": {"Settings", "find_weights", "fit", "open_photos"},
+    "edge_train": {"FitOptions", "Settings", "find_weights", "fit", "open_photos"},
     "edge_convert": {"adopt", "export", "keys"},
     "edge_bench": {"BenchReport", "run_benchmark"},
     "edge_studio": {"Project", "Studio", "StudioSettings"},

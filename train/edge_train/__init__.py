@@ -7,11 +7,12 @@ if TYPE_CHECKING:
     from edge_keras.models.pretrained import find_weights
     from edge_train.data.dataset import open_photos
     from edge_train.settings import Settings
-    from edge_train.training.fit import fit
+    from edge_train.training.fit import FitOptions, fit
 
-__all__ = ["Settings", "find_weights", "fit", "open_photos"]
+__all__ = ["FitOptions", "Settings", "find_weights", "fit", "open_photos"]
 
 _PLACES = {
+    "FitOptions": "edge_train.training.fit",
     "Settings": "edge_train.settings",
     "find_weights": "edge_keras.models.pretrained",
     "fit": "edge_train.training.fit",

@@ -20,7 +20,7 @@ from edge_train.data.dataset import PhotoSet, open_photos
 from edge_train.data.groups import SAME_SECOND, Grouped, group_photos, leaks, taken_at
 from edge_train.evaluation.evaluate import evaluate
 from edge_train.settings import Settings
-from edge_train.training.fit import fit
+from edge_train.training.fit import FitOptions, fit
 
 from ..small_network import SMALL_NETWORK
 
@@ -301,11 +301,13 @@ def test_clips_are_tested_on_clips_that_were_not_trained_on(clips: Path, tmp_pat
         run = fit(
             photo_set,
             tmp_path / name,
-            spec=InputSpec(48, 48),
-            weights=Weights("none (random)"),
-            cache=tmp_path / "cache",
-            alpha=0.35,
-            settings=Settings(epochs=0, views=1),
+            FitOptions(
+                spec=InputSpec(48, 48),
+                weights=Weights("none (random)"),
+                cache=tmp_path / "cache",
+                alpha=0.35,
+                settings=Settings(epochs=0, views=1),
+            ),
         )
         reported = run.card.metrics["test_accuracy"]
         found[name] = reported, evaluate(read_run(run.folder), clips / "fourth").accuracy
@@ -321,11 +323,13 @@ def test_a_run_remembers_the_groups(clips: Path, tmp_path: Path) -> None:
         fit(
             open_folder(clips / "set"),
             tmp_path / "run",
-            spec=InputSpec(32, 32),
-            weights=Weights("none (random)"),
-            cache=tmp_path / "cache",
-            architecture=SMALL_NETWORK,
-            settings=Settings(epochs=0, views=1),
+            FitOptions(
+                spec=InputSpec(32, 32),
+                weights=Weights("none (random)"),
+                cache=tmp_path / "cache",
+                architecture=SMALL_NETWORK,
+                settings=Settings(epochs=0, views=1),
+            ),
         ).folder
     )
     assert len({photo.group for photo in run.splits["test"]} - {""}) == 2

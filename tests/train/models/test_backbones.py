@@ -24,7 +24,7 @@ from edge_train.cli.fit_command import BackboneName
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import Settings
-from edge_train.training.fit import fit
+from edge_train.training.fit import FitOptions, fit
 
 from ...further import slow_but
 from ..small_network import SMALL_NETWORK
@@ -166,12 +166,14 @@ def test_a_network_is_trained_and_saved(architecture: Architecture, color_photos
     fit(
         photos,
         out,
-        spec=InputSpec(32, 32),
-        weights=RANDOM,
-        alpha=alpha,
-        architecture=architecture,
-        cache=tmp_path,
-        settings=settings,
+        FitOptions(
+            spec=InputSpec(32, 32),
+            weights=RANDOM,
+            alpha=alpha,
+            architecture=architecture,
+            cache=tmp_path,
+            settings=settings,
+        ),
     )
     run = read_run(out)
     assert run.card.backbone is not None

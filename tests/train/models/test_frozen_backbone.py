@@ -23,7 +23,7 @@ from edge_keras.tf import keras, tf
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model
 from edge_train.settings import Settings, check_settings
-from edge_train.training.fit import fit
+from edge_train.training.fit import FitOptions, fit
 
 
 def network(size: int | None = None, normalize: bool = False) -> Any:
@@ -61,11 +61,13 @@ def test_a_saved_model_is_trained_on_saved_and_converted(saved_model: Path, colo
     fitted = fit(
         open_photos(str(color_photos), seed=1, cache=tmp_path),
         tmp_path / "run",
-        spec=InputSpec(side, side),
-        weights=weights,
-        cache=tmp_path / "cache",
-        architecture=architecture,
-        settings=Settings(views=1),
+        FitOptions(
+            spec=InputSpec(side, side),
+            weights=weights,
+            cache=tmp_path / "cache",
+            architecture=architecture,
+            settings=Settings(views=1),
+        ),
         say=said.append,
     )
     assert any("vector is frozen: its last layer alone is trained" in line for line in said)

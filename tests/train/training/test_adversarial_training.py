@@ -20,7 +20,7 @@ from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import Settings, check_settings
 from edge_train.training.attacks import attack_pictures, logits_of, pgd
-from edge_train.training.fit import Fitted, fit
+from edge_train.training.fit import FitOptions, Fitted, fit
 
 from ..conftest import blank_charts
 from ..small_network import SMALL_NETWORK
@@ -49,11 +49,7 @@ def train(photos: Path, out: Path, settings: Settings, **options: Any) -> Fitted
     return fit(
         found,
         out,
-        spec=InputSpec(32, 32),
-        weights=weights,
-        cache=cache,
-        architecture=SMALL_NETWORK,
-        settings=settings,
+        FitOptions(spec=InputSpec(32, 32), weights=weights, cache=cache, architecture=SMALL_NETWORK, settings=settings),
         **options,
     )
 

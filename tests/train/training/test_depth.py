@@ -33,7 +33,7 @@ from edge_train.settings import (
     usual_settings,
 )
 from edge_train.training.features import LayerMaps
-from edge_train.training.fit import Fitted, fit
+from edge_train.training.fit import FitOptions, Fitted, fit
 
 from ..small_network import SMALL_NETWORK
 
@@ -51,11 +51,13 @@ def train(
     return fit(
         open_photos(str(photos), seed=1, cache=out.parent),
         out,
-        spec=InputSpec(32, 32),
-        weights=weights,
-        cache=out.parent / "cache",
-        architecture=WITH_TWO_SEAMS,
-        settings=settings,
+        FitOptions(
+            spec=InputSpec(32, 32),
+            weights=weights,
+            cache=out.parent / "cache",
+            architecture=WITH_TWO_SEAMS,
+            settings=settings,
+        ),
         **options,  # type: ignore[arg-type]
     )
 

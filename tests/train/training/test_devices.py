@@ -56,8 +56,8 @@ found = {"replicas": given["four"].replicas}
 for name, devices in given.items():
     module.find_devices = lambda worker, float16: devices
     settings = Settings(epochs=2, views=2, batch=10, prune=0.5, compression_epochs=1)
-    fitted = module.fit(photos, folder / name, spec=InputSpec(32, 32), weights=Weights("none (random)"),
-        cache=folder / "cache", architecture=SMALL_NETWORK, settings=settings)
+    fitted = module.fit(photos, folder / name, module.FitOptions(InputSpec(32, 32),
+        Weights("none (random)"), folder / "cache", architecture=SMALL_NETWORK, settings=settings))
     found[name] = [[epoch.phase, epoch.train_loss, epoch.val_loss] for epoch in fitted.history[1:]]
 print(json.dumps(found))
 """

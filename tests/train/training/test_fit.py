@@ -23,7 +23,7 @@ from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model, predict
 from edge_train.settings import Settings
 from edge_train.training.checkpoints import CheckpointStore
-from edge_train.training.fit import Fitted, fit
+from edge_train.training.fit import FitOptions, Fitted, fit
 from edge_train.training.solved_head.head import solve_head
 
 from ..small_network import SMALL_NETWORK
@@ -38,13 +38,25 @@ def train(folder: Path, out: Path, settings: Settings, **options: object) -> Fit
     return fit(
         photos,
         out,
-        spec=InputSpec(32, 32),
-        weights=Weights("none (random)"),
-        cache=out.parent / "cache",
-        architecture=SMALL_NETWORK,
-        settings=settings,
+        FitOptions(
+            spec=InputSpec(32, 32),
+            weights=Weights("none (random)"),
+            cache=out.parent / "cache",
+            architecture=SMALL_NETWORK,
+            settings=settings,
+        ),
         **options,  # type: ignore[arg-type]
     )
+
+
+def test_a_call_as_version_0_1_had_it_keeps_working(color_photos: Path, color_run: Run, tmp_path: Path) -> None:
+    photos = open_photos(str(color_photos), seed=1, cache=tmp_path)
+    fields = {"spec": InputSpec(32, 32), "weights": Weights("none (random)"), "cache": tmp_path, "settings": None}
+    # It gets as far as one with `FitOptions` that names a folder which is there.
+    with pytest.warns(DeprecationWarning, match="FitOptions"), pytest.raises(OutputError, match="is there already"):
+        fit(photos, color_run.folder, **fields, alpha=0.35)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="no alpha beside FitOptions"):
+        fit(photos, tmp_path, FitOptions(InputSpec(32, 32), Weights("none (random)"), tmp_path), alpha=0.35)
 
 
 def test_a_run_folder_is_whole(color_run: Run) -> None:

@@ -25,7 +25,7 @@ from edge_train.data.distortions.randaugment import randaugment
 from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import Settings, check_settings, phases
 from edge_train.training.distillation import check_teacher
-from edge_train.training.fit import Request, fit
+from edge_train.training.fit import FitOptions, Request, fit
 from edge_train.training.solved_head.head import MOST_WEIGHT, photo_weights, solve_head
 
 from ..conftest import blank_charts
@@ -36,16 +36,19 @@ pytestmark = pytest.mark.usefixtures("charts_are_blank")
 SMALL = Settings(epochs=1, views=2, batch=8, compression_epochs=2)
 
 
-def train(folder: Path, out: Path, settings: Settings, **options: object) -> Run:
+def train(folder: Path, out: Path, settings: Settings, teacher: Run | None = None, **options: object) -> Run:
     photos = open_photos(str(folder), seed=1, cache=out.parent)
     fit(
         photos,
         out,
-        spec=InputSpec(32, 32),
-        weights=Weights("none (random)"),
-        cache=out.parent / "cache",
-        architecture=SMALL_NETWORK,
-        settings=settings,
+        FitOptions(
+            spec=InputSpec(32, 32),
+            weights=Weights("none (random)"),
+            cache=out.parent / "cache",
+            architecture=SMALL_NETWORK,
+            settings=settings,
+            teacher=teacher,
+        ),
         **options,  # type: ignore[arg-type]
     )
     return read_run(out)

@@ -212,7 +212,7 @@ def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: W
     from edge_keras.models.pretrained import Weights
     from edge_train.data.dataset import open_photos
     from edge_train.settings import Settings
-    from edge_train.training.fit import fit
+    from edge_train.training.fit import FitOptions, fit
 
     from ..small_network import SMALL_NETWORK
 
@@ -227,11 +227,13 @@ def test_two_workers_one_killed_in_epoch_2_end_with_the_losses_of_one(workers: W
     alone = fit(
         open_photos(str(color_photos), seed=1, cache=workers.folder),
         workers.folder / "alone",
-        spec=InputSpec(32, 32),
-        weights=Weights("none (random)"),
-        cache=workers.folder / "cache",
-        architecture=SMALL_NETWORK,
-        settings=Settings(epochs=EPOCHS),
+        FitOptions(
+            spec=InputSpec(32, 32),
+            weights=Weights("none (random)"),
+            cache=workers.folder / "cache",
+            architecture=SMALL_NETWORK,
+            settings=Settings(epochs=EPOCHS),
+        ),
     )
     for process in (first, second):
         assert process.wait(300) == 0, workers.log()

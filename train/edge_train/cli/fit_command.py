@@ -329,6 +329,7 @@ def fit(
         # TensorFlow takes seconds: after all that can be wrong with the photos
         with extra_needed("train", *NEEDS), working("Loading TensorFlow"):
             from edge_keras.models.backbone_source import find_backbone
+            from edge_train.training.fit import FitOptions
             from edge_train.training.fit import fit as fit_photos
         # Weights are for the size that it is trained at.
         trained_at = train_size or image_size
@@ -336,20 +337,8 @@ def fit(
         side = (image_size or architecture.size) if train_size else side
         spec = InputSpec(side, side, crop, levels=_levels(levels, photos, say))  # type: ignore[arg-type]
         say(f"weights: {found.source}")
-        fitted = fit_photos(
-            photos,
-            out,
-            spec=spec,
-            weights=found,
-            cache=cache_folder(),
-            alpha=alpha,
-            architecture=architecture,
-            settings=settings,
-            teacher=taught_by,
-            tensorboard=tensorboard,
-            track=track,
-            say=say,
-        )
+        options = FitOptions(spec, found, cache_folder(), alpha, architecture, settings, taught_by, tensorboard)
+        fitted = fit_photos(photos, out, options, track=track, say=say)
         say_unusable(fitted.unusable)
         if as_json:
             print(json.dumps({"run": str(fitted.folder), **json.loads(fitted.card.to_text())}))

@@ -3,9 +3,10 @@
 import csv
 import json
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -167,20 +168,41 @@ class Fitted:
     verdict: str = ""
 
 
+@dataclass(frozen=True)
+class FitOptions:
+    """How `fit` trains, and from what.
+
+        FitOptions(InputSpec(160, 160), find_weights("imagenet", 1.0, 160, cache), cache, settings=Settings(qat=True))
+
+    Attributes:
+        spec: What the model shall take.
+        weights: Weights to start from, as `pretrained.find_weights` returns them.
+        cache: Where feature maps are kept for other runs.
+        alpha: Width multiplier, which the weights must have been trained with.
+        architecture: One of `architectures.ARCHITECTURES`.
+        settings: Settings of the recipe.
+        teacher: A trained run with the same labels to learn from, too.
+        tensorboard: Whether the run folder gets what TensorBoard shows.
+    """
+
+    spec: InputSpec
+    weights: Weights
+    cache: Path
+    alpha: float = 1.0
+    architecture: Architecture = DEFAULT
+    settings: Settings = field(default_factory=Settings)
+    teacher: Run | None = None
+    tensorboard: bool = False
+
+
 def fit(
     photos: PhotoSet,
     out: Path,
+    options: FitOptions | None = None,
     *,
-    spec: InputSpec,
-    weights: Weights,
-    cache: Path,
-    alpha: float = 1.0,
-    architecture: Architecture = DEFAULT,
-    settings: Settings | None = None,
-    teacher: Run | None = None,
-    tensorboard: bool = False,
     track: Track = silently,
     say: Say = lambda line: None,
+    **fields: object,
 ) -> Fitted:
     """Trains a classifier and writes its run folder, whole or not at all.
 
@@ -190,16 +212,10 @@ def fit(
     Args:
         photos: Photos to train, validate and test on.
         out: The run folder to write; must not exist.
-        spec: What the model shall take.
-        weights: Weights to start from, as `pretrained.find_weights` returns them.
-        cache: Where feature maps are kept for other runs.
-        alpha: Width multiplier, which the weights must have been trained with.
-        architecture: One of `architectures.ARCHITECTURES`.
-        settings: Settings of the recipe; the defaults unless given.
-        teacher: A trained run with the same labels to learn from, too.
-        tensorboard: Whether the run folder gets what TensorBoard shows.
+        options: How it is trained, and from what.
         track: Receives the progress of each step.
-        say: Function that is given lines for a person: what it runs on, and what to look at.
+        say: Is told, a line each, what it runs on and what to look at.
+        fields: Fields of `FitOptions`, in place of `options`: deprecated, and gone with version 1.0.
 
     Raises:
         WeightsError: The weights do not fit.
@@ -209,29 +225,9 @@ def fit(
         SettingsError: The network cannot be trained so, or `TF_CONFIG` cannot be understood.
         WorkerLostError: Another machine is gone; the same call goes on.
     """
-    settings = settings or Settings()
-    if settings.epochs is None and (teacher is not None or not weights.sha256):
-        settings = replace(settings, epochs=EPOCHS)  # measured without a teacher, and with features that are worth it
-    if not weights.sha256:
-        settings = replace(settings, remember=0.0)  # random features are not worth it
+    options = _given(options, fields)
     worker = read_worker()
-    check_settings(settings, architecture)
-    if settings.train_size > spec.width:
-        raise SettingsError(
-            f"--train-size {settings.train_size} is larger than the input of {spec.width} pixels; state a larger "
-            "--image-size, or leave it out"
-        )
-    if architecture.frozen and settings.epochs != 0:
-        settings = replace(settings, epochs=0)
-        say(f"{architecture.name} is frozen: its last layer alone is trained")
-    if settings.fine_tune_from:
-        model = build(spec, len(photos.labels), alpha, Weights("none (random)"), architecture)
-        seam = find_split_layer(model, settings.fine_tune_from)
-        architecture = replace(architecture, seam=seam)
-        say(f"fine-tuning what is behind {seam}")
-    request = Request(photos, spec, weights, alpha, architecture, settings, teacher)
-    if teacher is not None:
-        check_teacher(teacher, photos.labels, photos.splits["test"])
+    request = _request(photos, options, say)
     began = time.perf_counter()
     with CheckpointStore(out, request.to_json(), worker.suffix if worker else "") as store, ExitStack() as opened:
         if store.newest() is not None and out.exists():  # killed between the last two steps
@@ -251,7 +247,7 @@ def fit(
         history = History(began, read_history(state) if state else None)
         todo = _phases_left(request.settings, state)
         # Maps of random weights are of no use to another run.
-        folder = (cache if weights.sha256 else store.folder) / "features"
+        folder = (options.cache if options.weights.sha256 else store.folder) / "features"
         if history.epochs:
             say(f"going on after epoch {len(history.epochs) - 1}, where the training before was interrupted")
         opened.enter_context(_told_where_it_goes_on(store, say))
@@ -267,20 +263,60 @@ def fit(
                 f"with {len(photos.splits['train'])} photos to train on, fine-tuning would take away more than it "
                 f"gives: the last layer alone is trained (--epochs {EPOCHS} fine-tunes all the same)"
             )
-        if context.architecture.seam != architecture.seam:
+        if context.architecture.seam != request.architecture.seam:
             say(
                 "the network as it was trained before hardly tells these classes apart: "
                 f"fine-tuning begins earlier, behind {context.architecture.seam}"
             )
-        if teacher is not None:
-            context = _with_teacher(context, request, teacher, cache / "features", opened, track)
+        if options.teacher is not None:
+            context = _with_teacher(context, request, options.teacher, options.cache / "features", opened, track)
         todo = _phases_left(context.settings, state)
         context, quantized = _train(todo, context, history, store, state, track)
         if not devices.chief:
             return _written_elsewhere(out, devices, history.epochs, context.unusable)
-        fitted = _test_and_write(out, request, context, quantized, history, tensorboard, track)
+        fitted = _test_and_write(out, request, context, quantized, history, options.tensorboard, track)
         devices.told(fitted.card.to_text())
     return fitted
+
+
+def _given(options: FitOptions | None, fields: Mapping[str, object]) -> FitOptions:
+    """The options of a call of `fit`, also of one as version 0.1 had it."""
+    if options is not None and not fields:
+        return options
+    if options is not None:
+        raise TypeError(f"fit takes no {', '.join(fields)} beside FitOptions, which have it")
+    warnings.warn(
+        "fit(photos, out, FitOptions(...)) takes the place of fit(photos, out, spec=...)", DeprecationWarning, 3
+    )
+    # None stood for the default.
+    return FitOptions(**{name: value for name, value in fields.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _request(photos: PhotoSet, options: FitOptions, say: Say) -> Request:
+    """What is to be done, with the settings and the split layer that the network and its weights allow."""
+    settings, architecture = options.settings, options.architecture
+    if settings.epochs is None and (options.teacher is not None or not options.weights.sha256):
+        settings = replace(settings, epochs=EPOCHS)  # measured without a teacher, and with features that are worth it
+    if not options.weights.sha256:
+        settings = replace(settings, remember=0.0)  # random features are not worth it
+    check_settings(settings, architecture)
+    if settings.train_size > options.spec.width:
+        raise SettingsError(
+            f"--train-size {settings.train_size} is larger than the input of {options.spec.width} pixels; state a "
+            "larger --image-size, or leave it out"
+        )
+    if architecture.frozen and settings.epochs != 0:
+        settings = replace(settings, epochs=0)
+        say(f"{architecture.name} is frozen: its last layer alone is trained")
+    if settings.fine_tune_from:
+        random = Weights("none (random)")
+        model = build(options.spec, len(photos.labels), options.alpha, random, architecture)
+        seam = find_split_layer(model, settings.fine_tune_from)
+        architecture = replace(architecture, seam=seam)
+        say(f"fine-tuning what is behind {seam}")
+    if options.teacher is not None:
+        check_teacher(options.teacher, photos.labels, photos.splits["test"])
+    return Request(photos, options.spec, options.weights, options.alpha, architecture, settings, options.teacher)
 
 
 @contextmanager
