@@ -2,9 +2,10 @@
 
 import os
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -32,6 +33,9 @@ BUG: Final = 70
 
 QUIET_S: Final = 2.0
 """Work shorter than this leaves no line in a log."""
+
+EVERY_S: Final = 30.0
+"""Between two lines that tell a log how far work is; continuous integration ends what is silent for ten minutes."""
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -193,7 +197,8 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Generator
     """The `edge_core.progress.Track` of the commands, on standard error.
 
     Draws a bar with throughput and remaining time on a terminal, for a single step a line with the time that has
-    passed; elsewhere one line at the end, if it took long. Whoever runs the command may have it all in a file.
+    passed; elsewhere prints a line every `EVERY_S`, and one at the end, if it took long. Whoever runs the command may
+    have it all in a file.
     """
     if file := os.environ.get(PROGRESS_VARIABLE):
         items = recorded(items, label, total, Path(file))
@@ -205,14 +210,38 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Generator
         yield from _with_bar(items, label, total)
         return
     start, count = time.perf_counter(), 0
-    for item in items:
-        count += 1
-        yield item
+
+    def say_so_far() -> None:
+        steps = "" if total == 1 else f"{count} of {total}, " if total else f"{count}, "
+        say(f"{label}: {steps}{time.perf_counter() - start:.0f} s so far")
+
+    with _repeated(say_so_far):
+        for item in items:
+            yield item
+            count += 1
     elapsed = time.perf_counter() - start
     if elapsed > QUIET_S:
         steps = "" if total == 1 else f"{count} in "
         rate = "" if total == 1 else f", {count / elapsed:.1f}/s"
         say(f"{label}: {steps}{elapsed:.0f} s{rate}")
+
+
+@contextmanager
+def _repeated(call: Callable[[], None]) -> Iterator[None]:
+    """Calls a function every `EVERY_S`, in a thread: a single step may take minutes."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(EVERY_S):
+            call()
+
+    thread = threading.Thread(target=repeat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

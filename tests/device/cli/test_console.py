@@ -1,6 +1,8 @@
 import os
 import select
 import sys
+import threading
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -82,6 +84,30 @@ def test_work_is_quiet_in_a_log_unless_it_was_long(
     assert output == ""
     assert errors.startswith("Reading: 3 in ")
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(("total", "line"), [(3, "Scoring: 1 of 3, "), (None, "Scoring: 1, "), (1, "Scoring: ")])
+def test_long_work_tells_a_log_now_and_then_that_it_goes_on(
+    total: int | None, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "EVERY_S", 0.02)
+    told, end_s = "", time.monotonic() + 60
+
+    def is_told() -> bool:
+        nonlocal told
+        told += capsys.readouterr().err
+        return any(one.startswith(line) and one.endswith(" s so far") for one in told.splitlines())
+
+    for number in track(range(3), "Scoring", total):
+        while number == 1 and not is_told():
+            assert time.monotonic() < end_s, told
+            time.sleep(0.01)
+    assert not [one for one in threading.enumerate() if one.name == "progress"]
+    monkeypatch.setattr(console, "EVERY_S", 1000.0)
+    capsys.readouterr()
+    with console.working("Converting"):
+        pass
+    assert capsys.readouterr() == ("", "")
 
 
 def test_work_draws_a_bar_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
