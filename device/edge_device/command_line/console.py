@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -215,7 +215,8 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Generator
         steps = "" if total == 1 else f"{count} of {total}, " if total else f"{count}, "
         say(f"{label}: {steps}{time.perf_counter() - start:.0f} s so far")
 
-    with _repeated(say_so_far):
+    # Whoever reads the file knows it already.
+    with nullcontext() if file else _repeated(say_so_far):
         for item in items:
             yield item
             count += 1
