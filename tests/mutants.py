@@ -196,6 +196,10 @@ EQUIVALENT: Final[dict[tuple[str, str], str]] = {
         "edge_core.artifact.seal",
         "512  ->  513",
     ): "a bound on how far from the end a seal begins; the longest has 295 bytes",
+    (
+        "edge_core.artifact.familiarity",
+        "True  ->  False",
+    ): "the lists that are zipped are both of one property, a number for each row",
     ("edge_core.data.photo_folder", "1  ->  2"): "numbers sort before text, whatever number says so",
     (
         "edge_device.live.decisions",
