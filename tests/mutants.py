@@ -409,9 +409,10 @@ class _Plugin:
         seeing = [item for item in items if "command" not in item.fixturenames]
         items[:] = sorted(seeing, key=lambda item: self._before.get(item.nodeid, 0.0) > SLOW_S)
 
-    def pytest_collection_finish(self) -> None:
+    def pytest_configure(self) -> None:
         from hypothesis import Phase, settings
 
+        # After a conftest.py, and before the tests: those with settings of their own take the rest from these.
         # No search for the simplest example that fails.
         phases = (Phase.explicit, Phase.generate)
         settings.register_profile(
