@@ -14,6 +14,7 @@ from edge_convert.targets.runtimes import releases
 from edge_core.errors import SettingsError
 from edge_studio.jobs.command_form import offer
 from edge_train.cli.fit_command import BackboneName, fit
+from edge_train.settings import EPOCHS
 
 JobKind = Literal["train", "curve", "export", "publish", "deploy"]
 
@@ -31,7 +32,7 @@ LEARNING_CURVE: Final = "learning_curve.png"
 TRAIN: Final = offer(
     fit,
     ("backbone", "image_size", "alpha", "weights", "epochs", "augment", "mirror", "class_weights", "qat"),
-    unset={"image_size": 0, "mirror": True},
+    unset={"image_size": 0, "epochs": EPOCHS, "mirror": True},
     # No path: a page must not name files of this machine.
     choices={"backbone": BackboneName, "weights": ("imagenet", "none")},
 )
