@@ -23,7 +23,7 @@ from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model, predict
 from edge_train.settings import Settings
 from edge_train.training.checkpoints import CheckpointStore
-from edge_train.training.fit import FitOptions, Fitted, fit
+from edge_train.training.fit import FitOptions, Fitted, Request, fit
 from edge_train.training.solved_head.head import solve_head
 
 from ..small_network import SMALL_NETWORK
@@ -149,7 +149,8 @@ def test_a_network_trained_on_small_pictures_runs_on_larger_ones(
         return views_of(self, photo)
 
     monkeypatch.setattr(ViewMaker, "__call__", noted)
-    fitted = train(color_photos, tmp_path / "run", Settings(epochs=1, views=1, batch=8, train_size=24))
+    said: list[str] = []
+    fitted = train(color_photos, tmp_path / "run", Settings(epochs=1, views=1, batch=8, train_size=24), say=said.append)
     assert set(made) == {(24, 24, 3), (32, 32, 3)}
     run = read_run(fitted.folder)
     assert run.card.input == InputSpec(32, 32)
@@ -157,6 +158,19 @@ def test_a_network_trained_on_small_pictures_runs_on_larger_ones(
     assert run.card.metrics["test_accuracy"] == evaluate(run).accuracy
     assert evaluate(run).accuracy.value > 0.8, "the weights were not carried over"
     assert run.card.training["train_size"] == 24
+    assert not any("leave --train-size out" in line for line in said)
+
+
+def test_a_network_that_is_worse_at_its_size_is_told(
+    color_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(request: Request, trained: "keras.Model") -> "keras.Model":
+        return request.network(request.spec)
+
+    monkeypatch.setattr("edge_train.training.fit._as_it_runs", forgetful)
+    said: list[str] = []
+    train(color_photos, tmp_path / "run", Settings(epochs=0, views=1, batch=8, train_size=24), say=said.append)
+    assert any("% at 24, as it was trained: leave --train-size out" in line for line in said)
 
 
 @pytest.mark.parametrize(

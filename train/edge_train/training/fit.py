@@ -275,6 +275,8 @@ def fit(
         if not devices.chief:
             return _written_elsewhere(out, devices, history.epochs, context.unusable)
         fitted = _test_and_write(out, request, context, quantized, history, options.tensorboard, track)
+        if worse := _worse_at_its_size(request, fitted):
+            say(f"warning: {worse}")
         devices.told(fitted.card.to_text())
     return fitted
 
@@ -503,6 +505,19 @@ def _as_it_runs(request: Request, trained: "keras.Model") -> "keras.Model":
     model = request.network(request.spec)
     model.set_weights(trained.get_weights())
     return model
+
+
+def _worse_at_its_size(request: Request, fitted: Fitted) -> str:
+    """That the network names fewer validation photos rightly at the size that it runs at than as it was trained; empty
+    if it does not."""
+    found = fitted.card.metrics["val_accuracy"].value
+    trained = next(epoch.val_accuracy for epoch in reversed(fitted.history) if epoch.kept)
+    if request.train_spec == request.spec or found >= trained:
+        return ""
+    return (
+        f"of the validation photos it names {100 * found:.1f} % rightly at {request.spec.width} pixels, and "
+        f"{100 * trained:.1f} % at {request.train_spec.width}, as it was trained: leave --train-size out"
+    )
 
 
 def _val_accuracy(
