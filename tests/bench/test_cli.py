@@ -16,7 +16,7 @@ from ..programs import Started
 from .conftest import SPLITS, MakeReport, Tiny
 
 COMMAND = [sys.executable, "-c", "from edge_bench.cli import app; app()", "run"]
-FAST = ["--seconds", "0.05", "--threads", "1", "--frame-size", "160x90", "--cold-starts", "1"]
+FAST = ["--seconds", "0.25", "--threads", "1", "--frame-size", "160x90", "--cold-starts", "1"]
 
 
 def command_line(process: int) -> bytes:
