@@ -148,6 +148,11 @@ def test_bytes_of_a_vector_may_end_with_the_file_and_not_behind_it() -> None:
         Flatbuffer(bytes.fromhex("00000000 54464c33 04000000 00000000")).tables(8)
 
 
+def test_a_model_of_another_schema_is_refused_though_its_tables_are_sound() -> None:
+    with pytest.raises(ModelFormatError, match="does not bear the identifier TFL3"):
+        attach(BARE["uint8"].replace(b"TFL3", b"TFL2", 1), METADATA)
+
+
 def test_a_model_of_any_length_is_padded_to_where_offsets_may_stand() -> None:
     for more, length in ((0, 8), (1, 12), (2, 12), (3, 12), (4, 12)):
         assert len(Flatbuffer(b"\0\0\0\0TFL3" + bytes(more)).to_bytes()) == length
