@@ -139,6 +139,13 @@ def test_positions_outside_a_model_are_refused() -> None:
             attach(good[:place] + value.to_bytes(4, "little") + good[place + 4 :], METADATA)
 
 
+@pytest.mark.parametrize("back", [4, 12])
+def test_a_vtable_in_the_identifier_or_before_the_file_is_refused_whatever_it_says(back: int) -> None:
+    flatbuffer = Flatbuffer(b"\0\0\0\0TFL3" + back.to_bytes(4, "little") + b"\x10\0\x04\0")
+    with pytest.raises(struct.error):
+        flatbuffer.optional_field(8, 0)
+
+
 def test_bytes_of_a_vector_may_end_with_the_file_and_not_behind_it() -> None:
     flatbuffer = Flatbuffer(bytes.fromhex("00000000 54464c33 04000000 04000000 01020304"))
     assert flatbuffer.data(8) == bytes([1, 2, 3, 4])
