@@ -205,11 +205,14 @@ def check_settings(settings: Settings, architecture: "Architecture") -> None:
     if architecture.frozen and layers:
         option = layers[0].replace("_", "-")
         raise SettingsError(f"{architecture.name} is frozen, so that --{option} has nothing to train; leave it out")
-    if settings.train_size and (settings.qat or architecture.frozen):
-        why = "its steps of 8 bits hold for one size alone" if settings.qat else f"{architecture.name} is not trained"
-        raise SettingsError(
-            f"--train-size {settings.train_size}: {why}; leave {'it or --qat' if settings.qat else 'it'} out"
-        )
+    if settings.train_size and architecture.frozen:
+        raise SettingsError(f"{architecture.name} is frozen, so that --train-size trains nothing; leave it out")
+    _check_together(settings)
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.train_size and settings.qat:
+        raise SettingsError("--train-size with --qat: steps of 8 bits hold for one size alone; leave one of them out")
     if settings.qat and settings.cluster:
         raise SettingsError("--qat after --cluster would move the weights apart again: choose one of them")
     after = [name for name in ("prune", "cluster", "qat") if getattr(settings, name)]
@@ -237,11 +240,12 @@ def depth_for(
         return "head"
     if settings.fine_tune_from:
         return "usual"
-    very_poor = head_accuracy < POOR_HEAD_OF_FEW
-    if settings.epochs is None and (photos < TOO_FEW_PHOTOS or (photos < FEW_PHOTOS and not very_poor)):
+    enough = TOO_FEW_PHOTOS if head_accuracy < POOR_HEAD_OF_FEW else FEW_PHOTOS
+    if settings.epochs is None and photos < enough:
         return "head"
-    poor = very_poor or (head_accuracy < POOR_HEAD and photos >= DEEP_PHOTOS * labels)
-    return "deep" if architecture.deep_seam and poor and photos >= TOO_FEW_PHOTOS else "usual"
+    good = POOR_HEAD if photos >= DEEP_PHOTOS * labels else POOR_HEAD_OF_FEW
+    deep = architecture.deep_seam and head_accuracy < good and photos >= TOO_FEW_PHOTOS
+    return "deep" if deep else "usual"
 
 
 def head_settings(settings: Settings) -> Settings:

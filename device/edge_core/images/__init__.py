@@ -104,19 +104,10 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels | Ow
 
 
 def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, levels: Levels | Own) -> Frame:
-    factor = _shrink(header, covering)
-    mode = _REDUCED[factor]
-    if header.kind == "AVIF":
-        mode |= cv2.IMREAD_IGNORE_ORIENTATION  # the format's own turns count, not those in its EXIF
-    if header.wide:
-        if levels is None:
-            raise PictureError("its levels have more than 16 bits; it takes a model that fit --levels has trained")
-        mode = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # other modes decode no picture of one such channel
-    elif header.deep and isinstance(levels, tuple):
-        # Without it OpenCV gives the upper 8 bits alone, whatever range the levels fill.
-        mode |= cv2.IMREAD_ANYDEPTH
+    if header.wide and levels is None:
+        raise PictureError("its levels have more than 16 bits; it takes a model that fit --levels has trained")
     try:
-        frame = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+        frame = cv2.imdecode(np.frombuffer(data, np.uint8), _mode(header, covering, levels))
     except cv2.error as error:
         raise PictureError(f"not decodable: {error.err}") from error
     if frame is None:
@@ -126,6 +117,19 @@ def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, le
     # Of pictures with wide levels come as many channels as the file has.
     frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) if frame.ndim == 2 else frame[:, :, :3]
     return _turned(frame, header.turns)  # type: ignore[arg-type]
+
+
+def _mode(header: ImageHeader, covering: int | None, levels: Levels | Own) -> int:
+    """How OpenCV shall decode a picture."""
+    if header.wide:
+        return cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # other modes decode no picture of one such channel
+    mode = _REDUCED[_shrink(header, covering)]
+    if header.kind == "AVIF":
+        mode |= cv2.IMREAD_IGNORE_ORIENTATION  # the format's own turns count, not those in its EXIF
+    if header.deep and isinstance(levels, tuple):
+        # Without it OpenCV gives the upper 8 bits alone, whatever range the levels fill.
+        mode |= cv2.IMREAD_ANYDEPTH
+    return mode
 
 
 def _own_range(levels: cv2.typing.MatLike) -> tuple[float, float]:

@@ -183,14 +183,14 @@ def _tiff(data: bytes) -> ImageHeader:
         tag, kind, number = struct.unpack_from(order + layout.entry, data, entry)
         if tag == _DNG_VERSION:
             return ImageHeader(RAW)
-        if tag not in (_SUBFILE, _WIDTH, _HEIGHT, _BITS) or kind not in (_SHORT, _LONG):
+        if tag not in (_SUBFILE, _WIDTH, _HEIGHT, _BITS) or kind not in _LETTERS:
             continue
         where = entry + struct.calcsize("=" + layout.entry)
         # The value stands in the entry itself if it fits, and else the entry has the offset of it: one number of bits
         # per channel, 2 bytes each, does not fit into a classic entry from three channels on.
         if tag == _BITS and 2 * number > struct.calcsize("=" + layout.offset):
             (where,) = struct.unpack_from(order + layout.offset, data, where)
-        (found[tag],) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, where)
+        (found[tag],) = struct.unpack_from(order + _LETTERS[kind], data, where)
     bits, is_thumbnail = found.get(_BITS, 8), found.get(_SUBFILE, 0) & 1
     return ImageHeader(
         RAW if is_thumbnail else "TIFF", found.get(_WIDTH, 0), found.get(_HEIGHT, 0), deep=bits > 8, wide=bits > 16
@@ -220,7 +220,7 @@ _CLASSIC_TIFF: Final = _TiffLayout("I", "H", "HHI", 12, 4)
 _BIG_TIFF: Final = _TiffLayout("Q", "Q", "HHQ", 20, 8)
 # Tags NewSubfileType, ImageWidth, ImageLength, BitsPerSample of TIFF 6.0, section 8, and DNGVersion of Adobe's DNG.
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _DNG_VERSION = 254, 256, 257, 258, 50706
-_SHORT, _LONG = 3, 4  # its types of 16 and 32 bits
+_LETTERS = {3: "H", 4: "I"}  # its types of 16 and 32 bits, in the letters of `struct`
 
 
 def _jpeg_2000(data: bytes) -> ImageHeader:

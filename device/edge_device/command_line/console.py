@@ -208,15 +208,19 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Generator
                 yield from items
             return
         yield from _with_bar(items, label, total)
-        return
+    else:
+        yield from _in_lines(items, label, total, quiet=bool(file))
+
+
+def _in_lines(items: Iterable[T], label: str, total: int | None, quiet: bool) -> Iterator[T]:
+    """Says how far it is, where there is no terminal; `quiet`: whoever reads the file of the progress knows it."""
     start, count = time.perf_counter(), 0
 
     def say_so_far() -> None:
         steps = "" if total == 1 else f"{count} of {total}, " if total else f"{count}, "
         say(f"{label}: {steps}{time.perf_counter() - start:.0f} s so far")
 
-    # Whoever reads the file knows it already.
-    with nullcontext() if file else _repeated(say_so_far):
+    with nullcontext() if quiet else _repeated(say_so_far):
         for item in items:
             yield item
             count += 1
