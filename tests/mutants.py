@@ -191,22 +191,34 @@ CONTRACTS: Final[dict[str, Contract]] = {
     ),
 }
 
-EQUIVALENT: Final[dict[tuple[str, str], str]] = {
+EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
     (
         "edge_core.artifact.seal",
+        "_LONGEST: Final = 512",
         "512  ->  513",
     ): "a bound on how far from the end a seal begins; the longest has 295 bytes",
     (
         "edge_core.artifact.familiarity",
+        "rest = min([number + product / length for number, product in zip(self._beside[0], beside, strict=True)])",
         "True  ->  False",
     ): "the lists that are zipped are both of one property, a number for each row",
-    ("edge_core.data.photo_folder", "1  ->  2"): "numbers sort before text, whatever number says so",
+    (
+        "edge_core.data.photo_folder",
+        "(0, int(part)) if part.isdecimal() else (1, part.casefold())",
+        "1  ->  2",
+    ): "numbers sort before text, whatever number says so",
     (
         "edge_device.live.decisions",
+        "self._known = 0.0",
+        "0.0  ->  1.0",
+    ): "the first frame's weight is 1, so that nothing is left of it",
+    (
+        "edge_device.live.decisions",
+        "if isinstance(smoothing, Exponential) and self._seen_s() < smoothing.seconds:",
         "self._seen_s() < smoothing.seconds  ->  self._seen_s() <= smoothing.seconds",
     ): "the first side has a millionth of a second that no constant has",
 }
-"""Mutants that no test can tell from the original, by module and change, each with the reason."""
+"""Mutants that no test can tell from the original, by module, line of source and change, each with the reason."""
 
 
 @dataclass(frozen=True)
@@ -217,13 +229,20 @@ class Mutant:
         part: the functions that the change is one of.
         number: position of the change among all of the part.
         line: line number of the change in the module.
+        source: that line, without its indentation.
         change: the code before and after.
     """
 
     part: Part
     number: int
     line: int
+    source: str
     change: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is known by in `EQUIVALENT`."""
+        return self.part.module, self.source, self.change
 
     def __str__(self) -> str:
         return f"{self.part.module}:{self.line}  {self.change}"
@@ -357,16 +376,24 @@ def _line(node: ast.AST) -> str:
 
 def mutants(part: Part) -> list[Mutant]:
     """All mutants of a part."""
-    found = enumerate(sites(_tree(part.module), part.names))
-    return [Mutant(part, number, getattr(site.before, "lineno", 0), str(site)) for number, site in found]
+    lines = _source(part.module).splitlines()
+    found = []
+    for number, site in enumerate(sites(_tree(part.module), part.names)):
+        line = getattr(site.before, "lineno", 1)
+        found.append(Mutant(part, number, line, lines[line - 1].strip(), str(site)))
+    return found
 
 
 def _tree(module: str) -> ast.Module:
-    """A module's syntax tree; nothing is imported, or the tests would find the original loaded."""
+    return ast.parse(_source(module))
+
+
+def _source(module: str) -> str:
+    """A module's source; nothing is imported, or the tests would find the original loaded."""
     package, *below = module.split(".")
     spec = find_spec(package)
     assert spec is not None and spec.submodule_search_locations
-    return ast.parse(Path(spec.submodule_search_locations[0], *below).with_suffix(".py").read_text())
+    return Path(spec.submodule_search_locations[0], *below).with_suffix(".py").read_text("utf-8")
 
 
 def mutated(mutant: Mutant) -> ast.Module:
@@ -514,7 +541,7 @@ def _judged(
         if status == 0:
             tell(f"  survived: {mutant}")
     survived = [mutant for mutant in chosen if statuses[mutant] == 0]
-    alike = [mutant for mutant in survived if (mutant.part.module, mutant.change) in EQUIVALENT]
+    alike = [mutant for mutant in survived if mutant.key in EQUIVALENT]
     left = tuple(mutant for mutant in survived if mutant not in alike)
     return Count(len(chosen), len(chosen) - len(survived), len(alike), left)
 
