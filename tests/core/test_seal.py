@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from edge_core import Frame, InputSpec, ModelCard, complete, decode_picture, read_card
 from edge_core.artifact.container import without_archive
-from edge_core.artifact.golden import FLOAT, MAX_JPEG_BYTES, GoldenFrame, GoldenVectors, Tolerance, read_golden, to_jpeg
+from edge_core.artifact.golden import (
+    ACCELERATED,
+    FLOAT,
+    MAX_JPEG_BYTES,
+    QUANTIZED,
+    GoldenFrame,
+    GoldenVectors,
+    Tolerance,
+    read_golden,
+    to_jpeg,
+)
 from edge_core.artifact.seal import check_seal, read_seal, seal
 from edge_core.errors import ModelFormatError, SealError
 
@@ -258,6 +268,9 @@ def test_the_tolerance_is_that_of_the_runtime(written: Callable[[bytes], Path]) 
     assert (golden.tolerance_on("none 1.0"), golden.tolerance_on("none 1.1")) == (0.1, 0.2)
     assert read_golden(written(seal(COMPLETE, golden))).tolerance == Tolerance(0.1, 0.2)
     assert replace(golden, made_with={}).tolerance_on("none 1.0") == 0.2
+    accelerated = f"none 1.1 {ACCELERATED}"
+    assert golden.tolerance_on(accelerated) == QUANTIZED.other_runtime
+    assert replace(golden, tolerance=FLOAT).tolerance_on(accelerated) == FLOAT.other_runtime
 
 
 def test_golden_vectors_of_a_later_minor_schema_are_read(written: Callable[[bytes], Path]) -> None:
