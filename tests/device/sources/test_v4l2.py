@@ -189,16 +189,22 @@ def test_damaged_jpegs_are_passed_over_and_fifty_in_a_row_are_a_loss(device: str
     with closing(Camera(device)) as camera:
         frames = iter(camera)
 
-        def feed(*pictures: bytes) -> None:
-            for picture in pictures:
-                while Capture.queue:
+        seen = threading.Event()
+
+        def feed() -> None:
+            # A picture that comes before the one before it was looked at would take its place.
+            for number, picture in enumerate([jpeg(1)[: len(jpeg(1)) // 2]] * 3 + [jpeg(99)] + [b""] * 50):
+                while Capture.queue or camera.unreadable < min(number, 3) + max(0, number - 4):
                     time.sleep(0.001)
                 Capture.queue.append(picture)
+                if number == 3:
+                    seen.wait(60)
 
-        thread = threading.Thread(target=feed, args=(*[jpeg(1)[: len(jpeg(1)) // 2]] * 3, jpeg(99), *[b""] * 50))
+        thread = threading.Thread(target=feed)
         thread.start()
         assert next(frames).image[0, 0, 0] == pytest.approx(99, abs=2)
         assert camera.unreadable == 3
+        seen.set()
         with pytest.raises(SourceError, match=f"{device} gives damaged pictures only, 50 one after the other"):
             next(frames)
         thread.join()
