@@ -245,3 +245,14 @@ def test_levels_come_back_from_json_as_they_were_given() -> None:
 def test_a_range_of_levels_that_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(InputSpecError, match="levels"):
         parse_levels(text)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_side_that_is_not_halved_keeps_its_pixels_beside_one_that_is(turned: bool) -> None:
+    line = np.arange(120, dtype=np.uint8).reshape(40, 3)
+    stripes = np.broadcast_to(line, (128, 40, 3))
+    spec = InputSpec(40, 32, crop="stretch")
+    if turned:
+        stripes, spec = stripes.transpose(1, 0, 2), InputSpec(32, 40, crop="stretch")
+    made = preprocess(np.ascontiguousarray(stripes), spec)
+    assert (made == (line[:, None, ::-1] if turned else line[None, :, ::-1])).all()
