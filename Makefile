@@ -54,9 +54,14 @@ $(READY): pyproject.toml
 	@$(BIN)/python -c 'import edge_core'
 	@echo '$(CURDIR)' > $(READY)
 
+# Small signs are seen better on pictures larger than those that it is trained on.
+ifeq ($(DATA),signs)
+DEMO_SIZES := --image-size 192 --train-size 160
+endif
+
 demo: $(READY)
 	rm -rf $(DEMO)/new
-	$(BIN)/edge-train fit "$(DATA)" $(if $(filter signs,$(DATA)),--image-size 192 --train-size 160) --out $(DEMO)/new
+	$(BIN)/edge-train fit "$(DATA)" $(DEMO_SIZES) --out $(DEMO)/new
 	@rm -rf $(DEMO)/run && mv $(DEMO)/new $(DEMO)/run  # trained beside: a run that fails leaves the one before
 	$(BIN)/edge-convert export $(DEMO)/run --recipe int8 --out $(DEMO)/int8.tflite
 	$(BIN)/edge-convert export $(DEMO)/run --recipe float16 --out $(DEMO)/float16.tflite
