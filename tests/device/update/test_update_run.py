@@ -78,6 +78,17 @@ def digest(path: Path) -> str:
     return seal.digest
 
 
+def session_of(model: Path, key: Path, folder: UpdateFolder) -> UpdateSession:
+    """Of a run whose server of updates cannot be reached."""
+    options = LiveOptions(
+        model,
+        SourceOptions("fake:64x48@20"),
+        model=ModelOptions(key=key),
+        updates=UpdateOptions("http://127.0.0.1:9", folder.path),
+    )
+    return UpdateSession(options, lambda notice: None)
+
+
 def test_a_run_is_updated_without_losing_a_frame_and_goes_back_when_told(tmp_path: Path, site: Served) -> None:
     key = new_key(tmp_path / "vendor")
     old, new, other = (signed_model(tmp_path / f"{name}.tflite", key, name) for name in ("old", "new", "other"))
@@ -266,13 +277,7 @@ def test_the_way_back_leads_over_each_model_once(
 
     if not written:
         monkeypatch.setattr(update_state, "written_whole", fails)
-    options = LiveOptions(
-        old,
-        SourceOptions("fake:64x48@20"),
-        model=ModelOptions(key=tmp_path / "vendor.pub"),
-        updates=UpdateOptions("http://127.0.0.1:9", folder.path),
-    )
-    session = UpdateSession(options, lambda notice: None)
+    session = session_of(old, tmp_path / "vendor.pub", folder)
     assert session.file == folder.model(state.running)
     if written:  # at the moment at which the model turns out not to open
         roll_back(folder)
@@ -312,13 +317,7 @@ def test_a_way_back_does_not_undo_what_a_person_does_at_that_moment(
     folder.model(installed.digest).parent.mkdir()
     now.rename(folder.model(installed.digest))
     folder.write(state.taken_over_by(installed, boot_id()).settled())
-    options = LiveOptions(
-        old,
-        SourceOptions("fake:64x48@20"),
-        model=ModelOptions(key=tmp_path / "vendor.pub"),
-        updates=UpdateOptions("http://127.0.0.1:9", folder.path),
-    )
-    session = UpdateSession(options, lambda notice: None)
+    session = session_of(old, tmp_path / "vendor.pub", folder)
     person, rolled_back = threading.Thread(target=pin, args=[UpdateFolder(folder.path), True]), UpdateState.rolled_back
 
     def slowly(state: UpdateState, reason: str) -> UpdateState:
