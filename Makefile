@@ -114,11 +114,13 @@ APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 AXE := 4.14.1
 TYPESCRIPT := 5.9.3
 LITERT := 2.5.3
-DEPS := mosquitto openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu-system-arm nodejs npm
+DEPS := mosquitto openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu-system-arm
+# NodeSource's nodejs brings its own npm and conflicts with the distribution's, which would fail the whole install.
+NODE = $$(command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm)
 
 deps:
 	$(APT) update -q
-	$(APT) install -y -q --no-install-recommends $(DEPS)
+	$(APT) install -y -q --no-install-recommends $(DEPS) $(NODE)
 	-$(APT) install -y -q --no-install-recommends firefox-esr  # not every distribution has it
 	@command -v npm >/dev/null || { echo "npm is not installed: pages are tested without axe-core, their code not for types"; exit 0; }; \
 	npm install --prefix .venv/node --no-save --no-package-lock --no-audit --no-fund axe-core@$(AXE) typescript@$(TYPESCRIPT) @litertjs/core@$(LITERT)

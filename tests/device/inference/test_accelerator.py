@@ -1,5 +1,6 @@
 """The Edge TPU's process and what stands in for it, on a double of libedgetpu: a real delegate, built here with gcc."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -102,8 +103,11 @@ def left() -> Left:
 
 
 def children(process: int) -> list[str]:
-    tasks = Path(f"/proc/{process}/task").glob("*/children")
-    return sorted(child for task in tasks for child in task.read_text().split())
+    found: list[str] = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread may end after it was listed
+            found += task.read_text().split()
+    return sorted(found)
 
 
 def compiled_model() -> bytes:
