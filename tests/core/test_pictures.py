@@ -98,10 +98,16 @@ def test_16_bit_levels_are_brought_to_8(suffix: str, channels: int) -> None:
     assert (abs(frame - np.broadcast_to(levels / 257, (8, 8, 3))) <= 1).all()
 
 
-def test_transparency_is_dropped() -> None:
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_transparency_is_dropped(kind: str) -> None:
     seen_through = corners().convert("RGBA")
     seen_through.putalpha(0)
-    assert looks_like(decode_picture(saved(seen_through, "PNG")), corners())
+    assert looks_like(decode_picture(saved(seen_through, kind)), corners())
+
+
+def test_opacity_is_no_level() -> None:
+    levels = np.full((8, 8, 4), (100, 200, 300, 65535), np.uint16)
+    assert deep_levels(cv2.imencode(".png", levels)[1].tobytes()) == (100, 300)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])

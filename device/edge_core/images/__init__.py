@@ -106,6 +106,9 @@ def decode_picture(data: bytes, covering: int | None = None, levels: Levels | Ow
 def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, levels: Levels | Own) -> Frame:
     if header.wide and levels is None:
         raise PictureError("its levels have more than 16 bits; it takes a model that fit --levels has trained")
+    if header.opacity:
+        # libtiff would multiply the levels by it, so that what is seen through is black; zeros: a channel of no meaning.
+        data = data[: header.opacity] + bytes(2) + data[header.opacity + 2 :]
     try:
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), _mode(header, covering, levels))
     except cv2.error as error:
@@ -154,7 +157,11 @@ def deep_levels(data: bytes) -> tuple[float, float] | None:
         levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise PictureError(f"not decodable: {error.err}") from error
-    if levels is None or levels.dtype == np.uint8 or not np.isfinite(levels).any():
+    if levels is None or levels.dtype == np.uint8:
+        return None
+    if levels.ndim == 3:
+        levels = levels[:, :, :3]  # opacity is no level
+    if not np.isfinite(levels).any():
         return None
     known = levels[np.isfinite(levels)]
     # Of a picture so small that the share is less than a pixel nothing is left out.

@@ -38,6 +38,8 @@ class ImageHeader:
         wide: Whether they have more than 16, whole numbers or not.
         turns: AVIF's and HEIF's `irot` and `imir`, in their order: quarter turns to the left as 1 to 3, or -1 for a
             picture mirrored left to right, -2 for one mirrored top to bottom.
+        opacity: Position of the two bytes by which a TIFF says that its fourth channel is opacity, with which its
+            levels have yet to be multiplied; 0 for other pictures.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class ImageHeader:
     deep: bool = False
     wide: bool = False
     turns: tuple[int, ...] = ()
+    opacity: int = 0
 
 
 def format_of(head: bytes) -> str:
@@ -177,24 +180,26 @@ def _tiff(data: bytes) -> ImageHeader:
     (at,) = struct.unpack_from(order + layout.offset, data, layout.first_directory)
     (count,) = struct.unpack_from(order + layout.count, data, at)
     first = at + struct.calcsize("=" + layout.count)
-    found = {}
+    found, opacity = {}, 0
     # A BigTIFF may claim 2^64 entries.
     for entry in range(first, first + min(count, 4096) * layout.entry_size, layout.entry_size):
         tag, kind, number = struct.unpack_from(order + layout.entry, data, entry)
         if tag == _DNG_VERSION:
             return ImageHeader(RAW)
-        if tag not in (_SUBFILE, _WIDTH, _HEIGHT, _BITS) or kind not in _LETTERS:
+        if tag not in (_SUBFILE, _WIDTH, _HEIGHT, _BITS, _EXTRA) or kind not in _LETTERS:
             continue
         where = entry + struct.calcsize("=" + layout.entry)
         # The value stands in the entry itself if it fits, and else the entry has the offset of it: one number of bits
         # per channel, 2 bytes each, does not fit into a classic entry from three channels on.
-        if tag == _BITS and 2 * number > struct.calcsize("=" + layout.offset):
+        if tag in (_BITS, _EXTRA) and 2 * number > struct.calcsize("=" + layout.offset):
             (where,) = struct.unpack_from(order + layout.offset, data, where)
         (found[tag],) = struct.unpack_from(order + _LETTERS[kind], data, where)
+        if tag == _EXTRA and found[tag] == _UNMULTIPLIED:
+            opacity = where
     bits, is_thumbnail = found.get(_BITS, 8), found.get(_SUBFILE, 0) & 1
-    return ImageHeader(
-        RAW if is_thumbnail else "TIFF", found.get(_WIDTH, 0), found.get(_HEIGHT, 0), deep=bits > 8, wide=bits > 16
-    )
+    kind = RAW if is_thumbnail else "TIFF"
+    width, height = found.get(_WIDTH, 0), found.get(_HEIGHT, 0)
+    return ImageHeader(kind, width, height, deep=bits > 8, wide=bits > 16, opacity=opacity)
 
 
 @dataclass(frozen=True)
@@ -218,8 +223,10 @@ class _TiffLayout:
 
 _CLASSIC_TIFF: Final = _TiffLayout("I", "H", "HHI", 12, 4)
 _BIG_TIFF: Final = _TiffLayout("Q", "Q", "HHQ", 20, 8)
-# Tags NewSubfileType, ImageWidth, ImageLength, BitsPerSample of TIFF 6.0, section 8, and DNGVersion of Adobe's DNG.
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _DNG_VERSION = 254, 256, 257, 258, 50706
+# Tags NewSubfileType, ImageWidth, ImageLength, BitsPerSample, ExtraSamples of TIFF 6.0, section 8, and DNGVersion of
+# Adobe's DNG.
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _EXTRA, _DNG_VERSION = 254, 256, 257, 258, 338, 50706
+_UNMULTIPLIED: Final = 2  # ExtraSamples: "unassociated alpha"
 _LETTERS = {3: "H", 4: "I"}  # its types of 16 and 32 bits, in the letters of `struct`
 
 
