@@ -237,6 +237,25 @@ def test_a_class_that_cannot_be_split_is_named(count: int) -> None:
         split_photos(many(100) + many(count, "dog"), 0)
 
 
+def test_a_split_of_many_classes_looks_at_each_photo_a_few_times() -> None:
+    compared = 0
+
+    class Label(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    labels = [Label(number) for number in range(200)]
+    photos = [one for label in labels for one in many(3, label)]
+    split_photos(photos, 1)
+    label_counts(photos, labels)
+    assert compared < 10 * len(photos)
+
+
 def test_copies_are_found_whatever_their_name_and_class() -> None:
     copy, twin = Photo(Path("x.jpg"), "cat", photo(3).sha256), Photo(Path("y.jpg"), "dog", photo(5).sha256)
     found = without_copies([*many(8), copy, twin])

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, Generic, Literal, TypeVar
 
@@ -514,10 +514,13 @@ def split_photos(
     # Ends: each round takes a unit apart, and three units of one photo each can fill the three splits.
     while lacking := _place(units, counts, test_share, val_share):
         units = _cut(units, lacking, seed)
+    by_label: dict[str, list[tuple[Split, Photo]]] = {label: [] for label in counts}
+    for unit in sorted(units, key=lambda unit: unit.draw):
+        for photo in unit.photos:
+            by_label[photo.label].append((unit.split, photo))
     splits: dict[Split, list[Photo]] = {name: [] for name in SPLITS}
-    for label in counts:
-        for unit in sorted(units, key=lambda unit: unit.draw):
-            splits[unit.split] += [photo for photo in unit.photos if photo.label == label]
+    for split, photo in chain.from_iterable(by_label.values()):
+        splits[split].append(photo)
     return splits
 
 
@@ -633,7 +636,8 @@ def without_copies(photos: Sequence[Photo], rank: Callable[[Photo], int] = lambd
 
 def label_counts(photos: Sequence[Photo], labels: Sequence[str]) -> dict[str, int]:
     """How many photos there are of each label, in the order of `labels`."""
-    return {label: sum(photo.label == label for photo in photos) for label in labels}
+    counts = Counter(photo.label for photo in photos)
+    return {label: counts[label] for label in labels}
 
 
 def fingerprint(photos: Sequence[Photo]) -> str:

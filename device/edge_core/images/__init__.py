@@ -107,7 +107,7 @@ def _decode_by_opencv(data: bytes, header: ImageHeader, covering: int | None, le
     if header.wide and levels is None:
         raise PictureError("its levels have more than 16 bits; it takes a model that fit --levels has trained")
     if header.opacity:
-        # libtiff would multiply the levels by it, so that what is seen through is black; zeros: a channel of no meaning.
+        # libtiff would multiply the levels by it, so that what is seen through is black; 0: it has no such meaning.
         data = data[: header.opacity] + bytes(2) + data[header.opacity + 2 :]
     try:
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), _mode(header, covering, levels))
