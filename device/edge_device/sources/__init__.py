@@ -96,7 +96,8 @@ def open_source(
     Args:
         text: A camera's number or device (`0`, `/dev/video0`, `/dev/v4l/by-id/…`), a Raspberry Pi camera (`picamera`,
             `picamera:1`), a network camera (`rtsp://…`, `http://…`), a picture, a folder of pictures, a pattern
-            (`photos/*.jpg`), a video file, standard input (`-`), or a camera that is not there (`fake:1280x720@30`).
+            (`photos/*.jpg`), a video file (of JPEGs in a row if it is named `.mjpeg`), standard input (`-`), or a
+            camera that is not there (`fake:1280x720@30`).
         mode: Size, rate, format and controls to ask a camera for; of an address of single pictures, the rate alone.
         skipped: Function that is told of pictures passed over, see `Pictures`.
         decoding: Smallest size to which JPEGs may be decoded, and the levels of 16-bit pictures.
@@ -207,8 +208,9 @@ def _file(text: str, skipped: Skipped | None, decoding: Decoding, realtime: bool
 
 
 def _is_picture(path: Path) -> bool:
-    """Whether a file's content is a picture's; a pipe is left to be read as a video."""
-    if not path.is_file():
+    """Whether a file's content is a picture's; a pipe is left to be read as a video, and so are JPEGs in a row."""
+    # By the name alone: phones put several JPEGs into the file of one photo, too.
+    if not path.is_file() or path.suffix.lower() in (".mjpeg", ".mjpg"):
         return False
     try:
         with path.open("rb") as file:

@@ -10,6 +10,7 @@ import pytest
 
 from edge_core import Frame
 from edge_core.errors import PictureError, SourceError
+from edge_core.images import encode_jpeg
 from edge_device import Classifier, classify_stream, open_source
 from edge_device.sources import Camera, FakeCamera, Pictures, Source, SourceFrame, Video, video
 
@@ -88,6 +89,12 @@ def test_a_picture_is_told_by_its_content_not_its_name(tmp_path: Path, color_fra
             (frame,) = source
         assert np.array_equal(frame.image, color_frames["red"])
         assert not source.live
+
+
+def test_a_file_of_jpegs_in_a_row_is_a_video(tmp_path: Path, color_frames: dict[str, Frame]) -> None:
+    path = tmp_path / "out.mjpeg"  # as `rpicam-vid --codec mjpeg -o out.mjpeg` writes it
+    path.write_bytes(b"".join(encode_jpeg(frame, 90) for frame in color_frames.values()))
+    assert len(all_of(path)) == len(color_frames)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v"), (".mkv", "MJPG")])
