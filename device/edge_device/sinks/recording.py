@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_core.artifact.card import ModelCard
 from edge_core.errors import OutputError, SettingsError
-from edge_core.native_stderr import silenced
+from edge_core.native_stderr import silenced, without_lines
 from edge_core.preprocess import Frame
 from edge_device.command_line.console import say
 from edge_device.frames.regions import Region
@@ -48,6 +48,9 @@ FREE_BYTES: Final = 200_000_000
 FULL_BYTES: Final = 65_536
 """With less than this left at its end, a file is not whole."""
 
+_TAG: Final = re.compile(rb"OpenCV: FFMPEG: tag ")
+"""What OpenCV writes to standard error of VP8 in a WebM file, which it writes all the same."""
+
 CHECKED_S: Final = 5.0
 """Between two looks at the free space: 3 MB of video."""
 
@@ -76,7 +79,8 @@ class Recording(DrawingSink):
                 that name, or `porch-2.mp4`, for what is there is never written over.
             regions: Regions of the zones, by name.
             minutes: Length of a file; 0: it ends with the run, or where the source changes its size or pauses.
-            keep: Files of this name; the oldest are removed. 144 of ten minutes are a day, some 4 GB at 720p.
+            keep: Files of this name; the oldest are removed, those of this run last, whatever the clock said when they
+                were named. 144 of ten minutes are a day, some 4 GB at 720p.
             fps: Frames a second in the file.
 
         Raises:
@@ -99,6 +103,7 @@ class Recording(DrawingSink):
         self._shape: tuple[int, ...] = ()
         self._began_s = self._last_s = self._checked_s = 0.0
         self._written = 0
+        self._made: list[Path] = []
 
     def open(self, card: ModelCard) -> None:
         folder = self._path.parent
@@ -118,7 +123,8 @@ class Recording(DrawingSink):
         now_s = frame.time_s
         if self._codec == "VP80" and max(picture.shape) > VP8_SIDE:
             scale = VP8_SIDE / max(picture.shape)
-            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
+            high, wide = (max(2, round(side * scale)) for side in picture.shape[:2])
+            picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA).astype(np.uint8)
         picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # the codec's colors are per 2x2
         if self._writer and (
             picture.shape != self._shape
@@ -155,9 +161,10 @@ class Recording(DrawingSink):
 
     def _begin(self, picture: Frame, now_s: float) -> None:
         height, width = picture.shape[:2]
-        writer = cv2.VideoWriter(
-            str(self._beside), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*self._codec), self._fps, (width, height)
-        )
+        with without_lines(_TAG):
+            writer = cv2.VideoWriter(
+                str(self._beside), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*self._codec), self._fps, (width, height)
+            )
         if not writer.isOpened():
             raise OutputError(f"{self._path} cannot be written: OpenCV opens no video of {width}x{height} there")
         self._writer, self._shape = writer, picture.shape
@@ -174,8 +181,13 @@ class Recording(DrawingSink):
         if free < FULL_BYTES or not cv2.VideoCapture(str(self._beside), cv2.CAP_FFMPEG).isOpened():
             self._beside.unlink(missing_ok=True)
             raise OutputError(f"{self._path}: a video of {self._written} frames could not be written")
-        os.replace(self._beside, self._free_name())
-        for old in self._files("", r"-\d{8}-\d{6}(-\d+)?")[: -self._keep]:
+        name = self._free_name()
+        os.replace(self._beside, name)
+        self._made = [*self._made, name][-self._keep :]
+        # By name, but those of this run in the order in which they were made: a clock that was put back names new files
+        # before old ones.
+        others = [path for path in self._files("", r"-\d{8}-\d{6}(-\d+)?") if path not in self._made]
+        for old in (others + self._made)[: -self._keep]:
             with suppress(OSError):
                 old.unlink()
 

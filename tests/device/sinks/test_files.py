@@ -310,6 +310,25 @@ def test_the_oldest_recordings_go_and_other_files_stay(tmp_path: Path) -> None:
     assert {"porch-20200101-000001-2.webm", "porch-party.webm", "yard-20200101-000000.webm"} <= left
 
 
+def test_a_clock_that_was_put_back_costs_no_new_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("porch-20991231-000000.webm", "porch-20991231-001000.webm"):
+        (tmp_path / name).touch()
+    sink = recording(tmp_path / "porch.webm", keep=2)
+    for stamp in ("-20260102-030000", "-20260102-010000"):
+        monkeypatch.setattr(time, "strftime", lambda _, stamp=stamp: stamp)
+        sink.frame(result())
+        sink.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"porch-20260102-030000.webm", "porch-20260102-010000.webm"}
+
+
+def test_a_very_long_picture_is_recorded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    sink = recording(tmp_path / "a.webm", minutes=0)
+    sink.frame(result(0, np.zeros((2, 2000, 3), np.uint8)))
+    sink.close()
+    assert [frame.shape for frame in frames_of(tmp_path / "a.webm")] == [(2, 640, 3)]
+    assert capfd.readouterr().err == ""
+
+
 def test_nothing_is_written_over_and_what_the_power_cut_off_is_removed(tmp_path: Path) -> None:
     (tmp_path / "a.webm").write_text("mine")
     (tmp_path / ".a-999999999.tmp.webm").write_text("cut off")
