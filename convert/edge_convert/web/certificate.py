@@ -54,6 +54,7 @@ def certificate_for(hosts: tuple[str, ...], folder: Path) -> CertificateFiles:
 
 
 def _is_good(files: CertificateFiles, subject: _Subject) -> bool:
+    now = datetime.now(UTC)
     try:
         kept = x509.load_pem_x509_certificate(files.certificate.read_bytes())
         found = kept.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -62,7 +63,8 @@ def _is_good(files: CertificateFiles, subject: _Subject) -> bool:
         return (
             bool(key.public_key() == kept.public_key())
             and found == subject.alternatives()
-            and kept.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)
+            and kept.not_valid_before_utc <= now  # it was made by a clock that was ahead
+            and now + timedelta(days=RENEW_DAYS) < kept.not_valid_after_utc
         )
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
         return False

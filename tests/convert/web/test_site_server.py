@@ -8,8 +8,10 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -132,6 +134,19 @@ def test_a_certificate_beside_another_key_is_made_anew(tmp_path: Path) -> None:
     broken_off.key.write_bytes(other.key.read_bytes())
     found = certificate_for(("board",), tmp_path / "a")
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(found.certificate, found.key)
+
+
+def test_a_certificate_made_by_a_clock_that_was_ahead_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography", reason="the extra [phone] is not installed")
+    from edge_convert.web import certificate
+
+    with monkeypatch.context() as ahead:
+        ahead.setattr(certificate, "datetime", Mock(now=lambda zone: datetime.now(zone) + timedelta(days=5000)))
+        made = certificate.certificate_for(("board",), tmp_path).certificate.read_bytes()
+    again = certificate.certificate_for(("board",), tmp_path).certificate.read_bytes()
+    assert made != again == certificate.certificate_for(("board",), tmp_path).certificate.read_bytes()
 
 
 def test_a_folder_that_is_no_site_is_not_served(
