@@ -203,7 +203,8 @@ def _whole_jpeg(data: bytes) -> bytes:
     """
     # Zeros are what a disk has of a file that was never written to its end; real data has no such runs. Half of an
     # end-of-image marker, with a whole one behind it, would read as a fill byte.
-    data = re.sub(rb"\0{16,}\Z", b"", data).removesuffix(b"\xff")
+    written = data.rstrip(b"\0")
+    data = (written if len(data) - len(written) >= 16 else data).removesuffix(b"\xff")
     whole = _last_scan(data)  # first, as the decoder prints what it thinks of a header without a scan
     ended = cv2.imdecode(np.frombuffer(data + _END, np.uint8), _GRAY_EIGHTH) if whole else None
     if ended is None:
