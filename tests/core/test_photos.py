@@ -24,6 +24,7 @@ from edge_core.data.photo_folder import (
     pictures_below,
     read_photos,
     split_photos,
+    walk,
     without_copies,
 )
 from edge_core.data.photo_list import find_all_photos
@@ -378,6 +379,15 @@ def test_classes_that_look_like_splits_or_like_each_other_are_told_of(tmp_path: 
     notes = " ".join(find_split_photos(tmp_path)[0].notes)
     assert "the classes '2023' and '2024' have folders of the same names in them, cat, dog" in notes
     assert "the classes 'Bus' and 'bus' differ only in capitals" in notes
+
+
+def test_a_file_larger_than_memory_is_no_photo(tmp_path: Path) -> None:
+    write_picture(tmp_path / "cat" / "1.jpg", 10)
+    write_picture(tmp_path / "cat" / "map.jpg", 20)
+    os.truncate(tmp_path / "cat" / "map.jpg", 30_000_000_000)  # sparse: it takes no room
+    found = walk(tmp_path)
+    assert [path.name for path in found.pictures] == ["1.jpg"]
+    assert [item.reason for item in found.dropped] == ["30.0 GB, which is more than a photo has"]
 
 
 def test_a_link_to_a_folder_above_brings_in_no_other_class(tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ too."""
 LITTER_REASON: Final = "litter of an operating system or of network storage"
 HEAD_BYTES: Final = 64
 
+LARGEST_FILE: Final = 1 << 31
+"""Bytes of the largest file that counts as a photo: the most pixels that are decoded, of four numbers of 32 bits. One
+map of 30 GB in a folder would take all memory."""
+
 
 NEGATIVES_FOLDER: Final = "_nothing"
 """Folder of photos that show none of the classes; `edge-run live --snapshots` fills it with frames that are foreign to
@@ -158,6 +162,8 @@ def why_no_picture(path: Path) -> str:
         return error.strerror or str(error)
     except ValueError:
         return "no such file: its name has a zero byte"
+    if status.st_size > LARGEST_FILE:
+        return f"{status.st_size / 1e9:.1f} GB, which is more than a photo has"
     kind = format_of(head)
     return "the file is empty" if not head else "a video" if kind == "video" else "" if kind else "not a picture"
 
