@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +28,8 @@ def without_lines(noise: re.Pattern[bytes]) -> Iterator[None]:
 
     Other threads may write there at the same time: what they say comes later, but it does come.
     """
-    with tempfile.TemporaryFile() as held:
+    # In memory: a board whose only writable folder is that of its recordings has no place for temporary files.
+    with open(os.memfd_create("standard error", os.MFD_CLOEXEC), "w+b") as held:
         try:
             with _redirected(held):
                 yield

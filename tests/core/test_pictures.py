@@ -1,6 +1,7 @@
 import os
 import re
 import sys
+import tempfile
 import time
 from io import BytesIO
 from pathlib import Path
@@ -166,6 +167,12 @@ def test_what_is_decoded_as_far_as_it_goes_costs_no_line_on_standard_error(capfd
     with without_lines(re.compile(b"noise")):
         os.write(2, b"noise: 1\nanother thread's line\n")
     assert capfd.readouterr().err == "another thread's line\n"
+
+
+def test_a_cut_jpeg_needs_no_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    data = saved(corners(), "JPEG")
+    assert decode_picture(data[:-2]).shape == (32, 48, 3)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
