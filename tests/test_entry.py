@@ -85,6 +85,14 @@ def wait_for(file: Path) -> str:
     return file.read_text()
 
 
+def test_a_command_that_works_in_a_child_needs_no_temporary_files(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text(WORK.replace("WAIT", "pass"))
+    run = "from edge_device.command_line.entry import run_command; run_command('edge-x', 'work')"
+    with begun(tmp_path, "-c", f"import tempfile; tempfile.tempdir = '/nowhere'; {run}") as process:
+        assert process.communicate(timeout=PATIENCE_S) == ("", "")
+    assert (tmp_path / "run" / "half").exists()
+
+
 @pytest.mark.parametrize("module", COMMANDS.values())
 def test_ctrl_c_while_a_command_is_imported_is_one_word(module: str, tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text("open('ready', 'w').write('now')\nimport time\ntime.sleep(60)")

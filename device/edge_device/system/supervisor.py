@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +53,8 @@ def go_on_in_child() -> None:
     To be called before any thread is started: a fork copies none.
     """
     global _journal
-    handled, journal = mmap.mmap(-1, 1), tempfile.TemporaryFile()  # noqa: SIM115 - until the end of both processes
+    # In memory, where no full disk is in its way; until the end of both processes.
+    handled, journal = mmap.mmap(-1, 1), os.fdopen(os.memfd_create("journal", os.MFD_CLOEXEC), "w+b")
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody hears how a child ended
     # Before the fork: a signal in between would end one of the two, and leave the other.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
