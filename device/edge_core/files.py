@@ -25,8 +25,9 @@ def written_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
             at any moment leaves the old file or the new one, and after this the new one.
 
     Raises:
-        OutputError: The folder or the file cannot be written.
+        OutputError: The folder or the file cannot be written, or a device or pipe is there.
     """
+    _require_file(path)
     beside = _beside(path)
     try:
         made = make_folders(path.parent)
@@ -168,10 +169,10 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
     allows in /proc.
 
     Raises:
-        OutputError: Nothing can be written there, or a folder is in the place of the file.
+        OutputError: Nothing can be written there, or a folder, a device or a pipe is in the place of the file.
     """
-    if path.is_dir() and not folder:
-        raise OutputError(f"{path} is a folder; name the file to write")
+    if not folder:
+        _require_file(path)
     above = next(
         parent for parent in path.absolute().parents if parent.exists()
     )  # what is there is replaced, not changed
@@ -181,6 +182,18 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
     except OSError as error:
         reason = "it is no folder" if isinstance(error, NotADirectoryError) else error.strerror or error
         raise OutputError(f"{path} cannot be written: {above}: {reason}; choose another place") from error
+
+
+def _require_file(path: Path) -> None:
+    """Checks that a file may be put at `path`: for root, the rename would put one in the place of /dev/null.
+
+    Raises:
+        OutputError: A folder, a device or a pipe is there.
+    """
+    if os.path.isdir(path):  # as below: of a folder that nobody may look into, `Path` raises
+        raise OutputError(f"{path} is a folder; name the file to write")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(f"{path} is a device or a pipe, which stays as it is; name a file to write")
 
 
 def make_folders(folder: Path) -> list[Path]:

@@ -26,6 +26,16 @@ def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     assert names(path.parent) == ["model.tflite"]
 
 
+def test_a_device_or_a_pipe_stays_as_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="a device or a pipe"):
+        require_writable(pipe)
+    with pytest.raises(OutputError, match="a device or a pipe"), written_whole(pipe) as beside:
+        beside.write_text("whole")
+    assert pipe.is_fifo()
+
+
 @pytest.mark.parametrize("error", [Interrupted(), CardError("no"), KeyError("bug")])
 def test_an_interrupted_file_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "model.tflite"
