@@ -395,6 +395,13 @@ def with_archive(*files: tuple[str, str | bytes], compression: int = zipfile.ZIP
     return archive.getvalue()
 
 
+def zipped() -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("model.tflite", BARE["uint8"])
+    return archive.getvalue()
+
+
 GOOD = ("card.json", CARD.to_text())
 LABELS = ("labels.txt", "red\ngrün\nblue\ndark\n")
 
@@ -403,7 +410,10 @@ LABELS = ("labels.txt", "red\ngrün\nblue\ndark\n")
     ("data", "reason"),
     [
         (b"", r"model\.tflite is incomplete"),
-        (b"a text file, longer than eight bytes", "not a .tflite"),
+        (b"a text file, longer than eight bytes", "not a TFLite model"),
+        (b"<!DOCTYPE html><title>Not found</title>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (zipped(), "a ZIP archive"),
         (BARE["uint8"], "no model card"),
         (BARE["uint8"][:-200], "incomplete"),
         (with_archive(LABELS), "no model card"),
@@ -417,6 +427,9 @@ LABELS = ("labels.txt", "red\ngrün\nblue\ndark\n")
     ids=[
         "empty",
         "text",
+        "web page",
+        "Git LFS pointer",
+        "ZIP archive",
         "bare",
         "cut",
         "no card",

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from edge_core.artifact.flatbuffer import is_tflite
+from edge_core.artifact.flatbuffer import is_tflite, not_tflite
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
 MAX_VALUES: Final = 64
@@ -158,7 +158,7 @@ def read_graph(model: bytes) -> Graph:
         ModelFormatError: It is no TFLite model, or a damaged one.
     """
     if not is_tflite(model):
-        raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")
+        raise ModelFormatError(not_tflite(model))
     try:
         return _Reader(model).graph()
     except (struct.error, IndexError, KeyError, AttributeError, ValueError, TypeError, OverflowError) as error:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from edge_core.artifact.card import ModelCard
-from edge_core.artifact.flatbuffer import MODEL_BUFFERS, MODEL_CODES, MODEL_SUBGRAPHS, Flatbuffer, is_tflite
+from edge_core.artifact.flatbuffer import MODEL_BUFFERS, MODEL_CODES, MODEL_SUBGRAPHS, Flatbuffer, is_tflite, not_tflite
 from edge_core.artifact.metadata import LABELS_FILE, attach, describe
 from edge_core.errors import CardError, ModelFormatError
 
@@ -207,7 +207,8 @@ def without_archive(artifact: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(artifact)) as archive:
             # Offsets of entries count from the beginning of the file, so the least one is the length of the flatbuffer.
-            return artifact[: min((entry.header_offset for entry in archive.infolist()), default=len(artifact))]
+            # A file that begins with one has no flatbuffer.
+            return artifact[: min((entry.header_offset for entry in archive.infolist()), default=0) or len(artifact)]
     except DAMAGED_ARCHIVE:
         return artifact  # no archive behind it
 
@@ -230,7 +231,7 @@ def opened_archive(path: Path, missing: str) -> Iterator[zipfile.ZipFile]:
             if is_cut_short(data):
                 raise ModelFormatError(f"{path} {INCOMPLETE}")
             if not is_tflite(data):
-                raise ModelFormatError(f"{path} is not a .tflite model")
+                raise ModelFormatError(f"{path} is {not_tflite(data)}")
             with zipfile.ZipFile(file) as archive:
                 yield archive
     except OSError as error:

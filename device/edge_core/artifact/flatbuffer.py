@@ -24,9 +24,26 @@ TAIL_MARK: Final = b"edge-mobilenet\0\x01"
 """Sixteen bytes in front of what `begin_tail` separates: no table, so nothing points to it."""
 
 
+_OTHERS: Final = (
+    (b"<", ", but a web page: download the file itself"),
+    (b"version https://git-lfs", ", but what Git LFS puts in its place: git lfs pull fetches the file"),
+    (b"pk\3\4", ", but a ZIP archive: unpack it, or if it is a Keras model, convert it"),
+    (b"\x1f\x8b", ", but compressed by gzip: unpack it"),
+    (b"\x89hdf", ", but HDF5, a Keras model: convert it with TensorFlow's TFLiteConverter"),
+)
+"""How other files begin, in lower case, that are taken for a .tflite, and what is said of them."""
+
+
 def is_tflite(data: bytes) -> bool:
     """Whether the bytes start like a TFLite flatbuffer."""
     return data[4:8] == b"TFL3"
+
+
+def not_tflite(data: bytes) -> str:
+    """What is said of bytes that are no .tflite, with what they are and what to do where their beginning tells it."""
+    start = data[:64].lstrip().lower()
+    found = next((told for beginning, told in _OTHERS if start.startswith(beginning)), "")
+    return f"not a TFLite model{found or ': it does not bear the identifier TFL3'}"
 
 
 class Flatbuffer:
@@ -43,7 +60,7 @@ class Flatbuffer:
             ModelFormatError: It is no TFLite flatbuffer.
         """
         if not is_tflite(model):
-            raise ModelFormatError("not a TFLite model: it does not bear the identifier TFL3")
+            raise ModelFormatError(not_tflite(model))
         # Padded, so that what is appended is aligned as offsets have to be.
         self._bytes = bytearray(model) + bytes(-len(model) % 4)
         # Fields that lead into the tail, the only offsets that change when an earlier tail is cut out.

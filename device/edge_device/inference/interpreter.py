@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edge_core.artifact.container import CPU_MODEL_FILE, is_compiled, read_cpu_model, unreadable_model
 from edge_core.artifact.familiarity import Features, read_detector
-from edge_core.artifact.flatbuffer import is_tflite
+from edge_core.artifact.flatbuffer import is_tflite, not_tflite
 from edge_core.artifact.model_outputs import with_outputs
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 from edge_core.native_stderr import silenced
@@ -184,7 +184,7 @@ def _read_model(path: Path) -> bytes:
     except OSError as error:
         raise unreadable_model(path, error) from error
     if not is_tflite(data):
-        raise ModelFormatError(f"{path} is not a .tflite model")
+        raise ModelFormatError(f"{path} is {not_tflite(data)}")
     return data
 
 

@@ -270,7 +270,7 @@ def test_show_prints_the_card(command: Command, tiny_model: TinyModel) -> None:
 @pytest.mark.parametrize("name", ["images", "live", "show"])
 def test_an_unfit_model_is_one_line(command: Command, tmp_path: Path, tiny_model: TinyModel, name: str) -> None:
     (tmp_path / "notes.tflite").write_text("a shopping list")
-    unfit = [(tmp_path / "notes.tflite", "is not a .tflite"), (MODELS / "tiny-uint8.tflite", "has no model card")]
+    unfit = [(tmp_path / "notes.tflite", "is not a TFLite model"), (MODELS / "tiny-uint8.tflite", "has no model card")]
     if name == "live":
         unfit += [(tiny_model(labels=("red", "blue")), "2 labels, 4 outputs")]
     for path, reason in unfit:
