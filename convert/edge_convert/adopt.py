@@ -1,5 +1,6 @@
 """A classifier that others have trained becomes a complete, sealed .tflite like those that `export` writes."""
 
+import codecs
 import hashlib
 import re
 import shlex
@@ -10,14 +11,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from edge_convert.foreign.extraction import fit_on_pictures
 from edge_convert.foreign.known_photos import read_known_photos
 from edge_convert.tflite.equivalence import check_scores, gives_probabilities, noise
+from edge_convert.tflite.graph import read_graph
 from edge_convert.tflite.input_rewrite import InputRange, Levels, take_raw_pixels
+from edge_convert.tflite.metadata_reader import LABELS, METADATA, read_description, read_text
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import (
     CARD_FILE,
@@ -82,14 +85,16 @@ class Taking:
     """What is to be known of a model that has no card.
 
     Attributes:
-        labels: Text file with a label per line, in the order of the model's outputs.
-        levels: What pixels are to it; nothing for a quantized model, which says so itself and is held to what is given.
+        labels: Text file with a label per line, in the order of the model's outputs; None if its TFLite Metadata has
+            them.
+        levels: What pixels are to it; nothing for a quantized model, which says so itself and is held to what is given,
+            and for one whose TFLite Metadata says so.
         crop: Crop policy, as `InputSpec.crop`.
         color_order: Order of the channels that the model takes.
         picture_levels: Levels of 16-bit pictures that the model has seen as black and white, as `InputSpec.levels`.
     """
 
-    labels: Path
+    labels: Path | None = None
     levels: Levels = field(default_factory=Levels)
     crop: Crop = "center"
     color_order: ColorOrder = "RGB"
@@ -114,7 +119,7 @@ def adopt(
     Args:
         file: A .tflite with one image input and one score per label; or compiled for an Edge TPU.
         out: The file to write.
-        taking: What is to be known of it; needed unless `file` carries a card.
+        taking: What is to be known of it; needed unless `file` carries a card, or TFLite Metadata that says it.
         cpu: What `file` was compiled from; needed if it was compiled and does not carry it.
         golden: Picture, or folder of pictures, to make golden vectors of; by default those in `file` stay, or else they
             are made of photos in `known`, or of a drawn picture.
@@ -125,6 +130,7 @@ def adopt(
 
     Raises:
         CardError: The labels are no labels, or not as many as the model's outputs.
+        InputSpecError: What pixels are to it was given without labels, and it carries a card, which says that.
         CheckFailedError: The changed model does not say what the original one does.
         ModelFormatError: `file` is no classifier, takes another range than was given, or needs one; or was not compiled
             from `cpu`.
@@ -133,8 +139,13 @@ def adopt(
     """
     _check_out(out, (file, cpu))
     was_sealed = check_seal(file) is not None  # and if it is damaged, it is not sealed anew
+    has_card = has_entry(file, CARD_FILE)
+    if has_card and taking is not None and taking.labels is None:
+        raise InputSpecError(f"{file} has a model card, which says what it takes; to replace that, give labels, too")
     try:
         model, on_cpu = _models(file, cpu)
+        if taking is None and not has_card:
+            taking = Taking()
         if taking is None:
             card, notes, difference = read_card(file), [], None
         else:
@@ -226,12 +237,21 @@ def _models(file: Path, cpu: Path | None) -> tuple[bytes, bytes | None]:
         return model, twin
     if carried is None:
         wanted = str(file.with_name(file.name.replace("_edgetpu", ""))) if "_edgetpu" in file.name else "MODEL.tflite"
-        card = "" if has_entry(file, CARD_FILE) else " --labels LABELS.txt"
+        card = "" if _says_labels(file) else " --labels LABELS.txt"
         raise ModelFormatError(
             f"{file} is compiled for an Edge TPU, and runs nowhere else: give the file that it was compiled from, too: "
             f"{shlex.join(['edge-convert', 'adopt', str(file), '--cpu', wanted])}{card}"
         )
     return model, carried
+
+
+def _says_labels(file: Path) -> bool:
+    if has_entry(file, CARD_FILE):
+        return True
+    try:
+        return bool(_Said.of(file.read_bytes()).labels_file)
+    except ModelFormatError:
+        return False
 
 
 def parse_range(text: str) -> InputRange:
@@ -282,13 +302,20 @@ def read_labels(path: Path) -> tuple[list[str], list[str]]:
         CardError: The file cannot be read, is no text, or has fewer than two lines.
     """
     try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").rstrip().splitlines()]
+        content = path.read_bytes()
+        # Windows calls UTF-16 Unicode, and begins it with a byte order mark.
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return _labels_of(content.decode("utf-16" if utf16 else "utf-8-sig"), str(path))
     except OSError as error:
         raise CardError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise CardError(f"{path} is no text in UTF-8") from error
+        raise CardError(f"{path} is no text in UTF-8; save it as such") from error
+
+
+def _labels_of(text: str, source: str) -> tuple[list[str], list[str]]:
+    lines = [line.strip() for line in text.rstrip().splitlines()]
     if "" in lines:
-        raise CardError(f"{path}: line {lines.index('') + 1} is empty; a label file has a label per line")
+        raise CardError(f"{source}: line {lines.index('') + 1} is empty; a label file has a label per line")
     seen: Counter[str] = Counter()
     labels, repeated = [], []
     for line in _without_numbers(lines):
@@ -297,6 +324,40 @@ def read_labels(path: Path) -> tuple[list[str], list[str]]:
         if seen[line] > 1:
             repeated.append(labels[-1])
     return labels, repeated
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a model's TFLite Metadata says of it.
+
+    Attributes:
+        labels_file: Name of the file with its labels in the archive behind it; empty if there is none.
+        labels: Text of that file.
+        levels: What pixels are to its input of floats; nothing of another input, or if the metadata does not say it.
+    """
+
+    labels_file: str = ""
+    labels: str = ""
+    levels: Levels = field(default_factory=Levels)
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """Reads it.
+
+        Raises:
+            ModelFormatError: There is metadata and it is damaged.
+        """
+        graph = read_graph(content)
+        if METADATA not in graph.metadata:
+            return cls()
+        described = read_description(graph.metadata[METADATA])
+        name = next((one.files[LABELS] for one in described.outputs if LABELS in one.files), "")
+        normalization = next((one.normalization for one in described.inputs), None)
+        levels = Levels()
+        # What is said of a quantized input repeats its quantization.
+        if normalization and [one.dtype for one in graph.inputs] == ["float32"]:
+            levels = Levels((0.0, 255.0), *normalization)
+        return cls(name, read_text(content, name) if name else "", levels)
 
 
 @dataclass(frozen=True)
@@ -312,23 +373,45 @@ class _Described:
 
 def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) -> _Described:
     levels, color_order = given.levels, given.color_order
-    labels, repeated = read_labels(given.labels)
+    notes = []
     try:
-        taking = take_raw_pixels(model, levels, color_order, compiled=compiled)
+        said = _Said.of(file.read_bytes())
+    except (ModelFormatError, InputSpecError) as error:
+        if given.labels is None:
+            raise ModelFormatError(f"{file}: {error}") from error
+        said = _Said()  # nothing of it is needed
+    if given.labels is not None:
+        source = str(given.labels)
+        labels, repeated = read_labels(given.labels)
+    elif said.labels_file:
+        source = f"{said.labels_file} in {file}"
+        labels, repeated = _labels_of(said.labels, source)
+        notes.append(f"labels are taken from {said.labels_file} in its TFLite Metadata")
+    else:
+        raise ModelFormatError(
+            f"{file} has no model card, and no labels in TFLite Metadata; give them with --labels LABELS.txt, a text "
+            "file with a line per output"
+        )
+    if levels == Levels() and said.levels != Levels():
+        levels = said.levels
+        mean, std = (", ".join(f"{value:g}" for value in numbers) for numbers in (levels.mean, levels.std))
+        notes.append(f"by its TFLite Metadata the mean {mean} and the standard deviation {std} are of levels 0..255")
+    try:
+        taking = take_raw_pixels(model, levels, color_order, labels=len(labels), compiled=compiled)
         if len(labels) != taking.outputs:
-            raise CardError(_wrong_count(given.labels, labels, taking.outputs))
+            raise CardError(_wrong_count(source, labels, taking.outputs))
         entry = taking.entry
         spec = InputSpec(entry.width, entry.height, given.crop, color_order, levels=given.picture_levels)
         pictures = [*noise(entry), preprocess(_drawn_picture(), spec)]
         # A softmax may be made of other operators, which only the scores themselves tell.
         softmax = not (taking.gives_probabilities or gives_probabilities(taking, pictures))
         if softmax:
-            taking = take_raw_pixels(model, levels, color_order, softmax=True, compiled=compiled)
+            taking = take_raw_pixels(model, levels, color_order, labels=len(labels), softmax=True, compiled=compiled)
         difference = check_scores(model, taking, softmax, pictures)
     except (ModelFormatError, CheckFailedError) as error:
         raise type(error)(f"{file}: {error}") from error
-    notes = list(taking.notes)
-    if taking.last_operator == "LOGISTIC":
+    notes += taking.notes
+    if taking.last_operator == "LOGISTIC" and not taking.one_score:
         notes.append("each label has a score of its own, as the model ends in a sigmoid: they need not add to 1")
     if levels.normalized and levels.input_range is None:
         notes.append(f"mean and standard deviation are taken to be of levels {levels.range[0]:g}..{levels.range[1]:g}")
@@ -348,8 +431,8 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
     return _Described(card, taking.model, taking.compiled, notes, difference)
 
 
-def _wrong_count(path: Path, labels: list[str], outputs: int) -> str:
-    message = f"{path} has {len(labels)} labels, the model {outputs} outputs"
+def _wrong_count(source: str, labels: list[str], outputs: int) -> str:
+    message = f"{source} has {len(labels)} labels, the model {outputs} outputs"
     background = [label.lower() for label in labels[:1]] == [BACKGROUND]
     if len(labels) == outputs - 1 and not background:
         return f"{message}; if its first class is one for everything else, put {BACKGROUND} on a line before the others"

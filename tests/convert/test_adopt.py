@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import struct
 import subprocess
 import warnings
 import zipfile
@@ -23,10 +24,13 @@ from hypothesis import strategies as st
 from edge_convert.adopt import Taking, adopt, parse_numbers, parse_range, read_labels
 from edge_convert.tflite.equivalence import check_scores
 from edge_convert.tflite.graph import read_graph
+from edge_convert.tflite.graph_edit import EditableGraph, NewOperator, tensor
 from edge_convert.tflite.input_rewrite import Levels, take_raw_pixels
 from edge_core import InputSpec, ModelCard, complete, read_card
 from edge_core.artifact.container import read_cpu_model
 from edge_core.artifact.golden import read_golden
+from edge_core.artifact.metadata import attach, describe
+from edge_core.artifact.model_outputs import with_outputs
 from edge_core.errors import (
     CardError,
     CheckFailedError,
@@ -48,6 +52,7 @@ from ..further import slow_but
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SHARED = Path(__file__).parents[3] / "shared" / "models"
 TINY = Path(__file__).parents[1] / "models" / "tiny-uint8.tflite"
+FLOAT = TINY.with_name("tiny-float32.tflite")
 LABELS = ("blue", "green", "red")
 SIDE = 32
 
@@ -150,7 +155,7 @@ def test_weights_stay_aligned(foreign: dict[str, Path]) -> None:
     [
         ("float32", None, "does not say of which range"),
         ("int8", (0.0, 255.0), r"takes -0.996\.\.1, not 0\.\.255"),
-        ("labels", None, "not a .tflite"),
+        ("labels", None, "not a TFLite model"),
     ],
 )
 def test_a_range_that_is_missing_or_contradicted_is_refused(
@@ -190,6 +195,8 @@ def test_label_files_of_several_kinds_are_read(tmp_path: Path) -> None:
     ):
         path.write_text(text, "utf-8", newline="")
         assert read_labels(path) == (labels, repeated)
+    path.write_text("café\r\n\u00fcber\r\n", "utf-16")
+    assert read_labels(path) == (["café", "\u00fcber"], [])
     path.write_bytes(b"\xff\xfe\0")
     for unreadable in (path, tmp_path, tmp_path / "missing"):
         with pytest.raises(CardError, match=str(unreadable)):
@@ -233,6 +240,29 @@ def test_the_metadata_and_files_of_others_are_replaced(foreign: dict[str, Path],
     with zipfile.ZipFile(out) as archive:
         assert archive.namelist() == ["labels.txt", "card.json", "golden.json", "golden/0.jpg"]
     assert read_card(out).labels == LABELS
+
+
+def test_labels_and_normalization_of_tflite_metadata_are_taken(tmp_path: Path) -> None:
+    """As Model Maker and MediaPipe Model Maker write them."""
+    described = describe("theirs", "A classifier.", "1")
+    for number in (0.0, 1.0):  # mean and standard deviation are vectors of one number
+        described = described.replace(struct.pack("<If", 1, number), struct.pack("<If", 1, 127.5))
+    theirs = tmp_path / "theirs.tflite"
+    theirs.write_bytes(attach(FLOAT.read_bytes(), described))
+    with zipfile.ZipFile(theirs, "a") as archive:
+        archive.writestr("labels.txt", "one\ntwo\nthree\nfour\n")
+    adopted = adopt(theirs, tmp_path / "a.tflite")
+    assert adopted.card.labels == ("one", "two", "three", "four")
+    by_hand = adopt(
+        theirs, tmp_path / "b.tflite", Taking(levels=Levels((0.0, 255.0), mean=(127.5,), std=(127.5,)), crop="pad")
+    )
+    assert by_hand.card.input.crop == "pad"
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    scores = Classifier(adopted.file).pixel_scores(pixels)
+    assert (scores == Classifier(by_hand.file).pixel_scores(pixels)).all()
+    assert (scores != Classifier(adopt(FLOAT, tmp_path / "c.tflite", four(tmp_path)).file).pixel_scores(pixels)).all()
+    with pytest.raises(InputSpecError, match="has a model card"):
+        adopt(adopted.file, tmp_path / "d.tflite", Taking(crop="pad"))
 
 
 def test_an_older_file_of_ours_is_sealed_with_the_card_that_it_has(tmp_path: Path) -> None:
@@ -371,6 +401,65 @@ def test_what_others_export_says_of_raw_pixels_what_it_said(
         answers.append(classifier.pixel_scores(pixels))
         assert answers[-1] == pytest.approx(scores, abs=0.01 if kind == "int8" else 1e-5)
     assert np.ptp(answers, axis=0).max() > 0.02  # scores that do not change would agree, too
+
+
+def four(folder: Path) -> Taking:
+    (folder / "four.txt").write_text("a\nb\nc\nd\n")
+    return Taking(folder / "four.txt", Levels((0, 255)))
+
+
+def test_pixels_that_the_graph_itself_makes_floats_of_are_taken_as_they_are(tmp_path: Path) -> None:
+    graph = EditableGraph(FLOAT.read_bytes())
+    options = schema.CastOptionsT(schema.TensorType.UINT8, schema.TensorType.FLOAT32)
+    graph.put_in_front(tensor((1, 32, 32, 3), schema.TensorType.UINT8), [NewOperator("CAST", options=options)])
+    (tmp_path / "cast.tflite").write_bytes(graph.packed())
+    taking = four(tmp_path)
+    adopted = adopt(tmp_path / "cast.tflite", tmp_path / "a.tflite", Taking(taking.labels))
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    expected = Classifier(adopt(FLOAT, tmp_path / "b.tflite", taking).file).pixel_scores(pixels)
+    assert Classifier(adopted.file).pixel_scores(pixels) == pytest.approx(expected)
+    for twice in (Levels((-1, 1)), Levels(mean=(127.5,), std=(127.5,))):
+        with pytest.raises(ModelFormatError, match=r"leave .* out"):
+            adopt(tmp_path / "cast.tflite", tmp_path / "c.tflite", Taking(taking.labels, twice))
+
+
+def test_of_several_outputs_the_one_with_a_score_per_label_is_kept(tmp_path: Path) -> None:
+    logits, probabilities = read_graph(FLOAT.read_bytes()).operators[-1].inputs[0], "StatefulPartitionedCall:0"
+    (tmp_path / "two.tflite").write_bytes(with_outputs(FLOAT.read_bytes(), [logits, 4]))
+    taking = four(tmp_path)
+    adopted = adopt(tmp_path / "two.tflite", tmp_path / "a.tflite", taking)
+    assert any(probabilities in note for note in adopted.notes)
+    alone = adopt(FLOAT, tmp_path / "b.tflite", taking)
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    assert (Classifier(adopted.file).pixel_scores(pixels) == Classifier(alone.file).pixel_scores(pixels)).all()
+    assert list(LiteRT(str(adopted.file)).get_signature_runner().get_output_details()) == ["scores"]
+    (tmp_path / "five.txt").write_text("a\nb\nc\nd\ne\n")
+    with pytest.raises(ModelFormatError, match="not one of its 3 outputs alone has scores of 5 labels"):
+        adopt(tmp_path / "two.tflite", tmp_path / "c.tflite", Taking(tmp_path / "five.txt", Levels((0, 255))))
+
+
+@pytest.mark.parametrize(("kind", "activation"), [("float32", "sigmoid"), ("float32", None), ("int8", "sigmoid")])
+def test_one_score_becomes_those_of_two_labels(tmp_path: Path, kind: str, activation: str | None) -> None:
+    given = keras.Input((8, 8, 3), batch_size=1)
+    dense = keras.layers.Dense(1, activation=activation)
+    model = keras.Model(given, dense(keras.layers.GlobalAveragePooling2D()(given)))
+    dense.set_weights([np.array([[3.0], [-2.0], [1.0]]), np.array([0.5])])
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    taking = Taking(tmp_path / "labels.txt", Levels((-1, 1)) if kind == "float32" else Levels())
+    original = exported(tmp_path, model, kind)
+    adopted = adopt(original, tmp_path / "a.tflite", taking)
+    assert verify(adopted.file).passed
+    dogs: list[float] = []
+    for level in (0, 127, 255):
+        pixels = np.full((8, 8, 3), (level, 255 - level, 100), np.uint8)
+        (score,) = scores_of(original, pixels)
+        dog = score if activation else 1 / (1 + np.exp(-score))
+        scores = Classifier(adopted.file).pixel_scores(pixels)
+        assert scores == pytest.approx([1 - dog, dog], abs=1e-6)
+        dogs.append(dog)
+    assert dogs[0] < dogs[1] - 0.01 < dogs[2] - 0.02  # scores that do not change would agree, too
+    with pytest.raises(ModelFormatError, match="give two labels"):
+        adopt(tmp_path / f"{kind}.tflite", tmp_path / "b.tflite", Taking(four(tmp_path).labels, taking.levels))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def adopt(
         Path | None,
         typer.Option(
             help="Text file with one label per line, in the order of the outputs. Not needed for a file that has a "
-            "model card."
+            "model card, or labels in TFLite Metadata."
         ),
     ] = None,
     cpu: Annotated[
@@ -106,8 +106,7 @@ def adopt(
         from edge_convert.adopt import adopt as adopt_file
         from edge_convert.tflite.input_rewrite import Levels
 
-        if labels is None and any((input_range, mean, std, crop, color_order, picture_levels)):
-            raise typer.BadParameter("what a model takes is told of a file without a card, which needs --labels, too")
+        told = any((labels, input_range, mean, std, crop, color_order, picture_levels))
         levels = Levels(
             None if input_range is None else parse_range(input_range),
             () if mean is None else parse_numbers(mean),
@@ -117,7 +116,7 @@ def adopt(
         adopted = adopt_file(
             file,
             out or Path(f"{file.stem}-adopted.tflite"),
-            None if labels is None else Taking(labels, levels, crop or "center", color_order or "RGB", deep),
+            Taking(labels, levels, crop or "center", color_order or "RGB", deep) if told else None,
             cpu=cpu,
             golden=golden,
             known=known,

@@ -11,7 +11,14 @@ from typing import Final
 from edge_convert.targets.runtimes import check_runtime
 from edge_convert.targets.verdict import Verdict
 from edge_convert.tflite.graph import Graph, Tensor
-from edge_convert.tflite.metadata_reader import LABELS, Description, TensorDescription, read_description, read_text
+from edge_convert.tflite.metadata_reader import (
+    LABELS,
+    METADATA,
+    Description,
+    TensorDescription,
+    read_description,
+    read_text,
+)
 from edge_core.errors import ModelFormatError
 
 RUNTIMES: Final = {"mediapipe": "litert-2.3", "android": "tflite-runtime-2.14"}
@@ -26,7 +33,7 @@ def check_task(model: bytes, graph: Graph, target: str) -> Verdict:
     reasons = list(_tensors(graph, target))
     description = None
     try:
-        metadata = graph.metadata.get("TFLITE_METADATA")
+        metadata = graph.metadata.get(METADATA)
         description = read_description(metadata) if metadata is not None else None
     except ModelFormatError as error:
         reasons.append(str(error))

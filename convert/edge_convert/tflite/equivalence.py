@@ -47,10 +47,13 @@ def check_scores(original: bytes, taking: RawPixelModel, softmax: bool, pictures
     Raises:
         CheckFailedError: It is larger than two runs of the same arithmetic may differ by.
     """
-    before = _Original(original)
+    before = _Original(original, taking.output)
     largest, scale = 0.0, 1.0
     for picture, scores in zip(pictures, _scores(taking.model, pictures), strict=True):
         expected = before.scores(taking.entry.given(picture))
+        if taking.one_score:
+            # Of two labels the model scores the second alone, by a probability or a logit.
+            expected = np.array([1 - expected[0] if taking.last_operator == "LOGISTIC" else 0, expected[0]], np.float32)
         if softmax:
             expected = np.exp(expected - expected.max())
             expected /= expected.sum()
@@ -71,13 +74,14 @@ def check_scores(original: bytes, taking: RawPixelModel, softmax: bool, pictures
 class _Original:
     """A model as its maker runs it."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, output: int) -> None:
         from ai_edge_litert.interpreter import Interpreter as LiteRT
 
         with silenced():
             self._interpreter = LiteRT(model_content=model)
             self._interpreter.allocate_tensors()
-        (self._input,), (self._output,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        (self._input,) = self._interpreter.get_input_details()
+        self._output = self._interpreter.get_output_details()[output]
         self.quantized = any(
             one["dtype"] in (np.int8, np.uint8, np.int16) for one in self._interpreter.get_tensor_details()
         )

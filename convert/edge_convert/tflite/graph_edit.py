@@ -59,21 +59,22 @@ class EditableGraph:
     """The main graph of a model, open for additions at its two ends.
 
     Attributes:
-        entry, result: The tensors of its one input and its one output, of the generated schema.
+        entry, result: The tensors of its one input and of its first output, of the generated schema.
+        results: The tensors of all outputs.
     """
 
     def __init__(self, model: bytes) -> None:
         """Parses a flatbuffer.
 
         Raises:
-            ModelFormatError: It has not one input and one output.
+            ModelFormatError: It has not one input, or no output.
         """
         self._model: Any = schema.ModelT.InitFromPackedBuf(model)
         self._graph = self._model.subgraphs[0]
         inputs, outputs = len(self._graph.inputs), len(self._graph.outputs)
-        if (inputs, outputs) != (1, 1):
+        if inputs != 1 or not outputs:
             raise ModelFormatError(
-                f"not an image classifier: it has {inputs} inputs and {outputs} outputs, not one each"
+                f"not an image classifier: it has {inputs} inputs and {outputs} outputs, not one input and scores"
             )
 
     @property
@@ -82,11 +83,15 @@ class EditableGraph:
 
     @property
     def result(self) -> "schema.TensorT":
-        return self._graph.tensors[int(self._graph.outputs[0])]
+        return self.results[0]
 
-    def last_operator(self, passed_over: frozenset[str]) -> str:
-        """Name of the operator that computes the output, those in `passed_over` left out; empty if there is none."""
-        wanted = int(self._graph.outputs[0])
+    @property
+    def results(self) -> "list[schema.TensorT]":
+        return [self._graph.tensors[int(index)] for index in self._graph.outputs]
+
+    def last_operator(self, passed_over: frozenset[str], output: int = 0) -> str:
+        """Name of the operator that computes an output, those in `passed_over` left out; empty if there is none."""
+        wanted = int(self._graph.outputs[output])
         for operator in reversed(self._graph.operators):
             if wanted in operator.outputs:
                 name = self._name(operator)
@@ -106,6 +111,22 @@ class EditableGraph:
             if signature is not None and len(signature) and signature[0] == -1 and len(shape) == len(signature):
                 tensor.shapeSignature = np.array([shape[0], *signature[1:]], np.int32)
         return True
+
+    def keep_output(self, output: int) -> None:
+        """Leaves out all outputs but one, and the operators that only the others need."""
+        kept = int(self._graph.outputs[output])
+        needed, operators = {kept}, []
+        for operator in reversed(self._graph.operators):
+            given = set() if operator.outputs is None else set(map(int, operator.outputs))
+            # What gives nothing has an effect: it fills a table or a variable.
+            if not given or given & needed:
+                needed |= set() if operator.inputs is None else set(map(int, operator.inputs))
+                operators.append(operator)
+        self._graph.operators = operators[::-1]
+        self._graph.outputs = np.array([kept], np.int32)
+        for definition in self._model.signatureDefs or []:
+            if definition.subgraphIndex == 0:
+                definition.outputs = [one for one in definition.outputs if one.tensorIndex == kept]
 
     def put_in_front(self, entry: "schema.TensorT", steps: Sequence[NewOperator]) -> None:
         """Puts operators between a new input and the one that was."""

@@ -2,8 +2,8 @@
 
 It takes uint8 as they are, or float32 0..255, in rows of R, G, B (or B, G, R) pixels. What a model wants instead -
 another range, a mean and a standard deviation per channel, gray, planes of channels - is put in front of it as
-operators, in the flatbuffer itself; a softmax that is missing, a shape other than (1, labels) and scores in int8, which
-MediaPipe does not take, are mended behind it in the same way.
+operators, in the flatbuffer itself; a softmax that is missing, one score for two labels, a shape other than (1, labels)
+and scores in int8, which MediaPipe does not take, are mended behind it in the same way.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from edge_convert.tflite.graph_edit import Constant, EditableGraph, NewOperator, tensor
-from edge_core.artifact.flatbuffer import is_tflite
+from edge_convert.tflite.graph_edit import Constant, EditableGraph, NewOperator, quantization, tensor
+from edge_core.artifact.flatbuffer import is_tflite, not_tflite
 from edge_core.errors import InputSpecError, ModelFormatError
 from edge_core.preprocess import ColorOrder, Frame
 
@@ -40,6 +40,9 @@ _TYPES: Final[dict[int, np.dtype[Any]]] = {
     schema.TensorType.INT8: np.dtype(np.int8),
     schema.TensorType.INT16: np.dtype(np.int16),
 }
+
+
+_TYPE_NAMES: Final = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,10 @@ class RawPixelModel:
         compiled: The one for an Edge TPU, changed alike; None if there was none.
         entry: How the model takes a picture without what was put in front.
         outputs: How many scores it gives.
+        output: Which of the original's outputs these are.
         input_range: What a black and a white pixel are to it inside, before a mean is taken off.
         last_operator: Name of the operator that computes its scores, what was put behind left out.
+        one_score: Whether it gave one score, and now gives two.
         notes: What was put in front and behind, in sentences; empty if nothing.
     """
 
@@ -146,8 +151,10 @@ class RawPixelModel:
     compiled: bytes | None
     entry: Entry
     outputs: int
+    output: int
     input_range: InputRange
     last_operator: str
+    one_score: bool
     notes: tuple[str, ...]
 
     @property
@@ -171,6 +178,7 @@ def take_raw_pixels(
     levels: Levels = Levels(),
     color_order: ColorOrder = "RGB",
     *,
+    labels: int = 0,
     softmax: bool = False,
     compiled: bytes | None = None,
 ) -> RawPixelModel:
@@ -178,9 +186,11 @@ def take_raw_pixels(
 
     Args:
         model: A flatbuffer with one input of shape (1, height, width, channels) or (1, channels, height, width), of
-            uint8, int8, int16 or float32 and of three channels or one, and one output with one side longer than 1.
+            uint8, int8, int16 or float32 and of three channels or one, and an output with one side longer than 1, or
+            for two labels of one score.
         levels: What pixels are to it; nothing need be given if its quantization says so.
         color_order: Order of the channels that the model takes.
+        labels: How many there are, which tells the scores among several outputs; 0 if that is not known.
         softmax: Whether to put one behind.
         compiled: What Google's compiler made of `model`, to be changed alike.
 
@@ -191,9 +201,9 @@ def take_raw_pixels(
     """
     for content in (model, compiled):
         if content is not None and not is_tflite(content):
-            raise ModelFormatError("not a .tflite model")
+            raise ModelFormatError(not_tflite(content))
     try:
-        return _changed(model, levels, color_order, softmax, compiled)
+        return _changed(model, levels, color_order, labels, softmax, compiled)
     except (ModelFormatError, InputSpecError):
         raise
     except Exception as error:  # the generated code trusts its bytes: struct.error, IndexError, TypeError ...
@@ -201,17 +211,27 @@ def take_raw_pixels(
 
 
 def _changed(
-    model: bytes, levels: Levels, color_order: ColorOrder, softmax: bool, compiled: bytes | None
+    model: bytes, levels: Levels, color_order: ColorOrder, labels: int, softmax: bool, compiled: bytes | None
 ) -> RawPixelModel:
     graph, twin = EditableGraph(model), None
+    output, notes = _chosen_output(graph, labels)
+    if len(graph.results) > 1:
+        graph.keep_output(output)
     if compiled is not None:
         twin = EditableGraph(compiled)
+        if output < len(twin.results):
+            twin.keep_output(output)
         _check_twin(graph, twin)
+    for one in (graph, twin):
+        if one is not None and one.entry.type == schema.TensorType.UINT8 and not _has_scale(one.entry):
+            # A CAST in the graph makes floats of them: they are pixels as they are.
+            one.entry.quantization = quantization(1.0, 0)
     entry, input_range = _entry(graph.entry, levels, color_order)
-    outputs = _outputs(graph.result)
-    additions = [_in_front(graph.entry, entry), _behind(graph.result, outputs, softmax)]
-    notes = [note for added in additions for note in added.notes]
     last = graph.last_operator(_MOVED)
+    outputs = _outputs(graph.result, labels, last)
+    one_score = _length(graph.result) == 1
+    additions = [_in_front(graph.entry, entry), _behind(graph.result, outputs, last, softmax)]
+    notes += [note for added in additions for note in added.notes]
     if graph.fix_batch():
         notes.append("a batch of any size became one picture")
     for one in (graph, twin):
@@ -221,10 +241,33 @@ def _changed(
                 one.put_in_front(additions[0].input, additions[0].front)
             one.put_behind(additions[1].behind)
     if not notes:
-        return RawPixelModel(model, compiled, entry, outputs, input_range, last, ())
-    return RawPixelModel(
-        graph.packed(), twin.packed() if twin else None, entry, outputs, input_range, last, tuple(notes)
-    )
+        return RawPixelModel(model, compiled, entry, outputs, output, input_range, last, False, ())
+    packed = twin.packed() if twin else None
+    return RawPixelModel(graph.packed(), packed, entry, outputs, output, input_range, last, one_score, tuple(notes))
+
+
+def _chosen_output(graph: EditableGraph, labels: int) -> tuple[int, list[str]]:
+    """Which output has a score for each label, of several the only one, or the only one of probabilities.
+
+    Raises:
+        ModelFormatError: None of several has, or there is more than one such.
+    """
+    if len(graph.results) == 1:
+        return 0, []
+    fitting = [
+        place
+        for place, result in enumerate(graph.results)
+        if result.type in _TYPES and labels > 1 and _length(result) == labels
+    ]
+    if len(fitting) > 1:
+        fitting = [place for place in fitting if graph.last_operator(_MOVED, place) in PROBABILITIES]
+    shown = "; ".join(_kind(result) for result in graph.results)
+    if len(fitting) != 1:
+        raise ModelFormatError(
+            f"not one of its {len(graph.results)} outputs alone has scores of {labels} labels: {shown}; give as many "
+            "labels as there are scores, or convert it with the scores alone"
+        )
+    return fitting[0], [f"of its outputs only that with a score per label is kept, {_kind(graph.results[fitting[0]])}"]
 
 
 def _picture_shape(given: "schema.TensorT") -> tuple[tuple[int, ...], bool]:
@@ -273,16 +316,34 @@ def _entry(given: "schema.TensorT", levels: Levels, color_order: ColorOrder) -> 
             "it was trained on, such as -1..1, 0..1 or 0..255, or the mean and the standard deviation"
         )
     gain, offset = levels.gain_and_offset(channels)
+    # Calibration finds no range twice as wide as there is.
+    if scale is not None and dtype.itemsize == 1 and 255 * gain.max() < 255 * scale / 2:
+        raise ModelFormatError(
+            f"its input spans {255 * scale:.3g}, and with this mean and standard deviation pixels would span "
+            f"{255 * gain.max():.3g}; leave them out"
+        )
     return Entry(width, height, channels, planes, gray, gain, offset, dtype, scale, zero_point), levels.range
 
 
-def _outputs(result: "schema.TensorT") -> int:
-    """How many scores an output tensor holds."""
-    shape = [int(side) for side in result.shape]
-    count = max(shape, default=0)
-    if int(np.prod(shape)) != count or count < 2:
+def _length(result: "schema.TensorT") -> int:
+    """How many scores an output tensor holds; 0 if they do not lie along one side of it."""
+    shape = [] if result.shape is None else [int(side) for side in result.shape]
+    count = max(shape, default=1)
+    return count if int(np.prod(shape)) == count else 0
+
+
+def _outputs(result: "schema.TensorT", labels: int, last_operator: str) -> int:
+    """How many scores the changed model gives."""
+    count = _length(result)
+    if count == 1 and labels == 2:
+        if last_operator == "SOFTMAX":
+            raise ModelFormatError("its one score is a softmax's, so it is always 1; train it with a sigmoid")
+        count = 2
+    if count < 2:
+        shape = () if result.shape is None else tuple(int(side) for side in result.shape)
+        advice = "; for one score give two labels, first that of 0, then that of 1" if count else ""
         raise ModelFormatError(
-            f"not an image classifier: its output has the shape {tuple(shape)}, not one score per label, (1, labels)"
+            f"not an image classifier: its output has the shape {shape}, not one score per label, (1, labels){advice}"
         )
     if result.type not in _TYPES:
         raise ModelFormatError("its output is neither uint8 nor int8 nor int16 nor float32")
@@ -371,28 +432,41 @@ def _floats_in_front(given: "schema.TensorT", entry: Entry) -> _Additions:
     return _Additions(tensor((1, *size, 3), kind, "raw_pixels"), tuple(steps), notes=tuple(notes))
 
 
-def _behind(given: "schema.TensorT", outputs: int, softmax: bool) -> _Additions:
-    kind = given.type
+def _behind(given: "schema.TensorT", outputs: int, last_operator: str, softmax: bool) -> _Additions:
+    kind, count = given.type, _length(given)
     quantized = _TYPES[kind].kind != "f"
     scale, zero_point = _quantization(given) if quantized else (None, 0)
     steps: list[NewOperator] = []
     notes: list[str] = []
-    if len(given.shape) != 2 or given.shape[0] != 1:
-        shape = np.array([1, outputs], np.int32)
-        result = tensor((1, outputs), kind, "", scale, zero_point)
+    given_shape = () if given.shape is None else tuple(int(side) for side in given.shape)
+    if len(given_shape) != 2 or given_shape[0] != 1:
+        shape = np.array([1, count], np.int32)
+        result = tensor((1, count), kind, "", scale, zero_point)
         steps.append(NewOperator("RESHAPE", result, (Constant(shape),), schema.ReshapeOptionsT(newShape=shape)))
-        notes.append(f"RESHAPE put behind: the model gives scores of shape {tuple(int(side) for side in given.shape)}")
-    if quantized and (softmax or kind == schema.TensorType.INT16):
+        notes.append(f"RESHAPE put behind: the model gives scores of shape {given_shape}")
+    if quantized and (softmax or count < outputs or kind == schema.TensorType.INT16):
         # The lowest version of the operator that takes the type.
         version = {schema.TensorType.UINT8: 1, schema.TensorType.INT8: 2}.get(kind, 3)
         steps.append(
-            NewOperator("DEQUANTIZE", tensor((1, outputs), schema.TensorType.FLOAT32, "scores"), version=version)
+            NewOperator("DEQUANTIZE", tensor((1, count), schema.TensorType.FLOAT32, "scores"), version=version)
         )
         notes.append("DEQUANTIZE put behind: the scores are floats now")
     elif kind == schema.TensorType.INT8:
         as_uint8 = tensor((1, outputs), schema.TensorType.UINT8, "scores", scale, zero_point + 128)
         steps.append(NewOperator("QUANTIZE", as_uint8))
         notes.append("QUANTIZE put behind: the model gives int8, and MediaPipe takes scores as uint8 or float32")
+    if count < outputs:
+        sigmoid = last_operator == "LOGISTIC"
+        # (1 - p, p) of a probability; (0, x) of a logit, of which a softmax makes (1 - sigmoid(x), sigmoid(x)).
+        for name, values, options in (
+            ("MUL", (-1 if sigmoid else 0, 1), schema.MulOptionsT()),
+            ("ADD", (1, 0), schema.AddOptionsT()),
+        ):
+            if name == "MUL" or sigmoid:
+                result = tensor((1, outputs), schema.TensorType.FLOAT32, f"both_{name.lower()}")
+                steps.append(NewOperator(name, result, (Constant(np.array(values, np.float32)),), options))
+        one = "probability" if sigmoid else "logit"
+        notes.append(f"two scores made of one: the model gives the {one} of the second label")
     if softmax:
         result = tensor((1, outputs), schema.TensorType.FLOAT32, "probabilities")
         steps.append(NewOperator("SOFTMAX", result, options=schema.SoftmaxOptionsT(beta=1.0)))
@@ -436,13 +510,18 @@ def _kind(one: Any) -> str:
     """Name, type, shape and quantization of a tensor in words."""
     name = (one.name or b"").decode("utf-8", "replace")
     shape = "x".join(str(int(side)) for side in one.shape)
-    words = f"{name!r}, {_TYPES.get(one.type, f'type {one.type}')} {shape}"
+    words = f"{name!r}, {_TYPE_NAMES.get(one.type, f'type {one.type}')} {shape or 'scalar'}"
     parameters: Sequence[Any] = (
         ()
         if one.quantization is None or one.quantization.scale is None
         else (*one.quantization.scale, *(one.quantization.zeroPoint if one.quantization.zeroPoint is not None else ()))
     )
     return words + "".join(f" {float(value):.6g}" for value in parameters)
+
+
+def _has_scale(given: "schema.TensorT") -> bool:
+    scale = given.quantization and given.quantization.scale
+    return scale is not None and len(scale) > 0
 
 
 def _quantization(given: "schema.TensorT") -> tuple[float, int]:

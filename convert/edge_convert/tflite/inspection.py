@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_convert.tflite.graph import Graph, Tensor, naming, read_graph
-from edge_convert.tflite.metadata_reader import Description, TensorDescription, file_sizes, read_description
+from edge_convert.tflite.metadata_reader import METADATA, Description, TensorDescription, file_sizes, read_description
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import CARD_FILE, read_card
 from edge_core.artifact.seal import read_seal
@@ -97,7 +97,7 @@ def inspect(path: Path) -> FileInspection:
             problems.append(str(error))
             return otherwise
 
-    metadata = graph.metadata.get("TFLITE_METADATA")
+    metadata = graph.metadata.get(METADATA)
     no_files: dict[str, int] = {}
     files = attempt(lambda: file_sizes(data), no_files)
     seal = attempt(lambda: read_seal(data), None)

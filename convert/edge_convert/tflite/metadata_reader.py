@@ -18,6 +18,9 @@ from flatbuffers.table import Table
 from edge_core.artifact.container import read_entry
 from edge_core.errors import ModelFormatError
 
+METADATA: Final = "TFLITE_METADATA"
+"""Name of the buffer that holds it."""
+
 LABELS: Final = "TENSOR_AXIS_LABELS"
 
 _CONTENTS: Final = ("", "feature", "image", "bounding box", "audio")  # ContentProperties
