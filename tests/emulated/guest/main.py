@@ -29,7 +29,8 @@ from tests.emulated.guest.pictures import CAMERA, framed, read
 
 OUT: Final = Path("out")
 UNTIL_SEEN: Final = 5
-"""Frames after which a new picture is there for sure: one is being classified, one is ready, one is being read."""
+"""Frames after which a new picture has been classified for sure: of the one before, a frame is being classified, one is
+ready, and one is being read."""
 
 
 @dataclass(frozen=True)

@@ -145,22 +145,23 @@ class Screen(Node):
         return self
 
     def show(self, picture: Frame) -> None:
-        """Puts a picture there; a few frames later the camera gives it.
+        """Puts a picture there, and returns once the camera gives that one.
 
-        The driver keeps the last one that it was given, so nothing need be repeated.
+        The driver shows the picture that has waited longest for as long as no other waits, so nothing need be repeated.
+        It gives back the picture before when it takes this one, a frame later or, as often as it drops frames, many.
         """
         assert picture.shape == self._shape
         for _ in range(1 if self._streams else 2):  # it wants two to begin with
-            if not self._unused:
-                done = self._buffer(0)
-                fcntl.ioctl(self.file, _DQBUF, done)
-                self._unused.append(struct.unpack_from("<I", done)[0])
             index = self._unused.pop()
             self._memory[index][: picture.nbytes] = np.ascontiguousarray(picture).tobytes()
             fcntl.ioctl(self.file, _QBUF, self._buffer(index))
         if not self._streams:
             fcntl.ioctl(self.file, _STREAMON, struct.pack("<i", _OUTPUT))
             self._streams = True
+        while len(self._unused) < self.BUFFERS - 1:
+            done = self._buffer(0)
+            fcntl.ioctl(self.file, _DQBUF, done)
+            self._unused.append(struct.unpack_from("<I", done)[0])
 
     def _buffer(self, index: int) -> bytearray:
         buffer = bytearray(88)
