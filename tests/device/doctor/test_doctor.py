@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from edge_core import Frame
-from edge_device.doctor import Finding, Report, examine, software
+from edge_device.doctor import Finding, Report, examine, probe, software
 from edge_device.doctor.command import rendered
 from edge_device.doctor.examine import EXAMINATIONS
 from edge_device.doctor.hardware import formats_in_words
@@ -242,6 +243,42 @@ def test_what_hangs_is_given_up_with_all_that_it_started(tmp_path: Path, monkeyp
     outcome = Prober(timeout_s=0.5, environment={"PYTHONPATH": f"{tmp_path}"})("imports", "hangs")
     assert (outcome.value, outcome.kind) == (None, "timeout")
     assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
+
+
+def test_what_other_work_holds_up_is_not_taken_to_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = f"while not pathlib.Path('{tmp_path}/on').exists(): time.sleep(0.01)"
+    tree(tmp_path, {"slow.py": f"import pathlib, time\n{waits}\n__version__ = '1'"})
+    used_s, used_up_s = iter([0.1, 0.2]), iter([0.3, 0.6])
+
+    def starved(process: int) -> float:
+        found = next(used_s)
+        if found == 0.2:
+            (tmp_path / "on").touch()
+        return found
+
+    prober = Prober(timeout_s=0.5, environment={"PYTHONPATH": str(tmp_path)})
+    communicate = subprocess.Popen.communicate
+    with monkeypatch.context() as patched:
+        patched.setattr(probe, "processor_s", starved)
+        # However long this machine takes from here on.
+        patched.setattr(
+            subprocess.Popen,
+            "communicate",
+            lambda process, timeout: communicate(process, timeout=60 if (tmp_path / "on").exists() else timeout),
+        )
+        assert prober("imports", "slow")["version"] == "1"
+    (tmp_path / "on").unlink()
+    monkeypatch.setattr(probe, "processor_s", lambda process: next(used_up_s))
+    assert prober("imports", "slow").kind == "timeout"  # it has had the processor for long enough
+
+
+def test_time_of_the_processor_is_that_of_the_process() -> None:
+    before_s = probe.processor_s(os.getpid())
+    began_s = time.process_time()
+    while time.process_time() < began_s + 0.3:
+        pass
+    assert probe.processor_s(os.getpid()) - before_s == pytest.approx(0.3, abs=0.2)
+    assert probe.processor_s(2**22 + 1) == 0
 
 
 def test_what_a_library_prints_is_not_taken_for_the_answer(tmp_path: Path) -> None:
