@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -112,6 +113,19 @@ def test_a_changed_photo_is_no_longer_the_test_photo_it_was(color_run: Run, tmp_
     (copy / "photos.csv").write_text(text)
     with pytest.raises(RunFolderError, match="--data"):
         evaluate(read_run(copy))
+
+
+def test_the_time_of_the_head_does_not_count_what_fine_tuning_alone_needs(color_photos: Path, tmp_path: Path) -> None:
+    began = dict[str, float]()
+
+    def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+        began.setdefault(label, time.perf_counter() - start)
+        yield from items
+
+    start = time.perf_counter()
+    history = train(color_photos, tmp_path / "run", Settings(epochs=1, views=3), track=track).history
+    (views,) = (seconds for label, seconds in began.items() if "augmented" in label)
+    assert 0 < history[0].seconds < views < history[1].seconds
 
 
 def test_harmful_epochs_are_not_kept(color_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

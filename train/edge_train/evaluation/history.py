@@ -8,7 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Epoch:
-    """A line of `history.csv`. Epoch 0 is the solved head; `seconds` count from the start of `fit`, reading included.
+    """A line of `history.csv`. Epoch 0 is the solved head. `seconds` count from the start of `fit`, reading included:
+    for epoch 0 until the head was solved, for the others until the epoch was scored.
 
     In the phase `qat` the validation loss is against what the full-size model says, not against the labels.
     `kept` says whether the weights were good enough to replace those kept before: the last such epoch is the model.

@@ -166,11 +166,21 @@ class History:
         """Continues `epochs`, or starts a training that began when `time.perf_counter` said `began`."""
         self.epochs = epochs or []
         self._start = time.perf_counter() - self.epochs[-1].seconds if epochs else began
+        self._marked: float | None = None
 
     @property
     def seconds(self) -> float:
         """Since training began, in all processes that had a part in it."""
         return time.perf_counter() - self._start
+
+    def mark(self) -> None:
+        """Takes the time at which the weights of the next line are there, whatever is done until they are scored."""
+        self._marked = self.seconds
+
+    def marked(self) -> float:
+        """Seconds as `mark` took them, once; else those of now."""
+        seconds, self._marked = self._marked, None
+        return self.seconds if seconds is None else seconds
 
 
 class FineTuner:
@@ -367,7 +377,7 @@ class FineTuner:
             kept = val_loss <= min([epoch.val_loss for epoch in ours], default=val_loss)
         if kept:
             self._kept = self.student.model.get_weights()
-        number, seconds = len(self._history.epochs), round(self._history.seconds, 2)
+        number, seconds = len(self._history.epochs), round(self._history.marked(), 2)
         self._history.epochs.append(Epoch(name, number, seconds, round(train_loss, 6), val_loss, round(share, 6), kept))
 
 

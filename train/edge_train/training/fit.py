@@ -254,7 +254,7 @@ def fit(
         extractor = opened.enter_context(
             Extractor(folder, request.backbone(), photos.labels, request.as_trained, track)
         )
-        context = _prepare(request, devices, extractor, state, track)
+        context = _prepare(request, devices, extractor, history, state, track)
         context = replace(context, curve=_kept_curve(store, context.curve))
         if context.curve is not None:
             say(context.curve.sentence())
@@ -341,7 +341,7 @@ def _where_it_goes_on(store: CheckpointStore) -> str:
 
 
 def _prepare(
-    request: Request, devices: Devices, extractor: Extractor, state: Path | None, track: Track
+    request: Request, devices: Devices, extractor: Extractor, history: History, state: Path | None, track: Track
 ) -> TrainingContext:
     """Network, maps and head: what is there before the first phase, or was there before the one that `state` is of."""
     photos, settings, views = request.photos, request.settings, request.views
@@ -360,6 +360,7 @@ def _prepare(
         features, rows = _head_features(parts, train, settings.seed, track)
         shown = rows // train.rows.shape[1]
         set_head(model, *solve_head(features, train.targets[shown], len(photos.labels), importance[shown]))
+        history.mark()  # views for fine-tuning are made before it is scored
         # Row numbers are photo * views + view: those of view 0, the photo as seen.
         known = _features(train, shown, features).take(np.flatnonzero(rows % train.rows.shape[1] == 0))
         curve = _learning_curve(parts, known, val, request, track)
