@@ -15,14 +15,20 @@ from edge_device.system.interrupts import TOGETHER_S, StopRequest, end_on_signal
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-def ended(wait: str, number: signal.Signals = signal.SIGINT, prepare: str = "") -> subprocess.CompletedProcess[str]:
-    """What becomes of a command, started with SIGINT ignored, that gets a signal while it waits."""
+def ended(
+    wait: str, number: signal.Signals = signal.SIGINT, prepare: str = "ready.set()"
+) -> subprocess.CompletedProcess[str]:
+    """What becomes of a command, started with SIGINT ignored, that gets a signal while it waits: 0.2 s after `prepare`,
+    or `wait` itself, has set `ready`."""
     program = f"""
 import ctypes, os, queue, signal, subprocess, sys, threading, time
 from edge_device.command_line.console import one_line_errors
 from edge_device.system.interrupts import TOGETHER_S, StopRequest, interruptible
 
+ready = threading.Event()
+
 def send():
+    ready.wait()
     time.sleep(0.2)
     signal.pthread_kill(threading.get_ident(), {int(number)})
 
@@ -53,7 +59,7 @@ def test_a_signal_ends_whatever_waits(
     wait: str, number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = ended(wait, number, "os.mkfifo('pipe')")
+    done = ended(wait, number, "os.mkfifo('pipe'); ready.set()")
     assert (done.returncode, done.stdout) == (STATUS[number], "")
     assert done.stderr == ("interrupted\n" if number == signal.SIGINT else "")
 
@@ -63,6 +69,7 @@ def test_an_exception_that_a_destructor_swallows_comes_again(number: signal.Sign
     swallowing = """
 class Slow:
     def __del__(self):
+        ready.set()
         os.read(reading, 1)
 """
     done = ended("Slow(); os.read(reading, 1)", number, swallowing)
@@ -72,7 +79,7 @@ class Slow:
 
 def test_a_forked_process_ends_as_well() -> None:
     fork = "child = os.fork(); child and sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
-    done = ended("os.read(reading, 1)", prepare=f"with one_line_errors():\n    {fork}")
+    done = ended("os.read(reading, 1)", prepare=f"with one_line_errors():\n    {fork}\nready.set()")
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
@@ -80,13 +87,14 @@ def test_a_loop_is_asked_to_stop_first_and_ended_by_the_second_signal() -> None:
     loop = """
     stopped = StopRequest()
     with stopped.awaited():
+        ready.set()  # not before: a signal would raise
         while not stopped():
             time.sleep(0.01)
         print("asked", flush=True)
         threading.Thread(target=send, daemon=True).start()
         os.read(reading, 1)
 """
-    done = ended(loop.strip(), signal.SIGINT)
+    done = ended(loop.strip(), signal.SIGINT, "")
     assert (done.returncode, done.stdout, done.stderr) == (130, "asked\n", "interrupted\n")
 
 
@@ -125,8 +133,10 @@ def test_the_main_thread_is_left_alone_once_the_handler_has_run() -> None:
     look = """
     stopped = StopRequest()
     with stopped.awaited():
+        ready.set()
         while not stopped():
             time.sleep(0.01)
+        time.sleep(0.5)  # one that was under way when the handler ran has come by then
         signal.signal(signal.SIGURG, seen)
         time.sleep(0.5)
         print("interrupted", count, "times")

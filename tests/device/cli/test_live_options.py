@@ -124,7 +124,7 @@ def test_a_run_in_another_thread_ends_when_it_is_asked_to(tiny_model: TinyModel)
     while not results.frames_seen and thread.is_alive():
         enough.wait(0.01)
     enough.set()
-    thread.join(10)
+    thread.join(60)
     assert frames and frames[0] >= 1
     assert results.closed
 

@@ -50,7 +50,7 @@ def doctor(broken: Path) -> Doctor:
     def run(*arguments: object) -> tuple[int, dict[str, Any]]:
         command = [sys.executable, "-m", "edge_device", "doctor", "--json", *map(str, arguments)]
         environment = os.environ | {"PYTHONPATH": f"{broken}{os.pathsep}{DEVICE}"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert done.stderr == ""
         return done.returncode, json.loads(done.stdout)
 
