@@ -1,7 +1,7 @@
 # make demo   sets everything up, then trains, converts, runs and benchmarks; DATA=photos/ takes your own photos
 # make test   sets everything up, then checks and tests; the last lines say what was skipped, and why
 # make test-slow  injected faults and endurance, which take minutes each
-# make deps   installs what the tests need beside Python (apt: mosquitto, sshd, Chromium, node, a C compiler, QEMU)
+# make deps   installs what the tests need beside Python (apt: mosquitto, OpenSSL, sshd, Chromium, node, a C compiler, QEMU)
 # make venv   only sets everything up, in .venv
 # make check  formatting, lint, types, layers
 # make check-js  types of the JavaScript that runs in browsers; needs what `make deps` installs
@@ -114,7 +114,7 @@ APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 AXE := 4.14.1
 TYPESCRIPT := 5.9.3
 LITERT := 2.5.3
-DEPS := mosquitto openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu-system-arm
+DEPS := mosquitto openssl openssh-server chromium xvfb gcc libc6-dev libgl1 systemd qemu-system-arm
 # NodeSource's nodejs brings its own npm and conflicts with the distribution's, which would fail the whole install.
 NODE = $$(command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm)
 

@@ -50,6 +50,9 @@ CARD = ModelCard(("red", "green", "blue", "dark"), InputSpec(32, 32))
 CORAL = Coral("usb:0")
 RED, BLUE = (np.full((32, 32, 3), color, np.uint8) for color in ((250, 20, 10), (10, 20, 250)))
 
+PATIENT_S = 60.0
+"""A watchdog where nothing hangs: a busy machine takes a while for an inference, and for what a crash leaves behind."""
+
 Happens = Callable[[str], None]
 Left = tuple[int, int, list[str]]
 
@@ -320,11 +323,11 @@ def test_what_hangs_while_it_is_opened_is_killed(happens: Happens, alone: Path, 
         ("illegal", "died by SIGILL"),
         ("abort", "died by SIGABRT .*USB transfer error 2"),
         ("fail", "gave no scores.*told to fail"),
-        ("hang", r"has not answered for 1\.0 s"),
+        ("hang", r"has not answered for 3\.0 s"),
     ],
 )
 def test_what_happens_over_an_inference_is_an_error(happens: Happens, alone: Path, what: str, says: str) -> None:
-    with closing(opened(alone, watchdog_s=1)) as process:
+    with closing(opened(alone, watchdog_s=3 if what == "hang" else PATIENT_S)) as process:
         assert process.scores(RED).argmax() == 0
         happens(f"invoke-{what}")
         with pytest.raises(AcceleratorError, match=says):
@@ -371,7 +374,7 @@ def test_signals_for_everybody_are_left_to_the_parent(happens: Happens, alone: P
 
 def test_messages_that_nobody_reads_stop_nothing(happens: Happens, alone: Path) -> None:
     """200 KB of them for an inference: more than a pipe holds."""
-    with closing(opened(alone, watchdog_s=5)) as process:
+    with closing(opened(alone, watchdog_s=PATIENT_S)) as process:
         happens("chatter")
         for _ in range(3):
             assert process.scores(RED).argmax() == 0
@@ -434,7 +437,8 @@ def test_the_cpu_answers_the_very_frame_and_the_accelerator_comes_back(
     happens: Happens, compiled: Path, what: str
 ) -> None:
     notices: list[Notice] = []
-    with closing(with_fallback(compiled, notices, retry_s=0.05, watchdog_s=1)) as runner:
+    watchdog_s = 3 if what == "hang" else PATIENT_S
+    with closing(with_fallback(compiled, notices, retry_s=0.05, watchdog_s=watchdog_s)) as runner:
         assert runner.device == "coral usb:0" and not notices
         happens(f"invoke-{what}")
         for pixels, label in ((BLUE, 2), (RED, 0)):  # the first is the one that was lost
@@ -574,11 +578,11 @@ def test_two_cameras_share_one_accelerator_by_whatever_names_and_take_turns(
 
     def enough() -> bool:
         workers.update(set(children(os.getpid())) - children_before)
-        if len(told["porch"]) > 20 and len(told["gate"]) > 20 and not notices:
+        if len(told["porch"]) > 20 and len(told["gate"]) > 20:
             happens("invoke-segfault")
-        return any("the CPU stands in" in one.text and one.camera == "gate" for one in notices)
+        return {one.camera for one in notices if "the CPU stands in" in one.text} == {"porch", "gate"}
 
-    deadline_s, statuses = time.monotonic() + 60, dict[str, Status]()
+    deadline_s, statuses = time.monotonic() + 240, dict[str, Status]()
 
     def run() -> None:
         statuses.update(

@@ -399,7 +399,7 @@ def test_a_recording_plays_in_a_browser_whatever_suffix_was_asked_for(
         played = browser.ask(
             "new Promise(done => { const video = document.createElement('video'); video.muted = true;"
             "video.onended = () => done('to its end'); video.onerror = () => done(video.error.message);"
-            f"video.src = '{path.name}'; video.play().catch(done); setTimeout(() => done('not in 20 s'), 20000); }})"
+            f"video.src = '{path.name}'; video.play().catch(done); setTimeout(() => done('not in 200 s'), 200000); }})"
         )
         assert (path.name, played) == (path.name, "to its end")
 
