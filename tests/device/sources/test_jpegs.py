@@ -244,7 +244,7 @@ def test_standard_input_is_read_where_a_source_is_named() -> None:
             process.stdin.flush()
             assert process.stdout.readline().decode().split() == ["-", str(number), "48", "64", "3"]
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(180) == 0
 
 
 def test_a_closed_standard_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
+from itertools import islice, pairwise
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -356,8 +356,12 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 class RtspServer:
     """A camera that speaks RTSP (RFC 2326) and sends JPEGs (RFC 2435) within its connection.
 
-    Every path shows frames of growing brightness, 64x48; `ends` three of them, and `stalls` no more after three.
+    Every path shows frames of growing brightness, 64x48, over and over; `ends` three of them, and `stalls` no more after
+    three.
     """
+
+    LEVELS: ClassVar[int] = 240
+    """How much brighter they become before they begin anew, after 2.4 s."""
 
     def __init__(self, user: str, password: str) -> None:
         self._login = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -403,7 +407,7 @@ class RtspServer:
 
     def _play(self, connection: socket.socket, path: str) -> None:
         for number in range(3 if path in ("ends", "stalls") else 10**9):
-            picture = jpeg(10 + 2 * number % 240)
+            picture = jpeg(10 + 2 * number % self.LEVELS)
             tables = [
                 picture[found.end() : found.end() + 64]
                 for found in re.finditer(rb"\xff\xdb\0\x43.", picture, re.DOTALL)
@@ -434,8 +438,8 @@ def test_an_rtsp_camera_gives_frames(rtsp: Callable[..., str]) -> None:
         assert "eim" not in repr(source) + repr(frames) + source.mode
     assert [frame.index for frame in frames] == list(range(5))
     levels = [int(frame.image[0, 0, 0]) for frame in frames]
-    assert levels == sorted(levels)
-    assert len(set(levels)) == 5
+    brighter = [(after - before) % RtspServer.LEVELS for before, after in pairwise(levels)]
+    assert all(0 < step < RtspServer.LEVELS // 2 for step in brighter), levels
     assert {frame.source for frame in frames} == {rtsp("stream")}
     assert not any(np.shares_memory(frames[0].image, frame.image) for frame in frames[1:])
 

@@ -12,7 +12,7 @@ from edge_core import Frame
 from edge_core.errors import PictureError, SourceError
 from edge_core.images import encode_jpeg
 from edge_device import Classifier, classify_stream, open_source
-from edge_device.sources import Camera, FakeCamera, Pictures, Source, SourceFrame, Video, video
+from edge_device.sources import Camera, FakeCamera, Pictures, Source, SourceFrame, Video, fake, video
 
 
 def write_video(path: Path, frames: list[Frame], fps: float = 10.0, codec: str = "MJPG") -> Path:
@@ -116,7 +116,7 @@ def test_a_video_in_real_time_gives_frames_when_they_are_due_and_drops_the_other
 ) -> None:
     late_s, never_late_s = video.LATE_S, 3600  # this machine may be late when the reader is not
     monkeypatch.setattr(video, "LATE_S", never_late_s)
-    path = write_video(tmp_path / "film.avi", [color_frames["red"]] * 30, fps=30)
+    path = write_video(tmp_path / "film.avi", [color_frames["red"]] * 90, fps=30)
     with open_source(str(path), realtime=True) as source:
         assert source.live
         start = time.monotonic()
@@ -129,9 +129,9 @@ def test_a_video_in_real_time_gives_frames_when_they_are_due_and_drops_the_other
                 monkeypatch.setattr(video, "LATE_S", late_s)
                 time.sleep(0.5)
     assert [round(30 * time_s) for time_s in times[:5]] == [0, 1, 2, 3, 4]
-    assert len(times) <= 20
+    assert len(times) <= 80
     assert times[5] > 0.4
-    assert times[-1] == pytest.approx(29 / 30, abs=0.002)
+    assert times[-1] == pytest.approx(89 / 30, abs=0.002)
 
 
 def test_a_reader_slower_than_the_video_gets_frames_all_the_same(
@@ -236,7 +236,10 @@ def test_a_device_that_is_no_camera_is_refused() -> None:
         Camera("/dev/null")
 
 
-def test_a_camera_that_stops_giving_frames_ends_the_stream_with_an_error(color_frames: dict[str, Frame]) -> None:
+def test_a_camera_that_stops_giving_frames_ends_the_stream_with_an_error(
+    color_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "QUEUE", 1000)  # this machine may be late
     camera: Source = FakeCamera([color_frames["red"], color_frames["blue"]], fps=20)
     frames = []
     with pytest.raises(SourceError, match="after 2"), closing(camera):
