@@ -1,5 +1,6 @@
 """Updates on a board: which candidates take over, which are refused beside the old model, and which are taken back."""
 
+import json
 import math
 import os
 import queue
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,10 +22,11 @@ pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
 
 from edge_convert.keys import PrivateKey
 from edge_convert.publish.publication import publish
+from edge_core import Frame, InputSpec, ModelCard
 from edge_core.artifact.seal import check_seal
 from edge_core.errors import UpdateError
 from edge_device.inference.classifier import Classifier, top
-from edge_device.live.update import model_updater, shadow
+from edge_device.live.update import model_updater, shadow, shadow_worker
 from edge_device.live.update.model_updater import ModelUpdater, UpdateSettings
 from edge_device.live.update.seats import AWAY_S
 from edge_device.live.update.shadow import ShadowFrame, ShadowLimits, ShadowProcess, verdict, worker_command
@@ -432,6 +435,37 @@ def test_a_candidate_is_not_refused_because_the_file_of_the_old_model_is_being_w
         process.close()
 
 
+def test_a_candidate_is_not_the_slower_one_for_being_asked_first_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now_s, warm = [0.0], set[object]()
+
+    class Model:
+        card = ModelCard(LABELS, InputSpec(4, 4))
+
+        def pixel_scores(self, pixels: Frame) -> np.ndarray:
+            now_s[0] += 0.01 if self in warm else 0.3
+            warm.add(self)
+            return np.array([1, 0, 0, 0], np.float32)
+
+        def familiarity(self) -> None:
+            return None
+
+        knows = staticmethod(lambda familiarity: None)
+
+    def read(size: int) -> bytes:
+        warm.clear()
+        return bytes(size if now_s[0] < 1 else 0)
+
+    monkeypatch.setattr(shadow_worker, "Classifier", lambda *_, **__: Model())
+    monkeypatch.setattr(shadow_worker, "time", SimpleNamespace(perf_counter=lambda: now_s[0]))
+    monkeypatch.setattr(os, "nice", lambda by: by)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=SimpleNamespace(read=read)))
+    assert shadow_worker.main(["new", "old", "auto", "1", "0.05"]) == 0
+    _, *told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told and all((one["ms"], one["was_ms"]) == pytest.approx((10, 10)) for one in told)
+
+
 def test_a_worker_that_closes_its_output_and_lives_on_is_told_of_as_other_ends_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -494,6 +528,6 @@ def test_a_real_worker_is_ended_with_its_board(
     assert board.updater._shadow
     process = board.updater._shadow[0]._process._process
     board.updater.close()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while process.poll() is None:
         assert time.monotonic() < end
