@@ -65,7 +65,8 @@ class Teacher:
         self._names = list[str]()
         self._collections = list[Collection]()
         self._learned = Counter[str]()
-        self._lock = threading.Lock()  # of one lesson, or one step back, at a time
+        # Guards what is told of the lesson, or the step back, that goes on or was the last; there is one at a time.
+        self._telling = threading.Lock()
         self._state: State = "idle"
         self._text = self._step = ""
 
@@ -140,10 +141,12 @@ class Teacher:
 
     def to_json(self) -> JsonObject:
         """What the page is told."""
+        with self._telling:
+            state, step, text = self._state, self._step, self._text
         return {
-            "state": self._state,
-            "step": self._step,
-            "text": self._text,
+            "state": state,
+            "step": step,
+            "text": text,
             "new": {label: count for label in self.labels() if (count := self.fresh(label)) > 0},
             "fewest": FEWEST,
             "undo": previous_file(self._model).is_file(),
@@ -158,14 +161,16 @@ class Teacher:
         return sum((Counter(dict(one.counts)) for one in self._collections), Counter[str]())
 
     def _begin(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise SettingsError("a lesson goes on already; wait for its end")
-        self._state, self._text, self._step = "teaching", "", ""
+        # What is told says whether one goes on: who is told of the end may begin the next at once.
+        with self._telling:
+            if self._state == "teaching":
+                raise SettingsError("a lesson goes on already; wait for its end")
+            self._state, self._text, self._step = "teaching", "", ""
         self._tell()
 
     def _end(self, state: State, text: str) -> None:
-        self._state, self._text, self._step = state, text, ""
-        self._lock.release()
+        with self._telling:
+            self._state, self._text, self._step = state, text, ""
         self._tell()
 
     def _teach(self, labels: tuple[str, ...]) -> None:
@@ -209,7 +214,7 @@ class Teacher:
 
 
 def _call(functions: Iterable[Callable[[], None]]) -> None:
-    """Calls each, whatever the others do: a lesson that one of them could break off would keep its lock for ever."""
+    """Calls each, whatever the others do: a lesson that one of them could break off would go on for ever."""
     for function in functions:
         try:
             function()
