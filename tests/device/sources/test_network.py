@@ -356,8 +356,8 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 class RtspServer:
     """A camera that speaks RTSP (RFC 2326) and sends JPEGs (RFC 2435) within its connection.
 
-    Every path shows frames of growing brightness, 64x48, over and over; `ends` three of them, and `stalls` no more after
-    three.
+    Every path shows frames of growing brightness, 64x48, over and over; `ends` three of them, and `stalls` no more
+    after three.
     """
 
     LEVELS: ClassVar[int] = 240

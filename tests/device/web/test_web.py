@@ -32,7 +32,7 @@ from edge_device.results import Decision, Event, FrameResult, Latency, Predictio
 from edge_device.sinks.web import TOKEN_VARIABLE, Address, WebPage, parse_address, read_token
 from edge_device.sinks.web.address import listen, new_token
 from edge_device.sinks.web.feed import Feed, to_json
-from edge_device.sinks.web.picture import PictureTaker
+from edge_device.sinks.web.picture import JpegPicture, PictureTaker
 from edge_device.sources import SourceFrame
 
 TOKEN = "correct-horse-battery-staple"
@@ -615,6 +615,7 @@ def test_two_hundred_slow_clients_cost_no_pictures_and_hold_nobody_up(
         return picture
 
     monkeypatch.setattr(PictureTaker, "take", counted)
+    monkeypatch.setattr("edge_device.sinks.web.server.STUCK_S", 600.0)  # none is dropped meanwhile
     with served(clients=201, stream_fps=1000) as page:
         clients = [slow_client(page) for _ in range(200)]
         index = 0
@@ -728,7 +729,17 @@ def test_a_frame_is_encoded_once_for_all_and_only_if_somebody_watches(
         encoded += 1
         return b"picture %d" % encoded
 
+    from edge_device.sinks.web.routes import Streams
+
+    asked, next_picture = 0, Streams.next_picture
+
+    async def counted(streams: Streams, number: int) -> JpegPicture:
+        nonlocal asked
+        asked += 1
+        return await next_picture(streams, number)
+
     monkeypatch.setattr("edge_device.sinks.web.picture.encode_jpeg", encode)
+    monkeypatch.setattr(Streams, "next_picture", counted)
     with served(stream_fps=1000) as page:
         for index in range(50):
             page.frame(result(color_frames["red"], index))
@@ -741,8 +752,7 @@ def test_a_frame_is_encoded_once_for_all_and_only_if_somebody_watches(
             eventually(lambda: open_streams(page) == 3)
             for index in range(50, 60):
                 eventually(partial(have_read, index - 50))
-                eventually(lambda: page._camera.wanted)
-                time.sleep(0.05)  # until all three wait
+                eventually(lambda index=index: asked == 3 * (index - 49))  # type: ignore[misc]  # all three wait
                 shown = result(color_frames["red"], index, "left")
                 for zone in ("left", "right"):
                     page.frame(replace(shown, zone=zone))
