@@ -144,18 +144,18 @@ def adopt(
         raise InputSpecError(f"{file} has a model card, which says what it takes; to replace that, give labels, too")
     try:
         model, on_cpu = _models(file, cpu)
-        if taking is None and not has_card:
-            taking = Taking()
-        if taking is None:
-            card, notes, difference = read_card(file), [], None
-        else:
-            made = _described(file, on_cpu or model, model if on_cpu else None, taking)
-            card, notes, difference = made.card, made.notes, made.difference
-            model, on_cpu = (made.compiled, made.model) if made.compiled else (made.model, None)
     except OSError as error:
         if isinstance(error, EdgeError):
             raise
         raise ModelFormatError(f"{error.filename}: {error.strerror or error}") from error
+    if taking is None and not has_card:
+        taking = Taking()
+    if taking is None:
+        card, notes, difference = read_card(file), [], None
+    else:
+        made = _described(file, on_cpu or model, model if on_cpu else None, taking)
+        card, notes, difference = made.card, made.notes, made.difference
+        model, on_cpu = (made.compiled, made.model) if made.compiled else (made.model, None)
     passed_over: tuple[Unusable, ...] = ()
     try:
         learned = _learned(model, card, known, track) if known else _Learned()
@@ -250,7 +250,7 @@ def _says_labels(file: Path) -> bool:
         return True
     try:
         return bool(_Said.of(file.read_bytes()).labels_file)
-    except ModelFormatError:
+    except (ModelFormatError, InputSpecError):
         return False
 
 

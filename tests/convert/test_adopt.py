@@ -1,5 +1,6 @@
 """Models made by others, adopted: they say what they said, now of raw pixels."""
 
+import errno
 import json
 import re
 import shutil
@@ -525,6 +526,18 @@ def test_a_model_that_would_say_something_else_is_not_written(
     with pytest.raises(CheckFailedError, match="scores differ by"):
         adopt(foreign["float32"], tmp_path / "a.tflite", Taking(foreign["labels"], Levels((-1, 1))))
     assert not (tmp_path / "a.tflite").exists()
+
+
+def test_a_full_folder_for_temporary_files_is_not_told_of_the_model(
+    foreign: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("edge_convert.tflite.equivalence._scores", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        adopt(foreign["float32"], tmp_path / "a.tflite", Taking(foreign["labels"], Levels((-1, 1))))
+    assert not isinstance(caught.value, ModelFormatError) and caught.value.errno == errno.ENOSPC
 
 
 def compiled_of(model: Path, out: Path) -> Path:
