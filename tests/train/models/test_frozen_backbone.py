@@ -18,7 +18,7 @@ from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
 from edge_keras.models.backbone import build
 from edge_keras.models.backbone_source import find_backbone
-from edge_keras.models.frozen_backbone import open_backbone
+from edge_keras.models.frozen_backbone import _keras_3, open_backbone
 from edge_keras.tf import keras, tf
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model
@@ -102,6 +102,45 @@ def test_features_of_a_keras_file_are_its_own_in_front_of_its_head(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+@pytest.mark.parametrize("form", ["keras", "h5", "exported"])
+def test_what_keras_3_saves_gives_the_features_in_front_of_its_head(form: str, tmp_path: Path) -> None:
+    keras_3 = _keras_3()
+    layers = keras_3.layers
+    source = keras_3.Input((32, 32, 3))
+    base = keras_3.Model(source, layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(source)))
+    parts = [keras_3.Input((32, 32, 3)), layers.Rescaling(1 / 127.5, offset=-1), base]
+    path, head = tmp_path / f"own.{form}", [layers.Dropout(0.2), layers.Dense(3, activation="softmax")]
+    if form == "exported":
+        keras_3.Sequential(parts).export(path, verbose=False)
+        keras_3.Sequential([*parts, *head]).export(tmp_path / "whole", verbose=False)
+        whole = open_backbone(str(tmp_path / "whole"), "0..255")
+        with pytest.raises(WeightsError, match="ends in a softmax"):
+            build(InputSpec(32, 32), 3, 1.0, whole.weights, whole.architecture)
+        with pytest.raises(WeightsError, match="state --backbone-range"):
+            open_backbone(str(path))
+    else:
+        keras_3.Sequential([*parts, *head]).save(path)
+    own = open_backbone(str(path), "0..255" if form == "exported" else "")
+    assert own.size == 32 and own.weights.source == f"own.{form}, pixels 0..255"
+    model = build(InputSpec(32, 32), 3, 1.0, own.weights, own.architecture)
+    photos = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+    found = keras.Model(model.input, model.get_layer("backbone").output)(photos, training=False)
+    np.testing.assert_allclose(found, np.asarray(base(photos / 127.5 - 1)), atol=1e-4)
+
+
+def test_an_activation_without_a_head_belongs_to_the_features(tmp_path: Path) -> None:
+    source = keras.Input((8, 8, 3))
+    whole = keras.Model(source, keras.layers.Activation("relu")(keras.layers.Conv2D(16, 3)(source)))
+    whole.save(tmp_path / "own.keras")
+    own = open_backbone(str(tmp_path / "own.keras"), "0..255")
+    model = build(InputSpec(8, 8), 3, 1.0, own.weights, own.architecture)
+    photos = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.float32)
+    found = keras.Model(model.input, model.get_layer("backbone").output)(photos, training=False)
+    np.testing.assert_allclose(found, np.mean(whole(photos), axis=(1, 2)), rtol=1e-4)
+
+
 def test_a_handle_is_what_tensorflow_hub_makes_of_it(saved_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = "https://tfhub.dev/own/vector/1"
     hub = ModuleType("tensorflow_hub")
@@ -128,7 +167,8 @@ def test_what_cannot_be_is_refused_with_the_reason(saved_model: Path, tmp_path: 
         code.save(tmp_path / f"code.{suffix}")
         with pytest.raises(WeightsError, match="Lambda layer, which is code"):
             open_backbone(str(tmp_path / f"code.{suffix}"), "0..1")
-    (tmp_path / "broken.keras").write_bytes(b"PK")
+    with zipfile.ZipFile(tmp_path / "broken.keras", "w") as archive:
+        archive.writestr("config.json", "{")
     with pytest.raises(WeightsError, match="cannot be opened"):
         open_backbone(str(tmp_path / "broken.keras"))
     with pytest.raises(WeightsError, match="nobody knows what pixels it takes; state --backbone-range"):
@@ -139,6 +179,18 @@ def test_what_cannot_be_is_refused_with_the_reason(saved_model: Path, tmp_path: 
         find_backbone(str(tmp_path / "own.h5"), "0..1", "imagenet", 1.0, 64, tmp_path)
     with pytest.raises(SettingsError, match="--alpha is for"):
         find_backbone(str(saved_model), "", "imagenet", 0.5, None, tmp_path)
+    network(32).save_weights(tmp_path / "own.weights.h5")
+    keras.Model(gray := keras.Input((32, 32, 1)), keras.layers.Conv2D(4, 3)(gray)).save(tmp_path / "gray.keras")
+    (tmp_path / "notes.h5").write_bytes(b"PK")
+    (tmp_path / "photos").mkdir()
+    for file, reason in (
+        ("own.weights.h5", "holds weights without their network"),
+        ("gray.keras", r"\(None, 32, 32, 1\), not color pictures"),
+        ("notes.h5", "is no Keras file"),
+        ("photos", "has no saved_model.pb"),
+    ):
+        with pytest.raises(WeightsError, match=reason):
+            open_backbone(str(tmp_path / file), "0..1")
     frozen = open_backbone(str(saved_model)).architecture
     with pytest.raises(SettingsError, match="its graph is frozen"):
         check_settings(Settings(qat=True), frozen)

@@ -1,15 +1,19 @@
 """A user's own network as a frozen extractor: its graph with its weights as constants, in one layer.
 
-A TF2 SavedModel with the signature of TF-Hub's feature vectors, or a Keras file. The layer keeps the whole graph in its
-configuration, so a run folder needs the user's file no more, and conversion sees ordinary operators.
+A TF2 SavedModel that can be called as TF-Hub's feature vectors, or by a signature as Keras 3 exports it; or a file of
+Keras 2 or 3. The layer keeps the whole graph in its configuration, so a run folder needs the user's file no more, and
+conversion sees ordinary operators.
 """
 
 import base64
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +35,13 @@ USUAL_SIZE: Final = 224
 _MODULES: Final = ("builtins", "keras", "tf_keras", "edge_keras")
 """Packages that the configuration of a Keras file may name."""
 
-_HEAD_LAYERS: Final = (keras.layers.Dense, keras.layers.Activation, keras.layers.Softmax, keras.layers.Dropout)
+_SERVING: Final = "serving_default"
+"""Signature that `model.export` of Keras 3 and other tools write."""
+
+_CODE: Final = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
+"""Classes of a Keras file that are Python code, or load other files."""
+
+_HEAD_LAYERS: Final = ("Dense", "Activation", "Softmax", "Dropout")
 
 
 @keras.saving.register_keras_serializable("edge_mobilenet")
@@ -102,6 +112,8 @@ def open_backbone(name: str, pixel_range: str = "") -> FrozenBackbone:
         raise WeightsError(f"--backbone {name}: neither a network's name nor a file nor a folder")
     if pixel_range and pixel_range not in RANGES:
         raise WeightsError(f"--backbone-range {pixel_range}: there are {', '.join(RANGES)}")
+    if path.is_dir() and not (path / "saved_model.pb").is_file():
+        raise WeightsError(f"--backbone {name}: the folder is no SavedModel of TensorFlow: it has no saved_model.pb")
     digest = _digest(path)
     try:
         run, size, usual = _from_folder(path) if path.is_dir() else _from_keras(path)
@@ -113,8 +125,8 @@ def open_backbone(name: str, pixel_range: str = "") -> FrozenBackbone:
     stated = pixel_range or usual
     if not stated:
         raise WeightsError(
-            f"--backbone {name}: it does not begin with a layer that normalizes, so nobody knows what pixels it takes; "
-            f"state --backbone-range {', '.join(RANGES)}"
+            f"--backbone {name}: it is not from TF-Hub and does not begin with a layer that normalizes, so nobody "
+            f"knows what pixels it takes; state --backbone-range {', '.join(RANGES)}"
         )
     scale, offset = RANGES[stated]
     shown = path.name if not name.startswith(HUB) else name
@@ -175,46 +187,93 @@ Run = Callable[[tf.Tensor], tf.Tensor]
 def _from_folder(path: Path) -> tuple[Run, int | None, str]:
     """What a SavedModel computes, its size if that is fixed, and the range that it takes by convention."""
     loaded = tf.saved_model.load(str(path))
-    if not callable(loaded):
+    if callable(loaded):
+        # A model of Keras 2 may take any range.
+        return lambda pixels: loaded(pixels), None, "" if (path / "keras_metadata.pb").exists() else HUB_RANGE
+    signature = loaded.signatures.get(_SERVING)
+    taken = {} if signature is None else signature.structured_input_signature[1]
+    if len(taken) != 1 or len(signature.structured_outputs) != 1:
         raise WeightsError(
-            f"{path} is a SavedModel that cannot be called, as TF-Hub's of TensorFlow 2 can; it holds "
-            f"{', '.join(loaded.signatures) or 'no signature'}"
+            f"{path} is a SavedModel that cannot be called, as TF-Hub's of TensorFlow 2 can, and has no signature "
+            f"{_SERVING} of one input and one output; it holds {', '.join(loaded.signatures) or 'no signature'}"
         )
-    return lambda pixels: loaded(pixels), None, HUB_RANGE
+    ((source, spec),), (result,) = taken.items(), signature.structured_outputs
+
+    def run(pixels: tf.Tensor) -> tf.Tensor:
+        # Asked of `loaded` at each call, as a signature alone does not keep the variables.
+        return loaded.signatures[_SERVING](**{source: pixels})[result]
+
+    return run, _side(path, spec.shape), ""
 
 
 def _from_keras(path: Path) -> tuple[Run, int | None, str]:
     """What a Keras file computes in front of its head, its size if that is fixed, and its range if it normalizes."""
-    _refuse_code(path)
-    model = keras.models.load_model(path, compile=False)
+    config, version = _configuration(path)
+    _refuse_code(path, config)
+    own = keras if int(version.partition(".")[0]) < 3 else _keras_3()
+    model = own.models.load_model(path, compile=False)
+    side = _side(path, model.input_shape)
     layers = list(model.layers)
-    while layers and isinstance(layers[-1], _HEAD_LAYERS):
-        layers.pop()
-    if not layers:
+    kinds = tuple(getattr(own.layers, name) for name in _HEAD_LAYERS)
+    head = list(takewhile(lambda one: isinstance(one, kinds), reversed(layers)))
+    if len(head) == len(layers):
         raise WeightsError(f"{path} holds nothing but a head")
-    features = keras.Model(model.input, layers[-1].output)
-    height, width = model.input_shape[1:3]
+    # Without a dense layer among them they belong to the features, as the activation behind a last convolution does.
+    found = head[-1].input if any(isinstance(one, own.layers.Dense) for one in head) else model.outputs[0]
+    features = own.Model(model.inputs[0], found)
+    # Within the first four, since an input layer, resizing or augmentation may stand in front of it.
+    normalizes = any(isinstance(one, (own.layers.Rescaling, own.layers.Normalization)) for one in layers[:4])
+    return lambda pixels: features(pixels, training=False), side, "0..255" if normalizes else ""
+
+
+def _keras_3() -> Any:
+    """The Keras that TensorFlow brings, beside the one that training uses."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # what it computes becomes a graph of TensorFlow
+    return import_module("keras")
+
+
+def _side(path: Path, shape: Any) -> int | None:
+    """The side of the color pictures that an input of a shape takes; None if it may be any.
+
+    Raises:
+        WeightsError: It takes something else.
+    """
+    try:
+        _, height, width, channels = shape
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    if channels != 3:
+        raise WeightsError(f"{path} takes an input of shape {shape}, not color pictures, (any, height, width, 3)")
     if height != width:
         raise WeightsError(f"{path} takes pictures of {width}x{height} pixels, not squares")
-    # Within the first four, since an input layer, resizing or augmentation may stand in front of it.
-    normalizes = any(isinstance(one, (keras.layers.Rescaling, keras.layers.Normalization)) for one in layers[:4])
-    return lambda pixels: features(pixels, training=False), height, "0..255" if normalizes else ""
+    return None if height is None else int(height)
 
 
-def _refuse_code(path: Path) -> None:
-    """A Lambda layer is Python code, which Keras' older format runs without asking; and Keras imports any module that a
-    configuration names, and takes what it finds there for a layer or a function."""
+def _configuration(path: Path) -> tuple[Any, str]:
+    """What a Keras file says of its network, and the version of Keras that wrote it."""
+    import h5py
+
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            config = archive.read("config.json").decode()
-    else:
-        import h5py
+            if "config.json" not in archive.namelist():
+                raise WeightsError(f"{path} is an archive, but no Keras file: it has no config.json")
+            metadata = json.loads(archive.read("metadata.json"))
+            return json.loads(archive.read("config.json")), str(metadata["keras_version"])
+    if not h5py.is_hdf5(path):
+        raise WeightsError(f"{path} is no Keras file, .keras or .h5; of a SavedModel give the folder")
+    with h5py.File(path) as file:
+        if "model_config" not in file.attrs:
+            raise WeightsError(f"{path} holds weights without their network; save the whole model: model.save(FILE)")
+        version = file.attrs.get("keras_version", "2")  # bytes in older files
+        return json.loads(file.attrs["model_config"]), version.decode() if isinstance(version, bytes) else version
 
-        with h5py.File(path) as file:
-            config = str(file.attrs["model_config"])
-    found = json.loads(config)
-    if "Lambda" in _strings(found, "class_name"):
-        raise WeightsError(f"{path} has a Lambda layer, which is code and is not run; build it of Keras' own layers")
+
+def _refuse_code(path: Path, found: Any) -> None:
+    """A Lambda layer is Python code, which Keras' older format runs without asking; and Keras imports any module that a
+    configuration names, and takes what it finds there for a layer or a function."""
+    code = [name for name in _strings(found, "class_name") if name in _CODE]
+    if code:
+        raise WeightsError(f"{path} has a {code[0]} layer, which is code and is not run; build it of Keras' own layers")
     foreign = [name for name in _strings(found, "module") if name.partition(".")[0] not in _MODULES]
     if foreign:
         raise WeightsError(
@@ -248,6 +307,11 @@ def _frozen(run: Run, shape: tuple[int, ...], name: str) -> tuple[str, str, str,
         height, width = shape[:2]
         raise WeightsError(f"--backbone {name} does not take float pictures of {width}x{height} pixels") from error
     frozen = convert_variables_to_constants_v2(concrete)
+    last = frozen.outputs[0].op
+    while last.type == "Identity":
+        last = last.inputs[0].op
+    if last.type == "Softmax":
+        raise WeightsError(f"--backbone {name} ends in a softmax: save it without its head, as features alone")
     graph = base64.b64encode(frozen.graph.as_graph_def().SerializeToString()).decode()
     length = frozen.outputs[0].shape[-1]
     if length is None:
