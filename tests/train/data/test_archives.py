@@ -1,8 +1,10 @@
 import errno
 import io
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
@@ -145,7 +147,27 @@ def test_names_in_a_zip_without_a_flag_are_utf8_as_on_a_mac_or_code_page_437(
 ) -> None:
     path = archive(tmp_path / "mac.zip", {"X" * len(name) + "/1.png": PICTURE, "dog/1.png": PICTURE})
     path.write_bytes(path.read_bytes().replace(b"X" * len(name), name))
-    assert {found for _, found in find_dataset(str(path), cache=tmp_path / "cache").files} == {label, "dog"}
+    found = find_dataset(str(path), cache=tmp_path / "cache")
+    assert {path_label for _, path_label in found.files} == {label, "dog"}
+    assert bool(found.notes) == (name == b"caf\x82")
+
+
+def test_names_in_a_zip_may_be_stated_in_a_field_and_are_told_of_if_nothing_states_them(tmp_path: Path) -> None:
+    name = "狗".encode("gbk")
+    path = tmp_path / "windows.zip"
+    for stated in (True, False):
+        with zipfile.ZipFile(path, "w") as zipped:
+            zipped.writestr("dog/1.png", PICTURE)
+            entry = zipfile.ZipInfo("XX/1.png")
+            field = struct.pack("<BI", 1, zlib.crc32(name + b"/1.png")) + "狗/1.png".encode()
+            entry.extra = struct.pack("<HH", 0x7075, len(field)) + field if stated else b""
+            zipped.writestr(entry, PICTURE)
+        path.write_bytes(path.read_bytes().replace(b"XX", name))
+        found = find_dataset(str(path), cache=tmp_path / "cache")
+        if stated:
+            assert ({label for _, label in found.files}, found.notes) == ({"狗", "dog"}, ())
+        else:
+            assert "windows.zip does not state the encoding of names such as '╣╖/1.png'" in found.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import lzma
 import os
 import posixpath
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -41,6 +42,7 @@ OWN_ARCHIVE: Final = UnpackLimits()
 
 _CHUNK: Final = 1 << 20
 _UTF8_FLAG: Final = 0x800
+_UNICODE_PATH: Final = 0x7075
 _LONGEST_PATH: Final = 4096
 
 _DAMAGED: Final = (
@@ -200,14 +202,50 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
             yield _Member(name, archive.open(entry))
 
 
+def unclear_names(path: Path) -> str:
+    """What to say of a .zip with names in an encoding that it does not state, in a sentence; else empty.
+
+    Windows writes names as its language does: in GBK, Shift JIS or code page 866, say.
+    """
+    if not zipfile.is_zipfile(path):
+        return ""
+    with zipfile.ZipFile(path) as archive:
+        names = (_zip_name(entry) for entry in archive.infolist() if not _stated_name(entry))
+        unclear = next((name for name in names if not name.isascii()), "")
+    if not unclear:
+        return ""
+    return (
+        f"{path.name} does not state the encoding of names such as {unclear!r}; if that is not what they are, unpack "
+        "it yourself."
+    )
+
+
 def _zip_name(entry: zipfile.ZipInfo) -> str:
-    """The name of a file: macOS writes UTF-8 without the flag that says so, and zipfile takes it for code page 437."""
+    """The name of a file; where nothing states its encoding, zipfile has taken it for code page 437."""
+    return _stated_name(entry) or entry.filename
+
+
+def _stated_name(entry: zipfile.ZipInfo) -> str:
+    """The name of a file where it is known what it is: a flag or a field says so, or it is UTF-8, as macOS writes it
+    without either; else empty."""
     if entry.flag_bits & _UTF8_FLAG:
         return entry.filename
     try:
-        return entry.filename.encode("cp437").decode()
+        raw = entry.orig_filename.encode("cp437")
+        return _unicode_path(entry.extra, raw) or raw.decode()
     except UnicodeError:
-        return entry.filename
+        return ""
+
+
+def _unicode_path(extra: bytes, name: bytes) -> str:
+    """The name in Info-ZIP's Unicode Path field (APPNOTE 4.6.9), which 7-Zip and WinRAR write; empty if there is
+    none, or it is that of a name before the file was renamed."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == _UNICODE_PATH and field[1:5] == struct.pack("<I", zlib.crc32(name)):
+            return field[5:].decode()
+    return ""
 
 
 def _inside(path: Path, name: str) -> Path:

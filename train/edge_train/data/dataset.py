@@ -29,7 +29,7 @@ from edge_core.preprocess import Frame
 from edge_core.progress import Track, silently
 from edge_core.statistics import effective_count
 from edge_train.data import signs, tfds
-from edge_train.data.archives import is_archive, unpack
+from edge_train.data.archives import is_archive, unclear_names, unpack
 from edge_train.data.catalog import NAMED_SETS, Say, obtain
 from edge_train.data.groups import Grouped, group_photos, leaks, taken_at
 
@@ -164,7 +164,7 @@ def find_dataset(
         DatasetError: No such folder, no photos, or a set that cannot be had.
         RuntimeMissingError: `tfds:NAME` without tensorflow-datasets.
     """
-    folder, name = Path(data), ""
+    folder, name, unclear = Path(data), "", ""
     if not folder.is_dir():
         name = data
         if data == SIGNS:
@@ -177,7 +177,8 @@ def find_dataset(
         elif data.startswith(tfds.PREFIX):
             folder, name = tfds.export(data.removeprefix(tfds.PREFIX), cache, track=track), data.replace(":", "-")
         elif is_archive(folder):
-            name, folder = folder.name.split(".")[0] or folder.name, unpack(folder, cache)
+            unpacked, unclear = unpack(folder, cache), unclear_names(folder)
+            name, folder = folder.name.split(".")[0] or folder.name, unpacked
         elif folder.is_file():
             listing = read_list(folder)
             return Found(
@@ -201,7 +202,7 @@ def find_dataset(
         mirror=name != SIGNS,
         drawn=name == SIGNS,
         passed_over=() if name == SIGNS else listing.dropped,  # beside drawn photos lie only our own manifests
-        notes=listing.notes,
+        notes=(*listing.notes, *([unclear] if unclear else [])),
         negatives=listing.negatives,
     )
 
