@@ -19,6 +19,10 @@ from edge_keras.plot_text import LABEL, plain
 WIDTH: Final = 5.4
 """Inches: half a desk's page, and on a phone the letters of a plot this wide can still be read."""
 DPI: Final = 160
+
+MATRIX_LABELS: Final = 40
+"""Labels of a confusion matrix at most: it has 18 x 18 inches then. One of a thousand would take 18 GB."""
+
 COLORS: Final = (FULL_SIZE, TFLITE, "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00")
 """Of the color-blind-safe palette of Okabe and Ito (2008); the first row is black."""
 STYLES: Final = ("-", "--", ":")
@@ -118,8 +122,12 @@ def corrupted(rows: Sequence[Row]) -> bytes:
 
 
 def confusion_change(row: Row, first: Row, labels: Sequence[str]) -> bytes:
-    """Photos by true and predicted label, less the first row's: what moved, and where to."""
+    """Photos by true and predicted label, less the first row's: what moved, and where to; of more than `MATRIX_LABELS`
+    labels of those that have most of it."""
     change = np.array(row.accuracy.confusion) - np.array(first.accuracy.confusion)
+    moved = np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1)
+    shown = np.sort(np.argsort(-moved, kind="stable")[:MATRIX_LABELS])
+    change, labels = change[np.ix_(shown, shown)], [labels[number] for number in shown]
     side = max(3.4, 0.42 * len(labels) + 1.5)
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
@@ -132,10 +140,10 @@ def confusion_change(row: Row, first: Row, labels: Sequence[str]) -> bytes:
     axes.set_ylabel("shows", color=QUIET, fontsize=9)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelcolor=FULL_SIZE, labelsize=9)
-    for (shown, taken), count in np.ndenumerate(change):
+    for (true, taken), count in np.ndenumerate(change):
         if count:
             color = "white" if abs(count) > 0.6 * most else FULL_SIZE
-            axes.text(taken, shown, f"{count:+d}", ha="center", va="center", fontsize=9, color=color)
+            axes.text(taken, true, f"{count:+d}", ha="center", va="center", fontsize=9, color=color)
     return png(figure)
 
 

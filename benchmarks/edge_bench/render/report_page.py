@@ -146,7 +146,12 @@ def _matrices(report: BenchReport) -> Html:
         return page.paragraph("Nothing: all rows take as many photos for the same as the first row.")
     return page.stack(
         page.paragraph(
-            f"Photos more or fewer than in the first row, {first.name}; of rows that are alike one is shown."
+            f"Photos more or fewer than in the first row, {first.name}; of rows that are alike one is shown"
+            + (
+                f", of labels the {plots.MATRIX_LABELS} with most changes."
+                if len(report.labels) > plots.MATRIX_LABELS
+                else "."
+            )
         ),
         page.beside(
             *(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_bench.render import chart
+from edge_bench.render.bench_plots import confusion_change
 from edge_bench.render.output import check_out, write_report
 from edge_bench.render.table import print_report
 from edge_bench.results.report import BenchReport, Failed, Sustained
@@ -170,6 +171,21 @@ def test_the_page_asks_for_nothing_from_outside_and_shows_what_rows_disagree_on(
     changed = sum(len({*said}) > 1 for said in zip(*(row.accuracy.predicted for row in report.rows), strict=True))
     assert f"{changed} of 736 photos" in page and page.count("photo.png") == min(changed, 24)
     assert "throttled in 3 of 12 turns" in page and "Under corruption" in page
+
+
+def test_of_many_labels_the_matrix_has_those_that_changed(make_report: MakeReport) -> None:
+    first = make_report(("full size", 0.9, 10.0)).rows[0]
+    changed = np.zeros((100, 100), int)
+    changed[98, 99] = 7
+    before, after = (
+        replace(first, accuracy=replace(first.accuracy, confusion=tuple(map(tuple, confusion))))
+        for confusion in (np.zeros_like(changed).tolist(), changed.tolist())
+    )
+    of_all = confusion_change(after, before, [f"class {number}" for number in range(100)])
+    shown = cv2.imdecode(np.frombuffer(of_all, np.uint8), cv2.IMREAD_COLOR)
+    assert shown is not None
+    assert max(shown.shape) < 3000
+    assert np.ptp(shown, axis=2).max() > 50  # the change is among what is shown, in color
 
 
 def test_the_front_leaves_out_what_another_row_beats(make_report: MakeReport) -> None:
