@@ -83,6 +83,8 @@ def test_samples_are_spread_over_classes() -> None:
     files = [(Path(f"{number}.jpg"), label) for label, count in (("a", 100), ("b", 2)) for number in range(count)]
     shown = [("0.jpg", "a"), ("33.jpg", "a"), ("66.jpg", "a"), ("0.jpg", "b"), ("1.jpg", "b")]
     assert [(path.name, label) for path, label in spaced_per_class(files, 6)] == shown
+    many = [(Path(f"{number}.jpg"), f"class {number}") for number in range(3000)]
+    assert len(spaced_per_class(many, 24)) == 24
 
 
 def test_the_report_is_one_folder(messy: Path, tmp_path: Path) -> None:

@@ -249,12 +249,12 @@ def _spread(sides: Sequence[int]) -> tuple[int, int, int]:
 
 
 def spaced_per_class(photos: Sequence[tuple[Path, str]], count: int) -> list[tuple[Path, str]]:
-    """About `count` files to look at: as many of each class, at even distances."""
+    """About `count` files to look at: as many of each class, at even distances; of more classes one each of some."""
     by_label: dict[str, list[tuple[Path, str]]] = {}
     for path, label in photos:
         by_label.setdefault(label, []).append((path, label))
     shown: list[tuple[Path, str]] = []
-    for members in by_label.values():
+    for members in list(by_label.values())[:: -(-len(by_label) // count)]:
         each = min(len(members), max(1, count // len(by_label)))
         shown += [members[index * len(members) // each] for index in range(each)]
     return shown
