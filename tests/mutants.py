@@ -203,6 +203,11 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         "True  ->  False",
     ): "the lists that are zipped are both of one property, a number for each row",
     (
+        "edge_core.artifact.flatbuffer",
+        'if struct.unpack_from("<H", self._bytes, vtable)[0] <= 4 + 2 * number:',
+        "4  ->  5",
+    ): "all that a vtable holds has two bytes, so its size is even",
+    (
         "edge_core.data.photo_folder",
         "(0, int(part)) if part.isdecimal() else (1, part.casefold())",
         "1  ->  2",

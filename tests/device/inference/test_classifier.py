@@ -266,11 +266,23 @@ def test_what_a_runtime_cannot_load_is_refused_in_its_words(
         opened([(1, 8, 9, 3)], [(1, 3)])
 
 
-def test_a_model_is_opened_without_a_word_of_its_runtime(
-    tiny_model: TinyModel, capfd: pytest.CaptureFixture[str]
+def test_what_a_runtime_says_is_not_shown_but_for_an_accelerators(
+    opened: Callable[..., tuple[Interpreter, FakeRuntime]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    Classifier(tiny_model())
+    allocate = FakeRuntime.allocate_tensors
+
+    def greet(runtime: FakeRuntime) -> None:
+        os.write(2, b"INFO: a delegate for the CPU")  # a runtime does so once in a process
+        allocate(runtime)
+
+    monkeypatch.setattr(FakeRuntime, "allocate_tensors", greet)
+    opened([(1, 8, 9, 3)], [(1, 3)])
     assert capfd.readouterr() == ("", "")
+    Interpreter(tmp_path / "fake.tflite", delegate=lambda module: object())
+    assert capfd.readouterr().err.startswith("INFO")
 
 
 @pytest.mark.parametrize(
