@@ -408,7 +408,7 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
         if softmax:
             taking = take_raw_pixels(model, levels, color_order, labels=len(labels), softmax=True, compiled=compiled)
         difference = check_scores(model, taking, softmax, pictures)
-    except (ModelFormatError, CheckFailedError) as error:
+    except (ModelFormatError, CheckFailedError, InputSpecError) as error:
         raise type(error)(f"{file}: {error}") from error
     notes += taking.notes
     if taking.last_operator == "LOGISTIC" and not taking.one_score:

@@ -528,6 +528,25 @@ def test_a_model_that_would_say_something_else_is_not_written(
     assert not (tmp_path / "a.tflite").exists()
 
 
+@pytest.mark.parametrize(
+    ("operator", "reason"),
+    [(None, "a.tflite: it cannot be loaded by .*version"), (b"FlexErf", "without SELECT_TF_OPS")],
+)
+def test_operators_that_no_runtime_has_are_told(tmp_path: Path, operator: bytes | None, reason: str) -> None:
+    model = schema.ModelT.InitFromPackedBuf(FLOAT.read_bytes())
+    code = model.operatorCodes[0]
+    if operator is None:
+        code.version = 99
+    else:
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        code.customCode = operator
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (tmp_path / "a.tflite").write_bytes(bytes(builder.Output()))
+    with pytest.raises(ModelFormatError, match=reason):
+        adopt(tmp_path / "a.tflite", tmp_path / "b.tflite", four(tmp_path))
+
+
 def test_a_full_folder_for_temporary_files_is_not_told_of_the_model(
     foreign: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

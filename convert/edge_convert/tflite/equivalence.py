@@ -46,10 +46,13 @@ def check_scores(original: bytes, taking: RawPixelModel, softmax: bool, pictures
 
     Raises:
         CheckFailedError: It is larger than two runs of the same arithmetic may differ by.
+        ModelFormatError: The model does not run.
     """
+    # Asked first: what no runtime runs is told as that.
+    found = _scores(taking.model, pictures)
     before = _Original(original, taking.output)
     largest, scale = 0.0, 1.0
-    for picture, scores in zip(pictures, _scores(taking.model, pictures), strict=True):
+    for picture, scores in zip(pictures, found, strict=True):
         expected = before.scores(taking.entry.given(picture))
         if taking.one_score:
             # Of two labels the model scores the second alone, by a probability or a logit.
@@ -104,3 +107,5 @@ def _scores(model: bytes, pictures: Iterable[Frame]) -> list[Scores]:
             return [interpreter.scores(picture) for picture in pictures]
         except ModelFormatError as error:
             raise ModelFormatError(str(error).replace(str(path), "it")) from error
+        except RuntimeError as error:  # an operator that fails on what it is given
+            raise ModelFormatError(f"it cannot be run by {interpreter.runtime}: {error}") from error

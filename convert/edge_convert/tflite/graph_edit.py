@@ -101,6 +101,12 @@ class EditableGraph:
                 wanted = int(operator.inputs[0])
         return ""
 
+    def tensorflow_operators(self) -> list[str]:
+        """Names of its operators that TensorFlow itself has to compute."""
+        used = {operator.opcodeIndex for operator in self._graph.operators}
+        names = (self._model.operatorCodes[index].customCode for index in sorted(used))
+        return [name.decode("utf-8", "replace") for name in names if name and name.startswith(b"Flex")]
+
     def fix_batch(self) -> bool:
         """Makes a batch of any size one picture; returns whether it was of any size."""
         entry = self.entry

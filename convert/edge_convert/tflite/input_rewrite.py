@@ -217,6 +217,11 @@ def _changed(
     output, notes = _chosen_output(graph, labels)
     if len(graph.results) > 1:
         graph.keep_output(output)
+    if operators := graph.tensorflow_operators():
+        raise ModelFormatError(
+            f"{', '.join(operators)} are operators that TensorFlow itself computes, and no runtime on a board; convert "
+            "it without SELECT_TF_OPS"
+        )
     if compiled is not None:
         twin = EditableGraph(compiled)
         if output < len(twin.results):

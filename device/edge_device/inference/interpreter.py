@@ -124,6 +124,7 @@ class Interpreter:
                 )
                 self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            details = self._interpreter.get_tensor_details()
         except (ValueError, RuntimeError) as error:  # an operator version that it does not know, or a damaged file
             raise ModelFormatError(f"{path} cannot be loaded by {self.runtime}: {error}") from error
         self._features = [_FeatureTensor.of(detail) for detail in outputs[1:]]
@@ -131,7 +132,6 @@ class Interpreter:
         if len(outputs) == 1 + len(tensors) and all(_holds_features(detail) for detail in outputs[1:]):
             outputs = outputs[:1]
         self.input_shape, self.outputs = _classifier_shapes(path, inputs, outputs)
-        details = self._interpreter.get_tensor_details()
         self.quantized = _computes_in_integers(details)
         self.signed = _computes_in_signed_integers(details, {one["index"] for one in (*inputs, *outputs)})
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
