@@ -15,8 +15,8 @@ from .programs import program
 
 CHROMIUM = program("chromium", "chromium-browser", "google-chrome")
 
-PATIENCE_S = 60.0
-"""Seconds within which a page must come to what is waited for, fifteen times what an idle machine takes."""
+PATIENCE_S = 120.0
+"""Seconds within which a page must come to what is waited for, thirty times what an idle machine takes."""
 
 ANSWER_S = 300.0
 """Seconds within which a browser must answer a request, with the scores of many pictures for one."""

@@ -154,7 +154,7 @@ def test_a_command_that_had_to_be_killed_says_what_it_has_noted_last(
     notes = "from edge_device.system.supervisor import note_advice; note_advice('first'); note_advice('second'); "
     with working(tmp_path, notes + "native('noted')") as process:
         wait_for(tmp_path / "noted")
-        time.sleep(0.5)  # a signal that comes before the next call is answered by the child itself, which says nothing
+        time.sleep(1.5)  # a signal that comes before the next call is answered by the child itself, which says nothing
         process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, errors) == (STATUS[number][0], told + STATUS[number][1])

@@ -89,7 +89,7 @@ def test_pictures_come_while_a_class_is_held_and_no_longer(page: Browser, folder
     page.wait(
         "document.getElementById('camera-video').srcObject.getTracks().every((one) => one.readyState === 'ended')"
     )
-    page.wait("document.querySelectorAll('.tile').length >= 3")
+    page.wait(f"document.querySelectorAll('.tile').length === {len(there)}")
     assert not page.complaints
 
 

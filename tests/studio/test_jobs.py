@@ -36,7 +36,7 @@ from edge_train.training.checkpoints import CheckpointStore
 
 from ..programs import Started
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 def script(folder: Path, name: str, code: str) -> JobCommand:

@@ -120,7 +120,7 @@ class Farm:
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(120)
         self.camera.stop()
 
 

@@ -223,7 +223,7 @@ class Trial:
 
     # Waiting.
 
-    def until(self, true: Callable[[], object], what: str, within_s: float = 30.0) -> None:
+    def until(self, true: Callable[[], object], what: str, within_s: float = 120.0) -> None:
         def settled() -> object:
             if self.process.poll() is not None and not true():
                 raise Broken(f"it ended with status {self.process.returncode} before: {what}; {self.said()[-300:]}")
@@ -241,7 +241,7 @@ class Trial:
         number = max(self.events(), default=0) + events
         self.until(lambda: max(self.events(), default=0) >= number, f"event {number}")
 
-    def told(self, text: str, within_s: float = 30.0) -> None:
+    def told(self, text: str, within_s: float = 120.0) -> None:
         self.until(lambda: any(text in notice for notice in self.notices()), f"a notice of {text!r}", within_s)
 
     def fault(self) -> None:
@@ -270,7 +270,7 @@ class Trial:
         self.exit = f"{signal.Signals(how).name}: 0 after {time.monotonic() - started:.1f} s"
         self.look()
 
-    def ends(self, status: int, within_s: float = 30.0) -> None:
+    def ends(self, status: int, within_s: float = 120.0) -> None:
         """Waits until it has ended by itself."""
         try:
             self.process.wait(within_s)
@@ -314,9 +314,9 @@ class Trial:
 
 
 def _in_the_end(broker: Broker, count: int) -> set[int]:
-    """The events that a broker has passed on, once there are so many, or after 3 s."""
+    """The events that a broker has passed on, once there are so many, or after 60 s."""
     with suppress(TimeoutError):
-        until(lambda: len(set(broker.received)) >= count, "messages", 3)
+        until(lambda: len(set(broker.received)) >= count, "messages", 60)
     return set(broker.received)
 
 
@@ -623,7 +623,7 @@ def killed_broker(trial: Trial) -> None:
     trial.told("sink mqtt")
     time.sleep(5)
     broker.start()
-    trial.told("works again", 60)
+    trial.told("works again")
     trial.mended()
     trial.end()
 
@@ -637,7 +637,7 @@ def frozen_broker(trial: Trial) -> None:
     broker.process.send_signal(signal.SIGSTOP)
     time.sleep(5)
     broker.process.send_signal(signal.SIGCONT)
-    trial.told("works again", 60)
+    trial.told("works again")
     trial.mended()
     trial.end()
 
@@ -750,7 +750,7 @@ def no_folder(trial: Trial) -> None:
     trial.told("sink jsonl")
     time.sleep(5)
     folder.unlink()
-    trial.told("works again", 60)
+    trial.told("works again")
     trial.mended()
     trial.end()
 
@@ -781,7 +781,7 @@ def full_disk(trial: Trial) -> None:
     trial.told("No space left")
     time.sleep(5)
     (disk / "filler").unlink()
-    trial.told("works again", 60)
+    trial.told("works again")
     trial.mended()
     trial.end()
 
@@ -872,7 +872,7 @@ def reader_stops(trial: Trial) -> None:
     trial.start(out=subprocess.PIPE)
     trial.lives()
     trial.fault()
-    trial.until(lambda: trial.status().get("sinks", {}).get("console", {}).get("frames_dropped"), "dropped lines", 60)
+    trial.until(lambda: trial.status().get("sinks", {}).get("console", {}).get("frames_dropped"), "dropped lines")
     trial.mended()
     trial.end()
     trial.happened = f"{trial.status()['sinks']['console']['frames_dropped']} lines dropped and counted"
@@ -1031,7 +1031,7 @@ def falls_back(trial: Trial, word: str) -> None:
     trial.told("the CPU stands in")
     trial.lives()
     happens("works")
-    trial.told("is in use", 60)
+    trial.told("is in use")
     trial.mended()
     trial.end()
 

@@ -100,7 +100,7 @@ def test_a_kill_while_teaching_leaves_the_old_file_or_the_new_one(
         with start(*lesson(shop, file)) as process:
             time.sleep(whole * (0.4 + 0.6 * number / KILLS))
             process.send_signal(signal.SIGKILL)
-            process.wait(30)
+            process.wait(120)
         assert verify(file).passed
         new = file.read_bytes() != original
         assert Classifier(file).card.labels == (*COLORS, *(["yellow"] if new else []))

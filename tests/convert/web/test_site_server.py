@@ -177,7 +177,7 @@ def test_the_commands_write_a_site_and_serve_it(
         assert (address.scheme, address.hostname) == ("http", "127.0.0.1")
         assert get(int(address.port or 0), "/")[2] == (out / "index.html").read_bytes()
         served.terminate()
-        assert served.wait(60) == 143
+        assert served.wait(180) == 143
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class Running:
             self.error = error
 
     def until(self, true: Callable[[], object], what: str) -> None:
-        until_s = time.monotonic() + 60
+        until_s = time.monotonic() + 120
         while not true():
             assert self._thread.is_alive(), (what, self.error)
             assert time.monotonic() < until_s, (what, {name: one.notices for name, one in self.told.items()})

@@ -156,6 +156,9 @@ def test_a_finger_that_holds_a_label_takes_pictures_and_the_count_is_shown(brows
         browser.open(page.url)
         buttons = "[...document.querySelectorAll('#labels button')]"
         browser.wait(f"{buttons}.length === 3")
+        # What comes later would move the buttons away from under the finger.
+        browser.wait("!document.getElementById('view').classList.contains('empty')")
+        browser.wait("document.getElementById('zones').innerText.includes('dog')")
         assert browser.ask(f"{buttons}.map(one => one.firstChild.textContent)") == [*CARD.labels, "none of these"]
         box = browser.ask(
             f"(() => {{ const one = {buttons}[1]; one.scrollIntoView({{block: 'center'}}); "

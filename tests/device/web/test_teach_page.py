@@ -150,6 +150,7 @@ def test_a_label_is_named_held_taught_and_taken_back_on_the_page(browser: Browse
         browser.resize(390, 844)
         browser.open(url)
         browser.wait("!document.getElementById('teach').hidden")
+        browser.wait("!document.getElementById('view').classList.contains('empty')")  # it moves what is below
         assert browser.ask("document.getElementById('teach-start').disabled"), "nothing to teach yet"
         browser.ask("document.getElementById('teach-label').focus()")
         browser.send("Input.insertText", text="my mug")

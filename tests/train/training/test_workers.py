@@ -176,7 +176,7 @@ def test_a_worker_that_waits_for_another_ends_on_ctrl_c(workers: Workers) -> Non
     process = workers.start(0)
     until_listening(workers, 0)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130, workers.log()
+    assert process.wait(120) == 130, workers.log()
     assert workers.log().splitlines()[-1] == "interrupted"
 
 
@@ -190,7 +190,7 @@ def test_a_worker_that_tensorflow_lets_wait_ends_on_ctrl_c(workers: Workers) -> 
             connection.sendall(b'{"state": null, "alone": false}\n')
             until_listening(workers, 1)  # TensorFlow has begun to wait
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == -signal.SIGINT, workers.log()
+            assert process.wait(120) == -signal.SIGINT, workers.log()
 
 
 def until_listening(workers: Workers, number: int) -> None:
