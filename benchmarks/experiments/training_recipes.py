@@ -75,11 +75,11 @@ class Trial:
 def parsed(text: str) -> Trial:
     if text == "tutorial":
         return Trial(Settings(), tutorial=True)
-    usual = usual_settings(Settings())
+    usual = usual_settings(Settings())  # what `fit` decides by the photos is decided here: all epochs
     kinds = {field.name: type(getattr(usual, field.name)) for field in fields(Settings)}
     changes = dict(change.split("=") for change in text.removeprefix("default").split(",") if change)
     average, held = float(changes.pop("average", "0")), changes.pop("held", "") == "1"
-    return Trial(replace(Settings(), **{name: kinds[name](value) for name, value in changes.items()}), average, held)
+    return Trial(replace(usual, **{name: kinds[name](value) for name, value in changes.items()}), average, held)
 
 
 def together(one: Maps, other: Maps) -> Maps:
