@@ -285,18 +285,28 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         ) from error
 
 
-def _without_numbers(lines: list[str]) -> list[str]:
-    """Lines without the number before each; as they are unless every one has its own, from 0 on."""
-    numbered = [re.fullmatch(r"(\d+)[\s:,]+(.+)", line) for line in lines]
-    if all(match and match[1] == str(index) for index, match in enumerate(numbered)):
-        return [match[2] for match in numbered if match]
+def _without_numbers(lines: list[str], source: str) -> list[str]:
+    """Lines without the number before each, and without a CSV's first line; as they are unless every one is numbered.
+
+    Raises:
+        CardError: Their numbers are those from 0 on, in another order.
+    """
+    matches = [re.fullmatch(r"(\d+)[\s:,]+(.+)", line) for line in lines]
+    if len(matches) > 2 and matches[0] is None:
+        matches.pop(0)
+    numbers = [match[1] for match in matches if match]
+    wanted = [str(number) for number in range(len(matches))]
+    if numbers == wanted:
+        return [match[2] for match in matches if match]
+    if sorted(numbers) == sorted(wanted):
+        raise CardError(f"{source} numbers its labels in another order than that of its lines; sort it by the numbers")
     return lines
 
 
 def read_labels(path: Path) -> tuple[list[str], list[str]]:
     """Labels of a text file, one per line, and of which of them there were several; those are numbered.
 
-    A number before each, from 0 on, as Coral's label files have it, is dropped.
+    A number before each, from 0 on, as the label files of Coral and Teachable Machine have it, is dropped.
 
     Raises:
         CardError: The file cannot be read, is no text, or has fewer than two lines.
@@ -318,7 +328,7 @@ def _labels_of(text: str, source: str) -> tuple[list[str], list[str]]:
         raise CardError(f"{source}: line {lines.index('') + 1} is empty; a label file has a label per line")
     seen: Counter[str] = Counter()
     labels, repeated = [], []
-    for line in _without_numbers(lines):
+    for line in _without_numbers(lines, source):
         seen[line] += 1
         labels.append(line if seen[line] == 1 else f"{line} ({seen[line]})")
         if seen[line] > 1:

@@ -192,12 +192,16 @@ def test_label_files_of_several_kinds_are_read(tmp_path: Path) -> None:
         ("\ufeffcat\r\ndog\r\n\r\n", ["cat", "dog"], []),
         ("0  background\n1  tench\n", ["background", "tench"], []),
         ("0: a\n2: b\n", ["0: a", "2: b"], []),
+        ("id,name\n0,cat\n1,dog\n", ["cat", "dog"], []),
         ("crane\ncat\ncrane\ncrane\n", ["crane", "cat", "crane (2)", "crane (3)"], ["crane (2)", "crane (3)"]),
     ):
         path.write_text(text, "utf-8", newline="")
         assert read_labels(path) == (labels, repeated)
     path.write_text("café\r\n\u00fcber\r\n", "utf-16")
     assert read_labels(path) == (["café", "\u00fcber"], [])
+    path.write_text("0 a\n2 c\n1 b\n")  # as 10 comes before 2 where file names are sorted
+    with pytest.raises(CardError, match="sort it by the numbers"):
+        read_labels(path)
     path.write_bytes(b"\xff\xfe\0")
     for unreadable in (path, tmp_path, tmp_path / "missing"):
         with pytest.raises(CardError, match=str(unreadable)):
