@@ -29,6 +29,7 @@ from edge_convert.tflite.graph_edit import EditableGraph, NewOperator, tensor
 from edge_convert.tflite.input_rewrite import Levels, take_raw_pixels
 from edge_core import InputSpec, ModelCard, complete, read_card
 from edge_core.artifact.container import read_cpu_model
+from edge_core.artifact.golden import FLOAT as GOLDEN_FLOAT
 from edge_core.artifact.golden import read_golden
 from edge_core.artifact.metadata import attach, describe
 from edge_core.artifact.model_outputs import with_outputs
@@ -423,6 +424,7 @@ def test_pixels_that_the_graph_itself_makes_floats_of_are_taken_as_they_are(tmp_
     pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
     expected = Classifier(adopt(FLOAT, tmp_path / "b.tflite", taking).file).pixel_scores(pixels)
     assert Classifier(adopted.file).pixel_scores(pixels) == pytest.approx(expected)
+    assert read_golden(adopted.file).tolerance == GOLDEN_FLOAT, "its arithmetic is in floats"
     for twice in (Levels((-1, 1)), Levels(mean=(127.5,), std=(127.5,))):
         with pytest.raises(ModelFormatError, match=r"leave .* out"):
             adopt(tmp_path / "cast.tflite", tmp_path / "c.tflite", Taking(taking.labels, twice))

@@ -11,7 +11,7 @@ from edge_core.artifact.golden import FLOAT, QUANTIZED
 from edge_core.errors import CheckFailedError, ModelFormatError
 from edge_core.native_stderr import silenced
 from edge_core.preprocess import Frame
-from edge_device.inference.interpreter import Interpreter, Scores
+from edge_device.inference.interpreter import Interpreter, Scores, computes_in_integers
 
 
 def noise(entry: Entry) -> list[Frame]:
@@ -85,9 +85,7 @@ class _Original:
             self._interpreter.allocate_tensors()
         (self._input,) = self._interpreter.get_input_details()
         self._output = self._interpreter.get_output_details()[output]
-        self.quantized = any(
-            one["dtype"] in (np.int8, np.uint8, np.int16) for one in self._interpreter.get_tensor_details()
-        )
+        self.quantized = computes_in_integers(self._interpreter.get_tensor_details())
 
     def scores(self, given: "np.typing.NDArray[np.generic]") -> Scores:
         self._interpreter.set_tensor(self._input["index"], given)

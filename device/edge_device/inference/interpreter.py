@@ -132,7 +132,7 @@ class Interpreter:
         if len(outputs) == 1 + len(tensors) and all(_holds_features(detail) for detail in outputs[1:]):
             outputs = outputs[:1]
         self.input_shape, self.outputs = _classifier_shapes(path, inputs, outputs)
-        self.quantized = _computes_in_integers(details)
+        self.quantized = computes_in_integers(details)
         self.signed = _computes_in_signed_integers(details, {one["index"] for one in (*inputs, *outputs)})
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._takes_uint8 = inputs[0]["dtype"] == np.uint8
@@ -222,8 +222,13 @@ def _resolver(module: Any, kernels: Kernels) -> dict[str, Any]:
     return {"experimental_op_resolver_type": module.OpResolverType[resolver]} if resolver else {}
 
 
-def _computes_in_integers(tensors: Iterable[dict[str, Any]]) -> bool:
-    return any(tensor["dtype"] in (np.int8, np.uint8, np.int16) for tensor in tensors)
+def computes_in_integers(tensors: Iterable[dict[str, Any]]) -> bool:
+    """Whether any of a model's tensors is quantized; pixels that its graph casts to floats are integers without a
+    scale."""
+    return any(
+        tensor["dtype"] in (np.int8, np.uint8, np.int16) and len(tensor["quantization_parameters"]["scales"]) > 0
+        for tensor in tensors
+    )
 
 
 def _computes_in_signed_integers(tensors: Iterable[dict[str, Any]], ends: Collection[int]) -> bool:

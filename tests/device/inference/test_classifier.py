@@ -171,7 +171,11 @@ class FakeRuntime:
 
     def get_tensor_details(self) -> list[dict[str, Any]]:
         given = self.details.get("tensors", [np.float32])
-        return [{"dtype": dtype, "index": 20 + number} for number, dtype in enumerate(given)]
+        scales = {"scales": np.ones(1, np.float32)}
+        return [
+            {"dtype": dtype, "index": 20 + number, "quantization_parameters": scales}
+            for number, dtype in enumerate(given)
+        ]
 
     def tensor(self, index: int) -> Callable[[], np.ndarray]:
         assert index == 0
