@@ -359,7 +359,7 @@ def _sum_of_scores(file: Path) -> float:
     return float(classifier.scores(np.full((48, 64, 3), 90, np.uint8))[0].sum())
 
 
-REFUSED: Final = ("batch4", "size-dynamic", "two-outputs")
+REFUSED: Final = ("batch4", "size-dynamic")
 """What no classifier of single pictures can be made of, or not without asking."""
 
 
