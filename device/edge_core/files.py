@@ -177,6 +177,8 @@ def require_writable(path: Path, *, folder: bool = False) -> None:
         parent for parent in path.absolute().parents if parent.exists()
     )  # what is there is replaced, not changed
     try:
+        with suppress(FileNotFoundError):
+            path.stat()  # of a name that is too long, or a link that leads in a circle, it fails
         with tempfile.TemporaryFile(dir=above) as file:
             file.write(b"\0")
     except OSError as error:
@@ -224,7 +226,9 @@ def require_tflite(out: Path) -> None:
 
 def _beside(path: Path) -> Path:
     """A name that no other process uses, with the suffix kept for writers that look at it."""
-    beside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp{path.suffix}")
+    # File systems take 255 bytes for a name, which this one must not have more of than `path` may have.
+    stem = os.fsdecode(os.fsencode(path.stem)[:200])
+    beside = path.with_name(f".{stem}-{secrets.token_hex(4)}.tmp{path.suffix}")
     _note_unfinished(beside)
     return beside
 

@@ -114,6 +114,30 @@ def test_a_place_that_cannot_be_written_is_told_of_before_the_work(tmp_path: Pat
     require_free(tmp_path / "new" / "deeper")
 
 
+@pytest.mark.parametrize("length", [255, 256])
+def test_a_name_as_long_as_names_may_be_is_written_and_a_longer_one_refused_before_the_work(
+    tmp_path: Path, length: int
+) -> None:
+    path = tmp_path / ("é" * (length // 2) + "x" * (length % 2))
+    if length == 256:
+        with pytest.raises(OutputError, match="too long"):
+            require_writable(path)
+        return
+    require_writable(path)
+    with written_whole(path) as beside:
+        beside.write_text("whole")
+    path.unlink()
+    with folder_written_whole(path) as beside:
+        (beside / "a").write_text("whole")
+    assert path.is_dir()
+
+
+def test_a_link_in_a_circle_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(OutputError, match="circle cannot be written"):
+        require_free(tmp_path / "circle")
+
+
 def test_a_file_is_not_put_where_a_folder_is(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder; name the file"):
         require_writable(tmp_path)
