@@ -98,8 +98,9 @@ class Recording(DrawingSink):
         if suffix != path.suffix.lower():
             say(f"recording: there is no H.264 encoder here; {path.stem}{suffix} is written in place of {path.name}")
             self._path = path = path.with_suffix(suffix)
-        # The number of the process tells at the next start whether somebody still writes it.
-        self._beside = path.with_name(f".{path.stem}-{os.getpid()}.tmp{path.suffix}")
+        # The number of the process tells at the next start whether somebody still writes it. The whole path, as FFmpeg
+        # would take "12:30.mp4" for an address.
+        self._beside = path.absolute().with_name(f".{path.stem}-{os.getpid()}.tmp{path.suffix}")
         self._shape: tuple[int, ...] = ()
         self._began_s = self._last_s = self._checked_s = 0.0
         self._written = 0

@@ -46,7 +46,8 @@ class Video(Source):
         # YUV4MPEG2 is the exception: a header of text, and raw frames.
         binary = b"\0" in head or head.startswith(b"YUV4MPEG2")
         quiet_ffmpeg()
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG) if binary else cv2.VideoCapture()
+        # By its whole path: FFmpeg would take "12:30.mp4" for an address of the protocol 12.
+        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG) if binary else cv2.VideoCapture()
         if not self._capture.isOpened():
             raise SourceError(f"{path} is neither a picture nor a video that OpenCV can read")
         self._closing = Closing(self._capture.release)

@@ -329,6 +329,14 @@ def test_a_very_long_picture_is_recorded(tmp_path: Path, capfd: pytest.CaptureFi
     assert capfd.readouterr().err == ""
 
 
+def test_a_recording_may_have_a_time_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = recording(Path("12:30.avi"), minutes=0)
+    sink.frame(result())
+    sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["12:30.avi"]
+
+
 def test_nothing_is_written_over_and_what_the_power_cut_off_is_removed(tmp_path: Path) -> None:
     (tmp_path / "a.webm").write_text("mine")
     (tmp_path / ".a-999999999.tmp.webm").write_text("cut off")

@@ -97,6 +97,14 @@ def test_a_file_of_jpegs_in_a_row_is_a_video(tmp_path: Path, color_frames: dict[
     assert len(all_of(path)) == len(color_frames)
 
 
+def test_a_video_may_have_a_time_for_its_name(
+    tmp_path: Path, color_frames: dict[str, Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "12:30.avi", list(color_frames.values()))
+    monkeypatch.chdir(tmp_path)
+    assert {frame.source for frame in all_of(Path("12:30.avi"))} == {"12:30.avi"}
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v"), (".mkv", "MJPG")])
 def test_a_video_gives_every_frame_with_its_time(
     tmp_path: Path, color_frames: dict[str, Frame], suffix: str, codec: str

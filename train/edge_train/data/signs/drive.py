@@ -84,7 +84,7 @@ def write_video(
     labels = []
     with ExitStack() as stack:
         table, film = (stack.enter_context(written_whole(place)) for place in (path.with_suffix(".csv"), path))
-        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+        writer = cv2.VideoWriter(str(film.absolute()), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
         # Called before the files are renamed: only then has the encoder written all.
         stack.callback(writer.release)
         if not writer.isOpened():
