@@ -317,8 +317,8 @@ def _entry(given: "schema.TensorT", levels: Levels, color_order: ColorOrder) -> 
         return Entry(width, height, channels, planes, gray, one, darkest * one, dtype), found
     if levels.input_range is None and not levels.normalized:
         raise ModelFormatError(
-            f"it takes {'floats' if scale is None else dtype}, and does not say of which range; give the range that "
-            "it was trained on, such as -1..1, 0..1 or 0..255, or the mean and the standard deviation"
+            f"it takes {'floats' if scale is None else dtype}, and does not say of which range; give what it was "
+            "trained on: --input-range -1..1, 0..1 or 0..255, or --mean and --std"
         )
     gain, offset = levels.gain_and_offset(channels)
     # Calibration finds no range twice as wide as there is.
