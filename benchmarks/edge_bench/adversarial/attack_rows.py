@@ -40,6 +40,7 @@ from edge_core.run_folder import HeldOut, Run, evenly_spaced, load_model, read_h
 from edge_device.command_line.console import extra_needed
 
 with extra_needed("bench", "tensorflow", "tf_keras"):
+    from edge_keras.frozen_graph import load_keras
     from edge_keras.tf import keras
     from edge_train.explain.pixel_files import save_pixels
     from edge_train.training.attacks import Pixels, attack_pictures, fgsm, logits_of, pgd
@@ -96,7 +97,7 @@ def attack_models(
         link_packages(folder / "packages")
         originals = _originals(pooled.run, attacked, settings.photos, folder, data, track)
         truth = np.array([sources[0].labels.index(photo.label) for photo in originals.photos], np.intp)
-        model = load_model(attacked, keras.models.load_model, attacked.quantized_file if quantized else None)
+        model = load_model(attacked, load_keras, attacked.quantized_file if quantized else None)
         shown = _pictures(model, attacked.card.input, originals.values, truth, settings, specs, folder, track)
         frame = save_frame(folder / "frame.npy", read_picture(originals.values[0], levels=attacked.card.input.levels))
         found, failed, environment = _attack_rows(candidates, frame, shown, truth, settings, folder, track)

@@ -38,11 +38,12 @@ class KerasModel:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
         with extra_needed("bench", "tensorflow", "tf_keras"):
             import tensorflow as tf
-            import tf_keras
+
+            from edge_keras.frozen_graph import load_keras
         tf.config.set_visible_devices([], "GPU")
         tf.config.threading.set_intra_op_parallelism_threads(candidate.threads)
         tf.config.threading.set_inter_op_parallelism_threads(candidate.threads)
-        model = tf_keras.models.load_model(candidate.file, compile=False)
+        model = load_keras(candidate.file, compile=False)
         check_shapes(candidate.file, candidate, model.input_shape[1:], model.output_shape[1:])
         self.runtime = f"tensorflow {tf.__version__}"
         self._spec = candidate.input

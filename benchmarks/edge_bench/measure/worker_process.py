@@ -14,6 +14,7 @@ from typing import Final, Protocol, Self
 import edge_bench
 import edge_core
 import edge_device
+import edge_keras
 from edge_core.codec import JsonObject
 from edge_core.errors import ModelFormatError, RuntimeMissingError
 
@@ -26,7 +27,7 @@ def link_packages(folder: Path) -> None:
     That Python has NumPy, OpenCV and the like of its own, so `site-packages` itself must not be on its path.
     """
     folder.mkdir()
-    for package in (edge_bench, edge_core, edge_device):
+    for package in (edge_bench, edge_core, edge_device, edge_keras):
         (folder / package.__name__).symlink_to(Path(package.__path__[0]).resolve())
 
 

@@ -45,6 +45,7 @@ from edge_core.run_folder import HeldOut, Run, evenly_spaced, load_model, read_h
 from edge_device.inference.classifier import Classifier
 from edge_device.inference.interpreter import Scores
 from edge_device.inference.verify import sealed
+from edge_keras.frozen_graph import load_keras
 from edge_keras.kept_scores import find_scores, pixels_name, scores_of_all
 from edge_keras.tf import keras
 
@@ -130,7 +131,7 @@ class ExportSession:
         """
         self.run, self.options, self._track = run, options, options.track
         foreign, track = options.foreign, options.track
-        self.model = tracked(track, "Opening the full-size model", lambda: load_model(run, keras.models.load_model))
+        self.model = tracked(track, "Opening the full-size model", lambda: load_model(run, load_keras))
         self.held_out: HeldOut[Pixels] = read_held_out(
             run, lambda _, frame: preprocess(frame, run.card.input), options.data, track=track
         )
@@ -152,7 +153,7 @@ class ExportSession:
 
     @cached_property
     def _trained_to_be_rounded(self) -> "keras.Model":
-        return load_model(self.run, keras.models.load_model, self.run.quantized_file)
+        return load_model(self.run, load_keras, self.run.quantized_file)
 
     @cached_property
     def _full_size(self) -> Scores:

@@ -16,7 +16,7 @@ from edge_core.data.photo_folder import Unusable
 from edge_core.files import written_whole
 from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, load_model
-from edge_keras.tf import keras
+from edge_keras.frozen_graph import load_keras
 
 MOST: Final = 110
 """Layers in the picture: as many as can still be read."""
@@ -64,7 +64,7 @@ def layer_report(
     file = run.quantized_file if recipe in ON_QUANTIZED else None
     reading = read_calibration(run, calibration, track)
     pixels = np.stack(reading.values)
-    model = load_model(run, keras.models.load_model, file)
+    model = load_model(run, load_keras, file)
     layers = noise_of(CALIBRATED_GRAPHS[recipe](model, pixels), model, pixels)
     return LayerReport(recipe, layers, layers_of(layers[:SPARED]), reading.unusable)
 

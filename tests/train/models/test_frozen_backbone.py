@@ -130,6 +130,17 @@ def test_what_keras_3_saves_gives_the_features_in_front_of_its_head(form: str, t
     np.testing.assert_allclose(found, np.asarray(base(photos / 127.5 - 1)), atol=1e-4)
 
 
+def test_a_process_that_never_opened_an_own_network_loads_a_run_of_one(saved_model: Path, tmp_path: Path) -> None:
+    """As `edge-convert export` does: Keras knows the layer only where it was imported."""
+    own = open_backbone(str(saved_model))
+    build(InputSpec(32, 32), 3, 1.0, own.weights, own.architecture).save(tmp_path / "model.keras")
+    program = "import sys; from edge_convert import export; print(export.load_keras(sys.argv[1]).output_shape)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "model.keras")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "(None, 3)\n", done.stderr
+
+
 def test_an_activation_without_a_head_belongs_to_the_features(tmp_path: Path) -> None:
     source = keras.Input((8, 8, 3))
     whole = keras.Model(source, keras.layers.Activation("relu")(keras.layers.Conv2D(16, 3)(source)))

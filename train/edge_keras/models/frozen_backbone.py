@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_core.errors import RuntimeMissingError, WeightsError
+from edge_keras.frozen_graph import FrozenGraph
 from edge_keras.models.architectures import Architecture
 from edge_keras.models.pretrained import Weights
 from edge_keras.tf import keras, tf
@@ -42,42 +43,6 @@ _CODE: Final = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLay
 """Classes of a Keras file that are Python code, or load other files."""
 
 _HEAD_LAYERS: Final = ("Dense", "Activation", "Softmax", "Dropout")
-
-
-@keras.saving.register_keras_serializable("edge_mobilenet")
-class FrozenGraph(keras.layers.Layer):  # type: ignore[misc]
-    """A graph without variables, from float32 of shape (batch, height, width, 3) to (batch, features)."""
-
-    def __init__(self, graph: str, source: str, result: str, features: int, **options: Any) -> None:
-        """Imports the graph.
-
-        Args:
-            graph: GraphDef, serialized, in base64.
-            source: Name of the graph's input tensor.
-            result: Name of the graph's output tensor.
-            features: Length of the output.
-            **options: Options of every Keras layer.
-        """
-        # `from_config` hands back the `trainable` that `get_config` saved, which would then be given twice.
-        super().__init__(trainable=False, **{key: value for key, value in options.items() if key != "trainable"})
-        self._given = {"graph": graph, "source": source, "result": result, "features": features}
-        self._features = features
-        definition = tf.compat.v1.GraphDef.FromString(base64.b64decode(graph))
-        # wrap_function is what TensorFlow 2 has for calling a GraphDef; prune keeps what lies between two tensors.
-        imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
-        element = imported.graph.as_graph_element
-        self._run = imported.prune(element(source), element(result))
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Features of normalized pixels."""
-        # The dense layer behind needs a length that is known when the network is built.
-        return tf.ensure_shape(self._run(inputs), (None, self._features))
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, int]:
-        return input_shape[0], self._features
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._given}
 
 
 @dataclass(frozen=True)

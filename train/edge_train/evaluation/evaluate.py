@@ -13,6 +13,7 @@ from edge_core.progress import Track, silently
 from edge_core.run_folder import Run, load_model, read_held_out
 from edge_device.inference.classifier import top
 from edge_device.results import Prediction
+from edge_keras.frozen_graph import load_keras
 from edge_keras.tf import keras
 from edge_train.evaluation.metrics import Evaluation, evaluate_scores
 
@@ -21,7 +22,7 @@ BATCH: Final = 64
 
 def open_model(run: Run) -> "keras.Model":
     """The full-size model of a run; raises what `edge_core.run_folder.load_model` raises."""
-    return load_model(run, keras.models.load_model)
+    return load_model(run, load_keras)
 
 
 def evaluate(run: Run, data: Path | None = None, *, track: Track = silently) -> Evaluation:
