@@ -292,5 +292,5 @@ def whole_loop(person: Person, project: Project, given: Path) -> None:
     browser.wait("document.querySelector('.board .verdict')?.textContent")
     person.click(".board button", "Deploy")
     browser.wait(f"document.querySelector('.board').dataset.digest !== {first!r}", 300)
-    browser.wait("document.querySelector('.board').innerText.includes('passed its trial')", 120)
-    browser.wait("document.querySelector('.board .verdict').textContent.startsWith('square')", 60)
+    browser.wait("document.querySelector('.board').innerText.includes('passed its trial')", 300)
+    browser.wait("document.querySelector('.board .verdict').textContent.startsWith('square')")

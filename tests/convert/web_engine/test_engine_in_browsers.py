@@ -61,7 +61,7 @@ def test_the_example_page_classifies_with_the_packages_of_npm(
     cv2.imwrite(str(tmp_path / "green.png"), color_frames["green"])
     with serving_folder(tmp_path) as address:
         browser.open(f"{address}/index.html")
-        browser.wait("document.getElementById('answer').textContent === 'Knows red, green, blue, dark'", 60)
+        browser.wait("document.getElementById('answer').textContent === 'Knows red, green, blue, dark'")
         browser.ask(CHOOSE)
         answer = browser.wait("document.getElementById('answer').textContent.match(/^Nothing|%$/)?.input")
     assert answer == "Nothing that the model knows"  # its detector knows red
