@@ -244,6 +244,7 @@ _note_unfinished: Callable[[Path], None] = lambda path: None
 
 def _as_output_error(path: Path, error: OSError) -> OSError:
     """The same error if it is one of ours or about another file, else one that names what was to be written."""
-    return (
-        error if isinstance(error, EdgeError) else OutputError(f"{path} cannot be written: {error.strerror or error}")
-    )
+    if isinstance(error, EdgeError):
+        return error
+    # Of its number: HDF5's own text of a full disk has lines of addresses.
+    return OutputError(f"{path} cannot be written: {os.strerror(error.errno) if error.errno else error}")

@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -112,6 +113,12 @@ def test_a_place_that_cannot_be_written_is_told_of_before_the_work(tmp_path: Pat
     with pytest.raises(OutputError, match="cannot be written"):
         require_free(tmp_path / "file" / "below")
     require_free(tmp_path / "new" / "deeper")
+
+
+def test_a_full_disk_is_told_in_words_whoever_wrote(tmp_path: Path) -> None:
+    told = r"run cannot be written: No space left on device$"
+    with pytest.raises(OutputError, match=told), folder_written_whole(tmp_path / "run"):
+        raise OSError(errno.ENOSPC, "Can't synchronously write data (file write failed: time = Sun\n, buf = 0x564a")
 
 
 @pytest.mark.parametrize("length", [255, 256])

@@ -18,12 +18,13 @@ from edge_core.preprocess import Frame, InputSpec
 from edge_core.run_folder import Run, read_run
 from edge_keras.models.backbone import build
 from edge_keras.models.pretrained import Weights
-from edge_keras.tf import keras
+from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import evaluate, open_model, predict
 from edge_train.settings import Settings
 from edge_train.training.checkpoints import CheckpointStore
+from edge_train.training.fine_tune import FineTuner
 from edge_train.training.fit import FitOptions, Fitted, Request, fit
 from edge_train.training.solved_head.head import solve_head
 
@@ -58,6 +59,16 @@ def test_a_call_as_version_0_1_had_it_keeps_working(color_photos: Path, color_ru
         fit(photos, color_run.folder, **fields, alpha=0.35)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="no alpha beside FitOptions"):
         fit(photos, tmp_path, FitOptions(InputSpec(32, 32), Weights("none (random)"), tmp_path), alpha=0.35)
+
+
+def test_a_state_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    tuner = object.__new__(FineTuner)
+    tuner._checkpoint = tf.train.Checkpoint(step=tf.Variable(1))
+    with pytest.raises(
+        OutputError, match=r"file cannot be written: .*is not a directory$"
+    ):  # TensorFlow's own error is no OSError
+        tuner.save(tmp_path / "file" / "state")
 
 
 def test_a_run_folder_is_whole(color_run: Run) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from edge_core.errors import OutputError
 from edge_core.progress import Track, silently
 from edge_keras.models.backbone import DROPOUT, SCORES, Parts
 from edge_keras.tf import keras, tf
@@ -286,8 +287,15 @@ class FineTuner:
         self.student.model.set_weights(self._kept)
 
     def save(self, folder: Path) -> None:
-        """Writes all that `restore` needs into an empty folder."""
-        self._checkpoint.write(str(folder / "newest"))
+        """Writes all that `restore` needs into an empty folder.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        try:
+            self._checkpoint.write(str(folder / "newest"))
+        except tf.errors.OpError as error:  # not an OSError, of a full disk either
+            raise OutputError(f"{folder.parent} cannot be written: {error.message.rpartition('; ')[2]}") from error
         np.savez(folder / "kept.npz", *self._kept)
         (folder / HISTORY_FILE).write_text(json.dumps([asdict(epoch) for epoch in self._history.epochs]))
 
