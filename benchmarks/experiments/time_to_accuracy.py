@@ -4,7 +4,8 @@
 
 Each round takes the split of one seed and runs three commands one after the other: the baseline, `edge-train fit` with
 an empty cache, and `edge-train fit` again with the cache that the first one left. The order turns with the rounds.
-Nothing else may run on the machine. The runs are kept in the folder RUNS, as `seed1`, `seed2` and so on.
+Nothing else may run on the machine. The runs are kept in the folder RUNS, as `seed1`, `seed2` and so on. Without
+`--baseline` the two runs alone are compared.
 
 The baseline is a script that takes `--train DIR --validation DIR --weights FILE` and prints a JSON line per epoch with
 `seconds` since its start and `validation_accuracy`. Its seconds and those of `history.csv` count the reading of photos,
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edge_core.data.photo_folder import find_photos, identify_photos, split_photos
@@ -86,18 +88,25 @@ def history(run: Path) -> list[tuple[float, float]]:
         return [(float(row["seconds"]), float(row["val_accuracy"])) for row in csv.DictReader(file)]
 
 
+def runs(options: argparse.Namespace, seed: int, scratch: Path) -> tuple[float, float]:
+    """Seconds of the first and of the second run."""
+    cache = scratch / "cache"
+    return fit(options, seed, options.runs / f"seed{seed}", cache), fit(options, seed, scratch / "again", cache)
+
+
 def measured(options: argparse.Namespace, seed: int) -> Round:
     """One round: three commands, the baseline first with odd seeds and last with even ones."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder, cache = Path(scratch) / "photos", Path(scratch) / "cache"
+        folder = Path(scratch) / "photos"
         lay_out(options.data, folder, seed)
-        run = options.runs / f"seed{seed}"
         epochs = baseline(options.baseline, folder, options.weights) if seed % 2 else []
-        first = fit(options, seed, run, cache)
-        second = fit(options, seed, Path(scratch) / "again", cache)
+        first, second = runs(options, seed, Path(scratch))
         epochs = epochs or baseline(options.baseline, folder, options.weights)
     end, goal = epochs[-1]
-    reached = min((seconds for seconds, accuracy in history(run) if accuracy >= goal), default=float("inf"))
+    reached = min(
+        (seconds for seconds, accuracy in history(options.runs / f"seed{seed}") if accuracy >= goal),
+        default=float("inf"),
+    )
     return Round(goal, end, reached, first, second)
 
 
@@ -106,17 +115,29 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--baseline", type=Path, required=True)
+    parser.add_argument("--baseline", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
+    seeds = range(1, options.rounds + 1)
+    if options.baseline is None:
+        print(f"median: second run {statistics.median(list(map(partial(pair, options), seeds))):.3f} of the first")
+        return
     rounds = []
-    for seed in range(1, options.rounds + 1):
+    for seed in seeds:
         rounds.append(measured(options, seed))
         print(f"seed {seed}: {rounds[-1]}", flush=True)
     reached = statistics.median(one.reached_s / one.baseline_s for one in rounds)
     again = statistics.median(one.second_s / one.first_s for one in rounds)
     print(f"medians: reached after {reached:.3f} of the baseline's time; second run {again:.3f} of the first")
+
+
+def pair(options: argparse.Namespace, seed: int) -> float:
+    """What part of the first run's time the second takes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        first, second = runs(options, seed, Path(scratch))
+    print(f"seed {seed}: {first:.0f} s, again {second:.0f} s ({second / first:.3f})", flush=True)
+    return second / first
 
 
 if __name__ == "__main__":
