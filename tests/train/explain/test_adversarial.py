@@ -101,6 +101,19 @@ def test_one_step_reaches_the_corner_that_a_linear_model_fears_most() -> None:
     assert (changed.astype(int) - pixels == [-8, 8, 0]).all()
 
 
+def test_a_gradient_without_a_batch_size_is_followed() -> None:
+    """As that of a user's own network is, an imported graph."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def imported(pixels: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        return pixels, lambda gradient: tf.raw_ops.PlaceholderWithDefault(input=gradient, shape=(None, SIDE, SIDE, 3))
+
+    logits = logits_of(color_model())
+    pixels = np.full((1, SIDE, SIDE, 3), (120, 100, 40), np.uint8)
+    changed = attack_pictures(lambda given: logits(imported(given)), pixels, np.array([0]), pgd(16, steps=2))
+    assert (changed == attack_pictures(logits, pixels, np.array([0]), pgd(16, steps=2))).all()
+
+
 @pytest.mark.parametrize(("gap", "fooled"), [(30, True), (34, False)])
 def test_a_budget_of_16_levels_overcomes_a_gap_of_less_than_twice_as_much(gap: int, fooled: bool) -> None:
     model = color_model()

@@ -149,7 +149,8 @@ def perturb(
         with tf.GradientTape() as tape:
             tape.watch(change)
             gained = direction * margin(logits(pixels + change), labels)
-        gradient = tape.gradient(gained, change)
+        # That of an imported graph has no batch size, and a loop's variable must keep its shape.
+        gradient = tf.ensure_shape(tape.gradient(gained, change), change.shape)
         if attack.norm == "linf":
             moved = change + attack.step_size * tf.sign(gradient)
         else:
