@@ -1,6 +1,7 @@
 """Precision, recall, F1 and calibration against values worked out by hand."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from edge_core.preprocess import InputSpec
 from edge_core.statistics import mean_share
 from edge_train.data.class_balance import headline, imbalance_warning
 from edge_train.evaluation.metrics import class_scores, evaluate_scores, reliability
+from edge_train.evaluation.training_plots import classes, confusion
 
 
 def test_precision_recall_and_f1_are_those_of_the_confusion_matrix() -> None:
@@ -35,6 +37,18 @@ def test_the_interval_of_f1_holds_the_truth_about_95_times_in_100() -> None:
         assert f1
         held += f1.low <= truth <= f1.high
     assert 0.93 < held / 2000 < 0.97
+
+
+def test_a_plot_of_many_classes_has_as_few_parts_as_one_of_three() -> None:
+    labels = [f"class {number}" for number in range(400)]
+    scores = class_scores(np.eye(400, dtype=int), labels)
+    evaluation = Mock(classes=lambda: scores, confusion=np.eye(400, dtype=int), labels=labels)
+    evaluation.accuracy.percent.return_value = "100 %"
+    evaluation.judged = scores
+    for plot in (classes, confusion):
+        (axes,) = plot(evaluation).axes
+        assert len(axes.collections) < 10
+        assert 100 < len(axes.get_yticklabels()) <= 150
 
 
 def test_calibration_error_is_the_mean_distance_of_score_and_accuracy() -> None:

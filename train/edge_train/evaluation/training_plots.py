@@ -24,6 +24,8 @@ WIDTH: Final = 5.4
 """Inches: half a desk's page, and on a phone the letters of a plot this wide can still be read."""
 LONGEST: Final = 24.0
 """Inches: a plot of hundreds of classes is no longer read, and without a bound takes gigabytes to draw."""
+MOST_NAMES: Final = 150
+"""Labels beside each other along so many inches, each a line high."""
 DPI: Final = 160
 CAPTION: Final = 30
 """Characters above a picture of 1.6 inches."""
@@ -81,15 +83,15 @@ def pictures(pixels: Sequence[Frame], captions: Sequence[str], columns: int = 6)
 
 def confusion(evaluation: Evaluation) -> Figure:
     """Test photos by true and predicted label, shaded by the share of the true label."""
-    counts, labels = evaluation.confusion, [plain(label, LABEL) for label in evaluation.labels]
+    counts, labels = evaluation.confusion, evaluation.labels
     side = min(LONGEST, max(WIDTH, 0.32 * len(labels) + 2.2))
     figure = Figure(figsize=(side, side), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     # A class without test photos has no shares: its row stays empty.
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xticks(*_named(labels), rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(*_named(labels))
     axes.set_xlabel("taken for", color=QUIET, fontsize=9)
     axes.set_ylabel("shows", color=QUIET, fontsize=9)
     axes.spines[:].set_visible(False)
@@ -111,6 +113,12 @@ def confusion(evaluation: Evaluation) -> Figure:
     return figure
 
 
+def _named(labels: Sequence[str]) -> tuple[range, list[str]]:
+    """Places along an axis and the labels there; of more than `MOST_NAMES` every second, third …"""
+    places = range(0, len(labels), -(-len(labels) // MOST_NAMES))
+    return places, [plain(labels[place], LABEL) for place in places]
+
+
 def classes(evaluation: Evaluation) -> Figure:
     """Precision, recall and F1 of each class with 95 % intervals."""
     scores = evaluation.classes()
@@ -119,14 +127,15 @@ def classes(evaluation: Evaluation) -> Figure:
     for shift, (name, color, marker) in enumerate(
         (("precision", TRAIN, "s"), ("recall", VAL, "o"), ("F1", THIRD, "D")), start=-1
     ):
-        for place, score in enumerate(scores):
-            if estimate := getattr(score, name.lower()):
-                height = place + 0.2 * shift
-                axes.hlines(height, estimate.low, estimate.high, color=color, lw=1.6, alpha=0.45)
-                axes.scatter(estimate.value, height, s=32, color=color, marker=marker, edgecolor="white", zorder=3)
+        known = [(place, found) for place, score in enumerate(scores) if (found := getattr(score, name.lower()))]
+        heights = [place + 0.2 * shift for place, _ in known]
+        lows, values, highs = ([getattr(one, part) for _, one in known] for part in ("low", "value", "high"))
+        # All at once: a thousand classes one by one take a minute.
+        axes.hlines(heights, lows, highs, color=color, lw=1.6, alpha=0.45)
+        axes.scatter(values, heights, s=32, color=color, marker=marker, edgecolor="white", zorder=3)
         # Empty: it stands for the color in the legend.
         axes.scatter([], [], s=32, color=color, marker=marker, label=name)
-    axes.set_yticks(range(len(scores)), [plain(score.label, LABEL) for score in scores])
+    axes.set_yticks(*_named([score.label for score in scores]))
     axes.set_ylim(len(scores) - 0.5, -0.5)
     axes.set_xlim(right=1.005)
     axes.xaxis.set_major_formatter(PERCENT)
