@@ -381,8 +381,26 @@ class _Described:
     difference: float
 
 
-def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) -> _Described:
-    levels, color_order = given.levels, given.color_order
+@dataclass(frozen=True)
+class _LabelsAndLevels:
+    """What its user says of a model that has no card, or else its TFLite Metadata.
+
+    Attributes:
+        labels: Labels in the order of its scores.
+        repeated: Those of them that were there before, with their number.
+        source: Where the labels are from, for a message.
+        levels: What pixels are to it.
+        notes: What was taken from the metadata, in sentences.
+    """
+
+    labels: list[str]
+    repeated: list[str]
+    source: str
+    levels: Levels
+    notes: list[str]
+
+
+def _labels_and_levels(file: Path, given: Taking) -> _LabelsAndLevels:
     notes = []
     try:
         said = _Said.of(file.read_bytes())
@@ -402,14 +420,21 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
             f"{file} has no model card, and no labels in TFLite Metadata; give them with --labels LABELS.txt, a text "
             "file with a line per output"
         )
+    levels = given.levels
     if levels == Levels() and said.levels != Levels():
         levels = said.levels
         mean, std = (", ".join(f"{value:g}" for value in numbers) for numbers in (levels.mean, levels.std))
         notes.append(f"by its TFLite Metadata the mean {mean} and the standard deviation {std} are of levels 0..255")
+    return _LabelsAndLevels(labels, repeated, source, levels, notes)
+
+
+def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) -> _Described:
+    known, color_order = _labels_and_levels(file, given), given.color_order
+    labels, levels, notes = known.labels, known.levels, [*known.notes]
     try:
         taking = take_raw_pixels(model, levels, color_order, labels=len(labels), compiled=compiled)
         if len(labels) != taking.outputs:
-            raise CardError(_wrong_count(source, labels, taking.outputs))
+            raise CardError(_wrong_count(known.source, labels, taking.outputs))
         entry = taking.entry
         spec = InputSpec(entry.width, entry.height, given.crop, color_order, levels=given.picture_levels)
         pictures = [*noise(entry), preprocess(_drawn_picture(), spec)]
@@ -425,8 +450,8 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
         notes.append("each label has a score of its own, as the model ends in a sigmoid: they need not add to 1")
     if levels.normalized and levels.input_range is None:
         notes.append(f"mean and standard deviation are taken to be of levels {levels.range[0]:g}..{levels.range[1]:g}")
-    if repeated:
-        notes.append(f"labels that were there before got a number: {', '.join(repeated[:5])}")
+    if known.repeated:
+        notes.append(f"labels that were there before got a number: {', '.join(known.repeated[:5])}")
     low, high = taking.input_range
     conversion: JsonObject = {
         "recipe": "adopted",

@@ -213,24 +213,7 @@ def take_raw_pixels(
 def _changed(
     model: bytes, levels: Levels, color_order: ColorOrder, labels: int, softmax: bool, compiled: bytes | None
 ) -> RawPixelModel:
-    graph, twin = EditableGraph(model), None
-    output, notes = _chosen_output(graph, labels)
-    if len(graph.results) > 1:
-        graph.keep_output(output)
-    if operators := graph.tensorflow_operators():
-        raise ModelFormatError(
-            f"{', '.join(operators)} are operators that TensorFlow itself computes, and no runtime on a board; convert "
-            "it without SELECT_TF_OPS"
-        )
-    if compiled is not None:
-        twin = EditableGraph(compiled)
-        if output < len(twin.results):
-            twin.keep_output(output)
-        _check_twin(graph, twin)
-    for one in (graph, twin):
-        if one is not None and one.entry.type == schema.TensorType.UINT8 and not _has_scale(one.entry):
-            # A CAST in the graph makes floats of them: they are pixels as they are.
-            one.entry.quantization = quantization(1.0, 0)
+    graph, twin, output, notes = _opened(model, compiled, labels)
     entry, input_range = _entry(graph.entry, levels, color_order)
     last = graph.last_operator(_MOVED)
     outputs = _outputs(graph.result, labels, last)
@@ -249,6 +232,31 @@ def _changed(
         return RawPixelModel(model, compiled, entry, outputs, output, input_range, last, False, ())
     packed = twin.packed() if twin else None
     return RawPixelModel(graph.packed(), packed, entry, outputs, output, input_range, last, one_score, tuple(notes))
+
+
+def _opened(
+    model: bytes, compiled: bytes | None, labels: int
+) -> tuple[EditableGraph, EditableGraph | None, int, list[str]]:
+    """A model and its compiled twin with the one output that has the scores, which output that is, and notes."""
+    graph, twin = EditableGraph(model), None
+    output, notes = _chosen_output(graph, labels)
+    if len(graph.results) > 1:
+        graph.keep_output(output)
+    if operators := graph.tensorflow_operators():
+        raise ModelFormatError(
+            f"{', '.join(operators)} are operators that TensorFlow itself computes, and no runtime on a board; convert "
+            "it without SELECT_TF_OPS"
+        )
+    if compiled is not None:
+        twin = EditableGraph(compiled)
+        if output < len(twin.results):
+            twin.keep_output(output)
+        _check_twin(graph, twin)
+    for one in (graph, twin):
+        if one is not None and one.entry.type == schema.TensorType.UINT8 and not _has_scale(one.entry):
+            # A CAST in the graph makes floats of them: they are pixels as they are.
+            one.entry.quantization = quantization(1.0, 0)
+    return graph, twin, output, notes
 
 
 def _chosen_output(graph: EditableGraph, labels: int) -> tuple[int, list[str]]:
