@@ -19,7 +19,7 @@ from edge_convert.foreign.extraction import fit_on_pictures
 from edge_convert.foreign.known_photos import read_known_photos
 from edge_convert.tflite.equivalence import check_scores, gives_probabilities, noise
 from edge_convert.tflite.graph import read_graph
-from edge_convert.tflite.input_rewrite import InputRange, Levels, take_raw_pixels
+from edge_convert.tflite.input_rewrite import InputRange, Levels, RawPixelModel, take_raw_pixels
 from edge_convert.tflite.metadata_reader import LABELS, METADATA, read_description, read_text
 from edge_core.artifact.card import ModelCard
 from edge_core.artifact.container import (
@@ -430,7 +430,7 @@ def _labels_and_levels(file: Path, given: Taking) -> _LabelsAndLevels:
 
 def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) -> _Described:
     known, color_order = _labels_and_levels(file, given), given.color_order
-    labels, levels, notes = known.labels, known.levels, [*known.notes]
+    labels, levels = known.labels, known.levels
     try:
         taking = take_raw_pixels(model, levels, color_order, labels=len(labels), compiled=compiled)
         if len(labels) != taking.outputs:
@@ -445,13 +445,6 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
         difference = check_scores(model, taking, softmax, pictures)
     except (ModelFormatError, CheckFailedError, InputSpecError) as error:
         raise type(error)(f"{file}: {error}") from error
-    notes += taking.notes
-    if taking.last_operator == "LOGISTIC" and not taking.one_score:
-        notes.append("each label has a score of its own, as the model ends in a sigmoid: they need not add to 1")
-    if levels.normalized and levels.input_range is None:
-        notes.append(f"mean and standard deviation are taken to be of levels {levels.range[0]:g}..{levels.range[1]:g}")
-    if known.repeated:
-        notes.append(f"labels that were there before got a number: {', '.join(known.repeated[:5])}")
     low, high = taking.input_range
     conversion: JsonObject = {
         "recipe": "adopted",
@@ -463,7 +456,19 @@ def _described(file: Path, model: bytes, compiled: bytes | None, given: Taking) 
         conversion |= {"mean": list(levels.mean), "std": list(levels.std)}
     versions = {"edge-mobilenet": metadata.version("edge-mobilenet")}
     card = ModelCard(tuple(labels), spec, conversion=conversion, versions=versions)
-    return _Described(card, taking.model, taking.compiled, notes, difference)
+    return _Described(card, taking.model, taking.compiled, _notes(known, taking), difference)
+
+
+def _notes(known: _LabelsAndLevels, taking: RawPixelModel) -> list[str]:
+    """What was changed, and what to know of it."""
+    notes, levels = [*known.notes, *taking.notes], known.levels
+    if taking.last_operator == "LOGISTIC" and not taking.one_score:
+        notes.append("each label has a score of its own, as the model ends in a sigmoid: they need not add to 1")
+    if levels.normalized and levels.input_range is None:
+        notes.append(f"mean and standard deviation are taken to be of levels {levels.range[0]:g}..{levels.range[1]:g}")
+    if known.repeated:
+        notes.append(f"labels that were there before got a number: {', '.join(known.repeated[:5])}")
+    return notes
 
 
 def _wrong_count(source: str, labels: list[str], outputs: int) -> str:

@@ -164,8 +164,15 @@ def why_no_picture(path: Path) -> str:
         return "no such file: its name has a zero byte"
     if status.st_size > LARGEST_FILE:
         return f"{status.st_size / 1e9:.1f} GB, which is more than a photo has"
+    return _why_no_format(head)
+
+
+def _why_no_format(head: bytes) -> str:
+    """Why a file that begins with `head` is no picture; empty if it is one."""
+    if not head:
+        return "the file is empty"
     kind = format_of(head)
-    return "the file is empty" if not head else "a video" if kind == "video" else "" if kind else "not a picture"
+    return "a video" if kind == "video" else "" if kind else "not a picture"
 
 
 _FolderId = tuple[int, int]

@@ -188,11 +188,7 @@ def _tiff(data: bytes) -> ImageHeader:
             return ImageHeader(RAW)
         if tag not in (_SUBFILE, _WIDTH, _HEIGHT, _BITS, _EXTRA) or kind not in _LETTERS:
             continue
-        where = entry + struct.calcsize("=" + layout.entry)
-        # The value stands in the entry itself if it fits, and else the entry has the offset of it: one number of bits
-        # per channel, 2 bytes each, does not fit into a classic entry from three channels on.
-        if tag in (_BITS, _EXTRA) and 2 * number > struct.calcsize("=" + layout.offset):
-            (where,) = struct.unpack_from(order + layout.offset, data, where)
+        where = _value(data, order, layout, entry, 2 * number if tag in (_BITS, _EXTRA) else 0)
         (found[tag],) = struct.unpack_from(order + _LETTERS[kind], data, where)
         if tag == _EXTRA and found[tag] == _UNMULTIPLIED:
             opacity = where
@@ -200,6 +196,18 @@ def _tiff(data: bytes) -> ImageHeader:
     kind = RAW if is_thumbnail else "TIFF"
     width, height = found.get(_WIDTH, 0), found.get(_HEIGHT, 0)
     return ImageHeader(kind, width, height, deep=bits > 8, wide=bits > 16, opacity=opacity)
+
+
+def _value(data: bytes, order: str, layout: "_TiffLayout", entry: int, size: int) -> int:
+    """Position of the value of an entry, of so many bytes.
+
+    It stands in the entry itself if it fits, and else the entry has the offset of it: one number of bits per channel, 2
+    bytes each, does not fit into a classic entry from three channels on.
+    """
+    where = entry + struct.calcsize("=" + layout.entry)
+    if size > struct.calcsize("=" + layout.offset):
+        (where,) = struct.unpack_from(order + layout.offset, data, where)
+    return where
 
 
 @dataclass(frozen=True)

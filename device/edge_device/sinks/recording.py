@@ -121,12 +121,7 @@ class Recording(DrawingSink):
                     path.unlink(missing_ok=True)
 
     def drawn(self, picture: Frame, frame: SourceFrame) -> None:
-        now_s = frame.time_s
-        if self._codec == "VP80" and max(picture.shape) > VP8_SIDE:
-            scale = VP8_SIDE / max(picture.shape)
-            high, wide = (max(2, round(side * scale)) for side in picture.shape[:2])
-            picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA).astype(np.uint8)
-        picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # the codec's colors are per 2x2
+        now_s, picture = frame.time_s, self._of_codec(picture)
         if self._writer and (
             picture.shape != self._shape
             or not 0 <= now_s - self._last_s <= GAP_S
@@ -142,6 +137,14 @@ class Recording(DrawingSink):
             self._writer.write(picture)
             self._written += 1
         self._last_s = now_s
+
+    def _of_codec(self, picture: Frame) -> Frame:
+        """A picture of a size that the codec takes."""
+        if self._codec == "VP80" and max(picture.shape) > VP8_SIDE:
+            scale = VP8_SIDE / max(picture.shape)
+            high, wide = (max(2, round(side * scale)) for side in picture.shape[:2])
+            picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        return picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # its colors are per 2x2
 
     def close(self) -> None:
         self._finish()
