@@ -25,6 +25,8 @@ from urllib.request import Request, urlopen
 import cv2
 import numpy as np
 
+from edge_device.doctor.probe import processor_s
+
 TILES: Final = 60
 """Thumbnails in view of a screen of 1280 x 900."""
 
@@ -129,8 +131,7 @@ class Client:
 
     def processor_s(self) -> float:
         """Seconds of processor that the server has taken; on a busy machine they tell more than the clock."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_s(self._process.pid)
 
     def memory_mb(self) -> float:
         """The largest resident memory that the server has had."""
