@@ -25,7 +25,7 @@ import numpy.typing as npt
 from edge_core.preprocess import InputSpec
 from edge_device.system.user_folders import cache_folder
 from edge_keras.models.architectures import ARCHITECTURES, Architecture
-from edge_keras.models.backbone import Parts, build, cut, set_head
+from edge_keras.models.backbone import Parts, build, cut, set_head, uncut
 from edge_keras.models.pretrained import find_weights
 from edge_keras.models.split_layer import find_split_layer
 from edge_keras.tf import keras, tf
@@ -33,7 +33,7 @@ from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
 from edge_train.settings import Settings, phases, usual_settings
 from edge_train.training.feature_cache import FeatureCache
-from edge_train.training.features import Extractor, Maps, backbone_key, compiled, map_scores
+from edge_train.training.features import FEATURES, Extractor, Maps, backbone_key, compiled, map_scores
 from edge_train.training.fine_tune import FineTuner, History, TrainingTargets, remembering, with_dropout
 from edge_train.training.solved_head.head import solve_head
 
@@ -143,18 +143,19 @@ class Split:
         if few[0]:
             train = drawn(train, *few)
             judged = [every_other(maps) for maps in judged]
+        features = replace(train, cache=self.maps_at(model, FEATURES)[0].cache)  # rows are the same
         began = time.perf_counter()
         if trial.tutorial:
             train_as_in_tutorial(parts, train)
             return [self.judge(parts, judged, began)]
-        pooled = compiled(parts.pooled, tf.float16)
-        known = np.concatenate([map_scores(pooled, replace(train, rows=train.rows[:, view:])) for view in (0, 1)])
+        photos = np.arange(len(train.photos))
+        known = np.concatenate([features.read(photos, view) for view in (0, 1)]).astype(np.float32)
         set_head(model, *solve_head(known, np.tile(train.targets, 2), len(self.photos.labels)))
         averaged = parts.upper.trainable_weights
         mean = [weight.numpy().astype(np.float64) for weight in averaged]
         if settings.epochs:
             targets = TrainingTargets(train, np.ones(len(train.photos), np.float32))
-            targets = remembering(targets, parts.pooled, settings.remember)
+            targets = remembering(targets, features, settings.remember)
             phase = replace(phases(settings)[0], patience=None)
             student = with_dropout(parts)
 
@@ -186,9 +187,10 @@ class Split:
         return model
 
     def maps_at(self, model: "keras.Model", seam: str) -> list[Maps]:
-        """Maps of training, validation and test photos at a seam, computed once."""
+        """Maps of training, validation and test photos at a seam, or their features, computed once."""
         if seam not in self.maps:
-            lift = keras.Model(model.get_layer(self.lowest.seam).output, model.get_layer(seam).output)
+            made = uncut(model).pooled.output if seam == FEATURES else model.get_layer(seam).output
+            lift = keras.Model(model.get_layer(self.lowest.seam).output, made)
             self.maps[seam] = lifted(lift, self.maps[self.lowest.seam])
         return self.maps[seam]
 

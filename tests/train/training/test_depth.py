@@ -125,9 +125,10 @@ def test_maps_of_an_earlier_layer_are_kept_only_until_it_is_known_whether_they_a
     monkeypatch.setattr(LayerMaps, "append", counted)
     fitted = train(mixed_up, tmp_path / "run")
     assert fitted.card.training["split_layer"] == "seam"
-    later, earlier = kept.values()
+    later, earlier = (count for shape, count in kept.items() if len(shape) == 3)
     photos = len(read_run(fitted.folder).splits["train"])
     assert later - earlier == photos, "the last of three views was kept of both layers"
+    assert [count for shape, count in kept.items() if len(shape) == 1] == [later], "features of each view, once"
 
 
 def test_what_was_asked_for_stays_as_it_is() -> None:

@@ -27,6 +27,9 @@ EVALUATION_BATCH: Final = 128
 BATCH_PHOTOS: Final = 16
 """Photos decoded into one batch; with two views each, 32 pictures go through the network at once."""
 
+FEATURES: Final = "features"
+"""Stands for the name of a seam where the maps are what the last layer sees: shape (features,)."""
+
 
 @dataclass(frozen=True)
 class Maps:
@@ -97,8 +100,12 @@ class LayerMaps:
     model: "keras.Model"
     cache: FeatureCache
 
+    def lacks(self, names: list[bytes]) -> bool:
+        """Whether it has not those of every view."""
+        return bool((self.cache.find(names) < 0).any())
+
     def append(self, names: list[bytes], maps: npt.NDArray[np.float16]) -> None:
-        """Adds those of new views, maps of shape (len(names), height, width, channels)."""
+        """Adds those of new views, maps of shape (len(names), *shape of a row)."""
         new = self.cache.find(names) < 0
         self.cache.append([name for name, is_new in zip(names, new, strict=True) if is_new], maps[new])
 
@@ -111,7 +118,7 @@ def extract_maps(
     cache: FeatureCache,
     name: str,
     track: Track = silently,
-    byproduct: LayerMaps | None = None,
+    byproducts: Sequence[LayerMaps] = (),
 ) -> Maps:
     """Runs the frozen part over those views of the photos that the cache does not have.
 
@@ -123,7 +130,7 @@ def extract_maps(
         cache: Cache of the maps that `lower` returns.
         name: Name of the split for the progress bar.
         track: Receives the progress of each step.
-        byproduct: Maps of a layer on the way, of which those of the same views are kept, too.
+        byproducts: Maps of other layers, of which those of the same views are kept, too.
     """
 
     def names(photo: Photo) -> list[bytes]:
@@ -133,7 +140,8 @@ def extract_maps(
     missing = [photo for photo in photos if (cache.find(names(photo)) < 0).any()]
     unusable: dict[int, Unusable] = {}
     if missing:
-        kinds = [LayerMaps(lower, cache), *([byproduct] if byproduct else [])]
+        wanted = [name for photo in missing for name in names(photo)]
+        kinds = [LayerMaps(lower, cache), *(kind for kind in byproducts if kind.lacks(wanted))]
         run = compiled(keras.Model(lower.input, [kind.model.output for kind in kinds]), tf.uint8)
         steps = -(-len(missing) // BATCH_PHOTOS)
         label = f"Running the backbone over {name}, {BATCH_PHOTOS} photos a step"
@@ -204,7 +212,7 @@ class Extractor:
         self._opened.close()
 
     def byproduct(self, lower: "keras.Model", **more: str) -> LayerMaps:
-        """What `through` keeps besides, if it is given to it; the arguments are those of `through`."""
+        """What `through` keeps besides, if it is given it; the arguments are those of `through`."""
         return LayerMaps(lower, self._cache(lower, more))
 
     def _cache(self, lower: "keras.Model", more: Mapping[str, str]) -> FeatureCache:
@@ -215,7 +223,7 @@ class Extractor:
         return self._caches[name]
 
     def through(
-        self, lower: "keras.Model", byproduct: LayerMaps | None = None, **more: str
+        self, lower: "keras.Model", *byproducts: LayerMaps, **more: str
     ) -> Callable[[str, Sequence[Photo], Sequence[int]], Maps]:
         """A function from a name for the progress bar, photos and numbers of views to `lower`'s maps of them.
 
@@ -225,7 +233,7 @@ class Extractor:
 
         def maps(name: str, photos: Sequence[Photo], views: Sequence[int]) -> Maps:
             maker = replace(self.maker, numbers=tuple(views))
-            return extract_maps(lower, photos, self._labels, maker, cache, name, self._track, byproduct)
+            return extract_maps(lower, photos, self._labels, maker, cache, name, self._track, byproducts)
 
         return maps
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +24,6 @@ Positions = npt.NDArray[np.int64]
 
 Teach = Callable[[Positions, Positions], Array]
 """Scores that a teacher gives to photos by position and view: float32, shape (count, labels)."""
-
-ANCHOR_BYTES: Final = 256 << 20
-"""Features that are kept in memory, at most: of 52,000 views at 1,280 features. Of more, none are kept."""
 
 Look = Callable[[Positions, Positions, tuple[int, int]], Array]
 """Maps of photos by position and view, and two seeds: float32, shape (count, height, width, channels)."""
@@ -90,7 +86,7 @@ class TrainingTargets:
         reference: Scores of the validation photos that the student should come near, shape (photos, labels), instead of
             being right.
         look: Makes the maps of a batch, if they are not those on disk.
-        anchor: Features that the student's should stay near, if there are any.
+        anchors: Features of the same photos and views that the student's should stay near, if there are any.
         remember: Weight in the loss of one less the cosine between the student's features and those.
     """
 
@@ -101,47 +97,11 @@ class TrainingTargets:
     temperature: float = 1.0
     reference: Array | None = None
     look: Look | None = None
-    anchor: "Anchors | None" = None
+    anchors: Maps | None = None
     remember: float = 0.0
 
 
-class Anchors:
-    """Features that the network had before training, of the maps that it is trained on.
-
-    Those of a view are computed once: of eight epochs with four views, 4.4 find theirs here in the mean. Those of mixed
-    maps are never the same again.
-    """
-
-    def __init__(self, features: Callable[[Array], tf.Tensor], maps: Maps, width: int) -> None:
-        """Keeps nothing yet; the memory is taken page by page.
-
-        Args:
-            features: Function from maps, float32, to features of shape (count, width).
-            maps: Maps of the training photos.
-            width: Number of features.
-        """
-        self._features = features
-        views: tuple[int, ...] = maps.rows.shape
-        self._kept = np.zeros((*views, width) if 4 * width * maps.rows.size <= ANCHOR_BYTES else (0, 0, 0), np.float32)
-        self._known = np.zeros(views, bool)
-
-    def mixed(self, maps: Array) -> Array:
-        """Features of any maps: float32, shape (count, features)."""
-        found: Array = self._features(maps).numpy()
-        return found
-
-    def __call__(self, maps: Array, photos: Positions, views: Positions) -> Array:
-        """The same of maps that are those of photos by position and view."""
-        if not self._kept.size:
-            return self.mixed(maps)
-        new = ~self._known[photos, views]
-        if new.any():
-            self._kept[photos[new], views[new]] = self.mixed(maps[new])
-            self._known[photos[new], views[new]] = True
-        return self._kept[photos, views]
-
-
-def remembering(targets: TrainingTargets, pooled: "keras.Model", weight: float) -> TrainingTargets:
+def remembering(targets: TrainingTargets, features: Maps, weight: float) -> TrainingTargets:
     """Targets that hold a student to the features of the network as it is now.
 
     Cross-entropy keeps of the features what tells the labels apart and gives up the rest, by which a detector tells
@@ -149,15 +109,10 @@ def remembering(targets: TrainingTargets, pooled: "keras.Model", weight: float) 
 
     Args:
         targets: What else is learned.
-        pooled: Maps to features, see `Parts`; copied, so that it can be trained.
+        features: Features of the same photos and views.
         weight: `Settings.remember`; nothing is held with 0.
     """
-    if not weight:
-        return targets
-    before = keras.models.clone_model(pooled)
-    before.set_weights(pooled.get_weights())
-    features = compiled(before, tf.float32)
-    return replace(targets, anchor=Anchors(features, targets.maps, pooled.output_shape[-1]), remember=weight)
+    return replace(targets, anchors=features, remember=weight) if weight else targets
 
 
 class History:
@@ -269,17 +224,18 @@ class FineTuner:
             hard = one_hot[targets.maps.targets[positions]]
             soft = targets.teach(positions, chosen[number]) if targets.teach else hard
             weights = targets.weights[positions]
+            anchors = np.zeros((self._batch, 0), np.float32)
+            if targets.anchors:
+                anchors = targets.anchors.read(positions, chosen[number]).astype(np.float32)
+            parts: tuple[Array, ...] = (maps, hard, soft, anchors, weights)
             if mixup:
                 # One share for the whole batch (Zhang and others, "mixup: Beyond Empirical Risk Minimization", ICLR
-                # 2018).
+                # 2018). To go through the network once more for the features of mixed maps took a quarter of the step.
                 share, other = np.float32(rng.beta(mixup, mixup)), rng.permutation(self._batch)
-                maps, hard, soft, weights = (_mixed(part, other, share) for part in (maps, hard, soft, weights))
+                parts = tuple(_mixed(part, other, share) for part in parts)
             step = done * self._steps + number
             self.student.before_step(step)
-            anchors = np.zeros((self._batch, 0), np.float32)
-            if targets.anchor:
-                anchors = targets.anchor.mixed(maps) if mixup else targets.anchor(maps, positions, chosen[number])
-            losses.append(float(self._step(maps, hard, soft, anchors, weights, tf.constant([settings.seed, step]))))
+            losses.append(float(self._step(*parts, tf.constant([settings.seed, step]))))
         self._note(self.phase.name, float(np.mean(losses)))
 
     def keep_best(self) -> None:
@@ -312,7 +268,7 @@ class FineTuner:
             assert student.copied is not None
             forward = student.copied(self._trained, self._batch)
         share, temperature = self._lessons.share, self._lessons.temperature
-        remember = self._lessons.remember if self._lessons.anchor else 0.0
+        remember = self._lessons.remember if self._lessons.anchors else 0.0
 
         masks = [
             tf.cast(variable != 0, tf.float32) if student.keep_zeros and variable.shape.rank == 4 else None

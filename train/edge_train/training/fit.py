@@ -25,7 +25,7 @@ from edge_core.statistics import Estimate, accuracy
 from edge_device.system.supervisor import note_advice
 from edge_keras.kept_scores import write_scores
 from edge_keras.models.architectures import DEFAULT, Architecture
-from edge_keras.models.backbone import Parts, build, cut, set_head, zero_share
+from edge_keras.models.backbone import Parts, build, cut, set_head, uncut, zero_share
 from edge_keras.models.pretrained import Weights
 from edge_keras.models.split_layer import find_split_layer
 from edge_keras.tf import keras, tf
@@ -56,7 +56,16 @@ from edge_train.settings import (
 from edge_train.training.checkpoints import CheckpointStore
 from edge_train.training.devices import Devices, find_devices, gpus, in_words, lost_workers, unused_gpu
 from edge_train.training.distillation import check_teacher, taught_scores, teacher_sha256
-from edge_train.training.features import Extractor, LayerMaps, Maps, backbone_key, compiled, map_scores, predict_photos
+from edge_train.training.features import (
+    FEATURES,
+    Extractor,
+    LayerMaps,
+    Maps,
+    backbone_key,
+    compiled,
+    map_scores,
+    predict_photos,
+)
 from edge_train.training.fine_tune import FineTuner, History, Positions, Teach, TrainingTargets, read_history
 from edge_train.training.phases import TrainingContext, plan
 from edge_train.training.solved_head.head import Array, photo_weights, solve_head
@@ -349,7 +358,10 @@ def _prepare(
     model = tracked(track, "Building the network", lambda: request.network(request.train_spec))
     architecture = request.architecture
     parts = cut(model, architecture)
-    maps = extractor.through(parts.lower, _deeper_maps(request, model, extractor))
+    to_features = uncut(model).pooled
+    features = extractor.through(to_features, seam=FEATURES)
+    kept = [extractor.byproduct(to_features, seam=FEATURES)]
+    maps = extractor.through(parts.lower, *kept, *_deeper_maps(request, model, extractor))
     val = maps("the validation photos", photos.splits["val"], views[:1])
     train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
     _require_every_label(photos.labels, train, "train")
@@ -357,23 +369,27 @@ def _prepare(
     _require_same_photos(devices, train, val)
     importance = photo_weights(train.targets, settings.class_weights)
     if state is None:
-        features, rows = _head_features(parts, train, settings.seed, track)
-        shown = rows // train.rows.shape[1]
-        set_head(model, *solve_head(features, train.targets[shown], len(photos.labels), importance[shown]))
+        shown, view, values = _head_rows(
+            features("the training photos", train.photos, views[:HEAD_VIEWS]), settings.seed
+        )
+        head = tracked(
+            track,
+            "Solving the head",
+            lambda: solve_head(values, train.targets[shown], len(photos.labels), importance[shown]),
+        )
+        set_head(model, *head)
         history.mark()  # views for fine-tuning are made before it is scored
-        # Row numbers are photo * views + view: those of view 0, the photo as seen.
-        known = _features(train, shown, features).take(np.flatnonzero(rows % train.rows.shape[1] == 0))
-        curve = _learning_curve(parts, known, val, request, track)
+        known = _features(train, shown, values).take(np.flatnonzero(view == 0))
+        judged = features("the validation photos", val.photos, views[:1])
+        curve = _learning_curve(known, judged, request, track)
         head_accuracy = _head_accuracy(parts, val, curve, devices)
         depth = depth_for(architecture, settings, len(train.photos), len(photos.labels), head_accuracy)
     else:  # not decided anew: behind the earlier layer the same head may have one photo more right
         curve, depth = None, _decided(state, architecture)
-        with np.load(state / BASE_FILE, allow_pickle=False) as base:
-            model.set_weights([base[name] for name in base.files])
     if depth == "deep":
         architecture, settings = replace(architecture, seam=architecture.deep_seam), deep_settings(settings)
         parts = cut(model, architecture)
-        maps = extractor.through(parts.lower, seam=architecture.seam)
+        maps = extractor.through(parts.lower, *kept, seam=architecture.seam)
         lower_val = maps("the validation photos up to an earlier layer", val.photos, views[:1])
         lower_train = maps("the training photos up to an earlier layer", train.photos, views[:HEAD_VIEWS])
         # These photos are the ones that could be decoded; which could not, the first maps know.
@@ -381,23 +397,27 @@ def _prepare(
         train = replace(lower_train, unusable=train.unusable)
     else:
         settings = head_settings(settings) if depth == "head" else usual_settings(settings)
-        maps = extractor.through(parts.lower)  # those of the deep seam will not be needed
+        maps = extractor.through(parts.lower, *kept)  # those of the deep seam will not be needed
     if views[HEAD_VIEWS:] and any(phase.epochs for phase in _phases_left(settings, state)):
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
+    before = features("the training photos", train.photos, views[: train.rows.shape[1]])
+    if state is not None:  # features of other weights than the pretrained ones must not get into the cache
+        with np.load(state / BASE_FILE, allow_pickle=False) as base:
+            model.set_weights([base[name] for name in base.files])
     targets = TrainingTargets(train, importance)
-    return TrainingContext(model, parts, architecture, settings, devices, extractor, targets, val, curve)
+    return TrainingContext(model, parts, architecture, settings, devices, extractor, targets, val, before, curve)
 
 
-def _deeper_maps(request: Request, model: "keras.Model", extractor: Extractor) -> LayerMaps | None:
+def _deeper_maps(request: Request, model: "keras.Model", extractor: Extractor) -> list[LayerMaps]:
     """Maps of the deep seam, kept where the head decides whether they are needed and there are not too many."""
     architecture, photos = request.architecture, request.photos
     members = [len(photos.splits[split]) for split in ("train", "val")]
     views = members[0] * len(request.views[:HEAD_VIEWS]) + members[1]
     deepest = depth_for(architecture, request.settings, members[0], len(photos.labels), head_accuracy=0.0)
     if views > DEEP_VIEWS or deepest != "deep":
-        return None
+        return []
     deeper = replace(architecture, seam=architecture.deep_seam)
-    return extractor.byproduct(cut(model, deeper).lower, seam=deeper.seam)
+    return [extractor.byproduct(cut(model, deeper).lower, seam=deeper.seam)]
 
 
 def _head_accuracy(parts: Parts, val: Maps, curve: LearningCurve, devices: Devices) -> float:
@@ -637,17 +657,15 @@ def _require_every_label(labels: tuple[str, ...], maps: Maps, purpose: str) -> N
         raise DatasetError(f"of the class {min(missing)!r} no photo to {purpose} on can be decoded{first}")
 
 
-def _head_features(parts: Parts, train: Maps, seed: int, track: Track) -> tuple[Array, Positions]:
-    """Features of training views, and the number of each: photo times the number of views, plus view."""
-    photos, views = train.rows.shape
+def _head_rows(features: Maps, seed: int) -> tuple[Positions, Positions, Array]:
+    """Photos by position, the view of each, and its features, that the head is solved on."""
+    photos, views = features.rows.shape
     chosen = np.arange(photos * views)
     if len(chosen) > HEAD_ROWS:
         # Sorted, since rows of the cache lie on the disk in this order.
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, HEAD_ROWS, replace=False))
-    run = compiled(parts.pooled, tf.float16)
-    rows = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
-    read = (run(train.read(part // views, part % views)).numpy() for part in track(rows, "Solving the head", len(rows)))
-    return np.concatenate(list(read)), chosen
+    shown, view = np.divmod(chosen, views)
+    return shown, view, features.read(shown, view).astype(np.float32)
 
 
 def _features(maps: Maps, photos: Positions, values: Array) -> Features:
@@ -655,10 +673,11 @@ def _features(maps: Maps, photos: Positions, values: Array) -> Features:
     return Features(values, maps.targets[photos], tuple(maps.photos[photo].group for photo in photos.tolist()))
 
 
-def _learning_curve(parts: Parts, known: Features, val: Maps, request: Request, track: Track) -> LearningCurve:
-    """Whether more photos would help, judged on the validation photos; cross-validated where few are there to test
-    on."""
-    judged = _features(val, np.arange(len(val.photos)), map_scores(compiled(parts.pooled, tf.float16), val))
+def _learning_curve(known: Features, val: Maps, request: Request, track: Track) -> LearningCurve:
+    """Whether more photos would help, judged on the features of the validation photos; cross-validated where few are
+    there to test on."""
+    photos = np.arange(len(val.photos))
+    judged = _features(val, photos, val.read(photos).astype(np.float32))
     few = len(request.photos.splits["test"]) < FEW_TESTED or len(known.targets) < FEW_PHOTOS
     labels = len(request.photos.labels)
     return learning_curve(known, judged, labels, request.settings.seed, cross_validate=few, track=track)

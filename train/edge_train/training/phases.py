@@ -43,6 +43,7 @@ class TrainingContext:
         extractor: Extractor of feature maps.
         targets: Maps of the training photos in all views, with their targets.
         val: Maps of the validation photos.
+        features: Features of the training photos in all views, as the pretrained network has them.
         curve: Whether more photos would help.
     """
 
@@ -54,6 +55,7 @@ class TrainingContext:
     extractor: Extractor
     targets: TrainingTargets
     val: Maps
+    features: Maps
     curve: LearningCurve | None = None
 
     @property
@@ -92,7 +94,7 @@ def plan(phase: Phase, context: TrainingContext) -> PhasePlan:
 
 
 def _fine_tune(phase: Phase, context: TrainingContext) -> PhasePlan:
-    targets = remembering(context.targets, context.parts.pooled, context.settings.remember)
+    targets = remembering(context.targets, context.features, context.settings.remember)
     return PhasePlan(with_dropout(context.parts), targets, context.val, context.devices)
 
 
