@@ -18,6 +18,8 @@ from edge_device.command_line.next_step import say_next, say_next_live
 from edge_device.inference.signing_key import read_signer
 from edge_device.live.collecting import CollectSettings, taken_examples
 from edge_device.sinks.terminal import notice_line
+from edge_device.sources import redact
+from edge_device.sources.network.addresses import has_password
 from edge_device.teaching.examples import photo_examples
 from edge_device.teaching.lesson import Lesson, TeachSettings
 from edge_device.teaching.teach import Taught
@@ -131,8 +133,9 @@ def teach(
             return
         for line in _lines(taught, target):
             print(line)
+        shown = redact(source) if source and has_password(source) else source or "0"
         say_next(
-            f"edge-run live {quote(str(target))} --source {quote(source or '0')}",
+            f"edge-run live {quote(str(target))} --source {quote(shown)}",
             *([f"edge-run teach {quote(str(target))} --undo"] if kept else []),
         )
 

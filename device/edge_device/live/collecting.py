@@ -1,6 +1,7 @@
 """Pictures of one label from the camera that the model will look through, to train on or to teach with."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,11 +14,13 @@ from edge_core.errors import SourceError
 from edge_core.progress import Track, silently
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
 from edge_device.inference.classifier import Classifier, top
+from edge_device.live.options import SOURCE_PASSWORD
 from edge_device.notices import Notifier, ignore
 from edge_device.results import FrameResult, Latency
 from edge_device.sinks.inbox.collection import Collection, CollectionLimits
 from edge_device.sinks.inbox.folder_names import folder_name
 from edge_device.sources import CameraMode, Pictures, Source, SourceFrame, open_source, redact
+from edge_device.sources.network.addresses import with_password
 from edge_device.sources.source import ANY_MODE
 from edge_device.teaching.examples import Examples, photo_examples
 
@@ -127,6 +130,9 @@ def collect(
 ) -> Collected:
     """Keeps frames of a source as pictures of one label, each different from those before, until there are enough.
 
+    A network camera gets the password that `SOURCE_PASSWORD` of the environment has, where its address names a user
+    alone.
+
     Args:
         settings: What is collected.
         folder: Folder that holds the class folders.
@@ -143,7 +149,7 @@ def collect(
     collection = Collection(folder, limits)
     run = _Run(settings, collection, classifier)
     opened = open_source(
-        settings.source,
+        with_password(settings.source, os.environ.get(SOURCE_PASSWORD)),
         settings.mode,
         lambda path, error: None,
         reconnect=True,
@@ -188,7 +194,7 @@ def taken_examples(
     if taken.ended == "interrupted":
         raise KeyboardInterrupt
     if not taken.taken and not taken.folder.is_dir():
-        raise SourceError(f"{source.source} gave no frame that could be kept")
+        raise SourceError(f"{redact(source.source)} gave no frame that could be kept")
     if read_card(model).conversion.get(UNTAUGHT):
         return photo_examples(model, folder, None, track)  # all that it is to know, from its first lesson on
     return photo_examples(model, taken.folder, source.label, track)

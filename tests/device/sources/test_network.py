@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_core.errors import SourceError
+from edge_device.live.collecting import CollectSettings, collect
+from edge_device.live.options import SOURCE_PASSWORD
 from edge_device.sources import CameraMode, Decoding, Reconnecting, SourceFrame, open_source, redact
 from edge_device.sources.network.addresses import split_address, with_password
 from edge_device.sources.network.streams import HttpCamera, RtspCamera
@@ -298,6 +301,16 @@ def test_a_lost_stream_is_opened_again(camera: Callable[..., str]) -> None:
         assert source.losses >= 2
     assert told
     assert not any("eim" in text or USER in text for text in told)
+
+
+def test_collecting_takes_the_password_from_the_environment(
+    camera: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = CollectSettings(camera("basic", "admin@"), "cat", every_s=0, count=1)
+    with pytest.raises(SourceError, match="401"):
+        collect(settings, tmp_path)
+    monkeypatch.setenv(SOURCE_PASSWORD, "geh/eim@")
+    assert collect(settings, tmp_path).taken == 1
 
 
 secrets = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\t"), min_size=1).map(
