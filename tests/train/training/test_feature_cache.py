@@ -118,6 +118,14 @@ def test_what_killed_processes_had_for_themselves_goes_at_the_next_start(filled:
             assert own._folder.exists() and not elsewhere.exists()
 
 
+def test_caches_that_are_open_are_not_removed_to_make_room(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_cache, "LIMIT_BYTES", 0)
+    with FeatureCache(filled, KEY, SHAPE) as cache, FeatureCache(filled, {"backbone": "another"}, SHAPE):
+        assert cache._folder.exists()
+    with FeatureCache(filled, {"backbone": "another"}, SHAPE):
+        assert not cache._folder.exists()
+
+
 @pytest.mark.parametrize("last", ["index", "maps.f16"])
 def test_a_cache_that_another_process_removes_meanwhile_is_passed_over(
     filled: Path, monkeypatch: pytest.MonkeyPatch, last: str

@@ -27,7 +27,7 @@ SYNC_ROWS: Final = 1024
 """Rows between two moments at which the disk is told to keep them; what a power cut may cost."""
 
 LIMIT_BYTES: Final = 20 << 30
-"""Of all folders together; those unused for longest go first."""
+"""Of all folders together that no process has open; those unused for longest go first."""
 
 Maps = npt.NDArray[np.float16]
 
@@ -165,7 +165,7 @@ class FeatureCache:
         for child in folder.iterdir():
             with suppress(OSError):  # no cache, or one that another process is removing
                 caches.append(((child / "index").stat().st_mtime, (child / "maps.f16").stat().st_size, child))
-        others = sorted(cache for cache in caches if cache[2] != self._folder)
+        others = sorted(cache for cache in caches if not _in_use(cache[2]))
         total = sum(size for _, size, _ in others)
         for _, size, child in others:
             if total <= LIMIT_BYTES:
@@ -180,11 +180,21 @@ def _remove_leftovers(folder: Path) -> None:
         process = child.name.rpartition("-")[2]
         if not process.isdecimal() or Path("/proc", process).exists():
             continue
-        with suppress(OSError):
-            lock = os.open(child / "lock", os.O_RDWR | os.O_CREAT)
-            try:
-                # Of this machine there is no such process; one of another that shares the disk holds the lock.
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(child, ignore_errors=True)
-            finally:
-                os.close(lock)
+        # Of this machine there is no such process; one of another that shares the disk holds the lock.
+        if not _in_use(child):
+            shutil.rmtree(child, ignore_errors=True)
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a cache is open, in this process or in another."""
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+    except OSError:  # removed meanwhile, or not to be written
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -211,10 +211,6 @@ class Extractor:
     ) -> None:
         self._opened.close()
 
-    def byproduct(self, lower: "keras.Model", **more: str) -> LayerMaps:
-        """What `through` keeps besides, if it is given it; the arguments are those of `through`."""
-        return LayerMaps(lower, self._cache(lower, more))
-
     def _cache(self, lower: "keras.Model", more: Mapping[str, str]) -> FeatureCache:
         key = {**self._key, **more}
         name = json.dumps(key, sort_keys=True)
@@ -223,13 +219,17 @@ class Extractor:
         return self._caches[name]
 
     def through(
-        self, lower: "keras.Model", *byproducts: LayerMaps, **more: str
+        self, lower: "keras.Model", besides: "Mapping[str, keras.Model] | None" = None, **more: str
     ) -> Callable[[str, Sequence[Photo], Sequence[int]], Maps]:
         """A function from a name for the progress bar, photos and numbers of views to `lower`'s maps of them.
 
-        `more` is what they depend on besides the key.
+        Args:
+            lower: Pixels to maps.
+            besides: Pixels to maps of other seams, by the seam's name: those of the same views are kept, too.
+            more: What the maps of `lower` depend on besides the key.
         """
         cache = self._cache(lower, more)
+        byproducts = [LayerMaps(model, self._cache(model, {"seam": seam})) for seam, model in (besides or {}).items()]
 
         def maps(name: str, photos: Sequence[Photo], views: Sequence[int]) -> Maps:
             maker = replace(self.maker, numbers=tuple(views))

@@ -59,7 +59,6 @@ from edge_train.training.distillation import check_teacher, taught_scores, teach
 from edge_train.training.features import (
     FEATURES,
     Extractor,
-    LayerMaps,
     Maps,
     backbone_key,
     compiled,
@@ -358,10 +357,9 @@ def _prepare(
     model = tracked(track, "Building the network", lambda: request.network(request.train_spec))
     architecture = request.architecture
     parts = cut(model, architecture)
-    to_features = uncut(model).pooled
-    features = extractor.through(to_features, seam=FEATURES)
-    kept = [extractor.byproduct(to_features, seam=FEATURES)]
-    maps = extractor.through(parts.lower, *kept, *_deeper_maps(request, model, extractor))
+    besides = {FEATURES: uncut(model).pooled}
+    maps = extractor.through(parts.lower, besides | _deeper(request, model))
+    features = extractor.through(besides[FEATURES], seam=FEATURES)
     val = maps("the validation photos", photos.splits["val"], views[:1])
     train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
     _require_every_label(photos.labels, train, "train")
@@ -389,7 +387,7 @@ def _prepare(
     if depth == "deep":
         architecture, settings = replace(architecture, seam=architecture.deep_seam), deep_settings(settings)
         parts = cut(model, architecture)
-        maps = extractor.through(parts.lower, *kept, seam=architecture.seam)
+        maps = extractor.through(parts.lower, besides, seam=architecture.seam)
         lower_val = maps("the validation photos up to an earlier layer", val.photos, views[:1])
         lower_train = maps("the training photos up to an earlier layer", train.photos, views[:HEAD_VIEWS])
         # These photos are the ones that could be decoded; which could not, the first maps know.
@@ -397,7 +395,7 @@ def _prepare(
         train = replace(lower_train, unusable=train.unusable)
     else:
         settings = head_settings(settings) if depth == "head" else usual_settings(settings)
-        maps = extractor.through(parts.lower, *kept)  # those of the deep seam will not be needed
+        maps = extractor.through(parts.lower, besides)  # those of the deep seam will not be needed
     if views[HEAD_VIEWS:] and any(phase.epochs for phase in _phases_left(settings, state)):
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
     before = features("the training photos", train.photos, views[: train.rows.shape[1]])
@@ -408,16 +406,17 @@ def _prepare(
     return TrainingContext(model, parts, architecture, settings, devices, extractor, targets, val, before, curve)
 
 
-def _deeper_maps(request: Request, model: "keras.Model", extractor: Extractor) -> list[LayerMaps]:
-    """Maps of the deep seam, kept where the head decides whether they are needed and there are not too many."""
+def _deeper(request: Request, model: "keras.Model") -> "dict[str, keras.Model]":
+    """Pixels to maps of the deep seam, which are kept where the head decides whether they are needed and there are not
+    too many."""
     architecture, photos = request.architecture, request.photos
     members = [len(photos.splits[split]) for split in ("train", "val")]
     views = members[0] * len(request.views[:HEAD_VIEWS]) + members[1]
     deepest = depth_for(architecture, request.settings, members[0], len(photos.labels), head_accuracy=0.0)
     if views > DEEP_VIEWS or deepest != "deep":
-        return []
-    deeper = replace(architecture, seam=architecture.deep_seam)
-    return [extractor.byproduct(cut(model, deeper).lower, seam=deeper.seam)]
+        return {}
+    seam = architecture.deep_seam
+    return {seam: cut(model, replace(architecture, seam=seam)).lower}
 
 
 def _head_accuracy(parts: Parts, val: Maps, curve: LearningCurve, devices: Devices) -> float:
