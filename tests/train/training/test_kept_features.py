@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
+from edge_core.errors import DatasetError
 from edge_core.preprocess import InputSpec
 from edge_core.run_folder import read_run
 from edge_keras.models.pretrained import Weights
@@ -16,6 +17,7 @@ from edge_keras.tf import keras
 from edge_train.data.dataset import open_photos
 from edge_train.evaluation.evaluate import open_model
 from edge_train.settings import Settings
+from edge_train.training.feature_cache import NAME_BYTES
 from edge_train.training.fit import FitOptions, fit
 
 from ..small_network import SMALL_NETWORK
@@ -83,3 +85,28 @@ def test_a_training_that_goes_on_keeps_no_features_of_weights_that_it_has_change
         for where in (cache, tmp_path / "empty")
     ]
     np.testing.assert_allclose(heads[0], heads[1], atol=1e-4)
+
+
+def test_a_photo_that_is_gone_since_its_maps_were_kept_is_an_error(
+    color_photos: Path, tmp_path: Path, weights: Weights
+) -> None:
+    photos, cache = tmp_path / "photos", tmp_path / "cache"
+    shutil.copytree(color_photos, photos)
+    head_of(photos, tmp_path / "first", cache, weights, HEAD, Labels())
+    (features,) = (folder for folder in (cache / "features").iterdir() if row_bytes(folder) == 2 * 128)
+    shutil.rmtree(features)  # as after a run of an older version, which kept maps alone
+
+    class Unmounted(Labels):
+        def __call__(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+            if label.startswith("Running the backbone"):
+                for file in photos.glob("*/*"):
+                    file.write_bytes(b"")
+            yield from super().__call__(items, label, total)
+
+    with pytest.raises(DatasetError, match="could be decoded before, and cannot now"):
+        head_of(photos, tmp_path / "second", cache, weights, HEAD, Unmounted())
+    assert not (tmp_path / "second").exists()
+
+
+def row_bytes(cache: Path) -> int:
+    return (cache / "maps.f16").stat().st_size // ((cache / "index").stat().st_size // NAME_BYTES)

@@ -4,9 +4,10 @@ import csv
 import json
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -359,7 +360,7 @@ def _prepare(
     parts = cut(model, architecture)
     besides = {FEATURES: uncut(model).pooled}
     maps = extractor.through(parts.lower, besides | _deeper(request, model))
-    features = extractor.through(besides[FEATURES], seam=FEATURES)
+    features = partial(_features_of, extractor.through(besides[FEATURES], seam=FEATURES))
     val = maps("the validation photos", photos.splits["val"], views[:1])
     train = maps("the training photos", photos.splits["train"], views[:HEAD_VIEWS])
     _require_every_label(photos.labels, train, "train")
@@ -367,9 +368,7 @@ def _prepare(
     _require_same_photos(devices, train, val)
     importance = photo_weights(train.targets, settings.class_weights)
     if state is None:
-        shown, view, values = _head_rows(
-            features("the training photos", train.photos, views[:HEAD_VIEWS]), settings.seed
-        )
+        shown, view, values = _head_rows(features(train.photos, views[:HEAD_VIEWS]), settings.seed)
         head = tracked(
             track,
             "Solving the head",
@@ -378,8 +377,7 @@ def _prepare(
         set_head(model, *head)
         history.mark()  # views for fine-tuning are made before it is scored
         known = _features(train, shown, values).take(np.flatnonzero(view == 0))
-        judged = features("the validation photos", val.photos, views[:1])
-        curve = _learning_curve(known, judged, request, track)
+        curve = _learning_curve(known, features(val.photos, views[:1]), request, track)
         head_accuracy = _head_accuracy(parts, val, curve, devices)
         depth = depth_for(architecture, settings, len(train.photos), len(photos.labels), head_accuracy)
     else:  # not decided anew: behind the earlier layer the same head may have one photo more right
@@ -398,7 +396,7 @@ def _prepare(
         maps = extractor.through(parts.lower, besides)  # those of the deep seam will not be needed
     if views[HEAD_VIEWS:] and any(phase.epochs for phase in _phases_left(settings, state)):
         train = train.with_views(maps("augmented training photos", train.photos, views[HEAD_VIEWS:]))
-    before = features("the training photos", train.photos, views[: train.rows.shape[1]])
+    before = features(train.photos, views[: train.rows.shape[1]])
     if state is not None:  # features of other weights than the pretrained ones must not get into the cache
         with np.load(state / BASE_FILE, allow_pickle=False) as base:
             model.set_weights([base[name] for name in base.files])
@@ -654,6 +652,20 @@ def _require_every_label(labels: tuple[str, ...], maps: Maps, purpose: str) -> N
     if missing:
         first = f"; {maps.unusable[0].path}: {maps.unusable[0].reason}" if maps.unusable else ""
         raise DatasetError(f"of the class {min(missing)!r} no photo to {purpose} on can be decoded{first}")
+
+
+def _features_of(
+    through: Callable[[str, Sequence[Photo], Sequence[int]], Maps], photos: Sequence[Photo], views: Sequence[int]
+) -> Maps:
+    """Features of photos that have been decoded before, for each of them: they were kept then, but by older versions.
+
+    Raises:
+        DatasetError: A photo cannot be decoded any more.
+    """
+    found = through("photos whose features were not kept", photos, views)
+    for item in found.unusable:
+        raise DatasetError(f"{item.path} could be decoded before, and cannot now: {item.reason}")
+    return found
 
 
 def _head_rows(features: Maps, seed: int) -> tuple[Positions, Positions, Array]:
