@@ -1,7 +1,6 @@
 """Pictures of one label from the camera that the model will look through, to train on or to teach with."""
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,13 +13,12 @@ from edge_core.errors import SourceError
 from edge_core.progress import Track, silently
 from edge_device.frames.regions import WHOLE, Orientation, Region, cut
 from edge_device.inference.classifier import Classifier, top
-from edge_device.live.options import SOURCE_PASSWORD
+from edge_device.live.options import with_secret
 from edge_device.notices import Notifier, ignore
 from edge_device.results import FrameResult, Latency
 from edge_device.sinks.inbox.collection import Collection, CollectionLimits
 from edge_device.sinks.inbox.folder_names import folder_name
 from edge_device.sources import CameraMode, Pictures, Source, SourceFrame, open_source, redact
-from edge_device.sources.network.addresses import with_password
 from edge_device.sources.source import ANY_MODE
 from edge_device.teaching.examples import Examples, photo_examples
 
@@ -149,7 +147,7 @@ def collect(
     collection = Collection(folder, limits)
     run = _Run(settings, collection, classifier)
     opened = open_source(
-        with_password(settings.source, os.environ.get(SOURCE_PASSWORD)),
+        with_secret(settings.source),
         settings.mode,
         lambda path, error: None,
         reconnect=True,

@@ -3,6 +3,7 @@
 The annotation of each field carries its help text; a front end reads it with `groups` and `described`.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -13,11 +14,17 @@ from edge_core.artifact.familiarity import FAMILIAR
 from edge_device.inference.interpreter import RuntimeName
 from edge_device.sinks.web.address import TOKEN_VARIABLE
 from edge_device.sources import PixelFormat
+from edge_device.sources.network.addresses import with_password
 
 MQTT_PASSWORD: Final = "EDGE_RUN_MQTT_PASSWORD"
 WEBHOOK_TOKEN: Final = "EDGE_RUN_WEBHOOK_TOKEN"
 SOURCE_PASSWORD: Final = "EDGE_RUN_SOURCE_PASSWORD"
 """Environment variables for secrets: what stands in a command line, every user of the machine can read."""
+
+
+def with_secret(source: str) -> str:
+    """A source with the password that the environment has, where it is an address that names a user without one."""
+    return with_password(source, os.environ.get(SOURCE_PASSWORD))
 
 
 @dataclass(frozen=True)

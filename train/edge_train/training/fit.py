@@ -657,7 +657,7 @@ def _require_every_label(labels: tuple[str, ...], maps: Maps, purpose: str) -> N
 def _features_of(
     through: Callable[[str, Sequence[Photo], Sequence[int]], Maps], photos: Sequence[Photo], views: Sequence[int]
 ) -> Maps:
-    """Features of photos that have been decoded before, for each of them: they were kept then, but by older versions.
+    """Features of photos that have been decoded before. They were kept then, unless by a version that kept maps alone.
 
     Raises:
         DatasetError: A photo cannot be decoded any more.

@@ -1,6 +1,5 @@
 """One camera of a live run: its model, its source, its loop and its sinks."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -17,14 +16,13 @@ from edge_device.live.cameras.run_host import RunHost
 from edge_device.live.loop import Live
 from edge_device.live.make_sinks import make_sinks, wants_whole_frames
 from edge_device.live.model_watcher import ModelWatcher
-from edge_device.live.options import SOURCE_PASSWORD, LiveOptions
+from edge_device.live.options import LiveOptions, with_secret
 from edge_device.live.update.session import UpdateSession
 from edge_device.notices import Notice, Notifier, notice
 from edge_device.results import Status
 from edge_device.sinks.sink import Sink
 from edge_device.sinks.sink_queue import SinkQueues
 from edge_device.sources import Decoding, Source, open_source
-from edge_device.sources.network.addresses import with_password
 from edge_device.system.lasting import why_not_lasting
 
 PAGE_SIDE: Final = 360
@@ -137,7 +135,7 @@ class CameraRun:
         """
         options = self.options
         return open_source(
-            with_password(options.source.source, os.environ.get(SOURCE_PASSWORD)),
+            with_secret(options.source.source),
             self._plan.mode,
             lambda path, error: say(f"warning: {error}"),
             decoding=Decoding(self._smallest_side(self._card.input), self._card.input.levels),
