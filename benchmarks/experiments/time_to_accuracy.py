@@ -103,8 +103,8 @@ def measured(options: argparse.Namespace, seed: int) -> Round:
         first, second = runs(options, seed, Path(scratch))
         epochs = epochs or baseline(options.baseline, folder, options.weights)
     end, goal = epochs[-1]
-    reached = min(
-        (seconds for seconds, accuracy in history(options.runs / f"seed{seed}") if accuracy >= goal),
+    reached = min(  # `history.csv` has six digits, so that the same share of photos can be a little less there
+        (seconds for seconds, accuracy in history(options.runs / f"seed{seed}") if accuracy >= round(goal, 6)),
         default=float("inf"),
     )
     return Round(goal, end, reached, first, second)
