@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,6 +22,7 @@ from edge_keras.models.architectures import Architecture
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
 from edge_train.training.feature_cache import FeatureCache, row_name
+from edge_train.training.frozen_part import FrozenPart
 
 EVALUATION_BATCH: Final = 128
 
@@ -119,6 +121,7 @@ def extract_maps(
     name: str,
     track: Track = silently,
     byproducts: Sequence[LayerMaps] = (),
+    parts: "dict[tuple[bool, ...], FrozenPart] | None" = None,
 ) -> Maps:
     """Runs the frozen part over those views of the photos that the cache does not have.
 
@@ -131,6 +134,7 @@ def extract_maps(
         name: Name of the split for the progress bar.
         track: Receives the progress of each step.
         byproducts: Maps of other layers, of which those of the same views are kept, too.
+        parts: Those of earlier calls with the same models, for later ones to use; by which of `byproducts` they make.
     """
 
     def names(photo: Photo) -> list[bytes]:
@@ -141,17 +145,23 @@ def extract_maps(
     unusable: dict[int, Unusable] = {}
     if missing:
         wanted = [name for photo in missing for name in names(photo)]
-        kinds = [LayerMaps(lower, cache), *(kind for kind in byproducts if kind.lacks(wanted))]
-        run = compiled(keras.Model(lower.input, [kind.model.output for kind in kinds]), tf.uint8)
+        lacking = tuple(kind.lacks(wanted) for kind in byproducts)
+        kinds = [LayerMaps(lower, cache), *compress(byproducts, lacking)]
+        parts = {} if parts is None else parts
+        if lacking not in parts:
+            model = keras.Model(lower.input, [kind.model.output for kind in kinds])
+            parts[lacking] = FrozenPart(model, compiled(model, tf.uint8))
+        run = parts[lacking]
+        run.expect(len(wanted))
         steps = -(-len(missing) // BATCH_PHOTOS)
         label = f"Running the backbone over {name}, {BATCH_PHOTOS} photos a step"
         for positions, pixels in track(pixel_batches(missing, maker, unusable), label, steps):
-            made = run(tf.reshape(pixels, (-1, *maker.spec.shape)))
+            made = run(pixels.numpy().reshape(-1, *maker.spec.shape))
             good = [int(position) not in unusable for position in positions.numpy()]
             added = [view for position in positions.numpy()[good] for view in names(missing[int(position)])]
             rows = np.repeat(good, len(maker.numbers))
-            for kind, maps in zip(kinds, tf.nest.flatten(made), strict=True):
-                kind.append(added, maps.numpy().astype(np.float16)[rows])
+            for kind, maps in zip(kinds, made, strict=True):
+                kind.append(added, maps.astype(np.float16)[rows])
         for kind in kinds:
             kind.cache.sync()
     bad = {missing[position].path for position in unusable}
@@ -230,10 +240,11 @@ class Extractor:
         """
         cache = self._cache(lower, more)
         byproducts = [LayerMaps(model, self._cache(model, {"seam": seam})) for seam, model in (besides or {}).items()]
+        parts: dict[tuple[bool, ...], FrozenPart] = {}
 
         def maps(name: str, photos: Sequence[Photo], views: Sequence[int]) -> Maps:
             maker = replace(self.maker, numbers=tuple(views))
-            return extract_maps(lower, photos, self._labels, maker, cache, name, self._track, byproducts)
+            return extract_maps(lower, photos, self._labels, maker, cache, name, self._track, byproducts, parts)
 
         return maps
 
