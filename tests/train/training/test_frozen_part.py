@@ -16,7 +16,7 @@ from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
 from edge_train.training import frozen_part
-from edge_train.training.features import FEATURES, Extractor, Maps, compiled
+from edge_train.training.features import FEATURES, Extractor, Maps, compiled, pixel_batches
 from edge_train.training.frozen_part import MANY_PICTURES, FrozenPart
 
 from ..small_network import SMALL_NETWORK
@@ -141,3 +141,10 @@ def test_each_photo_keeps_its_own_maps_and_one_that_cannot_be_decoded_is_left_ou
         kept = np.delete(found[1][1], 1, axis=1)
         for view in (0, 1):
             np.testing.assert_array_equal(features.read(np.arange(len(photos) - 1), view), kept[view])
+
+
+def test_the_end_of_a_pass_does_not_wait_for_the_thread_that_tunes_pipelines(
+    color_photos: Path, tmp_path: Path
+) -> None:
+    photos = open_photos(str(color_photos), seed=1, cache=tmp_path).splits["train"]
+    assert pixel_batches(photos, ViewMaker(SPEC, (0,), True, 1), {}).options().autotune.enabled is False

@@ -21,6 +21,7 @@ from edge_keras.kept_scores import pixels_name
 from edge_keras.models.architectures import Architecture
 from edge_keras.tf import keras, tf
 from edge_train.data.augment import ViewMaker
+from edge_train.doctor.workstation import usable_cores
 from edge_train.training.feature_cache import FeatureCache, row_name
 from edge_train.training.frozen_part import FrozenPart
 
@@ -80,8 +81,12 @@ def pixel_batches(photos: Sequence[Photo], maker: ViewMaker, unusable: dict[int,
         pixels = tf.numpy_function(views, [position], tf.uint8, stateful=False)
         return position, tf.ensure_shape(pixels, (len(maker.numbers), *maker.spec.shape))
 
-    positions = tf.data.Dataset.range(len(photos))
-    return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_PHOTOS).prefetch(2)
+    # The thread that tunes a pipeline sleeps for 10 ms, 20 ms and so on to a minute, and the end of the pipeline may
+    # wait for it: in 10 of 24 runs a pass of 7 s took 12 s.
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    positions = tf.data.Dataset.range(len(photos)).map(load, num_parallel_calls=usable_cores())
+    return positions.batch(BATCH_PHOTOS).prefetch(2).with_options(untuned)
 
 
 def compiled(model: "keras.Model", dtype: tf.DType) -> tf.types.experimental.GenericFunction:
