@@ -59,7 +59,12 @@ def judge_head(
         DatasetError: Too few photos, or all of a class belong together.
     """
     weights = find_weights(
-        "imagenet", alpha=network.alpha, size=network.size, cache=cache, architecture=network.architecture
+        "imagenet",
+        alpha=network.alpha,
+        size=network.size,
+        cache=cache,
+        architecture=network.architecture,
+        has_option=False,
     )
     parts = cut(build(network.spec, len(labels), network.alpha, weights, network.architecture), network.architecture)
     key = backbone_key(network.architecture, network.alpha, weights.sha256, network.spec)

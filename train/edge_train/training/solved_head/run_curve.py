@@ -53,7 +53,9 @@ def _measured(run: Run, cache: Path, track: Track) -> LearningCurve:
         raise RunFolderError(f"{run.folder} began with a network of your own; train it again to have its curve")
     architecture = ARCHITECTURES[backbone.name]
     size = run.card.input.width
-    weights = find_weights("imagenet", alpha=backbone.alpha, size=size, cache=cache, architecture=architecture)
+    weights = find_weights(
+        "imagenet", alpha=backbone.alpha, size=size, cache=cache, architecture=architecture, has_option=False
+    )
     if weights.sha256 != backbone.weights_sha256:
         raise RunFolderError(f"{run.folder} began with other weights ({backbone.weights}) than are to be had now")
     parts = cut(build(run.card.input, len(run.card.labels), backbone.alpha, weights, architecture), architecture)
