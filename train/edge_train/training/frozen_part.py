@@ -29,11 +29,11 @@ MOST_INTERPRETERS: Final = 16
 
 TOLERANCE: Final = 1e-3
 """How much an output may differ, as a part of its largest value. Maps are kept in float16, whose values are up to 1e-3
-of their own size apart. Those of MobileNetV2 differ by 1e-5."""
+of their own size apart. The outputs of the architectures here differ by at most 3e-6."""
 
 
 class FrozenPart:
-    """A model, with the weights that it has when it is first run, from pixels to its outputs."""
+    """A model from pixels to its outputs. Its weights are not to change once it is run."""
 
     def __init__(self, model: "keras.Model", run: "tf.types.experimental.GenericFunction") -> None:
         """Prepares; nothing is run yet.
@@ -44,21 +44,19 @@ class FrozenPart:
         """
         self._model, self._run = model, run
         self._by_interpreter: ByInterpreter | None = None
-        self._refused = not _of_keras_layers(model) or bool(tf.config.list_logical_devices("GPU"))
+        self._settled = not _of_keras_layers(model) or bool(tf.config.list_logical_devices("GPU"))
 
     def expect(self, pictures: int) -> None:
         """Makes an interpreter if that pays for so many pictures, and if it computes the same as TensorFlow."""
-        if pictures < MANY_PICTURES or self._refused or self._by_interpreter is not None:
+        if pictures < MANY_PICTURES or self._settled:
             return
+        self._settled = True
         try:
             interpreter = ByInterpreter(self._model)
         except Exception:  # noqa: BLE001 - the converter's has no public name; whatever it is, TensorFlow runs the model
-            self._refused = True
             return
         if _agree(interpreter, self._with_tensorflow, self._model.input_shape[1:]):
             self._by_interpreter = interpreter
-        else:
-            self._refused = True
 
     def __call__(self, pixels: Frame) -> list[Floats]:
         """Each output of the model, float32 of shape (pictures, ...).
