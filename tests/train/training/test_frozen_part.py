@@ -17,7 +17,7 @@ from edge_train.data.augment import ViewMaker
 from edge_train.data.dataset import open_photos
 from edge_train.training import frozen_part
 from edge_train.training.features import FEATURES, Extractor, Maps, compiled, pixel_batches
-from edge_train.training.frozen_part import MANY_PICTURES, FrozenPart
+from edge_train.training.frozen_part import MANY_PICTURES, ByInterpreter, Floats, FrozenPart
 
 from ..small_network import SMALL_NETWORK
 
@@ -127,11 +127,19 @@ def test_each_photo_keeps_its_own_maps_and_one_that_cannot_be_decoded_is_left_ou
     own = shutil.copytree(color_photos, tmp_path / "photos")
     opened = open_photos(str(own), seed=1, cache=tmp_path)
     photos, labels = opened.splits["train"], opened.labels
+    interpreted, run = list[int](), ByInterpreter.__call__
+
+    def noted(self: ByInterpreter, pixels: Frame) -> list[Floats]:
+        interpreted.append(len(pixels))
+        return run(self, pixels)
+
+    monkeypatch.setattr(ByInterpreter, "__call__", noted)
     found = []
     for many in (MANY_PICTURES, 1):
         monkeypatch.setattr(frozen_part, "MANY_PICTURES", many)
         with extracted(whole, tmp_path / str(many), photos, labels) as layers:
             found.append([np.stack([maps.read(np.arange(len(photos)), view) for view in (0, 1)]) for maps in layers])
+    assert sum(interpreted) == 2 * len(photos) + 2, "two views of each photo, and two pictures to compare"
     for by_tensorflow, by_interpreter in zip(*found, strict=True):
         assert np.ptp(by_tensorflow.astype(np.float32).mean(axis=tuple(range(2, by_tensorflow.ndim)))) > 0.01
         np.testing.assert_allclose(by_interpreter, by_tensorflow, rtol=2e-3, atol=2e-3)
